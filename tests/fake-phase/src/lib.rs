@@ -1,0 +1,1 @@
+//! Phase over TLS on loopback.
