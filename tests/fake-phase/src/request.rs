@@ -1,0 +1,95 @@
+//! A request as it came over the wire, for the rules that answer it and the tests that inspect it.
+
+use std::time::Instant;
+
+/// One recorded request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `GET`, as sent.
+    pub method: String,
+    /// Path and query, still percent-encoded.
+    pub target: String,
+    /// Names as sent, in order.
+    pub headers: Vec<(String, String)>,
+    /// Empty unless the request had a `Content-Length`.
+    pub body: Vec<u8>,
+    /// Whether it came over TLS.
+    pub tls: bool,
+    /// When its last byte had been read.
+    pub received: Instant,
+}
+
+impl Request {
+    /// The target without its query.
+    pub fn path(&self) -> &str {
+        self.target
+            .split_once('?')
+            .map_or(self.target.as_str(), |(path, _)| path)
+    }
+
+    /// The percent-decoded value of a query parameter; the last one wins, as in Django.
+    pub fn query(&self, name: &str) -> Option<String> {
+        let (_, query) = self.target.split_once('?')?;
+        query
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .filter(|(key, _)| percent_decoded(key) == name)
+            .map(|(_, value)| percent_decoded(value))
+            .next_back()
+    }
+
+    /// The first header of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut same = self
+            .headers
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        same.next().map(|(_, value)| value.as_str())
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = text.as_bytes().iter();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(&byte) = bytes.next() {
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let rest = bytes.as_slice();
+                let hex = rest.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+                match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+                    Some(value) => {
+                        bytes.nth(1);
+                        value
+                    }
+                    None => b'%',
+                }
+            }
+            other => other,
+        });
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_percent_decoded_and_its_last_value_wins() {
+        let request = Request {
+            method: "GET".into(),
+            target: "/v1/secrets/?env=a&path=%2Fb%20c+d%C3%BC%zz&env=b&bare".into(),
+            headers: vec![("Accept".into(), "*/*".into())],
+            body: Vec::new(),
+            tls: true,
+            received: Instant::now(),
+        };
+        assert_eq!(request.path(), "/v1/secrets/");
+        assert_eq!(request.query("env").as_deref(), Some("b"));
+        assert_eq!(request.query("path").as_deref(), Some("/b c dü%zz"));
+        assert_eq!(request.query("bare").as_deref(), Some(""));
+        assert_eq!(request.query("none"), None);
+        assert_eq!(request.header("accept"), Some("*/*"));
+    }
+}

@@ -1,0 +1,145 @@
+//! HTTP/1.1 on a stream, plain or TLS (RFC 9112): requests in, answers out.
+
+use std::io::{self, BufRead, Read, Write};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use rustls::{ServerConnection, StreamOwned};
+
+use crate::answer::{Answer, reason};
+use crate::request::Request;
+
+/// nginx's `large_client_header_buffers`: a longer request line is 414.
+const MAX_LINE: u64 = 8 << 10;
+
+/// One connection.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+/// What came next on a connection.
+pub(crate) enum Incoming {
+    Request(Request),
+    /// The request line is longer than nginx takes.
+    TooLong,
+    /// The client is done.
+    End,
+}
+
+impl Stream {
+    pub(crate) fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_ref(),
+        }
+    }
+
+    pub(crate) fn tls(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
+    /// Says goodbye, so that the client doesn't take the end for a truncation (RFC 8446 §6.1).
+    pub(crate) fn close(&mut self) -> io::Result<()> {
+        if let Stream::Tls(stream) = self {
+            stream.conn.send_close_notify();
+        }
+        self.flush()
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+/// Reads one request; anything that is none ends the connection.
+pub(crate) fn read(reader: &mut impl BufRead, tls: bool) -> io::Result<Incoming> {
+    let mut line = String::new();
+    reader.by_ref().take(MAX_LINE).read_line(&mut line)?;
+    if line.is_empty() {
+        return Ok(Incoming::End);
+    }
+    if !line.ends_with('\n') {
+        return Ok(Incoming::TooLong);
+    }
+    let mut words = line.split_whitespace();
+    let (Some(method), Some(target), Some("HTTP/1.1")) = (words.next(), words.next(), words.next())
+    else {
+        return Ok(Incoming::End);
+    };
+    let mut request = Request {
+        method: method.to_owned(),
+        target: target.to_owned(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        tls,
+        received: Instant::now(),
+    };
+    loop {
+        let mut line = Vec::new();
+        reader.read_until(b'\n', &mut line)?;
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end();
+        let Some((name, value)) = line.split_once(':') else {
+            break;
+        };
+        request
+            .headers
+            .push((name.to_owned(), value.trim().to_owned()));
+    }
+    let length = request
+        .header("Content-Length")
+        .and_then(|length| length.parse().ok());
+    request.body.resize(length.unwrap_or(0), 0);
+    reader.read_exact(&mut request.body)?;
+    request.received = Instant::now();
+    Ok(Incoming::Request(request))
+}
+
+/// Writes status and headers.
+pub(crate) fn write_head(stream: &mut Stream, answer: &Answer, last: bool) -> io::Result<()> {
+    let mut head = format!("HTTP/1.1 {} {}\r\n", answer.status, reason(answer.status));
+    for (name, value) in &answer.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if last {
+        head.push_str("Connection: close\r\n");
+    }
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes())
+}
+
+/// Writes a whole answer, without its body when the request was `HEAD`.
+pub(crate) fn write(
+    stream: &mut Stream,
+    answer: &Answer,
+    head: bool,
+    last: bool,
+) -> io::Result<()> {
+    write_head(stream, answer, last)?;
+    if !head {
+        stream.write_all(&answer.body)?;
+    }
+    stream.flush()
+}
