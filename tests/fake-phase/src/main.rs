@@ -1,3 +1,101 @@
-//! The fake Phase as a program, for demonstrations and benches.
+//! The fake Phase as a program, for demonstrations and benches: prints how to reach it as
+//! `NAME=value` lines, then `ready`, and serves until its standard input ends.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::error::Error;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use fake_phase::{Certificate, Options, Phase, World};
+
+const USAGE: &str = "usage: fake-phase [--port N] [--plain] \
+    [--certificate good|unknown-ca|other-name|expired] [--ca-out FILE] [--token-out FILE] [--secrets N]";
+
+#[derive(Default)]
+struct Arguments {
+    options: Options,
+    ca_out: Option<PathBuf>,
+    token_out: Option<PathBuf>,
+    secrets: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With standard error closed too, the status says it.
+            let _ = writeln!(io::stderr(), "fake-phase: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let arguments = parsed(std::env::args().skip(1))?;
+    let mut world = World::captured();
+    if let Some(count) = arguments.secrets {
+        let production = world.app("shop").environment("Production", "prod").clear();
+        for number in 1..=count {
+            let value = format!("value {number} of a secret of usual length, 0123456789abcdef");
+            production.secret("/", &format!("KEY_{number:05}"), &value);
+        }
+    }
+    let phase = Phase::with(world, arguments.options);
+    let mut ca_file = phase.ca_file().to_path_buf();
+    if let Some(path) = arguments.ca_out {
+        fs::copy(&ca_file, &path)?;
+        ca_file = path;
+    }
+    if let Some(path) = arguments.token_out {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(fake_phase::service_token().as_bytes())?;
+    }
+
+    let mut out = io::stdout().lock();
+    writeln!(out, "PHASE_HOST={}", phase.host())?;
+    writeln!(out, "PHASE_CA_FILE={}", ca_file.display())?;
+    writeln!(out, "PHASE_SERVICE_TOKEN={}", fake_phase::service_token())?;
+    writeln!(out, "APP=shop")?;
+    writeln!(out, "APP_ID={}", fake_phase::app_id("shop"))?;
+    writeln!(out, "ready")?;
+    out.flush()?;
+    io::copy(&mut io::stdin().lock(), &mut io::sink())?;
+    Ok(())
+}
+
+fn parsed(mut words: impl Iterator<Item = String>) -> Result<Arguments, Box<dyn Error>> {
+    let mut arguments = Arguments::default();
+    while let Some(word) = words.next() {
+        let mut value = || {
+            words
+                .next()
+                .ok_or_else(|| format!("{word} needs a value; {USAGE}"))
+        };
+        match word.as_str() {
+            "--plain" => arguments.options.tls = false,
+            "--port" => arguments.options.port = value()?.parse()?,
+            "--secrets" => arguments.secrets = Some(value()?.parse()?),
+            "--ca-out" => arguments.ca_out = Some(value()?.into()),
+            "--token-out" => arguments.token_out = Some(value()?.into()),
+            "--certificate" => {
+                arguments.options.certificate = match value()?.as_str() {
+                    "good" => Certificate::Good,
+                    "unknown-ca" => Certificate::UnknownCa,
+                    "other-name" => Certificate::OtherName,
+                    "expired" => Certificate::Expired,
+                    other => return Err(format!("no certificate {other}; {USAGE}").into()),
+                };
+            }
+            other => return Err(format!("unknown option {other}; {USAGE}").into()),
+        }
+    }
+    Ok(arguments)
+}

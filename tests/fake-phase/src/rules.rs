@@ -10,8 +10,14 @@ use crate::secrets;
 use crate::tokens;
 use crate::world::{App, World};
 
+/// nginx's `large_client_header_buffers`: what doesn't fit is 414.
+const MAX_TARGET: usize = 8 << 10;
+
 /// Answers as Phase does behind `prefix`.
 pub(crate) fn answer(world: &World, prefix: &str, request: &Request) -> Answer {
+    if request.target.len() > MAX_TARGET {
+        return Answer::bare_html(414);
+    }
     let Some(path) = request.path().strip_prefix(prefix) else {
         return Answer::not_found();
     };

@@ -13,7 +13,7 @@ use crate::answer::Answer;
 use crate::fault::Fault;
 use crate::request::Request;
 use crate::shared::Shared;
-use crate::wire::{self, Incoming, Stream};
+use crate::wire::{self, Stream};
 
 /// The first byte of a TLS handshake record (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -56,13 +56,8 @@ fn connection(
     let tls = stream.tls();
     let mut reader = BufReader::new(stream);
     loop {
-        let request = match wire::read(&mut reader, tls)? {
-            Incoming::Request(request) => request,
-            Incoming::TooLong => {
-                wire::write(reader.get_mut(), &Answer::bare_html(414), false, true)?;
-                return reader.get_mut().close();
-            }
-            Incoming::End => return Ok(()),
+        let Some(request) = wire::read(&mut reader, tls)? else {
+            return Ok(());
         };
         let last = request
             .header("Connection")

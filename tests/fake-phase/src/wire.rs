@@ -9,22 +9,10 @@ use rustls::{ServerConnection, StreamOwned};
 use crate::answer::{Answer, reason};
 use crate::request::Request;
 
-/// nginx's `large_client_header_buffers`: a longer request line is 414.
-const MAX_LINE: u64 = 8 << 10;
-
 /// One connection.
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
-}
-
-/// What came next on a connection.
-pub(crate) enum Incoming {
-    Request(Request),
-    /// The request line is longer than nginx takes.
-    TooLong,
-    /// The client is done.
-    End,
 }
 
 impl Stream {
@@ -73,20 +61,14 @@ impl Write for Stream {
     }
 }
 
-/// Reads one request; anything that is none ends the connection.
-pub(crate) fn read(reader: &mut impl BufRead, tls: bool) -> io::Result<Incoming> {
+/// Reads one request; what is none ends the connection.
+pub(crate) fn read(reader: &mut impl BufRead, tls: bool) -> io::Result<Option<Request>> {
     let mut line = String::new();
-    reader.by_ref().take(MAX_LINE).read_line(&mut line)?;
-    if line.is_empty() {
-        return Ok(Incoming::End);
-    }
-    if !line.ends_with('\n') {
-        return Ok(Incoming::TooLong);
-    }
+    reader.read_line(&mut line)?;
     let mut words = line.split_whitespace();
     let (Some(method), Some(target), Some("HTTP/1.1")) = (words.next(), words.next(), words.next())
     else {
-        return Ok(Incoming::End);
+        return Ok(None);
     };
     let mut request = Request {
         method: method.to_owned(),
@@ -114,7 +96,7 @@ pub(crate) fn read(reader: &mut impl BufRead, tls: bool) -> io::Result<Incoming>
     request.body.resize(length.unwrap_or(0), 0);
     reader.read_exact(&mut request.body)?;
     request.received = Instant::now();
-    Ok(Incoming::Request(request))
+    Ok(Some(request))
 }
 
 /// Writes status and headers.

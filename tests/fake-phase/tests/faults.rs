@@ -1,0 +1,229 @@
+//! Faults as a client sees them.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use fake_phase::{Certificate, Options, Phase, Responder, World};
+
+use crate::client::Client;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn with(options: Options) -> Phase {
+    Phase::with(World::captured(), options)
+}
+
+#[test]
+fn responders_are_asked_latest_first_and_expire() {
+    let phase = Phase::start();
+    let mut client = Client::tls(&phase);
+    phase.respond("/v1/", Responder::status(503).times(2));
+    phase.respond("/v1/apps", Responder::rate_limited(7).times(1));
+    let mut status = |target| client.request("GET", target, &[]).unwrap().status;
+    assert_eq!(status("/other/"), 404);
+    assert_eq!(
+        [
+            status("/v1/apps/"),
+            status("/v1/apps/"),
+            status("/v1/apps/")
+        ],
+        [429, 503, 503]
+    );
+    assert_eq!(status("/v1/apps/"), 401);
+}
+
+#[test]
+fn headers_are_set_and_replaced() {
+    let phase = Phase::start();
+    let mut client = Client::tls(&phase);
+    phase.respond("/", Responder::redirect("http://elsewhere.test/").times(1));
+    let reply = client.request("GET", "/", &[]).unwrap();
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (302, Some("http://elsewhere.test/"))
+    );
+    phase.respond(
+        "/",
+        Responder::html_login().header("content-type", "text/plain"),
+    );
+    let reply = client.request("GET", "/", &[]).unwrap();
+    assert_eq!(
+        (reply.status, reply.header("Content-Type")),
+        (200, Some("text/plain"))
+    );
+}
+
+#[test]
+fn a_gate_holds_an_answer_until_it_is_opened() {
+    let phase = Phase::start();
+    let gate = phase.gate("/v1/apps");
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            Client::tls(&phase)
+                .request("GET", "/v1/apps/", &[])
+                .unwrap()
+        });
+        gate.arrived(SOON);
+        assert_eq!(phase.wait_for_requests(1, SOON).len(), 1);
+        assert!(!asking.is_finished());
+        gate.open();
+        assert_eq!(asking.join().unwrap().status, 401);
+    });
+}
+
+#[test]
+fn stalls_end_with_the_server() {
+    let phase = Phase::start();
+    let (mut first, mut second) = (Client::tls(&phase), Client::tls(&phase));
+    phase.respond("/one", Responder::stall());
+    phase.respond("/two", Responder::stall_after(20));
+    first.send("GET", "/one", &[]).unwrap();
+    second.send("GET", "/two", &[]).unwrap();
+    assert_eq!(second.head().unwrap().status, 404);
+    phase.wait_for_requests(2, SOON);
+    drop(phase);
+    assert!(first.reply().is_err());
+    assert_eq!(second.rest().0.len(), 20);
+}
+
+#[test]
+fn a_truncated_body_ends_early_without_goodbye() {
+    let phase = Phase::start();
+    phase.respond("/", Responder::truncate(10));
+    let mut client = Client::tls(&phase);
+    client.send("GET", "/", &[]).unwrap();
+    assert_eq!(client.head().unwrap().header("Content-Length"), Some("179"));
+    let (body, end) = client.rest();
+    assert_eq!(
+        (body.len(), end.unwrap_err().kind()),
+        (10, ErrorKind::UnexpectedEof)
+    );
+}
+
+#[test]
+fn a_drip_is_whole_in_the_end() {
+    let phase = Phase::start();
+    phase.respond("/", Responder::slow_drip(Duration::from_micros(1)));
+    let reply = Client::tls(&phase).request("GET", "/", &[]).unwrap();
+    assert_eq!((reply.status, reply.body.len()), (404, 179));
+}
+
+#[test]
+fn an_endless_body_is_chunked_and_as_long_as_said() {
+    let phase = with(Options {
+        tls: false,
+        ..Options::default()
+    });
+    phase.respond("/", Responder::endless(200_000));
+    let mut client = Client::plain(phase.port());
+    client.send("GET", "/", &[]).unwrap();
+    assert_eq!(
+        client.head().unwrap().header("Transfer-Encoding"),
+        Some("chunked")
+    );
+    let body = String::from_utf8(client.rest().0).unwrap();
+    let chunks: Vec<&str> = body.split("\r\n").skip(1).step_by(2).collect();
+    let json: serde_json::Value = serde_json::from_str(&chunks.concat()).unwrap();
+    assert_eq!(
+        (chunks.concat().len(), json.as_array().unwrap().len()),
+        (200_000, 1)
+    );
+}
+
+#[test]
+fn connections_are_reset_or_closed_before_an_answer() {
+    let phase = with(Options {
+        tls: false,
+        ..Options::default()
+    });
+    phase.respond("/reset", Responder::reset());
+    phase.respond("/close", Responder::close());
+    let mut client = Client::plain(phase.port());
+    client.send("GET", "/reset", &[]).unwrap();
+    assert_eq!(
+        client.reply().unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
+    let mut client = Client::plain(phase.port());
+    client.send("GET", "/close", &[]).unwrap();
+    assert_eq!(client.reply().unwrap_err().kind(), ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn bad_certificates_are_bad_in_one_way() {
+    for (certificate, word) in [
+        (Certificate::UnknownCa, "UnknownIssuer"),
+        (Certificate::OtherName, "not valid for name"),
+        (Certificate::Expired, "expired"),
+    ] {
+        let phase = with(Options {
+            certificate,
+            ..Options::default()
+        });
+        let error = Client::tls(&phase)
+            .request("GET", "/", &[])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(word), "{error}");
+        assert_eq!((phase.requests().len(), phase.connections()), (0, 1));
+    }
+}
+
+#[test]
+fn a_prefix_moves_everything() {
+    let phase = with(Options {
+        path_prefix: "/phase".into(),
+        ..Options::default()
+    });
+    let mut client = Client::tls(&phase);
+    assert_eq!(
+        client
+            .request("GET", "/phase/service/public/v1/apps/", &[])
+            .unwrap()
+            .status,
+        401
+    );
+    assert_eq!(
+        client
+            .request("GET", "/service/public/v1/apps/", &[])
+            .unwrap()
+            .status,
+        404
+    );
+    let last = client
+        .request("GET", "/phase/v1/apps/", &[("Connection", "close")])
+        .unwrap();
+    assert_eq!(last.header("connection"), Some("close"));
+    assert_eq!(client.rest().1.unwrap(), 0);
+    assert!(phase.requests().iter().all(|request| request.tls));
+}
+
+#[test]
+fn plain_http_on_the_tls_port_is_a_bad_request() {
+    let phase = Phase::start();
+    let reply = Client::plain(phase.port())
+        .request("GET", "/v1/apps/", &[])
+        .unwrap();
+    assert_eq!((reply.status, phase.requests().len()), (400, 0));
+}
+
+#[test]
+fn a_dropped_server_frees_its_port() {
+    let phase = Phase::start();
+    let port = phase.port();
+    let mut open = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    open.write_all(b"\x16").unwrap();
+    drop(phase);
+    // Whether it ends or is reset depends on what was still unread.
+    assert!(matches!(open.read(&mut [0]), Ok(0) | Err(_)));
+    let again = with(Options {
+        port,
+        ..Options::default()
+    });
+    assert_eq!(
+        Client::tls(&again).request("GET", "/", &[]).unwrap().status,
+        404
+    );
+}

@@ -1,0 +1,8 @@
+//! The fake Phase against the captures, and its faults against a bare client.
+#![expect(clippy::unwrap_used, reason = "a failed step should stop the test")]
+
+mod client;
+mod faults;
+mod program;
+mod replay;
+mod rules;

@@ -1,0 +1,75 @@
+//! The program, as scripts start it.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use crate::client::Client;
+
+#[test]
+fn the_program_serves_until_its_input_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ca, token) = (
+        directory.path().join("ca.pem"),
+        directory.path().join("token"),
+    );
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fake-phase"))
+        .args(["--secrets", "3", "--ca-out"])
+        .arg(&ca)
+        .arg("--token-out")
+        .arg(&token)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let lines: Vec<String> = lines
+        .map(Result::unwrap)
+        .take_while(|line| line != "ready")
+        .collect();
+    let value = |name: &str| {
+        let mut values = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        values.next().unwrap()
+    };
+    assert_eq!(value("PHASE_CA_FILE"), ca.to_str().unwrap());
+    assert_eq!(value("PHASE_SERVICE_TOKEN"), fake_phase::service_token());
+    assert_eq!(
+        (value("APP"), value("APP_ID")),
+        ("shop", fake_phase::app_id("shop"))
+    );
+    assert_eq!(
+        std::fs::read_to_string(&token).unwrap(),
+        fake_phase::service_token()
+    );
+    assert_eq!(
+        std::fs::metadata(&token).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+
+    let port = value("PHASE_HOST")
+        .strip_prefix("https://localhost:")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let target = format!("/v1/secrets/?app_id={}&env=production", value("APP_ID"));
+    let bearer = format!("Bearer ServiceAccount {}", fake_phase::bearer());
+    let reply = Client::trusting(port, &ca).request("GET", &target, &[("Authorization", &bearer)]);
+    let rows = reply.unwrap().json();
+    assert_eq!(rows.as_array().unwrap().len(), 3);
+    assert_eq!(rows.pointer("/0/key").unwrap(), "KEY_00001");
+
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn an_unknown_option_is_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_fake-phase"))
+        .arg("--nope")
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--nope"));
+}
