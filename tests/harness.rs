@@ -1,0 +1,328 @@
+//! The harness itself: it must notice what the other tests rely on it to notice.
+
+use std::fs::{File, read};
+use std::os::unix::ffi::OsStrExt;
+use std::panic::catch_unwind;
+
+use fake_phase::Phase;
+use nix::sys::resource::Resource;
+
+use crate::support::{Access, Descriptor, Disposition, Output, Sandbox, Status, eventually, probe};
+
+#[test]
+fn a_start_is_clean_unless_it_is_said() {
+    let sandbox = Sandbox::offline();
+    let report = sandbox.bare([probe(), "report", "", "a b"]).report();
+    let words = [probe(), "report", "", "a b"].map(|word| word.as_bytes().to_vec());
+    assert_eq!(report.argv(), words);
+    assert_eq!(report.environ().len(), 1);
+    assert!(report.variable("PATH").is_some());
+    let is_default = |signal: &i32| report.disposition(*signal) == Disposition::Default;
+    let changed: Vec<i32> = (1..=64).filter(|signal| !is_default(signal)).collect();
+    assert!(changed.is_empty(), "{changed:?}");
+    assert!(report.blocked().is_empty());
+    assert_eq!(report.descriptors(), [0, 1, 2]);
+    assert_eq!(report.cwd(), sandbox.directory().as_os_str().as_bytes());
+    assert_eq!(report.number("threads"), 1);
+    assert_eq!(report.number("ppid"), std::process::id().cast_signed());
+}
+
+#[test]
+fn the_probe_reports_what_a_runtime_would_hide() {
+    let sandbox = Sandbox::offline();
+    let run = sandbox.bare([probe(), "report"]).stdin_closed();
+    let run = run.ignore(libc::SIGPIPE).ignore(libc::SIGCHLD).ignore(40);
+    let report = run.block(libc::SIGUSR1).block(64).report();
+    assert_eq!(report.disposition(libc::SIGPIPE), Disposition::Ignored);
+    assert_eq!(report.disposition(libc::SIGCHLD), Disposition::Ignored);
+    assert_eq!(report.disposition(40), Disposition::Ignored);
+    assert_eq!(report.disposition(libc::SIGHUP), Disposition::Default);
+    assert_eq!(report.blocked(), [libc::SIGUSR1, 64]);
+    assert_eq!(report.descriptor(0), None);
+    assert_eq!(report.descriptors(), [1, 2]);
+}
+
+/// environ(7): by convention entries have an `=`, but nothing enforces it.
+#[test]
+fn odd_entries_of_environ_arrive_as_they_are() {
+    let odd: [&[u8]; 6] = [b"NOTHING", b"=x", b"", b"A=1", b"A=2", b"\xff\xfe=\x80\n"];
+    let sandbox = Sandbox::offline();
+    let run = sandbox
+        .bare([probe(), "report"])
+        .env("A", "0")
+        .unset("A")
+        .unset("PATH");
+    let report = odd
+        .iter()
+        .fold(run, |run, entry| run.env_bytes(*entry))
+        .report();
+    assert_eq!(report.environ(), odd);
+}
+
+#[test]
+fn limits_names_and_handed_over_descriptors_arrive() {
+    let sandbox = Sandbox::offline();
+    let path = sandbox.file("handed", "over");
+    let file = File::open(&path).unwrap();
+    let run = sandbox.bare([probe(), "report"]).argv0("-other").cwd("/");
+    let run = run
+        .limit(Resource::RLIMIT_NOFILE, 64)
+        .hand_over(&file, 5)
+        .hand_over(&file, 3);
+    let report = run.report();
+    assert_eq!(report.argv()[0], b"-other");
+    assert_eq!(report.cwd(), b"/");
+    assert!(report.field("limit.7").starts_with("64 "));
+    assert_eq!(report.descriptors(), [0, 1, 2, 3, 5]);
+    let target = Some(path.to_str().unwrap().to_owned());
+    let expected = Descriptor {
+        access: Access::Read,
+        close_on_exec: false,
+        target,
+    };
+    assert_eq!(report.descriptor(5), Some(expected));
+}
+
+#[test]
+fn another_user_finds_the_sandbox_and_the_probe() {
+    let sandbox = Sandbox::new(&Phase::start());
+    let read = sandbox
+        .bare([probe(), "read-file", "PHASE_CA_FILE"])
+        .as_user(65534)
+        .output();
+    assert!(read.ok().text().contains("BEGIN CERTIFICATE"));
+    let report = sandbox.bare([probe(), "report"]).as_user(65534).report();
+    assert_eq!(report.field("uid"), "65534 65534");
+    assert_eq!(report.field("groups"), "");
+}
+
+#[test]
+fn statuses_and_output_are_told_apart() {
+    let sandbox = Sandbox::offline();
+    let ended = |words: [&str; 2]| sandbox.bare([probe()]).args(words).output().status;
+    assert_eq!(ended(["exit", "7"]), Status::Exited(7));
+    assert_eq!(ended(["die", "9"]), Status::Killed(9));
+    assert_eq!(ended(["die", "64"]), Status::Killed(64));
+    let echo = sandbox.bare(["cat"]).stdin("echo").output();
+    assert_eq!(echo.ok().text(), "echo");
+    let path = sandbox.directory().join("output");
+    let nothing = sandbox.bare(["echo", "x"]).stdout_to(&path).output().ok();
+    assert_eq!(
+        (nothing.text(), read(path).unwrap().as_slice()),
+        ("", b"x\n".as_slice())
+    );
+}
+
+#[test]
+fn the_probe_tells_what_a_variable_holds() {
+    let sandbox = Sandbox::offline();
+    let run = |words: [&str; 2]| sandbox.bare([probe()]).args(words).env("A", "1\n");
+    assert_eq!(run(["cat-env", "A"]).output().ok().text(), "1\n");
+    let missing = run(["cat-env", "B"]).output();
+    assert_eq!(missing.ended(Status::Exited(1)).text(), "");
+    let twice = run(["cat-env", "A"]).env_bytes("A=2").output();
+    assert_eq!(twice.ended(Status::Exited(2)).text(), "");
+    let changed = run(["read-file", "F"])
+        .env("F", sandbox.file("file", "text"))
+        .output();
+    assert_eq!(
+        (changed.text(), changed.stderr.as_str()),
+        ("text", "written to\ntruncated\n")
+    );
+}
+
+#[test]
+fn signals_are_reported_as_they_come() {
+    let sandbox = Sandbox::offline();
+    let mut serving = sandbox
+        .bare([probe(), "serve"])
+        .ignore(libc::SIGUSR2)
+        .spawn();
+    assert_eq!(serving.ready(), serving.pid());
+    let own = std::process::id();
+    for signal in [libc::SIGTERM, 50] {
+        serving.kill(libc::SIGUSR2);
+        serving.kill(signal);
+        let line = format!("signal {signal} code 0 pid {own} value 0");
+        assert_eq!(serving.line(), line);
+    }
+    serving.close_stdin();
+    let _ = serving.wait().ok();
+}
+
+#[test]
+fn a_stopped_process_is_seen_and_killed() {
+    let sandbox = Sandbox::offline();
+    let mut sleeping = sandbox.bare([probe(), "sleep"]).spawn();
+    sleeping.ready();
+    sleeping.kill(libc::SIGSTOP);
+    eventually("stopped", || match sleeping.state() {
+        'T' => Ok(()),
+        other => Err(other),
+    });
+    sleeping.kill(libc::SIGKILL);
+    let _ = sleeping.wait().ended(Status::Killed(libc::SIGKILL));
+}
+
+#[test]
+fn lines_come_before_the_end() {
+    let sandbox = Sandbox::offline();
+    let mut copying = sandbox.bare(["tee", "/dev/stderr"]).spawn();
+    copying.write(b"one\ntwo\n");
+    assert_eq!(
+        (copying.line(), copying.stderr_line()),
+        ("one".into(), "one".into())
+    );
+    let all = copying.wait();
+    assert_eq!(
+        (all.text(), all.stderr.as_str()),
+        ("one\ntwo\n", "one\ntwo\n")
+    );
+}
+
+#[test]
+fn the_first_process_of_a_namespace_can_be_signalled() {
+    let sandbox = Sandbox::offline();
+    let report = sandbox.bare([probe(), "report"]).as_pid1().report();
+    assert_eq!((report.number("pid"), report.number("ppid")), (1, 0));
+    let mut serving = sandbox.bare([probe(), "serve", "1"]).as_pid1().spawn();
+    assert_eq!(serving.ready(), 1);
+    serving.kill(libc::SIGTERM);
+    assert_eq!(serving.line(), "signal 15 code 0 pid 0 value 0");
+    let _ = serving.wait().ok();
+}
+
+#[test]
+fn another_program_can_go_before() {
+    let sandbox = Sandbox::offline();
+    let report = sandbox
+        .bare([probe(), "report"])
+        .wrap(["nice", "-n", "3"])
+        .report();
+    assert_eq!(report.number("nice"), 3);
+}
+
+/// A stand-in for phase-run that changes what `changes`, words of a shell script, say.
+fn stand_in(sandbox: &mut Sandbox, changes: &str) {
+    // dash exports a PWD that it was not given.
+    let script = format!("#!/bin/sh\nshift\nexec env -u PWD {changes} \"$@\"\n");
+    let path = sandbox.executable("stand-in", script);
+    sandbox.stand_in(path.to_str().unwrap());
+}
+
+#[test]
+fn the_allowed_difference_is_no_difference() {
+    let mut sandbox = Sandbox::offline();
+    stand_in(&mut sandbox, "-u GONE NEW=1 OLD=2");
+    let comparison = sandbox.transparent([""; 0], |run| {
+        let run = run.env("OLD", "1").env("GONE", "").env("KEPT", "=");
+        run.stdin_closed()
+            .ignore(libc::SIGPIPE)
+            .block(libc::SIGINT)
+            .as_pid1()
+    });
+    comparison
+        .removed("GONE")
+        .added("NEW", "1")
+        .added("OLD", "2")
+        .check();
+}
+
+#[test]
+#[should_panic(expected = "signal.10: bare Some(\"default\"), under phase-run Some(\"ignored\")")]
+fn a_changed_disposition_is_noticed() {
+    let mut sandbox = Sandbox::offline();
+    stand_in(&mut sandbox, "--ignore-signal=USR1");
+    sandbox.transparent([""; 0], |run| run).check();
+}
+
+#[test]
+#[should_panic(expected = "added entries: expected [\n    \"A=1\",\n], found [\n    \"A=2\",\n]")]
+fn a_wrong_value_is_noticed() {
+    let mut sandbox = Sandbox::offline();
+    stand_in(&mut sandbox, "A=2");
+    sandbox
+        .transparent([""; 0], |run| run)
+        .added("A", "1")
+        .check();
+}
+
+#[test]
+#[should_panic(expected = "inherited entries")]
+fn a_variable_too_many_is_noticed() {
+    let mut sandbox = Sandbox::offline();
+    stand_in(&mut sandbox, "A=1");
+    sandbox.transparent([""; 0], |run| run).check();
+}
+
+#[test]
+#[should_panic(expected = "nice: bare Some(\"0\"), under phase-run Some(\"5\")")]
+fn only_the_excepted_field_is_excepted() {
+    let mut sandbox = Sandbox::offline();
+    stand_in(&mut sandbox, "nice -n 5 env --ignore-signal=USR1");
+    sandbox
+        .transparent([""; 0], |run| run)
+        .except("signal.10")
+        .check();
+}
+
+#[test]
+#[should_panic(expected = "standard error holds the canary \"planted value\"")]
+fn a_canary_in_standard_error_is_found() {
+    let mut sandbox = Sandbox::offline();
+    sandbox.canary("planted value");
+    let _ = sandbox
+        .bare(["sh", "-c", "echo a planted value >&2"])
+        .reveals()
+        .output();
+}
+
+#[test]
+#[should_panic(expected = "standard output holds the canary")]
+fn the_parts_of_the_token_are_canaries_as_digits_too() {
+    let sandbox = Sandbox::new(&Phase::start());
+    let _ = sandbox.bare([probe(), "report"]).output();
+}
+
+#[test]
+fn a_canary_may_be_revealed_where_it_is_said() {
+    let mut sandbox = Sandbox::offline();
+    sandbox.canary("planted value");
+    let output = sandbox
+        .bare(["echo", "planted value"])
+        .reveals()
+        .output()
+        .ok();
+    let found = catch_unwind(|| sandbox.assert_no_canary("it", &output.stdout));
+    assert!(found.is_err());
+    sandbox.assert_no_canary("nothing", b"a planted valu and a lanted value");
+}
+
+/// What `text` on standard error with status 125 is judged to be.
+fn said(text: &str) -> Output {
+    Sandbox::offline()
+        .bare(["sh", "-c", "printf %s \"$0\" >&2; exit 125", text])
+        .output()
+}
+
+#[test]
+fn a_message_is_one_error_and_one_hint_after_notices() {
+    let error = "phase-run: error[usage]: no command\n";
+    let _ = said(error).failed(125, "usage");
+    let _ = said(&format!("{error}hint: add one\n")).failed(125, "usage");
+    let _ = said(&format!("phase-run: retrying in 1 s\n{error}"))
+        .notices(&["retrying"])
+        .failed(125, "usage");
+    for wrong in [
+        "",
+        "no command\n",
+        "phase-run: error[token]: no command\n",
+        "phase-run: error[usage]: no command\nphase-run: error[usage]: no command\n",
+        "phase-run: error[usage]: no command\nhint: a\nhint: b\n",
+        "phase-run: error[usage]: no \x1b[1mcommand\n",
+        "phase-run: retrying in 1 s\nphase-run: error[usage]: no command\n",
+    ] {
+        let judged = catch_unwind(|| said(wrong).failed(125, "usage"));
+        assert!(judged.is_err(), "{wrong:?} passed");
+    }
+}

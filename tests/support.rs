@@ -1,0 +1,21 @@
+//! The harness: a clean place to run a command line in, what came of it, and what must not.
+//!
+//! A test speaks the user's words: `Sandbox::run` is phase-run with these words, `Sandbox::bare` the
+//! same preparation without it. Nothing here sleeps for an event; every wait has a deadline.
+
+mod canary;
+mod eventually;
+mod output;
+mod probe;
+mod report;
+mod run;
+mod running;
+mod sandbox;
+mod start;
+mod transparent;
+
+pub(crate) use eventually::eventually;
+pub(crate) use output::{Output, Status};
+pub(crate) use probe::probe;
+pub(crate) use report::{Access, Descriptor, Disposition};
+pub(crate) use sandbox::Sandbox;

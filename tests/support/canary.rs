@@ -1,0 +1,45 @@
+//! Values that must not turn up where they do not belong.
+
+/// The values to search for, each also as hexadecimal digits.
+#[derive(Clone, Default)]
+pub(crate) struct Canaries(Vec<Vec<u8>>);
+
+impl Canaries {
+    pub(crate) fn add(&mut self, value: &[u8]) {
+        // A shorter one would turn up by chance.
+        assert!(
+            value.len() >= 8,
+            "a canary needs 8 bytes or more: {value:?}"
+        );
+        self.0.push(value.to_vec());
+        let digits: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.0.push(digits.into_bytes());
+    }
+
+    /// Every part of a token that is long enough to be secret: the bearer and the key shares.
+    pub(crate) fn add_token(&mut self, token: &[u8]) {
+        let parts = token.split(|byte| !byte.is_ascii_alphanumeric());
+        for part in parts.filter(|part| part.len() >= 32) {
+            self.add(part);
+        }
+    }
+
+    /// The first canary in `bytes`. Each call shows first that it would find every one of them.
+    pub(crate) fn find(&self, bytes: &[u8]) -> Option<&[u8]> {
+        for canary in &self.0 {
+            let planted = [bytes, canary, b"\n"].concat();
+            assert!(
+                holds(&planted, canary),
+                "the search misses a planted canary"
+            );
+        }
+        self.0
+            .iter()
+            .map(Vec::as_slice)
+            .find(|canary| holds(bytes, canary))
+    }
+}
+
+fn holds(bytes: &[u8], canary: &[u8]) -> bool {
+    bytes.windows(canary.len()).any(|window| window == canary)
+}

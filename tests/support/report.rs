@@ -1,0 +1,155 @@
+//! What the reporter said, as values.
+
+use std::collections::BTreeMap;
+use std::ffi::c_int;
+
+/// The reporter's account of how it was started.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    fields: BTreeMap<String, String>,
+    /// The pid of what the test started, to tell it from others in the fields.
+    pub(super) started: i32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Disposition {
+    Default,
+    Ignored,
+    Caught,
+}
+
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) struct Descriptor {
+    pub(crate) access: Access,
+    pub(crate) close_on_exec: bool,
+    /// As /proc names it; none where /proc is not mounted.
+    pub(crate) target: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Access {
+    Read,
+    Write,
+    Both,
+}
+
+impl Report {
+    pub(crate) fn parse(stdout: &[u8], started: i32) -> Self {
+        let text = str::from_utf8(stdout).unwrap();
+        // Whatever cut it short would also hide a difference.
+        let lines = text.strip_suffix("\nend\n");
+        let lines = lines
+            .unwrap_or_else(|| panic!("not a whole report:\n{text}"))
+            .lines();
+        let mut fields = BTreeMap::new();
+        for line in lines {
+            let (field, value) = line.split_once(' ').unwrap();
+            let before = fields.insert(field.to_owned(), value.to_owned());
+            assert!(before.is_none(), "{field} stands twice in the report");
+        }
+        Report { fields, started }
+    }
+
+    /// A field as the reporter wrote it: `umask`, `nice`, `limit.7`.
+    pub(crate) fn field(&self, name: &str) -> &str {
+        let value = self.fields.get(name);
+        value.unwrap_or_else(|| panic!("no {name} in {:?}", self.fields.keys()))
+    }
+
+    pub(super) fn fields(&self) -> &BTreeMap<String, String> {
+        &self.fields
+    }
+
+    pub(crate) fn number(&self, name: &str) -> i32 {
+        self.field(name).parse().unwrap()
+    }
+
+    pub(crate) fn argv(&self) -> Vec<Vec<u8>> {
+        self.list("argv")
+    }
+
+    /// The entries of environ in their order, as they are.
+    pub(crate) fn environ(&self) -> Vec<Vec<u8>> {
+        self.list("environ")
+    }
+
+    /// The value of a variable that stands there once.
+    pub(crate) fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        let entries = self.environ();
+        let mut values = entries
+            .iter()
+            .filter_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+        let value = values.next().map(<[u8]>::to_vec);
+        assert!(
+            values.next().is_none(),
+            "{name} stands twice in the environment"
+        );
+        value
+    }
+
+    pub(crate) fn cwd(&self) -> Vec<u8> {
+        bytes(self.field("cwd"))
+    }
+
+    pub(crate) fn disposition(&self, signal: c_int) -> Disposition {
+        match self.field(&format!("signal.{signal}")) {
+            "default" => Disposition::Default,
+            "ignored" => Disposition::Ignored,
+            "caught" => Disposition::Caught,
+            other => panic!("disposition {other:?}"),
+        }
+    }
+
+    pub(crate) fn blocked(&self) -> Vec<c_int> {
+        let set = u64::from_str_radix(self.field("blocked"), 16).unwrap();
+        (1..=64)
+            .filter(|signal| set >> (signal - 1) & 1 == 1)
+            .collect()
+    }
+
+    pub(crate) fn descriptor(&self, number: c_int) -> Option<Descriptor> {
+        let line = self.fields.get(&format!("descriptor.{number}"))?;
+        let part = |name: &str| {
+            let mut parts = line.split(' ').filter_map(|part| part.split_once('='));
+            parts.find(|(found, _)| *found == name).unwrap().1
+        };
+        Some(Descriptor {
+            access: match part("access") {
+                "read" => Access::Read,
+                "write" => Access::Write,
+                _ => Access::Both,
+            },
+            close_on_exec: part("cloexec") == "yes",
+            target: match part("target") {
+                "unknown" => None,
+                target => Some(String::from_utf8_lossy(&bytes(target)).into_owned()),
+            },
+        })
+    }
+
+    /// The numbers of all open descriptors, ascending.
+    pub(crate) fn descriptors(&self) -> Vec<c_int> {
+        let names = self
+            .fields
+            .keys()
+            .filter_map(|field| field.strip_prefix("descriptor."));
+        let mut numbers: Vec<c_int> = names.map(|number| number.parse().unwrap()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    fn list(&self, name: &str) -> Vec<Vec<u8>> {
+        let fields = (0..).map_while(|at| self.fields.get(&format!("{name}.{at}")));
+        fields.map(|value| bytes(value)).collect()
+    }
+}
+
+pub(super) fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = digits
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| str::from_utf8(pair).unwrap());
+    pairs
+        .map(|pair| u8::from_str_radix(pair, 16).unwrap())
+        .collect()
+}

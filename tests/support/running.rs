@@ -1,0 +1,248 @@
+//! A command that has been started and not yet waited for.
+
+use std::ffi::c_int;
+use std::fs::read_to_string;
+use std::io::{Read, Write};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::spawn;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+
+use super::canary::Canaries;
+use super::eventually::{DEADLINE, eventually};
+use super::output::{Output, Status};
+use super::run::Stdout;
+use super::start::kill;
+
+/// Killed when it is dropped without having been waited for, as after a failed assertion.
+pub(crate) struct Running {
+    child: Child,
+    started: Started,
+    /// Disconnected once the process has ended, which leaves it to be reaped.
+    end: Receiver<()>,
+    stdout: Stream,
+    stderr: Stream,
+    case: String,
+    canaries: Canaries,
+    stdout_holds: Stdout,
+}
+
+/// What was started: the process that a test means, or the one whose only child it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Started {
+    Itself,
+    ParentOfPid1,
+}
+
+impl Running {
+    pub(super) fn new(
+        mut child: Child,
+        started: Started,
+        case: String,
+        canaries: Canaries,
+        stdout_holds: Stdout,
+    ) -> Self {
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let (sender, end) = channel();
+        spawn(move || {
+            // Left unreaped, so that its pid cannot become another process's before `wait`. EINVAL
+            // is nix's word for a death by a real-time signal.
+            let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+            while waitid(Id::Pid(pid), ended) == Err(Errno::EINTR) {}
+            drop(sender);
+        });
+        let stdout = child.stdout.take().map_or_else(Stream::ended, Stream::new);
+        let stderr = child.stderr.take().map_or_else(Stream::ended, Stream::new);
+        Running {
+            child,
+            started,
+            end,
+            stdout,
+            stderr,
+            case,
+            canaries,
+            stdout_holds,
+        }
+    }
+
+    /// The pid of phase-run or the bare command, as the test sees it.
+    pub(crate) fn pid(&self) -> i32 {
+        let pid = self.child.id().cast_signed();
+        match self.started {
+            Started::Itself => pid,
+            Started::ParentOfPid1 => eventually("the namespace's first process", || {
+                let children = format!("/proc/{pid}/task/{pid}/children");
+                let children = read_to_string(children).unwrap_or_default();
+                children.trim().parse().map_err(|_| children)
+            }),
+        }
+    }
+
+    /// The same as that process itself sees it.
+    pub(super) fn own_pid(&self) -> i32 {
+        match self.started {
+            Started::Itself => self.pid(),
+            Started::ParentOfPid1 => 1,
+        }
+    }
+
+    pub(crate) fn kill(&self, signal: c_int) {
+        kill(self.pid(), signal);
+    }
+
+    /// The state in /proc/PID/stat: `R`, `S`, `T`, `Z` and so on.
+    pub(crate) fn state(&self) -> char {
+        let stat = read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.chars().next().unwrap()
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    pub(crate) fn close_stdin(&mut self) {
+        self.child.stdin = None;
+    }
+
+    /// Writes all of it from a thread of its own, whether or not the command reads it, then closes.
+    pub(super) fn feed(&mut self, bytes: Vec<u8>) {
+        let mut stdin = self.child.stdin.take().unwrap();
+        spawn(move || stdin.write_all(&bytes));
+    }
+
+    /// The next line of standard output, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        let line = self.stdout.line();
+        line.unwrap_or_else(|why| panic!("a line of standard output: {why}\n{}", self.seen()))
+    }
+
+    /// The next line of standard error, without its end.
+    pub(crate) fn stderr_line(&mut self) -> String {
+        let line = self.stderr.line();
+        line.unwrap_or_else(|why| panic!("a line of standard error: {why}\n{}", self.seen()))
+    }
+
+    /// Waits for the reporter's `ready`, and returns its own view of its pid.
+    pub(crate) fn ready(&mut self) -> i32 {
+        let line = self.line();
+        let pid = line.strip_prefix("ready ").and_then(|pid| pid.parse().ok());
+        pid.unwrap_or_else(|| panic!("expected \"ready PID\", not {line:?}\n{}", self.seen()))
+    }
+
+    /// Closes standard input and waits for the end of the process and of its output.
+    pub(crate) fn wait(mut self) -> Output {
+        self.close_stdin();
+        if self.end.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
+            panic!("still running after {DEADLINE:?}\n{}", self.seen());
+        }
+        let mut open = Vec::new();
+        open.extend(self.stdout.finish().err().map(|_| "output"));
+        open.extend(self.stderr.finish().err().map(|_| "error"));
+        assert!(
+            open.is_empty(),
+            "somebody still holds standard {open:?} open\n{}",
+            self.seen()
+        );
+        let status = Status::from(self.child.wait().unwrap());
+        let output = Output {
+            status,
+            stdout: self.stdout.seen.clone(),
+            stderr: String::from_utf8_lossy(&self.stderr.seen).into_owned(),
+            case: self.case.clone(),
+        };
+        if self.stdout_holds == Stdout::NoSecrets {
+            self.search("standard output", &self.stdout.seen, &output);
+        }
+        self.search("standard error", &self.stderr.seen, &output);
+        output
+    }
+
+    fn search(&self, what: &str, bytes: &[u8], output: &Output) {
+        if let Some(canary) = self.canaries.find(bytes) {
+            let canary = String::from_utf8_lossy(canary);
+            panic!("{what} holds the canary {canary:?}\n{output}");
+        }
+    }
+
+    fn seen(&self) -> String {
+        let (out, err) = (&self.stdout.seen, &self.stderr.seen);
+        let (out, err) = (String::from_utf8_lossy(out), String::from_utf8_lossy(err));
+        format!("{}\nstdout so far: {out}\nstderr so far: {err}", self.case)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail if it has been reaped, and then there is nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What arrives on a pipe, read by a thread so that the command never waits for the test.
+struct Stream {
+    chunks: Receiver<Vec<u8>>,
+    seen: Vec<u8>,
+    /// How much of `seen` was handed out as lines.
+    taken: usize,
+}
+
+impl Stream {
+    fn new(mut pipe: impl Read + Send + 'static) -> Self {
+        let (sender, chunks) = channel();
+        spawn(move || {
+            let mut buffer = vec![0; 65536];
+            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                if sender.send(buffer[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Stream {
+            chunks,
+            seen: Vec::new(),
+            taken: 0,
+        }
+    }
+
+    fn ended() -> Self {
+        Stream {
+            chunks: channel().1,
+            seen: Vec::new(),
+            taken: 0,
+        }
+    }
+
+    fn line(&mut self) -> Result<String, RecvTimeoutError> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let rest = &self.seen[self.taken..];
+            if let Some(length) = rest.iter().position(|byte| *byte == b'\n') {
+                let line = String::from_utf8_lossy(&rest[..length]).into_owned();
+                self.taken += length + 1;
+                return Ok(line);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let chunk = self.chunks.recv_timeout(left)?;
+            self.seen.extend(chunk);
+        }
+    }
+
+    /// Reads to the end, which may be later than that of the process.
+    fn finish(&mut self) -> Result<(), RecvTimeoutError> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.chunks.recv_timeout(left) {
+                Ok(chunk) => self.seen.extend(chunk),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(late) => return Err(late),
+            }
+        }
+    }
+}

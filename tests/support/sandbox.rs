@@ -1,0 +1,171 @@
+//! A directory and an environment of their own.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{Permissions, copy, create_dir, read, set_permissions, write};
+use std::io::Write;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use fake_phase::Phase;
+use tempfile::TempDir;
+
+use super::canary::Canaries;
+use super::probe::probe;
+use super::run::Run;
+use super::transparent::Comparison;
+
+/// Where command lines run: an empty directory, PATH, and the variables that lead to a fake Phase.
+pub(crate) struct Sandbox {
+    root: TempDir,
+    work: PathBuf,
+    program: OsString,
+    environ: Vec<Vec<u8>>,
+    canaries: Canaries,
+}
+
+impl Sandbox {
+    pub(crate) fn new(phase: &Phase) -> Self {
+        let mut sandbox = Self::offline();
+        // Another user must be able to read it; the fake's own is where only ours can.
+        let certificate = sandbox.root.path().join("ca.pem");
+        copy(phase.ca_file(), &certificate).unwrap();
+        sandbox.variable("PHASE_HOST", phase.host());
+        sandbox.variable("PHASE_CA_FILE", certificate);
+        sandbox.variable("PHASE_SERVICE_TOKEN", fake_phase::service_token());
+        sandbox
+    }
+
+    /// For what needs no Phase: PATH is the only variable.
+    pub(crate) fn offline() -> Self {
+        let root = TempDir::new().unwrap();
+        set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
+        let work = root.path().join("work");
+        create_dir(&work).unwrap();
+        set_permissions(&work, Permissions::from_mode(0o755)).unwrap();
+        let program = inherited("PHASE_RUN_BIN");
+        let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_phase-run").into());
+        let canaries = Canaries::default();
+        let mut sandbox = Sandbox {
+            root,
+            work,
+            program,
+            environ: Vec::new(),
+            canaries,
+        };
+        sandbox.variable("PATH", inherited("PATH").unwrap());
+        sandbox
+    }
+
+    fn variable(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        self.environ
+            .push([name.as_bytes(), b"=", value.as_ref().as_bytes()].concat());
+    }
+
+    /// The working directory of every command line, empty at first.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.work
+    }
+
+    pub(super) fn environ(&self) -> Vec<Vec<u8>> {
+        self.environ.clone()
+    }
+
+    pub(super) fn canaries(&self) -> &Canaries {
+        &self.canaries
+    }
+
+    /// From now on a run fails if this value is in its standard error, or in its standard output
+    /// unless it is marked with `reveals`. The token's parts are searched for without being named.
+    pub(crate) fn canary(&mut self, value: impl AsRef<[u8]>) {
+        self.canaries.add(value.as_ref());
+    }
+
+    /// The same search in anything else, such as a file or a process's memory.
+    pub(crate) fn assert_no_canary(&self, what: &str, bytes: &[u8]) {
+        let found = self.canaries.find(bytes).map(String::from_utf8_lossy);
+        assert!(found.is_none(), "{what} holds the canary {found:?}");
+    }
+
+    /// Takes another program for phase-run, to test the harness with one of a known behaviour.
+    pub(crate) fn stand_in(&mut self, program: &str) {
+        self.program = program.into();
+    }
+
+    /// phase-run with these words.
+    pub(crate) fn run(&self, words: impl IntoIterator<Item: AsRef<OsStr>>) -> Run<'_> {
+        Run::new(self, self.program.clone()).args(words)
+    }
+
+    /// A command without phase-run; its first word is searched for on PATH.
+    pub(crate) fn bare(&self, words: impl IntoIterator<Item: AsRef<OsStr>>) -> Run<'_> {
+        let mut words = words.into_iter();
+        let program = words.next().unwrap().as_ref().to_owned();
+        Run::new(self, program).args(words)
+    }
+
+    /// The reporter bare, and as the command of phase-run with `words` before the `--`; `prepare`
+    /// says for both what they start with. A later mode of phase-run is more words or preparation.
+    pub(crate) fn transparent(
+        &self,
+        words: impl IntoIterator<Item: AsRef<OsStr>>,
+        prepare: impl Fn(Run<'_>) -> Run<'_>,
+    ) -> Comparison {
+        let command = [probe(), "report"];
+        let bare = prepare(self.bare(command)).report();
+        let under = prepare(self.run(words).arg("--").args(command)).report();
+        Comparison::new(bare, under)
+    }
+
+    /// Writes a program such as a script, by a process of its own: a file that this one has open
+    /// for writing cannot be executed (ETXTBSY), and any thread's fork would keep it open.
+    pub(crate) fn executable(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.work.join(name);
+        let script = "cat > \"$0\" && chmod 755 \"$0\"";
+        let mut shell = Command::new("/bin/sh");
+        let shell = shell.args(["-c", script]).arg(&path).stdin(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        shell
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(content.as_ref())
+            .unwrap();
+        assert!(shell.wait().unwrap().success());
+        path
+    }
+
+    /// Writes a file in the working directory.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.work.join(name);
+        write(&path, content).unwrap();
+        path
+    }
+}
+
+/// Where a word leads when it is a command, as execvp(3) finds it.
+pub(super) fn find_program(word: &OsStr) -> OsString {
+    if word.as_bytes().contains(&b'/') {
+        return word.to_owned();
+    }
+    let path = inherited("PATH").unwrap();
+    let mut candidates = std::env::split_paths(&path).map(|directory| directory.join(word));
+    let found = candidates.find(|candidate| candidate.exists());
+    found
+        .unwrap_or_else(|| panic!("{word:?} is not on PATH"))
+        .into()
+}
+
+/// A variable of the test run, read where nothing decodes it.
+fn inherited(name: &str) -> Option<OsString> {
+    let environ = read("/proc/self/environ").unwrap();
+    let mut entries = environ.split(|byte| *byte == 0);
+    let value = entries.find_map(|entry| {
+        entry
+            .strip_prefix(name.as_bytes())?
+            .strip_prefix(b"=")
+            .filter(|value| !value.is_empty())
+    });
+    value.map(|value| OsString::from_vec(value.to_vec()))
+}

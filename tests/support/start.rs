@@ -1,0 +1,164 @@
+//! A process started exactly as told: what std's `Command` cannot say is said between fork and
+//! exec, and execve gets argv and environ as they are, bytes without `=` and repeated names too.
+
+#![expect(
+    unsafe_code,
+    reason = "std offers nothing between fork and exec that is safe"
+)]
+
+use std::ffi::{CString, c_char, c_int, c_uint};
+use std::io::Result;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::ptr::null_mut;
+use std::sync::atomic::AtomicPtr;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+
+/// What the new process is to find. Every signal has its default disposition and none is blocked,
+/// and no descriptor above 2 is open, unless it is said here: the test's own start must not matter.
+#[derive(Default)]
+pub(crate) struct Start {
+    pub(crate) program: CString,
+    pub(crate) argv: Vec<CString>,
+    pub(crate) environ: Vec<CString>,
+    pub(crate) closed: Vec<c_int>,
+    /// Descriptors that went through `lift`, and the numbers they are to have there.
+    pub(crate) handed: Vec<(OwnedFd, c_int)>,
+    pub(crate) ignored: Vec<c_int>,
+    pub(crate) blocked: Vec<c_int>,
+    pub(crate) limits: Vec<(Resource, u64)>,
+    pub(crate) user: Option<u32>,
+}
+
+impl Start {
+    pub(crate) fn spawn(self, cwd: &Path, stdout: Stdio) -> Result<Child> {
+        // Made before the fork: afterwards nothing may allocate.
+        let (argv, environ) = (pointers(&self.argv), pointers(&self.environ));
+        let closure = move || {
+            self.prepare()?;
+            Err(execve(&self.program, &argv, &environ))
+        };
+        // Never executed itself: the closure becomes the program.
+        let mut command = Command::new("/");
+        command
+            .current_dir(cwd)
+            .stdin(Stdio::piped())
+            .stdout(stdout)
+            .stderr(Stdio::piped());
+        // SAFETY: fork(2): the child of a process with threads may only make async-signal-safe
+        // calls, signal-safety(7). The closure makes system calls and reads memory that was filled
+        // before the fork; its errors are numbers. An allocation in it would break this.
+        unsafe { command.pre_exec(closure) };
+        command.spawn()
+    }
+
+    fn prepare(&self) -> Result<()> {
+        // SAFETY: close_range(2): takes numbers only, and closes nothing before the exec.
+        let marked = unsafe { libc::close_range(3, c_uint::MAX, CLOSE_ON_EXEC) };
+        Errno::result(marked)?;
+        for (fd, number) in &self.handed {
+            // SAFETY: dup2(2): takes numbers only; what is replaced is one of std's, to be closed
+            // at the exec anyway.
+            Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), *number) })?;
+        }
+        for number in &self.closed {
+            // SAFETY: close(2): takes a number only, and nothing here uses it any more.
+            Errno::result(unsafe { libc::close(*number) })?;
+        }
+        for signal in 1..=64 {
+            dispose(signal, libc::SIG_DFL);
+        }
+        for signal in &self.ignored {
+            dispose(*signal, libc::SIG_IGN);
+        }
+        block(&self.blocked)?;
+        for (resource, soft) in &self.limits {
+            let (_, hard) = getrlimit(*resource)?;
+            setrlimit(*resource, *soft, hard)?;
+        }
+        if let Some(user) = self.user {
+            setgroups(&[])?;
+            setgid(Gid::from_raw(user))?;
+            setuid(Uid::from_raw(user))?;
+        }
+        Ok(())
+    }
+}
+
+/// CLOSE_RANGE_CLOEXEC as the type that the call takes.
+const CLOSE_ON_EXEC: c_int = 4;
+
+/// The same file under a number that no test asks for, so that handing over several cannot clash.
+pub(crate) fn lift(file: impl AsFd) -> OwnedFd {
+    let number = fcntl(file, FcntlArg::F_DUPFD_CLOEXEC(200)).unwrap();
+    // SAFETY: the number is new, so nothing else owns it.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+/// Sends any signal, also a real-time one, which nix does not know.
+pub(crate) fn kill(pid: i32, signal: c_int) {
+    // SAFETY: kill(2): takes numbers only.
+    Errno::result(unsafe { libc::kill(pid, signal) }).unwrap();
+}
+
+/// As execve(2) takes them: the null is last, and `strings` must outlive them.
+fn pointers(strings: &[CString]) -> Vec<AtomicPtr<c_char>> {
+    let strings = strings.iter().map(|string| string.as_ptr().cast_mut());
+    strings.chain([null_mut()]).map(AtomicPtr::new).collect()
+}
+
+fn execve(
+    program: &CString,
+    argv: &[AtomicPtr<c_char>],
+    environ: &[AtomicPtr<c_char>],
+) -> std::io::Error {
+    // SAFETY: execve(2): a terminated path and two arrays of terminated strings that end with null.
+    // An AtomicPtr is a pointer in memory; the strings are in `Start`, which the closure owns.
+    unsafe {
+        libc::execve(
+            program.as_ptr(),
+            argv.as_ptr().cast(),
+            environ.as_ptr().cast(),
+        )
+    };
+    std::io::Error::last_os_error()
+}
+
+/// By the kernel's call: glibc refuses 32 and 33, and its posix_spawn leaves 32 ignored in whatever
+/// started us. Errors are those of KILL and STOP, which stay as they are.
+fn dispose(signal: c_int, disposition: libc::sighandler_t) {
+    // The kernel's struct sigaction is at most four words, of which the disposition is the first.
+    let action = [disposition, 0, 0, 0];
+    let before = null_mut::<usize>();
+    // SAFETY: rt_sigaction(2): reads one struct, writes none, and the set's size is 8. SIG_DFL and
+    // SIG_IGN run no code.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            action.as_ptr(),
+            before,
+            8usize,
+        )
+    };
+}
+
+fn block(signals: &[c_int]) -> Result<()> {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset(3): initialises the set that it is given.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    for signal in signals {
+        // SAFETY: sigaddset(3): the set was initialised above.
+        Errno::result(unsafe { libc::sigaddset(set.as_mut_ptr(), *signal) })?;
+    }
+    // SAFETY: sigprocmask(2): reads the set that was initialised above; the child has one thread.
+    Errno::result(unsafe { libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), null_mut()) })?;
+    Ok(())
+}

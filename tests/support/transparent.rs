@@ -1,0 +1,138 @@
+//! The command run bare is the specification: under phase-run everything else must be the same.
+
+use std::collections::BTreeMap;
+
+use super::report::{Report, bytes};
+
+/// Two reports of the same case, and the difference that the test allows. `check` judges.
+#[must_use]
+pub(crate) struct Comparison {
+    pub(crate) bare: Report,
+    pub(crate) under: Report,
+    added: BTreeMap<Vec<u8>, Vec<u8>>,
+    removed: Vec<Vec<u8>>,
+    excepted: Vec<String>,
+}
+
+impl Comparison {
+    pub(super) fn new(bare: Report, under: Report) -> Self {
+        let (added, removed, excepted) = Default::default();
+        Comparison {
+            bare,
+            under,
+            added,
+            removed,
+            excepted,
+        }
+    }
+
+    /// The command has this variable, new or in the place of an inherited one.
+    pub(crate) fn added(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.added.insert(name.into(), value.as_ref().to_vec());
+        self
+    }
+
+    /// The command no longer has this variable.
+    pub(crate) fn removed(mut self, name: &str) -> Self {
+        self.removed.push(name.into());
+        self
+    }
+
+    /// This field is not compared, such as `ppid` under a supervisor.
+    pub(crate) fn except(mut self, field: &str) -> Self {
+        self.excepted.push(field.into());
+        self
+    }
+
+    /// Fails with every difference that was not allowed.
+    pub(crate) fn check(self) {
+        let (bare, under) = (comparable(&self.bare), comparable(&self.under));
+        let mut differences = Vec::new();
+        let fields = bare
+            .keys()
+            .chain(under.keys().filter(|field| !bare.contains_key(*field)));
+        for field in fields.filter(|field| !self.excepted.contains(field)) {
+            let (bare, under) = (bare.get(field), under.get(field));
+            if bare != under {
+                differences.push(format!("{field}: bare {bare:?}, under phase-run {under:?}"));
+            }
+        }
+        // What is inherited keeps its order; where the added ones stand is not said.
+        let is_added = |entry: &Vec<u8>| self.added.contains_key(name_of(entry));
+        let is_removed = |entry: &Vec<u8>| self.removed.iter().any(|name| name == name_of(entry));
+        let mut bare = self.bare.environ();
+        bare.retain(|entry| !is_added(entry) && !is_removed(entry));
+        let (mut added, under) = self
+            .under
+            .environ()
+            .into_iter()
+            .partition::<Vec<_>, _>(is_added);
+        added.sort();
+        let wanted = self
+            .added
+            .iter()
+            .map(|(name, value)| [name, value.as_slice()].join(&b'='));
+        let mut wanted: Vec<Vec<u8>> = wanted.collect();
+        wanted.sort();
+        for (what, bare, under) in [("inherited", bare, under), ("added", wanted, added)] {
+            if bare != under {
+                let (bare, under) = (shown(&bare), shown(&under));
+                differences.push(format!(
+                    "{what} entries: expected {bare:#?}, found {under:#?}"
+                ));
+            }
+        }
+        assert!(
+            differences.is_empty(),
+            "not transparent:\n{}",
+            differences.join("\n")
+        );
+    }
+}
+
+/// The fields without the environment and without what no two runs share: the number of the
+/// started process, and those of pipes and sockets.
+fn comparable(report: &Report) -> BTreeMap<String, String> {
+    let fields = report
+        .fields()
+        .iter()
+        .filter(|(field, _)| !field.starts_with("environ."));
+    let mut fields: BTreeMap<String, String> = fields
+        .map(|(field, value)| (field.clone(), value.clone()))
+        .collect();
+    for field in ["pid", "ppid", "pgid", "sid", "tpgid"] {
+        if report.field(field) == report.started.to_string() {
+            fields.insert(field.into(), "the started process".into());
+        }
+    }
+    for (_, value) in fields
+        .iter_mut()
+        .filter(|(field, _)| field.starts_with("descriptor."))
+    {
+        if let Some((rest, target)) = value.split_once(" target=") {
+            let target = String::from_utf8_lossy(&bytes_or_name(target)).into_owned();
+            let kind = target.split(":[").next().unwrap_or_default();
+            *value = format!("{rest} target={kind}");
+        }
+    }
+    fields
+}
+
+fn bytes_or_name(target: &str) -> Vec<u8> {
+    if target == "unknown" {
+        target.into()
+    } else {
+        bytes(target)
+    }
+}
+
+fn name_of(entry: &[u8]) -> &[u8] {
+    entry.split(|byte| *byte == b'=').next().unwrap_or_default()
+}
+
+fn shown(entries: &[Vec<u8>]) -> Vec<String> {
+    entries
+        .iter()
+        .map(|entry| entry.escape_ascii().to_string())
+        .collect()
+}
