@@ -265,6 +265,7 @@ fn c_string(bytes: impl Into<OsString>) -> CString {
     CString::new(bytes.into().into_vec()).unwrap()
 }
 
-fn name_of(entry: &[u8]) -> &[u8] {
+/// The part of an entry of environ before the first `=`, all of it if there is none.
+pub(super) fn name_of(entry: &[u8]) -> &[u8] {
     entry.split(|byte| *byte == b'=').next().unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fake_phase::Phase;
+use fake_phase::{Phase, bearer, expired_bearer, service_token, user_bearer, user_token};
 use tempfile::TempDir;
 
 use super::canary::Canaries;
@@ -33,7 +33,17 @@ impl Sandbox {
         copy(phase.ca_file(), &certificate).unwrap();
         sandbox.variable("PHASE_HOST", phase.host());
         sandbox.variable("PHASE_CA_FILE", certificate);
-        sandbox.variable("PHASE_SERVICE_TOKEN", fake_phase::service_token());
+        sandbox.variable("PHASE_SERVICE_TOKEN", service_token());
+        // Also those that a test hands over in a file or on standard input.
+        for token in [
+            service_token(),
+            user_token(),
+            bearer(),
+            user_bearer(),
+            expired_bearer(),
+        ] {
+            sandbox.canaries.add_token(token.as_bytes());
+        }
         sandbox
     }
 
@@ -77,7 +87,8 @@ impl Sandbox {
     }
 
     /// From now on a run fails if this value is in its standard error, or in its standard output
-    /// unless it is marked with `reveals`. The token's parts are searched for without being named.
+    /// unless it is marked with `reveals`. The parts of the fake's tokens, and of any in a variable,
+    /// are searched for without being named.
     pub(crate) fn canary(&mut self, value: impl AsRef<[u8]>) {
         self.canaries.add(value.as_ref());
     }

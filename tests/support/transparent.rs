@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::report::{Report, bytes};
+use super::run::name_of;
 
 /// Two reports of the same case, and the difference that the test allows. `check` judges.
 #[must_use]
@@ -124,10 +125,6 @@ fn bytes_or_name(target: &str) -> Vec<u8> {
     } else {
         bytes(target)
     }
-}
-
-fn name_of(entry: &[u8]) -> &[u8] {
-    entry.split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
 fn shown(entries: &[Vec<u8>]) -> Vec<String> {
