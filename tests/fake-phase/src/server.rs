@@ -64,7 +64,7 @@ fn connection(
             .is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let stream = reader.get_mut();
         match shared.handle(&request) {
-            Fault::Answer(answer) => wire::write(stream, &answer, request.method == "HEAD", last)?,
+            Fault::Answer(answer) => wire::write(stream, &answer, &request.method, last)?,
             Fault::Reset => return reset(id, stream, shared),
             fault => return spoil(&fault, stream, &request, shared),
         }
@@ -78,7 +78,7 @@ fn connection(
 fn refuse_plain(socket: TcpStream) -> io::Result<()> {
     let mut reader = BufReader::new(Stream::Plain(socket));
     wire::read(&mut reader, false)?;
-    wire::write(reader.get_mut(), &Answer::bare_html(400), false, true)
+    wire::write(reader.get_mut(), &Answer::bare_html(400), "GET", true)
 }
 
 /// Every one of these ends the connection.
@@ -89,9 +89,9 @@ fn spoil(fault: &Fault, stream: &mut Stream, request: &Request, shared: &Shared)
             shared.wait_for_end();
             Ok(())
         }
-        Fault::Truncate(at) => write_up_to(stream, &shared.answer(request), *at),
+        Fault::Truncate(at) => wire::write_up_to(stream, &shared.answer(request), *at, false),
         Fault::StallAfter(at) => {
-            write_up_to(stream, &shared.answer(request), *at)?;
+            wire::write_up_to(stream, &shared.answer(request), *at, false)?;
             shared.wait_for_end();
             Ok(())
         }
@@ -100,15 +100,8 @@ fn spoil(fault: &Fault, stream: &mut Stream, request: &Request, shared: &Shared)
     }
 }
 
-fn write_up_to(stream: &mut Stream, answer: &Answer, at: usize) -> io::Result<()> {
-    wire::write_head(stream, answer, false)?;
-    stream.write_all(answer.body.get(..at).unwrap_or(&answer.body))?;
-    stream.flush()
-}
-
 fn drip(stream: &mut Stream, answer: &Answer, every: Duration, shared: &Shared) -> io::Result<()> {
-    wire::write_head(stream, answer, false)?;
-    stream.flush()?;
+    wire::write_up_to(stream, answer, 0, false)?;
     for byte in answer.body.chunks(1) {
         if shared.wait(every, |state| state.closed) {
             return Ok(());
@@ -128,7 +121,7 @@ fn endless(stream: &mut Stream, bytes: u64) -> io::Result<()> {
     answer
         .headers
         .push(("Transfer-Encoding".to_owned(), "chunked".to_owned()));
-    wire::write_head(stream, &answer, true)?;
+    stream.write_all(&wire::head(&answer, true))?;
 
     let around = u64::try_from(START.len() + END.len()).map_err(io::Error::other)?;
     let mut left = bytes.saturating_sub(around);

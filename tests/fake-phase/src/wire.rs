@@ -99,8 +99,8 @@ pub(crate) fn read(reader: &mut impl BufRead, tls: bool) -> io::Result<Option<Re
     Ok(Some(request))
 }
 
-/// Writes status and headers.
-pub(crate) fn write_head(stream: &mut Stream, answer: &Answer, last: bool) -> io::Result<()> {
+/// Status line and headers.
+pub(crate) fn head(answer: &Answer, last: bool) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {} {}\r\n", answer.status, reason(answer.status));
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -109,19 +109,33 @@ pub(crate) fn write_head(stream: &mut Stream, answer: &Answer, last: bool) -> io
         head.push_str("Connection: close\r\n");
     }
     head.push_str("\r\n");
-    stream.write_all(head.as_bytes())
+    head.into_bytes()
 }
 
 /// Writes a whole answer, without its body when the request was `HEAD`.
 pub(crate) fn write(
     stream: &mut Stream,
     answer: &Answer,
-    head: bool,
+    method: &str,
     last: bool,
 ) -> io::Result<()> {
-    write_head(stream, answer, last)?;
-    if !head {
-        stream.write_all(&answer.body)?;
-    }
+    let body = if method == "HEAD" {
+        0
+    } else {
+        answer.body.len()
+    };
+    write_up_to(stream, answer, body, last)
+}
+
+/// Writes the head and `at` bytes of the body at once, so that nothing comes between them.
+pub(crate) fn write_up_to(
+    stream: &mut Stream,
+    answer: &Answer,
+    at: usize,
+    last: bool,
+) -> io::Result<()> {
+    let mut bytes = head(answer, last);
+    bytes.extend_from_slice(answer.body.get(..at).unwrap_or(&answer.body));
+    stream.write_all(&bytes)?;
     stream.flush()
 }

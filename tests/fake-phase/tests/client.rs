@@ -107,9 +107,15 @@ impl<S: Read + Write> Client<S> {
     pub(crate) fn reply(&mut self) -> io::Result<Reply> {
         let mut reply = self.head()?;
         let length = reply.header("Content-Length").unwrap().parse().unwrap();
-        reply.body.resize(length, 0);
-        self.0.read_exact(&mut reply.body)?;
+        reply.body = self.bytes(length)?;
         Ok(reply)
+    }
+
+    /// So many bytes of a body.
+    pub(crate) fn bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Everything until the server closes.
