@@ -1,1 +1,140 @@
-fn main() {}
+//! phase-run: puts a Phase app's secrets in a command's environment and becomes the command.
+//!
+//! The whole way of the data is in [`run`]: words → decisions → secrets → selection → environment →
+//! exec. Each step takes the previous one's output; nothing points back. Only this file prints
+//! errors and picks the exit status.
+
+mod cli;
+mod config;
+mod environ;
+mod error;
+mod notice;
+mod phase;
+#[expect(
+    unsafe_code,
+    reason = "signals, descriptors by number and the initial environment"
+)]
+mod process;
+mod secret;
+mod selection;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use cli::{Opt, Words, help};
+use config::Deed;
+use environ::Inherited;
+use error::{Error, Exit, errno_words};
+use notice::{Notice, Voice};
+use process::harden::{Hardened, harden};
+use process::sealed::{Sealed, seal};
+use process::{SingleThreaded, exec, signal, startup};
+
+/// Wipes every block that is freed: what TLS, HTTP and JSON leave behind goes with it.
+#[global_allocator]
+static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+fn main() -> ExitCode {
+    let start = Instant::now();
+    let Some(alone) = SingleThreaded::claim() else {
+        return Exit::NothingRun.into();
+    };
+    let inherited = startup::take_environ(&alone);
+    let hardened = harden();
+    signal::end_as_pid_1();
+    let (words, read) = cli::parse(std::env::args_os().skip(1).collect());
+    let voice = config::voice(&words, &inherited);
+    let outcome = read.and_then(|()| run(alone, &words, inherited, &hardened, voice, start));
+    match outcome {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => {
+            voice.fail(&error);
+            error.exit().into()
+        }
+    }
+}
+
+/// The line. Returns when something was printed instead, or when it went wrong.
+fn run(
+    alone: SingleThreaded,
+    words: &Words,
+    inherited: Inherited,
+    hardened: &Hardened,
+    voice: Voice,
+    start: Instant,
+) -> Result<(), Error> {
+    if words.has(Opt::Help) {
+        return print(&help::help());
+    }
+    if words.has(Opt::Version) {
+        return print(&help::version());
+    }
+    let say = |notice: Notice<'_>| voice.say(&notice);
+    let config = config::decide(words, &inherited, &say)?;
+    let token = config.token.read(&inherited, &say)?;
+    startup::use_builtin_lookups();
+    let fetched = phase::fetch(
+        alone,
+        &config.request,
+        &token,
+        &config.token,
+        &config.filter,
+        &say,
+    )?;
+    let of = fetched.secrets.len();
+    let chosen = selection::select(fetched.secrets, &config.filter, &fetched.place, &say)?;
+    say(Notice::Selected {
+        secrets: chosen.len(),
+        of,
+        took: start.elapsed(),
+    });
+    let base = inherited.handed_on(&config.injection);
+    let plan = environ::plan(
+        chosen,
+        &base,
+        &config.injection,
+        config.filter.allow_empty,
+        &say,
+    )?;
+    match config.deed {
+        Deed::DryRun(command) => {
+            let listing = plan.listing(voice.format);
+            let paths: Vec<String> = plan.files().map(|_| Sealed::longest_path()).collect();
+            environ::build(base, plan, &paths, &command, startup::limits())?;
+            print(&listing)
+        }
+        Deed::Become(command) => {
+            let files: Vec<Sealed> = plan.files().map(seal).collect::<Result<_, _>>()?;
+            let paths: Vec<String> = files.iter().map(Sealed::path).collect();
+            let environ = environ::build(base, plan, &paths, &command, startup::limits())?;
+            say(Notice::Becoming { command: &command });
+            Err(exec::become_command(&command, &environ, hardened))
+        }
+    }
+}
+
+/// Past std's buffer, which takes a closed standard output for a success.
+fn print(text: &str) -> Result<(), Error> {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match nix::unistd::write(io::stdout().as_fd(), rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => {
+                return Err(Error::Output {
+                    why: errno_words(errno),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.status())
+    }
+}

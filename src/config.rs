@@ -1,0 +1,184 @@
+#![forbid(unsafe_code)]
+//! Words, the initial environment and `.phase.json` become decisions.
+//!
+//! Every default, every conflict and every look-up of a variable is here, and each decision that a
+//! message may have to explain knows its [`Source`]. [`Config`] knows where the token is, not what
+//! it is. A value that got through cannot be wrong later: an address cannot be plain http to a
+//! stranger, a pattern is compiled, a number of seconds is above 0.
+
+mod choices;
+pub(crate) mod credential;
+mod host;
+mod pattern;
+mod project;
+mod roots;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::{Opt, Words};
+use crate::environ::Inherited;
+use crate::error::Error;
+use crate::notice::{Format, Notice, Say, Voice};
+use choices::Choices;
+use credential::TokenSource;
+pub(crate) use host::Host;
+pub(crate) use pattern::{FileRule, Folder, Pattern};
+pub(crate) use roots::Roots;
+
+/// All that was decided before the first request.
+pub(crate) struct Config {
+    pub(crate) request: Request,
+    pub(crate) token: TokenSource,
+    pub(crate) filter: Filter,
+    pub(crate) injection: Injection,
+    pub(crate) deed: Deed,
+}
+
+/// What to ask of whom.
+pub(crate) struct Request {
+    pub(crate) host: Host,
+    pub(crate) roots: Roots,
+    /// The longest that one request may take, name look-up and last byte included.
+    pub(crate) timeout: Duration,
+    pub(crate) target: Target,
+}
+
+/// Which app and environment were named.
+pub(crate) struct Target {
+    pub(crate) app: Option<Sourced>,
+    pub(crate) environment: Option<Sourced>,
+    /// A `.phase.json` that was read and is of another app.
+    pub(crate) passed_over: Option<PathBuf>,
+}
+
+/// Which of the fetched secrets are selected.
+#[derive(Default)]
+pub(crate) struct Filter {
+    pub(crate) paths: Vec<Folder>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) only: Vec<Pattern>,
+    pub(crate) except: Vec<Pattern>,
+    pub(crate) require: Vec<String>,
+    pub(crate) allow_empty: bool,
+}
+
+/// How the selected secrets reach the command.
+#[derive(Default)]
+pub(crate) struct Injection {
+    pub(crate) prefix: String,
+    pub(crate) files: Vec<FileRule>,
+    pub(crate) keep: Keep,
+    /// `--clean`, with the patterns of `--pass`.
+    pub(crate) clean: Option<Vec<Pattern>>,
+    pub(crate) keep_token: bool,
+    pub(crate) allowed_names: Vec<Pattern>,
+    /// `--strict`: an unresolved reference is an error.
+    pub(crate) strict: bool,
+}
+
+/// Which variables that are already set win over a secret.
+#[derive(Default)]
+pub(crate) enum Keep {
+    #[default]
+    Nothing,
+    Matching(Vec<Pattern>),
+    Everything,
+}
+
+/// What to do with the environment.
+pub(crate) enum Deed {
+    /// Become this: the program as typed and its arguments.
+    Become(Vec<OsString>),
+    /// Print what would be injected; the words count for the kernel's limits.
+    DryRun(Vec<OsString>),
+}
+
+/// A word with where it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Sourced {
+    pub(crate) value: String,
+    pub(crate) source: Source,
+}
+
+/// Where a decision came from, as messages name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Named(&'static str),
+    Project(PathBuf),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::Project(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// How things are said, read leniently so that a mistake can be reported in the form asked for;
+/// [`decide`] is strict about the same words.
+pub(crate) fn voice(words: &Words, inherited: &Inherited) -> Voice {
+    let typed = words.bytes(Opt::LogFormat).next();
+    let json = match typed {
+        Some(typed) => typed == "json",
+        None => inherited.get("PHASE_LOG_FORMAT") == Some(OsStr::new("json")),
+    };
+    Voice {
+        format: if json { Format::Json } else { Format::Text },
+        quiet: words.has(Opt::Quiet),
+        verbose: words.count(Opt::Verbose),
+    }
+}
+
+/// Decides everything that can be decided before the first request.
+///
+/// # Errors
+/// `usage` for words that contradict each other or are not what their option takes, `config` for
+/// variables and files that cannot be used, `token` where there is none.
+pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Result<Config, Error> {
+    let choices = Choices { words, inherited };
+    choices.check_contradictions()?;
+    let deed = choices.deed()?;
+    choices.one_of(Opt::LogFormat, &["text", "json"], "text or json")?;
+    choices.one_of(Opt::Mode, &["auto", "rest"], "auto or rest")?;
+    let injection = choices.injection()?;
+    let filter = choices.filter()?;
+    let host = choices.host()?;
+    let timeout = choices.timeout()?;
+    let roots = Roots::load(choices.path_of(Opt::CaFile)?)?;
+    if let Some(asked) = inherited.get("PHASE_VERIFY_SSL")
+        && ["false", "0", "no", "off"]
+            .iter()
+            .any(|no| asked.eq_ignore_ascii_case(no))
+    {
+        say(Notice::VerificationStays);
+    }
+    let target = choices.target()?;
+    let token = match TokenSource::find(choices.path_of(Opt::TokenFile)?, inherited) {
+        // Without either, the app is what to think of first.
+        Err(Error::NoToken) if target.app.is_none() => {
+            return Err(Error::NoApp {
+                readable: vec![],
+                passed_over: target.passed_over,
+            });
+        }
+        found => found?,
+    };
+    let request = Request {
+        host,
+        roots,
+        timeout,
+        target,
+    };
+    Ok(Config {
+        request,
+        token,
+        filter,
+        injection,
+        deed,
+    })
+}

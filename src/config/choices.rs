@@ -1,0 +1,353 @@
+#![forbid(unsafe_code)]
+//! What was chosen on the line or by a variable, one decision at a time.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::project::{self, Project};
+use super::{
+    Deed, FileRule, Filter, Folder, Host, Injection, Keep, Pattern, Source, Sourced, Target,
+};
+use crate::cli::{Opt, Words};
+use crate::environ::Inherited;
+use crate::error::Error;
+
+/// What one request may take unless `--timeout` says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Variables of options that this version does not have. Ignoring one would be a silent change of
+/// what the operator asked for.
+const UNSUPPORTED: [&str; 11] = [
+    "PHASE_SUPERVISE",
+    "PHASE_MAX_WAIT",
+    "PHASE_SNAPSHOT",
+    "PHASE_OFFLINE",
+    "PHASE_HEADER_FILE",
+    "PHASE_IDENTITY",
+    "PHASE_SERVICE_ACCOUNT_ID",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+];
+
+/// The two places where a decision may be written.
+pub(super) struct Choices<'a> {
+    pub(super) words: &'a Words,
+    pub(super) inherited: &'a Inherited,
+}
+
+impl<'a> Choices<'a> {
+    pub(super) fn check_contradictions(&self) -> Result<(), Error> {
+        for name in UNSUPPORTED {
+            if self
+                .inherited
+                .get(name)
+                .is_some_and(|value| !value.is_empty())
+            {
+                return Err(Error::UnsupportedVariable { name });
+            }
+        }
+        // Of the modes, too, only what this version can do.
+        if !self.words.has(Opt::Mode)
+            && self.inherited.get("PHASE_MODE") == Some(OsStr::new("e2ee"))
+        {
+            return Err(Error::UnsupportedVariable { name: "PHASE_MODE" });
+        }
+        for (option, other, because, pointless_with) in [
+            (
+                Opt::Pass,
+                Opt::Clean,
+                "without --clean every variable is passed",
+                false,
+            ),
+            (
+                Opt::Keep,
+                Opt::KeepExisting,
+                "--keep-existing keeps them all",
+                true,
+            ),
+            (Opt::Verbose, Opt::Quiet, "--quiet says errors only", true),
+        ] {
+            if self.words.has(option) && self.words.has(other) == pointless_with {
+                return Err(Error::Pointless {
+                    option: option.name(),
+                    because,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn deed(&self) -> Result<Deed, Error> {
+        let mut command = self.words.command.clone();
+        if let Some(line) = self.words.bytes(Opt::Command).next() {
+            let shell = ["/bin/sh", "-c"].map(OsString::from);
+            command.splice(0..0, shell.into_iter().chain([line.to_owned()]));
+        }
+        if self.words.has(Opt::DryRun) {
+            return Ok(Deed::DryRun(command));
+        }
+        match command.is_empty() {
+            true => Err(Error::NoCommand),
+            false => Ok(Deed::Become(command)),
+        }
+    }
+
+    pub(super) fn filter(&self) -> Result<Filter, Error> {
+        let listed = |option| -> Result<Vec<String>, Error> {
+            let texts = self.words.texts(option)?;
+            let items = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
+            items
+                .map(|item| match item {
+                    "" => Err(Error::BadValue {
+                        option: option.name(),
+                        given: texts.join(","),
+                        wants: "names with a comma between two",
+                    }),
+                    item => Ok(item.to_owned()),
+                })
+                .collect()
+        };
+        Ok(Filter {
+            paths: self.paths()?,
+            tags: listed(Opt::Tags)?,
+            only: self.patterns(Opt::Only)?,
+            except: self.patterns(Opt::Except)?,
+            require: listed(Opt::Require)?,
+            allow_empty: self.words.has(Opt::AllowEmpty),
+        })
+    }
+
+    fn paths(&self) -> Result<Vec<Folder>, Error> {
+        let typed = self.words.texts(Opt::Path)?;
+        if !typed.is_empty() {
+            return Ok(typed
+                .into_iter()
+                .map(|text| Folder::parse(text, "--path"))
+                .collect());
+        }
+        let Some(list) = self.variable("PHASE_PATH")? else {
+            return Ok(Vec::new());
+        };
+        list.split(':')
+            .map(|text| match text {
+                "" => Err(Error::BadVariable {
+                    name: "PHASE_PATH",
+                    given: list.to_owned(),
+                    wants: "folders with a colon between two (/** is every folder)",
+                }),
+                text => Ok(Folder::parse(text, "PHASE_PATH")),
+            })
+            .collect()
+    }
+
+    pub(super) fn injection(&self) -> Result<Injection, Error> {
+        let keep = match self.words.has(Opt::KeepExisting) {
+            true => Keep::Everything,
+            false => Keep::Matching(self.patterns(Opt::Keep)?),
+        };
+        let clean = match self.words.has(Opt::Clean) {
+            true => Some(self.patterns(Opt::Pass)?),
+            false => None,
+        };
+        Ok(Injection {
+            prefix: self.words.text(Opt::Prefix)?.unwrap_or_default().to_owned(),
+            files: FileRule::parse_all(&self.words.texts(Opt::File)?)?,
+            keep,
+            clean,
+            keep_token: self.words.has(Opt::KeepToken),
+            allowed_names: self.patterns(Opt::AllowName)?,
+            strict: self.words.has(Opt::Strict),
+        })
+    }
+
+    fn patterns(&self, option: Opt) -> Result<Vec<Pattern>, Error> {
+        let typed = self.words.texts(option)?;
+        typed
+            .into_iter()
+            .map(|text| Pattern::parse(text, option.name()))
+            .collect()
+    }
+
+    pub(super) fn host(&self) -> Result<Host, Error> {
+        match self.text_of(Opt::Host)? {
+            Some(Sourced { value, source }) => Host::parse(&value, source),
+            None => Ok(Host::cloud()),
+        }
+    }
+
+    pub(super) fn timeout(&self) -> Result<Duration, Error> {
+        const WANTS: &str = "a number of seconds above 0";
+        let Some(given) = self.text_of(Opt::Timeout)? else {
+            return Ok(TIMEOUT);
+        };
+        seconds(&given.value)
+            .filter(|timeout| !timeout.is_zero())
+            .ok_or_else(|| self.not(given, Opt::Timeout, WANTS))
+    }
+
+    pub(super) fn one_of(
+        &self,
+        option: Opt,
+        choices: &[&str],
+        wants: &'static str,
+    ) -> Result<(), Error> {
+        match self.text_of(option)? {
+            Some(given) if !choices.contains(&given.value.as_str()) => {
+                Err(self.not(given, option, wants))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A wrong word is a `usage` error where it was typed, a `config` error in a variable.
+    fn not(&self, given: Sourced, option: Opt, wants: &'static str) -> Error {
+        match given.source {
+            Source::Named(name) if name != option.name() => Error::BadVariable {
+                name,
+                given: given.value,
+                wants,
+            },
+            _ => Error::BadValue {
+                option: option.name(),
+                given: given.value,
+                wants,
+            },
+        }
+    }
+
+    /// The app, the environment, and a `.phase.json` that was passed over as another app's.
+    pub(super) fn target(&self) -> Result<Target, Error> {
+        let app = self.text_of(Opt::App)?;
+        let environment = self.text_of(Opt::Env)?;
+        let passed_over = None;
+        if app.is_some() && environment.is_some() {
+            return Ok(Target {
+                app,
+                environment,
+                passed_over,
+            });
+        }
+        let Some(project) = Project::find(self.variable(project::DEPTH)?)? else {
+            return Ok(Target {
+                app,
+                environment,
+                passed_over,
+            });
+        };
+        // The project's environment is its app's: another app never runs on it.
+        if app.as_ref().is_some_and(|app| !project.is_of(&app.value)) {
+            let passed_over = Some(project.path);
+            return Ok(Target {
+                app,
+                environment,
+                passed_over,
+            });
+        }
+        let source = Source::Project(project.path);
+        let sourced = |value: Option<String>| {
+            value.map(|value| Sourced {
+                value,
+                source: source.clone(),
+            })
+        };
+        let app = app.or(sourced(project.app));
+        let environment = environment.or(sourced(project.environment));
+        Ok(Target {
+            app,
+            environment,
+            passed_over,
+        })
+    }
+
+    /// What was typed, else the first of the option's variables that is set.
+    fn text_of(&self, option: Opt) -> Result<Option<Sourced>, Error> {
+        if let Some(value) = self.words.text(option)? {
+            return Ok(Some(Sourced {
+                value: value.to_owned(),
+                source: Source::Named(option.name()),
+            }));
+        }
+        for name in option.row().variables {
+            if let Some(value) = self.variable(name)? {
+                return Ok(Some(Sourced {
+                    value: value.to_owned(),
+                    source: Source::Named(name),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same for a path, which may be any bytes.
+    pub(super) fn path_of(&self, option: Opt) -> Result<Option<(PathBuf, &'static str)>, Error> {
+        if let Some(path) = self.words.bytes(option).next() {
+            return Ok(Some((path.into(), option.name())));
+        }
+        let set = |name: &&&'static str| {
+            self.inherited
+                .get(name)
+                .is_some_and(|value| !value.is_empty())
+        };
+        let name = option.row().variables.iter().find(set);
+        Ok(name.and_then(|name| Some((self.inherited.get(name)?.into(), *name))))
+    }
+
+    /// A variable; one that is set but empty is not set.
+    fn variable(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
+        let Some(value) = self.inherited.get(name).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        let text = value.to_str();
+        text.map(Some).ok_or_else(|| Error::BadVariable {
+            name,
+            given: value.to_string_lossy().into_owned(),
+            wants: "UTF-8",
+        })
+    }
+}
+
+/// Whole or decimal seconds.
+fn seconds(text: &str) -> Option<Duration> {
+    if !text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
+        return None;
+    }
+    Duration::try_from_secs_f64(text.parse().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_whole_or_decimal() {
+        for (text, millis) in [
+            ("1", Some(1000)),
+            ("0.25", Some(250)),
+            (".5", Some(500)),
+            ("0", Some(0)),
+        ] {
+            assert_eq!(seconds(text).map(|s| s.as_millis()), millis, "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "-1",
+            "+1",
+            "1e3",
+            "inf",
+            "NaN",
+            "1s",
+            "1 ",
+            "1.2.3",
+            "99999999999999999999999",
+        ] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+}

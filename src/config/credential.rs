@@ -1,0 +1,153 @@
+#![forbid(unsafe_code)]
+//! Where the token is, and reading it from there when it is needed.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+
+use crate::environ::Inherited;
+use crate::error::{Error, system_words};
+use crate::notice::{Notice, Say};
+use crate::process::descriptor;
+use crate::secret::{SecretBytes, Token};
+
+/// The variable that holds the token itself.
+const VARIABLE: &str = "PHASE_SERVICE_TOKEN";
+
+/// A token has about 350 bytes, the JSON of `phase auth` about 1,000.
+const MAX_SIZE: u64 = 64 << 10;
+
+/// Where the token is; never the token.
+#[derive(Debug)]
+pub(crate) enum TokenSource {
+    /// `PHASE_SERVICE_TOKEN`.
+    Variable,
+    File(PathBuf),
+    /// `-`: the first line of standard input; what follows is the command's.
+    StandardInput,
+    /// `fd:N`: an open descriptor, closed before the command runs.
+    Descriptor(i32),
+}
+
+impl TokenSource {
+    /// A file that is named goes before the variable.
+    ///
+    /// # Errors
+    /// `token` where there is none, `usage` for a token in the place of a file.
+    pub(super) fn find(
+        file: Option<(PathBuf, &'static str)>,
+        inherited: &Inherited,
+    ) -> Result<Self, Error> {
+        let Some((path, option)) = file else {
+            return match inherited.get(VARIABLE) {
+                Some(token) if !token.is_empty() => Ok(Self::Variable),
+                _ => Err(Error::NoToken),
+            };
+        };
+        if Token::parse(path.as_os_str().as_bytes()).is_ok()
+            || path.as_os_str().as_bytes().starts_with(b"pss_")
+        {
+            return Err(Error::TokenAsFile { option });
+        }
+        match path.to_str() {
+            Some("-") => Ok(Self::StandardInput),
+            Some(text) => match text.strip_prefix("fd:").map(str::parse) {
+                Some(Ok(number)) if number >= 0 => Ok(Self::Descriptor(number)),
+                Some(_) => Err(Error::TokenFile {
+                    from: text.to_owned(),
+                    why: "fd: takes the number of an open descriptor".to_owned(),
+                }),
+                None => Ok(Self::File(path)),
+            },
+            None => Ok(Self::File(path)),
+        }
+    }
+
+    /// Reads the token and closes what it was read from.
+    ///
+    /// # Errors
+    /// `token` when it cannot be read or has not the shape of one.
+    pub(crate) fn read(&self, inherited: &Inherited, say: Say<'_>) -> Result<Token, Error> {
+        let from = self.name();
+        let unreadable = |error: std::io::Error| Error::TokenFile {
+            from: from.clone(),
+            why: system_words(&error),
+        };
+        let bytes = match self {
+            Self::Variable => {
+                let token = inherited.get(VARIABLE).unwrap_or_default();
+                SecretBytes::new(token.as_bytes().to_vec())
+            }
+            Self::File(path) => {
+                let file = File::open(path).map_err(unreadable)?;
+                warn_if_exposed(path, &file, say);
+                whole(file).map_err(unreadable)?
+            }
+            Self::StandardInput => first_line().map_err(unreadable)?,
+            Self::Descriptor(number) => {
+                let file = descriptor::adopt(*number).map_err(unreadable)?;
+                whole(File::from(file)).map_err(unreadable)?
+            }
+        };
+        if bytes.expose().len() as u64 > MAX_SIZE {
+            return Err(Error::TokenShape {
+                from,
+                why: "it is longer than 65536 bytes",
+            });
+        }
+        Token::parse(bytes.expose()).map_err(|why| Error::TokenShape { from, why })
+    }
+
+    /// What a refusal of the server names.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Variable => VARIABLE.to_owned(),
+            Self::File(path) => path.display().to_string(),
+            Self::StandardInput => "standard input".to_owned(),
+            Self::Descriptor(number) => format!("descriptor {number}"),
+        }
+    }
+}
+
+fn whole(file: File) -> std::io::Result<SecretBytes> {
+    let mut bytes = Vec::new();
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
+    Ok(SecretBytes::new(bytes))
+}
+
+/// Byte by byte, past std's buffer: what follows the line is the command's.
+fn first_line() -> std::io::Result<SecretBytes> {
+    let mut input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() as u64 <= MAX_SIZE {
+        match input.read(&mut byte) {
+            Ok(1) if byte != *b"\n" => line.extend_from_slice(&byte),
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(SecretBytes::new(line))
+}
+
+/// Only where the user could mend it: a file of their own, not on a read-only mount, as the secret
+/// mounts of orchestrators are.
+fn warn_if_exposed(path: &Path, file: &File, say: Say<'_>) {
+    let Ok(facts) = file.metadata() else { return };
+    let mode = facts.mode() & 0o7777;
+    let mendable = facts.is_file()
+        && facts.uid() == nix::unistd::geteuid().as_raw()
+        && !fstatvfs(file).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY));
+    if mendable && mode & 0o044 != 0 {
+        say(Notice::TokenFileExposed {
+            path: &path.display().to_string(),
+            mode,
+        });
+    }
+}

@@ -1,0 +1,120 @@
+#![forbid(unsafe_code)]
+//! `.phase.json`, which `phase init` writes: which app a working directory belongs to.
+//!
+//! Read only while the app or the environment is missing; a file or a working directory that
+//! cannot be used matters only then. It never supplies an address or a token.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::{Error, system_words};
+
+/// How many parents are searched for a file that says it is meant for the folders below, too.
+pub(super) const DEPTH: &str = "PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH";
+const DEFAULT_DEPTH: usize = 8;
+
+const NAME: &str = ".phase.json";
+
+/// Far more than `phase init` writes, in bytes.
+const MAX_SIZE: u64 = 1 << 20;
+
+/// What a `.phase.json` says.
+#[derive(Debug)]
+pub(super) struct Project {
+    pub(super) path: PathBuf,
+    /// The app's id, or its name where there is no id.
+    pub(super) app: Option<String>,
+    pub(super) environment: Option<String>,
+    names: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    app_id: Option<String>,
+    phase_app: Option<String>,
+    default_env: Option<String>,
+    monorepo_support: Option<bool>,
+}
+
+impl Project {
+    /// The file of the working directory, or of the nearest parent whose file says
+    /// `monorepoSupport`; `depth` is the variable [`DEPTH`].
+    ///
+    /// # Errors
+    /// `config` when the working directory is gone, or a file on the way cannot be read.
+    pub(super) fn find(depth: Option<&str>) -> Result<Option<Self>, Error> {
+        let depth = match depth {
+            None => DEFAULT_DEPTH,
+            Some(text) => text.parse().map_err(|_| Error::BadVariable {
+                name: DEPTH,
+                given: text.to_owned(),
+                wants: "a number of directories",
+            })?,
+        };
+        let here = std::env::current_dir().map_err(|error| Error::WorkingDirectory {
+            why: system_words(&error),
+        })?;
+        for (level, folder) in here.ancestors().enumerate().take(depth.saturating_add(1)) {
+            let path = folder.join(NAME);
+            if let Some(written) = read(&path)?
+                && (level == 0 || written.monorepo_support == Some(true))
+            {
+                return Ok(Some(Self::new(path, written)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn new(path: PathBuf, written: Written) -> Self {
+        let present = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let names: Vec<String> = [written.app_id, written.phase_app]
+            .into_iter()
+            .filter_map(present)
+            .collect();
+        Self {
+            path,
+            app: names.first().cloned(),
+            environment: present(written.default_env),
+            names,
+        }
+    }
+
+    /// Whether the file is about this app, named or by id.
+    pub(super) fn is_of(&self, app: &str) -> bool {
+        self.names
+            .iter()
+            .any(|name| name.to_lowercase() == app.to_lowercase())
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Written>, Error> {
+    let unusable = |why| Error::Project {
+        path: path.to_owned(),
+        why,
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unusable(system_words(&error))),
+    };
+    let mut text = Vec::new();
+    file.take(MAX_SIZE)
+        .read_to_end(&mut text)
+        .map_err(|error| unusable(system_words(&error)))?;
+    serde_json::from_slice(&text).map(Some).map_err(|error| {
+        let what = if error.is_data() {
+            "not what phase init writes"
+        } else {
+            "not JSON"
+        };
+        unusable(format!(
+            "{what} (line {}, column {})",
+            error.line(),
+            error.column()
+        ))
+    })
+}

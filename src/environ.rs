@@ -1,0 +1,183 @@
+#![forbid(unsafe_code)]
+//! The command's variables: what it inherits, what is injected, and the finished block.
+//!
+//! [`plan`] decides which secret gets which name in which form and makes every check of names and
+//! values; [`build`] puts the block together and holds it against the kernel's limits. Both are
+//! pure. Inherited entries pass as bytes, each name stands once, and a secret takes the place of
+//! what it replaces (environ(7), execve(2)).
+
+mod inherited;
+mod listing;
+mod names;
+mod plan;
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+pub(crate) use inherited::{Inherited, is_token};
+pub(crate) use plan::{Form, Plan, Planned, plan};
+
+/// One string of the block, `NAME=value` with its NUL. It cannot hold another NUL.
+pub(crate) struct Entry(Zeroizing<CString>);
+
+impl Entry {
+    pub(crate) fn new(text: &CStr) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+
+    /// `NAME=value`; none where one of them holds a NUL.
+    pub(crate) fn pair(name: &str, value: &[u8]) -> Option<Self> {
+        CString::new([name.as_bytes(), b"=", value].concat())
+            .ok()
+            .map(|text| Self(Zeroizing::new(text)))
+    }
+
+    /// What stands before the first `=`; none for an entry that has none or starts with it.
+    pub(crate) fn name(&self) -> Option<&[u8]> {
+        let bytes = self.0.to_bytes();
+        let end = bytes.iter().position(|byte| *byte == b'=')?;
+        bytes.get(..end).filter(|name| !name.is_empty())
+    }
+
+    /// The value, if this is the entry of that name.
+    fn value_of(&self, name: &[u8]) -> Option<&[u8]> {
+        self.0.to_bytes().strip_prefix(name)?.strip_prefix(b"=")
+    }
+
+    /// With the NUL.
+    fn size(&self) -> usize {
+        self.0.to_bytes_with_nul().len()
+    }
+}
+
+impl AsRef<CStr> for Entry {
+    fn as_ref(&self) -> &CStr {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entry(..)")
+    }
+}
+
+/// The finished block: every name once, everything checked.
+#[derive(Debug)]
+pub(crate) struct Environ(Vec<Entry>);
+
+impl Environ {
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    /// A variable's value, as the command will see it.
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0
+            .iter()
+            .find_map(|entry| entry.value_of(name.as_bytes()))
+    }
+}
+
+/// What the kernel takes at an exec, in bytes (execve(2), «Limits on size of arguments and
+/// environment»).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// One string with its NUL.
+    pub(crate) string: usize,
+    /// All strings, and a pointer for each.
+    pub(crate) total: usize,
+}
+
+/// How many of the largest secrets a message names.
+const NAMED: usize = 5;
+
+/// Puts the block together: inherited entries in their order, each replaced where a secret has its
+/// name, then the other secrets by name. `paths` are those of the sealed files, in the plan's order.
+///
+/// # Errors
+/// `environment` when the kernel would not take it.
+pub(crate) fn build(
+    base: Inherited,
+    plan: Plan,
+    paths: &[String],
+    command: &[OsString],
+    limits: Limits,
+) -> Result<Environ, Error> {
+    let mut paths = paths.iter();
+    let mut sizes = Vec::new();
+    let mut injected: HashMap<String, Entry> = HashMap::with_capacity(plan.secrets.len());
+    let mut order = Vec::with_capacity(plan.secrets.len());
+    for Planned { name, secret, form } in plan.secrets {
+        let entry = match form {
+            Form::Kept => continue,
+            Form::File => {
+                let path = paths.next().map(String::as_str).unwrap_or_default();
+                Entry::pair(&name, path.as_bytes())
+            }
+            Form::Variable => Entry::pair(&name, secret.value.expose()),
+        }
+        .ok_or_else(|| Error::NulInValue {
+            key: secret.key.clone(),
+        })?;
+        sizes.push((secret.key, entry.size()));
+        order.push(name.clone());
+        injected.insert(name, entry);
+    }
+    let mut entries = Vec::with_capacity(base.len() + order.len());
+    for entry in base.into_entries() {
+        let replacement = entry
+            .name()
+            .and_then(|name| injected.remove(std::str::from_utf8(name).ok()?));
+        entries.push(replacement.unwrap_or(entry));
+    }
+    entries.extend(order.iter().filter_map(|name| injected.remove(name)));
+    check_sizes(&entries, sizes, command, limits)?;
+    Ok(Environ(entries))
+}
+
+fn check_sizes(
+    entries: &[Entry],
+    mut sizes: Vec<(String, usize)>,
+    command: &[OsString],
+    limits: Limits,
+) -> Result<(), Error> {
+    sizes.sort_by(|(key, size), (other_key, other)| {
+        other.cmp(size).then_with(|| key.cmp(other_key))
+    });
+    let too_large = |(_, size): &(String, usize)| *size > limits.string;
+    if sizes.iter().any(too_large) {
+        sizes.retain(too_large);
+        sizes.truncate(NAMED);
+        return Err(Error::ValueTooLarge {
+            largest: sizes,
+            limit: limits.string,
+        });
+    }
+    let pointer = size_of::<usize>();
+    let words = command
+        .iter()
+        .map(|word| word.as_bytes().len() + 1 + pointer);
+    // The program's path stands once more at the top of the new stack.
+    let program = command.first().map_or(0, |word| word.as_bytes().len() + 1);
+    let total = entries
+        .iter()
+        .map(|entry| entry.size() + pointer)
+        .chain(words)
+        .sum::<usize>()
+        + program;
+    if total > limits.total {
+        sizes.truncate(NAMED);
+        return Err(Error::EnvironmentTooLarge {
+            largest: sizes,
+            total,
+            limit: limits.total,
+        });
+    }
+    Ok(())
+}

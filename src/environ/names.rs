@@ -1,0 +1,110 @@
+#![forbid(unsafe_code)]
+//! Which names may be injected: what a variable's name must be, and names that run code.
+
+/// Names by which a loader, a shell, a runtime or git runs code: whoever may edit a secret must
+/// not be able to run code by it.
+#[rustfmt::skip]
+const UNSAFE: [&str; 70] = [
+    // The loader and the C library.
+    "LD_*", "DYLD_*", "GLIBC_TUNABLES", "GCONV_PATH",
+    // Shells.
+    "PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "BASH_FUNC_*", "SHELLOPTS", "BASHOPTS",
+    "PS0", "PS1", "PS2", "PS4", "PROMPT_COMMAND", "ZDOTDIR",
+    // Runtimes.
+    "NODE_OPTIONS", "NODE_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONWARNINGS",
+    "PYTHONBREAKPOINT", "PYTHONUSERBASE", "PERL5OPT", "PERL5LIB", "PERL5DB", "RUBYOPT", "RUBYLIB",
+    "GEM_HOME", "GEM_PATH", "BUNDLE_GEMFILE", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS",
+    "JDK_JAVA_OPTIONS", "CLASSPATH", "DOTNET_STARTUP_HOOKS", "COR_PROFILER*", "CORECLR_PROFILER*",
+    "ERL_*FLAGS", "LUA_INIT*", "LUA_PATH*", "LUA_CPATH*", "PHPRC", "PHP_INI_SCAN_DIR", "R_PROFILE*",
+    "R_ENVIRON*",
+    // Pagers, remote access, git.
+    "LESSOPEN", "LESSCLOSE", "SSH_ASKPASS", "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND",
+    "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR",
+    "GIT_PAGER", "GIT_CONFIG", "GIT_CONFIG_*", "GIT_TEMPLATE_DIR", "GIT_DIR",
+    // OpenSSL: a configuration loads modules, a key log gives away every session.
+    "OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES", "SSLKEYLOGFILE",
+];
+
+/// Whether programs run code, or give away keys, by a variable of this name.
+pub(super) fn is_unsafe(name: &str) -> bool {
+    UNSAFE.iter().any(|pattern| match pattern.split_once('*') {
+        None => *pattern == name,
+        Some((start, end)) => name
+            .strip_prefix(start)
+            .is_some_and(|rest| rest.ends_with(end)),
+    })
+}
+
+/// What makes a name impossible; execve(2) has no way to say it.
+pub(super) fn flaw(name: &str) -> Option<&'static str> {
+    match name {
+        "" => Some("a variable needs a name"),
+        name if name.contains('=') => Some("a name ends at its first ="),
+        name if name.contains('\0') => Some("a name ends at a NUL byte"),
+        name if name.contains(['\n', '\r']) => Some("there is a line break in the name"),
+        _ => None,
+    }
+}
+
+/// `[A-Za-z_][A-Za-z0-9_]*`, what POSIX lets a shell name.
+pub(super) fn is_portable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsafe_names_are_known_with_their_kin() {
+        for name in [
+            "LD_PRELOAD",
+            "LD_AUDIT",
+            "DYLD_INSERT_LIBRARIES",
+            "PATH",
+            "BASH_FUNC_ls%%",
+            "PS4",
+            "GIT_CONFIG_COUNT",
+            "GIT_CONFIG_KEY_0",
+            "ERL_FLAGS",
+            "ERL_AFLAGS",
+            "LUA_INIT_5_4",
+            "NODE_OPTIONS",
+            "SSLKEYLOGFILE",
+            "ENV",
+            "SHELLOPTS",
+            "_JAVA_OPTIONS",
+        ] {
+            assert!(is_unsafe(name), "{name}");
+        }
+        for name in [
+            "LD",
+            "MY_PATH",
+            "PATHS",
+            "ld_preload",
+            "ERL_COOKIE",
+            "ENVIRONMENT",
+            "GITHUB_TOKEN",
+            "HOME_URL",
+        ] {
+            assert!(!is_unsafe(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn portable_names_are_posix() {
+        for (name, portable) in [
+            ("A", true),
+            ("_1", true),
+            ("1A", false),
+            ("a.b", false),
+            ("ü", false),
+            (" A", false),
+        ] {
+            assert_eq!(is_portable(name), portable, "{name}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+#![forbid(unsafe_code)]
+//! Which secret gets which name, in which form.
+
+use super::inherited::Inherited;
+use super::names;
+use crate::config::{Injection, Keep, Pattern};
+use crate::error::Error;
+use crate::notice::{Notice, Say};
+use crate::secret::Secret;
+
+/// How a secret reaches the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The variable holds the value.
+    Variable,
+    /// The variable holds the path of a sealed file with the value.
+    File,
+    /// The variable was set before and stays as it is.
+    Kept,
+}
+
+impl Form {
+    /// The word that `--dry-run` prints.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Variable => "variable",
+            Self::File => "file",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+/// One selected secret with its name and form.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) name: String,
+    pub(crate) secret: Secret,
+    pub(crate) form: Form,
+}
+
+/// What will be injected, sorted by name; every name and value can be.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) secrets: Vec<Planned>,
+}
+
+impl Plan {
+    /// The secrets that become files, in the plan's order.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Secret> {
+        self.secrets
+            .iter()
+            .filter(|planned| planned.form == Form::File)
+            .map(|planned| &planned.secret)
+    }
+}
+
+/// Decides names and forms, and checks everything that does not need the finished block.
+///
+/// # Errors
+/// `environment` for names and values that cannot or must not be injected, and for unresolved
+/// references with `--strict`; `not-found` for a `--file` that is about no selected secret.
+pub(crate) fn plan(
+    secrets: Vec<Secret>,
+    base: &Inherited,
+    injection: &Injection,
+    empty_is_fine: bool,
+    say: Say<'_>,
+) -> Result<Plan, Error> {
+    let mut used = vec![false; injection.files.len()];
+    let mut planned = Vec::with_capacity(secrets.len());
+    for secret in secrets {
+        let rule = injection
+            .files
+            .iter()
+            .position(|rule| rule.key.matches(&secret.key));
+        let variable = rule.and_then(|nth| {
+            if let Some(used) = used.get_mut(nth) {
+                *used = true;
+            }
+            injection.files.get(nth)?.variable.clone()
+        });
+        let name = variable.unwrap_or_else(|| format!("{}{}", injection.prefix, secret.key));
+        let form = match (is_kept(&name, base, &injection.keep), rule) {
+            (true, _) => Form::Kept,
+            (false, Some(_)) => Form::File,
+            (false, None) => Form::Variable,
+        };
+        if form != Form::Kept {
+            check(&name, form, &secret, &injection.allowed_names, say)?;
+        }
+        planned.push(Planned { name, secret, form });
+    }
+    if let Some(unused) = injection
+        .files
+        .iter()
+        .zip(used)
+        .find(|(_, used)| !used && !empty_is_fine)
+    {
+        let (rule, _) = unused;
+        return Err(Error::FilterSelectsNothing {
+            option: "--file",
+            given: rule.key.text().to_owned(),
+            place: "what is selected".to_owned(),
+        });
+    }
+    planned.sort_by(|a, b| a.name.cmp(&b.name));
+    check_once(&planned)?;
+    check_references(&planned, injection.strict, say)?;
+    Ok(Plan { secrets: planned })
+}
+
+fn is_kept(name: &str, base: &Inherited, keep: &Keep) -> bool {
+    let wanted = match keep {
+        Keep::Nothing => false,
+        Keep::Matching(patterns) => patterns.iter().any(|pattern| pattern.matches(name)),
+        Keep::Everything => true,
+    };
+    wanted && !name.is_empty() && base.get(name).is_some()
+}
+
+fn check(
+    name: &str,
+    form: Form,
+    secret: &Secret,
+    allowed: &[Pattern],
+    say: Say<'_>,
+) -> Result<(), Error> {
+    if let Some(why) = names::flaw(name) {
+        return Err(Error::BadName {
+            key: secret.key.clone(),
+            name: name.to_owned(),
+            why,
+        });
+    }
+    if names::is_unsafe(name) && !allowed.iter().any(|pattern| pattern.matches(name)) {
+        return Err(Error::UnsafeName {
+            name: name.to_owned(),
+            key: secret.key.clone(),
+        });
+    }
+    if form == Form::Variable && secret.value.expose().contains(&0) {
+        return Err(Error::NulInValue {
+            key: secret.key.clone(),
+        });
+    }
+    if !names::is_portable(name) {
+        say(Notice::OddName { name });
+    }
+    Ok(())
+}
+
+/// Two secrets can meet in one name by `--file KEY=VAR`.
+fn check_once(sorted: &[Planned]) -> Result<(), Error> {
+    let meeting = sorted
+        .iter()
+        .zip(sorted.iter().skip(1))
+        .find(|(a, b)| a.name == b.name);
+    match meeting {
+        Some((a, b)) => Err(Error::NameTwice {
+            name: a.name.clone(),
+            keys: [a.secret.key.clone(), b.secret.key.clone()],
+        }),
+        None => Ok(()),
+    }
+}
+
+fn check_references(planned: &[Planned], strict: bool, say: Say<'_>) -> Result<(), Error> {
+    let keys: Vec<String> = planned
+        .iter()
+        .filter(|planned| {
+            planned.form != Form::Kept && holds_reference(planned.secret.value.expose())
+        })
+        .map(|planned| planned.secret.key.clone())
+        .collect();
+    match (keys.is_empty(), strict) {
+        (true, _) => {}
+        (false, true) => return Err(Error::Unresolved { keys }),
+        (false, false) => say(Notice::Unresolved { keys: &keys }),
+    }
+    Ok(())
+}
+
+/// Whether a well-formed Phase reference stands in a value: `${KEY}`, `${folder/KEY}`,
+/// `${Env.KEY}`, `${App::Env.KEY}`. What other languages write in such braces (`${{ x }}`,
+/// `${X:-y}`, `${#x}`) is plain text.
+fn holds_reference(value: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(value) else {
+        return false;
+    };
+    text.split("${").skip(1).any(|rest| {
+        rest.split_once('}')
+            .is_some_and(|(inside, _)| is_reference(inside))
+    })
+}
+
+fn is_reference(inside: &str) -> bool {
+    let (app, rest) = match inside.split_once("::") {
+        Some((app, rest)) => (Some(app), rest),
+        None => (None, inside),
+    };
+    let (environment, place) = match rest.split_once('.') {
+        Some((environment, place)) => (Some(environment), place),
+        None => (None, rest),
+    };
+    let word = |text: &str| {
+        let inner = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ' | '.');
+        text.starts_with(|c: char| c.is_alphanumeric() || c == '_') && text.chars().all(inner)
+    };
+    let mut parts = place.strip_prefix('/').unwrap_or(place).split('/');
+    app.is_none_or(word) && environment.is_none_or(word) && parts.all(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_told_from_other_syntaxes() {
+        for text in [
+            "${KEY}",
+            "x-${DOES_NOT_EXIST}-y",
+            "${Staging.HIDDEN}",
+            "${a/b/KEY}",
+            "${/a/KEY}",
+            "${Env.a/KEY}",
+            "${App::Env.KEY}",
+            "${My App::Env.a/KEY}",
+            "$${KEY}",
+            "${{ x }}${KEY}",
+            "${App::KEY}",
+        ] {
+            assert!(holds_reference(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "$KEY",
+            "${",
+            "${}",
+            "${{ secrets.X }}",
+            "${KEY",
+            "${X:-y}",
+            "${X:=y}",
+            "${#X}",
+            "${!X}",
+            "${X[1]}",
+            "${X%y}",
+            "${X@Q}",
+            "${ KEY}",
+            "${.KEY}",
+            "${::KEY}",
+            "${a//b}",
+            "${a/}",
+            "$(KEY)",
+            "#{KEY}",
+            "${a\nb}",
+            "${\"a\"}",
+        ] {
+            assert!(!holds_reference(text.as_bytes()), "{text}");
+        }
+        assert!(!holds_reference(b"\xff${KEY}"));
+    }
+}

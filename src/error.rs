@@ -1,0 +1,347 @@
+#![forbid(unsafe_code)]
+//! What went wrong before the command started, for the person who must act on it.
+//!
+//! Every failure of phase-run is one [`Error`]: a stable kind, what failed, why, and at most one
+//! hint. It holds names, sizes and statuses, never a value or a token. The texts are in
+//! [`text`]; only `main` prints them and picks the exit status.
+
+mod text;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::config::Source;
+
+/// A failure, named by what the person must do about it.
+#[derive(Debug)]
+pub(crate) enum Error {
+    // usage: the command line.
+    UnknownOption {
+        given: String,
+        nearest: Option<&'static str>,
+    },
+    RepeatedOption {
+        option: &'static str,
+    },
+    MissingValue {
+        option: &'static str,
+        value: &'static str,
+    },
+    EmptyValue {
+        option: &'static str,
+    },
+    StrayValue {
+        option: &'static str,
+    },
+    NotText {
+        option: &'static str,
+    },
+    BadValue {
+        option: &'static str,
+        given: String,
+        wants: &'static str,
+    },
+    Pointless {
+        option: &'static str,
+        because: &'static str,
+    },
+    TokenAsFile {
+        option: &'static str,
+    },
+    UnsupportedVariable {
+        name: &'static str,
+    },
+    NoCommand,
+
+    // config: what to fetch, from where.
+    NoApp {
+        readable: Vec<String>,
+        passed_over: Option<PathBuf>,
+    },
+    NoEnvironment {
+        app: String,
+        readable: Vec<String>,
+        passed_over: Option<PathBuf>,
+    },
+    BadVariable {
+        name: &'static str,
+        given: String,
+        wants: &'static str,
+    },
+    Project {
+        path: PathBuf,
+        why: String,
+    },
+    WorkingDirectory {
+        why: String,
+    },
+    Host {
+        given: String,
+        source: Source,
+        why: &'static str,
+        instead: Option<String>,
+    },
+    CaFile {
+        path: PathBuf,
+        source: Source,
+        why: String,
+    },
+    EndToEnd {
+        app: String,
+    },
+
+    // token: the credential.
+    NoToken,
+    TokenFile {
+        from: String,
+        why: String,
+    },
+    TokenShape {
+        from: String,
+        why: &'static str,
+    },
+    TokenRefused {
+        from: String,
+        server: String,
+    },
+
+    // access: a good token that may not.
+    Denied {
+        what: String,
+        server: String,
+    },
+    ListingDenied {
+        what: &'static str,
+        instead: &'static str,
+        server: String,
+    },
+
+    // not-found and ambiguous.
+    AppNotFound {
+        given: String,
+        source: Source,
+        known: Vec<String>,
+    },
+    EnvironmentNotFound {
+        given: String,
+        source: Source,
+        app: String,
+        known: Vec<String>,
+    },
+    FilterSelectsNothing {
+        option: &'static str,
+        given: String,
+        place: String,
+    },
+    RequiredMissing {
+        keys: Vec<String>,
+    },
+    AppsAmbiguous {
+        given: String,
+        candidates: Vec<String>,
+    },
+    EnvironmentsAmbiguous {
+        given: String,
+        source: Source,
+        candidates: Vec<String>,
+    },
+    KeyAmbiguous {
+        key: String,
+        folders: Vec<String>,
+    },
+
+    // The network and the server.
+    RateLimited {
+        host: String,
+        retry_after: Option<String>,
+    },
+    Unreachable {
+        host: String,
+        why: String,
+    },
+    Tls {
+        host: String,
+        why: String,
+        unknown_issuer: bool,
+    },
+    Server {
+        host: String,
+        status: u16,
+        server: String,
+    },
+    NotPhase {
+        host: String,
+        why: String,
+        hint: Option<&'static str>,
+    },
+
+    // environment: what cannot or must not be injected.
+    BadName {
+        key: String,
+        name: String,
+        why: &'static str,
+    },
+    NulInValue {
+        key: String,
+    },
+    UnsafeName {
+        name: String,
+        key: String,
+    },
+    NameTwice {
+        name: String,
+        keys: [String; 2],
+    },
+    ValueTooLarge {
+        largest: Vec<(String, usize)>,
+        limit: usize,
+    },
+    EnvironmentTooLarge {
+        largest: Vec<(String, usize)>,
+        total: usize,
+        limit: usize,
+    },
+    Unresolved {
+        keys: Vec<String>,
+    },
+    SealedFile {
+        key: String,
+        why: String,
+    },
+
+    // output: what was asked for on standard output.
+    Output {
+        why: String,
+    },
+
+    // exec: the command.
+    CommandNotFound {
+        command: OsString,
+        why: CommandMissing,
+    },
+    CommandNotExecutable {
+        command: PathBuf,
+        why: String,
+    },
+}
+
+/// Why there is no command of that name; decides the hint.
+#[derive(Debug)]
+pub(crate) enum CommandMissing {
+    /// In none of the folders of the PATH that the command would get.
+    NotOnPath,
+    /// No such path.
+    NoSuchFile,
+    /// The file is there; the interpreter or loader it names is not.
+    Interpreter(PathBuf),
+    /// A word that only a shell knows.
+    Builtin,
+    /// One word that holds a whole command line.
+    CommandLine,
+}
+
+/// How phase-run itself ends. The statuses are those of env(1), timeout(1) and `docker run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// `--help`, `--version` and `--dry-run` did what they were asked to.
+    Done,
+    /// 125: phase-run failed; nothing was run.
+    NothingRun,
+    /// 126: the command was found but cannot be executed.
+    NotExecutable,
+    /// 127: the command, or the interpreter it names, is not there.
+    NotFound,
+}
+
+impl Exit {
+    /// The status that the parent sees.
+    pub(crate) fn status(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::NothingRun => 125,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+        }
+    }
+}
+
+impl Error {
+    /// The stable word in `error[kind]`; each has a heading in the README's troubleshooting.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownOption { .. }
+            | Self::RepeatedOption { .. }
+            | Self::MissingValue { .. }
+            | Self::EmptyValue { .. }
+            | Self::StrayValue { .. }
+            | Self::NotText { .. }
+            | Self::BadValue { .. }
+            | Self::Pointless { .. }
+            | Self::TokenAsFile { .. }
+            | Self::UnsupportedVariable { .. }
+            | Self::NoCommand => "usage",
+            Self::NoApp { .. }
+            | Self::NoEnvironment { .. }
+            | Self::BadVariable { .. }
+            | Self::Project { .. }
+            | Self::WorkingDirectory { .. }
+            | Self::Host { .. }
+            | Self::CaFile { .. }
+            | Self::EndToEnd { .. } => "config",
+            Self::NoToken
+            | Self::TokenFile { .. }
+            | Self::TokenShape { .. }
+            | Self::TokenRefused { .. } => "token",
+            Self::Denied { .. } | Self::ListingDenied { .. } => "access",
+            Self::AppNotFound { .. }
+            | Self::EnvironmentNotFound { .. }
+            | Self::FilterSelectsNothing { .. }
+            | Self::RequiredMissing { .. } => "not-found",
+            Self::AppsAmbiguous { .. }
+            | Self::EnvironmentsAmbiguous { .. }
+            | Self::KeyAmbiguous { .. } => "ambiguous",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Tls { .. } => "tls",
+            Self::Server { .. } => "server",
+            Self::NotPhase { .. } => "protocol",
+            Self::BadName { .. }
+            | Self::NulInValue { .. }
+            | Self::UnsafeName { .. }
+            | Self::NameTwice { .. }
+            | Self::ValueTooLarge { .. }
+            | Self::EnvironmentTooLarge { .. }
+            | Self::Unresolved { .. }
+            | Self::SealedFile { .. } => "environment",
+            Self::Output { .. } => "output",
+            Self::CommandNotFound { .. } | Self::CommandNotExecutable { .. } => "exec",
+        }
+    }
+
+    /// The status that phase-run ends with.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::CommandNotFound { .. } => Exit::NotFound,
+            Self::CommandNotExecutable { .. } => Exit::NotExecutable,
+            _ => Exit::NothingRun,
+        }
+    }
+}
+
+/// The system's own words for an error, as they stand after a colon: `no such file or directory`.
+pub(crate) fn system_words(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => errno_words(nix::errno::Errno::from_raw(number)),
+        None => error.to_string(),
+    }
+}
+
+/// The same for a bare errno(3).
+pub(crate) fn errno_words(errno: nix::errno::Errno) -> String {
+    let words = errno.desc();
+    let mut letters = words.chars();
+    match letters.next() {
+        Some(first) if !words.starts_with("I/O") => first.to_lowercase().chain(letters).collect(),
+        _ => words.to_owned(),
+    }
+}

@@ -1,0 +1,382 @@
+#![forbid(unsafe_code)]
+//! The words of every failure: what failed, why, and what to do about it.
+//!
+//! Lower case, no full stop; the thing is named, and where it came from. A hint is an imperative
+//! with the exact option or file, and is left out where it would be a guess. The printer escapes
+//! control characters, so names and server texts go in as they are.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::{CommandMissing, Error};
+
+/// `what failed: why`, on one line.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownOption { given, .. } => write!(f, "there is no option {given}"),
+            Self::RepeatedOption { option } => {
+                write!(f, "{option} is given twice: it takes one value")
+            }
+            Self::MissingValue { option, value } => write!(f, "{option} needs a value: {value}"),
+            Self::EmptyValue { option } => write!(f, "the value of {option} is empty"),
+            Self::StrayValue { option } => write!(f, "{option} takes no value"),
+            Self::NotText { option } => write!(f, "the value of {option} is not UTF-8"),
+            Self::BadValue {
+                option,
+                given,
+                wants,
+            } => write!(f, "{option} {given}: not {wants}"),
+            Self::Pointless { option, because } => {
+                write!(f, "{option} means nothing here: {because}")
+            }
+            Self::TokenAsFile { option } => {
+                write!(
+                    f,
+                    "{option} holds a token: it takes the path of a file that holds it"
+                )
+            }
+            Self::UnsupportedVariable { name } => {
+                write!(
+                    f,
+                    "{name} is set: this version of phase-run cannot do what it asks for"
+                )
+            }
+            Self::NoCommand => f.write_str("no command to run"),
+
+            Self::NoApp {
+                readable,
+                passed_over,
+            } => {
+                f.write_str("no app is given")?;
+                passed(f, passed_over)?;
+                list(f, "this token can read", readable)
+            }
+            Self::NoEnvironment {
+                app,
+                readable,
+                passed_over,
+            } => {
+                write!(
+                    f,
+                    "no environment of {app} is given, and there is no default"
+                )?;
+                passed(f, passed_over)?;
+                list(f, "this token can read", readable)
+            }
+            Self::BadVariable { name, given, wants } => write!(f, "{name}={given}: not {wants}"),
+            Self::Project { path, why } => write!(f, "cannot use {}: {why}", path.display()),
+            Self::WorkingDirectory { why } => {
+                write!(
+                    f,
+                    "cannot look for .phase.json: the working directory: {why}"
+                )
+            }
+            Self::Host {
+                given, source, why, ..
+            } => {
+                write!(
+                    f,
+                    "cannot use {given} as Phase's address (from {source}): {why}"
+                )
+            }
+            Self::CaFile { path, source, why } => {
+                write!(f, "cannot use {} (from {source}): {why}", path.display())
+            }
+            Self::EndToEnd { app } => write!(
+                f,
+                "cannot read {app}: it is end-to-end encrypted, and this version reads apps with \
+                 server-side encryption (SSE)"
+            ),
+
+            Self::NoToken => f.write_str("no token is given"),
+            Self::TokenFile { from, why } => write!(f, "cannot read the token from {from}: {why}"),
+            Self::TokenShape { from, why } => write!(f, "what {from} holds is no token: {why}"),
+            Self::TokenRefused { from, server } => {
+                write!(f, "Phase refused the token from {from}: {server}")
+            }
+
+            Self::Denied { what, server } => write!(f, "cannot read {what}: {server}"),
+            Self::ListingDenied { what, server, .. } => {
+                write!(
+                    f,
+                    "cannot look up the {what}: this account may not list them: {server}"
+                )
+            }
+
+            Self::AppNotFound {
+                given,
+                source,
+                known,
+            } => {
+                write!(
+                    f,
+                    "there is no app {given} (from {source}) that this token can read"
+                )?;
+                list(f, "it can read", known)
+            }
+            Self::EnvironmentNotFound {
+                given,
+                source,
+                app,
+                known,
+            } => {
+                write!(
+                    f,
+                    "{app} has no environment {given} (from {source}) that this token can read"
+                )?;
+                list(f, "it can read", known)
+            }
+            Self::FilterSelectsNothing {
+                option,
+                given,
+                place,
+            } => {
+                write!(f, "{option} {given} selects nothing in {place}")
+            }
+            Self::RequiredMissing { keys } => {
+                write!(
+                    f,
+                    "required but not among the selected: {}",
+                    keys.join(", ")
+                )
+            }
+            Self::AppsAmbiguous { given, candidates } => {
+                write!(
+                    f,
+                    "{given} names {} apps: {}",
+                    candidates.len(),
+                    candidates.join(", ")
+                )
+            }
+            Self::EnvironmentsAmbiguous {
+                given,
+                source,
+                candidates,
+            } => {
+                write!(
+                    f,
+                    "{given} (from {source}) can mean {}",
+                    candidates.join(" or ")
+                )
+            }
+            Self::KeyAmbiguous { key, folders } => {
+                write!(f, "{key} has different values in {}", folders.join(" and "))
+            }
+
+            Self::RateLimited { host, retry_after } => {
+                write!(f, "{host} allows no more requests now: status 429")?;
+                match retry_after {
+                    Some(after) => write!(f, ", Retry-After: {after}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Unreachable { host, why } => write!(f, "cannot reach {host}: {why}"),
+            Self::Tls { host, why, .. } => write!(f, "cannot trust {host}: {why}"),
+            Self::Server {
+                host,
+                status,
+                server,
+            } => {
+                write!(f, "{host} answered {status}: {server}")
+            }
+            Self::NotPhase { host, why, .. } => {
+                write!(f, "{host} does not answer like Phase: {why}")
+            }
+
+            Self::BadName { key, name, why } if key == name => {
+                write!(f, "cannot inject the secret \"{key}\": {why}")
+            }
+            Self::BadName { key, name, why } => {
+                write!(f, "cannot inject the secret \"{key}\" as \"{name}\": {why}")
+            }
+            Self::NulInValue { key } => {
+                write!(
+                    f,
+                    "cannot inject {key}: its value holds a NUL byte, which no variable can hold"
+                )
+            }
+            Self::UnsafeName { name, key } => {
+                write!(f, "refused to inject {name}")?;
+                if name != key {
+                    write!(f, " (the secret {key})")?;
+                }
+                f.write_str(": a variable of this name can make programs run code")
+            }
+            Self::NameTwice { name, keys: [a, b] } => {
+                write!(f, "{name} would be set twice: by {a} and by {b}")
+            }
+            Self::ValueTooLarge { largest, limit } => {
+                f.write_str("too large for a variable: ")?;
+                sizes(f, largest)?;
+                write!(f, "; the kernel takes {limit} bytes of name and value")
+            }
+            Self::EnvironmentTooLarge {
+                largest,
+                total,
+                limit,
+            } => {
+                write!(
+                    f,
+                    "arguments and environment have {total} bytes, and the kernel takes {limit}; the largest secrets: "
+                )?;
+                sizes(f, largest)
+            }
+            Self::Unresolved { keys } => {
+                write!(f, "unresolved references in {}", keys.join(", "))
+            }
+            Self::SealedFile { key, why } => {
+                write!(f, "cannot hand over {key} as a file: {why}")
+            }
+
+            Self::Output { why } => write!(f, "cannot write to standard output: {why}"),
+
+            Self::CommandNotFound { command, why } => {
+                write!(f, "cannot run {}: ", command.display())?;
+                match why {
+                    CommandMissing::NotOnPath | CommandMissing::CommandLine => {
+                        f.write_str("not found in PATH")
+                    }
+                    CommandMissing::NoSuchFile => f.write_str("no such file or directory"),
+                    CommandMissing::Interpreter(interpreter) => {
+                        write!(f, "it needs {}, which is not there", interpreter.display())
+                    }
+                    CommandMissing::Builtin => {
+                        f.write_str("it is a word of the shell, not a program")
+                    }
+                }
+            }
+            Self::CommandNotExecutable { command, why } => {
+                write!(f, "cannot run {}: {why}", command.display())
+            }
+        }
+    }
+}
+
+impl Error {
+    /// What to do, where that is no guess: an imperative.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::UnknownOption { nearest, .. } => {
+                return nearest.map(|known| format!("use {known}"));
+            }
+            Self::RepeatedOption { option } => return Some(format!("keep one {option}")),
+            Self::TokenAsFile { .. } => "put the token in a file, or in PHASE_SERVICE_TOKEN",
+            Self::UnsupportedVariable { name } => return Some(format!("unset {name}")),
+            Self::NoCommand => "put it last: phase-run --app shop --env production -- printenv",
+            Self::NoApp { .. } => "pass --app NAME, or set PHASE_APP",
+            Self::NoEnvironment { .. } => "pass --env NAME, or set PHASE_ENV",
+            Self::Host { instead, .. } => {
+                return instead.as_ref().map(|url| format!("use {url}"));
+            }
+            Self::EndToEnd { .. } => {
+                "enable server-side encryption for this app in Phase's console"
+            }
+            Self::NoToken => "set PHASE_SERVICE_TOKEN, or name a file with --token-file",
+            Self::TokenShape { .. } => {
+                "copy the whole token from Phase's console: pss_service:v2:… with four fields of 64 hex digits"
+            }
+            Self::TokenRefused { .. } => {
+                "check in Phase's console that this token exists, has not expired, and is of this type"
+            }
+            Self::Denied { .. } => {
+                "give this account access in Phase's console, or name an environment that it can read"
+            }
+            Self::ListingDenied { instead, .. } => return Some(format!("pass {instead}")),
+            Self::AppNotFound { .. } => "pass --app with one of these names or an app's id",
+            Self::EnvironmentNotFound { .. } => {
+                "pass --env with the name of an environment that the token can read"
+            }
+            Self::FilterSelectsNothing { .. } => {
+                "list what is there with --dry-run, or pass --allow-empty if nothing is fine"
+            }
+            Self::RequiredMissing { .. } => "list what is selected with --dry-run",
+            Self::AppsAmbiguous { .. } => "pass --app with the id of one of them",
+            Self::EnvironmentsAmbiguous { .. } => "pass --env with the whole name of one of them",
+            Self::KeyAmbiguous { .. } => {
+                "choose with --path (the last one wins), or drop it with --except"
+            }
+            Self::Tls {
+                unknown_issuer: true,
+                ..
+            } => "name the file of the CA that signed it with --ca-file",
+            Self::NotPhase { hint, .. } => return hint.map(str::to_owned),
+            Self::BadName { .. } => "rename it in Phase, or leave it out with --except",
+            Self::NulInValue { .. } => "hand it over with --file, or leave it out with --except",
+            Self::UnsafeName { name, .. } => {
+                return Some(format!(
+                    "pass --allow-name {name} if whoever may edit this secret may run code"
+                ));
+            }
+            Self::NameTwice { .. } => "give one of them another variable with --file KEY=VAR",
+            Self::ValueTooLarge { largest, .. } | Self::EnvironmentTooLarge { largest, .. } => {
+                return largest
+                    .first()
+                    .map(|(key, _)| format!("hand it over as a file with --file {key}"));
+            }
+            Self::Unresolved { .. } => {
+                "mend them in Phase, give this account access to what they name, or run without --strict"
+            }
+            Self::CommandNotFound {
+                command,
+                why: CommandMissing::Builtin,
+            } => {
+                return Some(format!(
+                    "run it in a shell with -c '{} …'",
+                    command.display()
+                ));
+            }
+            Self::CommandNotFound {
+                command,
+                why: CommandMissing::CommandLine,
+            } => {
+                return Some(format!(
+                    "give its words one by one, or use -c '{}'",
+                    command.display()
+                ));
+            }
+            Self::MissingValue { .. }
+            | Self::EmptyValue { .. }
+            | Self::StrayValue { .. }
+            | Self::NotText { .. }
+            | Self::BadValue { .. }
+            | Self::Pointless { .. }
+            | Self::BadVariable { .. }
+            | Self::Project { .. }
+            | Self::WorkingDirectory { .. }
+            | Self::CaFile { .. }
+            | Self::TokenFile { .. }
+            | Self::RateLimited { .. }
+            | Self::Unreachable { .. }
+            | Self::Tls { .. }
+            | Self::Server { .. }
+            | Self::SealedFile { .. }
+            | Self::Output { .. }
+            | Self::CommandNotFound { .. }
+            | Self::CommandNotExecutable { .. } => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, lead: &str, names: &[String]) -> fmt::Result {
+    match names {
+        [] => Ok(()),
+        names => write!(f, "; {lead} {}", names.join(", ")),
+    }
+}
+
+fn passed(f: &mut fmt::Formatter<'_>, project: &Option<PathBuf>) -> fmt::Result {
+    match project {
+        Some(path) => write!(f, " ({} is of another app)", path.display()),
+        None => Ok(()),
+    }
+}
+
+fn sizes(f: &mut fmt::Formatter<'_>, largest: &[(String, usize)]) -> fmt::Result {
+    for (nth, (key, bytes)) in largest.iter().enumerate() {
+        let comma = if nth == 0 { "" } else { ", " };
+        write!(f, "{comma}{key} ({bytes} bytes)")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+#![forbid(unsafe_code)]
+//! Why there is no answer: the library's errors in the words of whoever must act.
+//!
+//! The library's own texts hold the URL and Rust's type names; only the innermost cause is kept.
+
+use std::error::Error as Cause;
+use std::io;
+use std::time::Duration;
+
+use rustls::{AlertDescription, CertificateError};
+
+use crate::error::{Error, system_words};
+
+/// An exchange that came to nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Unreachable { why: String },
+    Tls { why: String, unknown_issuer: bool },
+    NotPhase { why: String },
+}
+
+impl Failure {
+    pub(super) fn too_slow(limit: Duration) -> Self {
+        Self::Unreachable {
+            why: format!("no whole answer within {} s", limit.as_secs_f64()),
+        }
+    }
+
+    pub(super) fn no_thread(error: &io::Error) -> Self {
+        Self::Unreachable {
+            why: format!("a thread cannot be started: {}", system_words(error)),
+        }
+    }
+
+    pub(super) fn about(self, host: &str) -> Error {
+        let host = host.to_owned();
+        match self {
+            Self::Unreachable { why } => Error::Unreachable { host, why },
+            Self::Tls {
+                why,
+                unknown_issuer,
+            } => Error::Tls {
+                host,
+                why,
+                unknown_issuer,
+            },
+            Self::NotPhase { why } => Error::NotPhase {
+                host,
+                why,
+                hint: None,
+            },
+        }
+    }
+}
+
+/// A request that failed before its answer began.
+pub(super) fn of(error: &reqwest::Error) -> Failure {
+    let mut cause: Option<&(dyn Cause + 'static)> = error.source();
+    let mut innermost = String::new();
+    while let Some(this) = cause {
+        if let Some(tls) = this.downcast_ref::<rustls::Error>() {
+            return of_tls(tls);
+        }
+        if let Some(http) = this.downcast_ref::<hyper::Error>() {
+            if http.is_parse() {
+                return Failure::NotPhase {
+                    why: "the answer is not HTTP".to_owned(),
+                };
+            }
+            if http.is_incomplete_message() {
+                return Failure::Unreachable {
+                    why: "the connection ended before the answer".to_owned(),
+                };
+            }
+        }
+        let inner = this.downcast_ref::<io::Error>();
+        if let Some(system) = inner.filter(|io| io.raw_os_error().is_some()) {
+            return Failure::Unreachable {
+                why: system_words(system),
+            };
+        }
+        innermost = this.to_string();
+        // An io::Error hides what it wraps: its source is the wrapped one's source.
+        cause = match inner.and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => this.source(),
+        };
+    }
+    let why = match innermost.strip_prefix("failed to lookup address information: ") {
+        Some(words) => format!("name look-up: {}", lowered(words)),
+        None => lowered(&innermost),
+    };
+    Failure::Unreachable { why }
+}
+
+/// An answer that began and did not end.
+pub(super) fn in_body(error: &io::Error) -> Failure {
+    let reason = match error.raw_os_error() {
+        Some(_) => format!(": {}", system_words(error)),
+        None => String::new(),
+    };
+    Failure::Unreachable {
+        why: format!("the answer broke off{reason}"),
+    }
+}
+
+fn of_tls(error: &rustls::Error) -> Failure {
+    let mut unknown_issuer = false;
+    let why = match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            CertificateError::UnknownIssuer => {
+                unknown_issuer = true;
+                "its certificate is signed by a CA that is not known"
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "its certificate has expired (or this machine's clock is wrong)"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "its certificate is not valid yet (or this machine's clock is wrong)"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "its certificate is for another name"
+            }
+            CertificateError::Revoked => "its certificate is revoked",
+            _ => "its certificate does not verify",
+        },
+        rustls::Error::InvalidMessage(_) => "it does not speak TLS on this port",
+        rustls::Error::PeerIncompatible(_)
+        | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            "it speaks no version of TLS that phase-run does (1.2 and 1.3)"
+        }
+        rustls::Error::AlertReceived(_) => "it refused the TLS handshake",
+        _ => "the TLS handshake went wrong",
+    };
+    Failure::Tls {
+        why: why.to_owned(),
+        unknown_issuer,
+    }
+}
+
+fn lowered(words: &str) -> String {
+    let mut letters = words.chars();
+    letters
+        .next()
+        .map(|first| first.to_lowercase().chain(letters).collect())
+        .unwrap_or_default()
+}

@@ -1,0 +1,97 @@
+#![forbid(unsafe_code)]
+//! What the server's refusals mean, by what was asked.
+
+use super::http::Answer;
+use crate::error::Error;
+
+/// What was asked for; the same status means different things.
+#[derive(Clone, Copy)]
+pub(super) enum Asked<'a> {
+    /// What the token can read.
+    Token,
+    Apps,
+    Environments {
+        app: &'a str,
+    },
+    Secrets {
+        app: &'a str,
+        environment: &'a str,
+    },
+}
+
+/// The error that an answer other than 200 stands for.
+pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Error {
+    let said = answer.server_error();
+    let text = said
+        .clone()
+        .unwrap_or_else(|| "with a page that is not Phase's".to_owned());
+    let server = match &said {
+        Some(said) => format!("{said} ({})", answer.status),
+        None => format!("status {} {text}", answer.status),
+    };
+    let host = answer.host.clone();
+    match (answer.status, asked) {
+        (400 | 403, Asked::Environments { app } | Asked::Secrets { app, .. })
+            if text.starts_with("SSE is not enabled") =>
+        {
+            Error::EndToEnd {
+                app: app.to_owned(),
+            }
+        }
+        (401, Asked::Secrets { app, environment }) if text.contains("cannot access") => {
+            Error::Denied {
+                what: format!("{environment} of {app}"),
+                server,
+            }
+        }
+        (401, _) | (403, Asked::Token) if said.is_some() => Error::TokenRefused {
+            from: answer.token_source.clone(),
+            server,
+        },
+        (401 | 403, Asked::Apps) => Error::ListingDenied {
+            what: "apps",
+            instead: "--app with the app's id",
+            server,
+        },
+        (401 | 403, Asked::Environments { .. }) => Error::ListingDenied {
+            what: "environments",
+            instead: "--env with the environment's whole name",
+            server,
+        },
+        (401 | 403, Asked::Secrets { app, environment }) => Error::Denied {
+            what: format!("{environment} of {app}"),
+            server,
+        },
+        (401 | 403, Asked::Token) => Error::Denied {
+            what: "what this token can read".to_owned(),
+            server,
+        },
+        (429, _) => Error::RateLimited {
+            host,
+            retry_after: answer.retry_after.clone(),
+        },
+        (400 | 408 | 500..=599, _) => Error::Server {
+            host,
+            status: answer.status,
+            server: text,
+        },
+        _ => Error::NotPhase {
+            host,
+            why: server,
+            hint: Some("check --host: it is where Phase's console is, without /service"),
+        },
+    }
+}
+
+/// A redirect: following it could take the token to a stranger.
+pub(super) fn redirect(answer: &Answer) -> Error {
+    let why = match &answer.location {
+        Some(place) => format!("it redirects to {place} (status {})", answer.status),
+        None => format!("status {}", answer.status),
+    };
+    Error::NotPhase {
+        host: answer.host.clone(),
+        why,
+        hint: Some("pass the address that Phase answers at itself with --host"),
+    }
+}

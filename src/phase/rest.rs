@@ -1,0 +1,108 @@
+#![forbid(unsafe_code)]
+//! The REST interface: an environment's secrets, decrypted by the server.
+
+use serde::Deserialize;
+
+use super::catalogue::App;
+use super::http::Client;
+use super::refusal::{self, Asked};
+use crate::config::Filter;
+use crate::error::Error;
+use crate::secret::{Secret, SecretBytes};
+
+/// What came of asking for secrets.
+pub(super) enum Answer {
+    Secrets(Vec<Secret>),
+    NoSuchApp,
+    NoSuchEnvironment,
+}
+
+/// A row as the server sends it; other members are of no use here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    id: String,
+    key: String,
+    value: SecretBytes,
+    path: String,
+    #[serde(default)]
+    tags: Vec<String>,
+    r#type: String,
+    r#override: Option<Override>,
+}
+
+/// A user's own value, which replaces the shared one while it is active.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Override {
+    value: SecretBytes,
+    is_active: bool,
+}
+
+/// Asks once for an environment by its exact name, in any case.
+///
+/// # Errors
+/// Those of a request, and of a server that refuses; `protocol` for rows of another shape.
+pub(super) fn secrets(
+    client: &Client<'_>,
+    app: &App,
+    environment: &str,
+    filter: &Filter,
+) -> Result<Answer, Error> {
+    let tags = filter.tags.join(",");
+    let mut query = vec![("app_id", app.id.as_str()), ("env", environment)];
+    // What the server leaves out it never sends. It gets one filter: of two it could not be told
+    // which one selects nothing.
+    match filter.paths.as_slice() {
+        [] if !tags.is_empty() => query.push(("tags", &tags)),
+        [folder] => query.extend(folder.exact().map(|folder| ("path", folder))),
+        _ => {}
+    }
+    let answer = client.get(&client.host().rest("v1/secrets/"), &query)?;
+    match answer.status {
+        200 => {
+            let rows: Vec<Row> = answer.json("a list of secrets")?;
+            Ok(Answer::Secrets(
+                rows.into_iter().map(Secret::from).collect(),
+            ))
+        }
+        404 => match answer.server_error().as_deref() {
+            Some(text) if text.starts_with("App ") => Ok(Answer::NoSuchApp),
+            Some(text) if text.starts_with("Environment ") => Ok(Answer::NoSuchEnvironment),
+            _ => Err(refusal::of(
+                &answer,
+                Asked::Secrets {
+                    app: &app.name,
+                    environment,
+                },
+            )),
+        },
+        _ => Err(refusal::of(
+            &answer,
+            Asked::Secrets {
+                app: &app.name,
+                environment,
+            },
+        )),
+    }
+}
+
+impl From<Row> for Secret {
+    fn from(row: Row) -> Self {
+        let value = match row.r#override {
+            Some(Override {
+                value,
+                is_active: true,
+            }) => value,
+            _ => row.value,
+        };
+        Self {
+            id: row.id,
+            key: row.key,
+            value,
+            folder: row.path,
+            tags: row.tags,
+            kind: row.r#type,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+#![forbid(unsafe_code)]
+//! Becoming the command: found on the PATH it will get, handed all that phase-run was started with.
+//!
+//! execve(2) is called directly, from the main thread. The search is that of execvp(3), as env(1)
+//! uses it: go on after a refusal, run a file without `#!` with the shell. std's own exec would
+//! reset SIGPIPE, and search on phase-run's PATH.
+
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::unistd::execve;
+
+use super::harden::Hardened;
+use super::{loader, startup};
+use crate::environ::Environ;
+use crate::error::{CommandMissing, Error, errno_words};
+
+/// What execvp(3) searches where there is no PATH.
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+const SHELL: &CStr = c"/bin/sh";
+
+/// Words that only a shell knows and that no package installs as programs.
+const BUILTINS: [&str; 24] = [
+    ".", ":", "alias", "break", "builtin", "cd", "continue", "declare", "eval", "exec", "exit",
+    "export", "local", "return", "set", "shift", "shopt", "source", "trap", "type", "typeset",
+    "ulimit", "umask", "unset",
+];
+
+/// Replaces this process by the command. Returns only if that could not be done.
+pub(crate) fn become_command(
+    command: &[OsString],
+    environ: &Environ,
+    hardened: &Hardened,
+) -> Error {
+    startup::restore_pipe();
+    hardened.undo();
+    let error = search(command, environ);
+    startup::ignore_pipe();
+    error
+}
+
+fn search(command: &[OsString], environ: &Environ) -> Error {
+    let program = command.first().map(OsString::as_os_str).unwrap_or_default();
+    // A word of argv cannot hold a NUL: it came as a C string.
+    let words: Vec<CString> = command
+        .iter()
+        .map(|word| CString::new(word.as_bytes()).unwrap_or_default())
+        .collect();
+    let searched = !program.as_bytes().contains(&b'/');
+    let mut refused = None;
+    let mut without_loader = None;
+    for path in candidates(program, environ) {
+        match attempt(&path, &words, environ) {
+            Errno::EACCES => {
+                refused.get_or_insert(path);
+            }
+            Errno::ENOENT => without_loader = without_loader.or_else(|| loader::missing(&path)),
+            Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT if searched => {}
+            Errno::ENOEXEC => {
+                let why = "exec format error: it is built for another kind of machine".to_owned();
+                return Error::CommandNotExecutable { command: path, why };
+            }
+            other => {
+                return Error::CommandNotExecutable {
+                    command: path,
+                    why: errno_words(other),
+                };
+            }
+        }
+    }
+    if let Some(path) = refused {
+        let why = if path.is_dir() {
+            "it is a directory".to_owned()
+        } else {
+            errno_words(Errno::EACCES)
+        };
+        return Error::CommandNotExecutable { command: path, why };
+    }
+    let why = match without_loader {
+        Some(loader) => CommandMissing::Interpreter(loader),
+        None if BUILTINS.iter().any(|builtin| program == *builtin) => CommandMissing::Builtin,
+        None if program.as_bytes().contains(&b' ') => CommandMissing::CommandLine,
+        None if searched => CommandMissing::NotOnPath,
+        None => CommandMissing::NoSuchFile,
+    };
+    Error::CommandNotFound {
+        command: program.to_owned(),
+        why,
+    }
+}
+
+/// The paths to try: the program itself if it has a slash, else one for each folder of PATH, where
+/// an empty one is the working directory.
+fn candidates(program: &OsStr, environ: &Environ) -> Vec<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return vec![PathBuf::from(program)];
+    }
+    if program.is_empty() {
+        return Vec::new();
+    }
+    let path = environ.get("PATH").unwrap_or(DEFAULT_PATH);
+    path.split(|byte| *byte == b':')
+        .map(|folder| Path::new(OsStr::from_bytes(folder)).join(program))
+        .collect()
+}
+
+/// One execve(2), and the shell for a file that the kernel does not know how to run.
+fn attempt(path: &Path, words: &[CString], environ: &Environ) -> Errno {
+    let Ok(file) = CString::new(path.as_os_str().as_bytes()) else {
+        return Errno::ENOENT;
+    };
+    let Err(errno) = execve(&file, words, environ.entries());
+    if errno != Errno::ENOEXEC || loader::is_binary(path) {
+        return errno;
+    }
+    let arguments = words.iter().skip(1).cloned();
+    let shell: Vec<CString> = [SHELL.to_owned(), file]
+        .into_iter()
+        .chain(arguments)
+        .collect();
+    let Err(errno) = execve(SHELL, &shell, environ.entries());
+    errno
+}
