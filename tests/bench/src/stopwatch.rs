@@ -1,0 +1,104 @@
+//! Runs commands in turn, many times, and prints how long each took and its peak memory.
+//!
+//! `stopwatch ROUNDS NAME COMMAND... [:: NAME COMMAND...]...`. A command's time ends when it exits,
+//! or, if it wrote a `struct timespec` of CLOCK_MONOTONIC to standard output (as `stamp.c` does at
+//! its start), at that moment. Every command runs once in each round, so that a machine whose speed
+//! drifts treats all alike. A line for each: name, median, minimum and maximum in microseconds, the
+//! peak in KiB.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step should stop the measurement"
+)]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a failed step should stop the measurement"
+)]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_macros,
+    reason = "its answer is standard output"
+)]
+#![expect(unsafe_code, reason = "wait4(2) has no safe form in std")]
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+
+/// The size of a `struct timespec` on 64-bit systems, in bytes.
+const STAMP: usize = 16;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let rounds: usize = words[0].parse().unwrap();
+    let commands: Vec<&[String]> = words[1..].split(|word| word == "::").collect();
+    let mut times = vec![Vec::new(); commands.len()];
+    let mut peaks = vec![0; commands.len()];
+    for round in 0..=rounds {
+        for (nth, command) in commands.iter().enumerate() {
+            let (time, peak) = measure(&command[1..]);
+            // The first round warms the caches.
+            if round > 0 {
+                times[nth].push(time);
+                peaks[nth] = peaks[nth].max(peak);
+            }
+        }
+    }
+    for ((command, mut times), peak) in commands.iter().zip(times).zip(peaks) {
+        times.sort_unstable();
+        let (name, median) = (&command[0], times[times.len() / 2]);
+        println!(
+            "{name} {median} {} {} {peak}",
+            times[0],
+            times[times.len() - 1]
+        );
+    }
+}
+
+/// Microseconds, and the peak in KiB.
+fn measure(command: &[String]) -> (i64, i64) {
+    let start = now();
+    let mut child = Command::new(&command[0])
+        .args(&command[1..])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = Vec::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_end(&mut output)
+        .unwrap();
+    let peak = wait(&child);
+    let end = now();
+    let stamped = |at: usize| i64::from_ne_bytes(output[at..at + 8].try_into().unwrap());
+    let end = match output.len() {
+        STAMP => stamped(0) * 1_000_000 + stamped(8) / 1_000,
+        _ => end,
+    };
+    (end - start, peak)
+}
+
+fn wait(child: &Child) -> i64 {
+    let mut status = 0;
+    // SAFETY: a rusage is plain numbers, for which zeros are values.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    let pid = child.id().cast_signed();
+    // SAFETY: both pointers are to locals of the right types.
+    let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+    assert!(
+        waited == pid && status == 0,
+        "{pid} ended with status {status:#x}"
+    );
+    usage.ru_maxrss
+}
+
+fn now() -> i64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a local of the right type.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
+}
