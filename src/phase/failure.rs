@@ -26,12 +26,6 @@ impl Failure {
         }
     }
 
-    pub(super) fn no_thread(error: &io::Error) -> Self {
-        Self::Unreachable {
-            why: format!("a thread cannot be started: {}", system_words(error)),
-        }
-    }
-
     pub(super) fn about(self, host: &str) -> Error {
         let host = host.to_owned();
         match self {
@@ -94,13 +88,12 @@ pub(super) fn of(error: &reqwest::Error) -> Failure {
 }
 
 /// An answer that began and did not end.
-pub(super) fn in_body(error: &io::Error) -> Failure {
-    let reason = match error.raw_os_error() {
-        Some(_) => format!(": {}", system_words(error)),
-        None => String::new(),
-    };
-    Failure::Unreachable {
-        why: format!("the answer broke off{reason}"),
+pub(super) fn in_body(error: &reqwest::Error) -> Failure {
+    match of(error) {
+        Failure::Unreachable { .. } => Failure::Unreachable {
+            why: "the answer broke off".to_owned(),
+        },
+        other => other,
     }
 }
 

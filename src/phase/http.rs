@@ -1,32 +1,33 @@
 #![forbid(unsafe_code)]
 //! The one HTTP client: roots of trust, a bound on time and size, no redirects.
 //!
-//! Each request runs on a thread of its own while the calling thread watches the clock. The
-//! library's own timeout starts anew at each read of a body, and dropping its client waits for a
-//! name look-up that hangs; so the clock is outside, and the client is never dropped.
+//! One timer bounds an exchange from the name look-up to the last byte. It needs the library's
+//! asynchronous side, run on this thread: the blocking side starts its timeout anew at each read of
+//! a body, and costs two threads more. The runtime is never dropped, because that waits for a name
+//! look-up that hangs.
 
-use std::io::Read;
+use std::cell::RefCell;
 use std::mem::ManuallyDrop;
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::Url;
-use reqwest::blocking::{Client as Library, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
+use reqwest::{Client as Library, Url};
 use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use super::failure::{self, Failure};
 use super::refusal;
 use crate::config::{Host, Request, Roots};
-use crate::error::Error;
+use crate::error::{Error, system_words};
 use crate::notice::{Notice, Say};
 use crate::secret::{SecretBytes, Token};
 
 /// No environment of Phase comes near; what is larger is not its answer. In bytes.
-const MAX_BODY: u64 = 64 << 20;
+const MAX_BODY: usize = 64 << 20;
 
 /// The client for one host, with one token.
 pub(super) struct Client<'a> {
@@ -34,7 +35,8 @@ pub(super) struct Client<'a> {
     timeout: Duration,
     authorization: HeaderValue,
     token_source: String,
-    library: Mutex<ManuallyDrop<Library>>,
+    runtime: ManuallyDrop<Runtime>,
+    library: RefCell<Library>,
     fallback: bool,
     say: Say<'a>,
 }
@@ -69,12 +71,22 @@ impl<'a> Client<'a> {
         let mut authorization =
             HeaderValue::from_bytes(&token.authorization()).unwrap_or(HeaderValue::from_static(""));
         authorization.set_sensitive(true);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                Failure::Unreachable {
+                    why: system_words(&error),
+                }
+                .about(request.host.name())
+            })?;
         Ok(Self {
             host: &request.host,
             timeout: request.timeout,
             authorization,
             token_source,
-            library: Mutex::new(ManuallyDrop::new(library(roots, &request.host)?)),
+            runtime: ManuallyDrop::new(runtime),
+            library: RefCell::new(library(roots, &request.host)?),
             fallback,
             say,
         })
@@ -96,24 +108,10 @@ impl<'a> Client<'a> {
             query => Url::parse_with_params(address, query),
         }
         .map_err(|_| not_phase(host, "the address is too long or malformed".to_owned()))?;
-        let mut outcome = self.attempt(&url, start);
-        if self.fallback
-            && matches!(
-                outcome,
-                Err(Failure::Tls {
-                    unknown_issuer: true,
-                    ..
-                })
-            )
-        {
-            (self.say)(Notice::SystemRoots { host });
-            let system = rustls_native_certs::load_native_certs().certs;
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(system);
-            *self.library.lock().unwrap_or_else(PoisonError::into_inner) =
-                ManuallyDrop::new(library(roots, self.host)?);
-            outcome = self.attempt(&url, start);
-        }
+        // The timer belongs to the runtime, and can only be made inside it.
+        let bounded = async { timeout(self.timeout, self.exchange(&url)).await };
+        let outcome = self.runtime.block_on(bounded);
+        let outcome = outcome.unwrap_or_else(|_| Err(Failure::too_slow(self.timeout)));
         let (status, retry_after, location, body) =
             outcome.map_err(|failure| failure.about(host))?;
         (self.say)(Notice::Request {
@@ -136,55 +134,65 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn attempt(&self, url: &Url, start: Instant) -> Result<Received, Failure> {
-        let library: Library = {
-            let held = self.library.lock().unwrap_or_else(PoisonError::into_inner);
-            Library::clone(&held)
-        };
-        let request = library
-            .get(url.clone())
-            .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .header(AUTHORIZATION, self.authorization.clone());
-        let (finished, outcome) = mpsc::sync_channel(1);
-        let exchange = move || {
-            // Nobody listens once the time is over.
-            let _ = finished.send(
-                request
-                    .send()
-                    .map_err(|error| failure::of(&error))
-                    .and_then(receive),
-            );
-        };
-        std::thread::Builder::new()
-            .spawn(exchange)
-            .map_err(|error| Failure::no_thread(&error))?;
-        match outcome.recv_timeout(self.timeout.saturating_sub(start.elapsed())) {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failure::too_slow(self.timeout)),
+    /// Once with the roots that are given or built in; if those do not know the issuer and nothing
+    /// was given, once more with the system's. No token went out before that.
+    async fn exchange(&self, url: &Url) -> Result<Received, Failure> {
+        let first = self.attempt(url).await;
+        if !self.fallback
+            || !matches!(
+                first,
+                Err(Failure::Tls {
+                    unknown_issuer: true,
+                    ..
+                })
+            )
+        {
+            return first;
         }
+        (self.say)(Notice::SystemRoots {
+            host: self.host.name(),
+        });
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let Ok(trusting) = library(roots, self.host) else {
+            return first;
+        };
+        self.library.replace(trusting);
+        self.attempt(url).await
+    }
+
+    async fn attempt(&self, url: &Url) -> Result<Received, Failure> {
+        let request = self.library.borrow().get(url.clone());
+        let mut response = request
+            .header(ACCEPT, HeaderValue::from_static("application/json"))
+            .header(AUTHORIZATION, self.authorization.clone())
+            .send()
+            .await
+            .map_err(|error| failure::of(&error))?;
+        let header = |name: HeaderName| {
+            let value = response.headers().get(name);
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let (retry_after, location) = (header(RETRY_AFTER), header(LOCATION));
+        let status = response.status().as_u16();
+        let announced = response.content_length().unwrap_or(0);
+        let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0).min(MAX_BODY));
+        while let Some(part) = response
+            .chunk()
+            .await
+            .map_err(|error| failure::in_body(&error))?
+        {
+            if body.len() + part.len() > MAX_BODY {
+                let why = format!("the answer is larger than {MAX_BODY} bytes");
+                return Err(Failure::NotPhase { why });
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok((status, retry_after, location, body))
     }
 }
 
 type Received = (u16, Option<String>, Option<String>, Vec<u8>);
-
-fn receive(mut response: Response) -> Result<Received, Failure> {
-    let header = |name| {
-        let value: Option<&HeaderValue> = response.headers().get(name);
-        value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
-    let (retry_after, location) = (header(RETRY_AFTER), header(LOCATION));
-    let status = response.status().as_u16();
-    let announced = response.content_length().unwrap_or(0).min(MAX_BODY);
-    let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
-    let read = (&mut response).take(MAX_BODY + 1).read_to_end(&mut body);
-    match read {
-        Err(error) => Err(failure::in_body(&error)),
-        Ok(size) if size as u64 > MAX_BODY => Err(Failure::NotPhase {
-            why: format!("the answer is larger than {MAX_BODY} bytes"),
-        }),
-        Ok(_) => Ok((status, retry_after, location, body)),
-    }
-}
 
 fn library(roots: RootCertStore, host: &Host) -> Result<Library, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -206,9 +214,8 @@ fn library(roots: RootCertStore, host: &Host) -> Result<Library, Error> {
         .retry(reqwest::retry::never())
         .no_proxy()
         .http1_only()
-        .timeout(None)
         .build()
-        .map_err(|_| unusable("a thread cannot be started"))
+        .map_err(|_| unusable("the HTTP client cannot be set up"))
 }
 
 fn not_phase(host: &str, why: String) -> Error {
