@@ -123,13 +123,14 @@ fn read(arguments: Vec<OsString>, words: &mut Words) -> Result<(), Error> {
     }
 }
 
-/// The option that was meant: one that it begins or that begins it, or one that is two slips away.
+/// The option that was meant: one that it begins or that begins it, or one that is a slip away for
+/// every three letters.
 fn unknown_long(name: &str) -> Error {
     let nearest = OPTIONS
         .iter()
         .map(|row| (distance(name, row.long), row))
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 2)
+        .filter(|(distance, _)| *distance <= name.len() / 3)
         .map(|(_, row)| row.option.name());
     Error::UnknownOption {
         given: format!("--{name}"),
@@ -138,11 +139,11 @@ fn unknown_long(name: &str) -> Error {
 }
 
 fn distance(typed: &str, known: &str) -> usize {
-    let shorter = typed.len().min(known.len());
-    if shorter >= 2 && (typed.starts_with(known) || known.starts_with(typed)) {
-        return 1;
+    match typed.len() {
+        2.. if known.starts_with(typed) => 0,
+        _ if typed.starts_with(known) => 1,
+        _ => strsim::osa_distance(typed, known),
     }
-    strsim::osa_distance(typed, known)
 }
 
 fn unknown_short(letter: char) -> Error {
@@ -222,6 +223,9 @@ mod tests {
             ("pat", Some("--path")),
             ("timout", Some("--timeout")),
             ("token", Some("--token-file")),
+            ("keep-exist", Some("--keep-existing")),
+            ("ap", Some("--app")),
+            ("watch", None),
             ("zzzzzzzz", None),
         ] {
             let Error::UnknownOption { nearest: found, .. } = unknown_long(typed) else {

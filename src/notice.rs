@@ -275,10 +275,9 @@ fn masked(text: &str) -> String {
         let (shown, secret) = match rest.strip_prefix("pss_") {
             Some(token) => {
                 let field = |c: char| c.is_ascii_alphanumeric() || c == ':' || c == '_';
-                (
-                    "pss_…",
-                    4 + token.find(|c| !field(c)).unwrap_or(token.len()),
-                )
+                let fields = token.split(|c| !field(c)).next().unwrap_or_default();
+                // The colon behind it is the message's.
+                ("pss_…", "pss_".len() + fields.trim_end_matches(':').len())
             }
             None if digits >= KEY => ("…", digits),
             None => ("", 0),
@@ -318,6 +317,10 @@ mod tests {
             ),
             (format!("User {bearer}, 1234 beef"), "User …, 1234 beef"),
             ("pss_".to_owned(), "pss_…"),
+            (
+                "cannot run pss_a:b: why".to_owned(),
+                "cannot run pss_…: why",
+            ),
             ("grüß 👋 pss".to_owned(), "grüß 👋 pss"),
         ] {
             assert_eq!(masked(&text), shown);
