@@ -1,0 +1,261 @@
+//! The command line: what it may say, and what becomes of it.
+
+use fake_phase::{Phase, World, service_token};
+
+use crate::documents::options;
+use crate::support::Sandbox;
+
+/// Two secrets in two folders, one of them tagged; a second environment with a dangerous name.
+pub(crate) fn shop() -> (Phase, Sandbox) {
+    let mut world = World::empty();
+    let app = world.app("shop");
+    let production = app.environment("Production", "prod");
+    production.secret("/", "ALPHA", "canary of alpha");
+    production
+        .secret("/web", "BETA", "canary of beta")
+        .tags(&["net"]);
+    app.environment("Danger", "custom")
+        .secret("/", "PS4", "canary of ps4");
+    let phase = Phase::serve(world);
+    let mut sandbox = Sandbox::new(&phase);
+    for value in ["canary of alpha", "canary of beta", "canary of ps4"] {
+        sandbox.canary(value);
+    }
+    (phase, sandbox)
+}
+
+pub(crate) const SHOP: [&str; 4] = ["--app", "shop", "--env", "production"];
+
+/// "Every option may be written `--name value` or `--name=value`"; letters as getopt(3) has them.
+#[test]
+fn every_option_may_be_written_in_each_way() {
+    let (phase, sandbox) = shop();
+    let (host, ca) = (phase.host(), sandbox.directory().with_file_name("ca.pem"));
+    let ca = ca.to_str().unwrap();
+    let token = sandbox.file("token", service_token());
+    let chmod = sandbox.bare(["chmod", "600"]).arg(&token).output();
+    let _ = chmod.ok();
+    let token = token.to_str().unwrap();
+    let shop = "--app shop --env production";
+    let listed = "--app shop --env production --dry-run";
+    let (alpha, beta) = ("ALPHA\t/\tsecret", "BETA\t/web\tsecret");
+    // Option, value, the rest of the line, and what is written only because of the option.
+    let cases = [
+        ("--app", "shop", "--env production --dry-run", alpha),
+        (
+            "--env",
+            "danger",
+            "--app shop --dry-run",
+            "refused to inject PS4",
+        ),
+        ("--path", "/nope", listed, "--path /nope selects nothing"),
+        ("--tags", "nope", listed, "--tags nope selects nothing"),
+        ("--only", "X*", listed, "--only X* selects nothing"),
+        (
+            "--except",
+            "A*",
+            &format!("{listed} --require ALPHA"),
+            "required but",
+        ),
+        (
+            "--require",
+            "NOPE",
+            listed,
+            "required but not among the selected: NOPE",
+        ),
+        (
+            "--allow-empty",
+            "",
+            &format!("{listed} --path /nope --path /web"),
+            beta,
+        ),
+        ("--prefix", "X_", listed, "X_ALPHA\t/\tsecret\tvariable"),
+        ("--file", "ALPHA", listed, "ALPHA\t/\tsecret\tfile"),
+        ("--keep", "ALPH?", listed, "ALPHA\t/\tsecret\tkept"),
+        ("--keep-existing", "", listed, "ALPHA\t/\tsecret\tkept"),
+        (
+            "--clean",
+            "",
+            &format!("{shop} -c 'echo ${{OTHER-clean}}'"),
+            "clean\n",
+        ),
+        (
+            "--pass",
+            "ZZZ",
+            &format!("{shop} --clean -c 'echo $ZZZ'"),
+            "passed",
+        ),
+        (
+            "--keep-token",
+            "",
+            &format!("{shop} -c 'echo $PHASE_OTHER_TOKEN'"),
+            "kept",
+        ),
+        (
+            "--allow-name",
+            "PS4",
+            "--app shop --env danger --dry-run",
+            "PS4\t/",
+        ),
+        (
+            "--strict",
+            "",
+            &format!("{shop} --strict x"),
+            "--strict is given twice",
+        ),
+        ("--host", &host, &format!("{listed} HOST"), alpha),
+        ("--token-file", token, &format!("{listed} TOKEN"), alpha),
+        ("--ca-file", ca, &format!("{listed} CA"), alpha),
+        (
+            "--timeout",
+            "never",
+            listed,
+            "--timeout never: not a number",
+        ),
+        ("--mode", "no", listed, "--mode no: not auto or rest"),
+        ("--command", "echo from the shell", shop, "from the shell\n"),
+        ("--dry-run", "", shop, beta),
+        ("--quiet", "", &format!("{shop} -v x"), "means nothing here"),
+        ("--verbose", "", &format!("{shop} echo"), "becoming echo"),
+        ("--log-format", "json", listed, "{\"name\":\"ALPHA\""),
+        ("--help", "", "", "Usage: phase-run [options]"),
+        ("--version", "", "", env!("CARGO_PKG_VERSION")),
+    ];
+    for row in options() {
+        let case = cases.iter().find(|(option, ..)| *option == row.name);
+        let (_, value, rest, expected) = case.unwrap_or_else(|| panic!("no case for {}", row.name));
+        let rest = words_of(rest);
+        let written = |option: &[String]| {
+            let run = sandbox.run(option).args(&rest);
+            let run = run.env("ALPHA", "1").env("OTHER", "2").env("ZZZ", "passed");
+            let run = run.env("PHASE_OTHER_TOKEN", "kept");
+            let run = match rest.last().map(String::as_str) {
+                Some("HOST") => run.unset("PHASE_HOST").env("PHASE_TIMEOUT", "5"),
+                Some("TOKEN") => run.unset("PHASE_SERVICE_TOKEN"),
+                Some("CA") => run.unset("PHASE_CA_FILE"),
+                _ => run,
+            };
+            let output = run.output();
+            (output.text().to_owned() + &output.stderr).contains(expected)
+        };
+        if row.name != "--host" {
+            assert!(!written(&[]), "{} makes no difference", row.name);
+        }
+        for option in row.spellings(value) {
+            assert!(
+                written(&option),
+                "{option:?} {rest:?} does not say {expected:?}"
+            );
+        }
+    }
+}
+
+/// The words of a line, where only single quotes quote.
+fn words_of(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (nth, part) in line.split('\'').enumerate() {
+        match nth % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
+}
+
+/// "Options end at `--` or at the first word that is not an option"; what follows is untouched.
+#[test]
+fn what_stands_behind_the_options_is_the_commands() {
+    let (_phase, sandbox) = shop();
+    for (words, expected) in [
+        (
+            vec!["echo", "--env", "behind", "-q", "--", "x"],
+            "--env behind -q -- x\n",
+        ),
+        (
+            vec!["echo", "--env=behind", "--app"],
+            "--env=behind --app\n",
+        ),
+        (vec!["--", "echo", "--env", "x"], "--env x\n"),
+        (vec!["--", "echo", "--", "--"], "-- --\n"),
+        (vec!["echo", "-c", "x", "--help"], "-c x --help\n"),
+    ] {
+        let output = sandbox.run(SHOP).args(&words).output().ok();
+        assert_eq!(output.text(), expected, "{words:?}");
+    }
+    for (words, command) in [
+        (["--", "--"], "cannot run --: not found in PATH\n"),
+        (["--", "--help"], "cannot run --help: not found in PATH\n"),
+        (["-", "x"], "cannot run -: not found in PATH\n"),
+        (["", "x"], "cannot run : not found in PATH\n"),
+    ] {
+        let output = sandbox.run(SHOP).args(words).output().failed(127, "exec");
+        assert_eq!(output.stderr, format!("phase-run: error[exec]: {command}"));
+    }
+}
+
+/// "`-c`: run LINE with `/bin/sh -c`; further words become `$0 $1 …`, as in sh"
+#[test]
+fn a_shell_line_gets_the_further_words_as_sh_does() {
+    let (_phase, sandbox) = shop();
+    let line = "echo \"$# $0 $1\"";
+    for (words, expected) in [
+        (vec!["-c", line], "0 /bin/sh \n"),
+        (vec!["-c", line, "zero"], "0 zero \n"),
+        (vec!["-c", line, "zero", "one two"], "1 zero one two\n"),
+        (vec!["-c", line, "--", "zero", "--"], "1 zero --\n"),
+        (vec!["-c", line, "--clean", "zero"], "0 zero \n"),
+        (vec!["-c", "echo $BETA | wc -w"], "3\n"),
+    ] {
+        let output = sandbox.run(SHOP).args(&words).output().ok();
+        assert_eq!(output.text().trim_start(), expected, "{words:?}");
+    }
+}
+
+/// "An option given twice that is not repeatable is an error", so the others are not.
+#[test]
+fn a_repeatable_option_may_be_repeated() {
+    let (_phase, sandbox) = shop();
+    let line = "--path / --path /web --only A* --only B* --except X --except Y --require ALPHA \
+                --require BETA --file ALPHA --file BETA --keep X --keep Y --clean --pass X \
+                --pass Y --allow-name X --allow-name Y --dry-run";
+    let output = sandbox.run(SHOP).args(words_of(line)).output().ok();
+    let expected = "ALPHA\t/\tsecret\tfile\nBETA\t/web\tsecret\tfile\n";
+    assert_eq!(output.text(), expected);
+}
+
+/// "Standard output is written by `--help`, `--version` …", and neither needs anything else.
+#[test]
+fn help_and_version_are_printed_before_anything_is_decided() {
+    let sandbox = Sandbox::offline();
+    for more in [vec![], vec!["--app"], vec!["no-such-command"]] {
+        let asked = |option: &str| {
+            let run = sandbox.run([option]).args(&more);
+            let output = run.env("PHASE_TIMEOUT", "bad").output().ok();
+            output.text().to_owned()
+        };
+        assert_eq!(asked("--help"), asked("-h"));
+        assert_eq!(asked("-V"), asked("--version"));
+        let version = format!("phase-run {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(asked("--version"), version);
+        let help = asked("--help");
+        for row in options() {
+            for name in row.names() {
+                assert!(help.contains(&name), "--help does not tell {name}");
+            }
+        }
+    }
+}
+
+/// "`output`: standard output cannot be written"
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    let sandbox = Sandbox::offline();
+    for option in ["--help", "--version"] {
+        let full = sandbox.run([option]).stdout_to("/dev/full").output();
+        let full = full.failed(125, "output");
+        let message = "cannot write to standard output: no space left on device\n";
+        assert!(full.stderr.ends_with(message), "{full}");
+        let closed = sandbox.run([option]).closed(1).output();
+        let _ = closed.failed(125, "output");
+    }
+}

@@ -1,0 +1,244 @@
+//! Mistakes in the command line: told before anything is asked of anybody, in words that help, and
+//! without repeating what must stay secret.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use fake_phase::{bearer, service_token};
+
+use crate::args::{SHOP, shop};
+use crate::support::{Sandbox, Status};
+
+/// What standard error says of a line that must be refused before anything is asked of anybody.
+fn refused(words: &[&str]) -> String {
+    let sandbox = Sandbox::offline();
+    let output = sandbox.run(words).output().failed(125, "usage");
+    assert!(output.stdout.is_empty(), "{output}");
+    output.stderr
+}
+
+/// "`usage`: the command line: unknown, repeated, contradictory, without its value; no command"
+#[test]
+fn each_mistake_in_the_line_is_a_usage_error_that_names_it() {
+    for (words, message) in [
+        (vec![], "no command to run"),
+        (vec!["--app", "shop", "--"], "no command to run"),
+        (vec!["--clean", "--clean", "x"], "--clean is given twice"),
+        (
+            vec!["--app=a", "-a", "b", "x"],
+            "--app is given twice: it takes one value",
+        ),
+        (vec!["--app=a", "--app-id=a", "x"], "--app is given twice"),
+        (vec!["-c", "x", "--command=y"], "--command is given twice"),
+        (
+            vec!["--tags=a", "--tags=b", "x"],
+            "--tags is given twice: it takes one value",
+        ),
+        (vec!["-qq", "x"], "--quiet is given twice"),
+        (vec!["--app"], "--app needs a value: NAME|ID"),
+        (vec!["x", "--app"][1..].to_vec(), "--app needs a value"),
+        (vec!["-e"], "--env needs a value: NAME"),
+        (vec!["-c"], "--command needs a value: LINE"),
+        (vec!["--timeout"], "--timeout needs a value: SECS"),
+        (vec!["--app=", "x"], "the value of --app is empty"),
+        (vec!["--env", "", "x"], "the value of --env is empty"),
+        (vec!["--tags=", "x"], "the value of --tags is empty"),
+        (vec!["--only", "", "x"], "the value of --only is empty"),
+        (vec!["--file", "", "x"], "the value of --file is empty"),
+        (vec!["--host=", "x"], "the value of --host is empty"),
+        (
+            vec!["--token-file=", "x"],
+            "the value of --token-file is empty",
+        ),
+        (vec!["-c", ""], "the value of --command is empty"),
+        (vec!["--clean=yes", "x"], "--clean takes no value"),
+        (vec!["-q=1", "x"], "--quiet takes no value"),
+        (
+            vec!["--timeout", "soon", "x"],
+            "--timeout soon: not a number of seconds above 0",
+        ),
+        (vec!["--timeout=0", "x"], "--timeout 0: not a number"),
+        (vec!["--timeout=-1", "x"], "--timeout -1: not a number"),
+        (vec!["--timeout=1e3", "x"], "--timeout 1e3: not a number"),
+        (vec!["--timeout=1s", "x"], "--timeout 1s: not a number"),
+        (
+            vec!["--log-format", "xml", "x"],
+            "--log-format xml: not text or json",
+        ),
+        (vec!["--mode", "e2ee", "x"], "--mode e2ee: not auto or rest"),
+        (vec!["--mode=REST", "x"], "--mode REST: not auto or rest"),
+        (
+            vec!["--tags", "a,,b", "x"],
+            "--tags a,,b: not names with a comma between two",
+        ),
+        (vec!["--require", "A,", "x"], "--require A,: not names"),
+        (vec!["--file", "A*=B", "x"], "--file A*=B: not "),
+        (vec!["--only", "[", "x"], "--only [: not "),
+        (vec!["--nope", "x"], "there is no option --nope"),
+        (vec!["-z", "x"], "there is no option -z"),
+        (vec!["-qz", "x"], "there is no option -z"),
+        (vec!["-9", "x"], "there is no option -9"),
+    ] {
+        let said = refused(&words);
+        assert!(
+            said.starts_with(&format!("phase-run: error[usage]: {message}")),
+            "{words:?}: {said}"
+        );
+    }
+}
+
+/// "An option that another one makes meaningless is a `usage` error."
+#[test]
+fn an_option_that_another_makes_meaningless_is_refused() {
+    for (words, option) in [
+        (["--pass", "X", "x"], "--pass"),
+        (["--keep=X", "--keep-existing", "x"], "--keep"),
+        (["-q", "-v", "x"], "--verbose"),
+        (["-vv", "--quiet", "x"], "--verbose"),
+    ] {
+        let said = refused(&words);
+        let start = format!("phase-run: error[usage]: {option} means nothing here: ");
+        assert!(said.starts_with(&start), "{words:?}: {said}");
+    }
+}
+
+/// "An unknown option gets the nearest known one as a hint."
+#[test]
+fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
+    for (typed, nearest) in [
+        ("--environment", Some("--env")),
+        ("--apps", Some("--app")),
+        ("--timout", Some("--timeout")),
+        ("--dryrun", Some("--dry-run")),
+        ("--token", Some("--token-file")),
+        ("--keep-exist", Some("--keep-existing")),
+        ("--VERBOSE", None),
+        ("-Q", Some("--quiet")),
+        ("-A", Some("--app")),
+        ("-9", None),
+        ("--frobnicate", None),
+    ] {
+        let said = refused(&[typed, "x"]);
+        let hint = said.lines().nth(1);
+        let expected = nearest.map(|nearest| format!("hint: use {nearest}"));
+        assert_eq!(hint, expected.as_deref(), "{typed}: {said}");
+    }
+}
+
+/// What does not exist yet is an unknown option, never accepted and ignored, and no guess is made
+/// at another one.
+#[test]
+fn an_option_of_another_version_is_unknown() {
+    for option in [
+        "--supervise",
+        "--watch",
+        "--stop-signal",
+        "--grace",
+        "--dynamic",
+        "--lease-ttl",
+        "--max-wait",
+        "--snapshot",
+        "--snapshot-max-age",
+        "--offline",
+        "--header-file",
+        "--identity",
+        "--service-account",
+        "--generate",
+    ] {
+        let message = format!("phase-run: error[usage]: there is no option {option}\n");
+        assert_eq!(refused(&[option, "1", "x"]), message);
+        assert_eq!(refused(&[&format!("{option}=1"), "x"]), message);
+    }
+}
+
+/// The same for its variable: what it asks for cannot be done, and is not ignored.
+#[test]
+fn a_variable_of_another_version_is_refused_and_nothing_is_sent() {
+    let (phase, sandbox) = shop();
+    let run = || sandbox.run(SHOP).args(["--", "true"]);
+    for (name, value) in [
+        ("PHASE_SUPERVISE", "1"),
+        ("PHASE_MAX_WAIT", "30"),
+        ("PHASE_SNAPSHOT", "/tmp/snapshot"),
+        ("PHASE_OFFLINE", "1"),
+        ("PHASE_HEADER_FILE", "headers"),
+        ("PHASE_IDENTITY", "aws"),
+        ("PHASE_SERVICE_ACCOUNT_ID", "x"),
+        ("PHASE_MODE", "e2ee"),
+        ("HTTPS_PROXY", "http://user:hunter2@proxy.test"),
+        ("https_proxy", "http://proxy.test"),
+        ("ALL_PROXY", "socks5://proxy.test"),
+        ("all_proxy", "http://proxy.test"),
+    ] {
+        let sent = phase.requests().len();
+        let output = run().env(name, value).output().failed(125, "usage");
+        let message = format!("phase-run: error[usage]: {name} is set: ");
+        assert!(output.stderr.starts_with(&message), "{output}");
+        assert!(output.stderr.ends_with(&format!("hint: unset {name}\n")));
+        assert!(!output.stderr.contains("hunter2"), "{output}");
+        assert_eq!(phase.requests().len(), sent, "{output}");
+        // "A `PHASE_*` variable that is set but empty is not set."
+        let _ = run().env(name, "").output().ok();
+    }
+}
+
+/// "Nothing is lost when stderr is closed": the status still tells.
+#[test]
+fn a_mistake_is_told_by_the_status_where_standard_error_is_closed() {
+    let sandbox = Sandbox::offline();
+    for words in [vec!["--nope"], vec!["--log-format=json", "--nope"]] {
+        let output = sandbox.run(words).closed(2).output();
+        let output = output.ended(Status::Exited(125));
+        assert_eq!((output.text(), output.stderr.as_str()), ("", ""));
+    }
+}
+
+/// "Values and tokens never appear in any message": not even one in the wrong place.
+#[test]
+fn a_token_typed_by_mistake_is_not_repeated() {
+    let (phase, sandbox) = shop();
+    let json = format!("{{\"token\": \"{}\"}}", service_token());
+    let account = format!("ServiceAccount {}", bearer());
+    for token in [service_token(), bearer(), &account, &json] {
+        for format in ["text", "json"] {
+            let run = || sandbox.run(["-vv", "--log-format", format]);
+            let file = run().args(SHOP).args(["--token-file", token, "--", "true"]);
+            let _ = file.output().ended(Status::Exited(125));
+            let file = run().args(SHOP).args(["true"]);
+            let file = file.env("PHASE_SERVICE_TOKEN_FILE", token).output();
+            let _ = file.ended(Status::Exited(125));
+            let command = run().args(SHOP).arg(token).output();
+            // Some are longer than a file's name may be.
+            let ended = [126, 127].map(Status::Exited);
+            assert!(ended.contains(&command.status), "{command}");
+            let app = run().args(["--env=production", "--app", token, "true"]);
+            let _ = app.output().ended(Status::Exited(125));
+            let option = run().arg(format!("--{token}")).output();
+            let _ = option.ended(Status::Exited(125));
+            let host = run().args(["--host", token, "true"]).output();
+            let _ = host.ended(Status::Exited(125));
+        }
+        let file = sandbox.run(["--token-file", token, "x"]).output();
+        let _ = file.failed(125, "usage");
+    }
+    for request in phase.requests() {
+        assert!(!request.target.contains(bearer()), "{}", request.target);
+    }
+}
+
+/// Texts are UTF-8; a path may be any bytes (`environ(7)` and the kernel know no encoding).
+#[test]
+fn a_name_that_is_not_utf_8_is_refused_and_a_path_is_not() {
+    let sandbox = Sandbox::offline();
+    let odd = OsStr::from_bytes(b"\xff\xfe");
+    for option in ["--app", "--env", "--path", "--host", "--timeout", "--only"] {
+        let output = sandbox.run([option]).arg(odd).arg("x").output();
+        let output = output.failed(125, "usage");
+        let message = format!("the value of {option} is not UTF-8\n");
+        assert!(output.stderr.ends_with(&message), "{output}");
+    }
+    let run = sandbox.run(SHOP).arg("--token-file").arg(odd).arg("x");
+    let _ = run.output().failed(125, "token");
+    let run = sandbox.run(SHOP).arg("--ca-file").arg(odd).arg("x");
+    let _ = run.output().failed(125, "config");
+}
