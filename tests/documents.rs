@@ -1,0 +1,209 @@
+//! The documents against the program: every word that it can say or be told is explained, and the
+//! rules of how the source is written hold.
+
+use std::fs::{read_dir, read_to_string};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// An option, as the table in the source has it.
+pub(crate) struct Row {
+    /// `--app`.
+    pub(crate) name: String,
+    short: Option<String>,
+    alias: Option<String>,
+    takes_value: bool,
+}
+
+impl Row {
+    /// `--app`, `-a`, `--app-id`.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let more = self.short.iter().chain(&self.alias);
+        [&self.name].into_iter().chain(more).cloned().collect()
+    }
+
+    /// Each way to write it with this value, as words.
+    pub(crate) fn spellings(&self, value: &str) -> Vec<Vec<String>> {
+        if !self.takes_value {
+            return self.names().into_iter().map(|name| vec![name]).collect();
+        }
+        let apart = |name: String| vec![name, value.to_owned()];
+        let joined = |name: String| vec![format!("{name}={value}")];
+        let names = self.names().into_iter();
+        let mut ways: Vec<Vec<String>> =
+            names.clone().map(apart).chain(names.map(joined)).collect();
+        ways.extend(
+            self.short
+                .iter()
+                .map(|short| vec![format!("{short}{value}")]),
+        );
+        ways
+    }
+}
+
+/// Every option that there is.
+pub(crate) fn options() -> Vec<Row> {
+    let source = source("src/cli/options.rs");
+    let rows: Vec<Row> = source.lines().filter_map(row).collect();
+    // The array states its length.
+    let stated = format!("static OPTIONS: [Row; {}]", rows.len());
+    assert!(source.contains(&stated), "the table is not read whole");
+    rows
+}
+
+/// `row!(App, Some('a'), "app", Some("app-id"), ["PHASE_APP"], Text("NAME|ID"), Once, "…"),`
+fn row(line: &str) -> Option<Row> {
+    let cells = line.trim().strip_prefix("row!(")?;
+    let mut cells = cells.splitn(5, ", ").skip(1);
+    let quoted = |cell: &str| {
+        let inside = cell.strip_prefix("Some(")?.strip_suffix(')')?;
+        Some(inside.trim_matches(['\'', '"']).to_owned())
+    };
+    let short = quoted(cells.next()?).map(|letter| format!("-{letter}"));
+    let name = format!("--{}", cells.next()?.trim_matches('"'));
+    let alias = quoted(cells.next()?).map(|alias| format!("--{alias}"));
+    let takes_value = !cells.next()?.contains(" Nothing, ");
+    Some(Row {
+        name,
+        short,
+        alias,
+        takes_value,
+    })
+}
+
+/// Every stable word in `error[kind]`.
+pub(crate) fn kinds() -> Vec<String> {
+    let source = source("src/error.rs");
+    let (_, body) = source.split_once("fn kind(").unwrap();
+    let (body, _) = body.split_once("\n    }\n").unwrap();
+    let words = body.split('"').skip(1).step_by(2);
+    let kinds: Vec<String> = words.map(str::to_owned).collect();
+    assert!(kinds.len() > 10, "the kinds are not read whole: {kinds:?}");
+    kinds
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn source(path: &str) -> String {
+    read_to_string(root().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"))
+}
+
+/// "`kind` is a stable word": whoever searches the README for it finds what to do.
+#[test]
+fn every_kind_of_error_has_a_heading_in_the_readme() {
+    let readme = source("README.md");
+    for kind in kinds() {
+        let heading = |line: &str| line == format!("### {kind}") || line == format!("### `{kind}`");
+        assert!(readme.lines().any(heading), "no heading for {kind}");
+    }
+}
+
+#[test]
+fn every_option_and_status_is_in_the_readme() {
+    let readme = source("README.md");
+    let words = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
+    for name in options().iter().flat_map(Row::names) {
+        assert!(readme.split(words).any(|word| word == name), "no {name}");
+    }
+    let (_, rest) = source("src/error.rs")
+        .split_once("fn status(")
+        .map(|(a, b)| (a.len(), b.to_owned()))
+        .unwrap();
+    let (body, _) = rest.split_once("\n    }\n").unwrap();
+    let statuses: Vec<&str> = body
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|number| number.len() == 3)
+        .collect();
+    assert_eq!(statuses, ["125", "126", "127"]);
+    for status in statuses {
+        assert!(
+            readme.split(words).any(|word| word == status),
+            "no {status}"
+        );
+    }
+}
+
+/// A release whose changes nobody wrote down is none.
+#[test]
+fn the_version_has_a_heading_in_the_changelog() {
+    let heading = format!("## [{}]", env!("CARGO_PKG_VERSION"));
+    let changelog = source("CHANGELOG.md");
+    let found = changelog.lines().any(|line| line.starts_with(&heading));
+    assert!(found, "no line starts with {heading}");
+}
+
+/// A longer file answers two questions.
+#[test]
+fn every_file_fits_in_a_head() {
+    for path in rust_files("src").into_iter().chain(rust_files("tests")) {
+        let text = read_to_string(&path).unwrap();
+        let lines = text
+            .lines()
+            .take_while(|line| *line != "#[cfg(test)]")
+            .count();
+        assert!(lines <= 400, "{} has {lines} lines", path.display());
+    }
+}
+
+/// "`unsafe` lives in `process/` only."
+#[test]
+fn policy_forbids_unsafe_code() {
+    let mut forbidding = 0;
+    for path in rust_files("src") {
+        let place = path.strip_prefix(root().join("src")).unwrap();
+        if place.starts_with("process")
+            || place == Path::new("process.rs")
+            || place == Path::new("main.rs")
+        {
+            continue;
+        }
+        let first = read_to_string(&path).unwrap();
+        let forbids = first.starts_with("#![forbid(unsafe_code)]\n");
+        assert!(forbids, "{} does not forbid unsafe code", place.display());
+        forbidding += 1;
+    }
+    assert!(forbidding > 10, "only {forbidding} files were looked at");
+}
+
+/// What is tracked stands alone: no path of the place where it was written.
+#[test]
+fn nothing_mentions_the_place_where_it_was_written() {
+    let listed = Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(listed.status.success(), "this is no checkout: {listed:?}");
+    let names = String::from_utf8(listed.stdout).unwrap();
+    let names: Vec<&str> = names.split('\0').filter(|name| !name.is_empty()).collect();
+    assert!(names.contains(&"Cargo.toml"), "{names:?}");
+    let places = [concat!("/wo", "rk/"), concat!("../sha", "red")];
+    for name in names {
+        // A file that was just removed is still listed.
+        let Ok(bytes) = std::fs::read(root().join(name)) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        for place in places {
+            let line = text.lines().find(|line| line.contains(place));
+            assert!(line.is_none(), "{name} mentions {place}: {line:?}");
+        }
+    }
+}
+
+fn rust_files(directory: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut directories = vec![root().join(directory)];
+    while let Some(directory) = directories.pop() {
+        for entry in read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
