@@ -7,5 +7,8 @@
     reason = "a failed step should stop the test"
 )]
 
+mod args;
+mod documents;
 mod harness;
 mod support;
+mod usage;
