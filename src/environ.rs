@@ -97,6 +97,10 @@ pub(crate) struct Limits {
 /// How many of the largest secrets a message names.
 const NAMED: usize = 5;
 
+/// Room for the path under which the program is found, which stands once more on the new stack, and
+/// for the interpreter that a script names: PATH_MAX of linux/limits.h.
+const PROGRAM: usize = 4096;
+
 /// Puts the block together: inherited entries in their order, each replaced where a secret has its
 /// name, then the other secrets by name. `paths` are those of the sealed files, in the plan's order.
 ///
@@ -163,14 +167,12 @@ fn check_sizes(
     let words = command
         .iter()
         .map(|word| word.as_bytes().len() + 1 + pointer);
-    // The program's path stands once more at the top of the new stack.
-    let program = command.first().map_or(0, |word| word.as_bytes().len() + 1);
     let total = entries
         .iter()
         .map(|entry| entry.size() + pointer)
         .chain(words)
         .sum::<usize>()
-        + program;
+        + PROGRAM;
     if total > limits.total {
         sizes.truncate(NAMED);
         return Err(Error::EnvironmentTooLarge {

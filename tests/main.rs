@@ -9,6 +9,9 @@
 
 mod args;
 mod documents;
+mod environ;
 mod harness;
+mod names;
+mod sizes;
 mod support;
 mod usage;

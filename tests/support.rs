@@ -11,6 +11,7 @@ mod report;
 mod run;
 mod running;
 mod sandbox;
+mod shop;
 mod start;
 mod transparent;
 
@@ -18,4 +19,6 @@ pub(crate) use eventually::eventually;
 pub(crate) use output::{Output, Status};
 pub(crate) use probe::probe;
 pub(crate) use report::{Access, Descriptor, Disposition};
+pub(crate) use run::Run;
 pub(crate) use sandbox::Sandbox;
+pub(crate) use shop::{SHOP, Shop, shop};

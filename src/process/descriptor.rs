@@ -5,6 +5,8 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
 
+use super::startup;
+
 /// Takes over a descriptor that phase-run was started with; dropping it closes it.
 ///
 /// # Errors
@@ -16,9 +18,15 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     if flags == -1 || flags & libc::FD_CLOEXEC != 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // SAFETY: it is open, and nothing else in this process owns it: it was inherited, and this is
-    // called once, for the token.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    // SAFETY: it is open, and nothing else in this process closes it: it was inherited, this is
+    // called once, for the token, and std's handles for 0–2 never close theirs.
+    let inherited = unsafe { OwnedFd::from_raw_fd(number) };
+    let adopted = raise(inherited, 3);
+    if number < 3 {
+        // Or the connection to Phase would get the number, and with it what is said on 1 or 2.
+        startup::fill_lowest_hole();
+    }
+    Ok(adopted)
 }
 
 /// Moves a descriptor to the first free number from `lowest` on; where the limit on descriptors

@@ -20,7 +20,8 @@ use crate::error::{CommandMissing, Error, errno_words};
 /// What execvp(3) searches where there is no PATH.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
-const SHELL: &CStr = c"/bin/sh";
+/// What runs a file that the kernel does not know how to run.
+pub(super) const SHELL: &CStr = c"/bin/sh";
 
 /// Words that only a shell knows and that no package installs as programs.
 const BUILTINS: [&str; 24] = [
@@ -58,6 +59,8 @@ fn search(command: &[OsString], environ: &Environ) -> Error {
                 refused.get_or_insert(path);
             }
             Errno::ENOENT => without_loader = without_loader.or_else(|| loader::missing(&path)),
+            // No file can have such a name: most often it is a whole command line.
+            Errno::ENAMETOOLONG if searched => {}
             Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT if searched => {}
             Errno::ENOEXEC => {
                 let why = "exec format error: it is built for another kind of machine".to_owned();

@@ -8,6 +8,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::exec::SHELL;
+
 const ELF: &[u8] = b"\x7fELF";
 
 /// Program header of the path of the dynamic loader (elf(5)).
@@ -50,14 +52,16 @@ fn interpreter(path: &Path) -> Option<PathBuf> {
                 .next()?
                 .to_owned()
         }
-        None => elf_interpreter(&mut file, &head)?,
+        None if head.starts_with(ELF) => elf_interpreter(&mut file, &head)?,
+        // The kernel knows no such program, and the shell is to run it.
+        None => SHELL.to_bytes().to_owned(),
     };
     (!name.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(&name)))
 }
 
 /// The loader's path, from the program headers of a little-endian file of 32 or 64 bits.
 fn elf_interpreter(file: &mut File, head: &[u8]) -> Option<Vec<u8>> {
-    if !head.starts_with(ELF) || head.get(5) != Some(&1) {
+    if head.get(5) != Some(&1) {
         return None;
     }
     let wide = head.get(4) == Some(&2);

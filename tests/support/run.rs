@@ -1,7 +1,7 @@
 //! One command line and what it is started with.
 
 use std::ffi::{CString, OsStr, OsString, c_int};
-use std::fs::File;
+use std::fs::{File, read};
 use std::mem::take;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -178,11 +178,18 @@ impl<'a> Run<'a> {
     }
 
     /// Runs a command line that ends in the reporter's `report`.
-    pub(crate) fn report(self) -> Report {
+    pub(crate) fn report(mut self) -> Report {
+        // Without a standard output it goes to a file.
+        let closed = self.start.closed.contains(&1);
+        let file = closed.then(|| self.sandbox.directory().join("report"));
+        if let Some(path) = &file {
+            self = self.arg(path);
+        }
         let mut running = self.reveals().spawn();
         running.close_stdin();
         let pid = running.own_pid();
-        Report::parse(&running.wait().ok().stdout, pid)
+        let stdout = running.wait().ok().stdout;
+        Report::parse(&file.map_or(stdout, |path| read(path).unwrap()), pid)
     }
 
     /// Starts it, with a standard input that stays open until the test closes it or waits.

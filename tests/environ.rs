@@ -1,0 +1,242 @@
+//! The command's variables: what it inherits, what it gets, and where that stands.
+
+use crate::support::{Run, SHOP, probe, shop};
+
+/// The names that the command has, in their order, without those of the sandbox itself.
+fn names(run: Run<'_>) -> Vec<String> {
+    let own = ["PATH", "PHASE_HOST", "PHASE_CA_FILE"];
+    let entries = run.report().environ();
+    let entries = entries
+        .iter()
+        .map(|entry| String::from_utf8_lossy(entry).into_owned());
+    let names = entries.map(|entry| entry.split('=').next().unwrap_or_default().to_owned());
+    names.filter(|name| !own.contains(&name.as_str())).collect()
+}
+
+/// `--prefix`: put TEXT before every injected name.
+#[test]
+fn a_prefix_comes_before_every_name() {
+    let shop = shop([("A", "1"), ("DB_URL", "2")]);
+    let report = shop.reporting(&["--prefix", "APP_"]).report();
+    assert_eq!(report.variable("APP_A"), Some(b"1".to_vec()));
+    assert_eq!(report.variable("APP_DB_URL"), Some(b"2".to_vec()));
+    assert_eq!(report.variable("A"), None);
+}
+
+/// Values arrive in the command byte for byte: newlines, quotes, `$`, Unicode.
+#[test]
+fn values_arrive_byte_for_byte() {
+    let large = "v".repeat(131_000);
+    let values = [
+        ("A_PEM", "-----BEGIN KEY-----\nYQ==\n\n-----END KEY-----\n"),
+        ("B_JSON", r#"{"a":"x\ny","b":"\\"}"#),
+        ("C_DOLLAR", "$HOME ${HOME $(id) `id` $$"),
+        ("D_QUOTES", "'\"' \\' \\"),
+        ("E_UNICODE", "grüß 👋 \u{7f}\u{1}\u{feff}e\u{301}"),
+        ("F_SPACE", "  \t a = b\r\n "),
+        ("G_EMPTY", ""),
+        ("H_EQUALS", "=a=b="),
+        ("I_LARGE", &large),
+    ];
+    let shop = shop(values);
+    let report = shop.reporting(&[]).report();
+    for (name, value) in values {
+        assert_eq!(
+            report.variable(name).as_deref(),
+            Some(value.as_bytes()),
+            "{name}"
+        );
+    }
+}
+
+/// An empty value is injected, and counts as present.
+#[test]
+fn an_empty_value_is_a_value() {
+    let shop = shop([("EMPTY", "")]);
+    let report = shop.reporting(&["--require", "EMPTY"]).report();
+    assert_eq!(report.variable("EMPTY"), Some(Vec::new()));
+    let replaced = shop.reporting(&[]).env("EMPTY", "before").report();
+    assert_eq!(replaced.variable("EMPTY"), Some(Vec::new()));
+}
+
+/// Each name stands once: a secret takes the place of what it replaces.
+#[test]
+fn a_secret_takes_the_place_of_what_it_replaces() {
+    let shop = shop([("C", "new"), ("A", "new"), ("X", "new")]);
+    let run = shop.reporting(&[]).env("B", "1").env("C", "2");
+    let run = run.env("A", "3").env("D", "4");
+    assert_eq!(names(run), ["B", "C", "A", "D", "X"]);
+}
+
+/// Each name stands once. getenv(3) finds the first, so that one stays; a secret stands there.
+#[test]
+fn a_name_that_was_inherited_twice_stands_once() {
+    let shop = shop([("S", "secret")]);
+    let run = shop.reporting(&[]).env_bytes("A=1").env_bytes("S=1");
+    let report = run
+        .env_bytes("B=")
+        .env_bytes("S=2")
+        .env_bytes("A=2")
+        .report();
+    assert_eq!(report.environ()[3..], [&b"A=1"[..], b"S=secret", b"B="]);
+}
+
+/// Inherited entries pass as bytes, UTF-8 or not, and also without a `=`.
+#[test]
+fn odd_inherited_entries_pass() {
+    let shop = shop([("NOTHING", "secret")]);
+    let odd: [&[u8]; 5] = [b"NOTHING", b"=x", b"", b"A\xff=\x80\n", b"\xfe"];
+    let run = shop.reporting(&[]);
+    let report = odd
+        .iter()
+        .fold(run, |run, entry| run.env_bytes(*entry))
+        .report();
+    let all = [odd.as_slice(), &[b"NOTHING=secret"]].concat();
+    assert_eq!(report.environ()[3..], all);
+}
+
+/// `--keep`: a variable that is already set wins over the secret. Set but empty is set.
+#[test]
+fn a_kept_variable_wins_over_the_secret() {
+    let secrets = [("A_SET", "s"), ("A_EMPTY", "s"), ("A_NEW", "s"), ("B", "s")];
+    let shop = shop(secrets);
+    let run = |options: &[&str]| {
+        let run = shop.reporting(options).env("A_SET", "own");
+        run.env("A_EMPTY", "").env("B", "own").report()
+    };
+    let report = run(&["--keep", "A_*"]);
+    let value = |name: &str| report.variable(name).unwrap();
+    assert_eq!(value("A_SET"), b"own");
+    assert_eq!(value("A_EMPTY"), b"");
+    assert_eq!(value("A_NEW"), b"s");
+    assert_eq!(value("B"), b"s");
+    let report = run(&["--keep", "A_SET", "--keep", "B"]);
+    assert_eq!(report.variable("A_EMPTY").unwrap(), b"s");
+    assert_eq!(report.variable("B").unwrap(), b"own");
+}
+
+#[test]
+fn keep_existing_keeps_everything_that_is_set() {
+    let shop = shop([("SET", "s"), ("EMPTY", "s"), ("NEW", "s")]);
+    let run = shop.reporting(&["--keep-existing"]).env("SET", "own");
+    let report = run.env("EMPTY", "").report();
+    assert_eq!(report.variable("SET").unwrap(), b"own");
+    assert_eq!(report.variable("EMPTY").unwrap(), b"");
+    assert_eq!(report.variable("NEW").unwrap(), b"s");
+}
+
+/// `--prefix` comes after the key; what is already set is looked for under the name as injected.
+#[test]
+fn keep_is_about_the_name_with_its_prefix() {
+    let shop = shop([("A", "s"), ("B", "s")]);
+    let run = shop.reporting(&["--prefix", "P_", "--keep", "P_*"]);
+    let report = run.env("A", "own").env("P_B", "own").report();
+    assert_eq!(report.variable("P_A").unwrap(), b"s");
+    assert_eq!(report.variable("P_B").unwrap(), b"own");
+}
+
+/// `--clean`: start from an empty environment plus PATH, HOME, USER, LOGNAME, SHELL, TERM, TZ,
+/// LANG, LC_*, TMPDIR, PWD, HOSTNAME.
+#[test]
+fn clean_leaves_what_it_says_and_nothing_else() {
+    let left = [
+        "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "LC_ALL", "LC_X", "TMPDIR",
+        "PWD", "HOSTNAME",
+    ];
+    let dropped = ["LANGUAGE", "LC", "PATHS", "home", "DISPLAY", "EDITOR"];
+    let shop = shop([("SECRET", "s"), ("EDITOR", "s")]);
+    let run = shop.reporting(&["--clean"]).env_bytes("noequals");
+    let all = left.iter().chain(&dropped);
+    let run = all.fold(run, |run, name| run.env(name, "value"));
+    let report = run.report();
+    let expected = left.map(|name| format!("{name}=value").into_bytes());
+    let environ = report.environ();
+    assert_eq!(environ[1..=left.len()], expected);
+    assert!(report.variable("PATH").is_some());
+    assert_eq!(environ[1 + left.len()..], [&b"EDITOR=s"[..], b"SECRET=s"]);
+}
+
+/// `--pass`: with `--clean`, also pass these variables; repeatable.
+#[test]
+fn pass_adds_to_what_clean_leaves() {
+    let shop = shop([("SECRET", "s")]);
+    let run = shop.reporting(&["--clean", "--pass", "MY_*", "--pass", "X"]);
+    let run = run.env("MY_A", "1").env("X", "2").env("XY", "3");
+    assert_eq!(names(run.env("MY_B", "")), ["MY_A", "X", "MY_B", "SECRET"]);
+}
+
+/// What `--clean` dropped is not set for the command, so there is nothing to keep.
+#[test]
+fn keep_does_not_bring_back_what_clean_drops() {
+    let shop = shop([("A", "secret")]);
+    let run = shop
+        .reporting(&["--clean", "--keep-existing"])
+        .env("A", "own");
+    assert_eq!(run.report().variable("A").unwrap(), b"secret");
+}
+
+const TOKENS: [&str; 4] = [
+    "PHASE_SERVICE_TOKEN",
+    "PHASE_SERVICE_TOKEN_FILE",
+    "PHASE_TOKEN",
+    "PHASE_MY_TOKENS",
+];
+
+/// The inherited `PHASE_*TOKEN*` variables are removed; `--keep-token` leaves them.
+#[test]
+fn token_variables_are_removed_unless_kept() {
+    let shop = shop([("SECRET", "s")]);
+    let run = |options: &[&str]| {
+        let token = shop.file("token", fake_phase::service_token());
+        let run = shop.bare(["chmod", "600"]).arg(&token).output();
+        let _ = run.ok();
+        let run = shop
+            .reporting(options)
+            .env("PHASE_SERVICE_TOKEN_FILE", token);
+        let run = run.env("PHASE_TOKEN", "t").env("PHASE_MY_TOKENS", "t");
+        let run = run.env("MY_PHASE_TOKEN", "mine").env("TOKEN", "mine");
+        run.env("PHASE_OTHER", "o").report()
+    };
+    let report = run(&[]);
+    for name in TOKENS {
+        assert_eq!(report.variable(name), None, "{name}");
+    }
+    for name in ["MY_PHASE_TOKEN", "TOKEN", "PHASE_OTHER", "PHASE_HOST"] {
+        assert!(report.variable(name).is_some(), "{name}");
+    }
+    let report = run(&["--keep-token"]);
+    for name in TOKENS {
+        assert!(report.variable(name).is_some(), "{name}");
+    }
+    let token = report.variable("PHASE_SERVICE_TOKEN").unwrap();
+    assert_eq!(token, fake_phase::service_token().as_bytes());
+    let report = run(&["--clean", "--pass", "PHASE_*"]);
+    assert_eq!(report.variable("PHASE_SERVICE_TOKEN"), None);
+    assert!(report.variable("PHASE_OTHER").is_some());
+}
+
+/// A secret of such a name is injected all the same.
+#[test]
+fn a_secret_named_like_a_token_is_injected() {
+    let names = ["PHASE_SERVICE_TOKEN", "PHASE_X_TOKEN"];
+    let shop = shop(names.map(|name| (name, "of the app")));
+    let report = shop.reporting(&[]).report();
+    for name in names {
+        assert_eq!(report.variable(name).unwrap(), b"of the app", "{name}");
+    }
+    // It was removed from what is inherited, so it is not a variable that could win.
+    let report = shop.reporting(&["--keep-existing"]).report();
+    assert_eq!(report.variable(names[0]).unwrap(), b"of the app");
+}
+
+/// `-c` with single quotes: the command's shell expands the name, not the caller's.
+#[test]
+fn a_name_in_single_quotes_is_expanded_by_the_commands_shell() {
+    let shop = shop([("DB_URL", "postgres://shop")]);
+    let run = shop.run(SHOP).args(["-c", "echo \"$DB_URL $0 $1\""]);
+    let output = run.args(["zero", "one word"]).output().ok();
+    assert_eq!(output.text(), "postgres://shop zero one word\n");
+    let run = shop.run(SHOP).args(["--", probe(), "report", ""]);
+    let report = run.arg("$DB_URL").report();
+    assert_eq!(report.argv()[3], b"$DB_URL");
+}

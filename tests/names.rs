@@ -1,0 +1,269 @@
+//! Names and values that cannot or must not be injected.
+
+use fake_phase::World;
+
+use crate::support::{Output, SHOP, probe, shop};
+
+/// Names must be non-empty and hold no `=` or NUL: an error that names the key.
+#[test]
+fn a_name_that_no_variable_can_have_is_an_error() {
+    for (key, shown) in [
+        ("", "\"\""),
+        ("=", "\"=\""),
+        ("A=B", "\"A=B\""),
+        ("A\0B", "\"A\\u{0}B\""),
+        ("A\nB", "\"A\\nB\""),
+        ("A\rB", "\"A\\rB\""),
+    ] {
+        let shop = shop([("GOOD", "value"), (key, "value")]);
+        let output = shop.refuses(&[]);
+        assert!(output.stderr.contains(shown), "{shown}\n{output}");
+    }
+}
+
+/// Every check of names sees the name as injected.
+#[test]
+fn a_prefix_completes_a_name_before_it_is_checked() {
+    let shop = shop([("", "of the empty key")]);
+    let report = shop.reporting(&["--prefix", "APP"]).report();
+    assert_eq!(report.variable("APP").unwrap(), b"of the empty key");
+    let output = shop.refuses(&["--prefix", "A=B"]);
+    assert!(output.stderr.contains("\"A=B\""), "{output}");
+}
+
+/// Values hold no NUL: an error that names the key; a file can hold one.
+#[test]
+fn a_value_with_a_nul_is_an_error_that_names_the_key() {
+    let mut shop = shop([("BINARY", "secret\0value")]);
+    shop.canary("secret\0value");
+    shop.canary("cret\0val");
+    let output = shop.refuses(&[]);
+    assert!(output.stderr.contains("cannot inject BINARY: "), "{output}");
+    assert!(
+        output.stderr.contains("hint: hand it over with --file"),
+        "{output}"
+    );
+}
+
+/// A name that is not `[A-Za-z_][A-Za-z0-9_]*` is injected with a warning.
+#[test]
+fn a_name_that_no_shell_can_say_is_injected_with_a_warning() {
+    for (key, shown) in [
+        ("1ST", "1ST"),
+        ("a.b", "a.b"),
+        ("a-b", "a-b"),
+        ("grüß", "grüß"),
+        (" A", " A"),
+        ("\u{1b}[31m", "\\u{1b}[31m"),
+    ] {
+        let shop = shop([(key, "value")]);
+        let run = shop.with(&[]).args([probe(), "cat-env", key]);
+        let output = run.output();
+        let warning = format!("phase-run: warning: injected \"{shown}\", ");
+        assert!(output.stderr.starts_with(&warning), "{warning}\n{output}");
+        let output = output.notices(&["warning: injected "]).ok();
+        assert_eq!(output.text(), "value");
+    }
+    for key in ["_", "a", "_1", "A_b9"] {
+        let shop = shop([(key, "value")]);
+        assert_eq!(
+            shop.reporting(&[]).report().variable(key).unwrap(),
+            b"value"
+        );
+    }
+}
+
+/// Names that make a loader, a shell, a runtime or git run code. Where the rule is a pattern, names
+/// that it means.
+#[rustfmt::skip]
+const RUN_CODE: [&str; 77] = [
+    "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_", "DYLD_INSERT_LIBRARIES", "GLIBC_TUNABLES",
+    "GCONV_PATH", "PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "BASH_FUNC_ls%%",
+    "BASH_FUNC_ls()", "SHELLOPTS", "BASHOPTS", "PS1", "PS4", "PROMPT_COMMAND", "ZDOTDIR",
+    "NODE_OPTIONS", "NODE_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONWARNINGS",
+    "PYTHONBREAKPOINT", "PERL5OPT", "PERL5LIB", "PERL5DB", "RUBYOPT", "RUBYLIB",
+    "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH", "DOTNET_STARTUP_HOOKS",
+    "ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS", "LUA_INIT", "LUA_INIT_5_4", "PHPRC",
+    "PHP_INI_SCAN_DIR", "LESSOPEN", "LESSCLOSE", "SSH_ASKPASS", "GIT_ASKPASS", "GIT_SSH",
+    "GIT_SSH_COMMAND", "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_EDITOR",
+    "GIT_PAGER", "GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0",
+    "GIT_CONFIG_PARAMETERS", "OPENSSL_CONF", "SSLKEYLOGFILE",
+    // Their kin, which do the same.
+    "PS0", "PS2", "PYTHONUSERBASE", "GEM_HOME", "BUNDLE_GEMFILE", "COR_PROFILER_PATH",
+    "CORECLR_PROFILER_PATH", "LUA_PATH", "LUA_CPATH_5_4", "R_PROFILE_USER", "R_ENVIRON",
+    "GIT_SEQUENCE_EDITOR", "GIT_TEMPLATE_DIR", "OPENSSL_ENGINES", "OPENSSL_MODULES",
+];
+
+fn says_how_to_vouch(output: &Output, name: &str) {
+    let refusal = format!("refused to inject {name}");
+    assert!(output.stderr.contains(&refusal), "{refusal}\n{output}");
+    let hint = format!("\nhint: pass --allow-name {name} ");
+    assert!(output.stderr.contains(&hint), "{hint}\n{output}");
+}
+
+/// Whoever can edit a secret must not be able to run code by it; the hint is the option to add.
+#[test]
+fn names_that_run_code_are_refused() {
+    let shop = shop(RUN_CODE.map(|name| (name, "value")));
+    for name in RUN_CODE {
+        says_how_to_vouch(&shop.refuses(&["--only", name]), name);
+    }
+}
+
+/// Unless the operator vouches for the name.
+#[test]
+fn names_that_run_code_are_injected_when_they_are_allowed() {
+    // The command is found by its path, and nothing in the reporter obeys any of these.
+    let shop = shop(RUN_CODE.map(|name| (name, "value")));
+    let options: Vec<&str> = RUN_CODE
+        .iter()
+        .flat_map(|name| ["--allow-name", *name])
+        .collect();
+    let run = shop.with(&options).args([probe(), "report"]);
+    let output = run.reveals().output();
+    let odd = output.stderr.lines().count();
+    let output = output.notices(&vec!["warning: injected "; odd]).ok();
+    assert_eq!(odd, 2, "{output}");
+    for name in RUN_CODE {
+        let options = [&["--only", name], options.as_slice()].concat();
+        let run = shop.with(&options).args([probe(), "cat-env", name]);
+        assert!(run.output().text() == "value", "{name}");
+    }
+}
+
+#[test]
+fn a_pattern_allows_what_it_matches_and_nothing_else() {
+    let shop = shop([("GIT_SSH", "a"), ("GIT_SSH_COMMAND", "b"), ("PS1", "c")]);
+    let allowed = ["--allow-name", "GIT_*"];
+    says_how_to_vouch(&shop.refuses(&allowed), "PS1");
+    let report = shop
+        .reporting(&[&allowed[..], &["--allow-name", "PS?"]].concat())
+        .report();
+    assert_eq!(report.variable("GIT_SSH_COMMAND").unwrap(), b"b");
+    assert_eq!(report.variable("PS1").unwrap(), b"c");
+}
+
+/// The check sees the name as injected: a prefix may complete a name of the list, or make of one
+/// another name.
+#[test]
+fn the_name_with_its_prefix_counts() {
+    let names = [("LD_", "PRELOAD"), ("GIT_", "SSH"), ("_JAVA", "_OPTIONS")];
+    for (prefix, key) in names {
+        let shop = shop([(key, "value")]);
+        let output = shop.refuses(&["--prefix", prefix]);
+        says_how_to_vouch(&output, &format!("{prefix}{key}"));
+        assert!(
+            output.stderr.contains(&format!("(the secret {key})")),
+            "{output}"
+        );
+    }
+    let shop = shop([("PATH", "a"), ("LD_PRELOAD", "b")]);
+    let report = shop.reporting(&["--prefix", "APP_"]).report();
+    assert_eq!(report.variable("APP_PATH").unwrap(), b"a");
+    assert_eq!(report.variable("APP_LD_PRELOAD").unwrap(), b"b");
+}
+
+/// A file's path in such a variable is code as well.
+#[test]
+fn the_variable_of_a_file_is_checked_too() {
+    let shop = shop([("LIBRARY", "value")]);
+    let output = shop.refuses(&["--file", "LIBRARY=LD_PRELOAD"]);
+    says_how_to_vouch(&output, "LD_PRELOAD");
+    let output = shop.refuses(&["--file", "LIBRARY", "--prefix", "LD_"]);
+    says_how_to_vouch(&output, "LD_LIBRARY");
+    let report = shop
+        .reporting(&["--file", "LIBRARY=BASH_ENV", "--allow-name", "BASH_ENV"])
+        .report();
+    assert!(report.variable("BASH_ENV").unwrap().starts_with(b"/proc/"));
+}
+
+/// What is kept is not injected, so its secret's name is no matter.
+#[test]
+fn a_kept_variable_of_such_a_name_is_no_error() {
+    let shop = shop([("PATH", "evil"), ("OTHER", "value")]);
+    let report = shop.reporting(&["--keep", "PATH"]).report();
+    assert_ne!(report.variable("PATH").unwrap(), b"evil");
+    assert_eq!(report.variable("OTHER").unwrap(), b"value");
+}
+
+/// Names that only look alike are ordinary ones.
+#[test]
+fn names_that_only_look_alike_are_ordinary() {
+    let names = [
+        "LD",
+        "MY_PATH",
+        "PATHS",
+        "ld_preload",
+        "ERL_COOKIE",
+        "ENVIRONMENT",
+        "GITHUB_TOKEN",
+        "HOME_URL",
+        "NODE_ENV",
+        "JAVA_HOME",
+        "PGPASSWORD",
+        "PS",
+        "SHELL_X",
+    ];
+    let shop = shop(names.map(|name| (name, "value")));
+    let report = shop.reporting(&[]).report();
+    for name in names {
+        assert_eq!(report.variable(name).unwrap(), b"value", "{name}");
+    }
+}
+
+/// A value that still holds a well-formed Phase reference: one warning that lists the keys.
+/// `${{` is another's syntax and plain text.
+#[test]
+fn unresolved_references_are_named_and_handed_on() {
+    let mut shop = shop([("", ""); 0]);
+    shop.phase.edit(|world| *world = World::captured());
+    shop.canary("x-${DOES_NOT_EXIST}-y");
+    let run = |options: &[&str], command: &[&str]| {
+        let run = shop.run(SHOP).args(["--path", "/"]).args(options);
+        run.arg("--").args(command).output()
+    };
+    let warning = "phase-run: warning: references that Phase did not resolve are handed on as they \
+                   are in DANGLING, LOOP_A, LOOP_B, NO_ACCESS\n";
+    let output = run(&[], &["true"]);
+    assert_eq!(output.stderr, warning, "{output}");
+    let value = shop.run(SHOP).args(["--only", "DANGLING", "--"]);
+    let value = value
+        .args([probe(), "cat-env", "DANGLING"])
+        .reveals()
+        .output();
+    let value = value.notices(&["warning: references "]).ok();
+    assert_eq!(value.text(), "x-${DOES_NOT_EXIST}-y");
+    let _ = run(&["--only", "CI_VARIABLE", "--only", "BLANK"], &["true"]).ok();
+
+    // `--strict`: unresolved references are errors.
+    let output = run(&["--strict"], &["touch", "started"]).failed(125, "environment");
+    let line = "unresolved references in DANGLING, LOOP_A, LOOP_B, NO_ACCESS\n";
+    assert!(output.stderr.contains(line), "{output}");
+    assert!(!shop.directory().join("started").exists());
+    let _ = run(&["--strict", "--only", "CI_VARIABLE"], &["true"]).ok();
+    let _ = run(&["--strict", "--except", "*"], &["true"]).ok();
+}
+
+/// Never guessed: a reference to another app without its environment stays as it is and is named,
+/// in a file as in a variable; what is kept is not looked at.
+#[test]
+fn every_form_of_reference_is_named() {
+    let shop = shop([
+        ("A", "${platform::KEY}"),
+        ("B", "${platform::Production./folder/KEY}"),
+        ("C", "a${X}b"),
+        ("D", "$X ${X:-y} ${ X } $(X) ${"),
+        ("E", "${folder/KEY}"),
+    ]);
+    let options = ["--file", "C", "--keep", "E"];
+    let output = shop.with(&options).arg("true").env("E", "own").output();
+    let output = output.notices(&[
+        "warning: references that Phase did not resolve are handed on as they are in A, B, C\n",
+    ]);
+    let _ = output.ok();
+    let output = shop.refuses(&["--strict", "--only", "C", "--file", "C"]);
+    assert!(
+        output.stderr.contains("unresolved references in C\n"),
+        "{output}"
+    );
+}

@@ -1,0 +1,156 @@
+//! What the kernel does not take is an error before the exec that says what to do.
+
+use std::panic::catch_unwind;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
+use crate::support::{Shop, Status, probe, shop};
+
+/// execve(2): a string has at most 32 pages, its NUL included.
+#[test]
+fn one_value_that_is_too_large_is_named_with_its_size() {
+    let shop = shop([("SMALL", "s".to_owned()), ("BIG", "b".repeat(200_000))]);
+    let output = shop.refuses(&[]);
+    assert!(
+        output
+            .stderr
+            .contains("too large for a variable: BIG (2000"),
+        "{output}"
+    );
+    assert!(
+        output
+            .stderr
+            .contains("\nhint: hand it over as a file with --file BIG\n"),
+        "{output}"
+    );
+    assert!(output.stderr.len() < 1000 && !output.stderr.contains("SMALL"));
+    let _ = shop.with(&["--file", "BIG"]).arg("true").output().ok();
+    let _ = shop.with(&["--except", "BIG"]).arg("true").output().ok();
+}
+
+#[test]
+fn the_largest_string_that_the_kernel_takes_is_injected() {
+    let value = "v".repeat((128 << 10) - "BIG=".len() - 1);
+    let fits = shop([("BIG", &value)]);
+    let report = fits.reporting(&[]).report();
+    assert_eq!(report.variable("BIG").unwrap(), value.as_bytes());
+    let _ = fits.refuses(&["--prefix", "X"]);
+    let _ = shop([("BIG", value + "v")]).refuses(&[]);
+}
+
+/// Too large in all: an error that names the largest keys and their sizes and points to `--file`.
+#[test]
+fn too_much_in_all_names_the_largest() {
+    let secrets = (0..40).map(|n| (format!("KEY_{n:02}"), "v".repeat(78_000 + 100 * n)));
+    let shop = shop(secrets);
+    let output = shop.refuses(&[]);
+    let largest = ["KEY_39 (819", "KEY_38 (818", "KEY_37 (817"];
+    let places = largest.map(|text| output.stderr.find(text));
+    assert!(
+        places.is_sorted() && places.iter().all(Option::is_some),
+        "{output}"
+    );
+    assert!(
+        output
+            .stderr
+            .contains("\nhint: hand it over as a file with --file KEY_39\n"),
+        "{output}"
+    );
+    assert!(!output.stderr.contains("KEY_00"), "{output}");
+    let _ = shop.with(&["--file", "KEY_*"]).arg("true").output().ok();
+}
+
+/// Values of so many bytes in all, of which no string is too large.
+fn pieces(total: usize) -> Vec<(String, String)> {
+    const PIECE: usize = 100_000;
+    let piece = |n: usize| {
+        let length = PIECE.min(total - n * PIECE);
+        (format!("V{n:05}"), "v".repeat(length))
+    };
+    (0..total.div_ceil(PIECE)).map(piece).collect()
+}
+
+/// Whether the kernel takes the reporter with such an environment.
+fn bare(shop: &Shop, stack: u64, total: usize) -> bool {
+    let run = shop.bare([probe(), "exit", "0"]);
+    let run = run
+        .unset("PHASE_SERVICE_TOKEN")
+        .limit(Resource::RLIMIT_STACK, stack);
+    let run = pieces(total).into_iter().fold(run, |run, (name, value)| {
+        run.env_bytes(format!("{name}={value}"))
+    });
+    // The harness panics where the start fails.
+    match catch_unwind(|| run.spawn().wait().status) {
+        Ok(_) => true,
+        Err(why) => {
+            let why = why.downcast_ref::<String>().unwrap();
+            assert!(why.starts_with("Argument list too long"), "{why:.200}");
+            false
+        }
+    }
+}
+
+/// Whether phase-run takes it; where not, by its own judgement, never by a bare E2BIG.
+fn under(shop: &Shop, stack: u64, total: usize) -> bool {
+    shop.phase.edit(|world| {
+        let production = world.app("shop").environment("Production", "prod");
+        production.clear();
+        for (name, value) in pieces(total) {
+            production.secret("/", &name, &value);
+        }
+    });
+    let run = shop.with(&[]).args([probe(), "exit", "0"]);
+    let output = run.limit(Resource::RLIMIT_STACK, stack).output();
+    if output.status == Status::Exited(0) {
+        return true;
+    }
+    let _ = output.failed(125, "environment");
+    false
+}
+
+/// execve(2): a quarter of the soft limit on the stack, at least 128 KiB, at most 6 MiB; for the
+/// program's path and a script's interpreter phase-run leaves 4 KiB free.
+#[test]
+fn the_limit_follows_the_stacks() {
+    let shop = shop([("", ""); 0]);
+    let (_, hard) = getrlimit(Resource::RLIMIT_STACK).unwrap();
+    for stack in [256 << 10, 8 << 20, RLIM_INFINITY] {
+        let stack = stack.min(hard);
+        let (mut fits, mut too_much) = (0, 8 << 20);
+        while too_much - fits > 1 {
+            let middle = (fits + too_much) / 2;
+            match bare(&shop, stack, middle) {
+                true => fits = middle,
+                false => too_much = middle,
+            }
+        }
+        assert!(!under(&shop, stack, too_much), "stack {stack}: {too_much}");
+        assert!(!under(&shop, stack, fits + 4096), "stack {stack}: {fits}");
+        let _ = under(&shop, stack, fits - 2048);
+        assert!(under(&shop, stack, fits - 4200), "stack {stack}: {fits}");
+    }
+}
+
+/// The strings lie on the stack: one that is smaller than 128 KiB takes less.
+#[test]
+fn a_stack_below_the_least_limit_is_the_limit() {
+    let shop = shop([("", ""); 0]);
+    let stack = 100 << 10;
+    assert!(!bare(&shop, stack, 110_000));
+    assert!(!under(&shop, stack, 110_000));
+    assert!(under(&shop, stack, 20_000));
+}
+
+/// The argument list counts as well.
+#[test]
+fn arguments_count_as_much_as_variables() {
+    let shop = shop([("A_KEY", "v".repeat(60_000))]);
+    let run = |words: usize| {
+        let run = shop.with(&[]).args([probe(), "exit", "0"]);
+        let run = run.args(vec!["w".repeat(50_000); words]);
+        run.limit(Resource::RLIMIT_STACK, 512 << 10).output()
+    };
+    let _ = run(1).ok();
+    let output = run(2).failed(125, "environment");
+    assert!(output.stderr.contains("A_KEY (60007 bytes)"), "{output}");
+}
