@@ -7,6 +7,7 @@
 
 mod token;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
@@ -67,8 +68,6 @@ impl<'de> Deserialize<'de> for SecretBytes {
 /// One row of an environment of Phase, as it was selected or may be.
 #[derive(Debug)]
 pub(crate) struct Secret {
-    /// Phase's own id: rows that share one are one secret.
-    pub(crate) id: String,
     /// The name as stored in Phase, before any prefix.
     pub(crate) key: String,
     pub(crate) value: SecretBytes,
@@ -76,7 +75,7 @@ pub(crate) struct Secret {
     pub(crate) folder: String,
     pub(crate) tags: Vec<String>,
     /// `secret`, `sealed` or `config`. They differ in the console only; all are injected alike.
-    pub(crate) kind: String,
+    pub(crate) kind: Cow<'static, str>,
 }
 
 #[cfg(test)]

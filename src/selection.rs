@@ -4,8 +4,6 @@
 //! Pure. Never a silent winner: of one key in several folders the rank decides, and equal ranks
 //! with different values are an error that names them.
 
-use std::collections::{HashMap, HashSet};
-
 use crate::config::{Filter, Folder, Pattern};
 use crate::error::Error;
 use crate::notice::{Notice, Say};
@@ -29,10 +27,7 @@ pub(crate) fn select(
     {
         say(Notice::EnvironmentEmpty { place });
     }
-    let mut seen = HashSet::new();
-    let mut rows: Vec<Secret> = secrets;
-    rows.retain(|row| seen.insert(row.id.clone()));
-
+    let mut rows = secrets;
     let nothing = |option, given: &str| match filter.allow_empty {
         true => Ok(()),
         false => Err(Error::FilterSelectsNothing {
@@ -65,11 +60,11 @@ pub(crate) fn select(
     rows.retain(|row| !any(&filter.except, &row.key));
 
     let chosen = one_for_each_key(rows, &filter.paths)?;
-    let present: HashSet<&str> = chosen.iter().map(|row| row.key.as_str()).collect();
+    let present = |key: &String| chosen.binary_search_by(|row| row.key.cmp(key)).is_ok();
     let missing: Vec<String> = filter
         .require
         .iter()
-        .filter(|key| !present.contains(key.as_str()))
+        .filter(|key| !present(key))
         .cloned()
         .collect();
     match missing.is_empty() {
@@ -86,27 +81,21 @@ fn rank(paths: &[Folder], row: &Secret) -> Option<usize> {
     }
 }
 
-fn one_for_each_key(rows: Vec<Secret>, paths: &[Folder]) -> Result<Vec<Secret>, Error> {
-    let mut best: HashMap<String, usize> = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        let rank = rank(paths, row).unwrap_or(0);
-        let highest = best.entry(row.key.clone()).or_insert(rank);
-        *highest = (*highest).max(rank);
-    }
-    let mut chosen: Vec<Secret> = Vec::with_capacity(best.len());
-    let mut places: HashMap<String, usize> = HashMap::with_capacity(best.len());
+/// Sorted by key; of each key the row of the highest rank.
+fn one_for_each_key(mut rows: Vec<Secret>, paths: &[Folder]) -> Result<Vec<Secret>, Error> {
+    rows.sort_by(|a, b| {
+        a.key
+            .cmp(&b.key)
+            .then_with(|| rank(paths, b).cmp(&rank(paths, a)))
+    });
+    let mut chosen: Vec<Secret> = Vec::with_capacity(rows.len());
     for row in rows {
-        if best.get(&row.key) != Some(&rank(paths, &row).unwrap_or(0)) {
-            continue;
-        }
-        match places.get(&row.key).and_then(|place| chosen.get(*place)) {
-            None => {
-                places.insert(row.key.clone(), chosen.len());
-                chosen.push(row);
-            }
-            Some(first) if first.value.expose() == row.value.expose() => {}
-            Some(first) => {
-                let mut folders = vec![first.folder.clone(), row.folder];
+        match chosen.last().filter(|best| best.key == row.key) {
+            None => chosen.push(row),
+            Some(best) if rank(paths, best) > rank(paths, &row) => {}
+            Some(best) if best.value.expose() == row.value.expose() => {}
+            Some(best) => {
+                let mut folders = vec![best.folder.clone(), row.folder];
                 folders.sort();
                 return Err(Error::KeyAmbiguous {
                     key: row.key,
@@ -123,17 +112,12 @@ mod tests {
     use super::*;
     use crate::secret::SecretBytes;
 
-    /// `folder key value tags`, the id being the row's number unless a fifth word gives it.
+    /// `folder key value tags`
     fn rows(table: &[&str]) -> Vec<Secret> {
-        let row = |(number, line): (usize, &&str)| {
+        let row = |line: &&str| {
             let words: Vec<&str> = line.split(' ').collect();
             let word = |n: usize| words.get(n).copied().unwrap_or_default();
             Secret {
-                id: if word(4).is_empty() {
-                    number.to_string()
-                } else {
-                    word(4).to_owned()
-                },
                 folder: word(0).to_owned(),
                 key: word(1).to_owned(),
                 value: SecretBytes::new(word(2).as_bytes().to_vec()),
@@ -142,10 +126,10 @@ mod tests {
                     .filter(|tag| !tag.is_empty())
                     .map(str::to_owned)
                     .collect(),
-                kind: "secret".to_owned(),
+                kind: "secret".into(),
             }
         };
-        table.iter().enumerate().map(row).collect()
+        table.iter().map(row).collect()
     }
 
     /// `--path a --only b`: the options, without a shell.
@@ -169,10 +153,9 @@ mod tests {
         filter
     }
 
-    const SHOP: [&str; 8] = [
+    const SHOP: [&str; 7] = [
         "/ DB one net",
         "/ LOG json billing,logging",
-        "/ LOG json billing,logging 1",
         "/backend PORT 9000 net",
         "/web PORT 8080",
         "/backend/db URL x",

@@ -184,6 +184,9 @@ fn check_references(planned: &[Planned], strict: bool, say: Say<'_>) -> Result<(
 /// `${Env.KEY}`, `${App::Env.KEY}`. What other languages write in such braces (`${{ x }}`,
 /// `${X:-y}`, `${#x}`) is plain text.
 fn holds_reference(value: &[u8]) -> bool {
+    if !value.contains(&b'$') {
+        return false;
+    }
     let Ok(text) = std::str::from_utf8(value) else {
         return false;
     };

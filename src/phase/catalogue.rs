@@ -119,12 +119,7 @@ impl<'a> Catalogue<'a> {
             .into_iter()
             .partition(|found| found.app.name.to_lowercase() == given.value.to_lowercase());
         match matching.pop() {
-            Some(found) if matching.is_empty() => match found.end_to_end {
-                true => Err(Error::EndToEnd {
-                    app: found.app.name,
-                }),
-                false => Ok(found.app),
-            },
+            Some(found) if matching.is_empty() => found.readable(),
             Some(last) => {
                 matching.push(last);
                 let candidates = matching.into_iter().map(|found| found.app.id).collect();
@@ -159,8 +154,9 @@ impl<'a> Catalogue<'a> {
                     .apps()?
                     .into_iter()
                     .find(|found| found.app.id == app.id);
-                found
-                    .and_then(|found| found.app.environments)
+                let listed = found.map(Found::readable).transpose()?;
+                listed
+                    .and_then(|listed| listed.environments)
                     .unwrap_or_default()
             }
             None => {
@@ -198,6 +194,15 @@ impl<'a> Catalogue<'a> {
             _ => return Err(refusal::of(&answer, Asked::Apps)),
         };
         Ok(listing.data.into_iter().map(Found::from).collect())
+    }
+}
+
+impl Found {
+    fn readable(self) -> Result<App, Error> {
+        match self.end_to_end {
+            true => Err(Error::EndToEnd { app: self.app.name }),
+            false => Ok(self.app),
+        }
     }
 }
 

@@ -105,6 +105,11 @@ fn of_tls(error: &rustls::Error) -> Failure {
                 unknown_issuer = true;
                 "its certificate is signed by a CA that is not known"
             }
+            // The CA of that name has another key here: the file with the right one is missing.
+            CertificateError::BadSignature => {
+                unknown_issuer = true;
+                "its certificate is not signed by the CA that it names"
+            }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired (or this machine's clock is wrong)"
             }

@@ -15,7 +15,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue, LOCATION, 
 use reqwest::redirect::Policy;
 use reqwest::{Client as Library, Url};
 use rustls::{ClientConfig, RootCertStore};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -24,7 +24,7 @@ use super::refusal;
 use crate::config::{Host, Request, Roots};
 use crate::error::{Error, system_words};
 use crate::notice::{Notice, Say};
-use crate::secret::{SecretBytes, Token};
+use crate::secret::Token;
 
 /// No environment of Phase comes near; what is larger is not its answer. In bytes.
 const MAX_BODY: usize = 64 << 20;
@@ -48,7 +48,9 @@ pub(super) struct Answer {
     pub(super) location: Option<String>,
     pub(super) host: String,
     pub(super) token_source: String,
-    body: SecretBytes,
+    /// Wiped like every block when it is freed, by the allocator: it can have megabytes, which a
+    /// second wiping byte by byte would double the work of.
+    body: Vec<u8>,
 }
 
 impl<'a> Client<'a> {
@@ -126,7 +128,7 @@ impl<'a> Client<'a> {
             location,
             host: host.to_owned(),
             token_source: self.token_source.clone(),
-            body: SecretBytes::new(body),
+            body,
         };
         match status {
             200 | 400..=599 => Ok(answer),
@@ -231,9 +233,9 @@ impl Answer {
     ///
     /// # Errors
     /// `protocol`.
-    pub(super) fn json<T: DeserializeOwned>(&self, what: &str) -> Result<T, Error> {
-        serde_json::from_slice(self.body.expose()).map_err(|error| {
-            let start = self.body.expose().trim_ascii_start();
+    pub(super) fn json<'b, T: Deserialize<'b>>(&'b self, what: &str) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let start = self.body.trim_ascii_start();
             let why = match start.first() {
                 None => "the answer is empty".to_owned(),
                 Some(b'<') => "the answer is an HTML page".to_owned(),
@@ -266,7 +268,7 @@ impl Answer {
             #[serde(alias = "detail")]
             error: String,
         }
-        let refusal: Refusal = serde_json::from_slice(self.body.expose()).ok()?;
+        let refusal: Refusal = serde_json::from_slice(&self.body).ok()?;
         Some(refusal.error.chars().take(300).collect())
     }
 }

@@ -1,6 +1,9 @@
 #![forbid(unsafe_code)]
 //! The REST interface: an environment's secrets, decrypted by the server.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 use super::catalogue::App;
@@ -20,14 +23,16 @@ pub(super) enum Answer {
 /// A row as the server sends it; other members are of no use here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
-    id: String,
+struct Row<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
     key: String,
     value: SecretBytes,
     path: String,
     #[serde(default)]
     tags: Vec<String>,
-    r#type: String,
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
     r#override: Option<Override>,
 }
 
@@ -61,10 +66,11 @@ pub(super) fn secrets(
     let answer = client.get(&client.host().rest("v1/secrets/"), &query)?;
     match answer.status {
         200 => {
-            let rows: Vec<Row> = answer.json("a list of secrets")?;
-            Ok(Answer::Secrets(
-                rows.into_iter().map(Secret::from).collect(),
-            ))
+            let rows: Vec<Row<'_>> = answer.json("a list of secrets")?;
+            // Rows of one id are one secret: with two of the tags asked for it comes twice.
+            let mut seen = HashSet::with_capacity(rows.len());
+            let once = rows.into_iter().filter(|row| seen.insert(row.id.clone()));
+            Ok(Answer::Secrets(once.map(Secret::from).collect()))
         }
         404 => match answer.server_error().as_deref() {
             Some(text) if text.starts_with("App ") => Ok(Answer::NoSuchApp),
@@ -87,8 +93,8 @@ pub(super) fn secrets(
     }
 }
 
-impl From<Row> for Secret {
-    fn from(row: Row) -> Self {
+impl From<Row<'_>> for Secret {
+    fn from(row: Row<'_>) -> Self {
         let value = match row.r#override {
             Some(Override {
                 value,
@@ -96,13 +102,18 @@ impl From<Row> for Secret {
             }) => value,
             _ => row.value,
         };
+        let kind = match row.r#type.as_ref() {
+            "secret" => Cow::Borrowed("secret"),
+            "sealed" => Cow::Borrowed("sealed"),
+            "config" => Cow::Borrowed("config"),
+            other => Cow::Owned(other.to_owned()),
+        };
         Self {
-            id: row.id,
             key: row.key,
             value,
             folder: row.path,
             tags: row.tags,
-            kind: row.r#type,
+            kind,
         }
     }
 }
