@@ -7,11 +7,18 @@
     reason = "a failed step should stop the test"
 )]
 
+mod answers;
 mod args;
+mod arrival;
+mod bounds;
 mod documents;
 mod environ;
+mod fetch;
 mod harness;
+mod lookup;
 mod names;
+mod refusals;
 mod sizes;
 mod support;
+mod tls;
 mod usage;

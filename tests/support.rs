@@ -13,6 +13,7 @@ mod running;
 mod sandbox;
 mod shop;
 mod start;
+mod stranger;
 mod transparent;
 
 pub(crate) use eventually::eventually;
@@ -22,3 +23,4 @@ pub(crate) use report::{Access, Descriptor, Disposition};
 pub(crate) use run::Run;
 pub(crate) use sandbox::Sandbox;
 pub(crate) use shop::{SHOP, Shop, shop};
+pub(crate) use stranger::{read_head, stay_silent, stranger};

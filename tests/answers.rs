@@ -1,0 +1,263 @@
+//! Answers that are not Phase's: refused as what they are, with none of their text.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+
+use fake_phase::{Options, Phase, Responder, World};
+
+use crate::support::{Output, Run, Sandbox, read_head, stranger};
+
+/// Values that the answers hold and no message may.
+const VALUE: &str = "a-value-that-stays-unsaid";
+const NUMBER: &str = "8125550199";
+
+fn world() -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "KEY", VALUE);
+    world
+}
+
+fn sandbox(phase: &Phase) -> Sandbox {
+    let mut sandbox = Sandbox::new(phase);
+    sandbox.canary(VALUE);
+    sandbox.canary(NUMBER);
+    sandbox
+}
+
+fn production(sandbox: &Sandbox) -> Run<'_> {
+    let id = world().app("shop").id().to_owned();
+    sandbox.run(["--app", &id, "--env", "Production", "echo", "started"])
+}
+
+fn refused(output: Output, kind: &str) -> Output {
+    assert!(output.stdout.is_empty(), "something ran\n{output}");
+    output.failed(125, kind)
+}
+
+/// A whole row but for what `change` takes from or adds to it.
+fn row(change: impl Fn(String) -> String) -> String {
+    let row = format!(
+        r#"{{"id":"1","key":"KEY","value":"{VALUE}","path":"/","tags":[],"type":"secret","override":null}}"#
+    );
+    format!("[{}]", change(row))
+}
+
+/// DESIGN, Exit status: "`protocol` | an answer that is not Phase's: not JSON, other shape". serde
+/// would quote what it met; no message may.
+#[test]
+fn an_answer_of_another_shape_is_protocol_and_never_quoted() {
+    let without = |member: &str| row(|row| row.replacen(&format!("\"{member}\""), "\"other\"", 1));
+    let with = |from: &str, to: &str| row(|row| row.replace(from, to));
+    let value = format!("\"{VALUE}\"");
+    for body in [
+        String::new(),
+        " \n".to_owned(),
+        "{".to_owned(),
+        "[".to_owned(),
+        format!("[{{\"value\":\"{VALUE}\""),
+        "null".to_owned(),
+        format!("\"{VALUE}\""),
+        NUMBER.to_owned(),
+        format!("{{\"KEY\":\"{VALUE}\"}}"),
+        format!("{{\"data\":{}}}", row(|row| row)),
+        format!("[[\"KEY\",\"{VALUE}\"]]"),
+        format!("[\"{VALUE}\"]"),
+        format!("{} {VALUE}", row(|row| row)),
+        without("id"),
+        without("key"),
+        without("value"),
+        without("path"),
+        without("type"),
+        with(&value, NUMBER),
+        with(&value, "-1.5e3"),
+        with(&value, "true"),
+        with(&value, "null"),
+        with(&value, &format!("[{value}]")),
+        with(&value, &format!("{{\"a\":{value}}}")),
+        with("\"key\":\"KEY\"", &format!("\"key\":{NUMBER}")),
+        with("\"tags\":[]", &format!("\"tags\":{value}")),
+        with("null", &format!("{{\"value\":{NUMBER},\"isActive\":true}}")),
+        with("null", &format!("{{\"value\":{value}}}")),
+        with("null", &value),
+        with(&value, "\"\\ud800\""),
+    ] {
+        let phase = Phase::serve(world());
+        phase.respond("/v1/secrets/", Responder::json(200, &body));
+        let sandbox = sandbox(&phase);
+        let output = refused(production(&sandbox).output(), "protocol");
+        assert!(
+            output.stderr.contains("does not answer like Phase"),
+            "{body}\n{output}"
+        );
+    }
+}
+
+/// A wrong base path behind the stock nginx is a login page with status 200.
+#[test]
+fn a_login_page_is_protocol_and_points_to_the_address() {
+    for endpoint in ["/v1/secrets/", "/tokens/"] {
+        let phase = Phase::serve(world());
+        phase.respond(endpoint, Responder::html_login());
+        let sandbox = sandbox(&phase);
+        let app = world().app("shop").id().to_owned();
+        let app = if endpoint == "/tokens/" { "shop" } else { &app };
+        let run = sandbox.run(["--app", app, "--env", "Production", "echo", "started"]);
+        let output = refused(run.output(), "protocol");
+        assert!(
+            output.stderr.contains("an HTML page\nhint: check --host"),
+            "{output}"
+        );
+    }
+}
+
+/// DESIGN, Fetching: "Cap the body (64 MiB)." To the byte, and without waiting for the end.
+#[test]
+fn a_body_of_64_mib_is_taken_and_not_one_byte_more() {
+    const MAX: u64 = 64 << 20;
+    for (bytes, fits) in [(MAX, true), (MAX + 1, false), (1 << 40, false)] {
+        let options = Options {
+            tls: false,
+            ..Options::default()
+        };
+        let phase = Phase::with(world(), options);
+        phase.respond("/v1/secrets/", Responder::endless(bytes));
+        let sandbox = sandbox(&phase);
+        let id = world().app("shop").id().to_owned();
+        let words = [
+            "--env",
+            "Production",
+            "--timeout",
+            "18",
+            "--except",
+            "ENDLESS",
+        ];
+        let output = sandbox
+            .run(["--app", &id])
+            .args(words)
+            .args(["echo", "ran"])
+            .output();
+        if fits {
+            assert_eq!(output.ok().text(), "ran\n");
+        } else {
+            let output = refused(output, "protocol");
+            assert!(
+                output.stderr.contains("larger than 67108864 bytes"),
+                "{output}"
+            );
+        }
+    }
+}
+
+/// DESIGN, Fetching: "Never follow a redirect." Not to another server, not on the same one.
+#[test]
+fn a_redirect_is_never_followed() {
+    for status in [301, 302, 303, 307, 308] {
+        let phase = Phase::serve(world());
+        let other = Phase::serve(world());
+        let plain = Phase::with(
+            world(),
+            Options {
+                tls: false,
+                ..Options::default()
+            },
+        );
+        let sandbox = sandbox(&phase);
+        for place in [
+            &other.host(),
+            &plain.host(),
+            &format!("{}/login/", phase.host()),
+            "/login/",
+        ] {
+            let redirect = Responder::raw(status, "text/html", Vec::new());
+            phase.respond("/v1/secrets/", redirect.header("Location", place));
+            let before = phase.requests().len();
+            let output = refused(production(&sandbox).output(), "protocol");
+            assert!(output.stderr.contains(place), "{output}");
+            assert!(output.stderr.contains("hint: pass the address"), "{output}");
+            assert_eq!(phase.requests().len(), before + 1);
+        }
+        assert_eq!((other.connections(), plain.connections()), (0, 0));
+    }
+}
+
+/// DESIGN, Exit status: "`unreachable` | name look-up, connect, proxy, reset, silence, truncation".
+#[test]
+fn an_answer_that_breaks_off_is_unreachable() {
+    for responder in [
+        Responder::truncate(0),
+        Responder::truncate(1),
+        Responder::truncate(200),
+        Responder::close(),
+        Responder::reset(),
+    ] {
+        for tls in [true, false] {
+            let phase = Phase::with(
+                world(),
+                Options {
+                    tls,
+                    ..Options::default()
+                },
+            );
+            phase.respond("/v1/secrets/", responder.clone());
+            let sandbox = sandbox(&phase);
+            let output = refused(production(&sandbox).output(), "unreachable");
+            let name = phase.host();
+            let name = name.rsplit('/').next().unwrap();
+            assert!(
+                output.stderr.contains(&format!("cannot reach {name}: ")),
+                "{output}"
+            );
+        }
+    }
+}
+
+fn at(address: SocketAddr, sandbox: &Sandbox) -> Output {
+    let host = format!("http://{address}");
+    production(sandbox).env("PHASE_HOST", host).output()
+}
+
+#[test]
+fn a_server_that_does_not_speak_http_is_protocol() {
+    for text in [
+        "SSH-2.0-OpenSSH_9.7\r\n",
+        "220 mail ESMTP\r\n",
+        "HTTP/9.9 200 OK\r\n\r\n",
+        "\0\0\0\0\r\n\r\n",
+    ] {
+        let address = stranger(move |mut socket| {
+            read_head(&mut socket);
+            let _ = socket.write_all(text.as_bytes());
+        });
+        let phase = Phase::serve(world());
+        let output = refused(at(address, &sandbox(&phase)), "protocol");
+        assert!(output.stderr.contains("not HTTP"), "{output}");
+    }
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_unreachable() {
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let phase = Phase::serve(world());
+    let output = refused(at(address, &sandbox(&phase)), "unreachable");
+    let expected = format!("cannot reach {address}: connection refused");
+    assert!(output.stderr.contains(&expected), "{output}");
+}
+
+/// RFC 6761, 6.4: a name below `invalid` is never resolved.
+#[test]
+fn a_name_that_does_not_resolve_is_unreachable() {
+    let phase = Phase::serve(world());
+    let sandbox = sandbox(&phase);
+    let run = production(&sandbox).env("PHASE_HOST", "https://phase.invalid");
+    let output = refused(run.output(), "unreachable");
+    assert!(
+        output
+            .stderr
+            .contains("cannot reach phase.invalid: name look-up: "),
+        "{output}"
+    );
+}

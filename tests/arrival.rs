@@ -1,0 +1,178 @@
+//! What Phase answers is what the command gets.
+
+use fake_phase::{Phase, World, app_id, service_token, user_token};
+use serde_json::{Value, json};
+
+use crate::support::{Run, Sandbox, Status, probe};
+
+fn shop(rows: &[(&str, &str)]) -> (Phase, String) {
+    let mut world = World::empty();
+    for (key, value) in rows {
+        let shop = world.app("shop");
+        shop.environment("Production", "prod")
+            .secret("/", key, value);
+    }
+    let id = world.app("shop").id().to_owned();
+    (Phase::serve(world), id)
+}
+
+fn production<'a>(sandbox: &'a Sandbox, app: &str) -> Run<'a> {
+    sandbox.run(["--app", app, "--env", "Production"])
+}
+
+/// DESIGN, Selection: "Values arrive in the command byte for byte: newlines, quotes, `$`, Unicode."
+/// The reports behind it: only the first line of a key arrived; `\n` became a line break.
+#[test]
+fn a_value_arrives_byte_for_byte() {
+    let long = "0123456789".repeat(13_100);
+    let rows = [
+        (
+            "PEM",
+            "-----BEGIN KEY-----\nabc\ndef==\n-----END KEY-----\n",
+        ),
+        ("CRLF", "one\r\ntwo\r\n"),
+        ("JSON", r#"{"key":"-----BEGIN\nabc\n","path":"C:\\temp"}"#),
+        ("TWO_CHARACTERS", r"a\nb\tc\u0041\\"),
+        ("QUOTES", r#"'"`"#),
+        ("DOLLARS", "$HOME $(id) $$ `id` %PATH% !1 * ~ ; & | #"),
+        ("SPACES", "  a \t b  "),
+        ("LINE_BREAKS", "\n\n"),
+        ("EMPTY", ""),
+        (
+            "UNICODE",
+            "grüß dich 👋\u{301}\u{202e}\u{feff}\u{1f468}\u{200d}\u{1f469}",
+        ),
+        ("CONTROL", "\u{1b}[31mred\u{7}\u{7f}\u{1}"),
+        ("EQUALS", "=a=b="),
+        ("LONG", &long),
+    ];
+    let (phase, app) = shop(&rows);
+    let sandbox = Sandbox::new(&phase);
+    let run = production(&sandbox, &app).args([probe(), "report"]);
+    let report = run.report();
+    for (key, value) in rows {
+        let arrived = report.variable(key).unwrap();
+        assert!(
+            arrived == value.as_bytes(),
+            "{key}: {} bytes",
+            arrived.len()
+        );
+    }
+}
+
+/// DESIGN, Selection: "User tokens: an active override replaces the value."
+#[test]
+fn an_active_override_replaces_the_value_for_its_user() {
+    let mut world = World::empty();
+    let production_of = world.app("shop").environment("Production", "prod");
+    production_of
+        .secret("/", "ACTIVE", "shared")
+        .overridden("personal", true);
+    production_of
+        .secret("/", "INACTIVE", "shared")
+        .overridden("personal", false);
+    production_of
+        .secret("/", "EMPTY", "shared")
+        .overridden("", true);
+    production_of.secret("/", "NONE", "shared");
+    let app = world.app("shop").id().to_owned();
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    for (token, expected) in [
+        (user_token(), ["personal", "shared", "", "shared"]),
+        (service_token(), ["shared"; 4]),
+    ] {
+        let run = production(&sandbox, &app).env("PHASE_SERVICE_TOKEN", token);
+        let report = run.args([probe(), "report"]).report();
+        for (key, value) in ["ACTIVE", "INACTIVE", "EMPTY", "NONE"].iter().zip(expected) {
+            assert_eq!(report.variable(key).unwrap(), value.as_bytes(), "{key}");
+        }
+    }
+}
+
+/// The recorded environment of a user: its overrides are those of the real server.
+#[test]
+fn the_recorded_overrides_arrive() {
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    for (token, theme) in [(service_token(), "light"), (user_token(), "dark")] {
+        let run =
+            production(&sandbox, app_id("shop")).args(["--only", "THEME", "printenv", "THEME"]);
+        let output = run
+            .env("PHASE_SERVICE_TOKEN", token)
+            .reveals()
+            .output()
+            .ok();
+        assert_eq!(output.text(), format!("{theme}\n"));
+    }
+}
+
+/// DESIGN, Selection: "Rows with the same `id` are one secret." Phase sends a secret once for each
+/// tag that it matches.
+#[test]
+fn a_secret_with_two_matching_tags_arrives_once() {
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    let words = ["--tags", "billing,logging", "--dry-run"];
+    let output = production(&sandbox, app_id("shop"))
+        .args(words)
+        .output()
+        .ok();
+    let rows = [
+        "LOG_FORMAT\t/\tconfig\tvariable",
+        "PAYMENT_KEY\t/\tsecret\tvariable",
+    ];
+    assert_eq!(output.text().lines().collect::<Vec<_>>(), rows);
+    let requests = phase.requests();
+    assert_eq!(
+        requests[0].query("tags").as_deref(),
+        Some("billing,logging")
+    );
+}
+
+/// The API's document: "Ignore unknown fields". Also those of members that are known, and a row
+/// whose order is another.
+#[test]
+fn members_that_are_not_known_are_ignored() {
+    let mut world = World::empty();
+    let production_of = world.app("shop").environment("Production", "prod");
+    let mut row = json!({
+        "zone": {"value": "not this", "key": ["not", "this"]}, "VALUE": "not this",
+        "type": "a kind to come", "value": "this", "key": "KEY", "path": "/", "id": "1",
+        "tags": [], "override": {"value": "nor this", "isActive": false, "by": null},
+    });
+    production_of.row(row.clone());
+    let fields = row.as_object_mut().unwrap();
+    fields.remove("override");
+    fields.remove("tags");
+    fields.insert("id".into(), Value::from("2"));
+    fields.insert("key".into(), Value::from("WITHOUT"));
+    production_of.row(row);
+    let app = world.app("shop").id().to_owned();
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let report = production(&sandbox, &app)
+        .args([probe(), "report"])
+        .report();
+    for key in ["KEY", "WITHOUT"] {
+        assert_eq!(report.variable(key).unwrap(), b"this");
+    }
+}
+
+#[test]
+fn ten_thousand_secrets_arrive() {
+    let mut world = World::empty();
+    let shop = world.app("shop");
+    for number in 0..10_000 {
+        let production_of = shop.environment("Production", "prod");
+        production_of.secret("/", &format!("S{number}"), &format!("v{number}"));
+    }
+    let app = world.app("shop").id().to_owned();
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let run =
+        production(&sandbox, &app).args(["-c", "env | grep -c '^S[0-9]*=v'; echo $S0 $S9999"]);
+    let output = run.reveals().output().ended(Status::Exited(0));
+    assert_eq!(output.text(), "10000\nv0 v9999\n");
+    assert_eq!(phase.requests().len(), 1);
+}

@@ -1,0 +1,208 @@
+//! `--timeout` is a hard bound on one request: name look-up, connect, TLS and the last byte.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use fake_phase::{Options, Phase, Responder, World};
+use nix::unistd::Uid;
+
+use crate::support::{Output, Run, Sandbox, read_head, stay_silent, stranger};
+
+/// What the slowest machine may add to a second; whatever starts anew at each byte, or waits for a
+/// resolver, takes longer than this.
+const SLACK: Duration = Duration::from_secs(3);
+
+fn world() -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "KEY", &"a value of some length".repeat(40));
+    world
+}
+
+fn production(sandbox: &Sandbox) -> Run<'_> {
+    let id = world().app("shop").id().to_owned();
+    sandbox.run([
+        "--app",
+        &id,
+        "--env",
+        "Production",
+        "--timeout",
+        "1",
+        "echo",
+        "started",
+    ])
+}
+
+/// Runs it, and holds it to its one second.
+fn ends_in_time(run: Run<'_>) -> Output {
+    let start = Instant::now();
+    let output = run.output();
+    let took = start.elapsed();
+    let second = Duration::from_secs(1);
+    assert!(
+        took >= second && took < second + SLACK,
+        "{took:?}\n{output}"
+    );
+    assert!(output.stdout.is_empty(), "something ran\n{output}");
+    let output = output.failed(125, "unreachable");
+    assert!(
+        output.stderr.contains("no whole answer within 1 s"),
+        "{output}"
+    );
+    output
+}
+
+#[test]
+fn a_server_that_stays_silent_is_left_in_time() {
+    for tls in [true, false] {
+        for responder in [
+            Responder::stall(),
+            Responder::stall_after(0),
+            Responder::stall_after(100),
+        ] {
+            let phase = Phase::with(
+                world(),
+                Options {
+                    tls,
+                    ..Options::default()
+                },
+            );
+            phase.respond("/v1/secrets/", responder);
+            let _ = ends_in_time(production(&Sandbox::new(&phase)));
+        }
+    }
+}
+
+/// A timeout that starts anew at each read would never end here.
+#[test]
+fn a_body_that_drips_is_left_in_time() {
+    let phase = Phase::serve(world());
+    phase.respond(
+        "/v1/secrets/",
+        Responder::slow_drip(Duration::from_millis(100)),
+    );
+    let _ = ends_in_time(production(&Sandbox::new(&phase)));
+}
+
+/// One line of a head that never ends, ten times a second until the client has gone.
+fn drip_a_head(mut socket: TcpStream) {
+    read_head(&mut socket);
+    let (_open, never) = channel::<()>();
+    let mut lines =
+        std::iter::once("HTTP/1.1 200 OK\r\n").chain(std::iter::repeat("X-More: yes\r\n"));
+    while let Some(line) = lines
+        .next()
+        .filter(|line| socket.write_all(line.as_bytes()).is_ok())
+    {
+        assert!(!line.is_empty());
+        let _ = never.recv_timeout(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_head_that_drips_is_left_in_time() {
+    let phase = Phase::serve(world());
+    let host = format!("http://{}", stranger(drip_a_head));
+    let _ = ends_in_time(production(&Sandbox::new(&phase)).env("PHASE_HOST", host));
+}
+
+#[test]
+fn a_tls_handshake_without_an_answer_is_left_in_time() {
+    let phase = Phase::serve(world());
+    let host = format!("https://{}", stranger(stay_silent));
+    let _ = ends_in_time(production(&Sandbox::new(&phase)).env("PHASE_HOST", host));
+}
+
+/// A handshake that is begun again and again without being ended: RFC 8446, 5.1: a record may be
+/// of one byte.
+#[test]
+fn a_tls_handshake_that_drips_is_left_in_time() {
+    let drip = |mut socket: TcpStream| {
+        // The header of a long record, and then its bytes.
+        let mut bytes = [22, 3, 3, 64, 0, 2, 0, 63, 252]
+            .into_iter()
+            .chain(std::iter::repeat(0));
+        let (_open, never) = channel::<()>();
+        while bytes
+            .next()
+            .is_some_and(|byte| socket.write_all(&[byte]).is_ok())
+        {
+            let _ = never.recv_timeout(Duration::from_millis(100));
+        }
+    };
+    let phase = Phase::serve(world());
+    let host = format!("https://{}", stranger(drip));
+    let _ = ends_in_time(production(&Sandbox::new(&phase)).env("PHASE_HOST", host));
+}
+
+/// In a network where whatever is sent to the name server vanishes: packets to 192.0.2.53 (RFC
+/// 5737) go out through the loopback interface, and nobody is there.
+const SILENT_NETWORK: &str = "ip link set lo up && ip route add 192.0.2.0/24 dev lo && \
+    mount --bind resolv.conf /etc/resolv.conf && mount --bind nsswitch.conf /etc/nsswitch.conf && \
+    exec \"$0\" \"$@\"";
+
+/// resolv.conf(5) waits 5 seconds for a name server and asks it twice.
+#[test]
+fn a_name_server_that_stays_silent_is_left_in_time() {
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    sandbox.file("resolv.conf", "nameserver 192.0.2.53\n");
+    sandbox.file("nsswitch.conf", "hosts: files dns\n");
+    let user: &[&str] = if Uid::effective().is_root() {
+        &[]
+    } else {
+        &["--user", "--map-root-user"]
+    };
+    let run = production(&sandbox).env("PHASE_HOST", "https://phase.test");
+    let run = run.wrap(["unshare", "--mount", "--net"]).wrap(user);
+    let _ = ends_in_time(run.wrap(["sh", "-c", SILENT_NETWORK]));
+}
+
+/// DESIGN, The command line: "`PHASE_TIMEOUT`"; the option wins.
+#[test]
+fn the_bound_can_be_set_by_a_variable() {
+    let phase = Phase::serve(world());
+    phase.respond("/v1/secrets/", Responder::stall());
+    let sandbox = Sandbox::new(&phase);
+    let id = world().app("shop").id().to_owned();
+    let run = sandbox.run(["--app", &id, "--env", "Production", "echo", "started"]);
+    let _ = ends_in_time(run.env("PHASE_TIMEOUT", "1"));
+    let _ = ends_in_time(production(&sandbox).env("PHASE_TIMEOUT", "60"));
+}
+
+/// It bounds a request, not the run: each of two has the whole time.
+#[test]
+fn each_request_has_a_bound_of_its_own() {
+    let phase = Phase::serve(world());
+    phase.respond("/tokens/", Responder::slow_drip(Duration::from_micros(10)));
+    phase.respond("/v1/secrets/", Responder::stall());
+    let sandbox = Sandbox::new(&phase);
+    let words = ["--app", "shop", "--env", "Production", "--timeout", "1"];
+    let run = sandbox.run(words).args(["echo", "started"]);
+    let _ = ends_in_time(run);
+    assert_eq!(phase.requests().len(), 2);
+}
+
+/// A slow answer inside the bound is no failure.
+#[test]
+fn an_answer_that_is_slow_but_in_time_arrives() {
+    let phase = Phase::serve(world());
+    phase.respond(
+        "/v1/secrets/",
+        Responder::slow_drip(Duration::from_micros(100)),
+    );
+    let sandbox = Sandbox::new(&phase);
+    let id = world().app("shop").id().to_owned();
+    let words = [
+        "--env",
+        "Production",
+        "--timeout",
+        "15.5",
+        "echo",
+        "started",
+    ];
+    let output = sandbox.run(["--app", &id]).args(words).output().ok();
+    assert_eq!(output.text(), "started\n");
+}

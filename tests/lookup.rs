@@ -1,0 +1,270 @@
+//! Names and words become an app and an environment, or an error that lists what there is.
+
+use fake_phase::{Phase, World, app_id, bearer, service_token};
+
+use crate::support::{Output, Sandbox, Status};
+
+/// `shop` with environments of these names and types; each holds `WHERE`, its own name.
+fn shop(environments: &[(&str, &str)]) -> World {
+    let mut world = World::empty();
+    for (name, env_type) in environments {
+        let shop = world.app("shop");
+        let environment = shop.environment(name, env_type);
+        environment.secret("/", "WHERE", name);
+    }
+    world
+}
+
+const USUAL: [(&str, &str); 3] = [
+    ("Development", "dev"),
+    ("Staging", "staging"),
+    ("Production", "prod"),
+];
+
+/// The environment that `word` leads to in `app`, by a command that tells.
+fn asked(sandbox: &Sandbox, token: &str, app: &str, word: &str) -> Output {
+    let run = sandbox.run(["--app", app, "--env", word, "printenv", "WHERE"]);
+    run.env("PHASE_SERVICE_TOKEN", token).output()
+}
+
+fn refused(output: Output, kind: &str) -> Output {
+    assert!(output.stdout.is_empty(), "something ran\n{output}");
+    output.failed(125, kind)
+}
+
+/// DESIGN, The command line: "Environment resolution: (1) case-insensitive exact name; (2) `dev`,
+/// `development`, `staging`, `prod`, `production` by the environment's type when exactly one has
+/// it; (3) unique case-insensitive prefix. … (2) and (3) print one line saying what was chosen."
+/// Whichever way the environments are learned of.
+#[test]
+fn a_word_leads_to_one_environment_and_a_guess_is_said() {
+    let own = [
+        ("Dev", "custom"),
+        ("Main", "dev"),
+        ("Live", "prod"),
+        ("prod-eu", "custom"),
+        ("QA", "staging"),
+    ];
+    for (environments, word, expected, guessed) in [
+        (&USUAL[..], "Production", "Production", false),
+        (&USUAL[..], "dEVELOPMENT", "Development", false),
+        (&USUAL[..], "prod", "Production", true),
+        (&USUAL[..], "PROD", "Production", true),
+        (&USUAL[..], "dev", "Development", true),
+        (&USUAL[..], "stag", "Staging", true),
+        (&own[..], "dev", "Dev", false),
+        (&own[..], "development", "Main", true),
+        (&own[..], "production", "Live", true),
+        (&own[..], "prod", "Live", true),
+        (&own[..], "prod-", "prod-eu", true),
+        (&own[..], "staging", "QA", true),
+        (&own[..], "q", "QA", true),
+    ] {
+        let phase = Phase::serve(shop(environments));
+        let sandbox = Sandbox::new(&phase);
+        let id = shop(environments).app("shop").id().to_owned();
+        for (token, app) in [
+            (service_token(), "shop"),
+            (service_token(), &id),
+            (bearer(), "shop"),
+            (bearer(), &id),
+        ] {
+            let output = asked(&sandbox, token, app, word);
+            assert_eq!(output.text(), format!("{expected}\n"), "{word}");
+            let notice = format!("environment {expected}: {word} (from --env) is ");
+            let notices: &[&str] = if guessed { &[&notice] } else { &[] };
+            let _ = output.notices(notices).ok();
+        }
+    }
+}
+
+/// DESIGN, The command line: "More than one candidate is an error that lists them."
+#[test]
+fn a_word_for_several_environments_is_refused_with_all_of_them() {
+    let two = [
+        ("Production", "prod"),
+        ("prod-eu", "prod"),
+        ("Preview", "custom"),
+        ("Dev A", "dev"),
+        ("Dev B", "dev"),
+    ];
+    for (word, candidates) in [
+        ("pr", &["Production", "prod-eu", "Preview"][..]),
+        ("prod", &["Production", "prod-eu"]),
+        ("development", &[]),
+        ("dev", &["Dev A", "Dev B"]),
+    ] {
+        let phase = Phase::serve(shop(&two));
+        let sandbox = Sandbox::new(&phase);
+        let kind = if candidates.is_empty() {
+            "not-found"
+        } else {
+            "ambiguous"
+        };
+        let output = refused(asked(&sandbox, service_token(), "shop", word), kind);
+        let all = ["Production", "prod-eu", "Preview", "Dev A", "Dev B"];
+        for name in all {
+            let expected = candidates.is_empty() || candidates.contains(&name);
+            assert_eq!(output.stderr.contains(name), expected, "{name}\n{output}");
+        }
+    }
+}
+
+/// DESIGN, The command line: "There is no default environment … the error lists what the token can
+/// read."
+#[test]
+fn an_unknown_environment_is_refused_with_the_known_ones() {
+    let mut world = shop(&USUAL);
+    world.app("shop").environment("Staging", "staging").hidden();
+    let id = world.app("shop").id().to_owned();
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    for token in [service_token(), bearer()] {
+        for app in ["shop", &id] {
+            let output = refused(asked(&sandbox, token, app, "preview"), "not-found");
+            assert!(output.stderr.contains("preview (from --env)"), "{output}");
+            for name in ["Development", "Production"] {
+                assert!(output.stderr.contains(name), "{output}");
+            }
+            assert!(!output.stderr.contains("Staging"), "{output}");
+        }
+    }
+}
+
+/// DESIGN, The command line: "app, by name (case-insensitive, exact) or UUID".
+#[test]
+fn an_app_is_found_by_its_whole_name_in_any_case() {
+    let mut world = shop(&USUAL);
+    let odd = world
+        .app("Müller & Söhne")
+        .environment("Production", "prod");
+    odd.secret("/", "WHERE", "Munich");
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    for token in [service_token(), bearer()] {
+        for (app, expected) in [("SHOP", "Production\n"), ("mÜLLER & SÖHNE", "Munich\n")] {
+            let output = asked(&sandbox, token, app, "Production").ok();
+            assert_eq!(output.text(), expected);
+        }
+        for app in ["sho", "shop ", "shops", "Müller"] {
+            let output = refused(asked(&sandbox, token, app, "Production"), "not-found");
+            let known = output.stderr.contains("it can read Müller & Söhne, shop");
+            assert!(known, "{output}");
+        }
+    }
+}
+
+/// DESIGN, Exit status: "`not-found` | app … that is not there". Phase answers 404 to an id.
+#[test]
+fn an_unknown_app_id_is_refused_with_the_known_names() {
+    let phase = Phase::serve(shop(&USUAL));
+    let sandbox = Sandbox::new(&phase);
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    for token in [service_token(), bearer()] {
+        let output = refused(asked(&sandbox, token, unknown, "Production"), "not-found");
+        assert!(output.stderr.contains(unknown), "{output}");
+        assert!(output.stderr.contains("it can read shop"), "{output}");
+    }
+}
+
+/// DESIGN, Exit status: "`ambiguous` | several apps of a name". One id takes the hint's way out.
+#[test]
+fn two_apps_of_one_name_are_refused_with_their_ids() {
+    let mut world = shop(&USUAL);
+    let other = world.add_app("Shop");
+    other
+        .environment("Production", "prod")
+        .secret("/", "WHERE", "elsewhere");
+    let other = other.id().to_owned();
+    let one = world.app("shop").id().to_owned();
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    for token in [service_token(), bearer()] {
+        let output = refused(asked(&sandbox, token, "shop", "Production"), "ambiguous");
+        let both = output.stderr.contains(&one) && output.stderr.contains(&other);
+        assert!(
+            both && output.stderr.contains("hint: pass --app with the id"),
+            "{output}"
+        );
+        let output = asked(&sandbox, token, &other, "Production").ok();
+        assert_eq!(output.text(), "elsewhere\n");
+    }
+}
+
+/// A bare bearer asks the REST interface, and for no more than what is missing.
+#[test]
+fn a_bare_bearer_looks_up_by_the_rest_interface() {
+    let world = || shop(&USUAL);
+    let id = world().app("shop").id().to_owned();
+    let apps = "/service/public/v1/apps/".to_owned();
+    let environments = format!("/service/public/v1/environments/?app_id={id}");
+    let secrets = |env: &str| format!("/service/public/v1/secrets/?app_id={id}&env={env}");
+    for (word, expected) in [
+        ("production", vec![apps.clone(), secrets("production")]),
+        (
+            "prod",
+            vec![
+                apps.clone(),
+                secrets("prod"),
+                environments,
+                secrets("Production"),
+            ],
+        ),
+    ] {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        let _ = asked(&sandbox, bearer(), "shop", word).ended(Status::Exited(0));
+        let targets: Vec<String> = phase.requests().into_iter().map(|one| one.target).collect();
+        assert_eq!(targets, expected);
+    }
+}
+
+/// The 403 of an account whose role may not list: an id and the exact name need no list; for
+/// anything else the error says what to pass.
+#[test]
+fn an_account_that_may_not_list_needs_an_id_and_the_exact_name() {
+    let mut world = shop(&USUAL);
+    world.forbid_listing();
+    let id = world.app("shop").id().to_owned();
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let output = asked(&sandbox, bearer(), &id, "Production").ok();
+    assert_eq!(output.text(), "Production\n");
+    for (app, word, hint) in [
+        ("shop", "Production", "hint: pass --app with the app's id\n"),
+        (
+            &id,
+            "prod",
+            "hint: pass --env with the environment's whole name\n",
+        ),
+    ] {
+        let output = refused(asked(&sandbox, bearer(), app, word), "access");
+        assert!(output.stderr.ends_with(hint), "{output}");
+    }
+    // The token endpoint lists to every full token.
+    let output = asked(&sandbox, service_token(), "shop", "prod");
+    assert_eq!(output.text(), "Production\n");
+}
+
+/// DESIGN, Exit status: what this version cannot decrypt is a `config` error that says what is
+/// needed, however the app was named and whatever the token.
+#[test]
+fn an_end_to_end_encrypted_app_is_refused_with_what_it_needs() {
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    for token in [service_token(), bearer()] {
+        for app in ["shop-e2ee", app_id("shop-e2ee")] {
+            for environment in ["Production", "prod"] {
+                let output = asked(&sandbox, token, app, environment);
+                let output = refused(output, "config");
+                assert!(output.stderr.contains("end-to-end encrypted"), "{output}");
+                assert!(
+                    output
+                        .stderr
+                        .contains("hint: enable server-side encryption"),
+                    "{output}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What each refusal of the server becomes: one error of its kind, and nothing started.
+
+use fake_phase::{
+    Account, Phase, Responder, World, app_id, bearer, exchanges, expired_bearer, service_token,
+    user_token,
+};
+
+use crate::support::{Output, Run, Sandbox};
+
+fn production<'a>(sandbox: &'a Sandbox, app: &str) -> Run<'a> {
+    sandbox.run(["--app", app, "--env", "Production", "echo", "started"])
+}
+
+fn refused(output: Output, kind: &str) -> Output {
+    assert!(output.stdout.is_empty(), "something ran\n{output}");
+    output.failed(125, kind)
+}
+
+/// What Phase answered when it was recorded, as the answer to the request for secrets.
+#[test]
+fn each_recorded_refusal_has_its_kind() {
+    let kinds = [
+        ("error-app-not-found", "not-found", "nope"),
+        ("error-env-not-found", "not-found", "Production"),
+        ("error-env-no-access", "access", "cannot access"),
+        ("error-lease-ttl", "server", "lease_ttl"),
+        ("error-missing-env", "access", "context required"),
+        ("error-missing-slash", "protocol", "404"),
+        ("error-no-token", "token", "PHASE_SERVICE_TOKEN"),
+        ("error-rate-limited", "rate-limited", "429"),
+        ("error-sse-not-enabled", "config", "end-to-end"),
+        ("error-token-expired", "token", "expired"),
+        ("error-token-unknown", "token", "expired"),
+        ("error-token-wrong-type", "token", "expired"),
+    ];
+    for (name, kind, text) in kinds {
+        let all = exchanges();
+        let exchange = all.iter().find(|exchange| exchange.name == name).unwrap();
+        let header = |name: &str| {
+            let found = exchange.headers.iter().find(|(other, _)| *other == name);
+            found.map(|(_, value)| *value)
+        };
+        let body = exchange.body.as_bytes().to_vec();
+        let content_type = header("Content-Type").unwrap();
+        let mut responder = Responder::raw(exchange.status, content_type, body);
+        if let Some(seconds) = header("Retry-After") {
+            responder = responder.header("Retry-After", seconds);
+        }
+        let phase = Phase::start();
+        phase.respond("/v1/secrets/", responder);
+        let sandbox = Sandbox::new(&phase);
+        // The id in the app's place is what the capture's own request asked for.
+        let output = refused(production(&sandbox, app_id("shop")).output(), kind);
+        let text = if text == "nope" { app_id("shop") } else { text };
+        assert!(output.stderr.contains(text), "{name}: {text}\n{output}");
+    }
+    let recorded = exchanges()
+        .into_iter()
+        .filter(|exchange| exchange.status >= 400);
+    let others = [
+        "error-e2ee-env-no-access",
+        "error-e2ee-env-unknown",
+        "error-tokens-expired",
+    ];
+    for exchange in recorded {
+        let known = kinds.iter().any(|(name, ..)| *name == exchange.name);
+        assert!(
+            known || others.contains(&exchange.name),
+            "{} has no row",
+            exchange.name
+        );
+    }
+}
+
+/// DESIGN, Exit status: "`token` | unknown, expired or of the wrong type for the server (401; 403
+/// at the token endpoint)". By an app's name the token endpoint refuses it, by its id the REST
+/// interface.
+#[test]
+fn a_token_that_phase_does_not_take_is_named_by_its_source() {
+    let unknown = "0123456789abcdef".repeat(4);
+    let full = service_token().replace(bearer(), &unknown);
+    for token in [
+        full,
+        service_token().replace(":v2:", ":v1:"),
+        unknown.clone(),
+        expired_bearer().to_owned(),
+        format!("User {}", bearer()),
+        user_token().replace("pss_user:v1", "pss_service:v2"),
+    ] {
+        let phase = Phase::start();
+        let sandbox = Sandbox::new(&phase);
+        for app in ["shop", app_id("shop")] {
+            let run = production(&sandbox, app).env("PHASE_SERVICE_TOKEN", &token);
+            let output = refused(run.output(), "token");
+            assert!(
+                output.stderr.contains("from PHASE_SERVICE_TOKEN"),
+                "{output}"
+            );
+        }
+    }
+    let mut world = World::captured();
+    world.revoke(Account::ServiceAccount);
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let _ = refused(production(&sandbox, "shop").output(), "token");
+}
+
+/// DESIGN, Exit status: "`access` | a good token that may not read this (403, or a 401 that says
+/// so)". Phase refuses service accounts with 401 and users with 403.
+#[test]
+fn an_environment_that_the_account_may_not_read_is_access() {
+    let mut no_role = World::captured();
+    no_role.forbid_reading();
+    let mut hidden = World::captured();
+    hidden
+        .app("shop")
+        .environment("Production", "prod")
+        .hidden();
+    let mut not_a_member = World::captured();
+    not_a_member.app("shop").hidden();
+    for world in [no_role, hidden, not_a_member] {
+        let phase = Phase::serve(world);
+        let sandbox = Sandbox::new(&phase);
+        for token in [service_token(), user_token(), bearer()] {
+            let run = production(&sandbox, app_id("shop")).env("PHASE_SERVICE_TOKEN", token);
+            let output = refused(run.output(), "access");
+            assert!(
+                output.stderr.contains("hint: give this account access"),
+                "{output}"
+            );
+        }
+    }
+}
+
+/// DESIGN, Exit status: "`rate-limited` | 429", "`server` | 5xx …; a 400 that is none of the above",
+/// "`protocol` | an answer that is not Phase's". Wherever it is answered.
+#[test]
+fn each_status_has_its_kind_at_every_endpoint() {
+    let html = |status| Responder::html(status);
+    for (responder, kind, text) in [
+        (
+            Responder::rate_limited(60),
+            "rate-limited",
+            "Retry-After: 60",
+        ),
+        (html(429), "rate-limited", "429"),
+        (Responder::status(500), "server", "500"),
+        (html(502), "server", "502"),
+        (Responder::status(503), "server", "503"),
+        (html(504), "server", "504"),
+        (Responder::status(408), "server", "408"),
+        (
+            Responder::error(400, "a new rule of Phase"),
+            "server",
+            "a new rule of Phase",
+        ),
+        (html(404), "protocol", "404"),
+        (
+            Responder::error(406, "Could not satisfy the request Accept header."),
+            "protocol",
+            "406",
+        ),
+        (html(414), "protocol", "414"),
+        (html(405), "protocol", "405"),
+    ] {
+        for (endpoint, token, app, word) in [
+            (
+                "/v1/secrets/",
+                service_token(),
+                app_id("shop"),
+                "Production",
+            ),
+            ("/tokens/", service_token(), "shop", "Production"),
+            ("/v1/apps/", bearer(), "shop", "Production"),
+            ("/v1/environments/", bearer(), app_id("shop"), "prod"),
+        ] {
+            let phase = Phase::start();
+            phase.respond(endpoint, responder.clone());
+            let sandbox = Sandbox::new(&phase);
+            let run = sandbox.run(["--app", app, "--env", word, "echo", "started"]);
+            let output = run.env("PHASE_SERVICE_TOKEN", token).output();
+            let output = refused(output, kind);
+            assert!(output.stderr.contains(text), "{endpoint}: {text}\n{output}");
+            let name = phase.host().replace("https://", "");
+            assert!(output.stderr.contains(&name), "{output}");
+        }
+    }
+}
+
+/// DESIGN, Exit status: nothing "from outside unescaped (server text, names and argv may hold
+/// terminal escapes)"; `failed` looks for control characters.
+#[test]
+fn a_servers_text_is_one_line_without_escapes() {
+    let text = "no\u{1b}[2Jway\r\nphase-run: all is well\u{7}\u{202e}";
+    for status in [400, 401, 403, 404, 500] {
+        let phase = Phase::start();
+        phase.respond("/v1/secrets/", Responder::error(status, text));
+        let sandbox = Sandbox::new(&phase);
+        let output = production(&sandbox, app_id("shop")).output();
+        assert!(output.stdout.is_empty(), "something ran\n{output}");
+        assert!(
+            !output
+                .stderr
+                .contains(['\u{1b}', '\r', '\u{7}', '\u{202e}']),
+            "{output}"
+        );
+        assert!(output.stderr.lines().count() <= 2, "{output}");
+        assert!(output.stderr.contains("no\\u{1b}[2Jway\\r\\n"), "{output}");
+    }
+}
+
+/// A page of megabytes is no message.
+#[test]
+fn a_servers_text_is_cut_to_a_length_that_can_be_read() {
+    let phase = Phase::start();
+    phase.respond(
+        "/v1/secrets/",
+        Responder::error(500, &"so long ".repeat(100_000)),
+    );
+    let sandbox = Sandbox::new(&phase);
+    let output = refused(production(&sandbox, app_id("shop")).output(), "server");
+    assert!(output.stderr.len() < 600, "{output}");
+}

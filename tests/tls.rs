@@ -1,0 +1,309 @@
+//! Whom phase-run trusts, and that the token goes to nobody else.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::Path;
+
+use fake_phase::{Certificate, Options, Phase, Responder, World};
+use nix::unistd::Uid;
+
+use crate::support::{Output, Run, Sandbox, Status, eventually, stay_silent, stranger};
+
+fn world() -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "KEY", "value");
+    world
+}
+
+fn serving(certificate: Certificate) -> Phase {
+    Phase::with(
+        world(),
+        Options {
+            certificate,
+            ..Options::default()
+        },
+    )
+}
+
+fn production(sandbox: &Sandbox) -> Run<'_> {
+    let id = world().app("shop").id().to_owned();
+    sandbox.run(["--app", &id, "--env", "Production", "echo", "started"])
+}
+
+fn refused(output: Output, kind: &str) -> Output {
+    assert!(output.stdout.is_empty(), "something ran\n{output}");
+    output.failed(125, kind)
+}
+
+/// DESIGN, Exit status: "`tls` | certificate or handshake refused". An issuer that is not known
+/// gets the hint; the token is sent to none of them.
+#[test]
+fn a_certificate_that_does_not_verify_is_refused() {
+    for (certificate, why, hint) in [
+        (
+            Certificate::UnknownCa,
+            "signed by a CA that is not known",
+            "hint: name the file of the CA that signed it with --ca-file\n",
+        ),
+        (Certificate::OtherName, "is for another name", ""),
+        (Certificate::Expired, "has expired", ""),
+    ] {
+        let phase = serving(certificate);
+        let sandbox = Sandbox::new(&phase);
+        for extra in [vec![], vec![("PHASE_VERIFY_SSL", "false")]] {
+            let run = extra
+                .iter()
+                .fold(production(&sandbox), |run, (name, value)| {
+                    run.env(name, value)
+                });
+            let notices: &[&str] = if extra.is_empty() {
+                &[]
+            } else {
+                &["warning: PHASE_VERIFY_SSL has no effect"]
+            };
+            let output = refused(run.output().notices(notices), "tls");
+            let name = phase.host().replace("https://", "");
+            assert!(
+                output.stderr.contains(&format!("cannot trust {name}: ")),
+                "{output}"
+            );
+            assert!(output.stderr.contains(why), "{output}");
+            let (_, hinted) = output.stderr.split_once('\n').unwrap();
+            assert_eq!(hinted, hint, "{output}");
+        }
+        assert!(phase.requests().is_empty());
+    }
+}
+
+/// DESIGN, Fetching: "`--ca-file` or `SSL_CERT_FILE` alone if given". The option goes before the
+/// variables, and ours before everybody's.
+#[test]
+fn the_roots_of_a_file_are_the_only_ones() {
+    let phase = serving(Certificate::Good);
+    let other = serving(Certificate::Good);
+    let sandbox = Sandbox::new(&phase);
+    let (ours, others) = (phase.ca_file(), other.ca_file());
+    let run = || production(&sandbox).unset("PHASE_CA_FILE");
+    let id = world().app("shop").id().to_owned();
+    let option = |file: &Path| {
+        let words = ["--app", &id, "--env", "Production", "--ca-file"];
+        let run = sandbox.run(words).arg(file);
+        run.args(["echo", "started"])
+    };
+    for (run, trusted) in [
+        (run().env("SSL_CERT_FILE", ours), true),
+        (
+            run()
+                .env("PHASE_CA_FILE", ours)
+                .env("SSL_CERT_FILE", others),
+            true,
+        ),
+        (
+            run().env("PHASE_CA_FILE", "").env("SSL_CERT_FILE", ours),
+            true,
+        ),
+        (option(ours).env("PHASE_CA_FILE", others), true),
+        (option(others).env("PHASE_CA_FILE", ours), false),
+        (
+            run()
+                .env("PHASE_CA_FILE", others)
+                .env("SSL_CERT_FILE", ours),
+            false,
+        ),
+        (run().env("SSL_CERT_FILE", others), false),
+    ] {
+        let output = run.output();
+        match trusted {
+            true => assert_eq!(output.ok().text(), "started\n"),
+            false => drop(refused(output, "tls")),
+        }
+    }
+}
+
+/// A file of several roots, with the text that bundles have around them.
+#[test]
+fn a_bundle_of_several_roots_is_read_whole() {
+    let phase = serving(Certificate::Good);
+    let pem = |phase: &Phase| std::fs::read_to_string(phase.ca_file()).unwrap();
+    let sandbox = Sandbox::new(&phase);
+    let other = pem(&serving(Certificate::Good));
+    let bundle = format!("# other\n{other}\nours:\r\n{}", pem(&phase));
+    let bundle = sandbox.file("bundle.pem", bundle);
+    let output = production(&sandbox).env("PHASE_CA_FILE", bundle).output();
+    assert_eq!(output.ok().text(), "started\n");
+}
+
+/// The machine's bundle is this file, and no other.
+const SYSTEM_BUNDLE: &str = "mount -t tmpfs none /etc/ssl && mkdir /etc/ssl/certs && \
+    cp \"$BUNDLE\" /etc/ssl/certs/ca-certificates.crt && exec \"$0\" \"$@\"";
+
+fn with_bundle<'a>(run: Run<'a>, bundle: &Path) -> Run<'a> {
+    let user: &[&str] = if Uid::effective().is_root() {
+        &[]
+    } else {
+        &["--user", "--map-root-user"]
+    };
+    let run = run.unset("PHASE_CA_FILE").env("BUNDLE", bundle);
+    run.wrap(["unshare", "--mount"])
+        .wrap(user)
+        .wrap(["sh", "-c", SYSTEM_BUNDLE])
+}
+
+/// DESIGN, Fetching: "only if the issuer is unknown to them, once more with the system's bundle, so
+/// that a company's CA installed there just works."
+#[test]
+fn an_issuer_of_the_systems_bundle_is_trusted() {
+    let phase = serving(Certificate::Good);
+    let sandbox = Sandbox::new(&phase);
+    let output = with_bundle(production(&sandbox), phase.ca_file())
+        .output()
+        .ok();
+    assert_eq!(output.text(), "started\n");
+    assert_eq!(phase.requests().len(), 1);
+
+    let id = world().app("shop").id().to_owned();
+    let verbose = sandbox.run(["-v", "--app", &id, "--env", "Production", "true"]);
+    let output = with_bundle(verbose, phase.ca_file())
+        .output()
+        .ended(Status::Exited(0));
+    let name = phase.host().replace("https://", "");
+    let said = format!("the issuer of {name} is not among the built-in roots");
+    assert_eq!(output.stderr.matches(&said).count(), 1, "{output}");
+}
+
+/// "An issuer that is unknown to both gets the hint `--ca-file`."
+#[test]
+fn an_issuer_that_is_nowhere_gets_the_hint() {
+    let phase = serving(Certificate::Good);
+    let other = serving(Certificate::Good);
+    let sandbox = Sandbox::new(&phase);
+    let empty = sandbox.file("empty.pem", "");
+    for bundle in [other.ca_file(), &empty] {
+        let output = with_bundle(production(&sandbox), bundle).output();
+        let output = refused(output, "tls");
+        assert!(output.stderr.ends_with("with --ca-file\n"), "{output}");
+    }
+    assert!(phase.requests().is_empty());
+}
+
+/// A file that was named is not silently replaced by the system's bundle.
+#[test]
+fn the_systems_bundle_is_not_asked_when_a_file_is_named() {
+    let phase = serving(Certificate::Good);
+    let other = serving(Certificate::Good);
+    let sandbox = Sandbox::new(&phase);
+    let run = with_bundle(production(&sandbox), phase.ca_file());
+    let output = run.env("PHASE_CA_FILE", other.ca_file()).output();
+    let _ = refused(output, "tls");
+}
+
+/// What is wrong with the certificate is not the issuer: the system's bundle cannot mend it.
+#[test]
+fn an_expired_certificate_of_a_known_issuer_stays_refused() {
+    for certificate in [Certificate::Expired, Certificate::OtherName] {
+        let phase = serving(certificate);
+        let sandbox = Sandbox::new(&phase);
+        let run = with_bundle(production(&sandbox), phase.ca_file());
+        let output = refused(run.output(), "tls");
+        assert!(!output.stderr.contains("hint:"), "{output}");
+        assert!(phase.requests().is_empty());
+    }
+}
+
+/// `https://` to a port where plain http is spoken, or anything else.
+#[test]
+fn a_port_without_tls_is_refused() {
+    let plain = Phase::with(
+        world(),
+        Options {
+            tls: false,
+            ..Options::default()
+        },
+    );
+    let ssh = stranger(|mut socket| drop(socket.write_all(b"SSH-2.0-OpenSSH_9.7\r\n")));
+    let phase = serving(Certificate::Good);
+    let sandbox = Sandbox::new(&phase);
+    let http = stranger(|mut socket| {
+        let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        stay_silent(socket);
+    });
+    for address in [ssh, http] {
+        let run = production(&sandbox).env("PHASE_HOST", format!("https://{address}"));
+        let output = refused(run.output(), "tls");
+        assert!(
+            output.stderr.contains("does not speak TLS on this port"),
+            "{output}"
+        );
+    }
+    // One that waits for a line of text hears a handshake, and hangs up.
+    let host = plain
+        .host()
+        .replace("http://127.0.0.1", "https://localhost");
+    let run = production(&sandbox).env("PHASE_HOST", host);
+    let output = run.output();
+    assert!(output.stdout.is_empty(), "something ran\n{output}");
+    assert!(plain.requests().is_empty());
+}
+
+/// `http://` to a TLS port: nginx answers 400 with a page of its own.
+#[test]
+fn plain_http_to_a_tls_port_is_refused() {
+    let phase = serving(Certificate::Good);
+    let sandbox = Sandbox::new(&phase);
+    let host = phase.host().replace("https://", "http://");
+    let output = refused(
+        production(&sandbox).env("PHASE_HOST", host).output(),
+        "server",
+    );
+    assert!(output.stderr.contains("answered 400"), "{output}");
+}
+
+/// DESIGN, Fetching: "Never send a token in clear: `http://` only to loopback". An address that
+/// happens to lead here is a stranger's all the same, and is not even connected to.
+#[test]
+fn plain_http_to_a_stranger_is_refused_before_a_connection() {
+    let phase = Phase::with(
+        world(),
+        Options {
+            tls: false,
+            ..Options::default()
+        },
+    );
+    let sandbox = Sandbox::new(&phase);
+    let port = phase.port();
+    TcpStream::connect(("0.0.0.0", port)).unwrap();
+    eventually("a connection", || match phase.connections() {
+        1 => Ok(()),
+        other => Err(other),
+    });
+    for stranger in ["0.0.0.0", "phase.example", "10.0.0.1", "localhost.example"] {
+        let host = format!("http://{stranger}:{port}");
+        let output = refused(
+            production(&sandbox).env("PHASE_HOST", host).output(),
+            "config",
+        );
+        let hint = format!("hint: use https://{stranger}:{port}\n");
+        assert!(output.stderr.ends_with(&hint), "{output}");
+    }
+    assert_eq!(phase.connections(), 1);
+}
+
+/// A server that has the CA but wants more than that, or an older TLS, is refused by an alert.
+#[test]
+fn a_handshake_that_the_server_refuses_is_tls() {
+    // RFC 8446, 6: handshake_failure, fatal.
+    let address = stranger(|mut socket| {
+        let _ = socket.write_all(&[21, 3, 3, 0, 2, 2, 40]);
+        stay_silent(socket);
+    });
+    let phase = serving(Certificate::Good);
+    phase.respond("/", Responder::stall());
+    let sandbox = Sandbox::new(&phase);
+    let run = production(&sandbox).env("PHASE_HOST", format!("https://{address}"));
+    let output = refused(run.output(), "tls");
+    assert!(
+        output.stderr.contains("refused the TLS handshake"),
+        "{output}"
+    );
+}
