@@ -266,6 +266,8 @@ pub(crate) fn escaped(text: &str) -> String {
 fn masked(text: &str) -> String {
     /// A bearer and each field of a token have this many hex digits.
     const KEY: usize = 64;
+    /// What is no longer is the beginning that all tokens share, as hints show it.
+    const BEGINNING: usize = "pss_service:v2".len();
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -277,7 +279,8 @@ fn masked(text: &str) -> String {
                 let field = |c: char| c.is_ascii_alphanumeric() || c == ':' || c == '_';
                 let fields = token.split(|c| !field(c)).next().unwrap_or_default();
                 // The colon behind it is the message's.
-                ("pss_…", "pss_".len() + fields.trim_end_matches(':').len())
+                let length = "pss_".len() + fields.trim_end_matches(':').len();
+                ("pss_…", if length > BEGINNING { length } else { 0 })
             }
             None if digits >= KEY => ("…", digits),
             None => ("", 0),
@@ -316,10 +319,13 @@ mod tests {
                 "cannot run pss_… x",
             ),
             (format!("User {bearer}, 1234 beef"), "User …, 1234 beef"),
-            ("pss_".to_owned(), "pss_…"),
             (
-                "cannot run pss_a:b: why".to_owned(),
-                "cannot run pss_…: why",
+                "no token: pss_user:v1:0123: why".to_owned(),
+                "no token: pss_…: why",
+            ),
+            (
+                "neither pss_service:v2:… nor pss_".to_owned(),
+                "neither pss_service:v2:… nor pss_",
             ),
             ("grüß 👋 pss".to_owned(), "grüß 👋 pss"),
         ] {

@@ -283,6 +283,9 @@ impl Error {
                 "give this account access in Phase's console, or name an environment that it can read"
             }
             Self::ListingDenied { instead, .. } => return Some(format!("pass {instead}")),
+            Self::AppNotFound { known, .. } if known.is_empty() => {
+                "check --app, or give this account access to the app in Phase's console"
+            }
             Self::AppNotFound { .. } => "pass --app with one of these names or an app's id",
             Self::EnvironmentNotFound { .. } => {
                 "pass --env with the name of an environment that the token can read"

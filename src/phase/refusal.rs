@@ -24,10 +24,10 @@ pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Error {
     let said = answer.server_error();
     let text = said
         .clone()
-        .unwrap_or_else(|| "with a page that is not Phase's".to_owned());
+        .unwrap_or_else(|| "a page that is not Phase's".to_owned());
     let server = match &said {
         Some(said) => format!("{said} ({})", answer.status),
-        None => format!("status {} {text}", answer.status),
+        None => format!("status {} with {text}", answer.status),
     };
     let host = answer.host.clone();
     match (answer.status, asked) {
