@@ -1,0 +1,287 @@
+//! What is said, word for word: a file a case in `tests/messages`, so that a changed message is a
+//! changed file in the review. `UPDATE=1` writes what was said into the files.
+//!
+//! `{port}`, `{directory}`, `{shop}` and `{bearer}` stand for the server's port, the working
+//! directory, the id of the captured app and the service account's bearer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{read_dir, read_to_string, write};
+use std::path::{Path, PathBuf};
+
+use fake_phase::{Account, Certificate, Options, Phase, Responder, World, app_id, bearer};
+use serde::Deserialize;
+
+use crate::documents::kinds;
+use crate::support::{Sandbox, Status};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    arguments: Vec<String>,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+    /// In the working directory, by name.
+    #[serde(default)]
+    files: BTreeMap<String, String>,
+    #[serde(default)]
+    server: Server,
+    stdout: Option<PathBuf>,
+    status: i32,
+    stderr: String,
+}
+
+/// What Phase is like.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Server {
+    #[default]
+    Captured,
+    TokenDeleted,
+    ReadingForbidden,
+    ListingForbidden,
+    TwoAppsOfAName,
+    TwoEnvironmentsOfAType,
+    HostileNames,
+    HostileError,
+    HugeValue,
+    RateLimited,
+    Broken,
+    Silent,
+    Closing,
+    Down,
+    LoginPage,
+    Redirecting,
+    OtherJson,
+    UnknownCa,
+    OtherName,
+    Expired,
+}
+
+/// The world that most changes are made to: one app, one environment.
+fn small() -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "KEY", "value");
+    world
+}
+
+impl Server {
+    fn start(self) -> Phase {
+        let mut world = small();
+        let shop = world.app("shop");
+        let mut options = Options::default();
+        match self {
+            Self::Captured => world = World::captured(),
+            Self::TokenDeleted => drop(world.revoke(Account::ServiceAccount)),
+            Self::ReadingForbidden => drop(world.forbid_reading()),
+            Self::ListingForbidden => {
+                world = World::captured();
+                world.forbid_listing();
+            }
+            Self::TwoAppsOfAName => drop(world.add_app("Shop")),
+            Self::TwoEnvironmentsOfAType => drop(shop.environment("Prod-EU", "prod")),
+            Self::HostileNames => {
+                shop.environment("\x1b[2JProduction\u{202e}", "custom");
+                let production = shop.environment("Production", "prod");
+                production.secret("/", "\x1b]0;title\x07\n=", "value");
+            }
+            Self::HugeValue => {
+                let production = shop.environment("Production", "prod");
+                production.secret("/", "HUGE", &"x".repeat(200_000));
+            }
+            Self::UnknownCa => options.certificate = Certificate::UnknownCa,
+            Self::OtherName => options.certificate = Certificate::OtherName,
+            Self::Expired => options.certificate = Certificate::Expired,
+            _ => {}
+        }
+        let phase = Phase::with(world, options);
+        let responder = match self {
+            Self::HostileError => Responder::error(500, "\x1b[31mred\x07\r\n\u{9b}2J\u{2028}end"),
+            Self::RateLimited => Responder::rate_limited(7),
+            Self::Broken => Responder::html(502),
+            Self::Silent => Responder::stall(),
+            Self::Closing => Responder::close(),
+            Self::LoginPage => Responder::html_login(),
+            Self::Redirecting => Responder::redirect("https://\u{9b}elsewhere.test/"),
+            Self::OtherJson => Responder::json(200, "{\"value\": \"of something else\"}"),
+            _ => return phase,
+        };
+        phase.respond("/", responder);
+        phase
+    }
+}
+
+impl Case {
+    /// What is said, with the placeholders back in.
+    fn said(&self) -> (Status, String) {
+        let phase = self.server.start();
+        let sandbox = Sandbox::new(&phase);
+        let port = phase.port().to_string();
+        let directory = sandbox.directory().to_str().unwrap();
+        let places = [
+            ("{port}", port.as_str()),
+            ("{directory}", directory),
+            ("{shop}", app_id("shop")),
+            ("{bearer}", bearer()),
+        ];
+        let filled = |text: &str| {
+            places.iter().fold(text.to_owned(), |text, (name, value)| {
+                text.replace(name, value)
+            })
+        };
+        for (name, content) in &self.files {
+            sandbox.file(name, filled(content));
+        }
+        let mut run = sandbox.run(self.arguments.iter().map(|word| filled(word)));
+        for (name, value) in &self.environment {
+            run = run.env(name, filled(value));
+        }
+        if let Some(path) = &self.stdout {
+            run = run.stdout_to(path);
+        }
+        if self.server == Server::Down {
+            drop(phase);
+        }
+        let output = run.output();
+        let said = places.iter().fold(output.stderr, |text, (name, value)| {
+            text.replace(value, name)
+        });
+        (output.status, said)
+    }
+}
+
+fn cases() -> Vec<(PathBuf, String)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages");
+    let paths = read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut cases: Vec<_> = paths
+        .map(|path| (path.clone(), read_to_string(path).unwrap()))
+        .collect();
+    cases.sort();
+    cases
+}
+
+fn parsed(path: &Path, text: &str) -> Case {
+    toml::from_str(text).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+#[test]
+fn every_message_is_as_written() {
+    let mut wrong = Vec::new();
+    for (path, text) in cases() {
+        let case = parsed(&path, &text);
+        let (status, said) = case.said();
+        if status == Status::Exited(case.status) && said == case.stderr {
+            continue;
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a switch for whoever runs the tests"
+        )]
+        if std::env::var_os("UPDATE").is_some() && status == Status::Exited(case.status) {
+            let (before, _) = text.split_once("stderr = '''\n").unwrap();
+            write(&path, format!("{before}stderr = '''\n{said}'''\n")).unwrap();
+            continue;
+        }
+        wrong.push(format!("{}: {status:?}, and said\n{said}", path.display()));
+    }
+    assert!(
+        wrong.is_empty(),
+        "UPDATE=1 accepts other words:\n{}",
+        wrong.join("\n")
+    );
+}
+
+/// What is written as `error[kind]: message`, `warning: message`, `message` or in JSON.
+struct Line {
+    kind: Option<String>,
+    message: String,
+    hint: Option<String>,
+}
+
+fn lines(said: &str) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for line in said.lines() {
+        if let Some(hint) = line.strip_prefix("hint: ") {
+            let before = lines.last_mut().unwrap().hint.replace(hint.to_owned());
+            assert_eq!(before, None, "two hints: {said}");
+        } else if line.starts_with('{') {
+            let members: BTreeMap<String, String> = serde_json::from_str(line).unwrap();
+            let is_error = members["level"] == "error";
+            lines.push(Line {
+                kind: is_error.then(|| members["kind"].clone()),
+                message: members["message"].clone(),
+                hint: members.get("hint").cloned(),
+            });
+        } else {
+            let line = line
+                .strip_prefix("phase-run: ")
+                .unwrap_or_else(|| panic!("{said}"));
+            let error = line
+                .strip_prefix("error[")
+                .and_then(|rest| rest.split_once("]: "));
+            let (kind, message) = error.map_or((None, line), |(kind, text)| (Some(kind), text));
+            let message = message.strip_prefix("warning: ").unwrap_or(message);
+            lines.push(Line {
+                kind: kind.map(str::to_owned),
+                message: message.to_owned(),
+                hint: None,
+            });
+        }
+    }
+    lines
+}
+
+/// A case is what shows that a kind can be met at all, and how it reads.
+#[test]
+fn every_kind_of_error_has_a_case() {
+    let cases = cases();
+    let said = cases.iter().map(|(path, text)| parsed(path, text).stderr);
+    let met: BTreeSet<String> = said
+        .flat_map(|said| lines(&said))
+        .filter_map(|line| line.kind)
+        .collect();
+    assert_eq!(met, kinds().into_iter().collect());
+}
+
+/// Verbs that a hint may start with.
+const VERBS: [&str; 17] = [
+    "check", "choose", "copy", "enable", "give", "hand", "keep", "list", "mend", "name", "pass",
+    "put", "rename", "run", "set", "unset", "use",
+];
+
+/// "Lower case, no full stop, no \"failed to\" / \"error while\" / \"invalid\" …, no Rust type
+/// names, no `Debug` output"; a hint is an imperative. Nothing that a terminal obeys.
+#[test]
+fn every_message_keeps_the_rules_of_style() {
+    for (path, text) in cases() {
+        for Line { message, hint, .. } in lines(&parsed(&path, &text).stderr) {
+            let place = format!("{}: {message}", path.display());
+            for text in [Some(&message), hint.as_ref()].into_iter().flatten() {
+                assert!(!text.ends_with('.'), "a full stop: {place}");
+                for word in [
+                    "failed to",
+                    "error while",
+                    "invalid",
+                    "Some(",
+                    "Err(",
+                    "Os {",
+                    "::",
+                ] {
+                    assert!(!text.contains(word), "{word}: {place}");
+                }
+                let obeyed = |c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c);
+                assert!(!text.contains(obeyed), "a terminal would obey: {place}");
+            }
+            let mut first = message.chars();
+            let is_sentence =
+                first.next().unwrap().is_uppercase() && first.next().unwrap().is_lowercase();
+            let is_name = message.starts_with("Phase ");
+            assert!(!is_sentence || is_name, "starts like a sentence: {place}");
+            let verb = hint.as_ref().and_then(|hint| hint.split(' ').next());
+            let is_verb = verb.is_none_or(|verb| VERBS.contains(&verb));
+            assert!(is_verb, "{verb:?} is no verb of {VERBS:?}: {place}");
+        }
+    }
+}
