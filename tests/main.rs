@@ -16,6 +16,7 @@ mod environ;
 mod fetch;
 mod harness;
 mod lookup;
+mod messages;
 mod names;
 mod refusals;
 mod sizes;
