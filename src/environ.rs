@@ -11,7 +11,6 @@ mod listing;
 mod names;
 mod plan;
 
-use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -32,7 +31,12 @@ impl Entry {
 
     /// `NAME=value`; none where one of them holds a NUL.
     pub(crate) fn pair(name: &str, value: &[u8]) -> Option<Self> {
-        CString::new([name.as_bytes(), b"=", value].concat())
+        // Room for the NUL: growing would leave a copy to wipe.
+        let mut text = Vec::with_capacity(name.len() + value.len() + 2);
+        text.extend_from_slice(name.as_bytes());
+        text.push(b'=');
+        text.extend_from_slice(value);
+        CString::new(text)
             .ok()
             .map(|text| Self(Zeroizing::new(text)))
     }
@@ -114,9 +118,7 @@ pub(crate) fn build(
     limits: Limits,
 ) -> Result<Environ, Error> {
     let mut paths = paths.iter();
-    let mut sizes = Vec::new();
-    let mut injected: HashMap<String, Entry> = HashMap::with_capacity(plan.secrets.len());
-    let mut order = Vec::with_capacity(plan.secrets.len());
+    let mut injected = Vec::with_capacity(plan.secrets.len());
     for Planned { name, secret, form } in plan.secrets {
         let entry = match form {
             Form::Kept => continue,
@@ -125,60 +127,74 @@ pub(crate) fn build(
                 Entry::pair(&name, path.as_bytes())
             }
             Form::Variable => Entry::pair(&name, secret.value.expose()),
-        }
-        .ok_or_else(|| Error::NulInValue {
-            key: secret.key.clone(),
-        })?;
-        sizes.push((secret.key, entry.size()));
-        order.push(name.clone());
-        injected.insert(name, entry);
+        };
+        let key = secret.key;
+        let Some(entry) = entry else {
+            return Err(Error::NulInValue { key });
+        };
+        let size = entry.size();
+        injected.push(Injected {
+            name,
+            key,
+            size,
+            entry: Some(entry),
+        });
     }
-    let mut entries = Vec::with_capacity(base.len() + order.len());
+    let mut entries = Vec::with_capacity(base.len() + injected.len());
     for entry in base.into_entries() {
-        let replacement = entry
-            .name()
-            .and_then(|name| injected.remove(std::str::from_utf8(name).ok()?));
+        // The plan is sorted by name.
+        let place = entry.name().and_then(|name| {
+            let by_name = |one: &Injected| one.name.as_bytes().cmp(name);
+            injected.binary_search_by(by_name).ok()
+        });
+        let replacement = place.and_then(|place| injected.get_mut(place)?.entry.take());
         entries.push(replacement.unwrap_or(entry));
     }
-    entries.extend(order.iter().filter_map(|name| injected.remove(name)));
-    check_sizes(&entries, sizes, command, limits)?;
+    entries.extend(injected.iter_mut().filter_map(|one| one.entry.take()));
+    check_sizes(&entries, &injected, command, limits)?;
     Ok(Environ(entries))
+}
+
+/// A secret on its way into the block.
+struct Injected {
+    name: String,
+    key: String,
+    /// Of its entry, in bytes.
+    size: usize,
+    entry: Option<Entry>,
 }
 
 fn check_sizes(
     entries: &[Entry],
-    mut sizes: Vec<(String, usize)>,
+    injected: &[Injected],
     command: &[OsString],
     limits: Limits,
 ) -> Result<(), Error> {
-    sizes.sort_by(|(key, size), (other_key, other)| {
-        other.cmp(size).then_with(|| key.cmp(other_key))
-    });
-    let too_large = |(_, size): &(String, usize)| *size > limits.string;
-    if sizes.iter().any(too_large) {
-        sizes.retain(too_large);
-        sizes.truncate(NAMED);
-        return Err(Error::ValueTooLarge {
-            largest: sizes,
-            limit: limits.string,
+    let largest_of = |fits: &dyn Fn(usize) -> bool| {
+        let named = injected.iter().filter(|one| fits(one.size));
+        let mut largest: Vec<(String, usize)> =
+            named.map(|one| (one.key.clone(), one.size)).collect();
+        largest.sort_by(|(key, size), (other_key, other)| {
+            other.cmp(size).then_with(|| key.cmp(other_key))
         });
+        largest.truncate(NAMED);
+        largest
+    };
+    let limit = limits.string;
+    if injected.iter().any(|one| one.size > limit) {
+        let largest = largest_of(&|size| size > limit);
+        return Err(Error::ValueTooLarge { largest, limit });
     }
     let pointer = size_of::<usize>();
-    let words = command
-        .iter()
-        .map(|word| word.as_bytes().len() + 1 + pointer);
-    let total = entries
-        .iter()
-        .map(|entry| entry.size() + pointer)
-        .chain(words)
-        .sum::<usize>()
-        + PROGRAM;
+    let words = command.iter().map(|word| word.as_bytes().len() + 1);
+    let strings = entries.iter().map(Entry::size).chain(words);
+    let total = strings.map(|size| size + pointer).sum::<usize>() + PROGRAM;
     if total > limits.total {
-        sizes.truncate(NAMED);
+        let (largest, limit) = (largest_of(&|_| true), limits.total);
         return Err(Error::EnvironmentTooLarge {
-            largest: sizes,
+            largest,
             total,
-            limit: limits.total,
+            limit,
         });
     }
     Ok(())

@@ -79,7 +79,7 @@ pub(crate) fn plan(
             }
             injection.files.get(nth)?.variable.clone()
         });
-        let name = variable.unwrap_or_else(|| format!("{}{}", injection.prefix, secret.key));
+        let name = variable.unwrap_or_else(|| [injection.prefix.as_str(), &secret.key].concat());
         let form = match (is_kept(&name, base, &injection.keep), rule) {
             (true, _) => Form::Kept,
             (false, Some(_)) => Form::File,

@@ -234,7 +234,9 @@ impl Answer {
     /// # Errors
     /// `protocol`.
     pub(super) fn json<'b, T: Deserialize<'b>>(&'b self, what: &str) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        // Checked once, not string by string. What is not UTF-8 is not JSON either.
+        let text = std::str::from_utf8(&self.body).unwrap_or_default();
+        serde_json::from_str(text).map_err(|error| {
             let start = self.body.trim_ascii_start();
             let why = match start.first() {
                 None => "the answer is empty".to_owned(),

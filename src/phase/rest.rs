@@ -2,9 +2,10 @@
 //! The REST interface: an environment's secrets, decrypted by the server.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::catalogue::App;
 use super::http::Client;
@@ -20,12 +21,14 @@ pub(super) enum Answer {
     NoSuchEnvironment,
 }
 
-/// A row as the server sends it; other members are of no use here.
+/// The list of rows. Each becomes a secret at once, so that there is one copy of each value.
+struct Rows(Vec<Secret>);
+
+/// A row as the server sends it; other members are of no use here. Rows of one id, which come of
+/// two tags asked for, are alike in all of these.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Row<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
     key: String,
     value: SecretBytes,
     path: String,
@@ -42,6 +45,28 @@ struct Row<'a> {
 struct Override {
     value: SecretBytes,
     is_active: bool,
+}
+
+impl<'de> Deserialize<'de> for Rows {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Rows;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Rows, A::Error> {
+                let mut secrets = Vec::new();
+                while let Some(row) = rows.next_element::<Row<'de>>()? {
+                    secrets.push(Secret::from(row));
+                }
+                Ok(Rows(secrets))
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
 }
 
 /// Asks once for an environment by its exact name, in any case.
@@ -66,11 +91,8 @@ pub(super) fn secrets(
     let answer = client.get(&client.host().rest("v1/secrets/"), &query)?;
     match answer.status {
         200 => {
-            let rows: Vec<Row<'_>> = answer.json("a list of secrets")?;
-            // Rows of one id are one secret: with two of the tags asked for it comes twice.
-            let mut seen = HashSet::with_capacity(rows.len());
-            let once = rows.into_iter().filter(|row| seen.insert(row.id.clone()));
-            Ok(Answer::Secrets(once.map(Secret::from).collect()))
+            let Rows(secrets) = answer.json("a list of secrets")?;
+            Ok(Answer::Secrets(secrets))
         }
         404 => match answer.server_error().as_deref() {
             Some(text) if text.starts_with("App ") => Ok(Answer::NoSuchApp),
