@@ -11,6 +11,7 @@ mod answers;
 mod args;
 mod arrival;
 mod bounds;
+mod credential;
 mod documents;
 mod environ;
 mod fetch;
