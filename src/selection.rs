@@ -89,13 +89,19 @@ fn one_for_each_key(mut rows: Vec<Secret>, paths: &[Folder]) -> Result<Vec<Secre
             .then_with(|| rank(paths, b).cmp(&rank(paths, a)))
     });
     let mut chosen: Vec<Secret> = Vec::with_capacity(rows.len());
-    for row in rows {
+    let mut rows = rows.into_iter();
+    while let Some(row) = rows.next() {
         match chosen.last().filter(|best| best.key == row.key) {
             None => chosen.push(row),
             Some(best) if rank(paths, best) > rank(paths, &row) => {}
             Some(best) if best.value.expose() == row.value.expose() => {}
             Some(best) => {
-                let mut folders = vec![best.folder.clone(), row.folder];
+                let equals = |other: &Secret| {
+                    other.key == row.key && rank(paths, other) == rank(paths, &row)
+                };
+                let others = rows.take_while(equals).map(|other| other.folder);
+                let mut folders = vec![best.folder.clone(), row.folder.clone()];
+                folders.extend(others);
                 folders.sort();
                 return Err(Error::KeyAmbiguous {
                     key: row.key,

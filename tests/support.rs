@@ -21,6 +21,7 @@ pub(crate) use output::{Output, Status};
 pub(crate) use probe::probe;
 pub(crate) use report::{Access, Descriptor, Disposition};
 pub(crate) use run::Run;
+pub(crate) use running::Running;
 pub(crate) use sandbox::Sandbox;
 pub(crate) use shop::{SHOP, Shop, shop};
 pub(crate) use stranger::{read_head, stay_silent, stranger};

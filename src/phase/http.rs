@@ -29,6 +29,9 @@ use crate::secret::Token;
 /// No environment of Phase comes near; what is larger is not its answer. In bytes.
 const MAX_BODY: usize = 64 << 20;
 
+/// What a message quotes of the server's text, in characters. Phase's own have up to 100.
+const MAX_TEXT: usize = 300;
+
 /// The client for one host, with one token.
 pub(super) struct Client<'a> {
     host: &'a Host,
@@ -271,6 +274,13 @@ impl Answer {
             error: String,
         }
         let refusal: Refusal = serde_json::from_slice(&self.body).ok()?;
-        Some(refusal.error.chars().take(300).collect())
+        let text = refusal.error;
+        let Some((end, _)) = text.char_indices().nth(MAX_TEXT) else {
+            return Some(text);
+        };
+        // Between two words: half of a token that the server repeats would not be known as one.
+        let (start, _) = text.split_at(end);
+        let words = start.rsplit_once(char::is_whitespace);
+        Some(format!("{} …", words.map_or("", |(words, _)| words)))
     }
 }

@@ -1,0 +1,167 @@
+//! `--dry-run`: what would be injected, never a value, and nothing is run.
+
+use fake_phase::{Phase, World};
+
+use crate::support::{Output, Run, Sandbox, Status};
+
+const VALUE: &str = "a-value-that-stays-unsaid";
+
+fn world() -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/web", "B_SEALED", VALUE).kind("sealed");
+    production.secret("/", "C_CONFIG", VALUE).kind("config");
+    production.secret("/a/b", "A_SECRET", VALUE);
+    production.secret("/", "a_lower", VALUE);
+    world
+}
+
+fn with_canary(phase: &Phase) -> Sandbox {
+    let mut sandbox = Sandbox::new(phase);
+    sandbox.canary(VALUE);
+    sandbox
+}
+
+fn dry<'a>(sandbox: &'a Sandbox, words: &[&str]) -> Run<'a> {
+    let run = sandbox.run(["--app", "shop", "--env", "Production", "--dry-run"]);
+    run.args(words)
+}
+
+/// DESIGN, The command line: "TAB-separated name, folder, type, form (`variable`, `file`, `kept`),
+/// sorted by name; … the command may be left out".
+#[test]
+fn each_secret_is_a_line_of_four_fields() {
+    let phase = Phase::serve(world());
+    let sandbox = with_canary(&phase);
+    let words = [
+        "--file",
+        "A_*",
+        "--file",
+        "B_SEALED=B_PATH",
+        "--keep",
+        "C_*",
+        "--prefix",
+        "C_",
+    ];
+    for (words, expected) in [
+        (
+            &[][..],
+            "A_SECRET\t/a/b\tsecret\tvariable\nB_SEALED\t/web\tsealed\tvariable\n\
+             C_CONFIG\t/\tconfig\tvariable\na_lower\t/\tsecret\tvariable\n",
+        ),
+        (
+            &words[..],
+            "B_PATH\t/web\tsealed\tfile\nC_A_SECRET\t/a/b\tsecret\tfile\n\
+             C_C_CONFIG\t/\tconfig\tkept\nC_a_lower\t/\tsecret\tvariable\n",
+        ),
+        (
+            &["--keep-existing", "--only", "C*"],
+            "C_CONFIG\t/\tconfig\tkept\n",
+        ),
+        (
+            &["--keep", "X*", "--only", "C*"],
+            "C_CONFIG\t/\tconfig\tvariable\n",
+        ),
+    ] {
+        let run = dry(&sandbox, words)
+            .env("C_CONFIG", "set")
+            .env("C_C_CONFIG", "set");
+        assert_eq!(run.output().ok().text(), expected, "{words:?}");
+    }
+}
+
+/// "with `--log-format json` an object a line".
+#[test]
+fn each_secret_is_an_object_where_json_is_asked_for() {
+    let phase = Phase::serve(world());
+    let sandbox = with_canary(&phase);
+    let expected = "{\"name\":\"A_SECRET\",\"folder\":\"/a/b\",\"type\":\"secret\",\"form\":\"file\"}\n\
+                    {\"name\":\"B_SEALED\",\"folder\":\"/web\",\"type\":\"sealed\",\"form\":\"variable\"}\n";
+    let words = ["--only", "[AB]_*", "--file", "A_*"];
+    let option = dry(&sandbox, &words).args(["--log-format", "json"]);
+    let variable = dry(&sandbox, &words).env("PHASE_LOG_FORMAT", "json");
+    for run in [option, variable] {
+        let output = run.output().ok();
+        assert_eq!(output.text(), expected);
+        for line in output.text().lines() {
+            let object: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(object.as_object().unwrap().len(), 4);
+        }
+    }
+}
+
+/// A name that would break the line, or the terminal, is escaped.
+#[test]
+fn a_folder_with_a_tab_is_still_one_field() {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/a\tb\u{1b}[2J", "KEY", VALUE);
+    let phase = Phase::serve(world);
+    let sandbox = with_canary(&phase);
+    let output = dry(&sandbox, &[]).output().ok();
+    assert_eq!(output.text(), "KEY\t/a\\tb\\u{1b}[2J\tsecret\tvariable\n");
+    let output = dry(&sandbox, &["--log-format", "json"]).output().ok();
+    let object: serde_json::Value = serde_json::from_str(output.text()).unwrap();
+    assert_eq!(object["folder"], "/a\tb\u{1b}[2J");
+}
+
+/// "print what would be injected, never a value, and run nothing". No process, no file: what the
+/// kernel is asked for while it runs is seen under strace.
+#[test]
+fn nothing_is_run_and_no_file_is_made() {
+    let phase = Phase::serve(world());
+    let sandbox = with_canary(&phase);
+    let calls = |words: &[&str], dry: &[&str]| {
+        let run = sandbox.run(["--app", "shop", "--env", "Production"]);
+        let run = run.args(dry).args(["--file", "A_*"]).args(words);
+        let strace = [
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            "trace",
+            "-e",
+            "trace=memfd_create,execve,execveat",
+        ];
+        let output = run.wrap(strace).reveals().output().ended(Status::Exited(0));
+        let trace = std::fs::read_to_string(sandbox.directory().join("trace")).unwrap();
+        let count = |call: &str| trace.matches(call).count();
+        (output, count("execve"), count("memfd_create"))
+    };
+    let touch = ["touch", "made"];
+    let (output, execs, files) = calls(&touch, &["--dry-run"]);
+    assert_eq!((execs, files), (1, 0), "{output}");
+    assert!(!sandbox.directory().join("made").exists());
+    // The same line without the option does both, or the search above could not find it.
+    let (output, execs, files) = calls(&touch, &[]);
+    assert!(execs > 1 && files == 1, "{output}");
+    assert!(sandbox.directory().join("made").exists());
+}
+
+/// What would fail fails here too: the listing is no promise otherwise.
+#[test]
+fn a_start_that_would_fail_is_no_listing() {
+    let mut world = world();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/bad", "LD_PRELOAD", VALUE);
+    production.secret("/large", "LARGE", &VALUE.repeat(8000));
+    production.secret("/odd", "EQUALS=", VALUE);
+    let phase = Phase::serve(world);
+    let sandbox = with_canary(&phase);
+    for path in ["/bad", "/large", "/odd"] {
+        let output = dry(&sandbox, &["--path", path]).output();
+        assert!(output.stdout.is_empty(), "{output}");
+        let _ = output.failed(125, "environment");
+    }
+    let output: Output = dry(&sandbox, &["--path", "/large", "--file", "LARGE"]).output();
+    assert_eq!(output.ok().text(), "LARGE\t/large\tsecret\tfile\n");
+}
+
+/// "a variable that is already set wins over the secret": that there is none to list is a listing.
+#[test]
+fn an_empty_selection_is_an_empty_listing() {
+    let phase = Phase::serve(world());
+    let sandbox = with_canary(&phase);
+    let words = ["--only", "A_*", "--except", "A_*"];
+    assert_eq!(dry(&sandbox, &words).output().ok().text(), "");
+}

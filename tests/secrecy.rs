@@ -1,0 +1,369 @@
+//! No token and no value anywhere but in the command: not in a message, an argument, a file, a core.
+
+use std::fs::{Permissions, metadata, read, read_dir, read_link, set_permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use fake_phase::{Gate, Options, Phase, Responder, World, bearer, service_token};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::Uid;
+
+use crate::support::{Run, Running, Sandbox, Status, probe};
+
+const SOON: Duration = Duration::from_secs(20);
+const VALUE: &str = "a-value-that-stays-unsaid";
+
+/// Of the shape of a token, and nobody's: no other test has it in an argument.
+const OTHER: &str = "5ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7";
+
+fn world() -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "KEY", VALUE);
+    production.secret("/", "OTHER_KEY", VALUE);
+    world
+}
+
+fn with_canaries(phase: &Phase) -> Sandbox {
+    let mut sandbox = Sandbox::new(phase);
+    sandbox.canary(VALUE);
+    sandbox.canary(OTHER);
+    sandbox
+}
+
+fn production<'a>(sandbox: &'a Sandbox, words: &[&str]) -> Run<'a> {
+    let id = world().app("shop").id().to_owned();
+    sandbox
+        .run(["--app", &id, "--env", "Production"])
+        .args(words)
+}
+
+/// The command is running, and the fetch is at the gate.
+fn held(run: Run<'_>, gate: &Gate) -> Running {
+    let running = run.spawn();
+    gate.arrived(SOON);
+    running
+}
+
+/// `phase-run` without a `/proc/PID/environ` that anybody but root may read is as good.
+fn environ(running: &Running) -> Vec<u8> {
+    let environ = read(format!("/proc/{}/environ", running.pid()));
+    environ.unwrap_or_else(|why| {
+        assert!(!Uid::effective().is_root(), "{why}");
+        Vec::new()
+    })
+}
+
+/// DESIGN, Process: "The token is overwritten in place in the initial environment, every entry of
+/// that name, … before anything else reads the environment." proc(5), /proc/PID/environ.
+#[test]
+fn the_tokens_are_wiped_in_the_initial_environment() {
+    let phase = Phase::serve(world());
+    let gate = phase.gate("/v1/secrets/");
+    let sandbox = with_canaries(&phase);
+    let run = production(&sandbox, &["true"]);
+    let run = run.env_bytes(format!("PHASE_SERVICE_TOKEN={OTHER}"));
+    let run = run
+        .env_bytes(format!("PHASE_OTHER_TOKEN={OTHER}"))
+        .env("SEEN", "left-as-it-is");
+    let running = held(run, &gate);
+    let environ = environ(&running);
+    sandbox.assert_no_canary("the initial environment", &environ);
+    if Uid::effective().is_root() {
+        let wiped = |name: &str, length: usize| {
+            let entry = [b"\0", name.as_bytes(), b"=", &vec![0; length + 1]].concat();
+            environ.windows(entry.len()).any(|window| window == entry)
+        };
+        assert!(wiped("PHASE_SERVICE_TOKEN", service_token().len()));
+        assert!(wiped("PHASE_SERVICE_TOKEN", OTHER.len()));
+        assert!(wiped("PHASE_OTHER_TOKEN", OTHER.len()));
+        let seen = b"\0SEEN=left-as-it-is\0";
+        assert!(environ.windows(seen.len()).any(|window| window == seen));
+    }
+    gate.open();
+    let _ = running.wait();
+}
+
+/// proc(5), /proc/PID/cmdline: anybody may read the arguments of every process.
+#[test]
+fn no_token_is_in_the_arguments_of_any_process() {
+    let phase = Phase::serve(world());
+    let gate = phase.gate("/v1/secrets/");
+    let mut sandbox = Sandbox::offline();
+    sandbox.canary(OTHER);
+    sandbox.file("ca.pem", read(phase.ca_file()).unwrap());
+    sandbox.file("token", OTHER);
+    let run = production(&sandbox, &["echo", "started"]).env("PHASE_HOST", phase.host());
+    let run = run
+        .env("PHASE_CA_FILE", "ca.pem")
+        .env("PHASE_SERVICE_TOKEN_FILE", "token");
+    let running = held(run, &gate);
+    let mut seen = 0;
+    for process in read_dir("/proc").unwrap().flatten() {
+        // A process may end at any time.
+        let Ok(words) = read(process.path().join("cmdline")) else {
+            continue;
+        };
+        sandbox.assert_no_canary(&process.path().display().to_string(), &words);
+        seen += usize::from(process.file_name().to_str() == Some(&running.pid().to_string()));
+    }
+    assert_eq!(seen, 1);
+    gate.open();
+    let output = running.wait().ended(Status::Exited(125));
+    assert!(output.stderr.contains("error[token]"), "{output}");
+}
+
+/// The name and the content of everything below `directory`.
+fn search_files(sandbox: &Sandbox, directory: &Path) -> usize {
+    let mut count = 0;
+    for entry in read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        count += 1;
+        let name = entry.file_name();
+        sandbox.assert_no_canary("a file's name", name.as_encoded_bytes());
+        match entry.file_type().unwrap().is_dir() {
+            true => count += search_files(sandbox, &entry.path()),
+            false => {
+                let name = entry.path().display().to_string();
+                sandbox.assert_no_canary(&name, &read(entry.path()).unwrap());
+            }
+        }
+    }
+    count
+}
+
+/// Neither an ordinary run nor a failing one leaves a file: not in the working directory, in HOME
+/// or TMPDIR, nor where the environment asks TLS libraries for their keys.
+#[test]
+fn no_file_is_written() {
+    let phase = Phase::serve(world());
+    let sandbox = with_canaries(&phase);
+    let directory = sandbox.directory().to_owned();
+    for folder in ["home", "tmp"] {
+        std::fs::create_dir(directory.join(folder)).unwrap();
+    }
+    let run = |words: &[&str]| {
+        let run = production(&sandbox, words);
+        let run = run
+            .env("HOME", directory.join("home"))
+            .env("TMPDIR", directory.join("tmp"));
+        run.env("SSLKEYLOGFILE", directory.join("keys"))
+            .env("RUST_LOG", "trace")
+    };
+    let output = run(&["printenv", "KEY"]).reveals().output().ok();
+    assert_eq!(output.text(), format!("{VALUE}\n"));
+    let _ = run(&["--file", "KEY", "true"]).output().ok();
+    let _ = run(&["--dry-run"]).output().ok();
+    let _ = run(&["--require", "NOPE", "true"])
+        .output()
+        .failed(125, "not-found");
+    let _ = run(&["/nonexistent"]).output().failed(127, "exec");
+    phase.respond("/v1/secrets/", Responder::truncate(100));
+    let _ = run(&["true"]).output().failed(125, "unreachable");
+    assert_eq!(search_files(&sandbox, &directory), 2);
+}
+
+fn field(pid: i32, name: &str) -> String {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap();
+    line.split_whitespace().next().unwrap().to_owned()
+}
+
+/// DESIGN, Process: "soft RLIMIT_CORE 0 and not dumpable (both since before the first secret;
+/// execve makes the command dumpable again, the limit is restored for it)". proc(5): the files of a
+/// process that is not dumpable are root's.
+#[test]
+fn no_core_can_be_made_during_the_fetch_and_the_command_is_as_started() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap();
+    let phase = Phase::serve(world());
+    let gate = phase.gate("/v1/secrets/");
+    let sandbox = with_canaries(&phase);
+    let (root, user) = (Uid::effective().is_root(), Uid::effective().as_raw());
+    let user = if root { 65534 } else { user };
+    let run = production(&sandbox, &[probe(), "sleep"]).limit(Resource::RLIMIT_CORE, hard);
+    let mut running = held(if root { run.as_user(user) } else { run }, &gate);
+    let pid = running.pid();
+    let owner = || metadata(format!("/proc/{pid}/environ")).unwrap().uid();
+    assert_eq!(
+        (field(pid, "Max core file size").as_str(), owner()),
+        ("0", 0)
+    );
+    if !root {
+        assert!(read_link(format!("/proc/{pid}/exe")).is_err());
+    }
+    gate.open();
+    running.ready();
+    let expected = if hard == u64::MAX {
+        "unlimited".to_owned()
+    } else {
+        hard.to_string()
+    };
+    assert_eq!(
+        (field(pid, "Max core file size"), owner()),
+        (expected, user)
+    );
+    running.kill(libc::SIGKILL);
+    let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
+}
+
+/// core(5): QUIT makes one, where that is allowed and `core_pattern` is a name.
+#[test]
+fn quit_during_the_fetch_leaves_no_core() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap();
+    let phase = Phase::serve(world());
+    let gate = phase.gate("/v1/secrets/");
+    let sandbox = with_canaries(&phase);
+    let cores = || read_dir(sandbox.directory()).unwrap().count();
+    let run = production(&sandbox, &["true"]).limit(Resource::RLIMIT_CORE, hard);
+    let running = held(run, &gate);
+    running.kill(libc::SIGQUIT);
+    let _ = running.wait().ended(Status::Killed(libc::SIGQUIT));
+    assert_eq!(cores(), 0);
+    // A bare program does leave one here, or this could not fail.
+    let run = sandbox
+        .bare([probe(), "sleep"])
+        .limit(Resource::RLIMIT_CORE, hard);
+    let mut running = run.spawn();
+    running.ready();
+    running.kill(libc::SIGQUIT);
+    let _ = running.wait().ended(Status::Killed(libc::SIGQUIT));
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    if hard > 0 && !pattern.starts_with(['|', '/']) && !pattern.trim().is_empty() {
+        assert_eq!(cores(), 1);
+    } else {
+        use std::io::Write;
+        let what =
+            "NOT SHOWN here: core files go elsewhere or are forbidden, so none can be found\n";
+        let _ = std::io::stderr().write_all(what.as_bytes());
+    }
+}
+
+/// A server that repeats what it was sent, also cut in two by whatever shortens its text.
+#[test]
+fn a_servers_text_that_repeats_the_token_is_cut() {
+    for padding in [0, 100, 200, 230, 240, 250, 260, 270, 290, 299, 400] {
+        for status in [400, 401, 403, 404, 500] {
+            let phase = Phase::serve(world());
+            let padding = "so ".repeat(padding / 3) + &"x".repeat(padding % 3);
+            let text = format!("{padding} ServiceAccount {} {}", bearer(), service_token());
+            phase.respond("/v1/secrets/", Responder::error(status, &text));
+            let sandbox = with_canaries(&phase);
+            let output = production(&sandbox, &["true"]).output();
+            assert_eq!(output.status, Status::Exited(125), "{output}");
+            let some = bearer().get(..12).unwrap();
+            assert!(!output.stderr.contains(some), "{output}");
+            let key = service_token().rsplit(':').next().unwrap();
+            assert!(!output.stderr.contains(key.get(..12).unwrap()), "{output}");
+        }
+    }
+}
+
+/// A redirect's place, too, is text of the server's; and its target gets no request.
+#[test]
+fn a_redirect_that_repeats_the_token_is_cut_and_its_target_gets_none() {
+    let phase = Phase::serve(world());
+    let target = Phase::with(
+        world(),
+        Options {
+            tls: false,
+            ..Options::default()
+        },
+    );
+    let place = format!("{}/?token={}", target.host(), bearer());
+    phase.respond("/v1/secrets/", Responder::redirect(&place));
+    let sandbox = with_canaries(&phase);
+    let output = production(&sandbox, &["true"])
+        .output()
+        .failed(125, "protocol");
+    assert!(output.stderr.contains(&target.host()), "{output}");
+    assert_eq!(target.connections(), 0);
+}
+
+/// DESIGN, The command line: "twice (`-vv`) also each request's method, host, path, status and
+/// time", and no more: no query, no header, no value.
+#[test]
+fn the_loudest_run_says_no_query_no_header_and_no_value() {
+    let phase = Phase::serve(world());
+    let sandbox = with_canaries(&phase);
+    let words = [
+        "-vv", "--path", "/", "--only", "KEY", "--file", "KEY", "true",
+    ];
+    for variable in ["RUST_LOG", "RUST_BACKTRACE", "SSLKEYLOGFILE"] {
+        let run = production(&sandbox, &words).env(variable, "trace");
+        let output = run.output().ended(Status::Exited(0));
+        let name = phase.host().replace("https://", "");
+        let request = format!("GET {name}/service/public/v1/secrets/: 200 in ");
+        assert_eq!(output.stderr.matches(&request).count(), 1, "{output}");
+        for text in ["app_id=", "?", "Bearer", "ServiceAccount", "ccept"] {
+            assert!(!output.stderr.contains(text), "{text}\n{output}");
+        }
+        for line in output.stderr.lines() {
+            assert!(line.starts_with("phase-run: "), "{output}");
+        }
+    }
+}
+
+/// Whatever stands where a token does not belong is not repeated.
+#[test]
+fn a_token_in_the_place_of_something_else_is_not_said() {
+    let phase = Phase::serve(world());
+    let sandbox = with_canaries(&phase);
+    let token = service_token();
+    for words in [
+        ["--app", token, "--env", "Production", "true"],
+        ["--app", "shop", "--env", token, "true"],
+        ["--app", OTHER, "--env", OTHER, "true"],
+        ["--app", "shop", "--env", "Production", token],
+    ] {
+        let output = sandbox.run(words).output();
+        assert!(!output.stderr.is_empty(), "{output}");
+    }
+    for option in [
+        "--only",
+        "--require",
+        "--path",
+        "--tags",
+        "--file",
+        "--timeout",
+        "--host",
+        "--ca-file",
+    ] {
+        let output = production(&sandbox, &[option, token, "true"]).output();
+        assert_eq!(output.status, Status::Exited(125), "{output}");
+    }
+}
+
+/// The token of a file, of standard input and of a descriptor is as secret as one in a variable.
+#[test]
+fn no_token_reaches_the_command_by_any_way() {
+    let phase = Phase::serve(world());
+    let sandbox = with_canaries(&phase);
+    let file = sandbox.file("token", service_token());
+    set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let handed = std::fs::File::open(&file).unwrap();
+    let run = || production(&sandbox, &[probe(), "report"]).unset("PHASE_SERVICE_TOKEN");
+    for report in [
+        production(&sandbox, &[probe(), "report"]).report(),
+        run().env("PHASE_SERVICE_TOKEN_FILE", &file).report(),
+        run()
+            .env("PHASE_SERVICE_TOKEN_FILE", "-")
+            .stdin(service_token())
+            .report(),
+        run()
+            .env("PHASE_SERVICE_TOKEN_FILE", "fd:7")
+            .hand_over(&handed, 7)
+            .report(),
+    ] {
+        let all = [report.environ(), report.argv()].concat().concat();
+        let value = VALUE.as_bytes();
+        assert!(all.windows(value.len()).any(|window| window == value));
+        let mut tokens = Sandbox::offline();
+        tokens.canary(bearer());
+        tokens.assert_no_canary("the command's environment", &all);
+        assert_eq!(report.descriptors(), [0, 1, 2]);
+    }
+}

@@ -1,0 +1,404 @@
+//! Which of an environment's secrets are selected.
+
+use fake_phase::{Phase, World};
+
+use crate::support::{Output, Run, Sandbox, probe};
+
+fn world() -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "DB", "root-db").tags(&["net"]);
+    let log = production.secret("/", "LOG", "root-log");
+    log.tags(&["billing", "logging"]);
+    production.secret("/", "lower", "root-lower");
+    let port = production.secret("/backend", "PORT", "backend-port");
+    port.tags(&["net", "two words"]);
+    production.secret("/web", "PORT", "web-port").tags(&["web"]);
+    production.secret("/backend/db", "URL", "db-url");
+    production.secret("/backend/db/deep", "DEEP", "deep");
+    production.secret("/Backend", "CASE", "other-case");
+    production.secret("/backendish", "NEAR", "near");
+    world
+}
+
+/// `--dry-run` with these words, in the world above.
+fn dry<'a>(sandbox: &'a Sandbox, line: &str) -> Run<'a> {
+    // A word may be empty or hold a space.
+    let words = line.split_whitespace();
+    let words = words.map(|word| word.trim_matches('\'').replace('_', " "));
+    let id = world().app("shop").id().to_owned();
+    let run = sandbox.run(["--dry-run", "--app", &id, "--env", "Production"]);
+    words.fold(run, Run::arg)
+}
+
+/// `KEY@FOLDER` of each line, with a space between two.
+fn selected(output: &Output) -> String {
+    let rows = output.text().lines().map(|line| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        format!("{}@{}", fields[0], fields[1])
+    });
+    rows.collect::<Vec<_>>().join(" ")
+}
+
+fn table(rows: &[(&str, &str)]) {
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    for (line, expected) in rows {
+        let output = dry(&sandbox, line).output().ok();
+        assert_eq!(selected(&output), *expected, "{line}");
+    }
+}
+
+/// Each row fails with this kind, and its message holds all of these.
+fn failures(kind: &str, rows: &[(&str, &[&str])]) {
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    for (line, texts) in rows {
+        let output = dry(&sandbox, line).output();
+        assert!(output.stdout.is_empty(), "{line}\n{output}");
+        let output = output.failed(125, kind);
+        for text in *texts {
+            assert!(output.stderr.contains(text), "{line}: {text}\n{output}");
+        }
+    }
+}
+
+/// DESIGN, The command line: "`/a` is that folder alone, `/a/**` the folder and all below, `""`
+/// every folder; later ones win over earlier ones". Normalised as the server does it, with case.
+#[test]
+fn folders_are_selected_as_they_are_written() {
+    table(&[
+        ("--path /backend", "PORT@/backend"),
+        ("--path backend", "PORT@/backend"),
+        ("--path backend//", "PORT@/backend"),
+        ("--path //backend//db/", "URL@/backend/db"),
+        ("--path /Backend", "CASE@/Backend"),
+        ("--path /", "DB@/ LOG@/ lower@/"),
+        (
+            "--path /backend/**",
+            "DEEP@/backend/db/deep PORT@/backend URL@/backend/db",
+        ),
+        (
+            "--path backend/**",
+            "DEEP@/backend/db/deep PORT@/backend URL@/backend/db",
+        ),
+        (
+            "--path /backend/db/**",
+            "DEEP@/backend/db/deep URL@/backend/db",
+        ),
+        (
+            "--path /backend --path /",
+            "DB@/ LOG@/ PORT@/backend lower@/",
+        ),
+        (
+            "--path=/backend -p /backend/db",
+            "PORT@/backend URL@/backend/db",
+        ),
+    ]);
+}
+
+/// DESIGN, Selection: "the rank of a row is the last `--path` that its folder matches, and the
+/// highest rank wins".
+#[test]
+fn the_later_folder_wins() {
+    let below = "DEEP@/backend/db/deep PORT@/web URL@/backend/db";
+    table(&[
+        ("--path /backend --path /web", "PORT@/web"),
+        ("--path /web --path /backend", "PORT@/backend"),
+        ("--path /backend/** --path /web", below),
+        ("--path /web --path /backend/** --path /web", below),
+        (
+            "--path /web --path /backend --path /web --path /backend",
+            "PORT@/backend",
+        ),
+        ("--path '' --path /web --only PORT", "PORT@/web"),
+        ("--path /** --path /backend --only PORT", "PORT@/backend"),
+        (
+            "--path /** --path /backend/db/** --only URL",
+            "URL@/backend/db",
+        ),
+    ]);
+    // In the end a value wins, not a row of a list.
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    for (first, last, value) in [
+        ("/backend", "/web", "web-port"),
+        ("/web", "/backend", "backend-port"),
+    ] {
+        let words = [
+            "--app",
+            "shop",
+            "--env",
+            "Production",
+            "--path",
+            first,
+            "--path",
+            last,
+        ];
+        let report = sandbox.run(words).args([probe(), "report"]).report();
+        assert_eq!(report.variable("PORT").unwrap(), value.as_bytes());
+    }
+}
+
+/// DESIGN, Selection: "different values of equal rank are an error that names the key and the
+/// folders, the same value is fine. … Never a silent winner."
+#[test]
+fn a_key_with_different_values_of_equal_rank_is_ambiguous() {
+    failures(
+        "ambiguous",
+        &[
+            ("", &["PORT", "/backend and /web"]),
+            ("--path ''", &["PORT", "/backend and /web"]),
+            ("--path /**", &["PORT", "/backend and /web"]),
+            ("--path / --path /**", &["PORT", "/backend and /web"]),
+            ("--path /web --path ''", &["PORT", "/backend and /web"]),
+        ],
+    );
+    // "Judged after `--only` and `--except`."
+    let rest =
+        "CASE@/Backend DB@/ DEEP@/backend/db/deep LOG@/ NEAR@/backendish URL@/backend/db lower@/";
+    table(&[
+        ("--except PORT", rest),
+        ("--only D* --only L*", "DB@/ DEEP@/backend/db/deep LOG@/"),
+        ("--tags web", "PORT@/web"),
+    ]);
+    let mut three = world();
+    let production = three.app("shop").environment("Production", "prod");
+    production.secret("/another", "PORT", "another-port");
+    let phase = Phase::serve(three);
+    let sandbox = Sandbox::new(&phase);
+    let output = dry(&sandbox, "").output().failed(125, "ambiguous");
+    for folder in ["/another", "/backend", "/web"] {
+        assert!(output.stderr.contains(folder), "{output}");
+    }
+}
+
+#[test]
+fn a_key_with_one_value_in_several_folders_is_no_conflict() {
+    let mut world = world();
+    let production = world.app("shop").environment("Production", "prod");
+    production
+        .find("/web", "PORT")
+        .unwrap()
+        .value("backend-port");
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let words = ["--app", "shop", "--env", "Production", probe(), "report"];
+    let report = sandbox.run(words).report();
+    assert_eq!(report.variable("PORT").unwrap(), b"backend-port");
+}
+
+/// DESIGN, Selection: "One exact `--path` is sent to the server (it then never sends the rest).
+/// Several, or `/**`, are fetched once and filtered here".
+#[test]
+fn one_exact_folder_is_all_that_the_server_sends() {
+    for (line, sent) in [
+        ("--path /backend", Some("/backend")),
+        ("--path backend//db/", Some("/backend/db")),
+        ("--path /", Some("/")),
+        ("--except PORT", None),
+        ("--path '' --except PORT", None),
+        ("--path /backend/**", None),
+        ("--path /backend --path /web", None),
+    ] {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        let _ = dry(&sandbox, line).output().ok();
+        let requests = phase.requests();
+        assert_eq!(requests.len(), 1, "{line}");
+        assert_eq!(requests[0].query("path").as_deref(), sent, "{line}");
+    }
+    // The fake filters as Phase does; that nothing else came is what `-v` counts.
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    let output = dry(&sandbox, "-v --path /backend").output();
+    assert!(
+        output.stderr.contains("1 of 1 secrets selected"),
+        "{output}"
+    );
+}
+
+/// DESIGN, The command line: "`PHASE_PATH` (`:` between)"; the option goes before it.
+#[test]
+fn folders_can_be_named_by_a_variable() {
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    for (variable, line, expected) in [
+        ("/backend", "", "PORT@/backend"),
+        ("/backend:/web", "", "PORT@/web"),
+        ("/web:backend/", "", "PORT@/backend"),
+        (
+            "/backend/db/**:/",
+            "",
+            "DB@/ DEEP@/backend/db/deep LOG@/ URL@/backend/db lower@/",
+        ),
+        ("/nope", "--path /web", "PORT@/web"),
+        ("", "--path /web", "PORT@/web"),
+    ] {
+        let output = dry(&sandbox, line)
+            .env("PHASE_PATH", variable)
+            .output()
+            .ok();
+        assert_eq!(selected(&output), expected, "{variable} {line}");
+    }
+    let output = dry(&sandbox, "").env("PHASE_PATH", "/nope").output();
+    let output = output.failed(125, "not-found");
+    assert!(
+        output.stderr.contains("PHASE_PATH /nope selects nothing"),
+        "{output}"
+    );
+    let output = dry(&sandbox, "").env("PHASE_PATH", "/a::/b").output();
+    let _ = output.failed(125, "config");
+}
+
+/// DESIGN, The command line: "only secrets with any of the tags (white space around a comma is
+/// dropped)". With case, as the server has it.
+#[test]
+fn any_of_the_tags_is_enough() {
+    table(&[
+        ("--tags billing", "LOG@/"),
+        ("--tags billing,logging", "LOG@/"),
+        ("--tags billing_,_web", "LOG@/ PORT@/web"),
+        ("--tags two_words", "PORT@/backend"),
+        ("--tags net --path /backend", "PORT@/backend"),
+        ("--tags net --path /backend --path /", "DB@/ PORT@/backend"),
+        ("-t net", "DB@/ PORT@/backend"),
+    ]);
+    failures(
+        "not-found",
+        &[
+            ("--tags Net", &["--tags Net selects nothing"]),
+            ("--tags net,nope", &["--tags nope selects nothing"]),
+            ("--tags net --path /web", &["--tags net selects nothing"]),
+            ("--tags two", &["--tags two selects nothing"]),
+        ],
+    );
+}
+
+/// DESIGN, The command line: "keep / drop keys by shell pattern; repeatable; `--except` is applied
+/// last". They "see the key as stored; `--prefix` comes after".
+#[test]
+fn keys_are_kept_and_dropped_by_pattern() {
+    table(&[
+        ("--only DB", "DB@/"),
+        ("--only D*", "DB@/ DEEP@/backend/db/deep"),
+        ("--only ?? --only LOG", "DB@/ LOG@/"),
+        ("--only [A-L]* --except *E*", "DB@/ LOG@/"),
+        ("--only [!A-Z]*", "lower@/"),
+        ("--except [A-Z]*", "lower@/"),
+        ("--except DEEP --only D*", "DB@/"),
+        ("--only D* --except DB --except DEEP", ""),
+        (
+            "--except PORT --except [!DP]*",
+            "DB@/ DEEP@/backend/db/deep",
+        ),
+        ("--except NOTHING_LIKE_IT --only DB", "DB@/"),
+        ("--only DB --prefix X", "XDB@/"),
+    ]);
+    failures(
+        "not-found",
+        &[
+            ("--only db", &["--only db selects nothing"]),
+            ("--only DB --only X*", &["--only X* selects nothing"]),
+            ("--only XDB --prefix X", &["--only XDB selects nothing"]),
+        ],
+    );
+}
+
+/// DESIGN, The command line: "fail unless KEY is among the selected; repeatable, `A,B` too; all
+/// missing ones are named at once".
+#[test]
+fn every_required_key_that_is_missing_is_named() {
+    table(&[
+        ("--only D* --require DB", "DB@/ DEEP@/backend/db/deep"),
+        ("--only D* --require DB,DEEP", "DB@/ DEEP@/backend/db/deep"),
+        ("--only DB --require DB --prefix X", "XDB@/"),
+    ]);
+    failures(
+        "not-found",
+        &[
+            ("--only D* --require A,DB --require B", &["A, B"]),
+            ("--only D* --require LOG", &["LOG"]),
+            ("--except DB --only D* --require DB", &["DB"]),
+            ("--only DB --require XDB --prefix X", &["XDB"]),
+            ("--only D* --require db", &["db"]),
+            ("--only D* --except D* --require DB", &["DB"]),
+            ("--path /nope --allow-empty --require DB", &["DB"]),
+        ],
+    );
+}
+
+/// DESIGN, Selection: "An empty value is injected, and counts as present."
+#[test]
+fn an_empty_value_is_a_value() {
+    let mut world = world();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/empty", "EMPTY", "");
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let words = ["--app", "shop", "--env", "Production", "--path", "/empty"];
+    let run = sandbox.run(words).args(["--require", "EMPTY"]);
+    let report = run.args([probe(), "report"]).report();
+    assert_eq!(report.variable("EMPTY"), Some(Vec::new()));
+}
+
+/// DESIGN, Selection: "Each `--path`, `--tags` and `--only` that selects nothing is a `not-found`
+/// error that names it …, unless `--allow-empty`."
+#[test]
+fn a_filter_that_selects_nothing_is_named_or_allowed() {
+    for (line, what) in [
+        ("--path /nope", "--path /nope"),
+        ("--path /nope/**", "--path /nope/**"),
+        ("--path /BACKEND", "--path /BACKEND"),
+        ("--path /back", "--path /back"),
+        ("--path / --path /nope", "--path /nope"),
+        ("--path /nope --path /", "--path /nope"),
+        ("--tags nope", "--tags nope"),
+        ("--only NOPE*", "--only NOPE*"),
+        ("--only DB --file NOPE", "--file NOPE"),
+        ("--only DB --file NOPE=VAR", "--file NOPE"),
+        ("--only DB --file N*", "--file N*"),
+        ("--only DB --file LOG", "--file LOG"),
+    ] {
+        let expected = format!("{what} selects nothing");
+        failures("not-found", &[(line, &[&expected])]);
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        let _ = dry(&sandbox, line).arg("--allow-empty").output().ok();
+    }
+    // Nothing was run, and with the option everything is.
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    let words = ["--app", "shop", "--env", "Production", "--path", "/nope"];
+    let output = sandbox.run(words).args(["echo", "ran"]).output();
+    assert!(output.failed(125, "not-found").stdout.is_empty());
+    let output = sandbox
+        .run(words)
+        .args(["--allow-empty", "echo", "ran"])
+        .output();
+    assert_eq!(output.ok().text(), "ran\n");
+}
+
+/// DESIGN, Selection: "An environment that is empty without any filter is a warning."
+#[test]
+fn an_empty_environment_is_a_warning_and_runs() {
+    let mut world = World::empty();
+    world.app("shop").environment("Production", "prod");
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let run = |words: &[&str]| {
+        let run = sandbox.run(["--app", "shop", "--env", "production"]);
+        run.args(words).args(["echo", "ran"]).output()
+    };
+    let warning = ["warning: there is no secret in Production of shop"];
+    for words in [&[][..], &["--except", "A*"], &["--allow-empty"]] {
+        assert_eq!(run(words).notices(&warning).ok().text(), "ran\n");
+    }
+    assert_eq!(run(&["-q"]).ok().text(), "ran\n");
+    for words in [["--only", "A*"], ["--path", "/"], ["--tags", "a"]] {
+        let _ = run(&words).failed(125, "not-found");
+    }
+    let _ = run(&["--require", "A"])
+        .notices(&warning)
+        .failed(125, "not-found");
+}
