@@ -131,16 +131,6 @@ fn the_limit_follows_the_stacks() {
     }
 }
 
-/// The strings lie on the stack: one that is smaller than 128 KiB takes less.
-#[test]
-fn a_stack_below_the_least_limit_is_the_limit() {
-    let shop = shop([("", ""); 0]);
-    let stack = 100 << 10;
-    assert!(!bare(&shop, stack, 110_000));
-    assert!(!under(&shop, stack, 110_000));
-    assert!(under(&shop, stack, 20_000));
-}
-
 /// The argument list counts as well.
 #[test]
 fn arguments_count_as_much_as_variables() {

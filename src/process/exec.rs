@@ -101,7 +101,8 @@ fn candidates(program: &OsStr, environ: &Environ) -> Vec<PathBuf> {
     if program.as_bytes().contains(&b'/') {
         return vec![PathBuf::from(program)];
     }
-    if program.is_empty() {
+    // In every folder these would be the folder itself.
+    if program.is_empty() || program == "." {
         return Vec::new();
     }
     let path = environ.get("PATH").unwrap_or(DEFAULT_PATH);

@@ -124,16 +124,16 @@ fn wipe_value(entry: *mut libc::c_char) {
 }
 
 /// What the kernel takes at an exec. execve(2): a string has at most 32 pages; all of it a quarter
-/// of the stack's soft limit, but at least 128 KiB and at most 6 MiB. It is put on the stack, so a
-/// smaller stack takes less.
+/// of the stack's soft limit, but at least 128 KiB and at most 6 MiB.
 pub(crate) fn limits() -> Limits {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     let page = page
         .and_then(|size| usize::try_from(size).ok())
         .unwrap_or(4096);
     let stack = getrlimit(Resource::RLIMIT_STACK).map_or(8 << 20, |(soft, _)| soft);
-    let stack = usize::try_from(stack).unwrap_or(usize::MAX);
-    let total = (stack / 4).clamp(128 << 10, 6 << 20).min(stack);
+    let total = usize::try_from(stack / 4)
+        .unwrap_or(usize::MAX)
+        .clamp(128 << 10, 6 << 20);
     Limits {
         string: 32 * page,
         total,

@@ -169,7 +169,7 @@ pub(super) fn find_program(word: &OsStr) -> OsString {
 }
 
 /// A variable of the test run, read where nothing decodes it.
-fn inherited(name: &str) -> Option<OsString> {
+pub(crate) fn inherited(name: &str) -> Option<OsString> {
     let environ = read("/proc/self/environ").unwrap();
     let mut entries = environ.split(|byte| *byte == 0);
     let value = entries.find_map(|entry| {

@@ -1,0 +1,213 @@
+//! The static release binary that `scripts/build` makes: what is special to it.
+//!
+//! PHASE_RUN_STATIC is its path; scripts/test sets it.
+
+use std::fs::{create_dir, read, read_to_string};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+
+use crate::support::{Run, SHOP, Shop, inherited, probe, shop, skipped};
+
+/// The binary; none where there is none to test.
+fn binary() -> Option<PathBuf> {
+    let path = inherited("PHASE_RUN_STATIC").map(PathBuf::from);
+    if path.is_none() {
+        skipped("PHASE_RUN_STATIC does not name the static binary");
+    }
+    path
+}
+
+/// The binary as root, for what needs a root or a mount of its own.
+fn binary_as_root() -> Option<PathBuf> {
+    if !Uid::effective().is_root() {
+        skipped("only root can change what is mounted");
+        return None;
+    }
+    binary()
+}
+
+/// An app whose command lines run the static binary.
+fn static_shop(binary: &Path) -> Shop {
+    let mut shop = shop([("SECRET", "value")]);
+    shop.stand_in(binary.to_str().unwrap());
+    shop
+}
+
+/// A shell script that runs before the command line, in a mount namespace of its own.
+fn mounted<'a>(run: Run<'a>, script: &str) -> Run<'a> {
+    let script = format!("set -e; {script}; exec \"$@\"");
+    run.wrap(["unshare", "--mount", "sh", "-c", &script, "sh"])
+}
+
+/// elf(5): no PT_INTERP, and no dynamic section that could name a library.
+#[test]
+fn it_needs_no_loader_and_no_library() {
+    let Some(path) = binary() else { return };
+    let file = read(path).unwrap();
+    let number = |at: usize, size: usize| {
+        let bytes = file[at..at + size].iter().rev();
+        bytes.fold(0usize, |number, byte| number << 8 | usize::from(*byte))
+    };
+    assert_eq!(file[..6], *b"\x7fELF\x02\x01");
+    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    let headers = (0..count).map(|n| table + n * size);
+    let kinds: Vec<usize> = headers.clone().map(|at| number(at, 4)).collect();
+    let [load, dynamic, interp] = [1, 2, 3];
+    assert!(
+        kinds.contains(&load) && !kinds.contains(&interp),
+        "{kinds:?}"
+    );
+    // A position-independent one has a dynamic section, in which DT_NEEDED is 1 and the end is 0.
+    for header in headers.filter(|at| number(*at, 4) == dynamic) {
+        let (offset, length) = (number(header + 8, 8), number(header + 32, 8));
+        let tags = (0..length / 16).map(|n| number(offset + 16 * n, 8));
+        assert!(!tags.take_while(|tag| *tag != 0).any(|tag| tag == 1));
+    }
+}
+
+/// Host look-ups use the built-in `files` and `dns` modules alone, or NSS would load the machine's
+/// shared objects, of another glibc, into a static program: nsswitch.conf(5).
+#[test]
+fn a_look_up_loads_no_module_of_the_machine() {
+    let Some(path) = binary_as_root() else { return };
+    let shop = static_shop(&path);
+    let switch = shop.file(
+        "nsswitch.conf",
+        "passwd: files\nhosts: mdns4_minimal [NOTFOUND=return] resolve myhostname dns\n",
+    );
+    let log = shop.directory().join("log");
+    let script = format!("mount --bind {} /etc/nsswitch.conf", switch.display());
+    let traced = |host: &str| {
+        let run = shop.run(SHOP).args(["--timeout", "2", "--", "true"]);
+        let run = run.env("PHASE_HOST", host);
+        let run = mounted(run, &script);
+        let trace = ["strace", "-f", "-e", "trace=open,openat", "-o"];
+        let output = run.wrap(trace).wrap([&log]).output();
+        (output, read_to_string(&log).unwrap())
+    };
+    let (output, opened) = traced(&shop.phase.host());
+    let _ = output.ok();
+    assert!(opened.contains("/etc/hosts"), "{opened}");
+    assert!(!opened.contains("libnss_"), "{opened}");
+    let (output, opened) = traced("https://phase.test");
+    let _ = output.failed(125, "unreachable");
+    // It asked the name servers, and none of the machine's modules.
+    assert!(opened.contains("/etc/resolv.conf"), "{opened}");
+    assert!(
+        !opened.contains("libnss_") && !opened.contains("libc.so"),
+        "{opened}"
+    );
+}
+
+/// The same look-up by a program of the machine does load one: the test above can fail.
+#[test]
+fn the_machines_own_look_up_would_load_a_module() {
+    if binary_as_root().is_none() {
+        return;
+    }
+    let shop = shop([("SECRET", "value")]);
+    let switch = shop.file("nsswitch.conf", "hosts: nothere files\n");
+    let script = format!("mount --bind {} /etc/nsswitch.conf", switch.display());
+    let log = shop.directory().join("log");
+    let run = mounted(shop.bare(["getent", "hosts", "localhost"]), &script);
+    let trace = ["strace", "-f", "-e", "trace=open,openat", "-o"];
+    let _ = run.wrap(trace).wrap([&log]).output().ok();
+    assert!(read_to_string(log).unwrap().contains("libnss_nothere"));
+}
+
+/// An image that holds phase-run, the command and a CA: no /proc, no /dev, no /etc, no shell.
+fn empty_root(shop: &Shop, binary: &Path) -> PathBuf {
+    let root = shop.directory().join("root");
+    create_dir(&root).unwrap();
+    for (from, to) in [
+        (binary, "phase-run"),
+        (probe().as_ref(), "probe"),
+        (shop.phase.ca_file(), "ca.pem"),
+    ] {
+        // By another process, as an open one could not be executed.
+        let copy = shop.bare(["cp"]).args([from, &root.join(to)]);
+        let _ = copy.output().ok();
+    }
+    root
+}
+
+/// phase-run in an empty root with these words after it.
+fn in_root<'a>(shop: &'a Shop, root: &Path, words: &[&str]) -> Run<'a> {
+    let run = shop.bare(["chroot"]).arg(root).arg("/phase-run");
+    let run = run.args(SHOP).args(words).env("PHASE_CA_FILE", "/ca.pem");
+    // No file says what localhost is.
+    let host = format!("https://127.0.0.1:{}", shop.phase.port());
+    run.env("PHASE_HOST", host)
+}
+
+#[test]
+fn it_runs_in_an_empty_root() {
+    let Some(path) = binary_as_root() else { return };
+    let shop = static_shop(&path);
+    let root = empty_root(&shop, &path);
+    let report = in_root(&shop, &root, &["--", "/probe", "report"]).report();
+    assert_eq!(report.variable("SECRET").unwrap(), b"value");
+    assert_eq!(report.variable("PHASE_SERVICE_TOKEN"), None);
+    let run = in_root(&shop, &root, &["--", "probe", "report"]);
+    let _ = run.env("PATH", "/").report();
+    // Without a /dev/null to put there a closed descriptor is closed for the command all the same.
+    let run = in_root(&shop, &root, &["--", "/probe", "report"]);
+    let report = run.stdin_closed().closed(2).report();
+    assert_eq!(report.descriptors(), [1]);
+}
+
+/// Its failures are told as anywhere.
+#[test]
+fn in_an_empty_root_failures_have_their_reasons() {
+    let Some(path) = binary_as_root() else { return };
+    let shop = static_shop(&path);
+    let root = empty_root(&shop, &path);
+    shop.executable("root/text", "echo x\n");
+    let run = |words: &[&str]| in_root(&shop, &root, words).output();
+    let output = run(&["--file", "SECRET", "/probe", "exit", "0"]);
+    let output = output.failed(125, "environment");
+    assert!(output.stderr.contains("/proc is not mounted"), "{output}");
+    for words in [&["/text"][..], &["-c", "true"]] {
+        let output = run(words).failed(127, "exec");
+        assert!(output.stderr.contains("/bin/sh"), "{output}");
+    }
+    let run = in_root(&shop, &root, &["/probe", "exit", "0"]);
+    let output = run.env("PHASE_HOST", "https://phase.test").output();
+    let _ = output.failed(125, "unreachable");
+}
+
+/// As a user without HOME, without an entry in passwd(5), who owns nothing.
+#[test]
+fn it_runs_as_a_user_without_home() {
+    let Some(path) = binary_as_root() else { return };
+    let shop = static_shop(&path);
+    let root = empty_root(&shop, &path);
+    // Where that user can reach it.
+    let copy = root.join("phase-run");
+    let run = shop.bare([copy]).args(SHOP).args(["--", probe(), "report"]);
+    let report = run.unset("HOME").as_user(54321).report();
+    assert_eq!(report.variable("SECRET").unwrap(), b"value");
+    assert_eq!(report.field("uid"), "54321 54321");
+}
+
+/// Nothing is written anywhere.
+#[test]
+fn it_runs_in_a_read_only_root() {
+    let Some(path) = binary_as_root() else { return };
+    let shop = static_shop(&path);
+    let read_only = "mount --make-rprivate /; for mount in / /tmp /var /home; do \
+                     mount --rbind $mount $mount 2>/dev/null || continue; \
+                     mount -o remount,bind,ro $mount 2>/dev/null || :; done";
+    let run = |words: &[&str]| {
+        let run = shop.run(SHOP).arg("--").args(words);
+        mounted(run, &format!("cd /; {read_only}; cd \"$OLDPWD\"")).output()
+    };
+    let refused = run(&[
+        "sh",
+        "-c",
+        "(: >new) 2>&- || (: >/new) 2>&- || echo refused",
+    ]);
+    assert_eq!(refused.ok().text(), "refused\n");
+    assert_eq!(run(&[probe(), "cat-env", "SECRET"]).ok().text(), "value");
+}

@@ -1,0 +1,272 @@
+//! The command notices nothing: bare and under phase-run, everything but the injected variables is
+//! the same.
+
+use std::ffi::OsStr;
+use std::fs::{File, create_dir_all};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource};
+
+use crate::support::{Comparison, Disposition, Run, SHOP, Shop, Status, probe, shop};
+
+fn compared(shop: &Shop, prepare: impl Fn(Run<'_>) -> Run<'_>) -> Comparison {
+    let comparison = shop.transparent(SHOP, prepare);
+    comparison
+        .added("SECRET", "value")
+        .removed("PHASE_SERVICE_TOKEN")
+}
+
+fn check(prepare: impl Fn(Run<'_>) -> Run<'_>) {
+    compared(&shop([("SECRET", "value")]), prepare).check();
+}
+
+#[test]
+fn an_ordinary_start_is_the_same() {
+    check(|run| run);
+}
+
+/// Rust's runtime ignores SIGPIPE, and std's exec resets it: neither may be seen.
+#[test]
+fn sigpipe_is_as_it_was() {
+    let shop = shop([("SECRET", "value")]);
+    let ignored = compared(&shop, |run| run.ignore(libc::SIGPIPE));
+    let disposition = ignored.under.disposition(libc::SIGPIPE);
+    assert_eq!(disposition, Disposition::Ignored);
+    ignored.check();
+    let default = compared(&shop, |run| run);
+    let disposition = default.under.disposition(libc::SIGPIPE);
+    assert_eq!(disposition, Disposition::Default);
+    default.check();
+}
+
+/// execve(2): ignored signals stay ignored, the mask stays; also those that libraries use.
+#[test]
+fn dispositions_and_mask_are_as_they_were() {
+    // 33 is what glibc starts threads with: no program of it can ignore it or hand that on.
+    let left = [libc::SIGKILL, libc::SIGSTOP, libc::SIGPIPE, 33];
+    check(|run| {
+        let signals = (1..=64).filter(|signal| !left.contains(signal));
+        let run = signals.fold(run, Run::ignore);
+        run.block(libc::SIGCHLD)
+    });
+    check(|run| run.ignore(libc::SIGHUP).ignore(libc::SIGCHLD).ignore(64));
+    check(|run| {
+        let run = run.block(libc::SIGINT).block(libc::SIGTERM).block(34);
+        run.block(libc::SIGPIPE).block(64).ignore(libc::SIGINT)
+    });
+    check(|run| {
+        let signals = (1..=64).filter(|signal| ![32, 33].contains(signal));
+        signals.fold(run, Run::block)
+    });
+}
+
+/// Rust's runtime opens closed descriptors 0–2, and a file that takes their place may not stay.
+#[test]
+fn closed_standard_descriptors_stay_closed() {
+    for closed in [&[0][..], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]] {
+        let shop = shop([("SECRET", "value")]);
+        let comparison = compared(&shop, |run| {
+            closed.iter().fold(run, |run, number| run.closed(*number))
+        });
+        for number in closed {
+            let descriptor = comparison.under.descriptor(*number);
+            assert_eq!(descriptor, None, "{closed:?}");
+        }
+        comparison.check();
+    }
+}
+
+#[test]
+fn other_descriptors_are_handed_on() {
+    let shop = shop([("SECRET", "value")]);
+    let file = File::open(shop.file("file", "text")).unwrap();
+    let directory = File::open(shop.directory()).unwrap();
+    let numbers = [3, 4, 9, 77, 150];
+    let comparison = compared(&shop, |run| {
+        let run = numbers
+            .iter()
+            .fold(run, |run, number| run.hand_over(&file, *number));
+        run.hand_over(&directory, 5).stdin_closed()
+    });
+    let all = [1, 2, 3, 4, 5, 9, 77, 150];
+    assert_eq!(comparison.under.descriptors(), all);
+    comparison.check();
+}
+
+/// The core limit is lowered while secrets are in memory, and back for the command.
+#[test]
+fn limits_are_as_they_were() {
+    for soft in [0, 4096, RLIM_INFINITY] {
+        let shop = shop([("SECRET", "value")]);
+        let comparison = compared(&shop, |run| run.limit(Resource::RLIMIT_CORE, soft));
+        let field = format!("limit.{}", Resource::RLIMIT_CORE as u32);
+        let found = comparison.under.field(&field).to_owned();
+        assert!(found.starts_with(&format!("{soft} ")), "{found}");
+        comparison.check();
+    }
+    check(|run| {
+        let run = run.limit(Resource::RLIMIT_NOFILE, 50);
+        let run = run.limit(Resource::RLIMIT_STACK, 1 << 20);
+        run.limit(Resource::RLIMIT_CPU, 1000)
+    });
+}
+
+#[test]
+fn the_working_directory_is_as_it_was() {
+    let shop = shop([("SECRET", "value")]);
+    let comparison = compared(&shop, |run| run.cwd("/"));
+    assert_eq!(comparison.under.cwd(), b"/");
+    comparison.check();
+    let gone = shop.directory().join("gone");
+    let comparison = compared(&shop, |run| {
+        create_dir_all(&gone).unwrap();
+        let delete = "rmdir \"$PWD\" && exec env -u PWD \"$@\"";
+        run.cwd(&gone).wrap(["sh", "-c", delete, "sh"])
+    });
+    assert_eq!(comparison.under.field("cwd"), "none");
+    comparison.check();
+}
+
+#[test]
+fn umask_and_niceness_are_as_they_were() {
+    let shop = shop([("SECRET", "value")]);
+    let comparison = compared(&shop, |run| {
+        let set = "umask 027 && exec env -u PWD nice -n 5 \"$@\"";
+        run.wrap(["sh", "-c", set, "sh"])
+    });
+    assert_eq!(comparison.under.field("umask"), "0027");
+    assert_eq!(comparison.under.number("nice"), 5);
+    comparison.check();
+}
+
+#[test]
+fn an_own_session_is_as_it_was() {
+    check(|run| run.wrap(["setsid"]));
+}
+
+#[test]
+fn another_user_finds_the_same() {
+    if !nix::unistd::Uid::effective().is_root() {
+        crate::support::skipped("only root can become another user");
+        return;
+    }
+    check(|run| run.as_user(65534));
+}
+
+/// Words after `--` reach the command untouched: nothing is joined, split, expanded or taken for
+/// an option of phase-run.
+#[test]
+fn the_commands_words_arrive_as_they_are() {
+    let shop = shop([("SECRET", "value")]);
+    let words: [&[u8]; 14] = [
+        b"",
+        b"",
+        b"--env",
+        b"x",
+        b"--",
+        b"-c",
+        b"*",
+        b"a b",
+        b"'\"$SECRET\\",
+        b"line\nbreak\t",
+        b"\xff\xfe",
+        "ü👋".as_bytes(),
+        b"--app=y",
+        b"",
+    ];
+    let words = words.map(OsStr::from_bytes);
+    let comparison = compared(&shop, |run| run.arg("").args(words));
+    let argv = comparison.under.argv();
+    let expected: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    assert_eq!(argv[3..], expected);
+    comparison.check();
+    // Options end at the first word that is none, also without `--`.
+    let run = shop.run(SHOP).args([probe(), "report", ""]).args(words);
+    assert_eq!(run.report().argv(), argv);
+}
+
+/// `argv[0]` stays as typed.
+#[test]
+fn the_commands_own_name_stays_as_typed() {
+    let shop = shop([("SECRET", "value")]);
+    let folder = shop.directory().join("bin");
+    create_dir_all(&folder).unwrap();
+    let _ = shop
+        .bare(["cp", probe()])
+        .arg(folder.join("tool"))
+        .output()
+        .ok();
+    for (word, cwd) in [("tool", "/"), ("./tool", "bin"), ("bin/../bin/tool", "")] {
+        let run = shop.with(&[]).args([word, "report"]);
+        let run = run.env("PATH", &folder).cwd(shop.directory().join(cwd));
+        assert_eq!(run.report().argv()[0], word.as_bytes());
+    }
+}
+
+/// phase-run becomes the command: the same process, with one thread.
+#[test]
+fn the_command_is_the_process_that_was_started() {
+    let shop = shop([("SECRET", "value")]);
+    let mut running = shop.with(&[]).args([probe(), "sleep"]).spawn();
+    assert_eq!(running.ready(), running.pid());
+    running.kill(libc::SIGTERM);
+    let _ = running.wait().ended(Status::Killed(libc::SIGTERM));
+    assert_eq!(shop.reporting(&[]).report().number("threads"), 1);
+}
+
+/// phase-run reads nothing of it.
+#[test]
+fn standard_input_is_the_commands() {
+    let shop = shop([("SECRET", "value")]);
+    let input = b"line\n\0\xff".repeat(100_000);
+    let output = shop.with(&[]).arg("cat").stdin(input.clone()).output();
+    assert!(output.ok().stdout == input);
+    // The first line is the token where that was asked for; the rest is the command's.
+    let input = [fake_phase::service_token(), "\nrest\n"].concat();
+    let run = shop.with(&["--token-file", "-"]).arg("cat").stdin(input);
+    let output = run.unset("PHASE_SERVICE_TOKEN").output();
+    assert_eq!(output.ok().text(), "rest\n");
+}
+
+/// A token's descriptor is closed before the exec; where it was one of 0–2, the connection to
+/// Phase must not get its number and with it what is said there.
+#[test]
+fn the_tokens_descriptor_is_closed_whatever_its_number() {
+    let shop = shop([("SECRET", "value")]);
+    let token = shop.file("token", fake_phase::service_token());
+    for number in [0, 1, 2, 3, 7] {
+        let file = File::open(&token).unwrap();
+        let source = format!("fd:{number}");
+        let out = shop.directory().join("out");
+        let run = shop.with(&["-vv", "--token-file", &source]);
+        let run = run.args([probe(), "report"]).arg(&out);
+        let run = run.hand_over(&file, number).unset("PHASE_SERVICE_TOKEN");
+        let output = run.output().ended(Status::Exited(0));
+        assert_eq!(output.stderr.is_empty(), number == 2, "{output}");
+        let report = std::fs::read_to_string(&out).unwrap();
+        assert!(
+            !report.contains(&format!("descriptor.{number} ")),
+            "{report}"
+        );
+        assert!(report.ends_with("\nend\n"), "{report}");
+        std::fs::remove_file(out).unwrap();
+    }
+}
+
+/// The command's own: all statuses, and death by a signal as the parent sees it.
+#[test]
+fn the_commands_end_is_the_parents_to_see() {
+    let shop = shop([("SECRET", "value")]);
+    let ended = |word: &str, number: i32| {
+        let run = shop.with(&[]).args([probe(), word]);
+        run.arg(number.to_string()).output()
+    };
+    for status in [0, 1, 2, 64, 99, 124, 125, 126, 127, 128, 137, 143, 254, 255] {
+        let output = ended("exit", status).ended(Status::Exited(status));
+        assert!(output.stderr.is_empty(), "{output}");
+    }
+    for signal in [1, 2, 3, 6, 9, 11, 13, 15, 34, 64] {
+        let output = ended("die", signal).ended(Status::Killed(signal));
+        assert!(output.stderr.is_empty(), "{output}");
+    }
+}
