@@ -1,0 +1,224 @@
+//! Where Phase is and who vouches for it: addresses, roots, and that verification stays.
+
+use fake_phase::{Certificate, Options, Phase, World};
+use nix::unistd::Uid;
+
+use crate::config::{refused, stocked};
+use crate::support::{SHOP, Sandbox};
+
+/// "`console.phase.dev` …; a path in the URL is kept", and nothing else may be in it.
+#[test]
+fn an_address_is_a_scheme_a_host_a_port_and_a_path() {
+    let options = Options {
+        path_prefix: "/phase".to_owned(),
+        ..Options::default()
+    };
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "KEY", "value");
+    let phase = Phase::with(world, options);
+    let sandbox = Sandbox::new(&phase);
+    let port = phase.port();
+    let run = |host: &str| {
+        sandbox
+            .run(SHOP)
+            .args(["--host", host, "printenv", "KEY"])
+            .output()
+    };
+    for host in [
+        format!("https://localhost:{port}/phase"),
+        format!("https://localhost:{port}/phase/"),
+        format!("HTTPS://LOCALHOST:{port}/phase//"),
+        format!("https://127.0.0.1:{port}/phase"),
+    ] {
+        assert_eq!(run(&host).ok().text(), "value\n", "{host}");
+    }
+    let connections = phase.connections();
+    for (host, why, hint) in [
+        (
+            "phase.acme.test",
+            "it is no URL",
+            Some("https://phase.acme.test"),
+        ),
+        (
+            "localhost:8000/phase",
+            "it names no host",
+            Some("https://localhost:8000/phase"),
+        ),
+        (
+            "ftp://localhost",
+            "it is neither https nor http",
+            Some("https://localhost"),
+        ),
+        ("https://", "it is no URL", None),
+        ("https://local host", "it is no URL", None),
+        ("https://localhost:99999", "it is no URL", None),
+        (
+            "https://localhost?x=1",
+            "it may have a host, a port and a path",
+            None,
+        ),
+        (
+            "https://localhost#x",
+            "it may have a host, a port and a path",
+            None,
+        ),
+        (
+            "http://0.0.0.0",
+            "over http the token would cross",
+            Some("https://0.0.0.0"),
+        ),
+    ] {
+        for output in [
+            run(host),
+            sandbox
+                .run(SHOP)
+                .arg("true")
+                .env("PHASE_HOST", host)
+                .output(),
+        ] {
+            let output = output.failed(125, "config");
+            let message = format!("cannot use {host} as Phase's address (from ");
+            assert!(output.stderr.contains(&message), "{output}");
+            assert!(output.stderr.contains(why), "{output}");
+            let offered = output.stderr.lines().nth(1);
+            let hint = hint.map(|url| format!("hint: use {url}"));
+            assert_eq!(offered, hint.as_deref(), "{output}");
+        }
+    }
+    assert_eq!(phase.connections(), connections);
+}
+
+/// "Values and tokens never appear in any message": an address with a password in it.
+#[test]
+fn a_password_in_an_address_is_not_shown() {
+    let mut shop = stocked();
+    shop.canary("hunter2hunter2");
+    for host in [
+        "https://admin:hunter2hunter2@localhost",
+        "https://hunter2hunter2@localhost/phase",
+        "http://admin:hunter2hunter2@localhost",
+        "http://admin:hunter2hunter2@acme.test",
+        "admin:hunter2hunter2@localhost",
+        "https://admin:hunter2@hunter2hunter2@localhost",
+        "https://admin:hunter2hunter2@local host",
+        "ftp://admin:hunter2hunter2@localhost",
+    ] {
+        for format in ["text", "json"] {
+            let words = ["-vv", "--log-format", format, "--host", host, "true"];
+            let output = shop.run(SHOP).args(words).output();
+            assert!(output.stderr.contains("localhost") || output.stderr.contains("host"));
+            let run = shop.with(&["--log-format", format]).arg("true");
+            let _ = run.env("PHASE_HOST", host).output();
+        }
+        refused(
+            &shop,
+            shop.with(&["--host", host]).arg("true"),
+            "cannot use ",
+        );
+    }
+}
+
+/// "`config`: … CA … file that cannot be used"
+#[test]
+fn a_ca_file_that_cannot_be_used_is_named_with_its_source() {
+    let shop = stocked();
+    let good = std::fs::read_to_string(shop.phase.ca_file()).unwrap();
+    let body = good.lines().nth(1).unwrap();
+    let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    let none = "it holds no PEM certificate";
+    let damaged = "a certificate in it is damaged";
+    for (content, why) in [
+        (String::new(), none),
+        ("nothing\n".to_owned(), none),
+        (key.to_owned(), none),
+        (good.replace("CERTIFICATE", "SOMETHING"), none),
+        (good.replacen(body, "!!!!", 1), damaged),
+        (good.replacen("-----END", "", 1), damaged),
+        (
+            good.replacen(body, "", 1),
+            "a certificate in it cannot be a root",
+        ),
+        (
+            format!("{good}{}", good.replacen(body, "", 1)),
+            "a certificate in it cannot",
+        ),
+    ] {
+        shop.file("roots.pem", content);
+        let run = shop.with(&["--ca-file", "roots.pem"]).arg("true");
+        refused(
+            &shop,
+            run,
+            &format!("cannot use roots.pem (from --ca-file): {why}"),
+        );
+    }
+    for name in ["PHASE_CA_FILE", "SSL_CERT_FILE"] {
+        let run = |path: &str| {
+            let run = shop
+                .with(&[])
+                .args(["printenv", "KEY"])
+                .unset("PHASE_CA_FILE");
+            run.env(name, path)
+        };
+        let good = shop.phase.ca_file().to_str().unwrap();
+        assert_eq!(run(good).output().ok().text(), "of the shop\n");
+        let message = format!("cannot use nowhere.pem (from {name}): no such file or directory");
+        refused(&shop, run("nowhere.pem"), &message);
+        refused(
+            &shop,
+            run("."),
+            &format!("cannot use . (from {name}): is a directory"),
+        );
+    }
+    // The more exact variable counts.
+    let run = shop
+        .with(&[])
+        .args(["printenv", "KEY"])
+        .env("SSL_CERT_FILE", "nowhere.pem");
+    assert_eq!(run.output().ok().text(), "of the shop\n");
+    let path = shop.file("roots.pem", good);
+    let _ = shop.bare(["chmod", "000"]).arg(path).output().ok();
+    let mut run = shop.with(&["--ca-file", "roots.pem"]).arg("true");
+    if Uid::effective().is_root() {
+        run = run.as_user(65534);
+    }
+    refused(
+        &shop,
+        run,
+        "cannot use roots.pem (from --ca-file): permission denied",
+    );
+}
+
+/// "`PHASE_VERIFY_SSL=false` gets one warning that says so and names `--ca-file`"
+#[test]
+fn verification_cannot_be_switched_off() {
+    let phase = Phase::with(
+        World::captured(),
+        Options {
+            certificate: Certificate::UnknownCa,
+            ..Options::default()
+        },
+    );
+    let stranger = Sandbox::new(&phase);
+    let shop = stocked();
+    let warning = "warning: PHASE_VERIFY_SSL has no effect: certificates are always verified; \
+                   name a CA of your own with --ca-file";
+    for value in ["false", "False", "FALSE", "0", "no", "off"] {
+        let run = shop.with(&[]).arg("true").env("PHASE_VERIFY_SSL", value);
+        let _ = run.output().notices(&[warning]).ok();
+        let run = stranger
+            .run(SHOP)
+            .arg("true")
+            .env("PHASE_VERIFY_SSL", value);
+        let _ = run.output().notices(&[warning]).failed(125, "tls");
+    }
+    for value in ["true", "1", "", "yes"] {
+        let run = shop.with(&[]).arg("true").env("PHASE_VERIFY_SSL", value);
+        let _ = run.output().ok();
+    }
+    let quiet = shop
+        .with(&["-q"])
+        .arg("true")
+        .env("PHASE_VERIFY_SSL", "false");
+    let _ = quiet.output().ok();
+}

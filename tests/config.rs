@@ -1,0 +1,220 @@
+//! Variables and options: who wins, what is not set, and what cannot be used.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use fake_phase::{Account, Phase, World, bearer, service_token};
+
+use crate::support::{Run, SHOP, Sandbox, Shop, shop};
+
+pub(crate) fn stocked() -> Shop {
+    shop([("KEY", "of the shop")])
+}
+
+/// A `config` error before anything was asked.
+pub(crate) fn refused(shop: &Shop, run: Run<'_>, message: &str) {
+    let before = shop.phase.connections();
+    let output = run.output().failed(125, "config");
+    assert_eq!(shop.phase.connections(), before, "{output}");
+    let start = format!("phase-run: error[config]: {message}");
+    assert!(output.stderr.starts_with(&start), "not {start}: {output}");
+}
+
+/// An option is typed for this run; a variable may be older.
+#[test]
+fn an_option_wins_over_its_variable() {
+    let shop = stocked();
+    let host = shop.phase.host();
+    let ca = shop.directory().with_file_name("ca.pem");
+    for (name, wrong, option, right) in [
+        ("PHASE_APP", "nowhere", "--app", "shop"),
+        ("PHASE_ENV", "nothing", "--env", "production"),
+        ("PHASE_PATH", "/nowhere", "--path", "/"),
+        ("PHASE_HOST", "http://stranger.test", "--host", &host),
+        (
+            "PHASE_CA_FILE",
+            "nowhere.pem",
+            "--ca-file",
+            ca.to_str().unwrap(),
+        ),
+        ("PHASE_TIMEOUT", "never", "--timeout", "9.5"),
+        ("PHASE_MODE", "never", "--mode", "rest"),
+        ("PHASE_LOG_FORMAT", "xml", "--log-format", "text"),
+    ] {
+        let run = |words: &[&str]| {
+            let words = words.iter().chain(&["printenv", "KEY"]);
+            let run = shop.run(words).env("PHASE_APP", "shop");
+            run.env("PHASE_ENV", "production").env(name, wrong)
+        };
+        let alone = run(&[]).output();
+        assert_ne!(alone.stderr, "", "{name} makes no difference\n{alone}");
+        assert_eq!(run(&[option, right]).output().ok().text(), "of the shop\n");
+        // "A `PHASE_*` variable that is set but empty is not set."
+        let empty = run(&[option, right]).env(name, "").output();
+        assert_eq!(empty.ok().text(), "of the shop\n");
+    }
+}
+
+/// "A `PHASE_*` variable that is set but empty is not set"
+#[test]
+fn an_empty_variable_is_not_set() {
+    let shop = stocked();
+    let run = || shop.run(["printenv", "KEY"]).env("PHASE_APP", "Shop");
+    let run = || run().env("PHASE_ENV", "Production");
+    assert_eq!(run().output().ok().text(), "of the shop\n");
+    for name in [
+        "PHASE_PATH",
+        "PHASE_TIMEOUT",
+        "PHASE_MODE",
+        "PHASE_LOG_FORMAT",
+        "PHASE_SERVICE_TOKEN_FILE",
+        "PHASE_VERIFY_SSL",
+        "SSL_CERT_FILE",
+    ] {
+        assert_eq!(
+            run().env(name, "").output().ok().text(),
+            "of the shop\n",
+            "{name}"
+        );
+    }
+    for (name, message) in [
+        ("PHASE_APP", "error[config]: no app is given"),
+        (
+            "PHASE_ENV",
+            "error[config]: no environment of Shop is given",
+        ),
+        ("PHASE_SERVICE_TOKEN", "error[token]: no token is given"),
+    ] {
+        let output = run().env(name, "").output();
+        assert!(
+            output
+                .stderr
+                .to_lowercase()
+                .contains(&message.to_lowercase()),
+            "{output}"
+        );
+    }
+    let run = run()
+        .env("PHASE_CA_FILE", "")
+        .env("SSL_CERT_FILE", shop.phase.ca_file());
+    assert_eq!(run.output().ok().text(), "of the shop\n");
+}
+
+/// "`config`: … a variable … that cannot be used"
+#[test]
+fn a_variable_that_cannot_be_used_is_named() {
+    let shop = stocked();
+    let run = || shop.with(&[]).arg("true");
+    for (name, value, wants) in [
+        ("PHASE_TIMEOUT", "x", "not a number of seconds above 0"),
+        ("PHASE_TIMEOUT", "0", "not a number of seconds above 0"),
+        ("PHASE_TIMEOUT", "-1", "not a number of seconds above 0"),
+        ("PHASE_TIMEOUT", "10s", "not a number of seconds above 0"),
+        ("PHASE_LOG_FORMAT", "JSON", "not text or json"),
+        ("PHASE_MODE", "server", "not auto or rest"),
+        (
+            "PHASE_PATH",
+            "/a::/b",
+            "not folders with a colon between two",
+        ),
+        ("PHASE_PATH", ":", "not folders with a colon between two"),
+    ] {
+        refused(
+            &shop,
+            run().env(name, value),
+            &format!("{name}={value}: {wants}"),
+        );
+    }
+    for name in [
+        "PHASE_APP",
+        "PHASE_ENV",
+        "PHASE_HOST",
+        "PHASE_PATH",
+        "PHASE_TIMEOUT",
+    ] {
+        let run = shop
+            .run(["true"])
+            .env("PHASE_APP", "shop")
+            .env("PHASE_ENV", "production");
+        let run = run.env(name, OsStr::from_bytes(b"\xff"));
+        refused(&shop, run, &format!("{name}=\u{fffd}: not UTF-8"));
+    }
+}
+
+/// "folder, repeatable; … later ones win over earlier ones" (`:` between)
+#[test]
+fn the_folders_of_a_variable_are_those_of_the_option() {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    for folder in ["/", "/a", "/a/b", "/c"] {
+        production.secret(folder, "WHERE", folder);
+    }
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    for (variable, options, place) in [
+        ("/a", vec![], "/a"),
+        ("/a:/c", vec![], "/c"),
+        ("/c:/a", vec![], "/a"),
+        ("c:a//b/:/", vec![], "/"),
+        ("/a/**:/a", vec![], "/a"),
+        ("/a:/c", vec!["--path", "/a/b"], "/a/b"),
+        ("/a", vec!["--path", "", "--path", "/c"], "/c"),
+    ] {
+        let run = sandbox.run(SHOP).args(&options).args(["printenv", "WHERE"]);
+        let output = run.env("PHASE_PATH", variable).output().ok();
+        assert_eq!(
+            output.text(),
+            format!("{place}\n"),
+            "{variable} {options:?}"
+        );
+    }
+    let run = sandbox
+        .run(SHOP)
+        .arg("true")
+        .env("PHASE_PATH", "/a:/nowhere");
+    let output = run.output().failed(125, "not-found");
+    assert!(
+        output
+            .stderr
+            .contains("PHASE_PATH /nowhere selects nothing"),
+        "{output}"
+    );
+}
+
+/// "There is no default environment …; the error lists what the token can read."
+#[test]
+fn a_missing_app_or_environment_gets_a_list_of_what_can_be_read() {
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    let apps = "no app is given; this token can read platform, shop, shop-e2ee\n";
+    let environments = "no environment of shop is given, and there is no default; \
+                        this token can read Development, Production\n";
+    let run = |words: &[&str], token: &str| {
+        let output = sandbox
+            .run(words)
+            .arg("true")
+            .env("PHASE_SERVICE_TOKEN", token)
+            .output();
+        output.failed(125, "config").stderr
+    };
+    for token in [service_token(), bearer()] {
+        let said = run(&[], token);
+        assert!(
+            said.starts_with(&format!("phase-run: error[config]: {apps}hint: ")),
+            "{said}"
+        );
+        let said = run(&["--app", "shop"], token);
+        let start = format!("phase-run: error[config]: {environments}hint: ");
+        assert!(said.starts_with(&start), "{said}");
+    }
+    // Without a list, what is missing is still what is missing.
+    phase.edit(|world| _ = world.forbid_listing());
+    let id = fake_phase::app_id("shop");
+    for words in [vec![], vec!["--app", id]] {
+        let said = run(&words, bearer());
+        assert!(!said.contains("can read"), "{said}");
+    }
+    phase.edit(|world| _ = world.revoke(Account::ServiceAccount));
+    let said = run(&[], service_token());
+    assert!(said.contains("no app is given\n"), "{said}");
+}
