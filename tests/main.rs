@@ -7,10 +7,12 @@
     reason = "a failed step should stop the test"
 )]
 
+mod address;
 mod answers;
 mod args;
 mod arrival;
 mod bounds;
+mod config;
 mod credential;
 mod documents;
 mod dry_run;
@@ -23,6 +25,7 @@ mod lookup;
 mod messages;
 mod names;
 mod pid1;
+mod project;
 mod refusals;
 mod sealed;
 mod search;
@@ -34,3 +37,4 @@ mod support;
 mod tls;
 mod transparent;
 mod usage;
+mod voice;
