@@ -64,7 +64,6 @@ fn an_answer_of_another_shape_is_protocol_and_never_quoted() {
         format!("[[\"KEY\",\"{VALUE}\"]]"),
         format!("[\"{VALUE}\"]"),
         format!("{} {VALUE}", row(|row| row)),
-        without("id"),
         without("key"),
         without("value"),
         without("path"),
@@ -91,6 +90,22 @@ fn an_answer_of_another_shape_is_protocol_and_never_quoted() {
             "{body}\n{output}"
         );
     }
+}
+
+/// RFC 8259, 8.1: JSON is UTF-8.
+#[test]
+fn an_answer_that_is_not_utf_8_is_protocol() {
+    let body = row(|row| row.replace("-unsaid", "\0"));
+    let body: Vec<u8> = body
+        .bytes()
+        .map(|byte| if byte == 0 { 0xff } else { byte })
+        .collect();
+    let phase = Phase::serve(world());
+    let responder = Responder::raw(200, "application/json", body);
+    phase.respond("/v1/secrets/", responder);
+    let mut sandbox = sandbox(&phase);
+    sandbox.canary("a-value-that-stays");
+    let _ = refused(production(&sandbox).output(), "protocol");
 }
 
 /// A wrong base path behind the stock nginx is a login page with status 200.
@@ -233,6 +248,20 @@ fn a_server_that_does_not_speak_http_is_protocol() {
         let output = refused(at(address, &sandbox(&phase)), "protocol");
         assert!(output.stderr.contains("not HTTP"), "{output}");
     }
+}
+
+/// Headers as fast as they come: the memory that they may take is bounded too.
+#[test]
+fn a_head_without_an_end_is_protocol() {
+    let address = stranger(|mut socket| {
+        read_head(&mut socket);
+        let mut text = "HTTP/1.1 200 OK\r\n".to_owned();
+        while socket.write_all(text.as_bytes()).is_ok() {
+            text = "X-More: and more of it\r\n".repeat(1000);
+        }
+    });
+    let phase = Phase::serve(world());
+    let _ = refused(at(address, &sandbox(&phase)), "protocol");
 }
 
 #[test]

@@ -60,6 +60,16 @@ fn a_value_arrives_byte_for_byte() {
     }
 }
 
+/// DESIGN, Selection: "An empty value is injected, and counts as present."
+#[test]
+fn an_empty_value_is_a_value() {
+    let (phase, app) = shop(&[("EMPTY", "")]);
+    let sandbox = Sandbox::new(&phase);
+    let run = production(&sandbox, &app).args(["--require", "EMPTY", "--only", "EMPTY"]);
+    let report = run.args([probe(), "report"]).report();
+    assert_eq!(report.variable("EMPTY"), Some(Vec::new()));
+}
+
 /// DESIGN, Selection: "User tokens: an active override replaces the value."
 #[test]
 fn an_active_override_replaces_the_value_for_its_user() {
@@ -114,10 +124,8 @@ fn a_secret_with_two_matching_tags_arrives_once() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     let words = ["--tags", "billing,logging", "--dry-run"];
-    let output = production(&sandbox, app_id("shop"))
-        .args(words)
-        .output()
-        .ok();
+    let run = production(&sandbox, app_id("shop")).args(words);
+    let output = run.output().ok();
     let rows = [
         "LOG_FORMAT\t/\tconfig\tvariable",
         "PAYMENT_KEY\t/\tsecret\tvariable",

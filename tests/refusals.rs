@@ -162,6 +162,11 @@ fn each_status_has_its_kind_at_every_endpoint() {
         ),
         (html(414), "protocol", "414"),
         (html(405), "protocol", "405"),
+        (
+            Responder::raw(204, "text/plain", Vec::new()),
+            "protocol",
+            "204",
+        ),
     ] {
         for (endpoint, token, app, word) in [
             (

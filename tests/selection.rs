@@ -328,20 +328,6 @@ fn every_required_key_that_is_missing_is_named() {
     );
 }
 
-/// DESIGN, Selection: "An empty value is injected, and counts as present."
-#[test]
-fn an_empty_value_is_a_value() {
-    let mut world = world();
-    let production = world.app("shop").environment("Production", "prod");
-    production.secret("/empty", "EMPTY", "");
-    let phase = Phase::serve(world);
-    let sandbox = Sandbox::new(&phase);
-    let words = ["--app", "shop", "--env", "Production", "--path", "/empty"];
-    let run = sandbox.run(words).args(["--require", "EMPTY"]);
-    let report = run.args([probe(), "report"]).report();
-    assert_eq!(report.variable("EMPTY"), Some(Vec::new()));
-}
-
 /// DESIGN, Selection: "Each `--path`, `--tags` and `--only` that selects nothing is a `not-found`
 /// error that names it …, unless `--allow-empty`."
 #[test]
