@@ -250,7 +250,7 @@ fn what_is_no_token_is_told_without_showing_it() {
             "mistyped".to_owned(),
             "it is neither pss_service:…, pss_user:… nor 64 hex",
         ),
-        (bare[1..].to_owned(), "it is neither"),
+        (bare.chars().skip(1).collect(), "it is neither"),
         (format!("{bare} mistyped"), "there is white space inside it"),
         (
             full.replacen(":", ": ", 1),
