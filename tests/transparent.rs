@@ -251,6 +251,11 @@ fn the_tokens_descriptor_is_closed_whatever_its_number() {
         assert!(report.ends_with("\nend\n"), "{report}");
         std::fs::remove_file(out).unwrap();
     }
+    let run = shop.run(SHOP).args(["--dry-run", "--token-file", "fd:1"]);
+    let run = run.hand_over(File::open(&token).unwrap(), 1);
+    let output = run.unset("PHASE_SERVICE_TOKEN").output();
+    let output = output.failed(125, "output");
+    assert!(output.stderr.contains(": bad file number"), "{output}");
 }
 
 /// The command's own: all statuses, and death by a signal as the parent sees it.
