@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,12 @@ const MAX_BODY: usize = 64 << 20;
 
 /// What a message quotes of the server's text, in characters. Phase's own have up to 100.
 const MAX_TEXT: usize = 300;
+
+/// RFC 6761 §6.3: this name is this machine, whatever a name server says. Plain http relies on it.
+const LOCALHOST: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
+];
 
 /// The client for one host, with one token.
 pub(super) struct Client<'a> {
@@ -219,6 +226,7 @@ fn library(roots: RootCertStore, host: &Host) -> Result<Library, Error> {
         .retry(reqwest::retry::never())
         .no_proxy()
         .http1_only()
+        .resolve_to_addrs("localhost", &LOCALHOST)
         .build()
         .map_err(|_| unusable("the HTTP client cannot be set up"))
 }
