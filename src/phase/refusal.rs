@@ -31,6 +31,11 @@ pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Error {
     };
     let host = answer.host.clone();
     match (answer.status, asked) {
+        (401 | 403, _) if said.is_none() => Error::NotPhase {
+            host,
+            why: server,
+            hint: Some("look for a gateway or a firewall on the way: Phase itself answers in JSON"),
+        },
         (400 | 403, Asked::Environments { app } | Asked::Secrets { app, .. })
             if text.starts_with("SSE is not enabled") =>
         {
@@ -44,26 +49,22 @@ pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Error {
                 server,
             }
         }
-        (401, _) | (403, Asked::Token) if said.is_some() => Error::TokenRefused {
+        (401, _) | (403, Asked::Token) => Error::TokenRefused {
             from: answer.token_source.clone(),
             server,
         },
-        (401 | 403, Asked::Apps) => Error::ListingDenied {
+        (403, Asked::Apps) => Error::ListingDenied {
             what: "apps",
             instead: "--app with the app's id",
             server,
         },
-        (401 | 403, Asked::Environments { .. }) => Error::ListingDenied {
+        (403, Asked::Environments { .. }) => Error::ListingDenied {
             what: "environments",
             instead: "--env with the environment's whole name",
             server,
         },
-        (401 | 403, Asked::Secrets { app, environment }) => Error::Denied {
+        (403, Asked::Secrets { app, environment }) => Error::Denied {
             what: format!("{environment} of {app}"),
-            server,
-        },
-        (401 | 403, Asked::Token) => Error::Denied {
-            what: "what this token can read".to_owned(),
             server,
         },
         (429, _) => Error::RateLimited {
