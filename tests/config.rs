@@ -38,7 +38,7 @@ fn an_option_wins_over_its_variable() {
             ca.to_str().unwrap(),
         ),
         ("PHASE_TIMEOUT", "never", "--timeout", "9.5"),
-        ("PHASE_MODE", "never", "--mode", "rest"),
+        ("PHASE_MODE", "e2ee", "--mode", "rest"),
         ("PHASE_LOG_FORMAT", "xml", "--log-format", "text"),
     ] {
         let run = |words: &[&str]| {
