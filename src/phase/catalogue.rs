@@ -20,11 +20,12 @@ pub(super) struct App {
     pub(super) environments: Option<Vec<Environment>>,
 }
 
-/// An environment that the token can read.
-#[derive(Debug)]
+/// An environment that the token can read, as both lists have it.
+#[derive(Debug, Deserialize)]
 pub(super) struct Environment {
     pub(super) name: String,
     /// `dev`, `staging`, `prod` or `custom`.
+    #[serde(rename = "env_type", alias = "envType")]
     pub(super) kind: String,
 }
 
@@ -58,13 +59,7 @@ struct ReadableApp {
 
 #[derive(Deserialize)]
 struct EnvironmentKey {
-    environment: ReadableEnvironment,
-}
-
-#[derive(Deserialize)]
-struct ReadableEnvironment {
-    name: String,
-    env_type: String,
+    environment: Environment,
 }
 
 #[derive(Deserialize)]
@@ -78,13 +73,6 @@ struct ListedApp {
     id: String,
     name: String,
     sse_enabled: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ListedEnvironment {
-    name: String,
-    env_type: String,
 }
 
 /// An app of either list.
@@ -164,15 +152,11 @@ impl<'a> Catalogue<'a> {
                 let answer = self
                     .client
                     .get(&self.client.host().rest("v1/environments/"), &query)?;
-                let listing: Listing<ListedEnvironment> = match answer.status {
+                let listing: Listing<Environment> = match answer.status {
                     200 => answer.json("a list of environments")?,
                     _ => return Err(refusal::of(&answer, Asked::Environments { app: &app.name })),
                 };
-                let named = |one: ListedEnvironment| Environment {
-                    name: one.name,
-                    kind: one.env_type,
-                };
-                listing.data.into_iter().map(named).collect()
+                listing.data
             }
         };
         Ok(app.environments.insert(listed))
@@ -208,11 +192,10 @@ impl Found {
 
 impl From<ReadableApp> for Found {
     fn from(app: ReadableApp) -> Self {
-        let named = |key: EnvironmentKey| Environment {
-            name: key.environment.name,
-            kind: key.environment.env_type,
-        };
-        let environments = app.environment_keys.into_iter().map(named).collect();
+        let keys = app.environment_keys.into_iter();
+        let mut environments: Vec<Environment> = keys.map(|key| key.environment).collect();
+        // They come in the order of their keys' ids, which means nothing to anybody.
+        environments.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
             end_to_end: app.encryption == "E2E",
             app: App {
