@@ -88,16 +88,16 @@ fn a_look_up_loads_no_module_of_the_machine() {
     };
     let (output, opened) = traced(&shop.phase.host());
     let _ = output.ok();
-    assert!(opened.contains("/etc/hosts"), "{opened}");
     assert!(!opened.contains("libnss_"), "{opened}");
     let (output, opened) = traced("https://phase.test");
     let _ = output.failed(125, "unreachable");
-    // It asked the name servers, and none of the machine's modules.
-    assert!(opened.contains("/etc/resolv.conf"), "{opened}");
-    assert!(
-        !opened.contains("libnss_") && !opened.contains("libc.so"),
-        "{opened}"
-    );
+    // It read the file and asked the name servers, and none of the machine's modules.
+    for asked in ["/etc/hosts", "/etc/resolv.conf"] {
+        assert!(opened.contains(asked), "{asked}\n{opened}");
+    }
+    for module in ["libnss_", "libc.so"] {
+        assert!(!opened.contains(module), "{module}\n{opened}");
+    }
 }
 
 /// The same look-up by a program of the machine does load one: the test above can fail.
@@ -135,10 +135,8 @@ fn empty_root(shop: &Shop, binary: &Path) -> PathBuf {
 /// phase-run in an empty root with these words after it.
 fn in_root<'a>(shop: &'a Shop, root: &Path, words: &[&str]) -> Run<'a> {
     let run = shop.bare(["chroot"]).arg(root).arg("/phase-run");
-    let run = run.args(SHOP).args(words).env("PHASE_CA_FILE", "/ca.pem");
-    // No file says what localhost is.
-    let host = format!("https://127.0.0.1:{}", shop.phase.port());
-    run.env("PHASE_HOST", host)
+    // PHASE_HOST is a localhost that no file there explains.
+    run.args(SHOP).args(words).env("PHASE_CA_FILE", "/ca.pem")
 }
 
 #[test]
