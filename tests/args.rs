@@ -186,7 +186,7 @@ fn what_stands_behind_the_options_is_the_commands() {
         (["--", "--"], "cannot run --: not found in PATH\n"),
         (["--", "--help"], "cannot run --help: not found in PATH\n"),
         (["-", "x"], "cannot run -: not found in PATH\n"),
-        (["", "x"], "cannot run : not found in PATH\n"),
+        (["", "x"], "cannot run \"\": not found in PATH\n"),
     ] {
         let output = sandbox.run(SHOP).args(words).output().failed(127, "exec");
         assert_eq!(output.stderr, format!("phase-run: error[exec]: {command}"));

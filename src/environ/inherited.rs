@@ -43,20 +43,24 @@ impl Inherited {
     pub(crate) fn handed_on(self, injection: &Injection) -> Self {
         let mut seen = HashSet::new();
         let kept = self.0.into_iter().filter(|entry| match entry.name() {
-            Some(name) => {
-                (injection.keep_token || !is_token(name))
-                    && injection.clean.as_ref().is_none_or(|passed| {
-                        let text = String::from_utf8_lossy(name);
-                        CLEAN.contains(&text.as_ref())
-                            || text.starts_with("LC_")
-                            || passed.iter().any(|pattern| pattern.matches(&text))
-                    })
-                    && seen.insert(name.to_owned())
-            }
+            Some(name) => is_inherited(name, injection) && seen.insert(name.to_owned()),
             None => injection.clean.is_none(),
         });
         Self(kept.collect())
     }
+}
+
+fn is_inherited(name: &[u8], injection: &Injection) -> bool {
+    if is_token(name) {
+        return injection.keep_token;
+    }
+    let Some(passed) = &injection.clean else {
+        return true;
+    };
+    let text = String::from_utf8_lossy(name);
+    CLEAN.contains(&text.as_ref())
+        || text.starts_with("LC_")
+        || passed.iter().any(|pattern| pattern.matches(&text))
 }
 
 /// `PHASE_*TOKEN*`: what gives access to Phase is not the command's.

@@ -232,11 +232,13 @@ impl fmt::Display for Error {
             Self::Output { why } => write!(f, "cannot write to standard output: {why}"),
 
             Self::CommandNotFound { command, why } => {
-                write!(f, "cannot run {}: ", command.display())?;
+                match command.is_empty() {
+                    true => f.write_str("cannot run \"\": ")?,
+                    false => write!(f, "cannot run {}: ", command.display())?,
+                }
                 match why {
-                    CommandMissing::NotOnPath | CommandMissing::CommandLine => {
-                        f.write_str("not found in PATH")
-                    }
+                    CommandMissing::NotOnPath => f.write_str("not found in PATH"),
+                    CommandMissing::CommandLine => f.write_str("there is no program of that name"),
                     CommandMissing::NoSuchFile => f.write_str("no such file or directory"),
                     CommandMissing::Interpreter(interpreter) => {
                         write!(f, "it needs {}, which is not there", interpreter.display())

@@ -13,6 +13,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::SingleThreaded;
+use super::signal::is_disposition;
 use crate::environ::{Entry, Inherited, Limits, is_token};
 
 unsafe extern "C" {
@@ -27,15 +28,8 @@ static BEFORE_THE_RUNTIME: extern "C" fn() = record;
 
 /// Runs once, with one thread, before `main`: plain libc calls only.
 extern "C" fn record() {
-    let mut disposition = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: sigaction(2) with a null second argument only writes the old action to the third,
-    // which is valid for that.
-    let asked =
-        unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), disposition.as_mut_ptr()) };
-    // SAFETY: all zeros is a sigaction of the type, and the kernel wrote it where it answered 0.
-    let disposition = unsafe { disposition.assume_init() };
     PIPE_IGNORED.store(
-        asked == 0 && disposition.sa_sigaction == libc::SIG_IGN,
+        is_disposition(libc::SIGPIPE, libc::SIG_IGN),
         Ordering::Relaxed,
     );
     for descriptor in 0..3 {

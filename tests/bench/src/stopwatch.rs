@@ -55,6 +55,7 @@ fn main() {
 }
 
 /// Microseconds, and the peak in KiB.
+#[expect(clippy::zombie_processes, reason = "wait4 in `wait` reaps it")]
 fn measure(command: &[String]) -> (i64, i64) {
     let start = now();
     let mut child = Command::new(&command[0])
