@@ -92,6 +92,8 @@ pub(crate) enum Keep {
 pub(crate) enum Deed {
     /// Become this: the program as typed and its arguments.
     Become(Vec<OsString>),
+    /// Become this in a child, and stay as its parent.
+    Supervise(Vec<OsString>),
     /// Print what would be injected; the words count for the kernel's limits.
     DryRun(Vec<OsString>),
 }

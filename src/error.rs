@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::Source;
+use crate::process::wait::Reaped;
 
 /// A failure, named by what the person must do about it.
 #[derive(Debug)]
@@ -215,6 +216,9 @@ pub(crate) enum Error {
     },
 
     // exec: the command.
+    NoProcess {
+        why: String,
+    },
     CommandNotFound {
         command: OsString,
         why: CommandMissing,
@@ -251,6 +255,9 @@ pub(crate) enum Exit {
     NotExecutable,
     /// 127: the command, or the interpreter it names, is not there.
     NotFound,
+    /// As the supervised command ended. A death by a signal is told by dying of it; where that has
+    /// no effect, as PID 1, by 128+N.
+    AsCommand(Reaped),
 }
 
 impl Exit {
@@ -261,6 +268,8 @@ impl Exit {
             Self::NothingRun => 125,
             Self::NotExecutable => 126,
             Self::NotFound => 127,
+            Self::AsCommand(Reaped::Exited(status)) => status,
+            Self::AsCommand(Reaped::Killed(by) | Reaped::Stopped(by)) => by.status(),
         }
     }
 }
@@ -314,7 +323,9 @@ impl Error {
             | Self::Unresolved { .. }
             | Self::SealedFile { .. } => "environment",
             Self::Output { .. } => "output",
-            Self::CommandNotFound { .. } | Self::CommandNotExecutable { .. } => "exec",
+            Self::NoProcess { .. }
+            | Self::CommandNotFound { .. }
+            | Self::CommandNotExecutable { .. } => "exec",
         }
     }
 
@@ -322,7 +333,7 @@ impl Error {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::CommandNotFound { .. } => Exit::NotFound,
-            Self::CommandNotExecutable { .. } => Exit::NotExecutable,
+            Self::NoProcess { .. } | Self::CommandNotExecutable { .. } => Exit::NotExecutable,
             _ => Exit::NothingRun,
         }
     }

@@ -30,7 +30,8 @@ use error::{Error, Exit, errno_words};
 use notice::{Notice, Voice};
 use process::harden::{Hardened, harden};
 use process::sealed::{Sealed, seal};
-use process::{SingleThreaded, exec, signal, startup};
+use process::wait::Reaped;
+use process::{Forked, SingleThreaded, exec, signal, startup};
 
 /// Wipes every block that is freed: what TLS, HTTP and JSON leave behind goes with it.
 #[global_allocator]
@@ -47,9 +48,14 @@ fn main() -> ExitCode {
     signal::end_as_pid_1();
     let (words, read) = cli::parse(std::env::args_os().skip(1).collect());
     let voice = config::voice(&words, &inherited);
-    let outcome = read.and_then(|()| run(alone, &words, inherited, &hardened, voice, start));
+    let outcome = read.and_then(|()| run(alone, words, inherited, &hardened, voice, start));
     match outcome {
-        Ok(()) => Exit::Done.into(),
+        Ok(exit) => {
+            if let Exit::AsCommand(Reaped::Killed(by)) = exit {
+                signal::take(by);
+            }
+            exit.into()
+        }
         Err(error) => {
             voice.fail(&error);
             error.exit().into()
@@ -57,15 +63,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// The line. Returns when something was printed instead, or when it went wrong.
+/// The line. Returns when something was printed instead, when it went wrong, or in the supervisor.
 fn run(
     alone: SingleThreaded,
-    words: &Words,
-    inherited: Inherited,
+    words: Words,
+    mut inherited: Inherited,
     hardened: &Hardened,
     voice: Voice,
     start: Instant,
-) -> Result<(), Error> {
+) -> Result<Exit, Error> {
     if words.has(Opt::Help) {
         return print(&help::help());
     }
@@ -73,7 +79,20 @@ fn run(
         return print(&help::version());
     }
     let say = |notice: Notice<'_>| voice.say(&notice);
-    let config = config::decide(words, &inherited, &say)?;
+    let config = config::decide(&words, &inherited, &say)?;
+    let alone = match config.deed {
+        Deed::Supervise(_) => match process::fork_command(alone)? {
+            Forked::Supervisor(supervisor) => {
+                drop((words, config, inherited));
+                return Ok(Exit::AsCommand(supervisor.until_end()?));
+            }
+            Forked::Command { alone, parent } => {
+                inherited.hand_over_pid(parent, std::process::id());
+                alone
+            }
+        },
+        Deed::Become(_) | Deed::DryRun(_) => alone,
+    };
     let token = config.token.read(&inherited, &say)?;
     startup::use_builtin_lookups();
     let fetched = phase::fetch(
@@ -92,13 +111,8 @@ fn run(
         took: start.elapsed(),
     });
     let base = inherited.handed_on(&config.injection);
-    let plan = environ::plan(
-        chosen,
-        &base,
-        &config.injection,
-        config.filter.allow_empty,
-        &say,
-    )?;
+    let empty_is_fine = config.filter.allow_empty;
+    let plan = environ::plan(chosen, &base, &config.injection, empty_is_fine, &say)?;
     match config.deed {
         Deed::DryRun(command) => {
             let listing = plan.listing(voice.format);
@@ -106,7 +120,7 @@ fn run(
             environ::build(base, plan, &paths, &command, startup::limits())?;
             print(&listing)
         }
-        Deed::Become(command) => {
+        Deed::Become(command) | Deed::Supervise(command) => {
             let files: Vec<Sealed> = plan.files().map(seal).collect::<Result<_, _>>()?;
             let paths: Vec<String> = files.iter().map(Sealed::path).collect();
             let environ = environ::build(base, plan, &paths, &command, startup::limits())?;
@@ -117,7 +131,7 @@ fn run(
 }
 
 /// Past std's buffer, which takes a closed standard output for a success.
-fn print(text: &str) -> Result<(), Error> {
+fn print(text: &str) -> Result<Exit, Error> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         match nix::unistd::write(io::stdout().as_fd(), rest) {
@@ -130,7 +144,7 @@ fn print(text: &str) -> Result<(), Error> {
             }
         }
     }
-    Ok(())
+    Ok(Exit::Done)
 }
 
 impl From<Exit> for ExitCode {

@@ -113,6 +113,12 @@ fn every_option_may_be_written_in_each_way() {
             "--timeout never: not a number",
         ),
         ("--mode", "no", listed, "--mode no: not auto or rest"),
+        (
+            "--supervise",
+            "",
+            &format!("{shop} sh -c 'cat /proc/$PPID/comm'"),
+            "phase-run\n",
+        ),
         ("--command", "echo from the shell", shop, "from the shell\n"),
         ("--dry-run", "", shop, beta),
         ("--quiet", "", &format!("{shop} -v x"), "means nothing here"),

@@ -130,7 +130,6 @@ fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
 #[test]
 fn an_option_of_another_version_is_unknown() {
     for option in [
-        "--supervise",
         "--watch",
         "--stop-signal",
         "--grace",
@@ -157,7 +156,6 @@ fn a_variable_of_another_version_is_refused_and_nothing_is_sent() {
     let (phase, sandbox) = shop();
     let run = || sandbox.run(SHOP).args(["--", "true"]);
     for (name, value) in [
-        ("PHASE_SUPERVISE", "1"),
         ("PHASE_MAX_WAIT", "30"),
         ("PHASE_SNAPSHOT", "/tmp/snapshot"),
         ("PHASE_OFFLINE", "1"),

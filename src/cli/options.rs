@@ -26,6 +26,7 @@ pub(crate) enum Opt {
     CaFile,
     Timeout,
     Mode,
+    Supervise,
     Command,
     DryRun,
     Quiet,
@@ -103,7 +104,7 @@ use Value::{MayBeEmpty, None as Nothing, Text};
 
 /// The table. Texts are for a person who reads `--help`.
 #[rustfmt::skip]
-pub(crate) static OPTIONS: [Row; 29] = [
+pub(crate) static OPTIONS: [Row; 30] = [
     row!(App, Some('a'), "app", Some("app-id"), ["PHASE_APP"], Text("NAME|ID"), Once, "app, by its exact name in any case or by its id"),
     row!(Env, Some('e'), "env", None, ["PHASE_ENV"], Text("NAME"), Once, "environment, by its name, its type (dev, staging, prod) or the start of its name"),
     row!(Path, Some('p'), "path", None, ["PHASE_PATH"], MayBeEmpty("FOLDER"), Many, "folder: /a is that folder alone, /a/** it and all below, \"\" every folder; later ones win (PHASE_PATH: a colon between two)"),
@@ -126,6 +127,7 @@ pub(crate) static OPTIONS: [Row; 29] = [
     row!(CaFile, None, "ca-file", None, ["PHASE_CA_FILE", "SSL_CERT_FILE"], Text("FILE"), Once, "PEM file of the roots to trust instead of the built-in ones"),
     row!(Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], Text("SECS"), Once, "the longest that one request may take, in seconds (default 10)"),
     row!(Mode, None, "mode", None, ["PHASE_MODE"], Text("auto|rest"), Once, "who decrypts: the server (rest), or whoever the app is set up for (auto, the default)"),
+    row!(Supervise, None, "supervise", None, ["PHASE_SUPERVISE"], Nothing, Once, "stay as the command's parent: forward signals, reap orphans, end as it ends"),
     row!(Command, Some('c'), "command", None, [], Text("LINE"), Once, "run LINE with /bin/sh -c; further words become $0 $1 …"),
     row!(DryRun, None, "dry-run", None, [], Nothing, Once, "print what would be injected, never a value, and run nothing: name, folder, type and form"),
     row!(Quiet, Some('q'), "quiet", None, [], Nothing, Once, "say errors only"),

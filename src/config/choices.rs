@@ -18,8 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Variables of options that this version does not have. Ignoring one would be a silent change of
 /// what the operator asked for.
-const UNSUPPORTED: [&str; 11] = [
-    "PHASE_SUPERVISE",
+const UNSUPPORTED: [&str; 10] = [
     "PHASE_MAX_WAIT",
     "PHASE_SNAPSHOT",
     "PHASE_OFFLINE",
@@ -89,9 +88,11 @@ impl<'a> Choices<'a> {
         if self.words.has(Opt::DryRun) {
             return Ok(Deed::DryRun(command));
         }
-        match command.is_empty() {
-            true => Err(Error::NoCommand),
-            false => Ok(Deed::Become(command)),
+        let supervised = self.switch(Opt::Supervise)?;
+        match (command.is_empty(), supervised) {
+            (true, _) => Err(Error::NoCommand),
+            (false, false) => Ok(Deed::Become(command)),
+            (false, true) => Ok(Deed::Supervise(command)),
         }
     }
 
@@ -186,6 +187,21 @@ impl<'a> Choices<'a> {
         seconds(&given.value)
             .filter(|timeout| !timeout.is_zero())
             .ok_or_else(|| self.not(given, Opt::Timeout, WANTS))
+    }
+
+    /// A switch: typed, or set to one of four words.
+    pub(super) fn switch(&self, option: Opt) -> Result<bool, Error> {
+        if self.words.has(option) {
+            return Ok(true);
+        }
+        match self.text_of(option)? {
+            None => Ok(false),
+            Some(set) => match set.value.as_str() {
+                "1" | "true" => Ok(true),
+                "0" | "false" => Ok(false),
+                _ => Err(self.not(set, option, "1, true, 0 or false")),
+            },
+        }
     }
 
     pub(super) fn one_of(

@@ -30,6 +30,21 @@ impl Inherited {
             .map(OsStr::from_bytes)
     }
 
+    /// systemd names the process that it started in these (sd_listen_fds(3), sd_watchdog_enabled(3));
+    /// of a supervised command that is the parent.
+    pub(crate) fn hand_over_pid(&mut self, parent: u32, own: u32) {
+        for name in ["LISTEN_PID", "WATCHDOG_PID"] {
+            let named = parent.to_string();
+            for entry in &mut self.0 {
+                if entry.value_of(name.as_bytes()) == Some(named.as_bytes())
+                    && let Some(renamed) = Entry::pair(name, own.to_string().as_bytes())
+                {
+                    *entry = renamed;
+                }
+            }
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

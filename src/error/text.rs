@@ -231,6 +231,7 @@ impl fmt::Display for Error {
 
             Self::Output { why } => write!(f, "cannot write to standard output: {why}"),
 
+            Self::NoProcess { why } => write!(f, "cannot start a process for the command: {why}"),
             Self::CommandNotFound { command, why } => {
                 match command.is_empty() {
                     true => f.write_str("cannot run \"\": ")?,
@@ -357,6 +358,7 @@ impl Error {
             | Self::Server { .. }
             | Self::SealedFile { .. }
             | Self::Output { .. }
+            | Self::NoProcess { .. }
             | Self::CommandNotFound { .. }
             | Self::CommandNotExecutable { .. } => return None,
         };

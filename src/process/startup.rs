@@ -9,11 +9,10 @@ use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::SingleThreaded;
-use super::signal::is_disposition;
+use super::signal::{self, Disposition, Signal};
 use crate::environ::{Entry, Inherited, Limits, is_token};
 
 unsafe extern "C" {
@@ -28,10 +27,8 @@ static BEFORE_THE_RUNTIME: extern "C" fn() = record;
 
 /// Runs once, with one thread, before `main`: plain libc calls only.
 extern "C" fn record() {
-    PIPE_IGNORED.store(
-        is_disposition(libc::SIGPIPE, libc::SIG_IGN),
-        Ordering::Relaxed,
-    );
+    let ignored = Disposition::of(Signal::PIPE) == Disposition::Ignored;
+    PIPE_IGNORED.store(ignored, Ordering::Relaxed);
     for descriptor in 0..3 {
         // SAFETY: F_GETFD takes no pointer; it fails where the descriptor is closed.
         if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
@@ -54,19 +51,13 @@ pub(super) fn fill_lowest_hole() {
 /// Gives SIGPIPE the disposition that phase-run was started with. Called before the exec.
 pub(super) fn restore_pipe() {
     if !PIPE_IGNORED.load(Ordering::Relaxed) {
-        set_pipe(SigHandler::SigDfl);
+        signal::set(Signal::PIPE, Disposition::Default);
     }
 }
 
 /// Back to what phase-run itself needs: a failed write is an error, not a death.
 pub(super) fn ignore_pipe() {
-    set_pipe(SigHandler::SigIgn);
-}
-
-fn set_pipe(handler: SigHandler) {
-    // SAFETY: neither the default nor ignoring runs code of ours in a handler. It can only fail for
-    // signals that cannot be caught, and SIGPIPE can.
-    let _ = unsafe { signal(Signal::SIGPIPE, handler) };
+    signal::set(Signal::PIPE, Disposition::Ignored);
 }
 
 /// Reads the initial environment as bytes, and overwrites the token's values in the block that

@@ -1,0 +1,169 @@
+//! The parent that is not there: forwards signals, stops with the command, reaps, and ends as the
+//! command ended.
+//!
+//! It is forked from before anybody reads a token, and knows the command's pid and no secret. What
+//! a signal leads to is decided by [`decide`], which is pure; [`Supervisor::until_end`] does it. The
+//! command stays in phase-run's process group, so that a terminal, a shell's jobs and signals to the
+//! group find it as if it were alone.
+
+use nix::unistd::Pid;
+
+use super::no_process;
+use super::signal::{self, Cause, Received, Signal, Signals};
+use super::terminal::{Session, can_be_resumed};
+use super::wait::{self, Reaped};
+use crate::error::Error;
+
+/// What is known while the command runs.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    command: Pid,
+    own: Pid,
+    session: Session,
+    /// Somebody could resume this process if it stopped.
+    resumable: bool,
+}
+
+/// What there is to react to.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Signal(Received),
+    Child(Pid, Reaped),
+}
+
+/// What is done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Nothing,
+    /// See which children ended or stopped.
+    Reap,
+    /// Send it to the command alone.
+    Forward(Signal, Cause),
+    /// Stop as the command did, and go on with it.
+    StopAlong(Signal),
+    /// The command has ended: so does phase-run, in the same way.
+    End(Reaped),
+}
+
+/// What a terminal sends to the whole foreground group, the command included.
+const OF_TERMINALS: [Signal; 8] = [
+    Signal::INT,
+    Signal::QUIT,
+    Signal::TSTP,
+    Signal::TTIN,
+    Signal::TTOU,
+    Signal::WINCH,
+    Signal::HUP,
+    Signal::CONT,
+];
+
+/// Never lost ranks before never twice: everything is forwarded but what the command has already.
+fn decide(state: &State, event: Event) -> Action {
+    match event {
+        Event::Signal(Received {
+            signal: Signal::CHLD,
+            ..
+        }) => Action::Reap,
+        Event::Signal(Received {
+            signal,
+            cause: Cause::Kernel,
+            ..
+        }) if state.session.terminal && OF_TERMINALS.contains(&signal) => {
+            // A hangup, and the CONT that follows it, tell only a session's leader.
+            match state.session.leader && [Signal::HUP, Signal::CONT].contains(&signal) {
+                true => Action::Forward(signal, Cause::Kernel),
+                false => Action::Nothing,
+            }
+        }
+        Event::Signal(Received {
+            signal,
+            cause,
+            sender,
+        }) => {
+            // The command knows what it sent, and what phase-run raised for itself is not for it.
+            let known = [state.command, state.own].contains(&Pid::from_raw(sender));
+            match known && cause != Cause::Kernel {
+                true => Action::Nothing,
+                false => Action::Forward(signal, cause),
+            }
+        }
+        Event::Child(pid, Reaped::Stopped(by)) if pid == state.command => {
+            match state.session.terminal && !state.session.leader && state.resumable {
+                true => Action::StopAlong(by),
+                false => Action::Nothing,
+            }
+        }
+        Event::Child(pid, end) if pid == state.command => Action::End(end),
+        // An orphan that was left to PID 1: reaped is enough.
+        Event::Child(_, _) => Action::Nothing,
+    }
+}
+
+/// The command's parent.
+pub(crate) struct Supervisor {
+    signals: Signals,
+    state: State,
+}
+
+impl Supervisor {
+    pub(super) fn new(command: Pid, signals: Signals) -> Self {
+        let session = Session::own();
+        let state = State {
+            command,
+            own: Pid::this(),
+            session,
+            resumable: can_be_resumed(),
+        };
+        Self { signals, state }
+    }
+
+    /// One wait, no timer: whoever is not signalled uses no time.
+    ///
+    /// # Errors
+    /// `exec` when signals cannot be read any more.
+    pub(crate) fn until_end(mut self) -> Result<Reaped, Error> {
+        loop {
+            let received = self.signals.next().map_err(|error| no_process(&error))?;
+            if let Some(end) = self.react(Event::Signal(received)) {
+                return Ok(end);
+            }
+        }
+    }
+
+    fn react(&mut self, event: Event) -> Option<Reaped> {
+        if let Event::Child(..) = event {
+            self.state.resumable = can_be_resumed();
+        }
+        match decide(&self.state, event) {
+            Action::Nothing => {}
+            Action::Reap => {
+                // One CHLD may stand for several children. All of them, so that none stays a zombie
+                // of a PID 1 that is about to end.
+                let mut end = None;
+                while let Some((pid, reaped)) = wait::reap() {
+                    end = self.react(Event::Child(pid, reaped)).or(end);
+                }
+                return end;
+            }
+            Action::Forward(signal, cause) => signal::send(self.state.command, signal, cause),
+            Action::StopAlong(by) => self.stop_along(by),
+            Action::End(end) => return Some(end),
+        }
+        None
+    }
+
+    /// Stops by the signal that stopped the command. On waking, the command has been continued too,
+    /// where the whole job was; else it is continued now.
+    fn stop_along(&self, by: Signal) {
+        let command = self.state.command;
+        // It may have been continued while this was decided.
+        if wait::goes_on(command) {
+            return;
+        }
+        signal::take(by);
+        signal::discard(Signal::CONT);
+        if !wait::goes_on(command) {
+            signal::send(command, Signal::CONT, Cause::Sent);
+        }
+    }
+}

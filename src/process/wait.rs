@@ -1,0 +1,88 @@
+//! What became of a child: the raw status of waitpid(2), read whole.
+//!
+//! nix loses the status of a death by a real-time signal: it reaps the child and answers EINVAL.
+
+use libc::c_int;
+use nix::unistd::Pid;
+
+use super::signal::Signal;
+
+/// What a wait tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reaped {
+    Exited(u8),
+    Killed(Signal),
+    Stopped(Signal),
+}
+
+/// One child that has ended or stopped since the last call; none when there is no more to tell.
+pub(super) fn reap() -> Option<(Pid, Reaped)> {
+    loop {
+        let mut status: c_int = 0;
+        // SAFETY: the status is a local of the right type.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
+        if pid <= 0 {
+            return None;
+        }
+        // A status that says none of the three cannot come of these flags.
+        if let Some(reaped) = decoded(status) {
+            return Some((Pid::from_raw(pid), reaped));
+        }
+    }
+}
+
+fn decoded(status: c_int) -> Option<Reaped> {
+    if libc::WIFEXITED(status) {
+        return u8::try_from(libc::WEXITSTATUS(status))
+            .ok()
+            .map(Reaped::Exited);
+    }
+    if libc::WIFSIGNALED(status) {
+        return Signal::new(libc::WTERMSIG(status)).map(Reaped::Killed);
+    }
+    Signal::new(libc::WSTOPSIG(status)).map(Reaped::Stopped)
+}
+
+/// Whether a child that had stopped goes on. Only asks for that: a wait that also reaps would lose
+/// the status of a child that has just ended.
+pub(super) fn goes_on(child: Pid) -> bool {
+    // SAFETY: a siginfo_t is plain data, for which zeros are values.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let id = child.as_raw().cast_unsigned();
+    // SAFETY: the information is a local of the right type.
+    let waited = unsafe {
+        libc::waitid(
+            libc::P_PID,
+            id,
+            &raw mut info,
+            libc::WCONTINUED | libc::WNOHANG,
+        )
+    };
+    // SAFETY: waitid(2) filled in the member for a child, or left it 0.
+    waited == 0 && unsafe { info.si_pid() } != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn each_end_is_told_whole() {
+        for (line, expected) in [
+            ("exit 0", Reaped::Exited(0)),
+            ("exit 255", Reaped::Exited(255)),
+            ("kill -TERM $$", Reaped::Killed(Signal::TERM)),
+            ("kill -64 $$", Reaped::Killed(Signal::new(64).unwrap())),
+            ("kill -KILL $$", Reaped::Killed(Signal::new(9).unwrap())),
+        ] {
+            let child = Command::new("sh").args(["-c", line]).spawn().unwrap();
+            let mut status = 0;
+            // SAFETY: the status is a local of the right type.
+            let pid = unsafe { libc::waitpid(child.id().cast_signed(), &raw mut status, 0) };
+            assert_eq!(pid, child.id().cast_signed());
+            assert_eq!(decoded(status), Some(expected), "{line}");
+        }
+    }
+}
