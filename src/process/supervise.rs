@@ -167,3 +167,95 @@ impl Supervisor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMAND: i32 = 20;
+    const OWN: i32 = 10;
+    const OTHER: i32 = 30;
+
+    fn state(terminal: bool, leader: bool, resumable: bool) -> State {
+        State {
+            command: Pid::from_raw(COMMAND),
+            own: Pid::from_raw(OWN),
+            session: Session { terminal, leader },
+            resumable,
+        }
+    }
+
+    fn every_state() -> impl Iterator<Item = State> {
+        (0..8).map(|bits| state(bits & 1 != 0, bits & 2 != 0, bits & 4 != 0))
+    }
+
+    /// Every signal, from everybody, for every cause, in every state.
+    #[test]
+    fn a_signal_is_forwarded_unless_the_command_has_it_or_sent_it() {
+        let signals = (1..=64).filter_map(Signal::new);
+        for (signal, state) in signals.flat_map(|signal| every_state().map(move |s| (signal, s))) {
+            for cause in [Cause::Kernel, Cause::Sent, Cause::Queued(7)] {
+                for sender in [0, 1, OTHER, COMMAND, OWN] {
+                    let received = Received {
+                        signal,
+                        cause,
+                        sender,
+                    };
+                    let kernel = cause == Cause::Kernel;
+                    let terminals =
+                        kernel && state.session.terminal && OF_TERMINALS.contains(&signal);
+                    let hangup =
+                        [Signal::HUP, Signal::CONT].contains(&signal) && state.session.leader;
+                    let expected = match signal {
+                        Signal::CHLD => Action::Reap,
+                        _ if terminals && !hangup => Action::Nothing,
+                        _ if !kernel && [COMMAND, OWN].contains(&sender) => Action::Nothing,
+                        _ => Action::Forward(signal, cause),
+                    };
+                    assert_eq!(
+                        decide(&state, Event::Signal(received)),
+                        expected,
+                        "{received:?} in {state:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_commands_end_is_the_end_and_others_are_reaped_alone() {
+        for state in every_state() {
+            for end in [
+                Reaped::Exited(0),
+                Reaped::Exited(255),
+                Reaped::Killed(Signal::TERM),
+            ] {
+                assert_eq!(
+                    decide(&state, Event::Child(state.command, end)),
+                    Action::End(end)
+                );
+                let other = Event::Child(Pid::from_raw(OTHER), end);
+                assert_eq!(decide(&state, other), Action::Nothing);
+            }
+        }
+    }
+
+    #[test]
+    fn it_stops_along_only_where_somebody_can_resume_it() {
+        for state in every_state() {
+            let stopped = Reaped::Stopped(Signal::TSTP);
+            let along = state.session.terminal && !state.session.leader && state.resumable;
+            let expected = if along {
+                Action::StopAlong(Signal::TSTP)
+            } else {
+                Action::Nothing
+            };
+            assert_eq!(
+                decide(&state, Event::Child(state.command, stopped)),
+                expected
+            );
+            let other = Event::Child(Pid::from_raw(OTHER), stopped);
+            assert_eq!(decide(&state, other), Action::Nothing);
+        }
+    }
+}

@@ -69,6 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "waitpid reaps them")]
     fn each_end_is_told_whole() {
         for (line, expected) in [
             ("exit 0", Reaped::Exited(0)),
