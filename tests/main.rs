@@ -34,6 +34,7 @@ mod selection;
 mod sizes;
 mod static_binary;
 mod support;
+mod terminal;
 mod tls;
 mod transparent;
 mod usage;

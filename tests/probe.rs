@@ -72,14 +72,17 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     };
     match word(1) {
         b"report" => report(argc, &words, words.get(2).filter(|file| !file.is_empty())),
-        b"serve" => serve(number(2).unwrap_or(c_int::MAX)),
+        b"serve" => {
+            let left = (3..words.len()).filter_map(number).collect();
+            serve(number(2).unwrap_or(c_int::MAX), left)
+        }
         b"sleep" => sleep(),
         b"exit" => number(2).unwrap_or(99),
         b"die" => die(number(2).unwrap_or(0)),
         b"cat-env" => cat_env(word(2)),
         b"read-file" => read_file(word(2)),
         _ => {
-            say(2, b"probe: report [FILE], serve [N], sleep, exit N, die N, cat-env NAME, read-file NAME\n");
+            say(2, b"probe: report [FILE], serve [N [SIGNAL...]], sleep, exit N, die N, cat-env NAME, read-file NAME\n");
             99
         }
     }
@@ -184,10 +187,13 @@ fn descriptors(text: &mut String) {
 /// Prints `ready PID`, then each signal as it comes; ends after `count` of them or at end of input.
 ///
 /// Everything is blocked and read from a signalfd, but for what was ignored at the start: a blocked
-/// signal is queued although it is ignored, and would be reported as if it had arrived.
-fn serve(count: c_int) -> c_int {
-    let ignored = (1..=64).filter(|signal| disposition(*signal) == "ignored");
-    let wanted = !ignored.fold(0u64, |set, signal| set | 1 << (signal - 1));
+/// signal is queued although it is ignored, and would be reported as if it had arrived. So are those
+/// in `left_alone`, which do what they do to any program.
+fn serve(count: c_int, mut left_alone: Vec<c_int>) -> c_int {
+    left_alone.extend((1..=64).filter(|signal| disposition(*signal) == "ignored"));
+    let wanted = !left_alone
+        .iter()
+        .fold(0u64, |set, signal| set | 1 << (signal - 1));
     mask(SIG_SETMASK, wanted);
     // SAFETY: signalfd(2): reads a signal set of the size that is passed; close-on-exec, not blocking.
     let signals = unsafe { syscall(CALLS[3], -1 as c_int, &wanted, SIGSET_SIZE, 0o2_004_000) };

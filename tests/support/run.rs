@@ -6,12 +6,13 @@ use std::mem::take;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use nix::sys::resource::Resource;
 use nix::unistd::Uid;
 
 use super::output::Output;
+use super::pty::{self, Terminal};
 use super::report::Report;
 use super::running::{Running, Started};
 use super::sandbox::{Sandbox, find_program};
@@ -194,11 +195,40 @@ impl<'a> Run<'a> {
 
     /// Starts it, with a standard input that stays open until the test closes it or waits.
     pub(crate) fn spawn(mut self) -> Running {
+        let (child, case) = self.launch();
+        let mut canaries = self.sandbox.canaries().clone();
+        for entry in &self.environ {
+            if holds_token(name_of(entry)) {
+                canaries.add_token(entry);
+            }
+        }
+        let mut running = Running::new(child, self.started, case, canaries, self.stdout_holds);
+        running.write(&self.stdin);
+        running
+    }
+
+    /// Starts it on a terminal of its own, as the leader of the terminal's session.
+    pub(crate) fn on_terminal(mut self) -> Terminal {
+        let (master, slave) = pty::open();
+        self.start.terminal = Some(slave);
+        match self.started {
+            Started::Itself => self.start.leads = true,
+            // Who makes the namespace does not become its first process.
+            Started::ParentOfPid1 => {
+                let words = ["setsid", "--ctty"].map(OsString::from);
+                self.wrap.splice(0..0, words);
+            }
+        }
+        let (child, case) = self.launch();
+        Terminal::new(master, child, self.started, case)
+    }
+
+    fn launch(&mut self) -> (Child, String) {
         let line = self.line();
         let case = self.describe(&line);
         self.start.program = c_string(find_program(&line[0]));
         self.start.argv = line.into_iter().map(c_string).collect();
-        if let Some(name) = self.argv0 {
+        if let Some(name) = &self.argv0 {
             assert!(
                 self.wrap.is_empty(),
                 "argv0 would be that of the wrapping program"
@@ -210,23 +240,14 @@ impl<'a> Run<'a> {
             .iter()
             .map(|entry| c_string(OsStr::from_bytes(entry)))
             .collect();
-        let stdout = match self.stdout {
+        let stdout = match &self.stdout {
             None => Stdio::piped(),
             Some(path) => File::create(path).unwrap().into(),
         };
-        let child = self
-            .start
+        let child = take(&mut self.start)
             .spawn(&self.cwd, stdout)
             .unwrap_or_else(|why| panic!("{why}: {case}"));
-        let mut canaries = self.sandbox.canaries().clone();
-        for entry in &self.environ {
-            if holds_token(name_of(entry)) {
-                canaries.add_token(entry);
-            }
-        }
-        let mut running = Running::new(child, self.started, case, canaries, self.stdout_holds);
-        running.write(&self.stdin);
-        running
+        (child, case)
     }
 
     /// All words, with what goes before them.

@@ -38,6 +38,20 @@ pub(crate) enum Started {
     ParentOfPid1,
 }
 
+impl Started {
+    /// The process that a test means, where `pid` was started.
+    pub(super) fn process(self, pid: i32) -> i32 {
+        match self {
+            Started::Itself => pid,
+            Started::ParentOfPid1 => eventually("the namespace's first process", || {
+                let children = format!("/proc/{pid}/task/{pid}/children");
+                let children = read_to_string(children).unwrap_or_default();
+                children.trim().parse().map_err(|_| children)
+            }),
+        }
+    }
+}
+
 impl Running {
     pub(super) fn new(
         mut child: Child,
@@ -71,15 +85,7 @@ impl Running {
 
     /// The pid of phase-run or the bare command, as the test sees it.
     pub(crate) fn pid(&self) -> i32 {
-        let pid = self.child.id().cast_signed();
-        match self.started {
-            Started::Itself => pid,
-            Started::ParentOfPid1 => eventually("the namespace's first process", || {
-                let children = format!("/proc/{pid}/task/{pid}/children");
-                let children = read_to_string(children).unwrap_or_default();
-                children.trim().parse().map_err(|_| children)
-            }),
-        }
+        self.started.process(self.child.id().cast_signed())
     }
 
     /// The same as that process itself sees it.

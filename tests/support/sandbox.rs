@@ -104,6 +104,11 @@ impl Sandbox {
         self.program = program.into();
     }
 
+    /// The path of phase-run, for a script that runs it.
+    pub(crate) fn program(&self) -> &str {
+        self.program.to_str().unwrap()
+    }
+
     /// phase-run with these words.
     pub(crate) fn run(&self, words: impl IntoIterator<Item: AsRef<OsStr>>) -> Run<'_> {
         Run::new(self, self.program.clone()).args(words)

@@ -21,6 +21,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
+use super::pty;
+
 /// What the new process is to find. Every signal has its default disposition and none is blocked,
 /// and no descriptor above 2 is open, unless it is said here: the test's own start must not matter.
 #[derive(Default)]
@@ -35,10 +37,15 @@ pub(crate) struct Start {
     pub(crate) blocked: Vec<c_int>,
     pub(crate) limits: Vec<(Resource, u64)>,
     pub(crate) user: Option<u32>,
+    /// What 0–2 are instead of pipes.
+    pub(crate) terminal: Option<OwnedFd>,
+    /// As the leader of the terminal's session.
+    pub(crate) leads: bool,
 }
 
 impl Start {
-    pub(crate) fn spawn(self, cwd: &Path, stdout: Stdio) -> Result<Child> {
+    pub(crate) fn spawn(mut self, cwd: &Path, stdout: Stdio) -> Result<Child> {
+        let terminal = self.terminal.take();
         // Made before the fork: afterwards nothing may allocate.
         let (argv, environ) = (pointers(&self.argv), pointers(&self.environ));
         let closure = move || {
@@ -47,11 +54,17 @@ impl Start {
         };
         // Never executed itself: the closure becomes the program.
         let mut command = Command::new("/");
-        command
-            .current_dir(cwd)
-            .stdin(Stdio::piped())
-            .stdout(stdout)
-            .stderr(Stdio::piped());
+        command.current_dir(cwd);
+        match terminal {
+            None => command
+                .stdin(Stdio::piped())
+                .stdout(stdout)
+                .stderr(Stdio::piped()),
+            Some(terminal) => command
+                .stdin(terminal.try_clone()?)
+                .stdout(terminal.try_clone()?)
+                .stderr(terminal),
+        };
         // SAFETY: fork(2): the child of a process with threads may only make async-signal-safe
         // calls, signal-safety(7). The closure makes system calls and reads memory that was filled
         // before the fork; its errors are numbers. An allocation in it would break this.
@@ -60,6 +73,9 @@ impl Start {
     }
 
     fn prepare(&self) -> Result<()> {
+        if self.leads {
+            pty::lead()?;
+        }
         // SAFETY: close_range(2): takes numbers only, and closes nothing before the exec.
         let marked = unsafe { libc::close_range(3, c_uint::MAX, CLOSE_ON_EXEC) };
         Errno::result(marked)?;

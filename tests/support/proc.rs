@@ -1,0 +1,87 @@
+//! What /proc tells of a process (proc_pid_stat(5)).
+
+use std::fs::read_to_string;
+
+use super::eventually::eventually;
+
+/// The fields after the name: state, parent, group, session, terminal, foreground group. None once
+/// the process is gone.
+fn stat(pid: i32) -> Option<Vec<String>> {
+    let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    Some(fields.split(' ').map(str::to_owned).collect())
+}
+
+fn number(pid: i32, field: usize) -> Option<i32> {
+    stat(pid)?.get(field)?.parse().ok()
+}
+
+/// `R`, `S`, `T`, `Z` and so on; `X` once it is gone.
+pub(crate) fn state(pid: i32) -> char {
+    let stat = stat(pid);
+    stat.and_then(|fields| fields[0].chars().next())
+        .unwrap_or('X')
+}
+
+pub(crate) fn parent(pid: i32) -> i32 {
+    number(pid, 1).unwrap()
+}
+
+pub(crate) fn group(pid: i32) -> i32 {
+    number(pid, 2).unwrap()
+}
+
+pub(crate) fn session(pid: i32) -> Option<i32> {
+    number(pid, 3)
+}
+
+/// The foreground group of the process's terminal.
+fn foreground(pid: i32) -> i32 {
+    number(pid, 5).unwrap()
+}
+
+/// Waits until all of them are stopped.
+pub(crate) fn stopped(pids: &[i32]) {
+    for pid in pids {
+        eventually("stopped", || match state(*pid) {
+            'T' => Ok(()),
+            other => Err(other),
+        });
+    }
+}
+
+/// Waits until all of them are gone, or dead and not yet reaped.
+pub(crate) fn gone(pids: &[i32]) {
+    for pid in pids {
+        eventually("gone", || match state(*pid) {
+            'X' | 'Z' => Ok(()),
+            other => Err(other),
+        });
+    }
+}
+
+/// Waits until its group is in the foreground and it sleeps, as one that reads the terminal does.
+pub(crate) fn in_foreground(pid: i32) {
+    eventually("in the foreground", || {
+        let (group, foreground, state) = (group(pid), foreground(pid), state(pid));
+        match group == foreground && state == 'S' {
+            true => Ok(()),
+            false => Err((group, foreground, state)),
+        }
+    });
+}
+
+/// phase-run, where it stayed the parent of the command `pid`, the outermost one if there are
+/// several; else the command itself.
+pub(crate) fn runner(pid: i32) -> i32 {
+    let mut runner = pid;
+    while name(parent(runner)) == "phase-run" {
+        runner = parent(runner);
+    }
+    runner
+}
+
+fn name(pid: i32) -> String {
+    let name = read_to_string(format!("/proc/{pid}/comm"));
+    name.unwrap_or_default().trim_end().to_owned()
+}

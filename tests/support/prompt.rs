@@ -1,0 +1,178 @@
+//! An interactive shell on a terminal. At its prompt `run COMMAND…` is the command bare or under
+//! phase-run, one word for all, so that what is typed and what the shell says are comparable.
+
+use std::fmt::Debug;
+use std::io::Write;
+use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::symlink;
+
+use fake_phase::service_token;
+
+use super::probe::probe;
+use super::proc;
+use super::pty::Terminal;
+use super::sandbox::inherited;
+use super::shop::{Shop, shop};
+
+/// How a command is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Bare,
+    Exec,
+    Supervised,
+    /// phase-run is the command of another phase-run; both stay.
+    Nested,
+}
+
+pub(crate) const MODES: [Mode; 4] = [Mode::Bare, Mode::Exec, Mode::Supervised, Mode::Nested];
+
+impl Mode {
+    /// The words before a command, for phase-run that is `program`. The inner one of two finds its
+    /// token in the file `token`: in the environment there is none for it.
+    pub(crate) fn words(self, program: &str) -> Vec<&str> {
+        let one = |option: &[&'static str]| {
+            let words = ["--app", "shop", "--env", "Production"];
+            let words = [program].into_iter().chain(words);
+            words.chain(option.iter().copied()).chain(["--"]).collect()
+        };
+        match self {
+            Mode::Bare => Vec::new(),
+            Mode::Exec => one(&[]),
+            Mode::Supervised => one(&["--supervise"]),
+            Mode::Nested => [
+                one(&["--supervise"]),
+                one(&["--supervise", "--token-file", "token"]),
+            ]
+            .concat(),
+        }
+    }
+}
+
+/// The shells, and the words that start each without anybody's settings or its own line editor.
+pub(crate) const SHELLS: [&[&str]; 3] = [
+    &["bash", "--norc", "--noediting", "-i"],
+    &["dash", "-i"],
+    &[
+        "zsh",
+        "-f",
+        "-i",
+        "+Z",
+        "-o",
+        "nopromptsp",
+        "-o",
+        "nopromptcr",
+    ],
+];
+
+/// The same case at every shell's prompt, in every mode; what it returns must be the same as bare.
+pub(crate) fn at_prompts<Seen: Debug + PartialEq>(case: impl Fn(&mut Prompt) -> Seen) {
+    for shell in SHELLS {
+        let bare = case(&mut Prompt::open(shell, Mode::Bare));
+        for mode in MODES.into_iter().skip(1) {
+            let mut prompt = Prompt::open(shell, mode);
+            let seen = case(&mut prompt);
+            assert_eq!(seen, bare, "not as bare");
+        }
+    }
+}
+
+/// A shell that waits for a line.
+pub(crate) struct Prompt {
+    terminal: Terminal,
+    pub(crate) shop: Shop,
+    pub(crate) shell: &'static str,
+    pub(crate) mode: Mode,
+}
+
+const PROMPT: &str = "@@ ";
+
+impl Prompt {
+    pub(crate) fn open(shell: &[&'static str], mode: Mode) -> Self {
+        let shop = shop([("SECRET", "value")]);
+        shop.file("token", service_token());
+        let script = format!(
+            "#!/bin/sh\nexec {} \"$@\"\n",
+            mode.words(shop.program()).join(" ")
+        );
+        shop.executable("run", script);
+        symlink(probe(), shop.directory().join("probe")).unwrap();
+        let path = [shop.directory().as_os_str(), &inherited("PATH").unwrap()];
+        let terminal = shop
+            .bare(shell)
+            .env("PATH", path.join(":".as_ref()))
+            .env("PS1", PROMPT)
+            .env("HISTFILE", "")
+            .on_terminal();
+        let mut prompt = Prompt {
+            terminal,
+            shop,
+            shell: shell[0],
+            mode,
+        };
+        prompt.prompt();
+        prompt
+    }
+
+    /// Types a line.
+    pub(crate) fn enter(&mut self, line: &str) {
+        self.press(&format!("{line}\n"));
+    }
+
+    /// Waits until the shell asks for the next line; returns what the screen showed before.
+    pub(crate) fn prompt(&mut self) -> String {
+        let shown = self.until(PROMPT);
+        shown.strip_suffix(PROMPT).unwrap().to_owned()
+    }
+
+    /// Types a line and returns what it shows, up to the next prompt.
+    pub(crate) fn show(&mut self, line: &str) -> String {
+        self.enter(line);
+        self.prompt()
+    }
+
+    /// The status of the last line.
+    pub(crate) fn status(&mut self) -> i32 {
+        let shown = self.show("echo status=$?");
+        let (_, status) = shown.rsplit_once("status=").unwrap();
+        status.trim_end().parse().unwrap()
+    }
+
+    /// Types a line that ends in the reporter; returns the pids of the command and of what the shell
+    /// started, which bare are the same.
+    pub(crate) fn start(&mut self, line: &str) -> (i32, i32) {
+        self.enter(line);
+        let command = self.ready();
+        (command, proc::runner(command))
+    }
+
+    /// Presses Ctrl-Z, and waits until all of these are stopped and the shell asks again.
+    pub(crate) fn suspend(&mut self, pids: &[i32]) -> String {
+        self.press("\x1a");
+        let shown = self.prompt();
+        proc::stopped(pids);
+        shown
+    }
+}
+
+impl Deref for Prompt {
+    type Target = Terminal;
+
+    fn deref(&self) -> &Terminal {
+        &self.terminal
+    }
+}
+
+impl DerefMut for Prompt {
+    fn deref_mut(&mut self) -> &mut Terminal {
+        &mut self.terminal
+    }
+}
+
+impl Drop for Prompt {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (mode, shown) = (self.mode, self.shown());
+            let _ = writeln!(std::io::stderr(), "mode: {mode:?}\n{shown}");
+        }
+    }
+}

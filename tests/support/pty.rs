@@ -1,0 +1,269 @@
+//! A terminal: a pty of its own, keys pressed at it, and the screen read as it fills.
+
+#![expect(unsafe_code, reason = "poll(2) and ioctl(2) on the terminal")]
+
+use std::fs::{File, OpenOptions, read_dir, read_to_string};
+use std::io::{ErrorKind, Read, Result, Write};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, tcgetattr, tcsetattr};
+
+use super::eventually::{DEADLINE, eventually};
+use super::output::Status;
+use super::proc;
+use super::running::Started;
+use super::start::kill;
+
+/// The side that a terminal emulator holds, and a process that leads the session of the other side.
+/// When it is dropped, every process of that session is killed.
+pub(crate) struct Terminal {
+    /// None once the terminal has gone away.
+    master: Option<File>,
+    child: Child,
+    started: Started,
+    case: String,
+    seen: Vec<u8>,
+    /// How much of `seen` was handed out.
+    taken: usize,
+}
+
+/// Both sides, close-on-exec, so that no other test's process can keep the terminal alive. It does
+/// not echo keys and does not change line ends: the screen shows what programs wrote.
+pub(super) fn open() -> (File, OwnedFd) {
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname_r(&master).unwrap();
+    let slave = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open(name)
+        .unwrap();
+    let mut settings = tcgetattr(&slave).unwrap();
+    settings.local_flags.remove(LocalFlags::ECHO);
+    settings.output_flags.remove(OutputFlags::OPOST);
+    tcsetattr(&slave, SetArg::TCSANOW, &settings).unwrap();
+    // SAFETY: the master was opened above, and gives its descriptor away.
+    let master = unsafe { File::from_raw_fd(master.into_raw_fd()) };
+    (master, slave.into())
+}
+
+/// Makes standard input the terminal of a new session, which the caller leads (setsid(2)). Makes
+/// system calls only.
+pub(super) fn lead() -> Result<()> {
+    nix::unistd::setsid()?;
+    // SAFETY: TIOCSCTTY takes a number, not a pointer (ioctl_tty(2)).
+    Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })?;
+    Ok(())
+}
+
+impl Terminal {
+    pub(super) fn new(master: File, child: Child, started: Started, case: String) -> Self {
+        Terminal {
+            master: Some(master),
+            child,
+            started,
+            case,
+            seen: Vec::new(),
+            taken: 0,
+        }
+    }
+
+    /// The pid of what was started on it.
+    pub(crate) fn pid(&self) -> i32 {
+        self.started.process(self.child.id().cast_signed())
+    }
+
+    /// Presses keys: a line ends with `\n`, Ctrl-C is `\x03`, Ctrl-Z `\x1a`, Ctrl-\ `\x1c`.
+    pub(crate) fn press(&mut self, keys: &str) {
+        let master = self.master.as_mut().unwrap();
+        master.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Everything up to and with the next `text`.
+    pub(crate) fn until(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let rest = &self.seen[self.taken..];
+            let found = rest
+                .windows(text.len())
+                .position(|at| at == text.as_bytes());
+            if let Some(at) = found {
+                let part = String::from_utf8_lossy(&rest[..at + text.len()]).into_owned();
+                self.taken += at + text.len();
+                return part;
+            }
+            if let Err(why) = self.read_before(deadline) {
+                panic!("expected {text:?} on the terminal: {why}\n{}", self.shown());
+            }
+        }
+    }
+
+    /// The next line, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        self.until("\n").trim_end().to_owned()
+    }
+
+    /// Waits for the reporter's `ready`, and returns its own view of its pid.
+    pub(crate) fn ready(&mut self) -> i32 {
+        let _ = self.until("ready ");
+        self.line().parse().unwrap()
+    }
+
+    /// The next of the reporter's lines: the signal, and the cause that siginfo_t gives (`si_code`).
+    pub(crate) fn reported(&mut self) -> (i32, i32) {
+        let _ = self.until("signal ");
+        report(&self.line())
+    }
+
+    /// What the reporter reports until it gets 64, which is sent to `pid` now. Of what is pending
+    /// the kernel hands out the lowest number first, so what was sent before is reported before.
+    pub(crate) fn reported_until_marked(&mut self, pid: i32) -> Vec<(i32, i32)> {
+        kill(pid, MARK);
+        std::iter::from_fn(|| Some(self.reported()).filter(|(signal, _)| *signal != MARK)).collect()
+    }
+
+    pub(crate) fn resize(&self, rows: u16, columns: u16) {
+        let size = libc::winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let master = self.master.as_ref().unwrap().as_raw_fd();
+        // SAFETY: TIOCSWINSZ reads one struct winsize (ioctl_tty(2)).
+        Errno::result(unsafe { libc::ioctl(master, libc::TIOCSWINSZ, &raw const size) }).unwrap();
+    }
+
+    /// Closes the terminal's window.
+    pub(crate) fn hang_up(&mut self) {
+        self.master = None;
+    }
+
+    /// How the process that was started on it ended.
+    pub(crate) fn ended(&mut self) -> Status {
+        let child = &mut self.child;
+        Status::from(eventually("the end", || {
+            child.try_wait().unwrap().ok_or("it still runs")
+        }))
+    }
+
+    /// The case and the whole screen, for a failed assertion.
+    pub(crate) fn shown(&self) -> String {
+        let screen = String::from_utf8_lossy(&self.seen);
+        format!("{}\nscreen:\n{screen}", self.case)
+    }
+
+    fn read_before(&mut self, deadline: Instant) -> std::result::Result<(), String> {
+        let Some(master) = &mut self.master else {
+            return Err("it has been hung up".into());
+        };
+        let mut wait = libc::pollfd {
+            fd: master.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = i32::try_from(left.as_millis()).unwrap();
+        // SAFETY: poll(2): one struct, which outlives the call.
+        if unsafe { libc::poll(&raw mut wait, 1, left) } == 0 {
+            return Err(format!("not within {DEADLINE:?}"));
+        }
+        let mut buffer = [0; 4096];
+        match master.read(&mut buffer) {
+            Ok(count) => self.seen.extend(&buffer[..count]),
+            Err(why) if why.kind() == ErrorKind::Interrupted => {}
+            // EIO: nobody has the other side open any more.
+            Err(why) => return Err(why.to_string()),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let session = self.child.id().cast_signed();
+        for entry in read_dir("/proc").unwrap().flatten() {
+            let pid = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
+            if let Some(pid) = pid
+                && proc::session(pid) == Some(session)
+            {
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::SIGKILL,
+                );
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The reporter's lines in the file `log`, for when there is no terminal any more.
+pub(crate) struct Log(PathBuf);
+
+impl Log {
+    pub(crate) fn in_directory(directory: &Path) -> Self {
+        Log(directory.join("log"))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let text = read_to_string(&self.0).unwrap_or_default();
+        let lines = text.split_inclusive('\n');
+        lines
+            .filter_map(|line| Some(line.strip_suffix('\n')?.to_owned()))
+            .collect()
+    }
+
+    /// As [`Terminal::ready`].
+    pub(crate) fn ready(&self) -> i32 {
+        eventually("ready", || {
+            let lines = self.lines();
+            let ready = lines.iter().find_map(|line| line.strip_prefix("ready "));
+            ready.map(|pid| pid.parse().unwrap()).ok_or(lines)
+        })
+    }
+
+    /// As [`Terminal::reported_until_marked`], marked once `count` signals have been reported.
+    pub(crate) fn reported_until_marked(&self, pid: i32, count: usize) -> Vec<(i32, i32)> {
+        let reported = || -> Vec<(i32, i32)> {
+            let lines = self.lines();
+            let signals = lines.iter().filter_map(|line| line.strip_prefix("signal "));
+            signals.map(report).collect()
+        };
+        eventually("reported", || {
+            Some(reported())
+                .filter(|all| all.len() >= count)
+                .ok_or_else(reported)
+        });
+        kill(pid, MARK);
+        let mut all = eventually("marked", || {
+            let all = reported();
+            let marked = all.iter().any(|(signal, _)| *signal == MARK);
+            if marked { Ok(all) } else { Err(all) }
+        });
+        all.retain(|(signal, _)| *signal != MARK);
+        all
+    }
+}
+
+/// A real-time signal: reported after all others.
+const MARK: i32 = 64;
+
+/// Signal and cause of the reporter's line, from the number on.
+fn report(line: &str) -> (i32, i32) {
+    let words: Vec<&str> = line.split(' ').collect();
+    assert_eq!((words.len(), words[1]), (7, "code"), "{line}");
+    (words[0].parse().unwrap(), words[2].parse().unwrap())
+}
