@@ -52,6 +52,8 @@ pub(crate) struct Target {
     pub(crate) environment: Option<Sourced>,
     /// A `.phase.json` that was read and is of another app.
     pub(crate) passed_over: Option<PathBuf>,
+    /// `--app` stands behind the command.
+    pub(crate) misplaced: bool,
 }
 
 /// Which of the fetched secrets are selected.
@@ -164,6 +166,7 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
         // Without either, the app is what to think of first.
         Err(Error::NoToken) if target.app.is_none() => {
             return Err(Error::NoApp {
+                misplaced: target.misplaced,
                 readable: vec![],
                 passed_over: target.passed_over,
             });

@@ -3,8 +3,9 @@
 //!
 //! Every failure of phase-run is one [`Error`]: a stable kind, what failed, why, and at most one
 //! hint. It holds names, sizes and statuses, never a value or a token. The texts are in
-//! [`text`]; only `main` prints them and picks the exit status.
+//! [`text`] and [`hint`]; only `main` prints them and picks the exit status.
 
+mod hint;
 mod text;
 
 use std::ffi::OsString;
@@ -52,12 +53,18 @@ pub(crate) enum Error {
     UnsupportedVariable {
         name: &'static str,
     },
+    Proxy {
+        name: &'static str,
+        host: String,
+    },
     NoCommand,
 
     // config: what to fetch, from where.
     NoApp {
         readable: Vec<String>,
         passed_over: Option<PathBuf>,
+        /// The option stands behind the command, where it is the command's.
+        misplaced: bool,
     },
     NoEnvironment {
         app: String,
@@ -102,6 +109,7 @@ pub(crate) enum Error {
         why: &'static str,
     },
     TokenRefused {
+        host: String,
         from: String,
         server: String,
     },
@@ -160,10 +168,15 @@ pub(crate) enum Error {
         host: String,
         why: String,
     },
+    /// `given` is the file of roots, and where it was named.
+    Untrusted {
+        host: String,
+        why: &'static str,
+        given: Option<(PathBuf, Source)>,
+    },
     Tls {
         host: String,
         why: String,
-        unknown_issuer: bool,
     },
     Server {
         host: String,
@@ -288,6 +301,7 @@ impl Error {
             | Self::Pointless { .. }
             | Self::TokenAsFile { .. }
             | Self::UnsupportedVariable { .. }
+            | Self::Proxy { .. }
             | Self::NoCommand => "usage",
             Self::NoApp { .. }
             | Self::NoEnvironment { .. }
@@ -311,7 +325,7 @@ impl Error {
             | Self::KeyAmbiguous { .. } => "ambiguous",
             Self::RateLimited { .. } => "rate-limited",
             Self::Unreachable { .. } => "unreachable",
-            Self::Tls { .. } => "tls",
+            Self::Untrusted { .. } | Self::Tls { .. } => "tls",
             Self::Server { .. } => "server",
             Self::NotPhase { .. } => "protocol",
             Self::BadName { .. }
@@ -341,18 +355,16 @@ impl Error {
 
 /// The system's own words for an error, as they stand after a colon: `no such file or directory`.
 pub(crate) fn system_words(error: &std::io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => errno_words(nix::errno::Errno::from_raw(number)),
-        None => error.to_string(),
-    }
-}
-
-/// The same for a bare errno(3).
-pub(crate) fn errno_words(errno: nix::errno::Errno) -> String {
-    let words = errno.desc();
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
     let mut letters = words.chars();
     match letters.next() {
         Some(first) if !words.starts_with("I/O") => first.to_lowercase().chain(letters).collect(),
         _ => words.to_owned(),
     }
+}
+
+/// The same for a bare errno(3).
+pub(crate) fn errno_words(errno: nix::errno::Errno) -> String {
+    system_words(&errno.into())
 }

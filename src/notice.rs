@@ -42,6 +42,7 @@ pub(crate) enum Notice<'a> {
         environment: &'a str,
         environment_source: String,
         host: &'a str,
+        token: String,
     },
     /// `-v`: what came of it.
     Selected {
@@ -124,9 +125,10 @@ impl fmt::Display for Notice<'_> {
             Self::Unresolved { keys } => {
                 write!(f, "references that Phase did not resolve are handed on as they are in {}", keys.join(", "))
             }
-            Self::Fetching { app, app_source, environment, environment_source, host } => write!(
+            Self::Fetching { app, app_source, environment, environment_source, host, token } => write!(
                 f,
-                "app {app} (from {app_source}), environment {environment} (from {environment_source}), from {host}"
+                "app {app} (from {app_source}), environment {environment} (from {environment_source}), \
+                 from {host} with the token from {token}"
             ),
             Self::Selected { secrets, of, took } => {
                 write!(f, "{secrets} of {of} secrets selected, {} ms after the start", millis(took))

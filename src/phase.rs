@@ -48,6 +48,7 @@ pub(crate) fn fetch(
         return Err(Error::NoApp {
             readable,
             passed_over: request.target.passed_over.clone(),
+            misplaced: request.target.misplaced,
         });
     };
     let mut app = match catalogue::id(&given.value) {
@@ -78,6 +79,7 @@ pub(crate) fn fetch(
         environment: &environment,
         environment_source: word.source.to_string(),
         host: request.host.name(),
+        token: token_source.name(),
     });
     loop {
         let known = app.environments.is_some();

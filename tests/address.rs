@@ -135,14 +135,7 @@ fn a_ca_file_that_cannot_be_used_is_named_with_its_source() {
         (good.replace("CERTIFICATE", "SOMETHING"), none),
         (good.replacen(body, "!!!!", 1), damaged),
         (good.replacen("-----END", "", 1), damaged),
-        (
-            good.replacen(body, "", 1),
-            "a certificate in it cannot be a root",
-        ),
-        (
-            format!("{good}{}", good.replacen(body, "", 1)),
-            "a certificate in it cannot",
-        ),
+        (good.replacen(body, "", 1), none),
     ] {
         shop.file("roots.pem", content);
         let run = shop.with(&["--ca-file", "roots.pem"]).arg("true");

@@ -119,10 +119,12 @@ fn a_variable_that_cannot_be_used_is_named() {
         ),
         ("PHASE_PATH", ":", "not folders with a colon between two"),
     ] {
+        // In quotation marks where it would run into the sentence.
+        let shown = if value == ":" { "\":\"" } else { value };
         refused(
             &shop,
             run().env(name, value),
-            &format!("{name}={value}: {wants}"),
+            &format!("{name}={shown}: {wants}"),
         );
     }
     for name in [

@@ -306,7 +306,8 @@ fn a_token_that_phase_refuses_is_named_by_its_source() {
         ),
     ] {
         let output = run.output().failed(125, "token");
-        let message = format!("phase-run: error[token]: Phase refused the token from {source}: ");
+        let host = shop.phase.host().replace("https://", "");
+        let message = format!("phase-run: error[token]: {host} refused the token from {source}: ");
         assert!(output.stderr.starts_with(&message), "{output}");
     }
 }

@@ -62,7 +62,7 @@ fn what_cannot_be_run_ends_as_under_env() {
         ("/", 126, "/: it is a directory"),
         ("./plain", 126, "./plain: permission denied"),
         ("./plain/x", 126, "./plain/x: not a directory"),
-        ("./loop", 126, "./loop: too many symbolic links"),
+        ("./loop", 126, "./loop: too many levels of symbolic links"),
         (&format!("./{long}"), 126, ": file name too long"),
         (
             "./script",

@@ -1,7 +1,7 @@
 //! What is said, word for word: a file a case in `tests/messages`, so that a changed message is a
 //! changed file in the review. `UPDATE=1` writes what was said into the files.
 //!
-//! `{port}`, `{directory}`, `{shop}` and `{bearer}` stand for the server's port, the working
+//! `{port}`, `{directory}`, `{ca}`, `{shop}` and `{bearer}` stand for the server's port, the working
 //! directory, the id of the captured app and the service account's bearer.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,9 +118,11 @@ impl Case {
         let sandbox = Sandbox::new(&phase);
         let port = phase.port().to_string();
         let directory = sandbox.directory().to_str().unwrap();
+        let ca = sandbox.directory().with_file_name("ca.pem");
         let places = [
             ("{port}", port.as_str()),
             ("{directory}", directory),
+            ("{ca}", ca.to_str().unwrap()),
             ("{shop}", app_id("shop")),
             ("{bearer}", bearer()),
         ];
@@ -246,9 +248,9 @@ fn every_kind_of_error_has_a_case() {
 }
 
 /// Verbs that a hint may start with.
-const VERBS: [&str; 17] = [
-    "check", "choose", "copy", "enable", "give", "hand", "keep", "list", "mend", "name", "pass",
-    "put", "rename", "run", "set", "unset", "use",
+const VERBS: [&str; 21] = [
+    "add", "check", "choose", "copy", "enable", "give", "hand", "keep", "leave", "list", "look",
+    "mend", "name", "pass", "put", "rename", "run", "set", "start", "unset", "use",
 ];
 
 /// "Lower case, no full stop, no \"failed to\" / \"error while\" / \"invalid\" …, no Rust type

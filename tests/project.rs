@@ -361,8 +361,13 @@ fn the_nearest_file_that_counts_is_taken() {
 #[test]
 fn a_depth_that_is_no_number_is_a_config_error() {
     let apps = Apps::with(r#"{"phaseApp": "shop", "defaultEnv": "Production"}"#);
-    for depth in ["many", "-1", "1.5", " 1"] {
-        let message = format!("{DEPTH}={depth}: not a number of directories");
+    for (depth, shown) in [
+        ("many", "many"),
+        ("-1", "-1"),
+        ("1.5", "1.5"),
+        (" 1", "\" 1\""),
+    ] {
+        let message = format!("{DEPTH}={shown}: not a number of directories");
         refused(&apps, apps.run(&[]).env(DEPTH, depth), &message);
     }
     // "read only when the app or the environment is still missing"

@@ -44,7 +44,7 @@ fn a_certificate_that_does_not_verify_is_refused() {
         (
             Certificate::UnknownCa,
             "signed by a CA that is not known",
-            "hint: name the file of the CA that signed it with --ca-file\n",
+            "hint: add its CA to that file, or name another with --ca-file\n",
         ),
         (Certificate::OtherName, "is for another name", ""),
         (Certificate::Expired, "has expired", ""),

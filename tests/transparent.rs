@@ -255,7 +255,7 @@ fn the_tokens_descriptor_is_closed_whatever_its_number() {
     let run = run.hand_over(File::open(&token).unwrap(), 1);
     let output = run.unset("PHASE_SERVICE_TOKEN").output();
     let output = output.failed(125, "output");
-    assert!(output.stderr.contains(": bad file number"), "{output}");
+    assert!(output.stderr.contains(": bad file descriptor"), "{output}");
 }
 
 /// The command's own: all statuses, and death by a signal as the parent sees it.

@@ -172,11 +172,57 @@ fn a_variable_of_another_version_is_refused_and_nothing_is_sent() {
         let output = run().env(name, value).output().failed(125, "usage");
         let message = format!("phase-run: error[usage]: {name} is set: ");
         assert!(output.stderr.starts_with(&message), "{output}");
-        assert!(output.stderr.ends_with(&format!("hint: unset {name}\n")));
+        assert!(
+            output.stderr.contains(&format!("hint: unset {name}")),
+            "{output}"
+        );
         assert!(!output.stderr.contains("hunter2"), "{output}");
         assert_eq!(phase.requests().len(), sent, "{output}");
         // "A `PHASE_*` variable that is set but empty is not set."
         let _ = run().env(name, "").output().ok();
+    }
+}
+
+/// As curl(1) reads them: a host that is to be reached without a proxy is no reason to refuse.
+#[test]
+fn a_proxy_is_refused_unless_the_host_is_excepted() {
+    let (_phase, sandbox) = shop();
+    let run = |exceptions: &str| {
+        let run = sandbox.run(SHOP).args(["--", "true"]);
+        run.env("HTTPS_PROXY", "http://proxy.test")
+            .env("NO_PROXY", exceptions)
+            .output()
+    };
+    for exceptions in [
+        "*",
+        "localhost",
+        ".localhost",
+        "a.test,localhost",
+        "a.test localhost",
+    ] {
+        let _ = run(exceptions).ok();
+    }
+    for exceptions in ["", ",", "host", "localhost.test", "a.localhost"] {
+        let output = run(exceptions).failed(125, "usage");
+        assert!(output.stderr.contains("HTTPS_PROXY is set"), "{output}");
+        assert!(
+            output.stderr.contains("add localhost to NO_PROXY"),
+            "{output}"
+        );
+    }
+}
+
+/// What stands behind the command is the command's, and the message says where to put it.
+#[test]
+fn an_app_behind_the_command_gets_the_hint() {
+    let (_phase, sandbox) = shop();
+    for word in ["--app", "-a", "--app=shop"] {
+        let output = sandbox.run(["run", word, "shop"]).output();
+        let output = output.failed(125, "config");
+        assert!(
+            output.stderr.contains("hint: put --app before the command"),
+            "{output}"
+        );
     }
 }
 

@@ -34,7 +34,7 @@ fn verbose_says_what_was_chosen_and_how_long_it_took() {
         let output = run.env("PHASE_ENV", "production").output();
         assert_eq!(output.text(), "of the shop\n");
         let chosen = "app shop (from --app), environment Production (from PHASE_ENV), from ";
-        let chosen = format!("{chosen}localhost:{port}\n");
+        let chosen = format!("{chosen}localhost:{port} with the token from PHASE_SERVICE_TOKEN\n");
         let output = output.notices(&[&chosen, "1 of 1 secrets selected, "]);
         let _ = output.notices(&["becoming printenv\n"]).ok();
     }

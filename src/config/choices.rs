@@ -18,18 +18,18 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Variables of options that this version does not have. Ignoring one would be a silent change of
 /// what the operator asked for.
-const UNSUPPORTED: [&str; 10] = [
+const UNSUPPORTED: [&str; 6] = [
     "PHASE_MAX_WAIT",
     "PHASE_SNAPSHOT",
     "PHASE_OFFLINE",
     "PHASE_HEADER_FILE",
     "PHASE_IDENTITY",
     "PHASE_SERVICE_ACCOUNT_ID",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "ALL_PROXY",
 ];
+
+/// Where curl(1) looks for a proxy, and for the hosts that are reached without one.
+const PROXIES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+const NO_PROXIES: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 /// The two places where a decision may be written.
 pub(super) struct Choices<'a> {
@@ -83,7 +83,12 @@ impl<'a> Choices<'a> {
         let mut command = self.words.command.clone();
         if let Some(line) = self.words.bytes(Opt::Command).next() {
             let shell = ["/bin/sh", "-c"].map(OsString::from);
-            command.splice(0..0, shell.into_iter().chain([line.to_owned()]));
+            // A line may start like an option of the shell.
+            let end = line
+                .as_encoded_bytes()
+                .starts_with(b"-")
+                .then(|| OsString::from("--"));
+            command.splice(0..0, shell.into_iter().chain(end).chain([line.to_owned()]));
         }
         if self.words.has(Opt::DryRun) {
             return Ok(Deed::DryRun(command));
@@ -173,9 +178,29 @@ impl<'a> Choices<'a> {
     }
 
     pub(super) fn host(&self) -> Result<Host, Error> {
-        match self.text_of(Opt::Host)? {
-            Some(Sourced { value, source }) => Host::parse(&value, source),
-            None => Ok(Host::cloud()),
+        let host = match self.text_of(Opt::Host)? {
+            Some(Sourced { value, source }) => Host::parse(&value, source)?,
+            None => Host::cloud(),
+        };
+        let set = |name: &&'static str| self.inherited.get(name).is_some_and(|v| !v.is_empty());
+        let Some(name) = PROXIES.into_iter().find(set) else {
+            return Ok(host);
+        };
+        // Going past a proxy that the operator asked for is not ours to decide; an exception is.
+        let exceptions = NO_PROXIES.into_iter().find(set);
+        let exceptions = exceptions.and_then(|name| self.inherited.get(name)?.to_str());
+        let covers = |one: &str| {
+            let suffix = one.trim_start_matches('.');
+            let inside = host.bare_name().strip_suffix(suffix);
+            one == "*" || inside.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        let listed = exceptions.unwrap_or_default().split([',', ' ']);
+        match listed.filter(|one| !one.is_empty()).any(covers) {
+            true => Ok(host),
+            false => Err(Error::Proxy {
+                name,
+                host: host.bare_name().to_owned(),
+            }),
         }
     }
 
@@ -234,48 +259,41 @@ impl<'a> Choices<'a> {
         }
     }
 
-    /// The app, the environment, and a `.phase.json` that was passed over as another app's.
+    /// The app and the environment, from the line, the variables, or else `.phase.json`.
     pub(super) fn target(&self) -> Result<Target, Error> {
-        let app = self.text_of(Opt::App)?;
-        let environment = self.text_of(Opt::Env)?;
-        let passed_over = None;
-        if app.is_some() && environment.is_some() {
-            return Ok(Target {
-                app,
-                environment,
-                passed_over,
-            });
+        let behind = |word: &OsString| {
+            let word = word.to_string_lossy();
+            word == "-a" || word == "--app" || word.starts_with("--app=")
+        };
+        let mut target = Target {
+            app: self.text_of(Opt::App)?,
+            environment: self.text_of(Opt::Env)?,
+            passed_over: None,
+            misplaced: self.words.command.iter().any(behind),
+        };
+        if target.app.is_some() && target.environment.is_some() {
+            return Ok(target);
         }
         let Some(project) = Project::find(self.variable(project::DEPTH)?)? else {
-            return Ok(Target {
-                app,
-                environment,
-                passed_over,
-            });
+            return Ok(target);
         };
         // The project's environment is its app's: another app never runs on it.
-        if app.as_ref().is_some_and(|app| !project.is_of(&app.value)) {
-            let passed_over = Some(project.path);
-            return Ok(Target {
-                app,
-                environment,
-                passed_over,
-            });
+        if target
+            .app
+            .as_ref()
+            .is_some_and(|app| !project.is_of(&app.value))
+        {
+            target.passed_over = Some(project.path);
+            return Ok(target);
         }
         let source = Source::Project(project.path);
         let sourced = |value: Option<String>| {
-            value.map(|value| Sourced {
-                value,
-                source: source.clone(),
-            })
+            let source = source.clone();
+            value.map(|value| Sourced { value, source })
         };
-        let app = app.or(sourced(project.app));
-        let environment = environment.or(sourced(project.environment));
-        Ok(Target {
-            app,
-            environment,
-            passed_over,
-        })
+        target.app = target.app.or(sourced(project.app));
+        target.environment = target.environment.or(sourced(project.environment));
+        Ok(target)
     }
 
     /// What was typed, else the first of the option's variables that is set.

@@ -17,7 +17,11 @@ pub(crate) enum Roots {
     /// an issuer that is unknown to them makes the system's bundle count.
     BuiltIn,
     /// Those of a file, and no others.
-    Given(RootCertStore),
+    Given {
+        store: RootCertStore,
+        path: PathBuf,
+        source: Source,
+    },
 }
 
 impl Roots {
@@ -37,13 +41,24 @@ impl Roots {
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate =
                 certificate.map_err(|_| unusable("a certificate in it is damaged".to_owned()))?;
-            store
-                .add(certificate)
-                .map_err(|_| unusable("a certificate in it cannot be a root".to_owned()))?;
+            // A bundle may hold one that is of no use here.
+            store.add_parsable_certificates([certificate]);
         }
         match store.is_empty() {
-            true => Err(unusable("it holds no PEM certificate".to_owned())),
-            false => Ok(Self::Given(store)),
+            true => Err(unusable("it holds no PEM certificate of a CA".to_owned())),
+            false => Ok(Self::Given {
+                store,
+                path,
+                source: Source::Named(from),
+            }),
+        }
+    }
+
+    /// The file that was given, and where it was named.
+    pub(crate) fn file(&self) -> Option<(PathBuf, Source)> {
+        match self {
+            Self::BuiltIn => None,
+            Self::Given { path, source, .. } => Some((path.clone(), source.clone())),
         }
     }
 }

@@ -69,16 +69,15 @@ pub(crate) fn plan(
     let mut used = vec![false; injection.files.len()];
     let mut planned = Vec::with_capacity(secrets.len());
     for secret in secrets {
-        let rule = injection
-            .files
-            .iter()
-            .position(|rule| rule.key.matches(&secret.key));
-        let variable = rule.and_then(|nth| {
-            if let Some(used) = used.get_mut(nth) {
-                *used = true;
-            }
-            injection.files.get(nth)?.variable.clone()
-        });
+        let rules = injection.files.iter().zip(&mut used);
+        let matching = rules.filter(|(rule, _)| rule.key.matches(&secret.key));
+        // The first rule decides; a later one about the same key is of use as well.
+        let mut rule = None;
+        for (one, used) in matching {
+            rule.get_or_insert(one);
+            *used = true;
+        }
+        let variable = rule.and_then(|rule| rule.variable.clone());
         let name = variable.unwrap_or_else(|| [injection.prefix.as_str(), &secret.key].concat());
         let form = match (is_kept(&name, base, &injection.keep), rule) {
             (true, _) => Form::Kept,
@@ -100,7 +99,7 @@ pub(crate) fn plan(
         return Err(Error::FilterSelectsNothing {
             option: "--file",
             given: rule.key.text().to_owned(),
-            place: "what is selected".to_owned(),
+            place: "the selected secrets".to_owned(),
         });
     }
     planned.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,9 +1,8 @@
 #![forbid(unsafe_code)]
-//! The words of every failure: what failed, why, and what to do about it.
+//! The words of every failure: what failed, and why.
 //!
-//! Lower case, no full stop; the thing is named, and where it came from. A hint is an imperative
-//! with the exact option or file, and is left out where it would be a guess. The printer escapes
-//! control characters, so names and server texts go in as they are.
+//! Lower case, no full stop; the thing is named, and where it came from. The printer escapes control
+//! characters, so names and server texts go in as they are.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,7 +25,7 @@ impl fmt::Display for Error {
                 option,
                 given,
                 wants,
-            } => write!(f, "{option} {given}: not {wants}"),
+            } => write!(f, "{option} {}: not {wants}", shown(given)),
             Self::Pointless { option, because } => {
                 write!(f, "{option} means nothing here: {because}")
             }
@@ -42,11 +41,18 @@ impl fmt::Display for Error {
                     "{name} is set: this version of phase-run cannot do what it asks for"
                 )
             }
+            Self::Proxy { name, .. } => {
+                write!(
+                    f,
+                    "{name} is set: this version of phase-run reaches Phase directly, never through a proxy"
+                )
+            }
             Self::NoCommand => f.write_str("no command to run"),
 
             Self::NoApp {
                 readable,
                 passed_over,
+                ..
             } => {
                 f.write_str("no app is given")?;
                 passed(f, passed_over)?;
@@ -64,7 +70,9 @@ impl fmt::Display for Error {
                 passed(f, passed_over)?;
                 list(f, "this token can read", readable)
             }
-            Self::BadVariable { name, given, wants } => write!(f, "{name}={given}: not {wants}"),
+            Self::BadVariable { name, given, wants } => {
+                write!(f, "{name}={}: not {wants}", shown(given))
+            }
             Self::Project { path, why } => write!(f, "cannot use {}: {why}", path.display()),
             Self::WorkingDirectory { why } => {
                 write!(
@@ -92,8 +100,8 @@ impl fmt::Display for Error {
             Self::NoToken => f.write_str("no token is given"),
             Self::TokenFile { from, why } => write!(f, "cannot read the token from {from}: {why}"),
             Self::TokenShape { from, why } => write!(f, "what {from} holds is no token: {why}"),
-            Self::TokenRefused { from, server } => {
-                write!(f, "Phase refused the token from {from}: {server}")
+            Self::TokenRefused { host, from, server } => {
+                write!(f, "{host} refused the token from {from}: {server}")
             }
 
             Self::Denied { what, server } => write!(f, "cannot read {what}: {server}"),
@@ -111,7 +119,8 @@ impl fmt::Display for Error {
             } => {
                 write!(
                     f,
-                    "there is no app {given} (from {source}) that this token can read"
+                    "there is no app {} (from {source}) that this token can read",
+                    shown(given)
                 )?;
                 list(f, "it can read", known)
             }
@@ -123,7 +132,8 @@ impl fmt::Display for Error {
             } => {
                 write!(
                     f,
-                    "{app} has no environment {given} (from {source}) that this token can read"
+                    "{app} has no environment {} (from {source}) that this token can read",
+                    shown(given)
                 )?;
                 list(f, "it can read", known)
             }
@@ -172,7 +182,16 @@ impl fmt::Display for Error {
                 }
             }
             Self::Unreachable { host, why } => write!(f, "cannot reach {host}: {why}"),
-            Self::Tls { host, why, .. } => write!(f, "cannot trust {host}: {why}"),
+            Self::Untrusted { host, why, given } => {
+                write!(f, "cannot trust {host}: {why}")?;
+                match given {
+                    Some((path, source)) => {
+                        write!(f, "; only {} (from {source}) is trusted", path.display())
+                    }
+                    None => Ok(()),
+                }
+            }
+            Self::Tls { host, why } => write!(f, "cannot trust {host}: {why}"),
             Self::Server {
                 host,
                 status,
@@ -256,116 +275,6 @@ impl fmt::Display for Error {
     }
 }
 
-impl Error {
-    /// What to do, where that is no guess: an imperative.
-    pub(crate) fn hint(&self) -> Option<String> {
-        let text = match self {
-            Self::UnknownOption { nearest, .. } => {
-                return nearest.map(|known| format!("use {known}"));
-            }
-            Self::RepeatedOption { option } => return Some(format!("keep one {option}")),
-            Self::TokenAsFile { .. } => "put the token in a file, or in PHASE_SERVICE_TOKEN",
-            Self::UnsupportedVariable { name } => return Some(format!("unset {name}")),
-            Self::NoCommand => "put it last: phase-run --app shop --env production -- printenv",
-            Self::NoApp { .. } => "pass --app NAME, or set PHASE_APP",
-            Self::NoEnvironment { .. } => "pass --env NAME, or set PHASE_ENV",
-            Self::Host { instead, .. } => {
-                return instead.as_ref().map(|url| format!("use {url}"));
-            }
-            Self::EndToEnd { .. } => {
-                "enable server-side encryption for this app in Phase's console"
-            }
-            Self::NoToken => "set PHASE_SERVICE_TOKEN, or name a file with --token-file",
-            Self::TokenShape { .. } => {
-                "copy the whole token from Phase's console: pss_service:v2:… with four fields of 64 hex digits"
-            }
-            Self::TokenRefused { .. } => {
-                "check in Phase's console that this token exists, has not expired, and is of this type"
-            }
-            Self::Denied { .. } => {
-                "give this account access in Phase's console, or name an environment that it can read"
-            }
-            Self::ListingDenied { instead, .. } => return Some(format!("pass {instead}")),
-            Self::AppNotFound { known, .. } if known.is_empty() => {
-                "check --app, or give this account access to the app in Phase's console"
-            }
-            Self::AppNotFound { .. } => "pass --app with one of these names or an app's id",
-            Self::EnvironmentNotFound { .. } => {
-                "pass --env with the name of an environment that the token can read"
-            }
-            Self::FilterSelectsNothing { .. } => {
-                "list what is there with --dry-run, or pass --allow-empty if nothing is fine"
-            }
-            Self::RequiredMissing { .. } => "list what is selected with --dry-run",
-            Self::AppsAmbiguous { .. } => "pass --app with the id of one of them",
-            Self::EnvironmentsAmbiguous { .. } => "pass --env with the whole name of one of them",
-            Self::KeyAmbiguous { .. } => {
-                "choose with --path (the last one wins), or drop it with --except"
-            }
-            Self::Tls {
-                unknown_issuer: true,
-                ..
-            } => "name the file of the CA that signed it with --ca-file",
-            Self::NotPhase { hint, .. } => return hint.map(str::to_owned),
-            Self::BadName { .. } => "rename it in Phase, or leave it out with --except",
-            Self::NulInValue { .. } => "hand it over with --file, or leave it out with --except",
-            Self::UnsafeName { name, .. } => {
-                return Some(format!(
-                    "pass --allow-name {name} if whoever may edit this secret may run code"
-                ));
-            }
-            Self::NameTwice { .. } => "give one of them another variable with --file KEY=VAR",
-            Self::ValueTooLarge { largest, .. } | Self::EnvironmentTooLarge { largest, .. } => {
-                return largest
-                    .first()
-                    .map(|(key, _)| format!("hand it over as a file with --file {key}"));
-            }
-            Self::Unresolved { .. } => {
-                "mend them in Phase, give this account access to what they name, or run without --strict"
-            }
-            Self::CommandNotFound {
-                command,
-                why: CommandMissing::Builtin,
-            } => {
-                return Some(format!(
-                    "run it in a shell with -c '{} …'",
-                    command.display()
-                ));
-            }
-            Self::CommandNotFound {
-                command,
-                why: CommandMissing::CommandLine,
-            } => {
-                return Some(format!(
-                    "give its words one by one, or use -c '{}'",
-                    command.display()
-                ));
-            }
-            Self::MissingValue { .. }
-            | Self::EmptyValue { .. }
-            | Self::StrayValue { .. }
-            | Self::NotText { .. }
-            | Self::BadValue { .. }
-            | Self::Pointless { .. }
-            | Self::BadVariable { .. }
-            | Self::Project { .. }
-            | Self::WorkingDirectory { .. }
-            | Self::CaFile { .. }
-            | Self::TokenFile { .. }
-            | Self::RateLimited { .. }
-            | Self::Unreachable { .. }
-            | Self::Tls { .. }
-            | Self::Server { .. }
-            | Self::SealedFile { .. }
-            | Self::Output { .. }
-            | Self::NoProcess { .. }
-            | Self::CommandNotFound { .. }
-            | Self::CommandNotExecutable { .. } => return None,
-        };
-        Some(text.to_owned())
-    }
-}
-
 fn list(f: &mut fmt::Formatter<'_>, lead: &str, names: &[String]) -> fmt::Result {
     match names {
         [] => Ok(()),
@@ -386,4 +295,13 @@ fn sizes(f: &mut fmt::Formatter<'_>, largest: &[(String, usize)]) -> fmt::Result
         write!(f, "{comma}{key} ({bytes} bytes)")?;
     }
     Ok(())
+}
+
+/// In quotation marks where it could not be told from the sentence around it.
+fn shown(given: &str) -> String {
+    let unclear = given.trim() != given || given.is_empty() || given.ends_with(':');
+    match unclear {
+        true => format!("\"{given}\""),
+        false => given.to_owned(),
+    }
 }

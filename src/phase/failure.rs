@@ -9,14 +9,25 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError};
 
+use crate::config::Roots;
 use crate::error::{Error, system_words};
 
 /// An exchange that came to nothing.
 #[derive(Debug)]
 pub(super) enum Failure {
-    Unreachable { why: String },
-    Tls { why: String, unknown_issuer: bool },
-    NotPhase { why: String },
+    Unreachable {
+        why: String,
+    },
+    /// The issuer is not among the roots.
+    Untrusted {
+        why: &'static str,
+    },
+    Tls {
+        why: &'static str,
+    },
+    NotPhase {
+        why: String,
+    },
 }
 
 impl Failure {
@@ -26,17 +37,17 @@ impl Failure {
         }
     }
 
-    pub(super) fn about(self, host: &str) -> Error {
+    pub(super) fn about(self, host: &str, roots: &Roots) -> Error {
         let host = host.to_owned();
         match self {
             Self::Unreachable { why } => Error::Unreachable { host, why },
-            Self::Tls {
-                why,
-                unknown_issuer,
-            } => Error::Tls {
+            Self::Untrusted { why } => {
+                let given = roots.file();
+                Error::Untrusted { host, why, given }
+            }
+            Self::Tls { why } => Error::Tls {
                 host,
-                why,
-                unknown_issuer,
+                why: why.to_owned(),
             },
             Self::NotPhase { why } => Error::NotPhase {
                 host,
@@ -98,17 +109,16 @@ pub(super) fn in_body(error: &reqwest::Error) -> Failure {
 }
 
 fn of_tls(error: &rustls::Error) -> Failure {
-    let mut unknown_issuer = false;
     let why = match error {
         rustls::Error::InvalidCertificate(certificate) => match certificate {
             CertificateError::UnknownIssuer => {
-                unknown_issuer = true;
-                "its certificate is signed by a CA that is not known"
+                let why = "its certificate is signed by a CA that is not known";
+                return Failure::Untrusted { why };
             }
             // The CA of that name has another key here: the file with the right one is missing.
             CertificateError::BadSignature => {
-                unknown_issuer = true;
-                "its certificate is not signed by the CA that it names"
+                let why = "a CA of the name in its certificate is known, and has not signed it";
+                return Failure::Untrusted { why };
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired (or this machine's clock is wrong)"
@@ -130,10 +140,7 @@ fn of_tls(error: &rustls::Error) -> Failure {
         rustls::Error::AlertReceived(_) => "it refused the TLS handshake",
         _ => "the TLS handshake went wrong",
     };
-    Failure::Tls {
-        why: why.to_owned(),
-        unknown_issuer,
-    }
+    Failure::Tls { why }
 }
 
 fn lowered(words: &str) -> String {

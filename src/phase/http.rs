@@ -47,7 +47,7 @@ pub(super) struct Client<'a> {
     token_source: String,
     runtime: ManuallyDrop<Runtime>,
     library: RefCell<Library>,
-    fallback: bool,
+    roots: &'a Roots,
     say: Say<'a>,
 }
 
@@ -72,12 +72,9 @@ impl<'a> Client<'a> {
         token_source: String,
         say: Say<'a>,
     ) -> Result<Self, Error> {
-        let (roots, fallback) = match &request.roots {
-            Roots::BuiltIn => (
-                webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
-                true,
-            ),
-            Roots::Given(roots) => (roots.clone(), false),
+        let trusted = match &request.roots {
+            Roots::BuiltIn => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
+            Roots::Given { store, .. } => store.clone(),
         };
         // Hex digits and known words: always a header's value.
         let mut authorization =
@@ -87,10 +84,8 @@ impl<'a> Client<'a> {
             .enable_all()
             .build()
             .map_err(|error| {
-                Failure::Unreachable {
-                    why: system_words(&error),
-                }
-                .about(request.host.name())
+                let why = system_words(&error);
+                Failure::Unreachable { why }.about(request.host.name(), &request.roots)
             })?;
         Ok(Self {
             host: &request.host,
@@ -98,8 +93,8 @@ impl<'a> Client<'a> {
             authorization,
             token_source,
             runtime: ManuallyDrop::new(runtime),
-            library: RefCell::new(library(roots, &request.host)?),
-            fallback,
+            library: RefCell::new(library(trusted, &request.host)?),
+            roots: &request.roots,
             say,
         })
     }
@@ -125,7 +120,7 @@ impl<'a> Client<'a> {
         let outcome = self.runtime.block_on(bounded);
         let outcome = outcome.unwrap_or_else(|_| Err(Failure::too_slow(self.timeout)));
         let (status, retry_after, location, body) =
-            outcome.map_err(|failure| failure.about(host))?;
+            outcome.map_err(|failure| failure.about(host, self.roots))?;
         (self.say)(Notice::Request {
             host,
             path: url.path(),
@@ -150,16 +145,9 @@ impl<'a> Client<'a> {
     /// was given, once more with the system's. No token went out before that.
     async fn exchange(&self, url: &Url) -> Result<Received, Failure> {
         let first = self.attempt(url).await;
-        if !self.fallback
-            || !matches!(
-                first,
-                Err(Failure::Tls {
-                    unknown_issuer: true,
-                    ..
-                })
-            )
-        {
-            return first;
+        match (self.roots, &first) {
+            (Roots::BuiltIn, Err(Failure::Untrusted { .. })) => {}
+            _ => return first,
         }
         (self.say)(Notice::SystemRoots {
             host: self.host.name(),

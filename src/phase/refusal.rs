@@ -50,6 +50,7 @@ pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Error {
             }
         }
         (401, _) | (403, Asked::Token) => Error::TokenRefused {
+            host,
             from: answer.token_source.clone(),
             server,
         },

@@ -24,10 +24,11 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 pub(super) const SHELL: &CStr = c"/bin/sh";
 
 /// Words that only a shell knows and that no package installs as programs.
-const BUILTINS: [&str; 24] = [
-    ".", ":", "alias", "break", "builtin", "cd", "continue", "declare", "eval", "exec", "exit",
-    "export", "local", "return", "set", "shift", "shopt", "source", "trap", "type", "typeset",
-    "ulimit", "umask", "unset",
+#[rustfmt::skip]
+const BUILTINS: [&str; 34] = [
+    "!", ".", ":", "[[", "alias", "break", "builtin", "case", "cd", "continue", "declare", "eval", "exec", "exit",
+    "export", "for", "function", "if", "let", "local", "return", "select", "set", "shift", "shopt", "source", "trap",
+    "type", "typeset", "ulimit", "umask", "unset", "until", "while",
 ];
 
 /// Replaces this process by the command. Returns only if that could not be done.
@@ -63,7 +64,8 @@ fn search(command: &[OsString], environ: &Environ) -> Error {
             Errno::ENAMETOOLONG if searched => {}
             Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT if searched => {}
             Errno::ENOEXEC => {
-                let why = "exec format error: it is built for another kind of machine".to_owned();
+                let why = "exec format error: it is damaged or built for another kind of machine"
+                    .to_owned();
                 return Error::CommandNotExecutable { command: path, why };
             }
             other => {

@@ -76,6 +76,13 @@ impl Token {
             .filter(|word| !word.is_empty())
             .collect();
         match words.as_slice() {
+            [first, ..] if first.starts_with(b"\"") || first.starts_with(b"'") => {
+                Err("it starts with a quotation mark")
+            }
+            [first, ..] if first.starts_with(b"PHASE_") => {
+                Err("it starts with a variable's name, as a line of an env file does")
+            }
+            [b"Bearer", ..] => Err("it starts with the word Bearer, which is not part of it"),
             [token] if token.starts_with(b"pss_") => Self::full(token),
             [bearer] => Self::bare(Account::Machine, bearer),
             [b"ServiceAccount", bearer] => Self::bare(Account::Machine, bearer),
