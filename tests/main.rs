@@ -21,6 +21,8 @@ mod exec;
 mod fetch;
 mod harness;
 mod interrupt;
+mod jobs;
+mod leader;
 mod lookup;
 mod messages;
 mod names;

@@ -23,7 +23,7 @@ mod transparent;
 pub(crate) use eventually::{DEADLINE, eventually};
 pub(crate) use output::{Output, Status};
 pub(crate) use probe::probe;
-pub(crate) use prompt::{MODES, Mode, Prompt, SHELLS, at_prompts};
+pub(crate) use prompt::{BASH, DASH, MODES, Mode, Prompt, SHELLS, ZSH, at_prompts};
 pub(crate) use pty::{Log, Terminal};
 pub(crate) use report::{Access, Descriptor, Disposition};
 pub(crate) use run::Run;

@@ -5,7 +5,7 @@ use std::fs::read_to_string;
 
 use libc::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGWINCH};
 
-use crate::support::{DEADLINE, Log, Mode, Prompt, SHELLS, at_prompts, proc, skipped};
+use crate::support::{BASH, DASH, DEADLINE, Log, Mode, Prompt, at_prompts, proc, skipped};
 
 /// What siginfo_t says of a signal that the terminal made (sigaction(2), SI_KERNEL).
 const KERNEL: i32 = 128;
@@ -90,7 +90,7 @@ fn ctrl_backslash_ends_the_command_and_phase_run_leaves_no_core() {
 #[test]
 fn ctrl_backslash_during_the_fetch_leaves_no_core() {
     for mode in [Mode::Exec, Mode::Supervised, Mode::Nested] {
-        let mut prompt = Prompt::open(SHELLS[0], mode);
+        let mut prompt = Prompt::open(BASH, mode);
         prompt.show("ulimit -c unlimited");
         let gate = prompt.shop.phase.gate("");
         prompt.enter("run probe sleep");
@@ -112,7 +112,7 @@ fn the_bare_command_leaves_a_core() {
         skipped("core files go elsewhere");
         return;
     }
-    let mut prompt = Prompt::open(SHELLS[0], Mode::Bare);
+    let mut prompt = Prompt::open(BASH, Mode::Bare);
     prompt.show("ulimit -c unlimited");
     let _ = prompt.start("run probe sleep");
     prompt.press("\x1c");
@@ -219,10 +219,14 @@ fn ctrl_c_ends_a_loop_around_phase_run() {
 fn a_script_goes_on_where_the_command_took_ctrl_c_for_itself() {
     at_prompts(|prompt| {
         // dash ends all the same; the others ask how the command ended.
-        let script = "#!/usr/bin/env bash\nrun probe serve 1\necho went on\n";
+        let script = "#!/usr/bin/env bash\nrun probe serve 2\necho went on\n";
         prompt.shop.executable("script", script);
-        let _ = prompt.start("./script");
+        let (command, runner) = prompt.start("./script");
         prompt.press("\x03");
+        assert_eq!(prompt.reported(), (SIGINT, KERNEL));
+        // bash ends too where it sees the command's end before its own INT.
+        proc::took(proc::group(command), SIGINT);
+        assert_eq!(prompt.reported_until_marked(runner), []);
         let shown = prompt.prompt();
         assert!(shown.contains("went on"), "{shown}");
         prompt.status()
@@ -243,7 +247,7 @@ fn a_hangup_ends_the_command_and_phase_run() {
 #[test]
 fn a_hangup_reaches_the_command_once() {
     let case = |mode| {
-        let mut prompt = Prompt::open(SHELLS[1], mode);
+        let mut prompt = Prompt::open(DASH, mode);
         prompt.show("mkfifo silence");
         prompt.enter("run probe serve >log 0<>silence");
         let log = Log::in_directory(prompt.shop.directory());

@@ -43,21 +43,41 @@ fn foreground(pid: i32) -> i32 {
 /// Waits until all of them are stopped.
 pub(crate) fn stopped(pids: &[i32]) {
     for pid in pids {
-        eventually("stopped", || match state(*pid) {
-            'T' => Ok(()),
-            other => Err(other),
-        });
+        become_one_of(*pid, &['T']);
     }
+}
+
+/// Waits until it sleeps.
+pub(crate) fn asleep(pid: i32) {
+    become_one_of(pid, &['S']);
 }
 
 /// Waits until all of them are gone, or dead and not yet reaped.
 pub(crate) fn gone(pids: &[i32]) {
     for pid in pids {
-        eventually("gone", || match state(*pid) {
-            'X' | 'Z' => Ok(()),
-            other => Err(other),
-        });
+        become_one_of(*pid, &['X', 'Z']);
     }
+}
+
+fn become_one_of(pid: i32, states: &[char]) {
+    eventually("another state", || match state(pid) {
+        state if states.contains(&state) => Ok(()),
+        other => Err((pid, other)),
+    });
+}
+
+/// Waits until the process has been told of the signal that was sent to it.
+pub(crate) fn took(pid: i32, signal: i32) {
+    eventually("taken", || {
+        let status = read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let mut lines = status.lines();
+        let pending = lines.find_map(|line| line.strip_prefix("ShdPnd:\t"));
+        let pending = u64::from_str_radix(pending.unwrap(), 16).unwrap();
+        match pending >> (signal - 1) & 1 {
+            0 => Ok(()),
+            _ => Err(pending),
+        }
+    });
 }
 
 /// Waits until its group is in the foreground and it sleeps, as one that reads the terminal does.
@@ -79,6 +99,13 @@ pub(crate) fn runner(pid: i32) -> i32 {
         runner = parent(runner);
     }
     runner
+}
+
+/// The command, where `runner` is it or stayed its parent: the last of the children.
+pub(crate) fn command(runner: i32) -> i32 {
+    let children = read_to_string(format!("/proc/{runner}/task/{runner}/children"));
+    let children = children.unwrap();
+    children.trim().parse().map_or(runner, command)
 }
 
 fn name(pid: i32) -> String {

@@ -2,9 +2,10 @@
 //! phase-run, one word for all, so that what is typed and what the shell says are comparable.
 
 use std::fmt::Debug;
+use std::fs::{Permissions, set_permissions};
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use fake_phase::service_token;
 
@@ -14,8 +15,8 @@ use super::pty::Terminal;
 use super::sandbox::inherited;
 use super::shop::{Shop, shop};
 
-/// How a command is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a command is run, with ever more between it and who started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
     Bare,
     Exec,
@@ -48,21 +49,23 @@ impl Mode {
     }
 }
 
-/// The shells, and the words that start each without anybody's settings or its own line editor.
-pub(crate) const SHELLS: [&[&str]; 3] = [
-    &["bash", "--norc", "--noediting", "-i"],
-    &["dash", "-i"],
-    &[
-        "zsh",
-        "-f",
-        "-i",
-        "+Z",
-        "-o",
-        "nopromptsp",
-        "-o",
-        "nopromptcr",
-    ],
+/// Words that start a shell without anybody's settings and without its own line editor.
+pub(crate) type Shell = &'static [&'static str];
+
+pub(crate) const BASH: Shell = &["bash", "--norc", "--noediting", "-i"];
+pub(crate) const DASH: Shell = &["dash", "-i"];
+pub(crate) const ZSH: Shell = &[
+    "zsh",
+    "-f",
+    "-i",
+    "+Z",
+    "-o",
+    "nopromptsp",
+    "-o",
+    "nopromptcr",
 ];
+
+pub(crate) const SHELLS: [Shell; 3] = [BASH, DASH, ZSH];
 
 /// The same case at every shell's prompt, in every mode; what it returns must be the same as bare.
 pub(crate) fn at_prompts<Seen: Debug + PartialEq>(case: impl Fn(&mut Prompt) -> Seen) {
@@ -87,9 +90,10 @@ pub(crate) struct Prompt {
 const PROMPT: &str = "@@ ";
 
 impl Prompt {
-    pub(crate) fn open(shell: &[&'static str], mode: Mode) -> Self {
+    pub(crate) fn open(shell: Shell, mode: Mode) -> Self {
         let shop = shop([("SECRET", "value")]);
-        shop.file("token", service_token());
+        let token = shop.file("token", service_token());
+        set_permissions(token, Permissions::from_mode(0o600)).unwrap();
         let script = format!(
             "#!/bin/sh\nexec {} \"$@\"\n",
             mode.words(shop.program()).join(" ")
@@ -132,9 +136,11 @@ impl Prompt {
 
     /// The status of the last line.
     pub(crate) fn status(&mut self) -> i32 {
-        let shown = self.show("echo status=$?");
-        let (_, status) = shown.rsplit_once("status=").unwrap();
-        status.trim_end().parse().unwrap()
+        self.enter("echo status=$?");
+        let _ = self.until("status=");
+        let status = self.line().parse().unwrap();
+        self.prompt();
+        status
     }
 
     /// Types a line that ends in the reporter; returns the pids of the command and of what the shell
