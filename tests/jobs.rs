@@ -63,7 +63,7 @@ fn bg_lets_the_command_go_on_and_ctrl_c_no_longer_reaches_it() {
         assert_eq!(prompt.reported_until_marked(runner), []);
         prompt.enter("fg");
         proc::in_foreground(runner);
-        // A CONT to a group that runs already is one of those that come twice.
+        // Not every shell says CONT to a group that runs already; where one does, it comes twice.
         let told = prompt.reported_until_marked(runner);
         assert!(told.iter().all(|told| *told == (SIGCONT, SENT)), "{told:?}");
         assert!(
