@@ -222,10 +222,12 @@ fn a_script_goes_on_where_the_command_took_ctrl_c_for_itself() {
         let script = "#!/usr/bin/env bash\nrun probe serve 2\necho went on\n";
         prompt.shop.executable("script", script);
         let (command, runner) = prompt.start("./script");
+        // bash ends too where INT comes before it waits, or where it sees the command's end first.
+        let script = proc::group(command);
+        proc::asleep(script);
         prompt.press("\x03");
         assert_eq!(prompt.reported(), (SIGINT, KERNEL));
-        // bash ends too where it sees the command's end before its own INT.
-        proc::took(proc::group(command), SIGINT);
+        proc::took(script, SIGINT);
         assert_eq!(prompt.reported_until_marked(runner), []);
         let shown = prompt.prompt();
         assert!(shown.contains("went on"), "{shown}");
