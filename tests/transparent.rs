@@ -7,17 +7,22 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource};
 
-use crate::support::{Comparison, Disposition, Run, SHOP, Shop, Status, probe, shop};
+use crate::support::{Disposition, Report, Run, SHOP, Shop, Status, probe, shop};
 
-fn compared(shop: &Shop, prepare: impl Fn(Run<'_>) -> Run<'_>) -> Comparison {
-    let comparison = shop.transparent(SHOP, prepare);
-    comparison
-        .added("SECRET", "value")
-        .removed("PHASE_SERVICE_TOKEN")
+/// In both modes, what `also` says of the command's report.
+fn check_that(shop: &Shop, prepare: impl Fn(Run<'_>) -> Run<'_>, also: impl Fn(&Report)) {
+    let supervised = [&SHOP[..], &["--supervise"]].concat();
+    let alone = shop.transparent(SHOP, &prepare);
+    let supervised = shop.transparent(supervised, &prepare).supervised();
+    for comparison in [alone, supervised] {
+        also(&comparison.under);
+        let comparison = comparison.added("SECRET", "value");
+        comparison.removed("PHASE_SERVICE_TOKEN").check();
+    }
 }
 
 fn check(prepare: impl Fn(Run<'_>) -> Run<'_>) {
-    compared(&shop([("SECRET", "value")]), prepare).check();
+    check_that(&shop([("SECRET", "value")]), prepare, |_| {});
 }
 
 #[test]
@@ -29,14 +34,22 @@ fn an_ordinary_start_is_the_same() {
 #[test]
 fn sigpipe_is_as_it_was() {
     let shop = shop([("SECRET", "value")]);
-    let ignored = compared(&shop, |run| run.ignore(libc::SIGPIPE));
-    let disposition = ignored.under.disposition(libc::SIGPIPE);
-    assert_eq!(disposition, Disposition::Ignored);
-    ignored.check();
-    let default = compared(&shop, |run| run);
-    let disposition = default.under.disposition(libc::SIGPIPE);
-    assert_eq!(disposition, Disposition::Default);
-    default.check();
+    check_that(
+        &shop,
+        |run| run.ignore(libc::SIGPIPE),
+        |report| {
+            let disposition = report.disposition(libc::SIGPIPE);
+            assert_eq!(disposition, Disposition::Ignored);
+        },
+    );
+    check_that(
+        &shop,
+        |run| run,
+        |report| {
+            let disposition = report.disposition(libc::SIGPIPE);
+            assert_eq!(disposition, Disposition::Default);
+        },
+    );
 }
 
 /// execve(2): ignored signals stay ignored, the mask stays; also those that libraries use.
@@ -65,14 +78,15 @@ fn dispositions_and_mask_are_as_they_were() {
 fn closed_standard_descriptors_stay_closed() {
     for closed in [&[0][..], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]] {
         let shop = shop([("SECRET", "value")]);
-        let comparison = compared(&shop, |run| {
-            closed.iter().fold(run, |run, number| run.closed(*number))
-        });
-        for number in closed {
-            let descriptor = comparison.under.descriptor(*number);
-            assert_eq!(descriptor, None, "{closed:?}");
-        }
-        comparison.check();
+        check_that(
+            &shop,
+            |run| closed.iter().fold(run, |run, number| run.closed(*number)),
+            |report| {
+                for number in closed {
+                    assert_eq!(report.descriptor(*number), None, "{closed:?}");
+                }
+            },
+        );
     }
 }
 
@@ -82,15 +96,18 @@ fn other_descriptors_are_handed_on() {
     let file = File::open(shop.file("file", "text")).unwrap();
     let directory = File::open(shop.directory()).unwrap();
     let numbers = [3, 4, 9, 77, 150];
-    let comparison = compared(&shop, |run| {
-        let run = numbers
-            .iter()
-            .fold(run, |run, number| run.hand_over(&file, *number));
-        run.hand_over(&directory, 5).stdin_closed()
-    });
-    let all = [1, 2, 3, 4, 5, 9, 77, 150];
-    assert_eq!(comparison.under.descriptors(), all);
-    comparison.check();
+    check_that(
+        &shop,
+        |run| {
+            let run = numbers
+                .iter()
+                .fold(run, |run, number| run.hand_over(&file, *number));
+            run.hand_over(&directory, 5).stdin_closed()
+        },
+        |report| {
+            assert_eq!(report.descriptors(), [1, 2, 3, 4, 5, 9, 77, 150]);
+        },
+    );
 }
 
 /// The core limit is lowered while secrets are in memory, and back for the command.
@@ -98,11 +115,14 @@ fn other_descriptors_are_handed_on() {
 fn limits_are_as_they_were() {
     for soft in [0, 4096, RLIM_INFINITY] {
         let shop = shop([("SECRET", "value")]);
-        let comparison = compared(&shop, |run| run.limit(Resource::RLIMIT_CORE, soft));
-        let field = format!("limit.{}", Resource::RLIMIT_CORE as u32);
-        let found = comparison.under.field(&field).to_owned();
-        assert!(found.starts_with(&format!("{soft} ")), "{found}");
-        comparison.check();
+        check_that(
+            &shop,
+            |run| run.limit(Resource::RLIMIT_CORE, soft),
+            |report| {
+                let found = report.field(&format!("limit.{}", Resource::RLIMIT_CORE as u32));
+                assert!(found.starts_with(&format!("{soft} ")), "{found}");
+            },
+        );
     }
     check(|run| {
         let run = run.limit(Resource::RLIMIT_NOFILE, 50);
@@ -114,29 +134,37 @@ fn limits_are_as_they_were() {
 #[test]
 fn the_working_directory_is_as_it_was() {
     let shop = shop([("SECRET", "value")]);
-    let comparison = compared(&shop, |run| run.cwd("/"));
-    assert_eq!(comparison.under.cwd(), b"/");
-    comparison.check();
+    check_that(
+        &shop,
+        |run| run.cwd("/"),
+        |report| assert_eq!(report.cwd(), b"/"),
+    );
     let gone = shop.directory().join("gone");
-    let comparison = compared(&shop, |run| {
-        create_dir_all(&gone).unwrap();
-        let delete = "rmdir \"$PWD\" && exec env -u PWD \"$@\"";
-        run.cwd(&gone).wrap(["sh", "-c", delete, "sh"])
-    });
-    assert_eq!(comparison.under.field("cwd"), "none");
-    comparison.check();
+    check_that(
+        &shop,
+        |run| {
+            create_dir_all(&gone).unwrap();
+            let delete = "rmdir \"$PWD\" && exec env -u PWD \"$@\"";
+            run.cwd(&gone).wrap(["sh", "-c", delete, "sh"])
+        },
+        |report| assert_eq!(report.field("cwd"), "none"),
+    );
 }
 
 #[test]
 fn umask_and_niceness_are_as_they_were() {
     let shop = shop([("SECRET", "value")]);
-    let comparison = compared(&shop, |run| {
-        let set = "umask 027 && exec env -u PWD nice -n 5 \"$@\"";
-        run.wrap(["sh", "-c", set, "sh"])
-    });
-    assert_eq!(comparison.under.field("umask"), "0027");
-    assert_eq!(comparison.under.number("nice"), 5);
-    comparison.check();
+    check_that(
+        &shop,
+        |run| {
+            let set = "umask 027 && exec env -u PWD nice -n 5 \"$@\"";
+            run.wrap(["sh", "-c", set, "sh"])
+        },
+        |report| {
+            assert_eq!(report.field("umask"), "0027");
+            assert_eq!(report.number("nice"), 5);
+        },
+    );
 }
 
 #[test]
@@ -175,14 +203,15 @@ fn the_commands_words_arrive_as_they_are() {
         b"",
     ];
     let words = words.map(OsStr::from_bytes);
-    let comparison = compared(&shop, |run| run.arg("").args(words));
-    let argv = comparison.under.argv();
     let expected: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-    assert_eq!(argv[3..], expected);
-    comparison.check();
+    check_that(
+        &shop,
+        |run| run.arg("").args(words),
+        |report| assert_eq!(report.argv()[3..], expected),
+    );
     // Options end at the first word that is none, also without `--`.
     let run = shop.run(SHOP).args([probe(), "report", ""]).args(words);
-    assert_eq!(run.report().argv(), argv);
+    assert_eq!(run.report().argv()[3..], expected);
 }
 
 /// `argv[0]` stays as typed.

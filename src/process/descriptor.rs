@@ -1,7 +1,7 @@
-//! Descriptors that were handed over by number.
+//! Descriptors by number: handed over, moved, let go of.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
 
@@ -36,5 +36,24 @@ pub(super) fn raise(descriptor: OwnedFd, lowest: RawFd) -> OwnedFd {
         // SAFETY: the kernel made it just now, and nothing else owns it.
         Ok(raised) => unsafe { OwnedFd::from_raw_fd(raised) },
         Err(_) => descriptor,
+    }
+}
+
+/// Closes everything but one that is above 2, and leaves nothing behind 0–2. For the supervisor: what
+/// phase-run was started with is the command's, whose reader must see a pipe end when the command
+/// closes it. Where the kernel has no close_range(2), before Linux 5.9, all stays open.
+pub(super) fn close_all_but(kept: impl AsFd) {
+    let kept = kept.as_fd().as_raw_fd().cast_unsigned();
+    for (first, last) in [(0, kept.saturating_sub(1)), (kept + 1, u32::MAX)] {
+        // SAFETY: close_range(2) takes numbers alone. Nothing here owns what it closes: all of it was
+        // inherited, a token's descriptor is adopted in the command's process only, and std's handles
+        // for 0–2 never close theirs. An open file held across the fork would break this.
+        if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } != 0 {
+            return;
+        }
+    }
+    // So that nothing else gets these numbers.
+    for _ in 0..3 {
+        startup::fill_lowest_hole();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::c_int;
 use nix::errno::Errno;
@@ -159,6 +160,12 @@ pub(super) enum Cause {
 /// All signals of this process, read instead of handled: no disposition is touched (signalfd(2)).
 #[derive(Debug)]
 pub(super) struct Signals(SignalFd);
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Signals {
     /// # Errors

@@ -6,8 +6,9 @@
 //! command stays in phase-run's process group, so that a terminal, a shell's jobs and signals to the
 //! group find it as if it were alone.
 
-use nix::unistd::Pid;
+use nix::unistd::{Pid, chdir};
 
+use super::descriptor::close_all_but;
 use super::no_process;
 use super::signal::{self, Cause, Received, Signal, Signals};
 use super::terminal::{Session, can_be_resumed};
@@ -114,6 +115,9 @@ impl Supervisor {
             session,
             resumable: can_be_resumed(),
         };
+        // Files, pipes and the directory are the command's alone; asked for a terminal before.
+        close_all_but(&signals);
+        let _ = chdir("/");
         Self { signals, state }
     }
 
@@ -122,11 +126,14 @@ impl Supervisor {
     /// # Errors
     /// `exec` when signals cannot be read any more.
     pub(crate) fn until_end(mut self) -> Result<Reaped, Error> {
+        // Nobody tells of a child that ended before signals were held back.
+        let mut ended = self.perform(Action::Reap);
         loop {
-            let received = self.signals.next().map_err(|error| no_process(&error))?;
-            if let Some(end) = self.react(Event::Signal(received)) {
+            if let Some(end) = ended {
                 return Ok(end);
             }
+            let received = self.signals.next().map_err(|error| no_process(&error))?;
+            ended = self.react(Event::Signal(received));
         }
     }
 
@@ -134,7 +141,11 @@ impl Supervisor {
         if let Event::Child(..) = event {
             self.state.resumable = can_be_resumed();
         }
-        match decide(&self.state, event) {
+        self.perform(decide(&self.state, event))
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Reaped> {
+        match action {
             Action::Nothing => {}
             Action::Reap => {
                 // One CHLD may stand for several children. All of them, so that none stays a zombie

@@ -1,5 +1,7 @@
 //! Values that must not turn up where they do not belong.
 
+#![expect(unsafe_code, reason = "std has no search for bytes in bytes")]
+
 /// The values to search for, each also as hexadecimal digits.
 #[derive(Clone, Default)]
 pub(crate) struct Canaries(Vec<Vec<u8>>);
@@ -40,6 +42,10 @@ impl Canaries {
     }
 }
 
-fn holds(bytes: &[u8], canary: &[u8]) -> bool {
-    bytes.windows(canary.len()).any(|window| window == canary)
+/// By libc, because the memory of a process is long.
+pub(crate) fn holds(bytes: &[u8], canary: &[u8]) -> bool {
+    let (bytes, length) = (bytes.as_ptr().cast(), bytes.len());
+    // SAFETY: memmem(3): reads two ranges, which are those of two slices.
+    let found = unsafe { libc::memmem(bytes, length, canary.as_ptr().cast(), canary.len()) };
+    !found.is_null()
 }

@@ -108,6 +108,33 @@ pub(crate) fn command(runner: i32) -> i32 {
     children.trim().parse().map_or(runner, command)
 }
 
+/// Those that have not been reaped.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let children = read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let pids = children.split_whitespace();
+    pids.map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// Waits until there is one.
+pub(crate) fn only_child(pid: i32) -> i32 {
+    eventually("one child", || match children(pid).as_slice() {
+        [child] => Ok(*child),
+        other => Err(other.to_vec()),
+    })
+}
+
+/// Waits until it has nothing more to do: it sleeps, and no signal is pending.
+pub(crate) fn idle(pid: i32) {
+    eventually("idle", || {
+        let status = read_to_string(format!("/proc/{pid}/status")).unwrap();
+        match state(pid) == 'S' && status.contains("\nShdPnd:\t0000000000000000\n") {
+            true => Ok(()),
+            false => Err(status),
+        }
+    });
+}
+
 fn name(pid: i32) -> String {
     let name = read_to_string(format!("/proc/{pid}/comm"));
     name.unwrap_or_default().trim_end().to_owned()

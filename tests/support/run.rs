@@ -144,6 +144,12 @@ impl<'a> Run<'a> {
         self
     }
 
+    /// As the leader of a process group of its own, so that a signal to all of it is no other's.
+    pub(crate) fn own_group(mut self) -> Self {
+        self.start.group = true;
+        self
+    }
+
     /// As this user and group, with no other groups. Only root can.
     pub(crate) fn as_user(mut self, uid: u32) -> Self {
         self.start.user = Some(uid);

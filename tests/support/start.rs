@@ -37,6 +37,8 @@ pub(crate) struct Start {
     pub(crate) blocked: Vec<c_int>,
     pub(crate) limits: Vec<(Resource, u64)>,
     pub(crate) user: Option<u32>,
+    /// As the leader of a process group.
+    pub(crate) group: bool,
     /// What 0–2 are instead of pipes.
     pub(crate) terminal: Option<OwnedFd>,
     /// As the leader of the terminal's session.
@@ -46,6 +48,7 @@ pub(crate) struct Start {
 impl Start {
     pub(crate) fn spawn(mut self, cwd: &Path, stdout: Stdio) -> Result<Child> {
         let terminal = self.terminal.take();
+        let group = self.group;
         // Made before the fork: afterwards nothing may allocate.
         let (argv, environ) = (pointers(&self.argv), pointers(&self.environ));
         let closure = move || {
@@ -55,6 +58,9 @@ impl Start {
         // Never executed itself: the closure becomes the program.
         let mut command = Command::new("/");
         command.current_dir(cwd);
+        if group {
+            command.process_group(0);
+        }
         match terminal {
             None => command
                 .stdin(Stdio::piped())
@@ -122,6 +128,15 @@ pub(crate) fn lift(file: impl AsFd) -> OwnedFd {
 pub(crate) fn kill(pid: i32, signal: c_int) {
     // SAFETY: kill(2): takes numbers only.
     Errno::result(unsafe { libc::kill(pid, signal) }).unwrap();
+}
+
+/// The same with a value (sigqueue(3)).
+pub(crate) fn queue(pid: i32, signal: c_int, value: i32) {
+    let number = usize::try_from(value.cast_unsigned()).unwrap();
+    let sival_ptr = std::ptr::without_provenance_mut(number);
+    // SAFETY: sigqueue(3): hands the pointer on as a number and never follows it.
+    let queued = unsafe { libc::sigqueue(pid, signal, libc::sigval { sival_ptr }) };
+    Errno::result(queued).unwrap();
 }
 
 /// As execve(2) takes them: the null is last, and `strings` must outlive them.

@@ -45,6 +45,17 @@ impl Comparison {
         self
     }
 
+    /// The command is another process than the one that was started, whose child it is, and dies
+    /// with it.
+    pub(crate) fn supervised(self) -> Self {
+        let (parent, started) = (self.under.number("ppid"), self.under.started);
+        assert_eq!(parent, started, "the command's parent is not phase-run");
+        let dies_by = self.under.number("parent_death_signal");
+        assert_eq!(dies_by, libc::SIGKILL, "what it gets when phase-run dies");
+        let except = ["pid", "ppid", "parent_death_signal"];
+        except.into_iter().fold(self, Comparison::except)
+    }
+
     /// Fails with every difference that was not allowed.
     pub(crate) fn check(self) {
         let (bare, under) = (comparable(&self.bare), comparable(&self.under));

@@ -1,0 +1,193 @@
+//! A supervised command finds what the bare one finds, and its end is phase-run's.
+
+use std::fs::{read_dir, remove_file};
+
+use fake_phase::Responder;
+use nix::sys::resource::{RLIM_INFINITY, Resource};
+
+use crate::support::proc::only_child;
+use crate::support::{Running, SHOP, Status, WAYS, Way, kill, probe, shop, skipped};
+
+/// DESIGN, Process: "Exit with the command's status when it ends". Not a word is said of it.
+#[test]
+fn every_exit_status_is_handed_on() {
+    let shop = shop([("SECRET", "value")]);
+    let statuses: Vec<i32> = (0..=255).collect();
+    for some in statuses.chunks(16) {
+        let spawn = |status: &i32| {
+            let status = status.to_string();
+            shop.start(Way::Supervised, [probe(), "exit", &status])
+                .spawn()
+        };
+        let running: Vec<Running> = some.iter().map(spawn).collect();
+        for (status, running) in some.iter().zip(running) {
+            let output = running.wait().ended(Status::Exited(*status));
+            assert!(output.stderr.is_empty(), "{output}");
+        }
+    }
+}
+
+/// DESIGN, Process: "Dying by the command's signal": a parent sees the same end, of real-time ones
+/// too, whatever the signal's disposition is.
+#[test]
+fn every_death_is_handed_on() {
+    let shop = shop([("SECRET", "value")]);
+    let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+    let signals = (1..=31).chain(34..=64);
+    let signals: Vec<i32> = signals.filter(|signal| !stops.contains(signal)).collect();
+    let death = |way: Way, signal: i32| shop.start(way, [probe(), "die", &signal.to_string()]);
+    for some in signals.chunks(8) {
+        let start = |signal: &i32| {
+            let [bare, supervised] = WAYS.map(|way| death(way, *signal).spawn());
+            let ignoring = death(Way::Supervised, *signal).ignore(*signal).spawn();
+            (*signal, bare, [supervised, ignoring])
+        };
+        for (signal, bare, others) in some.iter().map(start).collect::<Vec<_>>() {
+            let end = bare.wait().status;
+            // What does nothing by default ends nothing, and the reporter says so.
+            assert!([Status::Killed(signal), Status::Exited(98)].contains(&end));
+            for other in others {
+                let output = other.wait().ended(end);
+                assert!(output.stderr.is_empty(), "{output}");
+            }
+        }
+    }
+}
+
+/// DESIGN, Process: "Dying by the command's signal: soft RLIMIT_CORE 0 and not dumpable": the core
+/// would be that of phase-run. The bare command leaves one, where it may.
+#[test]
+fn a_death_that_is_handed_on_leaves_no_core_file() {
+    let shop = shop([("SECRET", "value")]);
+    let cores = |limit: &str, way: Way, signal: i32| {
+        let script = format!("ulimit -S -c {limit} && exec \"$0\" die {signal}");
+        let run = shop.start(way, ["sh", "-c", &script, probe()]);
+        let run = run.limit(Resource::RLIMIT_CORE, RLIM_INFINITY);
+        let _ = run.output().ended(Status::Killed(signal));
+        let entries = read_dir(shop.directory()).unwrap().flatten();
+        let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+        let cores: Vec<String> = names.filter(|name| name.starts_with("core")).collect();
+        for core in &cores {
+            remove_file(shop.directory().join(core)).unwrap();
+        }
+        cores.len()
+    };
+    if cores("unlimited", Way::Bare, libc::SIGQUIT) == 0 {
+        skipped("core files are not written where they could be counted");
+        return;
+    }
+    for signal in [3, 4, 5, 6, 7, 8, 11, 24, 25, 31] {
+        // That of the command, and none besides.
+        assert_eq!(cores("unlimited", Way::Supervised, signal), 1, "{signal}");
+        assert_eq!(cores("0", Way::Supervised, signal), 0, "{signal}");
+    }
+}
+
+/// The command is ended by somebody else.
+#[test]
+fn a_command_that_is_killed_is_reported_as_killed() {
+    let shop = shop([("SECRET", "value")]);
+    for signal in [libc::SIGKILL, libc::SIGTERM, 40] {
+        let mut sleeping = shop.start(Way::Supervised, [probe(), "sleep"]).spawn();
+        sleeping.ready();
+        kill(only_child(sleeping.pid()), signal);
+        let output = sleeping.wait().ended(Status::Killed(signal));
+        assert!(output.stderr.is_empty(), "{output}");
+    }
+}
+
+/// sd_listen_fds(3), sd_watchdog_enabled(3): the variables count only for the process they name.
+#[test]
+fn the_pids_that_systemd_names_are_the_commands() {
+    let shop = shop([("SECRET", "value")]);
+    let named = |value: &str| {
+        let script = format!("LISTEN_PID={value} WATCHDOG_PID={value} exec \"$@\"");
+        let run = shop.start(Way::Supervised, [probe(), "report"]);
+        let report = run.wrap(["sh", "-c", &script, "sh"]).report();
+        let named = ["LISTEN_PID", "WATCHDOG_PID"].map(|name| report.variable(name).unwrap());
+        (named, report.field("pid").as_bytes().to_vec())
+    };
+    let (pids, own) = named("$$");
+    assert_eq!(pids, [own.clone(), own]);
+    for other in ["1", "0$$", "$$0", "", "' '"] {
+        let (pids, own) = named(other);
+        assert!(!pids.contains(&own), "{other}");
+        assert_eq!(pids[0], pids[1], "{other}");
+    }
+    let (pids, _) = named("77");
+    assert_eq!(pids, ["77", "77"].map(|pid| pid.as_bytes().to_vec()));
+}
+
+/// What comes before the command is said once, by whoever knows it, with the words and the status
+/// that it has without a supervisor.
+#[test]
+fn a_failure_before_the_command_is_told_once() {
+    let shop = shop([("SECRET", "value")]);
+    shop.executable("script", "#!/no/such/interpreter\n");
+    let prefix = ["--app", "shop", "--env", "Production", "--prefix", "="];
+    let token = [&SHOP[..], &["--token-file", "/no/such/token"]].concat();
+    let lines: [(&[&str], &str, i32, &str); 9] = [
+        (&SHOP, "./missing", 127, "exec"),
+        (&SHOP, "no-such-program", 127, "exec"),
+        (&SHOP, "./script", 127, "exec"),
+        (&SHOP, "/", 126, "exec"),
+        (&SHOP, "", 127, "exec"),
+        (
+            &["--app", "other", "--env", "Production"],
+            "true",
+            125,
+            "not-found",
+        ),
+        (
+            &["--app", "shop", "--env", "other"],
+            "true",
+            125,
+            "not-found",
+        ),
+        (&token, "true", 125, "token"),
+        (&prefix, "true", 125, "environment"),
+    ];
+    for (options, command, status, kind) in lines {
+        let [alone, supervised] = [&[][..], &["--supervise"]].map(|supervise| {
+            let run = shop.run(options).args(supervise).arg("--").arg(command);
+            run.output().failed(status, kind)
+        });
+        assert_eq!(alone.stderr, supervised.stderr);
+    }
+}
+
+/// A server that refuses, stalls or goes away is told of once too.
+#[test]
+fn a_failed_fetch_is_told_once() {
+    let json = || Responder::raw(200, "application/json", b"{".to_vec());
+    for (turn, kind) in ["token", "protocol", "protocol"].into_iter().enumerate() {
+        let shop = shop([("SECRET", "value")]);
+        let faults = [Responder::error(403, "no"), json(), Responder::html_login()];
+        shop.phase
+            .respond("", faults.into_iter().nth(turn).unwrap());
+        let [alone, supervised] = [&[][..], &["--supervise"]].map(|options| {
+            let output = shop.with(options).args(["touch", "started"]).output();
+            output.failed(125, kind).stderr
+        });
+        assert_eq!(alone, supervised);
+        assert!(!shop.directory().join("started").exists());
+    }
+}
+
+/// phase-run says nothing of the command's end, but what the command itself says.
+#[test]
+fn not_a_word_is_said_of_the_commands_end() {
+    let shop = shop([("SECRET", "value")]);
+    for (script, status) in [
+        ("echo out; echo err >&2", Status::Exited(0)),
+        ("echo out; echo err >&2; exit 1", Status::Exited(1)),
+        (
+            "echo out; echo err >&2; kill -SEGV $$",
+            Status::Killed(libc::SIGSEGV),
+        ),
+    ] {
+        let run = shop.start(Way::Supervised, ["sh", "-c", script]);
+        let output = run.output().ended(status);
+        assert_eq!((output.text(), output.stderr.as_str()), ("out\n", "err\n"));
+    }
+}

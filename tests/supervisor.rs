@@ -1,0 +1,312 @@
+//! The supervisor itself: what it holds, what it costs, and that it takes the command with it.
+
+use std::fs::{File, Permissions, read, read_dir, read_link, read_to_string, set_permissions};
+use std::io::{Read, pipe};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::thread::spawn;
+
+use fake_phase::service_token;
+use nix::unistd::Uid;
+
+use crate::support::proc::{children, gone, idle, only_child, state};
+use crate::support::{
+    DEADLINE, Run, Running, SHOP, Shop, Status, WAYS, Way, eventually, holds, inherited, kill,
+    probe, shop, skipped,
+};
+
+const VALUES: [&str; 2] = [
+    "a value to look for",
+    "-----BEGIN KEY-----\nanother value\n",
+];
+
+/// The app's name is a canary in argv that must be found.
+const PLANTED: &str = "planted-where-it-is-found";
+
+/// An app of that name with these values, and every part of the token to look for.
+fn planted() -> (Shop, [&'static str; 4]) {
+    let mut shop = shop([("FIRST", VALUES[0]), ("SECOND", VALUES[1])]);
+    shop.phase.edit(|world| {
+        let production = world.app(PLANTED).environment("Production", "prod");
+        production.secret("/", "FIRST", VALUES[0]);
+        production.secret("/", "SECOND", VALUES[1]);
+    });
+    VALUES.iter().for_each(|value| shop.canary(value));
+    (shop, ["--app", PLANTED, "--env", "Production"])
+}
+
+/// With the permissions that nobody is warned of.
+fn token_file(shop: &Shop) -> PathBuf {
+    let token = shop.file("token", service_token());
+    set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+    token
+}
+
+/// Every readable page of a process (proc_pid_maps(5)).
+fn memory(pid: i32) -> Vec<u8> {
+    let maps = read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let pages = File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut memory = Vec::new();
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let (range, access) = (words.next().unwrap(), words.next().unwrap());
+        // The kernel's own, which it lets nobody read from outside.
+        if !access.starts_with('r') || line.ends_with("[vvar]") || line.ends_with("[vvar_vclock]") {
+            continue;
+        }
+        let (from, to) = range.split_once('-').unwrap();
+        let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap_or(u64::MAX));
+        if from >= i64::MAX.cast_unsigned() {
+            continue;
+        }
+        let start = memory.len();
+        memory.resize(start + usize::try_from(to - from).unwrap(), 0);
+        pages
+            .read_exact_at(&mut memory[start..], from)
+            .unwrap_or_else(|why| panic!("{line}: {why}"));
+    }
+    memory
+}
+
+/// The supervisor of a command that is ready, where its memory can be looked at.
+fn supervised(run: Run<'_>) -> Running {
+    let mut running = run.args(["--supervise", "--", probe(), "serve"]).spawn();
+    running.ready();
+    idle(running.pid());
+    running
+}
+
+/// DESIGN, Process: the supervisor "never sees a secret": neither a value nor the token, wherever
+/// that came from.
+#[test]
+fn the_supervisor_holds_neither_a_value_nor_the_token() {
+    if !Uid::effective().is_root() {
+        skipped("only root may look into a process that is not dumpable");
+        return;
+    }
+    let (shop, words) = planted();
+    let token = token_file(&shop);
+    for source in ["variable", "file", "stdin", "descriptor"] {
+        let from = |name: &str| {
+            let run = shop.run(words).unset("PHASE_SERVICE_TOKEN");
+            run.args(["--token-file", name])
+        };
+        let run = match source {
+            // Of two with that name the first one counts; both are to be wiped.
+            "variable" => {
+                let again = format!("PHASE_SERVICE_TOKEN={}", service_token());
+                shop.run(words).env_bytes(again)
+            }
+            "file" => from(token.to_str().unwrap()),
+            "stdin" => from("-").stdin(format!("{}\n", service_token())),
+            _ => from("fd:7").hand_over(File::open(&token).unwrap(), 7),
+        };
+        let serving = supervised(run);
+        let pid = serving.pid();
+        let (memory, environ) = (memory(pid), read(format!("/proc/{pid}/environ")).unwrap());
+        assert!(
+            holds(&memory, PLANTED.as_bytes()),
+            "the search finds nothing"
+        );
+        assert!(
+            holds(&environ, b"PHASE_CA_FILE="),
+            "the search finds nothing"
+        );
+        shop.assert_no_canary("the supervisor's memory", &memory);
+        shop.assert_no_canary("the supervisor's environment", &environ);
+        let _ = serving.wait().ok();
+    }
+}
+
+/// The search would find them: the command has the values.
+#[test]
+fn the_same_search_finds_the_values_in_the_command() {
+    if !Uid::effective().is_root() {
+        skipped("only root may look into a process that is not dumpable");
+        return;
+    }
+    let (shop, words) = planted();
+    let serving = supervised(shop.run(words));
+    let memory = memory(only_child(serving.pid()));
+    for value in VALUES {
+        assert!(holds(&memory, value.as_bytes()));
+    }
+    let _ = serving.wait().ok();
+}
+
+/// The static binary, where there is one.
+fn binary() -> Option<String> {
+    let path = inherited("PHASE_RUN_STATIC");
+    if path.is_none() {
+        skipped("PHASE_RUN_STATIC does not name the static binary");
+    }
+    path.map(|path| path.into_string().unwrap())
+}
+
+/// At most 1 MiB of memory is its own.
+#[test]
+fn the_supervisor_costs_at_most_one_mebibyte() {
+    let Some(binary) = binary() else { return };
+    if !Uid::effective().is_root() {
+        skipped("only root may look into a process that is not dumpable");
+        return;
+    }
+    let mut shop = shop([("SECRET", "value")]);
+    shop.stand_in(&binary);
+    let serving = supervised(shop.run(SHOP));
+    let maps = read_to_string(format!("/proc/{}/smaps", serving.pid())).unwrap();
+    let sizes = maps
+        .lines()
+        .filter_map(|line| line.strip_prefix("Private_Dirty:"));
+    let sizes = sizes.map(|size| size.trim().trim_end_matches(" kB").parse::<u64>().unwrap());
+    let sizes: Vec<u64> = sizes.collect();
+    assert!(sizes.len() > 3, "{maps}");
+    let total: u64 = sizes.iter().sum();
+    assert!((1..=1024).contains(&total), "{total} KiB\n{maps}");
+    let _ = serving.wait().ok();
+}
+
+/// The time that a process has run, in nanoseconds and, user and system, in ticks.
+fn time(pid: i32) -> (String, [String; 2]) {
+    let schedule = read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    let nanoseconds = schedule.split(' ').next().unwrap_or_default().to_owned();
+    let stat = read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = fields.split(' ').collect();
+    (
+        nanoseconds,
+        [11, 12].map(|field: usize| fields[field].to_owned()),
+    )
+}
+
+/// One wait, no timer: a supervisor that nobody signals does not run, whatever the command does.
+#[test]
+fn a_supervisor_that_nobody_signals_uses_no_time() {
+    let shop = shop([("SECRET", "value")]);
+    let mut serving = shop.start(Way::Supervised, [probe(), "serve"]).spawn();
+    serving.ready();
+    let (pid, command) = (serving.pid(), only_child(serving.pid()));
+    idle(pid);
+    let before = time(pid);
+    for _ in 0..1000 {
+        kill(command, libc::SIGUSR1);
+        assert_eq!(serving.signal().signal, libc::SIGUSR1);
+    }
+    assert_eq!(time(pid), before);
+    // It is the right process: a signal costs it some.
+    serving.kill(libc::SIGUSR1);
+    assert_eq!(serving.signal().signal, libc::SIGUSR1);
+    idle(pid);
+    let after = time(pid);
+    assert!(after.0.is_empty() || after.0 != before.0, "{after:?}");
+    let _ = serving.wait().ok();
+}
+
+/// What phase-run was started with is the command's: files, a terminal, the ends of pipes, the
+/// working directory. The supervisor keeps none of it.
+#[test]
+fn the_supervisor_keeps_no_descriptor_and_no_directory() {
+    let (shop, words) = planted();
+    let token = token_file(&shop);
+    for (closed, number) in [(&[][..], 7), (&[0], 7), (&[2], 9), (&[0, 2], 3)] {
+        let run = shop.run(words).unset("PHASE_SERVICE_TOKEN");
+        let run = run.args(["--token-file", &format!("fd:{number}")]);
+        let run = run.hand_over(File::open(&token).unwrap(), number);
+        let run = run.hand_over(File::open(shop.directory()).unwrap(), 150);
+        let run = closed.iter().fold(run, |run, number| run.closed(*number));
+        let serving = supervised(run);
+        let pid = serving.pid();
+        let entries = read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let mut open: Vec<String> = entries
+            .map(|entry| {
+                read_link(entry.path())
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        open.sort();
+        let null = "/dev/null";
+        assert_eq!(
+            open,
+            [null, null, null, "anon_inode:[signalfd]"],
+            "{closed:?}"
+        );
+        let directory = read_link(format!("/proc/{pid}/cwd")).unwrap();
+        assert_eq!(directory, Path::new("/"));
+    }
+}
+
+/// pipe(7): the reader sees the end as soon as the command has closed its end, as without a parent.
+#[test]
+fn what_the_command_closes_is_closed() {
+    let shop = shop([("SECRET", "value")]);
+    for way in WAYS {
+        for number in [1, 2, 5] {
+            let (mut reader, writer) = pipe().unwrap();
+            let script = format!("exec {number}>&-; exec \"$0\" sleep");
+            let run = shop.start(way, ["sh", "-c", &script, probe()]);
+            let running = run.hand_over(writer, number).spawn();
+            let (sender, end) = channel();
+            spawn(move || sender.send(reader.read(&mut [0; 1]).unwrap()));
+            let read = end.recv_timeout(DEADLINE);
+            assert_eq!(read, Ok(0), "{way:?}: somebody holds {number} open");
+            running.kill(libc::SIGTERM);
+            let _ = running.wait().ended(Status::Killed(libc::SIGTERM));
+        }
+    }
+}
+
+/// DESIGN, Process: "If the supervisor dies, so does the command, by SIGKILL": what kills it outright
+/// would have killed the command, and TERM would leave one that ignores it.
+#[test]
+fn a_killed_supervisor_takes_the_command_with_it() {
+    let shop = shop([("SECRET", "value")]);
+    for way in WAYS {
+        let run = shop.start(way, [probe(), "sleep"]).ignore(libc::SIGTERM);
+        let mut sleeping = run.spawn();
+        sleeping.ready();
+        sleeping.kill(libc::SIGKILL);
+        // `wait` waits until nobody has standard output open any more.
+        let _ = sleeping.wait().ended(Status::Killed(libc::SIGKILL));
+    }
+}
+
+/// DESIGN, Process: "leave its descendants as a shell would": the command's end is not theirs.
+#[test]
+fn a_child_of_the_command_outlives_it() {
+    let shop = shop([("SECRET", "value")]);
+    for way in WAYS {
+        let script = "\"$0\" sleep & read line; exit 3";
+        let mut running = shop.start(way, ["sh", "-c", script, probe()]).spawn();
+        let child = running.ready();
+        let known = running.pid();
+        running.write(b"\n");
+        // It is gone, or a zombie that only this test can reap.
+        gone(&[known]);
+        assert_eq!(state(child), 'S', "{way:?}");
+        kill(child, libc::SIGKILL);
+        let _ = running.wait().ended(Status::Exited(3));
+    }
+}
+
+/// It neither waits for nor signals a child that phase-run's process had before it started.
+#[test]
+fn a_child_from_before_is_not_the_commands_end() {
+    let shop = shop([("SECRET", "value")]);
+    let script = "\"$0\" exit 7 & exec \"$@\"";
+    let run = shop.start(Way::Supervised, [probe(), "serve"]);
+    let mut serving = run.wrap(["sh", "-c", script, probe()]).spawn();
+    serving.ready();
+    eventually("the command alone", || {
+        match children(serving.pid()).len() {
+            1 => Ok(()),
+            other => Err(other),
+        }
+    });
+    serving.kill(libc::SIGTERM);
+    assert_eq!(serving.signals(), [libc::SIGTERM]);
+    let _ = serving.wait().ok();
+}
