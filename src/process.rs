@@ -17,7 +17,7 @@ pub(crate) mod wait;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::prctl::set_pdeathsig;
+use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
 use nix::unistd::{ForkResult, Pid, fork, getppid};
 
 use crate::error::{Error, system_words};
@@ -71,6 +71,8 @@ fn forked(alone: SingleThreaded) -> io::Result<Forked> {
     signal::set(Signal::CHLD, Disposition::Default);
     let signals = Signals::open()?;
     let parent = Pid::this();
+    // Kept through an exec, and lost by a fork (PR_SET_CHILD_SUBREAPER(2const)).
+    let subreaper = get_child_subreaper().unwrap_or(false);
     // SAFETY: `alone` proves that there is no other thread, so the child may do all that a program
     // may; without that, only what signal-safety(7) lists.
     match unsafe { fork() }? {
@@ -84,6 +86,9 @@ fn forked(alone: SingleThreaded) -> io::Result<Forked> {
                 signal::set(Signal::CHLD, Disposition::Ignored);
             }
             signal::end_as_others_do();
+            if subreaper {
+                let _ = set_child_subreaper(true);
+            }
             mask.restore();
             let parent = parent.as_raw().cast_unsigned();
             Ok(Forked::Command { alone, parent })

@@ -208,6 +208,21 @@ fn an_ignored_signal_is_ignored_by_the_command_and_a_blocked_one_waits() {
     }
 }
 
+/// execve(2): what is pending stays pending, and a fork loses it: it came for the command.
+#[test]
+fn a_signal_that_was_pending_at_the_start_reaches_the_command() {
+    let shop = shop([("SECRET", "value")]);
+    for way in WAYS {
+        let run = shop.start(way, [probe(), "serve"]);
+        let run = run.block(libc::SIGUSR1).block(40);
+        let script = "(kill -USR1 $$; kill -40 $$); exec \"$@\"";
+        let mut serving = run.wrap(["sh", "-c", script, "sh"]).spawn();
+        serving.ready();
+        assert_eq!(serving.signals(), [libc::SIGUSR1, 40], "{way:?}");
+        let _ = serving.wait().ok();
+    }
+}
+
 /// DESIGN, Process: "phase-run stops by the same signal, if there is a terminal": where there is
 /// none, nobody could resume it, and only the command stops.
 #[test]

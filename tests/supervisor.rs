@@ -259,6 +259,29 @@ fn what_the_command_closes_is_closed() {
     }
 }
 
+/// fcntl(2): record locks are "preserved across an execve(2)", and given up when the process closes
+/// any descriptor of the file: what was locked for the command's time stays locked.
+#[test]
+fn a_lock_that_was_taken_before_is_held_as_long_as_the_command_runs() {
+    let shop = shop([("SECRET", "value")]);
+    let lock = "import fcntl, os, sys; file = open('lock', 'w'); os.set_inheritable(file.fileno(), True); \
+                fcntl.KIND(file, fcntl.LOCK_EX | fcntl.LOCK_NB); os.execvp(sys.argv[1], sys.argv[1:])";
+    for way in WAYS {
+        for kind in ["lockf", "flock"] {
+            let lock = ["python3", "-c", &lock.replace("KIND", kind)].map(str::to_owned);
+            let run = shop.start(way, [probe(), "serve"]).wrap(&lock);
+            let mut serving = run.spawn();
+            serving.ready();
+            idle(serving.pid());
+            let again = || shop.bare(&lock).arg("true").output();
+            let refused = again().ended(Status::Exited(1));
+            assert!(refused.stderr.contains("BlockingIOError"), "{way:?} {kind}");
+            let _ = serving.wait().ok();
+            let _ = again().ok();
+        }
+    }
+}
+
 /// DESIGN, Process: "If the supervisor dies, so does the command, by SIGKILL": what kills it outright
 /// would have killed the command, and TERM would leave one that ignores it.
 #[test]

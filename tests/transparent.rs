@@ -172,6 +172,18 @@ fn an_own_session_is_as_it_was() {
     check(|run| run.wrap(["setsid"]));
 }
 
+/// PR_SET_CHILD_SUBREAPER(2const): "preserved across execve(2)": the command's orphans stay its own.
+#[test]
+fn a_subreaper_is_one_as_it_was() {
+    let become_one = "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1); \
+                      os.execvp(sys.argv[1], sys.argv[1:])";
+    check_that(
+        &shop([("SECRET", "value")]),
+        |run| run.wrap(["python3", "-c", become_one]),
+        |report| assert_eq!(report.number("subreaper"), 1),
+    );
+}
+
 #[test]
 fn another_user_finds_the_same() {
     if !nix::unistd::Uid::effective().is_root() {

@@ -43,6 +43,10 @@ pub(super) fn raise(descriptor: OwnedFd, lowest: RawFd) -> OwnedFd {
 /// phase-run was started with is the command's, whose reader must see a pipe end when the command
 /// closes it. Where the kernel has no close_range(2), before Linux 5.9, all stays open.
 pub(super) fn close_all_but(kept: impl AsFd) {
+    // A lock that was taken for as long as the command runs must not be lost.
+    if holds_record_locks() {
+        return;
+    }
     let kept = kept.as_fd().as_raw_fd().cast_unsigned();
     for (first, last) in [(0, kept.saturating_sub(1)), (kept + 1, u32::MAX)] {
         // SAFETY: close_range(2) takes numbers alone. Nothing here owns what it closes: all of it was
@@ -56,4 +60,15 @@ pub(super) fn close_all_but(kept: impl AsFd) {
     for _ in 0..3 {
         startup::fill_lowest_hole();
     }
+}
+
+/// Record locks stay with the process through an exec and not through a fork, and are given up when
+/// any descriptor of their file is closed (fcntl(2)). proc_locks(5) lists them.
+fn holds_record_locks() -> bool {
+    let own = std::process::id().to_string();
+    let is_own = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next() == Some("POSIX") && words.nth(2) == Some(&own)
+    };
+    std::fs::read_to_string("/proc/locks").is_ok_and(|locks| locks.lines().any(is_own))
 }
