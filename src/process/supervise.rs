@@ -173,7 +173,8 @@ impl Supervisor {
         }
         signal::take(by);
         signal::discard(Signal::CONT);
-        if !wait::goes_on(command) {
+        // A program that stops itself may have gone on and be in its next stop by now.
+        if !wait::goes_on(command) && !wait::stopped_again(command) {
             signal::send(command, Signal::CONT, Cause::Sent);
         }
     }

@@ -43,21 +43,24 @@ fn decoded(status: c_int) -> Option<Reaped> {
     Signal::new(libc::WSTOPSIG(status)).map(Reaped::Stopped)
 }
 
-/// Whether a child that had stopped goes on. Only asks for that: a wait that also reaps would lose
-/// the status of a child that has just ended.
+/// Whether a child that had stopped goes on.
 pub(super) fn goes_on(child: Pid) -> bool {
+    tells(child, libc::WCONTINUED)
+}
+
+/// Whether a child is in a stop that has not been reaped yet: it went on and stopped again.
+pub(super) fn stopped_again(child: Pid) -> bool {
+    tells(child, libc::WSTOPPED | libc::WNOWAIT)
+}
+
+/// Only asks for what it is told: a wait that also reaps would lose the status of a child that has
+/// just ended.
+fn tells(child: Pid, what: c_int) -> bool {
     // SAFETY: a siginfo_t is plain data, for which zeros are values.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let id = child.as_raw().cast_unsigned();
     // SAFETY: the information is a local of the right type.
-    let waited = unsafe {
-        libc::waitid(
-            libc::P_PID,
-            id,
-            &raw mut info,
-            libc::WCONTINUED | libc::WNOHANG,
-        )
-    };
+    let waited = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, what | libc::WNOHANG) };
     // SAFETY: waitid(2) filled in the member for a child, or left it 0.
     waited == 0 && unsafe { info.si_pid() } != 0
 }
