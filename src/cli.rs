@@ -76,6 +76,7 @@ fn read(arguments: Vec<OsString>, words: &mut Words) -> Result<(), Error> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut last = "";
     loop {
+        let mut long = false;
         let row = match parser.next() {
             Ok(None) => return Ok(()),
             Ok(Some(Arg::Value(command))) => {
@@ -87,6 +88,7 @@ fn read(arguments: Vec<OsString>, words: &mut Words) -> Result<(), Error> {
                 return Ok(());
             }
             Ok(Some(Arg::Long(name))) => {
+                long = true;
                 let known = |row: &&Row| row.long == name || row.alias == Some(name);
                 OPTIONS
                     .iter()
@@ -102,6 +104,9 @@ fn read(arguments: Vec<OsString>, words: &mut Words) -> Result<(), Error> {
         };
         last = row.option.name();
         let value = match row.value {
+            Value::None if long && parser.optional_value().is_some() => {
+                return Err(Error::StrayValue { option: last });
+            }
             Value::None => OsString::new(),
             Value::Text(name) | Value::MayBeEmpty(name) => {
                 parser.value().map_err(|_| Error::MissingValue {
@@ -128,7 +133,7 @@ fn read(arguments: Vec<OsString>, words: &mut Words) -> Result<(), Error> {
 fn unknown_long(name: &str) -> Error {
     let nearest = OPTIONS
         .iter()
-        .map(|row| (distance(name, row.long), row))
+        .map(|row| (distance(&name.to_lowercase(), row.long), row))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, _)| *distance <= name.len() / 3)
         .map(|(_, row)| row.option.name());
@@ -209,6 +214,7 @@ mod tests {
             ),
             (vec!["--clean=yes"], "--clean takes no value"),
             (vec!["-q=x"], "--quiet takes no value"),
+            (vec!["--help=x"], "--help takes no value"),
             (vec!["--nope=secret"], "there is no option --nope"),
             (vec!["-z"], "there is no option -z"),
         ] {
@@ -225,6 +231,7 @@ mod tests {
             ("token", Some("--token-file")),
             ("keep-exist", Some("--keep-existing")),
             ("ap", Some("--app")),
+            ("ENV", Some("--env")),
             ("watch", None),
             ("zzzzzzzz", None),
         ] {

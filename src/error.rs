@@ -299,7 +299,6 @@ impl Error {
             | Self::NotText { .. }
             | Self::BadValue { .. }
             | Self::Pointless { .. }
-            | Self::TokenAsFile { .. }
             | Self::UnsupportedVariable { .. }
             | Self::Proxy { .. }
             | Self::NoCommand => "usage",
@@ -312,6 +311,7 @@ impl Error {
             | Self::CaFile { .. }
             | Self::EndToEnd { .. } => "config",
             Self::NoToken
+            | Self::TokenAsFile { .. }
             | Self::TokenFile { .. }
             | Self::TokenShape { .. }
             | Self::TokenRefused { .. } => "token",

@@ -9,6 +9,7 @@ mod config;
 mod environ;
 mod error;
 mod notice;
+mod object;
 mod phase;
 #[expect(
     unsafe_code,
@@ -22,6 +23,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use cli::{Opt, Words, help};
 use config::Deed;
@@ -93,16 +97,9 @@ fn run(
         },
         Deed::Become(_) | Deed::DryRun(_) => alone,
     };
-    let token = config.token.read(&inherited, &say)?;
+    let credential = config.token.read(&inherited, &say)?;
     startup::use_builtin_lookups();
-    let fetched = phase::fetch(
-        alone,
-        &config.request,
-        &token,
-        &config.token,
-        &config.filter,
-        &say,
-    )?;
+    let fetched = phase::fetch(alone, &config.request, &credential, &config.filter, &say)?;
     let of = fetched.secrets.len();
     let chosen = selection::select(fetched.secrets, &config.filter, &fetched.place, &say)?;
     say(Notice::Selected {
@@ -136,7 +133,13 @@ fn print(text: &str) -> Result<Exit, Error> {
     while !rest.is_empty() {
         match nix::unistd::write(io::stdout().as_fd(), rest) {
             Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-            Err(nix::errno::Errno::EINTR) => {}
+            Err(Errno::EINTR) => {}
+            // Somebody made it non-blocking: the same wait, said in another way.
+            Err(Errno::EAGAIN) => {
+                let stdout = io::stdout();
+                let mut ready = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
+                let _ = poll(&mut ready, PollTimeout::NONE);
+            }
             Err(errno) => {
                 return Err(Error::Output {
                     why: errno_words(errno),

@@ -42,7 +42,7 @@ pub(crate) enum Notice<'a> {
         environment: &'a str,
         environment_source: String,
         host: &'a str,
-        token: String,
+        token: &'a str,
     },
     /// `-v`: what came of it.
     Selected {
@@ -121,7 +121,9 @@ impl fmt::Display for Notice<'_> {
                 "PHASE_VERIFY_SSL has no effect: certificates are always verified; name a CA of your own with --ca-file",
             ),
             Self::EnvironmentEmpty { place } => write!(f, "there is no secret in {place}"),
-            Self::OddName { name } => write!(f, "injected \"{name}\", which a shell cannot name"),
+            Self::OddName { name } => {
+                write!(f, "no shell can name the variable \"{name}\"")
+            }
             Self::Unresolved { keys } => {
                 write!(f, "references that Phase did not resolve are handed on as they are in {}", keys.join(", "))
             }
@@ -230,17 +232,23 @@ fn line(text: &str) {
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// An object of strings on one line.
+/// An object of strings on one line. What a terminal would obey is written in JSON's own escapes.
 pub(crate) fn json(members: &[(&str, &str)]) -> String {
     let members: Vec<String> = members
         .iter()
         .map(|(name, text)| format!("\"{name}\":{}", serde_json::Value::from(*text)))
         .collect();
-    format!("{{{}}}", members.join(","))
+    let mut out = String::new();
+    for c in format!("{{{}}}", members.join(",")).chars() {
+        match is_obeyed(c) {
+            true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
-/// Makes text from outside safe on a terminal and in a log: control characters, line breaks and
-/// characters that turn the direction of a line become visible.
+/// Makes text from outside safe on a terminal and in a log: what either would obey becomes visible.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -248,19 +256,17 @@ pub(crate) fn escaped(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            '\u{2028}'
-            | '\u{2029}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => {
-                out.extend(c.escape_unicode());
-            }
-            c if c.is_control() => out.extend(c.escape_unicode()),
+            c if is_obeyed(c) => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
     }
     out
+}
+
+/// Control characters, line breaks, and what turns the direction of a line.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// [`escaped`], and what looks like a token or a bearer is cut off: somebody may have typed one
@@ -337,6 +343,8 @@ mod tests {
 
     #[test]
     fn a_line_of_json_is_one_line() {
-        assert_eq!(json(&[("message", "a\"b\nc")]), r#"{"message":"a\"b\nc"}"#);
+        let text = "a\"b\nc\u{9b}d\u{2028}e\u{202e}";
+        let line = r#"{"message":"a\"b\nc\u009bd\u2028e\u202e"}"#;
+        assert_eq!(json(&[("message", text)]), line);
     }
 }

@@ -8,15 +8,16 @@
 mod catalogue;
 mod failure;
 mod http;
+mod lookup;
 mod refusal;
 mod rest;
 
-use crate::config::credential::TokenSource;
+use crate::config::credential::Credential;
 use crate::config::{Filter, Request, Sourced};
 use crate::error::Error;
 use crate::notice::{Notice, Say};
 use crate::process::SingleThreaded;
-use crate::secret::{Secret, Token};
+use crate::secret::Secret;
 use catalogue::{App, Catalogue, Environment};
 use http::Client;
 use rest::Answer;
@@ -36,13 +37,12 @@ pub(crate) struct Fetched {
 pub(crate) fn fetch(
     _alone: SingleThreaded,
     request: &Request,
-    token: &Token,
-    token_source: &TokenSource,
+    credential: &Credential,
     filter: &Filter,
     say: Say<'_>,
 ) -> Result<Fetched, Error> {
-    let client = Client::new(request, token, token_source.name(), say)?;
-    let mut catalogue = Catalogue::new(&client, token.is_full());
+    let client = Client::new(request, credential, say)?;
+    let mut catalogue = Catalogue::new(&client, credential.token.is_full());
     let Some(given) = &request.target.app else {
         let readable = catalogue.app_names().unwrap_or_default();
         return Err(Error::NoApp {
@@ -79,7 +79,7 @@ pub(crate) fn fetch(
         environment: &environment,
         environment_source: word.source.to_string(),
         host: request.host.name(),
-        token: token_source.name(),
+        token: &credential.from,
     });
     loop {
         let known = app.environments.is_some();

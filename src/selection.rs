@@ -103,6 +103,7 @@ fn one_for_each_key(mut rows: Vec<Secret>, paths: &[Folder]) -> Result<Vec<Secre
                 let mut folders = vec![best.folder.clone(), row.folder.clone()];
                 folders.extend(others);
                 folders.sort();
+                folders.dedup();
                 return Err(Error::KeyAmbiguous {
                     key: row.key,
                     folders,

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 
 use fake_phase::{Options, Phase, Responder, World};
+use nix::sys::resource::Resource;
 
-use crate::support::{Output, Run, Sandbox, read_head, stranger};
+use crate::support::{Output, Run, Sandbox, read_head, stay_silent, stranger};
 
 /// Values that the answers hold and no message may.
 const VALUE: &str = "a-value-that-stays-unsaid";
@@ -62,6 +63,7 @@ fn an_answer_of_another_shape_is_protocol_and_never_quoted() {
         format!("{{\"KEY\":\"{VALUE}\"}}"),
         format!("{{\"data\":{}}}", row(|row| row)),
         format!("[[\"KEY\",\"{VALUE}\"]]"),
+        format!("[[\"1\",\"KEY\",\"{VALUE}\",\"/\",[],\"secret\",null]]"),
         format!("[\"{VALUE}\"]"),
         format!("{} {VALUE}", row(|row| row)),
         without("key"),
@@ -124,6 +126,47 @@ fn a_login_page_is_protocol_and_points_to_the_address() {
             "{output}"
         );
     }
+}
+
+/// DESIGN, Exit status: "`protocol` | … over 64 MiB". What only says so is refused without waiting,
+/// and nothing is reserved for it.
+#[test]
+fn an_answer_that_is_announced_too_large_is_refused_at_once() {
+    for (length, kind) in [
+        ("67108865", "protocol"),
+        ("200000000000", "protocol"),
+    ] {
+        let address = stranger(move |mut socket| {
+            read_head(&mut socket);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n[]");
+            let _ = socket.write_all(head.as_bytes());
+            stay_silent(socket);
+        });
+        let phase = Phase::serve(world());
+        let sandbox = sandbox(&phase);
+        let run = production(&sandbox).env("PHASE_HOST", format!("http://{address}"));
+        let output = refused(run.env("PHASE_TIMEOUT", "15").output(), kind);
+        assert!(
+            output.stderr.contains("larger than 67108864 bytes"),
+            "{output}"
+        );
+    }
+}
+
+/// setrlimit(2), RLIMIT_NPROC: a look-up needs a thread, and none can be had.
+#[test]
+fn a_look_up_without_a_thread_is_unreachable() {
+    let phase = Phase::serve(world());
+    let sandbox = sandbox(&phase);
+    let run = production(&sandbox).env("PHASE_HOST", "https://phase.example.test");
+    let run = run.as_user(65_533).limit(Resource::RLIMIT_NPROC, 0);
+    let output = refused(run.output(), "unreachable");
+    assert!(
+        output
+            .stderr
+            .contains("a thread for the name look-up cannot be started"),
+        "{output}"
+    );
 }
 
 /// DESIGN, Fetching: "Cap the body (64 MiB)." To the byte, and without waiting for the end.

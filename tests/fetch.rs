@@ -2,7 +2,7 @@
 
 use fake_phase::{Options, Phase, World, app_id, bearer, service_token, user_bearer, user_token};
 
-use crate::support::{Run, Sandbox};
+use crate::support::{Run, Sandbox, stranger};
 
 /// `shop`, whose Production and Preview hold a secret each.
 fn world() -> World {
@@ -205,7 +205,8 @@ fn names_of_any_letters_reach_the_server_whole() {
     );
 }
 
-/// DESIGN, The command line: "`--host URL`, `PHASE_HOST`"; plain http is for this machine.
+/// DESIGN, The command line: "`--host URL`, `PHASE_HOST`"; plain http is for this machine, "and then
+/// never through a proxy".
 #[test]
 fn plain_http_reaches_a_server_on_this_machine() {
     let options = Options {
@@ -222,7 +223,9 @@ fn plain_http_reaches_a_server_on_this_machine() {
         "--host",
         &phase.host(),
     ];
+    let proxy = stranger(drop);
     let run = sandbox.run(["--app", app_id("shop")]).args(words).reveals();
+    let run = run.env("http_proxy", format!("http://{proxy}"));
     let output = run.args(["printenv", "LOG_LEVEL"]).output().ok();
     assert_eq!(output.text(), "trace\n");
     assert!(phase.requests().iter().all(|request| !request.tls));

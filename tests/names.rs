@@ -59,9 +59,9 @@ fn a_name_that_no_shell_can_say_is_injected_with_a_warning() {
         let shop = shop([(key, "value")]);
         let run = shop.with(&[]).args([probe(), "cat-env", key]);
         let output = run.output();
-        let warning = format!("phase-run: warning: injected \"{shown}\", ");
+        let warning = format!("phase-run: warning: no shell can name the variable \"{shown}\"\n");
         assert!(output.stderr.starts_with(&warning), "{warning}\n{output}");
-        let output = output.notices(&["warning: injected "]).ok();
+        let output = output.notices(&["warning: no shell can name "]).ok();
         assert_eq!(output.text(), "value");
     }
     for key in ["_", "a", "_1", "A_b9"] {
@@ -122,7 +122,9 @@ fn names_that_run_code_are_injected_when_they_are_allowed() {
     let run = shop.with(&options).args([probe(), "report"]);
     let output = run.reveals().output();
     let odd = output.stderr.lines().count();
-    let output = output.notices(&vec!["warning: injected "; odd]).ok();
+    let output = output
+        .notices(&vec!["warning: no shell can name "; odd])
+        .ok();
     assert_eq!(odd, 2, "{output}");
     for name in RUN_CODE {
         let options = [&["--only", name], options.as_slice()].concat();

@@ -112,7 +112,7 @@ fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
         ("--dryrun", Some("--dry-run")),
         ("--token", Some("--token-file")),
         ("--keep-exist", Some("--keep-existing")),
-        ("--VERBOSE", None),
+        ("--VERBOSE", Some("--verbose")),
         ("-Q", Some("--quiet")),
         ("-A", Some("--app")),
         ("-9", None),
@@ -263,7 +263,7 @@ fn a_token_typed_by_mistake_is_not_repeated() {
             let _ = host.ended(Status::Exited(125));
         }
         let file = sandbox.run(["--token-file", token, "x"]).output();
-        let _ = file.failed(125, "usage");
+        let _ = file.failed(125, "token");
     }
     for request in phase.requests() {
         assert!(!request.target.contains(bearer()), "{}", request.target);

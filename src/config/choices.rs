@@ -40,11 +40,9 @@ pub(super) struct Choices<'a> {
 impl<'a> Choices<'a> {
     pub(super) fn check_contradictions(&self) -> Result<(), Error> {
         for name in UNSUPPORTED {
-            if self
-                .inherited
-                .get(name)
-                .is_some_and(|value| !value.is_empty())
-            {
+            // Switched off, it asks for what is done anyway.
+            let asks = |value: &OsStr| !["", "0", "false"].iter().any(|off| value == *off);
+            if self.inherited.get(name).is_some_and(asks) {
                 return Err(Error::UnsupportedVariable { name });
             }
         }

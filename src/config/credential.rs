@@ -34,6 +34,12 @@ pub(crate) enum TokenSource {
     Descriptor(i32),
 }
 
+/// The token, and where it was, which a refusal of the server names.
+pub(crate) struct Credential {
+    pub(crate) token: Token,
+    pub(crate) from: String,
+}
+
 impl TokenSource {
     /// A file that is named goes before the variable.
     ///
@@ -72,7 +78,7 @@ impl TokenSource {
     ///
     /// # Errors
     /// `token` when it cannot be read or has not the shape of one.
-    pub(crate) fn read(&self, inherited: &Inherited, say: Say<'_>) -> Result<Token, Error> {
+    pub(crate) fn read(self, inherited: &Inherited, say: Say<'_>) -> Result<Credential, Error> {
         let from = self.name();
         let unreadable = |error: std::io::Error| Error::TokenFile {
             from: from.clone(),
@@ -84,13 +90,13 @@ impl TokenSource {
                 SecretBytes::new(token.as_bytes().to_vec())
             }
             Self::File(path) => {
-                let file = File::open(path).map_err(unreadable)?;
-                warn_if_exposed(path, &file, say);
+                let file = File::open(&path).map_err(unreadable)?;
+                warn_if_exposed(&path, &file, say);
                 whole(file).map_err(unreadable)?
             }
             Self::StandardInput => first_line().map_err(unreadable)?,
             Self::Descriptor(number) => {
-                let file = descriptor::adopt(*number).map_err(unreadable)?;
+                let file = descriptor::adopt(number).map_err(unreadable)?;
                 whole(File::from(file)).map_err(unreadable)?
             }
         };
@@ -100,11 +106,14 @@ impl TokenSource {
                 why: "it is longer than 65536 bytes",
             });
         }
-        Token::parse(bytes.expose()).map_err(|why| Error::TokenShape { from, why })
+        match Token::parse(bytes.expose()) {
+            Ok(token) => Ok(Credential { token, from }),
+            Err(why) => Err(Error::TokenShape { from, why }),
+        }
     }
 
-    /// What a refusal of the server names.
-    pub(crate) fn name(&self) -> String {
+    /// As messages name it.
+    fn name(&self) -> String {
         match self {
             Self::Variable => VARIABLE.to_owned(),
             Self::File(path) => path.display().to_string(),

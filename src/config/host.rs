@@ -37,8 +37,13 @@ impl Host {
     /// not belong there.
     pub(crate) fn parse(text: &str, source: Source) -> Result<Self, Error> {
         let refuse = |why, instead| {
-            // Somebody may have written a password into it.
-            let given = text.rsplit('@').next().unwrap_or_default().to_owned();
+            // Somebody may have written a password or a token into it.
+            let given = text.rsplit('@').next().unwrap_or_default();
+            let given = given
+                .split(['?', '#'])
+                .next()
+                .unwrap_or_default()
+                .to_owned();
             Err(Error::Host {
                 given,
                 source: source.clone(),

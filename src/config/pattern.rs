@@ -15,6 +15,14 @@ impl Pattern {
     /// # Errors
     /// `usage` when the pattern is malformed.
     pub(crate) fn parse(text: &str, option: &'static str) -> Result<Self, Error> {
+        // The library takes these for other characters than a shell does.
+        if text.contains("[:") || text.contains('\\') {
+            return Err(Error::BadValue {
+                option,
+                given: text.to_owned(),
+                wants: "a pattern of *, ?, [a-z] and [!a-z] (a class is written [a-z], and nothing is quoted)",
+            });
+        }
         // `**` means folders to the library; to a shell it is `*` twice.
         let mut single = text.to_owned();
         while single.contains("**") {
@@ -150,7 +158,8 @@ impl FileRule {
                 Some((key, variable)) => (key, Some(variable.to_owned())),
                 None => (*text, None),
             };
-            if key.is_empty() || variable.as_deref() == Some("") {
+            let impossible = |name: &String| name.is_empty() || name.contains('=');
+            if key.is_empty() || variable.as_ref().is_some_and(impossible) {
                 return wrong(text, "KEY or KEY=VAR");
             }
             let key = Pattern::parse(key, "--file")?;
@@ -193,7 +202,9 @@ mod tests {
                 "{pattern} {name}"
             );
         }
-        assert!(Pattern::parse("A[", "--only").is_err());
+        for malformed in ["A[", "[[:lower:]]*", "A\\*B"] {
+            assert!(Pattern::parse(malformed, "--only").is_err(), "{malformed}");
+        }
     }
 
     #[test]
@@ -241,7 +252,9 @@ mod tests {
         for wrong in [
             vec!["="],
             vec!["A="],
+            vec!["A=B=C"],
             vec!["=B"],
+            vec!["A=B=C"],
             vec!["A*=B"],
             vec!["A", "A=B"],
             vec!["A", "A"],

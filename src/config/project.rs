@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::error::{Error, system_words};
+use crate::object::Object;
 
 /// How many parents are searched for a file that says it is meant for the folders below, too.
 pub(super) const DEPTH: &str = "PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH";
@@ -105,16 +106,18 @@ fn read(path: &Path) -> Result<Option<Written>, Error> {
     file.take(MAX_SIZE)
         .read_to_end(&mut text)
         .map_err(|error| unusable(system_words(&error)))?;
-    serde_json::from_slice(&text).map(Some).map_err(|error| {
-        let what = if error.is_data() {
-            "not what phase init writes"
-        } else {
-            "not JSON"
-        };
-        unusable(format!(
-            "{what} (line {}, column {})",
-            error.line(),
-            error.column()
-        ))
-    })
+    serde_json::from_slice(&text)
+        .map(|Object(written)| Some(written))
+        .map_err(|error| {
+            let what = if error.is_data() {
+                "not what phase init writes"
+            } else {
+                "not JSON"
+            };
+            unusable(format!(
+                "{what} (line {}, column {})",
+                error.line(),
+                error.column()
+            ))
+        })
 }

@@ -1,7 +1,9 @@
 #![forbid(unsafe_code)]
 //! Which certificate authorities vouch for Phase.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -9,6 +11,18 @@ use rustls::pki_types::pem::PemObject;
 
 use super::Source;
 use crate::error::{Error, system_words};
+
+/// Where distributions keep their bundle: Debian and its kin, Fedora and its kin, openSUSE, Alpine.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Far more than any bundle has, in bytes.
+const MAX_SIZE: u64 = 16 << 20;
 
 /// Where trust comes from.
 #[derive(Debug)]
@@ -36,7 +50,7 @@ impl Roots {
             source: Source::Named(from),
             why,
         };
-        let pem = std::fs::read(&path).map_err(|error| unusable(system_words(&error)))?;
+        let pem = read(&path).map_err(|error| unusable(system_words(&error)))?;
         let mut store = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate =
@@ -54,6 +68,16 @@ impl Roots {
         }
     }
 
+    /// The bundle of this system, empty where it has none. Where to look for it is asked of no
+    /// variable: those that name one count before the built-in roots.
+    pub(crate) fn system() -> RootCertStore {
+        let mut store = RootCertStore::empty();
+        let pem = BUNDLES.iter().find_map(|path| read(Path::new(path)).ok());
+        let certificates = CertificateDer::pem_slice_iter(pem.as_deref().unwrap_or_default());
+        store.add_parsable_certificates(certificates.flatten());
+        store
+    }
+
     /// The file that was given, and where it was named.
     pub(crate) fn file(&self) -> Option<(PathBuf, Source)> {
         match self {
@@ -61,4 +85,10 @@ impl Roots {
             Self::Given { path, source, .. } => Some((path.clone(), source.clone())),
         }
     }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    File::open(path)?.take(MAX_SIZE).read_to_end(&mut pem)?;
+    Ok(pem)
 }

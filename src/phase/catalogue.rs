@@ -10,6 +10,7 @@ use super::http::Client;
 use super::refusal::{self, Asked};
 use crate::config::Sourced;
 use crate::error::Error;
+use crate::object::Object;
 
 /// An app that the token can read.
 pub(super) struct App {
@@ -46,7 +47,7 @@ pub(super) struct Catalogue<'a> {
 
 #[derive(Deserialize)]
 struct Account {
-    apps: Vec<ReadableApp>,
+    apps: Vec<Object<ReadableApp>>,
 }
 
 #[derive(Deserialize)]
@@ -54,17 +55,17 @@ struct ReadableApp {
     id: String,
     name: String,
     encryption: String,
-    environment_keys: Vec<EnvironmentKey>,
+    environment_keys: Vec<Object<EnvironmentKey>>,
 }
 
 #[derive(Deserialize)]
 struct EnvironmentKey {
-    environment: Environment,
+    environment: Object<Environment>,
 }
 
 #[derive(Deserialize)]
 struct Listing<T> {
-    data: Vec<T>,
+    data: Vec<Object<T>>,
 }
 
 #[derive(Deserialize)]
@@ -152,11 +153,11 @@ impl<'a> Catalogue<'a> {
                 let answer = self
                     .client
                     .get(&self.client.host().rest("v1/environments/"), &query)?;
-                let listing: Listing<Environment> = match answer.status {
-                    200 => answer.json("a list of environments")?,
+                let Object(listing) = match answer.status {
+                    200 => answer.json::<Object<Listing<Environment>>>("a list of environments")?,
                     _ => return Err(refusal::of(&answer, Asked::Environments { app: &app.name })),
                 };
-                listing.data
+                listing.data.into_iter().map(|Object(one)| one).collect()
             }
         };
         Ok(app.environments.insert(listed))
@@ -166,18 +167,26 @@ impl<'a> Catalogue<'a> {
         let host = self.client.host();
         if self.full_token {
             let answer = self.client.get(&host.tokens(), &[])?;
-            let account: Account = match answer.status {
-                200 => answer.json("what a token can read")?,
+            let Object(account) = match answer.status {
+                200 => answer.json::<Object<Account>>("what a token can read")?,
                 _ => return Err(refusal::of(&answer, Asked::Token)),
             };
-            return Ok(account.apps.into_iter().map(Found::from).collect());
+            return Ok(account
+                .apps
+                .into_iter()
+                .map(|Object(app)| Found::from(app))
+                .collect());
         }
         let answer = self.client.get(&host.rest("v1/apps/"), &[])?;
-        let listing: Listing<ListedApp> = match answer.status {
-            200 => answer.json("a list of apps")?,
+        let Object(listing) = match answer.status {
+            200 => answer.json::<Object<Listing<ListedApp>>>("a list of apps")?,
             _ => return Err(refusal::of(&answer, Asked::Apps)),
         };
-        Ok(listing.data.into_iter().map(Found::from).collect())
+        Ok(listing
+            .data
+            .into_iter()
+            .map(|Object(app)| Found::from(app))
+            .collect())
     }
 }
 
@@ -193,7 +202,8 @@ impl Found {
 impl From<ReadableApp> for Found {
     fn from(app: ReadableApp) -> Self {
         let keys = app.environment_keys.into_iter();
-        let mut environments: Vec<Environment> = keys.map(|key| key.environment).collect();
+        let mut environments: Vec<Environment> =
+            keys.map(|Object(key)| key.environment.0).collect();
         // They come in the order of their keys' ids, which means nothing to anybody.
         environments.sort_by(|a, b| a.name.cmp(&b.name));
         Self {

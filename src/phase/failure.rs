@@ -130,6 +130,16 @@ fn of_tls(error: &rustls::Error) -> Failure {
                 "its certificate is for another name"
             }
             CertificateError::Revoked => "its certificate is revoked",
+            CertificateError::Other(why) if why.to_string().contains("CaUsedAsEndEntity") => {
+                "its certificate is one of a CA, self-signed perhaps, and not one of a server"
+            }
+            CertificateError::Other(why) if why.to_string().contains("Version") => {
+                "its certificate is of an old form (X.509 before version 3)"
+            }
+            CertificateError::BadEncoding => "its certificate is damaged",
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                "its certificate is not for servers"
+            }
             _ => "its certificate does not verify",
         },
         rustls::Error::InvalidMessage(_) => "it does not speak TLS on this port",

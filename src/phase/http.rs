@@ -8,7 +8,6 @@
 
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,11 +20,13 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::failure::{self, Failure};
+use super::lookup::Lookup;
 use super::refusal;
+use crate::config::credential::Credential;
 use crate::config::{Host, Request, Roots};
 use crate::error::{Error, system_words};
 use crate::notice::{Notice, Say};
-use crate::secret::Token;
+use crate::object::Object;
 
 /// No environment of Phase comes near; what is larger is not its answer. In bytes.
 const MAX_BODY: usize = 64 << 20;
@@ -33,18 +34,16 @@ const MAX_BODY: usize = 64 << 20;
 /// What a message quotes of the server's text, in characters. Phase's own have up to 100.
 const MAX_TEXT: usize = 300;
 
-/// RFC 6761 §6.3: this name is this machine, whatever a name server says. Plain http relies on it.
-const LOCALHOST: [SocketAddr; 2] = [
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
-    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
-];
+/// What is reserved for a body before any of it is there, in bytes: a server may announce what it
+/// likes.
+const FIRST_ROOM: usize = 1 << 20;
 
 /// The client for one host, with one token.
 pub(super) struct Client<'a> {
     host: &'a Host,
     timeout: Duration,
     authorization: HeaderValue,
-    token_source: String,
+    token_source: &'a str,
     runtime: ManuallyDrop<Runtime>,
     library: RefCell<Library>,
     roots: &'a Roots,
@@ -65,11 +64,10 @@ pub(super) struct Answer {
 
 impl<'a> Client<'a> {
     /// # Errors
-    /// `config` when there is no TLS to be had, `unreachable` when no thread can be started.
+    /// `unreachable` when there is no TLS or no runtime to be had.
     pub(super) fn new(
         request: &'a Request,
-        token: &Token,
-        token_source: String,
+        credential: &'a Credential,
         say: Say<'a>,
     ) -> Result<Self, Error> {
         let trusted = match &request.roots {
@@ -77,8 +75,8 @@ impl<'a> Client<'a> {
             Roots::Given { store, .. } => store.clone(),
         };
         // Hex digits and known words: always a header's value.
-        let mut authorization =
-            HeaderValue::from_bytes(&token.authorization()).unwrap_or(HeaderValue::from_static(""));
+        let mut authorization = HeaderValue::from_bytes(&credential.token.authorization())
+            .unwrap_or(HeaderValue::from_static(""));
         authorization.set_sensitive(true);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -91,7 +89,7 @@ impl<'a> Client<'a> {
             host: &request.host,
             timeout: request.timeout,
             authorization,
-            token_source,
+            token_source: &credential.from,
             runtime: ManuallyDrop::new(runtime),
             library: RefCell::new(library(trusted, &request.host)?),
             roots: &request.roots,
@@ -132,7 +130,7 @@ impl<'a> Client<'a> {
             retry_after,
             location,
             host: host.to_owned(),
-            token_source: self.token_source.clone(),
+            token_source: self.token_source.to_owned(),
             body,
         };
         match status {
@@ -152,9 +150,7 @@ impl<'a> Client<'a> {
         (self.say)(Notice::SystemRoots {
             host: self.host.name(),
         });
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let Ok(trusting) = library(roots, self.host) else {
+        let Ok(trusting) = library(Roots::system(), self.host) else {
             return first;
         };
         self.library.replace(trusting);
@@ -175,17 +171,30 @@ impl<'a> Client<'a> {
         };
         let (retry_after, location) = (header(RETRY_AFTER), header(LOCATION));
         let status = response.status().as_u16();
+        let too_large = || Failure::NotPhase {
+            why: format!("the answer is larger than {MAX_BODY} bytes"),
+        };
         let announced = response.content_length().unwrap_or(0);
-        let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0).min(MAX_BODY));
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+        if announced > MAX_BODY {
+            return Err(too_large());
+        }
+        // Little memory is no reason to end without a word.
+        let no_memory = |_| Failure::NotPhase {
+            why: "this process has not the memory for the answer".to_owned(),
+        };
+        let mut body: Vec<u8> = Vec::new();
+        body.try_reserve(announced.min(FIRST_ROOM))
+            .map_err(no_memory)?;
         while let Some(part) = response
             .chunk()
             .await
             .map_err(|error| failure::in_body(&error))?
         {
             if body.len() + part.len() > MAX_BODY {
-                let why = format!("the answer is larger than {MAX_BODY} bytes");
-                return Err(Failure::NotPhase { why });
+                return Err(too_large());
             }
+            body.try_reserve(part.len()).map_err(no_memory)?;
             body.extend_from_slice(&part);
         }
         Ok((status, retry_after, location, body))
@@ -214,7 +223,7 @@ fn library(roots: RootCertStore, host: &Host) -> Result<Library, Error> {
         .retry(reqwest::retry::never())
         .no_proxy()
         .http1_only()
-        .resolve_to_addrs("localhost", &LOCALHOST)
+        .dns_resolver(Arc::new(Lookup))
         .build()
         .map_err(|_| unusable("the HTTP client cannot be set up"))
 }
@@ -269,7 +278,7 @@ impl Answer {
             #[serde(alias = "detail")]
             error: String,
         }
-        let refusal: Refusal = serde_json::from_slice(&self.body).ok()?;
+        let Object(refusal) = serde_json::from_slice::<Object<Refusal>>(&self.body).ok()?;
         let text = refusal.error;
         let Some((end, _)) = text.char_indices().nth(MAX_TEXT) else {
             return Some(text);

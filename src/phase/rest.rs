@@ -2,6 +2,7 @@
 //! The REST interface: an environment's secrets, decrypted by the server.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{SeqAccess, Visitor};
@@ -12,6 +13,7 @@ use super::http::Client;
 use super::refusal::{self, Asked};
 use crate::config::Filter;
 use crate::error::Error;
+use crate::object::Object;
 use crate::secret::{Secret, SecretBytes};
 
 /// What came of asking for secrets.
@@ -24,11 +26,12 @@ pub(super) enum Answer {
 /// The list of rows. Each becomes a secret at once, so that there is one copy of each value.
 struct Rows(Vec<Secret>);
 
-/// A row as the server sends it; other members are of no use here. Rows of one id, which come of
-/// two tags asked for, are alike in all of these.
+/// A row as the server sends it; other members are of no use here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Row<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
     key: String,
     value: SecretBytes,
     path: String,
@@ -36,7 +39,7 @@ struct Row<'a> {
     tags: Vec<String>,
     #[serde(borrow)]
     r#type: Cow<'a, str>,
-    r#override: Option<Override>,
+    r#override: Option<Object<Override>>,
 }
 
 /// A user's own value, which replaces the shared one while it is active.
@@ -59,8 +62,12 @@ impl<'de> Deserialize<'de> for Rows {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Rows, A::Error> {
                 let mut secrets = Vec::new();
-                while let Some(row) = rows.next_element::<Row<'de>>()? {
-                    secrets.push(Secret::from(row));
+                // With two of the tags asked for, a secret comes twice.
+                let mut seen = HashSet::new();
+                while let Some(Object(row)) = rows.next_element::<Object<Row<'de>>>()? {
+                    if seen.insert(row.id.clone()) {
+                        secrets.push(Secret::from(row));
+                    }
                 }
                 Ok(Rows(secrets))
             }
@@ -118,10 +125,10 @@ pub(super) fn secrets(
 impl From<Row<'_>> for Secret {
     fn from(row: Row<'_>) -> Self {
         let value = match row.r#override {
-            Some(Override {
+            Some(Object(Override {
                 value,
                 is_active: true,
-            }) => value,
+            })) => value,
             _ => row.value,
         };
         let kind = match row.r#type.as_ref() {

@@ -23,12 +23,15 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 /// What runs a file that the kernel does not know how to run.
 pub(super) const SHELL: &CStr = c"/bin/sh";
 
-/// Words that only a shell knows and that no package installs as programs.
+/// Reserved words and builtins of POSIX shells and bash. Some exist as programs too: a word gets here
+/// only when no program was found.
 #[rustfmt::skip]
-const BUILTINS: [&str; 34] = [
-    "!", ".", ":", "[[", "alias", "break", "builtin", "case", "cd", "continue", "declare", "eval", "exec", "exit",
-    "export", "for", "function", "if", "let", "local", "return", "select", "set", "shift", "shopt", "source", "trap",
-    "type", "typeset", "ulimit", "umask", "unset", "until", "while",
+const BUILTINS: [&str; 58] = [
+    "!", ".", ":", "[[", "alias", "bg", "break", "builtin", "case", "cd", "command", "continue", "coproc", "declare",
+    "dirs", "disown", "echo", "enable", "eval", "exec", "exit", "export", "fc", "fg", "for", "function", "getopts",
+    "hash", "help", "history", "if", "jobs", "let", "local", "mapfile", "popd", "pushd", "read", "readonly", "return",
+    "select", "set", "shift", "shopt", "source", "test", "time", "times", "trap", "type", "typeset", "ulimit", "umask",
+    "unalias", "unset", "until", "wait", "while",
 ];
 
 /// Replaces this process by the command. Returns only if that could not be done.

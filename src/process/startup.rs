@@ -79,7 +79,9 @@ pub(crate) fn take_environ(_alone: &SingleThreaded) -> Inherited {
         // SAFETY: each pointer before the null is a C string that lives as long as the process.
         let entry = Entry::new(unsafe { CStr::from_ptr(text) });
         if entry.name().is_some_and(is_token) {
-            wipe_value(text);
+            // SAFETY: it is one of those strings, which execve(2) put in writable memory of this
+            // process; there is no other thread that could look at it.
+            unsafe { wipe_value(text) };
         }
         entries.push(entry);
         // SAFETY: `place` is not the last element, which is null.
@@ -87,19 +89,22 @@ pub(crate) fn take_environ(_alone: &SingleThreaded) -> Inherited {
     }
 }
 
-/// Volatile, so that the compiler keeps writes that nothing reads.
-fn wipe_value(entry: *mut libc::c_char) {
+/// Overwrites what stands behind the `=`. Volatile, so that the compiler keeps writes that nothing
+/// reads.
+///
+/// # Safety
+/// `entry` is a C string in writable memory that nobody else uses meanwhile.
+unsafe fn wipe_value(entry: *mut libc::c_char) {
     let mut place = entry;
     let mut in_value = false;
     loop {
-        // SAFETY: `place` is within the C string or at its NUL; the initial strings are writable
-        // memory on the stack of this process, and nobody else looks at them.
+        // SAFETY: `place` is within the C string or at its NUL.
         let byte = unsafe { place.read() };
         if byte == 0 {
             return;
         }
         if in_value {
-            // SAFETY: as above.
+            // SAFETY: `place` is before the NUL, and the caller lets it be written.
             unsafe { place.write_volatile(0) };
         }
         in_value |= byte.cast_unsigned() == b'=';
