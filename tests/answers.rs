@@ -132,10 +132,7 @@ fn a_login_page_is_protocol_and_points_to_the_address() {
 /// and nothing is reserved for it.
 #[test]
 fn an_answer_that_is_announced_too_large_is_refused_at_once() {
-    for (length, kind) in [
-        ("67108865", "protocol"),
-        ("200000000000", "protocol"),
-    ] {
+    for (length, kind) in [("67108865", "protocol"), ("200000000000", "protocol")] {
         let address = stranger(move |mut socket| {
             read_head(&mut socket);
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n[]");
