@@ -250,6 +250,26 @@ fn a_stop_of_the_command_by_pid_stops_the_job() {
     });
 }
 
+/// "on waking it continues the command if that is still stopped": whoever continues the process that
+/// the shell started continues the command, once.
+#[test]
+fn a_continuation_of_phase_run_alone_continues_the_command() {
+    at_prompts(|prompt| {
+        let (command, runner) = prompt.start(JOB);
+        for _ in 0..3 {
+            prompt.suspend(&[command, runner]);
+            kill(Pid::from_raw(runner), Signal::SIGCONT).unwrap();
+            assert_eq!(prompt.reported(), (SIGCONT, SENT));
+            assert_eq!(prompt.reported_until_marked(runner), []);
+            prompt.enter("fg");
+            proc::in_foreground(command);
+            // What the shell says to a group that runs already.
+            let told = prompt.reported_until_marked(runner);
+            assert!(told.iter().all(|told| *told == (SIGCONT, SENT)), "{told:?}");
+        }
+    });
+}
+
 /// Ctrl-Z of a script stops all of it, and `fg` lets all of it go on.
 #[test]
 fn ctrl_z_stops_a_script_around_phase_run() {
