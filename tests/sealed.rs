@@ -171,7 +171,7 @@ fn files_take_descriptors_that_nobody_uses() {
         assert!(!descriptor.close_on_exec);
     }
     let run = shop.with(&["--file", "*"]);
-    let run = run.args(["sh", "-c", "cat $A $B $C && ls /proc/$$/fd | wc -l"]);
+    let run = run.args(["sh", "-c", "cat $A $B $C && ls /proc/$$/fd >list && wc -l <list"]);
     let output = run.limit(Resource::RLIMIT_NOFILE, 50).output();
     assert_eq!(output.ok().text(), "1236\n");
 }
