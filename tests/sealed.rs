@@ -176,7 +176,7 @@ fn files_take_descriptors_that_nobody_uses() {
     assert_eq!(output.ok().text(), "123");
     let run = shop.reporting(&["--file", "*"]);
     let report = run.limit(Resource::RLIMIT_NOFILE, 50).report();
-    assert_eq!(report.descriptors(), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(report.descriptors().len(), 6);
 }
 
 /// More files than descriptors: an error, and nothing is run.
