@@ -11,9 +11,10 @@ pub(crate) fn probe() -> &'static str {
 }
 
 fn compile() -> String {
+    // No dot: rustc names its own files after what is before one, and two runs would share them.
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let (new, path) = (
-        directory.join(format!("probe.{}", id())),
+        directory.join(format!("probe-{}", id())),
         directory.join("probe"),
     );
     let output = Command::new("rustc")
