@@ -1,6 +1,8 @@
 //! A supervised command finds what the bare one finds, and its end is phase-run's.
 
-use std::fs::{read_dir, remove_file};
+use std::fs::{DirEntry, read_dir, remove_file};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use fake_phase::Responder;
 use nix::sys::resource::{RLIM_INFINITY, Resource};
@@ -60,15 +62,23 @@ fn every_death_is_handed_on() {
 fn a_death_that_is_handed_on_leaves_no_core_file() {
     let shop = shop([("SECRET", "value")]);
     let cores = |limit: &str, way: Way, signal: i32| {
+        let start = SystemTime::now() - Duration::from_secs(1);
         let script = format!("ulimit -S -c {limit} && exec \"$0\" die {signal}");
         let run = shop.start(way, ["sh", "-c", &script, probe()]);
         let run = run.limit(Resource::RLIMIT_CORE, RLIM_INFINITY);
         let _ = run.output().ended(Status::Killed(signal));
-        let entries = read_dir(shop.directory()).unwrap().flatten();
-        let names = entries.map(|entry| entry.file_name().into_string().unwrap());
-        let cores: Vec<String> = names.filter(|name| name.starts_with("core")).collect();
+        // The command's is where it ran, the supervisor's would be where that stays.
+        let folders = [shop.directory(), Path::new("/")].map(|folder| read_dir(folder).unwrap());
+        let entries = folders.into_iter().flatten().map(|entry| entry.unwrap());
+        let is_core = |entry: &DirEntry| {
+            let recent = entry
+                .metadata()
+                .is_ok_and(|file| file.modified().unwrap() >= start);
+            recent && entry.file_name().to_str().unwrap().starts_with("core")
+        };
+        let cores: Vec<DirEntry> = entries.filter(is_core).collect();
         for core in &cores {
-            remove_file(shop.directory().join(core)).unwrap();
+            remove_file(core.path()).unwrap();
         }
         cores.len()
     };
