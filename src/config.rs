@@ -14,14 +14,14 @@ mod project;
 mod roots;
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::{Opt, Words};
-use crate::environ::Inherited;
 use crate::error::Error;
+use crate::inherited::Inherited;
 use crate::notice::{Format, Notice, Say, Voice};
+use crate::source::Source;
 use choices::Choices;
 use credential::TokenSource;
 pub(crate) use host::Host;
@@ -105,22 +105,6 @@ pub(crate) enum Deed {
 pub(crate) struct Sourced {
     pub(crate) value: String,
     pub(crate) source: Source,
-}
-
-/// Where a decision came from, as messages name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    Named(&'static str),
-    Project(PathBuf),
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Named(name) => f.write_str(name),
-            Self::Project(path) => write!(f, "{}", path.display()),
-        }
-    }
 }
 
 /// How things are said, read leniently so that a mistake can be reported in the form asked for;

@@ -6,70 +6,18 @@
 //! pure. Inherited entries pass as bytes, each name stands once, and a secret takes the place of
 //! what it replaces (environ(7), execve(2)).
 
-mod inherited;
+mod base;
 mod listing;
 mod names;
 mod plan;
 
-use std::ffi::{CStr, CString, OsString};
-use std::fmt;
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use zeroize::Zeroizing;
-
 use crate::error::Error;
-pub(crate) use inherited::{Inherited, is_token};
+use crate::inherited::{Entry, Inherited};
+pub(crate) use base::base;
 pub(crate) use plan::{Form, Plan, Planned, plan};
-
-/// One string of the block, `NAME=value` with its NUL. It cannot hold another NUL.
-pub(crate) struct Entry(Zeroizing<CString>);
-
-impl Entry {
-    pub(crate) fn new(text: &CStr) -> Self {
-        Self(Zeroizing::new(text.to_owned()))
-    }
-
-    /// `NAME=value`; none where one of them holds a NUL.
-    pub(crate) fn pair(name: &str, value: &[u8]) -> Option<Self> {
-        // Room for the NUL: growing would leave a copy to wipe.
-        let mut text = Vec::with_capacity(name.len() + value.len() + 2);
-        text.extend_from_slice(name.as_bytes());
-        text.push(b'=');
-        text.extend_from_slice(value);
-        CString::new(text)
-            .ok()
-            .map(|text| Self(Zeroizing::new(text)))
-    }
-
-    /// What stands before the first `=`; none for an entry that has none or starts with it.
-    pub(crate) fn name(&self) -> Option<&[u8]> {
-        let bytes = self.0.to_bytes();
-        let end = bytes.iter().position(|byte| *byte == b'=')?;
-        bytes.get(..end).filter(|name| !name.is_empty())
-    }
-
-    /// The value, if this is the entry of that name.
-    fn value_of(&self, name: &[u8]) -> Option<&[u8]> {
-        self.0.to_bytes().strip_prefix(name)?.strip_prefix(b"=")
-    }
-
-    /// With the NUL.
-    fn size(&self) -> usize {
-        self.0.to_bytes_with_nul().len()
-    }
-}
-
-impl AsRef<CStr> for Entry {
-    fn as_ref(&self) -> &CStr {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Entry(..)")
-    }
-}
 
 /// The finished block: every name once, everything checked.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ mod text;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::config::Source;
 use crate::process::wait::Reaped;
+use crate::source::Source;
 
 /// A failure, named by what the person must do about it.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod environ;
 mod error;
+mod inherited;
 mod notice;
 mod object;
 mod phase;
@@ -18,6 +19,7 @@ mod phase;
 mod process;
 mod secret;
 mod selection;
+mod source;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -29,8 +31,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use cli::{Opt, Words, help};
 use config::Deed;
-use environ::Inherited;
 use error::{Error, Exit, errno_words};
+use inherited::Inherited;
 use notice::{Notice, Voice};
 use process::harden::{Hardened, harden};
 use process::sealed::{Sealed, seal};
@@ -107,7 +109,7 @@ fn run(
         of,
         took: start.elapsed(),
     });
-    let base = inherited.handed_on(&config.injection);
+    let base = environ::base(inherited, &config.injection);
     let empty_is_fine = config.filter.allow_empty;
     let plan = environ::plan(chosen, &base, &config.injection, empty_is_fine, &say)?;
     match config.deed {

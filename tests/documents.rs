@@ -205,3 +205,28 @@ fn rust_files(directory: &str) -> Vec<PathBuf> {
     }
     files
 }
+
+/// Every promise names the test that holds it: a name of several words in backquotes is a test's.
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let files = ["src", "tests"].map(rust_files).concat();
+    let sources: Vec<String> = files
+        .iter()
+        .map(|path| read_to_string(path).unwrap())
+        .collect();
+    let mut named = 0;
+    for document in ["SECURITY.md", "ARCHITECTURE.md"] {
+        let text = source(document);
+        for word in text.split('`').skip(1).step_by(2) {
+            let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            if word.matches('_').count() < 2 || !word.chars().all(is_name) {
+                continue;
+            }
+            named += 1;
+            let declared = format!("fn {word}(");
+            let found = sources.iter().any(|source| source.contains(&declared));
+            assert!(found, "{document} names {word}, and there is no such test");
+        }
+    }
+    assert!(named > 10, "only {named} tests are named");
+}

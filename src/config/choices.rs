@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::project::{self, Project};
-use super::{
-    Deed, FileRule, Filter, Folder, Host, Injection, Keep, Pattern, Source, Sourced, Target,
-};
+use super::{Deed, FileRule, Filter, Folder, Host, Injection, Keep, Pattern, Sourced, Target};
 use crate::cli::{Opt, Words};
-use crate::environ::Inherited;
 use crate::error::Error;
+use crate::inherited::Inherited;
+use crate::source::Source;
 
 /// What one request may take unless `--timeout` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);

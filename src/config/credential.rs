@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
-use crate::environ::Inherited;
 use crate::error::{Error, system_words};
+use crate::inherited::Inherited;
 use crate::notice::{Notice, Say};
 use crate::process::descriptor;
 use crate::secret::{SecretBytes, Token};

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-use super::Source;
 use crate::error::Error;
+use crate::source::Source;
 
 /// Phase Cloud serves REST under a name of its own.
 const CLOUD: [&str; 2] = ["console.phase.dev", "api.phase.dev"];

@@ -9,8 +9,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::Source;
 use crate::error::{Error, system_words};
+use crate::source::Source;
 
 /// Where distributions keep their bundle: Debian and its kin, Fedora and its kin, openSUSE, Alpine.
 const BUNDLES: [&str; 5] = [

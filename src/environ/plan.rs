@@ -1,10 +1,10 @@
 #![forbid(unsafe_code)]
 //! Which secret gets which name, in which form.
 
-use super::inherited::Inherited;
 use super::names;
 use crate::config::{Injection, Keep, Pattern};
 use crate::error::Error;
+use crate::inherited::Inherited;
 use crate::notice::{Notice, Say};
 use crate::secret::Secret;
 

@@ -4,7 +4,7 @@
 //! It is left out where it would be a guess.
 
 use super::{CommandMissing, Error};
-use crate::config::Source;
+use crate::source::Source;
 
 impl Error {
     /// What to do, where that is no guess: an imperative.

@@ -283,7 +283,7 @@ pub(super) fn resolve<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Source;
+    use crate::source::Source;
 
     #[test]
     fn an_id_is_a_uuid_with_dashes() {

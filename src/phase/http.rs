@@ -21,7 +21,6 @@ use tokio::time::timeout;
 
 use super::failure::{self, Failure};
 use super::lookup::Lookup;
-use super::refusal;
 use crate::config::credential::Credential;
 use crate::config::{Host, Request, Roots};
 use crate::error::{Error, system_words};
@@ -104,7 +103,7 @@ impl<'a> Client<'a> {
     /// One GET. Bounded by `--timeout` from the name look-up to the last byte.
     ///
     /// # Errors
-    /// `unreachable`, `tls`, and `protocol` for what is no answer of HTTP, a redirect or too large.
+    /// `unreachable`, `tls`, and `protocol` for what is no answer of HTTP or too large.
     pub(super) fn get(&self, address: &str, query: &[(&str, &str)]) -> Result<Answer, Error> {
         let start = Instant::now();
         let host = self.host.name();
@@ -125,18 +124,14 @@ impl<'a> Client<'a> {
             status,
             took: start.elapsed(),
         });
-        let answer = Answer {
+        Ok(Answer {
             status,
             retry_after,
             location,
             host: host.to_owned(),
             token_source: self.token_source.to_owned(),
             body,
-        };
-        match status {
-            200 | 400..=599 => Ok(answer),
-            _ => Err(refusal::redirect(&answer)),
-        }
+        })
     }
 
     /// Once with the roots that are given or built in; if those do not know the issuer and nothing

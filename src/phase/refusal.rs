@@ -77,23 +77,20 @@ pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Error {
             status: answer.status,
             server: text,
         },
+        // Following it could take the token to a stranger.
+        (300..=399, _) if answer.location.is_some() => Error::NotPhase {
+            host,
+            why: format!(
+                "it redirects to {} (status {})",
+                answer.location.as_deref().unwrap_or_default(),
+                answer.status
+            ),
+            hint: Some("pass the address that Phase answers at itself with --host"),
+        },
         _ => Error::NotPhase {
             host,
             why: server,
             hint: Some("check --host: it is where Phase's console is, without /service"),
         },
-    }
-}
-
-/// A redirect: following it could take the token to a stranger.
-pub(super) fn redirect(answer: &Answer) -> Error {
-    let why = match &answer.location {
-        Some(place) => format!("it redirects to {place} (status {})", answer.status),
-        None => format!("status {}", answer.status),
-    };
-    Error::NotPhase {
-        host: answer.host.clone(),
-        why,
-        hint: Some("pass the address that Phase answers at itself with --host"),
     }
 }

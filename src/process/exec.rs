@@ -5,7 +5,7 @@
 //! uses it: go on after a refusal, run a file without `#!` with the shell. std's own exec would
 //! reset SIGPIPE, and search on phase-run's PATH.
 
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -13,15 +13,13 @@ use nix::errno::Errno;
 use nix::unistd::execve;
 
 use super::harden::Hardened;
+use super::loader::SHELL;
 use super::{loader, startup};
 use crate::environ::Environ;
 use crate::error::{CommandMissing, Error, errno_words};
 
 /// What execvp(3) searches where there is no PATH.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
-
-/// What runs a file that the kernel does not know how to run.
-pub(super) const SHELL: &CStr = c"/bin/sh";
 
 /// Reserved words and builtins of POSIX shells and bash. Some exist as programs too: a word gets here
 /// only when no program was found.

@@ -2,13 +2,14 @@
 //! Which interpreter or loader a file names: execve(2) says ENOENT for a file that is there when
 //! what it names is not.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::exec::SHELL;
+/// What runs a file that the kernel does not know how to run.
+pub(super) const SHELL: &CStr = c"/bin/sh";
 
 const ELF: &[u8] = b"\x7fELF";
 

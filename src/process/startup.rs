@@ -13,7 +13,8 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use super::SingleThreaded;
 use super::signal::{self, Disposition, Signal};
-use crate::environ::{Entry, Inherited, Limits, is_token};
+use crate::environ::Limits;
+use crate::inherited::{Entry, Inherited, is_token};
 
 unsafe extern "C" {
     static mut environ: *mut *mut libc::c_char;

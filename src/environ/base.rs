@@ -1,68 +1,27 @@
 #![forbid(unsafe_code)]
-//! What phase-run was started with, as bytes, and what of it the command inherits.
+//! What the command inherits of what phase-run was started with.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 
-use super::Entry;
 use crate::config::Injection;
+use crate::inherited::{Inherited, is_token};
 
 /// What `--clean` leaves: where programs are, who the user is, the terminal, time and language.
 const CLEAN: [&str; 11] = [
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "TMPDIR", "PWD", "HOSTNAME",
 ];
 
-/// Entries in the order of the block: not all are UTF-8, not all have a `=`, names may repeat.
-#[derive(Debug, Default)]
-pub(crate) struct Inherited(Vec<Entry>);
-
-impl Inherited {
-    pub(crate) fn new(entries: Vec<Entry>) -> Self {
-        Self(entries)
-    }
-
-    /// A variable's value; of a name that stands twice the first counts, as for getenv(3).
-    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0
-            .iter()
-            .find_map(|entry| entry.value_of(name.as_bytes()))
-            .map(OsStr::from_bytes)
-    }
-
-    /// systemd names the process that it started in these (sd_listen_fds(3), sd_watchdog_enabled(3));
-    /// of a supervised command that is the parent.
-    pub(crate) fn hand_over_pid(&mut self, parent: u32, own: u32) {
-        for name in ["LISTEN_PID", "WATCHDOG_PID"] {
-            let named = parent.to_string();
-            for entry in &mut self.0 {
-                if entry.value_of(name.as_bytes()) == Some(named.as_bytes())
-                    && let Some(renamed) = Entry::pair(name, own.to_string().as_bytes())
-                {
-                    *entry = renamed;
-                }
-            }
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(super) fn into_entries(self) -> Vec<Entry> {
-        self.0
-    }
-
-    /// What the command inherits: without the token's variables, and after `--clean` only what it
-    /// leaves; each name once.
-    pub(crate) fn handed_on(self, injection: &Injection) -> Self {
-        let mut seen = HashSet::new();
-        let kept = self.0.into_iter().filter(|entry| match entry.name() {
+/// Without the token's variables, and after `--clean` only what it leaves; each name once.
+pub(crate) fn base(inherited: Inherited, injection: &Injection) -> Inherited {
+    let mut seen = HashSet::new();
+    let kept = inherited
+        .into_entries()
+        .into_iter()
+        .filter(|entry| match entry.name() {
             Some(name) => is_inherited(name, injection) && seen.insert(name.to_owned()),
             None => injection.clean.is_none(),
         });
-        Self(kept.collect())
-    }
+    Inherited::new(kept.collect())
 }
 
 fn is_inherited(name: &[u8], injection: &Injection) -> bool {
@@ -78,29 +37,26 @@ fn is_inherited(name: &[u8], injection: &Injection) -> bool {
         || passed.iter().any(|pattern| pattern.matches(&text))
 }
 
-/// `PHASE_*TOKEN*`: what gives access to Phase is not the command's.
-pub(crate) fn is_token(name: &[u8]) -> bool {
-    name.strip_prefix(b"PHASE_")
-        .is_some_and(|rest| rest.windows(5).any(|part| part == b"TOKEN"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::{CString, OsStr};
+
     use super::*;
     use crate::config::Pattern;
+    use crate::inherited::Entry;
 
     fn inherited(entries: &[&[u8]]) -> Inherited {
         Inherited::new(
             entries
                 .iter()
-                .map(|entry| Entry::new(&std::ffi::CString::new(*entry).unwrap()))
+                .map(|entry| Entry::new(&CString::new(*entry).unwrap()))
                 .collect(),
         )
     }
 
     fn handed_on(entries: &[&[u8]], injection: &Injection) -> Vec<Vec<u8>> {
-        let rest = inherited(entries).handed_on(injection);
-        rest.0
+        let rest = base(inherited(entries), injection);
+        rest.into_entries()
             .iter()
             .map(|entry| entry.as_ref().to_bytes().to_vec())
             .collect()
@@ -168,6 +124,18 @@ mod tests {
             b"MY_\xff=3",
         ];
         let expected: [&[u8]; 4] = [b"PATH=/bin", b"LC_ALL=C", b"MY_X=2", b"MY_\xff=3"];
+        assert_eq!(handed_on(&entries, &injection), expected);
+    }
+
+    #[test]
+    fn a_token_that_is_kept_is_kept_by_clean_too() {
+        let injection = Injection {
+            clean: Some(Vec::new()),
+            keep_token: true,
+            ..Injection::default()
+        };
+        let entries: [&[u8]; 2] = [b"PHASE_SERVICE_TOKEN=t", b"PHASE_HOST=h"];
+        let expected: [&[u8]; 1] = [b"PHASE_SERVICE_TOKEN=t"];
         assert_eq!(handed_on(&entries, &injection), expected);
     }
 }

@@ -1,0 +1,105 @@
+#![forbid(unsafe_code)]
+//! What phase-run was started with, as bytes: not all of it is UTF-8, not all has a `=`.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+
+use zeroize::Zeroizing;
+
+/// Entries in the order of the block: not all are UTF-8, not all have a `=`, names may repeat.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited(Vec<Entry>);
+
+impl Inherited {
+    pub(crate) fn new(entries: Vec<Entry>) -> Self {
+        Self(entries)
+    }
+
+    /// A variable's value; of a name that stands twice the first counts, as for getenv(3).
+    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0
+            .iter()
+            .find_map(|entry| entry.value_of(name.as_bytes()))
+            .map(OsStr::from_bytes)
+    }
+
+    /// systemd names the process that it started in these (sd_listen_fds(3), sd_watchdog_enabled(3));
+    /// of a supervised command that is the parent.
+    pub(crate) fn hand_over_pid(&mut self, parent: u32, own: u32) {
+        for name in ["LISTEN_PID", "WATCHDOG_PID"] {
+            let named = parent.to_string();
+            for entry in &mut self.0 {
+                if entry.value_of(name.as_bytes()) == Some(named.as_bytes())
+                    && let Some(renamed) = Entry::pair(name, own.to_string().as_bytes())
+                {
+                    *entry = renamed;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn into_entries(self) -> Vec<Entry> {
+        self.0
+    }
+}
+
+/// `PHASE_*TOKEN*`: what gives access to Phase is not the command's.
+pub(crate) fn is_token(name: &[u8]) -> bool {
+    name.strip_prefix(b"PHASE_")
+        .is_some_and(|rest| rest.windows(5).any(|part| part == b"TOKEN"))
+}
+
+/// One string of the block, `NAME=value` with its NUL. It cannot hold another NUL.
+pub(crate) struct Entry(Zeroizing<CString>);
+
+impl Entry {
+    pub(crate) fn new(text: &CStr) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+
+    /// `NAME=value`; none where one of them holds a NUL.
+    pub(crate) fn pair(name: &str, value: &[u8]) -> Option<Self> {
+        // Room for the NUL: growing would leave a copy to wipe.
+        let mut text = Vec::with_capacity(name.len() + value.len() + 2);
+        text.extend_from_slice(name.as_bytes());
+        text.push(b'=');
+        text.extend_from_slice(value);
+        CString::new(text)
+            .ok()
+            .map(|text| Self(Zeroizing::new(text)))
+    }
+
+    /// What stands before the first `=`; none for an entry that has none or starts with it.
+    pub(crate) fn name(&self) -> Option<&[u8]> {
+        let bytes = self.0.to_bytes();
+        let end = bytes.iter().position(|byte| *byte == b'=')?;
+        bytes.get(..end).filter(|name| !name.is_empty())
+    }
+
+    /// The value, if this is the entry of that name.
+    pub(crate) fn value_of(&self, name: &[u8]) -> Option<&[u8]> {
+        self.0.to_bytes().strip_prefix(name)?.strip_prefix(b"=")
+    }
+
+    /// With the NUL.
+    pub(crate) fn size(&self) -> usize {
+        self.0.to_bytes_with_nul().len()
+    }
+}
+
+impl AsRef<CStr> for Entry {
+    fn as_ref(&self) -> &CStr {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entry(..)")
+    }
+}
