@@ -8,6 +8,7 @@
 )]
 
 mod address;
+mod addresses;
 mod answers;
 mod args;
 mod arrival;

@@ -68,6 +68,14 @@ impl Roots {
         }
     }
 
+    /// What vouches first.
+    pub(crate) fn store(&self) -> RootCertStore {
+        match self {
+            Self::BuiltIn => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
+            Self::Given { store, .. } => store.clone(),
+        }
+    }
+
     /// The bundle of this system, empty where it has none. Where to look for it is asked of no
     /// variable: those that name one count before the built-in roots.
     pub(crate) fn system() -> RootCertStore {

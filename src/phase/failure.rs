@@ -91,11 +91,9 @@ pub(super) fn of(error: &reqwest::Error) -> Failure {
             None => this.source(),
         };
     }
-    let why = match innermost.strip_prefix("failed to lookup address information: ") {
-        Some(words) => format!("name look-up: {}", lowered(words)),
-        None => lowered(&innermost),
-    };
-    Failure::Unreachable { why }
+    Failure::Unreachable {
+        why: lowered(&innermost),
+    }
 }
 
 /// An answer that began and did not end.
@@ -153,7 +151,7 @@ fn of_tls(error: &rustls::Error) -> Failure {
     Failure::Tls { why }
 }
 
-fn lowered(words: &str) -> String {
+pub(super) fn lowered(words: &str) -> String {
     let mut letters = words.chars();
     letters
         .next()

@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::failure::{self, Failure};
-use super::lookup::Lookup;
+use super::lookup;
 use crate::config::credential::Credential;
 use crate::config::{Host, Request, Roots};
 use crate::error::{Error, system_words};
@@ -44,7 +45,8 @@ pub(super) struct Client<'a> {
     authorization: HeaderValue,
     token_source: &'a str,
     runtime: ManuallyDrop<Runtime>,
-    library: RefCell<Library>,
+    /// The last one, made for the addresses of its host: Phase Cloud has two hosts.
+    library: RefCell<Option<(String, Library)>>,
     roots: &'a Roots,
     say: Say<'a>,
 }
@@ -69,10 +71,6 @@ impl<'a> Client<'a> {
         credential: &'a Credential,
         say: Say<'a>,
     ) -> Result<Self, Error> {
-        let trusted = match &request.roots {
-            Roots::BuiltIn => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
-            Roots::Given { store, .. } => store.clone(),
-        };
         // Hex digits and known words: always a header's value.
         let mut authorization = HeaderValue::from_bytes(&credential.token.authorization())
             .unwrap_or(HeaderValue::from_static(""));
@@ -90,7 +88,7 @@ impl<'a> Client<'a> {
             authorization,
             token_source: &credential.from,
             runtime: ManuallyDrop::new(runtime),
-            library: RefCell::new(library(trusted, &request.host)?),
+            library: RefCell::new(None),
             roots: &request.roots,
             say,
         })
@@ -137,29 +135,69 @@ impl<'a> Client<'a> {
     /// Once with the roots that are given or built in; if those do not know the issuer and nothing
     /// was given, once more with the system's. No token went out before that.
     async fn exchange(&self, url: &Url) -> Result<Received, Failure> {
-        let first = self.attempt(url).await;
-        match (self.roots, &first) {
-            (Roots::BuiltIn, Err(Failure::Untrusted { .. })) => {}
-            _ => return first,
+        let host = url.host_str().unwrap_or_default();
+        let kept = self.library.borrow().clone();
+        if let Some((_, library)) = kept.filter(|(of, _)| of == host) {
+            return self.attempt(&library, url).await;
         }
-        (self.say)(Notice::SystemRoots {
-            host: self.host.name(),
-        });
-        let Ok(trusting) = library(Roots::system(), self.host) else {
-            return first;
+        let addresses = match url.domain() {
+            Some(name) => lookup::addresses(name).await?,
+            None => Vec::new(),
         };
-        self.library.replace(trusting);
-        self.attempt(url).await
+        let mut library = self.library(self.roots.store(), host, &addresses)?;
+        let mut outcome = self.attempt(&library, url).await;
+        if let (Roots::BuiltIn, Err(Failure::Untrusted { .. })) = (self.roots, &outcome) {
+            let host_named = self.host.name();
+            (self.say)(Notice::SystemRoots { host: host_named });
+            library = self.library(Roots::system(), host, &addresses)?;
+            outcome = self.attempt(&library, url).await;
+        }
+        self.library.replace(Some((host.to_owned(), library)));
+        outcome
     }
 
-    async fn attempt(&self, url: &Url) -> Result<Received, Failure> {
-        let request = self.library.borrow().get(url.clone());
-        let mut response = request
+    /// The library, set up for one host.
+    fn library(
+        &self,
+        roots: RootCertStore,
+        host: &str,
+        addresses: &[SocketAddr],
+    ) -> Result<Library, Failure> {
+        let unusable = |what: &str| Failure::Unreachable {
+            why: format!("{what} cannot be set up"),
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|_| unusable("TLS"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        // One session is all there is.
+        tls.resumption = rustls::client::Resumption::disabled();
+        Library::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("phase-run/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .http1_only()
+            .resolve_to_addrs(host, &lookup::in_shares(addresses))
+            .connect_timeout(self.timeout)
+            .build()
+            .map_err(|_| unusable("the HTTP client"))
+    }
+
+    async fn attempt(&self, library: &Library, url: &Url) -> Result<Received, Failure> {
+        let mut response = library
+            .get(url.clone())
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .header(AUTHORIZATION, self.authorization.clone())
             .send()
             .await
-            .map_err(|error| failure::of(&error))?;
+            .map_err(|error| match error.is_timeout() {
+                true => Failure::too_slow(self.timeout),
+                false => failure::of(&error),
+            })?;
         let header = |name: HeaderName| {
             let value = response.headers().get(name);
             value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -197,31 +235,6 @@ impl<'a> Client<'a> {
 }
 
 type Received = (u16, Option<String>, Option<String>, Vec<u8>);
-
-fn library(roots: RootCertStore, host: &Host) -> Result<Library, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let unusable = |why: &str| Error::Unreachable {
-        host: host.name().to_owned(),
-        why: why.to_owned(),
-    };
-    let mut tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| unusable("TLS cannot be set up"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    // One session is all there is.
-    tls.resumption = rustls::client::Resumption::disabled();
-    Library::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("phase-run/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .http1_only()
-        .dns_resolver(Arc::new(Lookup))
-        .build()
-        .map_err(|_| unusable("the HTTP client cannot be set up"))
-}
 
 fn not_phase(host: &str, why: String) -> Error {
     Error::NotPhase {

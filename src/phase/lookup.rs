@@ -4,9 +4,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::oneshot;
 
+use super::failure::{Failure, lowered};
 use crate::error::system_words;
 
 /// RFC 6761 §6.3: this name is this machine, whatever a name server says. Plain http relies on it.
@@ -18,30 +18,81 @@ const LOCALHOST: [SocketAddr; 2] = [
 /// What getaddrinfo(3) needs at most, in bytes.
 const STACK: usize = 256 << 10;
 
-/// Looks names up for the HTTP client. Where no thread can be started, that is an error of the
-/// request.
-pub(super) struct Lookup;
+/// The addresses of a name, with port 0.
+///
+/// # Errors
+/// `unreachable`, also where no thread can be started.
+pub(super) async fn addresses(name: &str) -> Result<Vec<SocketAddr>, Failure> {
+    if name == "localhost" {
+        return Ok(LOCALHOST.to_vec());
+    }
+    let (found, answer) = oneshot::channel();
+    let owned = name.to_owned();
+    let look_up = move || {
+        let addresses = (owned.as_str(), 0).to_socket_addrs();
+        // Nobody listens once the time is over.
+        let _ = found.send(addresses.map(Iterator::collect::<Vec<SocketAddr>>));
+    };
+    let failed = |why: String| Failure::Unreachable {
+        why: format!("name look-up: {why}"),
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK);
+    thread
+        .spawn(look_up)
+        .map_err(|error| failed(format!("no thread: {}", system_words(&error))))?;
+    match answer.await {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(error)) => Err(failed(words(&error))),
+        Err(_) => Err(failed("its thread ended".to_owned())),
+    }
+}
 
-impl Resolve for Lookup {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            if name.as_str() == "localhost" {
-                return Ok(Box::new(LOCALHOST.into_iter()) as Addrs);
-            }
-            let (found, answer) = oneshot::channel();
-            let look_up = move || {
-                let addresses = (name.as_str(), 0).to_socket_addrs();
-                // Nobody listens once the time is over.
-                let _ = found.send(addresses.map(Iterator::collect::<Vec<SocketAddr>>));
-            };
-            let thread = std::thread::Builder::new().stack_size(STACK);
-            thread.spawn(look_up).map_err(|error| {
-                let why = system_words(&error);
-                io::Error::other(format!(
-                    "a thread for the name look-up cannot be started: {why}"
-                ))
-            })?;
-            Ok(Box::new(answer.await??.into_iter()) as Addrs)
-        })
+/// The library gives each address of a family an equal share of the time to connect. A dead one may
+/// cost a third of it at most: with fewer than three, they take turns.
+pub(super) fn in_shares(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    const SHARES: usize = 3;
+    let preferred = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (first, other): (Vec<SocketAddr>, Vec<SocketAddr>) = addresses
+        .iter()
+        .partition(|address| address.is_ipv4() == preferred);
+    let turns = |family: Vec<SocketAddr>| {
+        let count = family.len().max(SHARES);
+        family.into_iter().cycle().take(count)
+    };
+    turns(first).chain(turns(other)).collect::<Vec<_>>()
+}
+
+/// std puts its own words before those of gai_strerror(3).
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.strip_prefix("failed to lookup address information: ");
+    words.map_or_else(|| system_words(error), lowered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_at_most_a_third_of_the_time() {
+        let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let (a, b, c, d, e) = (
+            "1.1.1.1:0",
+            "2.2.2.2:0",
+            "3.3.3.3:0",
+            "4.4.4.4:0",
+            "[::1]:0",
+        );
+        for (given, shared) in [
+            (vec![], vec![]),
+            (vec![a], vec![a, a, a]),
+            (vec![a, b], vec![a, b, a]),
+            (vec![a, b, c, d], vec![a, b, c, d]),
+            (vec![e, a, b], vec![e, e, e, a, b, a]),
+        ] {
+            assert_eq!(in_shares(&addresses(&given)), addresses(&shared));
+        }
     }
 }
