@@ -42,7 +42,7 @@ pub(crate) fn fetch(
     say: Say<'_>,
 ) -> Result<Fetched, Error> {
     let client = Client::new(request, credential, say)?;
-    let mut catalogue = Catalogue::new(&client, credential.token.is_full());
+    let catalogue = Catalogue::new(&client, credential.token.is_full());
     let Some(given) = &request.target.app else {
         let readable = catalogue.app_names().unwrap_or_default();
         return Err(Error::NoApp {

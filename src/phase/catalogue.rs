@@ -88,7 +88,7 @@ impl<'a> Catalogue<'a> {
     }
 
     /// The apps' names, for messages.
-    pub(super) fn app_names(&mut self) -> Result<Vec<String>, Error> {
+    pub(super) fn app_names(&self) -> Result<Vec<String>, Error> {
         let mut names: Vec<String> = self
             .apps()?
             .into_iter()
@@ -102,7 +102,7 @@ impl<'a> Catalogue<'a> {
     ///
     /// # Errors
     /// `not-found`, `ambiguous`, `config` for an end-to-end encrypted one; those of a request.
-    pub(super) fn app(&mut self, given: &Sourced) -> Result<App, Error> {
+    pub(super) fn app(&self, given: &Sourced) -> Result<App, Error> {
         let (mut matching, others): (Vec<Found>, Vec<Found>) = self
             .apps()?
             .into_iter()
@@ -132,10 +132,7 @@ impl<'a> Catalogue<'a> {
     }
 
     /// The app's environments; asked for once.
-    pub(super) fn environments<'b>(
-        &mut self,
-        app: &'b mut App,
-    ) -> Result<&'b [Environment], Error> {
+    pub(super) fn environments<'b>(&self, app: &'b mut App) -> Result<&'b [Environment], Error> {
         let listed = match app.environments.take() {
             Some(known) => known,
             None if self.full_token => {
@@ -163,7 +160,7 @@ impl<'a> Catalogue<'a> {
         Ok(app.environments.insert(listed))
     }
 
-    fn apps(&mut self) -> Result<Vec<Found>, Error> {
+    fn apps(&self) -> Result<Vec<Found>, Error> {
         let host = self.client.host();
         if self.full_token {
             let answer = self.client.get(&host.tokens(), &[])?;
