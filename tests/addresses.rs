@@ -36,7 +36,7 @@ fn hand_on(address: SocketAddr, port: u16) {
     });
 }
 
-/// DESIGN, Fetching: "A dead address costs at most a third of `--timeout`". getaddrinfo(3) gives
+/// "A dead address costs at most a third of `--timeout`". getaddrinfo(3) gives
 /// 127.0.0.1 first; what answers at the other one has a certificate of another name, which shows
 /// that it was reached.
 #[test]

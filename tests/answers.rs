@@ -44,7 +44,7 @@ fn row(change: impl Fn(String) -> String) -> String {
     format!("[{}]", change(row))
 }
 
-/// DESIGN, Exit status: "`protocol` | an answer that is not Phase's: not JSON, other shape". serde
+/// "`protocol` | an answer that is not Phase's: not JSON, other shape". serde
 /// would quote what it met; no message may.
 #[test]
 fn an_answer_of_another_shape_is_protocol_and_never_quoted() {
@@ -128,7 +128,7 @@ fn a_login_page_is_protocol_and_points_to_the_address() {
     }
 }
 
-/// DESIGN, Exit status: "`protocol` | … over 64 MiB". What only says so is refused without waiting,
+/// "`protocol` | … over 64 MiB". What only says so is refused without waiting,
 /// and nothing is reserved for it.
 #[test]
 fn an_answer_that_is_announced_too_large_is_refused_at_once() {
@@ -164,7 +164,7 @@ fn a_look_up_without_a_thread_is_unreachable() {
     );
 }
 
-/// DESIGN, Fetching: "Cap the body (64 MiB)." To the byte, and without waiting for the end.
+/// "Cap the body (64 MiB)." To the byte, and without waiting for the end.
 #[test]
 fn a_body_of_64_mib_is_taken_and_not_one_byte_more() {
     const MAX: u64 = 64 << 20;
@@ -202,7 +202,7 @@ fn a_body_of_64_mib_is_taken_and_not_one_byte_more() {
     }
 }
 
-/// DESIGN, Fetching: "Never follow a redirect." Not to another server, not on the same one.
+/// "Never follow a redirect." Not to another server, not on the same one.
 #[test]
 fn a_redirect_is_never_followed() {
     for status in [301, 302, 303, 307, 308] {
@@ -234,7 +234,7 @@ fn a_redirect_is_never_followed() {
     }
 }
 
-/// DESIGN, Exit status: "`unreachable` | name look-up, connect, proxy, reset, silence, truncation".
+/// "`unreachable` | name look-up, connect, proxy, reset, silence, truncation".
 #[test]
 fn an_answer_that_breaks_off_is_unreachable() {
     for responder in [

@@ -20,7 +20,7 @@ fn production<'a>(sandbox: &'a Sandbox, app: &str) -> Run<'a> {
     sandbox.run(["--app", app, "--env", "Production"])
 }
 
-/// DESIGN, Selection: "Values arrive in the command byte for byte: newlines, quotes, `$`, Unicode."
+/// "Values arrive in the command byte for byte: newlines, quotes, `$`, Unicode."
 /// The reports behind it: only the first line of a key arrived; `\n` became a line break.
 #[test]
 fn a_value_arrives_byte_for_byte() {
@@ -60,7 +60,7 @@ fn a_value_arrives_byte_for_byte() {
     }
 }
 
-/// DESIGN, Selection: "An empty value is injected, and counts as present."
+/// "An empty value is injected, and counts as present."
 #[test]
 fn an_empty_value_is_a_value() {
     let (phase, app) = shop(&[("EMPTY", "")]);
@@ -70,7 +70,7 @@ fn an_empty_value_is_a_value() {
     assert_eq!(report.variable("EMPTY"), Some(Vec::new()));
 }
 
-/// DESIGN, Selection: "User tokens: an active override replaces the value."
+/// "User tokens: an active override replaces the value."
 #[test]
 fn an_active_override_replaces_the_value_for_its_user() {
     let mut world = World::empty();
@@ -117,7 +117,7 @@ fn the_recorded_overrides_arrive() {
     }
 }
 
-/// DESIGN, Selection: "Rows with the same `id` are one secret." Phase sends a secret once for each
+/// "Rows with the same `id` are one secret." Phase sends a secret once for each
 /// tag that it matches.
 #[test]
 fn a_secret_with_two_matching_tags_arrives_once() {

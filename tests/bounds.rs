@@ -160,7 +160,7 @@ fn a_name_server_that_stays_silent_is_left_in_time() {
     let _ = ends_in_time(run.wrap(["sh", "-c", SILENT_NETWORK]));
 }
 
-/// DESIGN, The command line: "`PHASE_TIMEOUT`"; the option wins.
+/// "`PHASE_TIMEOUT`"; the option wins.
 #[test]
 fn the_bound_can_be_set_by_a_variable() {
     let phase = Phase::serve(world());

@@ -27,7 +27,7 @@ fn dry<'a>(sandbox: &'a Sandbox, words: &[&str]) -> Run<'a> {
     run.args(words)
 }
 
-/// DESIGN, The command line: "TAB-separated name, folder, type, form (`variable`, `file`, `kept`),
+/// "TAB-separated name, folder, type, form (`variable`, `file`, `kept`),
 /// sorted by name; … the command may be left out".
 #[test]
 fn each_secret_is_a_line_of_four_fields() {

@@ -40,7 +40,7 @@ fn targets(phase: &Phase, run: Run<'_>, expected: &str) -> Vec<String> {
     requests.into_iter().map(|request| request.target).collect()
 }
 
-/// DESIGN, Fetching: "One HTTPS request where one can do: an app UUID and an exact environment
+/// "One HTTPS request where one can do: an app UUID and an exact environment
 /// name, SSE." The server compares app ids in lower case and environments in any.
 #[test]
 fn an_app_id_and_an_exact_environment_cost_one_request() {
@@ -59,7 +59,7 @@ fn an_app_id_and_an_exact_environment_cost_one_request() {
     }
 }
 
-/// DESIGN, Fetching: "With a full token and an app *name*, the token endpoint answers name, mode
+/// "With a full token and an app *name*, the token endpoint answers name, mode
 /// and keys, so two."
 #[test]
 fn a_name_of_the_app_costs_one_request_more() {
@@ -73,7 +73,7 @@ fn a_name_of_the_app_costs_one_request_more() {
     }
 }
 
-/// DESIGN, Fetching: a UUID is tried at the REST interface first. A word that is not the whole name
+/// A UUID is tried at the REST interface first. A word that is not the whole name
 /// is refused there, looked up, and asked for by its name.
 #[test]
 fn an_app_id_and_a_word_for_the_environment_cost_three_requests() {
@@ -91,7 +91,7 @@ fn an_app_id_and_a_word_for_the_environment_cost_three_requests() {
     }
 }
 
-/// DESIGN, Fetching: "`User-Agent: phase-run/VERSION`, nothing about the host or the user."
+/// "`User-Agent: phase-run/VERSION`, nothing about the host or the user."
 /// Phase answers 406 or a page to whoever does not accept JSON.
 #[test]
 fn a_request_holds_nothing_that_phase_does_not_need() {
@@ -118,7 +118,7 @@ fn a_request_holds_nothing_that_phase_does_not_need() {
     assert_eq!(phase.requests().len(), 2);
 }
 
-/// DESIGN, The command line: "Token: a full `pss_service:…`/`pss_user:…`, or a bare bearer, alone
+/// "Token: a full `pss_service:…`/`pss_user:…`, or a bare bearer, alone
 /// (`ServiceAccount`) or as `ServiceAccount <hex>`, `User <hex>`, `Service <hex>`, or the JSON that
 /// `phase auth --no-store` prints."
 #[test]
@@ -161,7 +161,7 @@ fn each_form_of_the_token_has_its_authorization() {
     }
 }
 
-/// DESIGN, Fetching: "a path in the URL is kept." With or without a slash at its end.
+/// "a path in the URL is kept." With or without a slash at its end.
 #[test]
 fn a_path_in_the_address_is_kept() {
     for end in ["", "/", "//"] {
@@ -205,7 +205,7 @@ fn names_of_any_letters_reach_the_server_whole() {
     );
 }
 
-/// DESIGN, The command line: "`--host URL`, `PHASE_HOST`"; plain http is for this machine, "and then
+/// "`--host URL`, `PHASE_HOST`"; plain http is for this machine, "and then
 /// never through a proxy".
 #[test]
 fn plain_http_reaches_a_server_on_this_machine() {

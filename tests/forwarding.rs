@@ -16,7 +16,7 @@ fn forwarded() -> impl Iterator<Item = i32> {
     catchable().filter(|signal| *signal != libc::SIGCHLD)
 }
 
-/// DESIGN, Process: "Every signal that can be caught is forwarded to the command alone". Each line is
+/// "Every signal that can be caught is forwarded to the command alone". Each line is
 /// the next, so none comes twice.
 #[test]
 fn the_command_gets_each_signal_that_is_sent_to_phase_run_once() {
@@ -98,7 +98,7 @@ fn real_time_signals_are_queued_and_others_are_not() {
     }
 }
 
-/// DESIGN, Process: "what the command itself sent" is not forwarded: it has told its parent.
+/// "what the command itself sent" is not forwarded: it has told its parent.
 #[test]
 fn what_the_command_sends_to_its_parent_is_not_sent_back() {
     let shop = shop([("SECRET", "value")]);
@@ -130,7 +130,7 @@ fn what_a_child_of_the_command_sends_is_forwarded() {
     let _ = serving.wait().ok();
 }
 
-/// DESIGN, Process: all is forwarded "but for SIGCHLD": it tells of phase-run's children, not of the
+/// All is forwarded "but for SIGCHLD": it tells of phase-run's children, not of the
 /// command's.
 #[test]
 fn sigchld_is_never_forwarded() {
@@ -223,7 +223,7 @@ fn a_signal_that_was_pending_at_the_start_reaches_the_command() {
     }
 }
 
-/// DESIGN, Process: "phase-run stops by the same signal, if there is a terminal": where there is
+/// "phase-run stops by the same signal, if there is a terminal": where there is
 /// none, nobody could resume it, and only the command stops.
 #[test]
 fn without_a_terminal_only_the_command_stops() {

@@ -27,7 +27,7 @@ fn ends_by(running: Running, signal: i32) {
     );
 }
 
-/// DESIGN, Fetching: "A signal while fetching ends phase-run at once: by that signal …. Nothing was
+/// "A signal while fetching ends phase-run at once: by that signal …. Nothing was
 /// started." signal(7). During either of two requests.
 #[test]
 fn a_signal_during_the_fetch_ends_it_by_that_signal() {

@@ -13,7 +13,7 @@ const SENT: i32 = 0;
 /// A reporter that stops as any program does and tells all other signals.
 const JOB: &str = "run probe serve 100 20";
 
-/// DESIGN, Process: "when the command stops, phase-run stops by the same signal …; on waking it
+/// "when the command stops, phase-run stops by the same signal …; on waking it
 /// continues the command if that is still stopped."
 #[test]
 fn ctrl_z_and_fg_again_and_again_continue_the_command_once_each() {
@@ -76,7 +76,7 @@ fn bg_lets_the_command_go_on_and_ctrl_c_no_longer_reaches_it() {
     });
 }
 
-/// The price that DESIGN names: "who signals the whole group on purpose (`kill %1` …) reaches the
+/// The price: "who signals the whole group on purpose (`kill %1` …) reaches the
 /// command twice". It ends as it would alone.
 #[test]
 fn kill_of_the_job_ends_it_with_the_commands_status() {

@@ -45,7 +45,7 @@ fn itself(run: Run<'_>) -> Run<'_> {
     run
 }
 
-/// DESIGN, Process: INT, QUIT and WINCH "that the kernel made for the terminal's group" are not
+/// INT, QUIT and WINCH "that the kernel made for the terminal's group" are not
 /// forwarded; the command has them.
 #[test]
 fn a_key_reaches_the_command_of_a_session_leader_once() {

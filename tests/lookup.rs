@@ -32,7 +32,7 @@ fn refused(output: Output, kind: &str) -> Output {
     output.failed(125, kind)
 }
 
-/// DESIGN, The command line: "Environment resolution: (1) case-insensitive exact name; (2) `dev`,
+/// "Environment resolution: (1) case-insensitive exact name; (2) `dev`,
 /// `development`, `staging`, `prod`, `production` by the environment's type when exactly one has
 /// it; (3) unique case-insensitive prefix. … (2) and (3) print one line saying what was chosen."
 /// Whichever way the environments are learned of.
@@ -78,7 +78,7 @@ fn a_word_leads_to_one_environment_and_a_guess_is_said() {
     }
 }
 
-/// DESIGN, The command line: "More than one candidate is an error that lists them."
+/// "More than one candidate is an error that lists them."
 #[test]
 fn a_word_for_several_environments_is_refused_with_all_of_them() {
     let two = [
@@ -110,7 +110,7 @@ fn a_word_for_several_environments_is_refused_with_all_of_them() {
     }
 }
 
-/// DESIGN, The command line: "There is no default environment … the error lists what the token can
+/// "There is no default environment … the error lists what the token can
 /// read."
 #[test]
 fn an_unknown_environment_is_refused_with_the_known_ones() {
@@ -131,7 +131,7 @@ fn an_unknown_environment_is_refused_with_the_known_ones() {
     }
 }
 
-/// DESIGN, The command line: "app, by name (case-insensitive, exact) or UUID".
+/// "app, by name (case-insensitive, exact) or UUID".
 #[test]
 fn an_app_is_found_by_its_whole_name_in_any_case() {
     let mut world = shop(&USUAL);
@@ -154,7 +154,7 @@ fn an_app_is_found_by_its_whole_name_in_any_case() {
     }
 }
 
-/// DESIGN, Exit status: "`not-found` | app … that is not there". Phase answers 404 to an id.
+/// "`not-found` | app … that is not there". Phase answers 404 to an id.
 #[test]
 fn an_unknown_app_id_is_refused_with_the_known_names() {
     let phase = Phase::serve(shop(&USUAL));
@@ -167,7 +167,7 @@ fn an_unknown_app_id_is_refused_with_the_known_names() {
     }
 }
 
-/// DESIGN, Exit status: "`ambiguous` | several apps of a name". One id takes the hint's way out.
+/// "`ambiguous` | several apps of a name". One id takes the hint's way out.
 #[test]
 fn two_apps_of_one_name_are_refused_with_their_ids() {
     let mut world = shop(&USUAL);
@@ -246,7 +246,7 @@ fn an_account_that_may_not_list_needs_an_id_and_the_exact_name() {
     assert_eq!(output.text(), "Production\n");
 }
 
-/// DESIGN, Exit status: what this version cannot decrypt is a `config` error that says what is
+/// What this version cannot decrypt is a `config` error that says what is
 /// needed, however the app was named and whatever the token.
 #[test]
 fn an_end_to_end_encrypted_app_is_refused_with_what_it_needs() {

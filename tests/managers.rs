@@ -80,7 +80,7 @@ fn a_signal_to_the_pid_reaches_the_command_once_and_not_its_child() {
     }
 }
 
-/// DESIGN, Process: "The price, documented: who signals the whole group on purpose … reaches the
+/// "The price, documented: who signals the whole group on purpose … reaches the
 /// command twice". It is never lost, and the command's children get it once. A real-time signal is
 /// counted, as two ordinary ones may become one.
 #[test]

@@ -72,7 +72,7 @@ fn each_recorded_refusal_has_its_kind() {
     }
 }
 
-/// DESIGN, Exit status: "`token` | unknown, expired or of the wrong type for the server (401; 403
+/// "`token` | unknown, expired or of the wrong type for the server (401; 403
 /// at the token endpoint)". By an app's name the token endpoint refuses it, by its id the REST
 /// interface.
 #[test]
@@ -105,7 +105,7 @@ fn a_token_that_phase_does_not_take_is_named_by_its_source() {
     let _ = refused(production(&sandbox, "shop").output(), "token");
 }
 
-/// DESIGN, Exit status: "`access` | a good token that may not read this (403, or a 401 that says
+/// "`access` | a good token that may not read this (403, or a 401 that says
 /// so)". Phase refuses service accounts with 401 and users with 403.
 #[test]
 fn an_environment_that_the_account_may_not_read_is_access() {
@@ -132,7 +132,7 @@ fn an_environment_that_the_account_may_not_read_is_access() {
     }
 }
 
-/// DESIGN, Exit status: "`rate-limited` | 429", "`server` | 5xx …; a 400 that is none of the above",
+/// "`rate-limited` | 429", "`server` | 5xx …; a 400 that is none of the above",
 /// "`protocol` | an answer that is not Phase's". Wherever it is answered.
 #[test]
 fn each_status_has_its_kind_at_every_endpoint() {
@@ -195,7 +195,7 @@ fn each_status_has_its_kind_at_every_endpoint() {
     }
 }
 
-/// DESIGN, Exit status: nothing "from outside unescaped (server text, names and argv may hold
+/// Nothing "from outside unescaped (server text, names and argv may hold
 /// terminal escapes)"; `failed` looks for control characters.
 #[test]
 fn a_servers_text_is_one_line_without_escapes() {

@@ -55,7 +55,7 @@ fn environ(running: &Running) -> Vec<u8> {
     })
 }
 
-/// DESIGN, Process: "The token is overwritten in place in the initial environment, every entry of
+/// "The token is overwritten in place in the initial environment, every entry of
 /// that name, … before anything else reads the environment." proc(5), /proc/PID/environ.
 #[test]
 fn the_tokens_are_wiped_in_the_initial_environment() {
@@ -174,7 +174,7 @@ fn field(pid: i32, name: &str) -> String {
     line.split_whitespace().next().unwrap().to_owned()
 }
 
-/// DESIGN, Process: "soft RLIMIT_CORE 0 and not dumpable (both since before the first secret;
+/// "soft RLIMIT_CORE 0 and not dumpable (both since before the first secret;
 /// execve makes the command dumpable again, the limit is restored for it)". proc(5): the files of a
 /// process that is not dumpable are root's.
 #[test]
@@ -284,7 +284,7 @@ fn a_redirect_that_repeats_the_token_is_cut_and_its_target_gets_none() {
     assert_eq!(target.connections(), 0);
 }
 
-/// DESIGN, The command line: "twice (`-vv`) also each request's method, host, path, status and
+/// "twice (`-vv`) also each request's method, host, path, status and
 /// time", and no more: no query, no header, no value.
 #[test]
 fn the_loudest_run_says_no_query_no_header_and_no_value() {

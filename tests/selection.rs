@@ -63,7 +63,7 @@ fn failures(kind: &str, rows: &[(&str, &[&str])]) {
     }
 }
 
-/// DESIGN, The command line: "`/a` is that folder alone, `/a/**` the folder and all below, `""`
+/// "`/a` is that folder alone, `/a/**` the folder and all below, `""`
 /// every folder; later ones win over earlier ones". Normalised as the server does it, with case.
 #[test]
 fn folders_are_selected_as_they_are_written() {
@@ -97,7 +97,7 @@ fn folders_are_selected_as_they_are_written() {
     ]);
 }
 
-/// DESIGN, Selection: "the rank of a row is the last `--path` that its folder matches, and the
+/// "the rank of a row is the last `--path` that its folder matches, and the
 /// highest rank wins".
 #[test]
 fn the_later_folder_wins() {
@@ -140,7 +140,7 @@ fn the_later_folder_wins() {
     }
 }
 
-/// DESIGN, Selection: "different values of equal rank are an error that names the key and the
+/// "different values of equal rank are an error that names the key and the
 /// folders, the same value is fine. … Never a silent winner."
 #[test]
 fn a_key_with_different_values_of_equal_rank_is_ambiguous() {
@@ -188,7 +188,7 @@ fn a_key_with_one_value_in_several_folders_is_no_conflict() {
     assert_eq!(report.variable("PORT").unwrap(), b"backend-port");
 }
 
-/// DESIGN, Selection: "One exact `--path` is sent to the server (it then never sends the rest).
+/// "One exact `--path` is sent to the server (it then never sends the rest).
 /// Several, or `/**`, are fetched once and filtered here".
 #[test]
 fn one_exact_folder_is_all_that_the_server_sends() {
@@ -218,7 +218,7 @@ fn one_exact_folder_is_all_that_the_server_sends() {
     );
 }
 
-/// DESIGN, The command line: "`PHASE_PATH` (`:` between)"; the option goes before it.
+/// "`PHASE_PATH` (`:` between)"; the option goes before it.
 #[test]
 fn folders_can_be_named_by_a_variable() {
     let phase = Phase::serve(world());
@@ -251,7 +251,7 @@ fn folders_can_be_named_by_a_variable() {
     let _ = output.failed(125, "config");
 }
 
-/// DESIGN, The command line: "only secrets with any of the tags (white space around a comma is
+/// "only secrets with any of the tags (white space around a comma is
 /// dropped)". With case, as the server has it.
 #[test]
 fn any_of_the_tags_is_enough() {
@@ -275,7 +275,7 @@ fn any_of_the_tags_is_enough() {
     );
 }
 
-/// DESIGN, The command line: "keep / drop keys by shell pattern; repeatable; `--except` is applied
+/// "keep / drop keys by shell pattern; repeatable; `--except` is applied
 /// last". They "see the key as stored; `--prefix` comes after".
 #[test]
 fn keys_are_kept_and_dropped_by_pattern() {
@@ -305,7 +305,7 @@ fn keys_are_kept_and_dropped_by_pattern() {
     );
 }
 
-/// DESIGN, The command line: "fail unless KEY is among the selected; repeatable, `A,B` too; all
+/// "fail unless KEY is among the selected; repeatable, `A,B` too; all
 /// missing ones are named at once".
 #[test]
 fn every_required_key_that_is_missing_is_named() {
@@ -328,7 +328,7 @@ fn every_required_key_that_is_missing_is_named() {
     );
 }
 
-/// DESIGN, Selection: "Each `--path`, `--tags` and `--only` that selects nothing is a `not-found`
+/// "Each `--path`, `--tags` and `--only` that selects nothing is a `not-found`
 /// error that names it …, unless `--allow-empty`."
 #[test]
 fn a_filter_that_selects_nothing_is_named_or_allowed() {
@@ -365,7 +365,7 @@ fn a_filter_that_selects_nothing_is_named_or_allowed() {
     assert_eq!(output.ok().text(), "ran\n");
 }
 
-/// DESIGN, Selection: "An environment that is empty without any filter is a warning."
+/// "An environment that is empty without any filter is a warning."
 #[test]
 fn an_empty_environment_is_a_warning_and_runs() {
     let mut world = World::empty();

@@ -10,7 +10,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource};
 use crate::support::proc::only_child;
 use crate::support::{Running, SHOP, Status, WAYS, Way, kill, probe, shop, skipped};
 
-/// DESIGN, Process: "Exit with the command's status when it ends". Not a word is said of it.
+/// "Exit with the command's status when it ends". Not a word is said of it.
 #[test]
 fn every_exit_status_is_handed_on() {
     let shop = shop([("SECRET", "value")]);
@@ -29,7 +29,7 @@ fn every_exit_status_is_handed_on() {
     }
 }
 
-/// DESIGN, Process: "Dying by the command's signal": a parent sees the same end, of real-time ones
+/// "Dying by the command's signal": a parent sees the same end, of real-time ones
 /// too, whatever the signal's disposition is.
 #[test]
 fn every_death_is_handed_on() {
@@ -56,7 +56,7 @@ fn every_death_is_handed_on() {
     }
 }
 
-/// DESIGN, Process: "Dying by the command's signal: soft RLIMIT_CORE 0 and not dumpable": the core
+/// "Dying by the command's signal: soft RLIMIT_CORE 0 and not dumpable": the core
 /// would be that of phase-run. The bare command leaves one, where it may.
 #[test]
 fn a_death_that_is_handed_on_leaves_no_core_file() {

@@ -40,7 +40,7 @@ fn started(shop: &Shop) -> bool {
     shop.directory().join("started").exists()
 }
 
-/// DESIGN, Process: "A signal before the command's exec goes to the fetching child, which has the
+/// "A signal before the command's exec goes to the fetching child, which has the
 /// inherited dispositions and is signalled like the command." Nothing was started, and no core left.
 #[test]
 fn a_signal_during_the_fetch_ends_both_by_that_signal() {
@@ -158,7 +158,7 @@ fn a_signal_that_was_blocked_during_the_fetch_reaches_the_command() {
     let _ = serving.wait().ok();
 }
 
-/// DESIGN, Process: "If the supervisor dies, so does the command, by SIGKILL", also before it is the
+/// "If the supervisor dies, so does the command, by SIGKILL", also before it is the
 /// command: `wait` waits until nobody has its output open.
 #[test]
 fn a_killed_supervisor_takes_the_fetch_with_it() {

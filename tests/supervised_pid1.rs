@@ -74,7 +74,7 @@ fn a_signal_from_within_the_namespace_reaches_the_command_once() {
     let _ = serving.wait().ok();
 }
 
-/// DESIGN, Process: "128+N where that has no effect (PID 1)".
+/// "128+N where that has no effect (PID 1)".
 #[test]
 fn the_commands_death_is_a_status_of_pid_1() {
     let shop = shop([("SECRET", "value")]);
@@ -96,7 +96,7 @@ fn the_commands_death_is_a_status_of_pid_1() {
     }
 }
 
-/// DESIGN, Process: "PID 1 reaps every orphan". The bare command, which does not, keeps the zombies.
+/// "PID 1 reaps every orphan". The bare command, which does not, keeps the zombies.
 #[test]
 fn an_orphan_leaves_no_zombie() {
     let shop = shop([("SECRET", "value")]);

@@ -77,7 +77,7 @@ fn supervised(run: Run<'_>) -> Running {
     running
 }
 
-/// DESIGN, Process: the supervisor "never sees a secret": neither a value nor the token, wherever
+/// The supervisor "never sees a secret": neither a value nor the token, wherever
 /// that came from.
 #[test]
 fn the_supervisor_holds_neither_a_value_nor_the_token() {
@@ -282,7 +282,7 @@ fn a_lock_that_was_taken_before_is_held_as_long_as_the_command_runs() {
     }
 }
 
-/// DESIGN, Process: "If the supervisor dies, so does the command, by SIGKILL": what kills it outright
+/// "If the supervisor dies, so does the command, by SIGKILL": what kills it outright
 /// would have killed the command, and TERM would leave one that ignores it.
 #[test]
 fn a_killed_supervisor_takes_the_command_with_it() {
@@ -297,7 +297,7 @@ fn a_killed_supervisor_takes_the_command_with_it() {
     }
 }
 
-/// DESIGN, Process: "leave its descendants as a shell would": the command's end is not theirs.
+/// "leave its descendants as a shell would": the command's end is not theirs.
 #[test]
 fn a_child_of_the_command_outlives_it() {
     let shop = shop([("SECRET", "value")]);

@@ -10,7 +10,7 @@ use crate::support::{BASH, DASH, DEADLINE, Log, Mode, Prompt, at_prompts, proc, 
 /// What siginfo_t says of a signal that the terminal made (sigaction(2), SI_KERNEL).
 const KERNEL: i32 = 128;
 
-/// DESIGN, Process: "where there is a controlling terminal, INT, QUIT, … WINCH, HUP and CONT that
+/// "where there is a controlling terminal, INT, QUIT, … WINCH, HUP and CONT that
 /// the kernel made for the terminal's group" are not forwarded: the command has them already.
 #[test]
 fn a_key_reaches_the_command_once_and_from_the_terminal_itself() {
@@ -42,7 +42,7 @@ fn a_new_window_size_is_told_once() {
     });
 }
 
-/// DESIGN, Exit status: the command's own status, also where it caught the key.
+/// The command's own status, also where it caught the key.
 #[test]
 fn a_command_that_traps_ctrl_c_gives_its_own_status() {
     at_prompts(|prompt| {
@@ -128,7 +128,7 @@ fn cores(prompt: &Prompt) -> usize {
     names.filter(|name| name.starts_with(&beginning)).count()
 }
 
-/// DESIGN, Process: "So pipelines … work as for the bare command": a member that reads the terminal
+/// "So pipelines … work as for the bare command": a member that reads the terminal
 /// is in its foreground group.
 #[test]
 fn another_member_of_the_pipeline_can_read_the_terminal() {

@@ -36,7 +36,7 @@ fn refused(output: Output, kind: &str) -> Output {
     output.failed(125, kind)
 }
 
-/// DESIGN, Exit status: "`tls` | certificate or handshake refused". An issuer that is not known
+/// "`tls` | certificate or handshake refused". An issuer that is not known
 /// gets the hint; the token is sent to none of them.
 #[test]
 fn a_certificate_that_does_not_verify_is_refused() {
@@ -76,7 +76,7 @@ fn a_certificate_that_does_not_verify_is_refused() {
     }
 }
 
-/// DESIGN, Fetching: "`--ca-file` or `SSL_CERT_FILE` alone if given". The option goes before the
+/// "`--ca-file` or `SSL_CERT_FILE` alone if given". The option goes before the
 /// variables, and ours before everybody's.
 #[test]
 fn the_roots_of_a_file_are_the_only_ones() {
@@ -150,7 +150,7 @@ fn with_bundle<'a>(run: Run<'a>, bundle: &Path) -> Run<'a> {
         .wrap(["sh", "-c", SYSTEM_BUNDLE])
 }
 
-/// DESIGN, Fetching: "only if the issuer is unknown to them, once more with the system's bundle, so
+/// "only if the issuer is unknown to them, once more with the system's bundle, so
 /// that a company's CA installed there just works."
 #[test]
 fn an_issuer_of_the_systems_bundle_is_trusted() {
@@ -259,7 +259,7 @@ fn plain_http_to_a_tls_port_is_refused() {
     assert!(output.stderr.contains("answered 400"), "{output}");
 }
 
-/// DESIGN, Fetching: "Never send a token in clear: `http://` only to loopback". An address that
+/// "Never send a token in clear: `http://` only to loopback". An address that
 /// happens to lead here is a stranger's all the same, and is not even connected to.
 #[test]
 fn plain_http_to_a_stranger_is_refused_before_a_connection() {
