@@ -52,6 +52,9 @@ pub(crate) struct Target {
     pub(crate) environment: Option<Sourced>,
     /// A `.phase.json` that was read and is of another app.
     pub(crate) passed_over: Option<PathBuf>,
+    /// The environment is that of this app's id alone, as the `.phase.json` says that it is from: an
+    /// app of the same name may be another one.
+    pub(crate) only_of: Option<(String, PathBuf)>,
     /// `--app` stands behind the command.
     pub(crate) misplaced: bool,
 }

@@ -347,7 +347,7 @@ impl Error {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::CommandNotFound { .. } => Exit::NotFound,
-            Self::NoProcess { .. } | Self::CommandNotExecutable { .. } => Exit::NotExecutable,
+            Self::CommandNotExecutable { .. } => Exit::NotExecutable,
             _ => Exit::NothingRun,
         }
     }

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
     };
     let inherited = startup::take_environ(&alone);
     let hardened = harden();
+    signal::drop_the_runtimes_handlers();
     signal::end_as_pid_1();
     let (words, read) = cli::parse(std::env::args_os().skip(1).collect());
     let voice = config::voice(&words, &inherited);

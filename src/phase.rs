@@ -59,14 +59,23 @@ pub(crate) fn fetch(
         },
         None => catalogue.app(given)?,
     };
-    let Some(word) = &request.target.environment else {
+    // An environment of `.phase.json` is that of the app whose id stands beside it.
+    let target = &request.target;
+    let foreign = target
+        .only_of
+        .as_ref()
+        .filter(|(id, _)| !id.eq_ignore_ascii_case(&app.id));
+    let Some(word) = target.environment.as_ref().filter(|_| foreign.is_none()) else {
         let listed = catalogue.environments(&mut app);
         let readable = listed.map(|found| found.iter().map(|one| one.name.clone()).collect());
         let readable = readable.unwrap_or_default();
         return Err(Error::NoEnvironment {
             app: app.name,
             readable,
-            passed_over: request.target.passed_over.clone(),
+            passed_over: target
+                .passed_over
+                .clone()
+                .or(foreign.map(|(_, path)| path.clone())),
         });
     };
     let mut environment = match &app.environments {

@@ -7,6 +7,7 @@ pub(crate) mod descriptor;
 pub(crate) mod exec;
 pub(crate) mod harden;
 mod loader;
+mod memory;
 pub(crate) mod sealed;
 pub(crate) mod signal;
 pub(crate) mod startup;

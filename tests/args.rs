@@ -3,7 +3,7 @@
 use fake_phase::{Phase, World, service_token};
 
 use crate::documents::options;
-use crate::support::Sandbox;
+use crate::support::{Sandbox, Status};
 
 /// Two secrets in two folders, one of them tagged; a second environment with a dangerous name.
 pub(crate) fn shop() -> (Phase, Sandbox) {
@@ -211,8 +211,11 @@ fn a_shell_line_gets_the_further_words_as_sh_does() {
         (vec!["-c", line, "--", "zero", "--"], "1 zero --\n"),
         (vec!["-c", line, "--clean", "zero"], "0 zero \n"),
         (vec!["-c", "echo $BETA | wc -w"], "3\n"),
+        (vec!["-c", "-no-option; echo run"], "run\n"),
+        (vec!["-c", "+no-option; echo run"], "run\n"),
     ] {
-        let output = sandbox.run(SHOP).args(&words).output().ok();
+        let output = sandbox.run(SHOP).args(&words).output();
+        let output = output.ended(Status::Exited(0));
         assert_eq!(output.text().trim_start(), expected, "{words:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fake_phase::{Phase, World};
-use libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+use libc::{SIGBUS, SIGHUP, SIGINT, SIGQUIT, SIGSEGV, SIGTERM, SIGUSR1};
 
 use crate::support::{Running, Sandbox, Status, stay_silent, stranger};
 
@@ -32,7 +32,8 @@ fn ends_by(running: Running, signal: i32) {
 #[test]
 fn a_signal_during_the_fetch_ends_it_by_that_signal() {
     for path in ["/tokens/", "/v1/secrets/"] {
-        for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1] {
+        // The last two the runtime catches for itself.
+        for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGSEGV, SIGBUS] {
             let phase = Phase::serve(world());
             let gate = phase.gate(path);
             let sandbox = Sandbox::new(&phase);

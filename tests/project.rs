@@ -1,6 +1,6 @@
 //! `.phase.json`: which app and environment a working directory belongs to.
 
-use std::fs::{Permissions, create_dir, create_dir_all, set_permissions, write};
+use std::fs::{Permissions, create_dir, create_dir_all, remove_dir, set_permissions, write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -248,15 +248,40 @@ fn a_file_that_cannot_be_used_matters_only_when_it_is_needed() {
 }
 
 #[test]
-fn a_directory_in_the_files_place_cannot_be_used() {
+fn what_is_no_file_cannot_be_used() {
     let apps = apps();
     let path = apps.sandbox.directory().join(".phase.json");
     create_dir(&path).unwrap();
     let message = format!("cannot use {}: is a directory", path.display());
     refused(&apps, apps.run(&["--app", "shop"]), &message);
+    // mkfifo(3): opening one waits for whoever writes to it, which may be nobody.
+    remove_dir(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let message = format!("cannot use {}: it is no regular file", path.display());
+    refused(&apps, apps.run(&["--app", "shop"]), &message);
     assert_eq!(
         apps.place(&["--app", "shop", "--env", "production"]),
         "Production of shop"
+    );
+}
+
+/// "its environment counts only together with its app": an app of the same name with another id is
+/// another app.
+#[test]
+fn the_environment_is_not_lent_to_a_namesake() {
+    let project = r#"{"appId": "ID", "phaseApp": "shop", "defaultEnv": "Production"}"#;
+    let other = "0c7b33f5-fe31-4c23-b45a-7484a0745281";
+    let apps = Apps::with(&project.replace("ID", "SHOP"));
+    assert_eq!(apps.place(&["--app", "shop"]), "Production of shop");
+    apps.project(&project.replace("ID", other));
+    let output = apps.run(&["--app", "shop"]).output().failed(125, "config");
+    assert!(
+        output.stderr.contains("no environment of shop is given"),
+        "{output}"
+    );
+    assert!(
+        output.stderr.contains(".phase.json is of another app"),
+        "{output}"
     );
 }
 

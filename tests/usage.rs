@@ -4,10 +4,12 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use fake_phase::{bearer, service_token};
+use fake_phase::{Options, Phase, World, bearer, service_token};
+use nix::sys::resource::Resource;
+use nix::unistd::Uid;
 
 use crate::args::{SHOP, shop};
-use crate::support::{Sandbox, Status};
+use crate::support::{Sandbox, Status, skipped};
 
 /// What standard error says of a line that must be refused before anything is asked of anybody.
 fn refused(words: &[&str]) -> String {
@@ -210,6 +212,60 @@ fn a_proxy_is_refused_unless_the_host_is_excepted() {
             "{output}"
         );
     }
+}
+
+/// "`http://` only to loopback, and then never through a proxy": a proxy is no matter there.
+#[test]
+fn a_proxy_is_no_matter_to_plain_http_on_this_machine() {
+    let options = Options {
+        tls: false,
+        ..Options::default()
+    };
+    let phase = Phase::with(World::captured(), options);
+    let sandbox = Sandbox::new(&phase);
+    for name in ["HTTPS_PROXY", "all_proxy"] {
+        let run = sandbox.run([
+            "--app",
+            "shop",
+            "--env",
+            "Development",
+            "--path",
+            "/",
+            "true",
+        ]);
+        let _ = run.env(name, "http://proxy.test").output().ok();
+    }
+}
+
+/// "switches take `1`, `true`, `0`, `false`, anything else is a `config` error", whatever else is
+/// asked for.
+#[test]
+fn a_switch_takes_four_words() {
+    let (_phase, sandbox) = shop();
+    let run = |value: &str, words: &[&str]| {
+        let run = sandbox.run(SHOP).args(words);
+        run.env("PHASE_SUPERVISE", value).output()
+    };
+    for value in ["1", "true", "0", "false", ""] {
+        let _ = run(value, &["true"]).ok();
+    }
+    for value in ["yes", "TRUE", "2", " 1"] {
+        let _ = run(value, &["true"]).failed(125, "config");
+        let _ = run(value, &["--dry-run"]).failed(125, "config");
+    }
+}
+
+/// setrlimit(2), RLIMIT_NPROC: "125 anything before the command starts".
+#[test]
+fn a_process_that_cannot_be_started_is_no_verdict_on_the_command() {
+    if !Uid::effective().is_root() {
+        return skipped("only root can give another user's processes a limit");
+    }
+    let (_phase, sandbox) = shop();
+    let run = sandbox.run(SHOP).args(["--supervise", "true"]);
+    let run = run.as_user(65_532).limit(Resource::RLIMIT_NPROC, 1);
+    let output = run.output().failed(125, "exec");
+    assert!(output.stderr.contains("cannot start a process"), "{output}");
 }
 
 /// What stands behind the command is the command's, and the message says where to put it.

@@ -81,16 +81,14 @@ impl<'a> Choices<'a> {
         if let Some(line) = self.words.bytes(Opt::Command).next() {
             let shell = ["/bin/sh", "-c"].map(OsString::from);
             // A line may start like an option of the shell.
-            let end = line
-                .as_encoded_bytes()
-                .starts_with(b"-")
-                .then(|| OsString::from("--"));
+            let is_option = matches!(line.as_encoded_bytes().first(), Some(b'-' | b'+'));
+            let end = is_option.then(|| OsString::from("--"));
             command.splice(0..0, shell.into_iter().chain(end).chain([line.to_owned()]));
         }
+        let supervised = self.switch(Opt::Supervise)?;
         if self.words.has(Opt::DryRun) {
             return Ok(Deed::DryRun(command));
         }
-        let supervised = self.switch(Opt::Supervise)?;
         match (command.is_empty(), supervised) {
             (true, _) => Err(Error::NoCommand),
             (false, false) => Ok(Deed::Become(command)),
@@ -180,15 +178,17 @@ impl<'a> Choices<'a> {
             None => Host::cloud(),
         };
         let set = |name: &&'static str| self.inherited.get(name).is_some_and(|v| !v.is_empty());
-        let Some(name) = PROXIES.into_iter().find(set) else {
+        let proxy = PROXIES.into_iter().find(set);
+        // Plain http is for this machine alone, and never goes through a proxy.
+        let Some(name) = proxy.filter(|_| !host.is_plain_http()) else {
             return Ok(host);
         };
         // Going past a proxy that the operator asked for is not ours to decide; an exception is.
         let exceptions = NO_PROXIES.into_iter().find(set);
         let exceptions = exceptions.and_then(|name| self.inherited.get(name)?.to_str());
         let covers = |one: &str| {
-            let suffix = one.trim_start_matches('.');
-            let inside = host.bare_name().strip_suffix(suffix);
+            let suffix = one.trim_start_matches('.').to_lowercase();
+            let inside = host.bare_name().strip_suffix(&suffix);
             one == "*" || inside.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
         let listed = exceptions.unwrap_or_default().split([',', ' ']);
@@ -266,6 +266,7 @@ impl<'a> Choices<'a> {
             app: self.text_of(Opt::App)?,
             environment: self.text_of(Opt::Env)?,
             passed_over: None,
+            only_of: None,
             misplaced: self.words.command.iter().any(behind),
         };
         if target.app.is_some() && target.environment.is_some() {
@@ -283,12 +284,16 @@ impl<'a> Choices<'a> {
             target.passed_over = Some(project.path);
             return Ok(target);
         }
+        if target.environment.is_none() {
+            target.only_of = project.id.clone().map(|id| (id, project.path.clone()));
+        }
+        let app = project.app().cloned();
         let source = Source::Project(project.path);
         let sourced = |value: Option<String>| {
             let source = source.clone();
             value.map(|value| Sourced { value, source })
         };
-        target.app = target.app.or(sourced(project.app));
+        target.app = target.app.or(sourced(app));
         target.environment = target.environment.or(sourced(project.environment));
         Ok(target)
     }

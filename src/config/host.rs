@@ -100,6 +100,11 @@ impl Host {
         &self.name
     }
 
+    /// Whether it is `http://`, which only this machine can be.
+    pub(super) fn is_plain_http(&self) -> bool {
+        self.base.starts_with("http:")
+    }
+
     /// The host without its port.
     pub(super) fn bare_name(&self) -> &str {
         match self.name.rsplit_once(':') {

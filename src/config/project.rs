@@ -26,10 +26,9 @@ const MAX_SIZE: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Project {
     pub(super) path: PathBuf,
-    /// The app's id, or its name where there is no id.
-    pub(super) app: Option<String>,
+    pub(super) id: Option<String>,
+    name: Option<String>,
     pub(super) environment: Option<String>,
-    names: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -72,22 +71,24 @@ impl Project {
 
     fn new(path: PathBuf, written: Written) -> Self {
         let present = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let names: Vec<String> = [written.app_id, written.phase_app]
-            .into_iter()
-            .filter_map(present)
-            .collect();
         Self {
             path,
-            app: names.first().cloned(),
+            id: present(written.app_id),
+            name: present(written.phase_app),
             environment: present(written.default_env),
-            names,
         }
+    }
+
+    /// The app's id, or its name where there is no id.
+    pub(super) fn app(&self) -> Option<&String> {
+        self.id.as_ref().or(self.name.as_ref())
     }
 
     /// Whether the file is about this app, named or by id.
     pub(super) fn is_of(&self, app: &str) -> bool {
-        self.names
-            .iter()
+        let names = [&self.id, &self.name].into_iter().flatten();
+        names
+            .into_iter()
             .any(|name| name.to_lowercase() == app.to_lowercase())
     }
 }
@@ -97,7 +98,14 @@ fn read(path: &Path) -> Result<Option<Written>, Error> {
         path: path.to_owned(),
         why,
     };
-    let file = match File::open(path) {
+    let file = match path.metadata() {
+        // Opening a pipe would wait for whoever writes to it.
+        Ok(facts) if !facts.is_file() && !facts.is_dir() => {
+            return Err(unusable("it is no regular file".to_owned()));
+        }
+        facts => facts.and_then(|_| File::open(path)),
+    };
+    let file = match file {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(system_words(&error))),

@@ -4,7 +4,7 @@
 /// Names by which a loader, a shell, a runtime or git runs code: whoever may edit a secret must
 /// not be able to run code by it.
 #[rustfmt::skip]
-const UNSAFE: [&str; 58] = [
+const UNSAFE: [&str; 66] = [
     // The loader and the C library.
     "GLIBC_TUNABLES", "GCONV_PATH",
     // Shells.
@@ -14,8 +14,8 @@ const UNSAFE: [&str; 58] = [
     "NODE_OPTIONS", "NODE_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONWARNINGS",
     "PYTHONBREAKPOINT", "PYTHONUSERBASE", "PERL5OPT", "PERL5LIB", "PERL5DB", "RUBYOPT", "RUBYLIB",
     "GEM_HOME", "GEM_PATH", "BUNDLE_GEMFILE", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS",
-    "JDK_JAVA_OPTIONS", "CLASSPATH", "DOTNET_STARTUP_HOOKS",
-    "PHPRC", "PHP_INI_SCAN_DIR",
+    "JDK_JAVA_OPTIONS", "CLASSPATH", "DOTNET_STARTUP_HOOKS", "COR_PROFILER", "CORECLR_PROFILER",
+    "LUA_PATH", "LUA_CPATH", "R_PROFILE", "R_PROFILE_USER", "R_ENVIRON", "R_ENVIRON_USER", "PHPRC", "PHP_INI_SCAN_DIR",
     // Pagers, remote access, git.
     "LESSOPEN", "LESSCLOSE", "SSH_ASKPASS", "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND",
     "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR",
@@ -26,9 +26,9 @@ const UNSAFE: [&str; 58] = [
 
 /// How families of such names start. Erlang's, `ERL_*FLAGS`, also has an end.
 #[rustfmt::skip]
-const UNSAFE_STARTS: [&str; 11] = [
-    "LD_", "DYLD_", "BASH_FUNC_", "COR_PROFILER", "CORECLR_PROFILER", "LUA_INIT", "LUA_PATH",
-    "LUA_CPATH", "R_PROFILE", "R_ENVIRON", "GIT_CONFIG_",
+const UNSAFE_STARTS: [&str; 9] = [
+    "LD_", "DYLD_", "BASH_FUNC_", "COR_PROFILER_PATH", "CORECLR_PROFILER_PATH", "LUA_INIT", "LUA_PATH_5",
+    "LUA_CPATH_5", "GIT_CONFIG_",
 ];
 
 /// Whether programs run code, or give away keys, by a variable of this name.
@@ -93,6 +93,8 @@ mod tests {
             "ERL_COOKIE",
             "ENVIRONMENT",
             "GITHUB_TOKEN",
+            "R_ENVIRONMENT",
+            "LUA_PATHOLOGY",
             "HOME_URL",
         ] {
             assert!(!is_unsafe(name), "{name}");

@@ -142,7 +142,7 @@ impl fmt::Display for Error {
                 given,
                 place,
             } => {
-                write!(f, "{option} {given} selects nothing in {place}")
+                write!(f, "{option} {} selects nothing in {place}", shown(given))
             }
             Self::RequiredMissing { keys } => {
                 write!(

@@ -85,6 +85,18 @@ fn install(signal: Signal, handler: libc::sighandler_t) {
     let _ = unsafe { libc::sigaction(signal.0, &raw const action, std::ptr::null_mut()) };
 }
 
+/// Rust's runtime catches these to tell of a stack overflow; one that is sent would be swallowed.
+const OF_THE_RUNTIME: [Signal; 2] = [Signal(libc::SIGSEGV), Signal(libc::SIGBUS)];
+
+/// Gives back to signals what they do to any program.
+pub(crate) fn drop_the_runtimes_handlers() {
+    for signal in OF_THE_RUNTIME {
+        if Disposition::of(signal) == Disposition::Caught {
+            set(signal, Disposition::Default);
+        }
+    }
+}
+
 /// What ends a container; several images have QUIT as their stop signal.
 const ENDING: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
 

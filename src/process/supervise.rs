@@ -9,6 +9,7 @@
 use nix::unistd::{Pid, chdir};
 
 use super::descriptor::close_all_but;
+use super::memory::let_go_of_code;
 use super::no_process;
 use super::signal::{self, Cause, Received, Signal, Signals};
 use super::terminal::{Session, can_be_resumed};
@@ -126,6 +127,7 @@ impl Supervisor {
     /// # Errors
     /// `exec` when signals cannot be read any more.
     pub(crate) fn until_end(mut self) -> Result<Reaped, Error> {
+        let_go_of_code();
         // Nobody tells of a child that ended before signals were held back.
         let mut ended = self.perform(Action::Reap);
         loop {
