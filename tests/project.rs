@@ -257,7 +257,7 @@ fn what_is_no_file_cannot_be_used() {
     // mkfifo(3): opening one waits for whoever writes to it, which may be nobody.
     remove_dir(&path).unwrap();
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let message = format!("cannot use {}: it is no regular file", path.display());
+    let message = message.replace("is a directory", "it is no regular file");
     refused(&apps, apps.run(&["--app", "shop"]), &message);
     assert_eq!(
         apps.place(&["--app", "shop", "--env", "production"]),
@@ -275,12 +275,12 @@ fn the_environment_is_not_lent_to_a_namesake() {
     assert_eq!(apps.place(&["--app", "shop"]), "Production of shop");
     apps.project(&project.replace("ID", other));
     let output = apps.run(&["--app", "shop"]).output().failed(125, "config");
+    let said = [
+        "no environment of shop is given",
+        ".phase.json is of another app",
+    ];
     assert!(
-        output.stderr.contains("no environment of shop is given"),
-        "{output}"
-    );
-    assert!(
-        output.stderr.contains(".phase.json is of another app"),
+        said.iter().all(|text| output.stderr.contains(text)),
         "{output}"
     );
 }
