@@ -6,8 +6,11 @@ use std::panic::catch_unwind;
 
 use fake_phase::Phase;
 use nix::sys::resource::Resource;
+use nix::unistd::Uid;
 
-use crate::support::{Access, Descriptor, Disposition, Output, Sandbox, Status, eventually, probe};
+use crate::support::{
+    Access, Descriptor, Disposition, Output, Sandbox, Status, eventually, probe, skipped,
+};
 
 #[test]
 fn a_start_is_clean_unless_it_is_said() {
@@ -85,6 +88,10 @@ fn limits_names_and_handed_over_descriptors_arrive() {
 
 #[test]
 fn another_user_finds_the_sandbox_and_the_probe() {
+    if !Uid::effective().is_root() {
+        skipped("only root can become another user");
+        return;
+    }
     let sandbox = Sandbox::new(&Phase::start());
     let read = sandbox
         .bare([probe(), "read-file", "PHASE_CA_FILE"])

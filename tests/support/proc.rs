@@ -27,6 +27,17 @@ pub(crate) fn parent(pid: i32) -> i32 {
     number(pid, 1).unwrap()
 }
 
+/// Whether it is `ancestor`, or was started by that or by what that started.
+pub(crate) fn descends(mut pid: i32, ancestor: i32) -> bool {
+    while pid != ancestor {
+        match number(pid, 1) {
+            Some(parent) if parent > 0 => pid = parent,
+            _ => return false,
+        }
+    }
+    true
+}
+
 pub(crate) fn group(pid: i32) -> i32 {
     number(pid, 2).unwrap()
 }
