@@ -10,10 +10,11 @@
 use std::ffi::{CStr, OsStr, c_char, c_int, c_long, c_uint, c_ulong};
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, read_dir, read_link};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Read as _, Result, Write as _};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::parent_id;
 use std::process::id;
 use std::ptr::null;
@@ -202,21 +203,14 @@ fn serve(count: c_int, mut left_alone: Vec<c_int>) -> c_int {
     let mut input = 0;
     let mut left = count;
     loop {
-        let mut list = [
-            Poll {
-                fd: signals,
-                events: 1,
-                happened: 0,
-            },
-            Poll {
-                fd: input,
-                events: 1,
-                happened: 0,
-            },
-        ];
+        let mut list = [signals, input].map(|fd| Poll {
+            fd,
+            events: 1,
+            happened: 0,
+        });
         // SAFETY: poll(2): the array has two entries and outlives the call.
         unsafe { poll(list.as_mut_ptr(), 2, -1) };
-        while let Some(info) = receive(signals, 128).filter(|info| info.len() == 128) {
+        while let Ok(info) = receive(&descriptor(signals), 128) {
             // struct signalfd_siginfo is of 32-bit words up to the value that sigqueue(3) sent.
             let word = |at: usize| i32::from_ne_bytes(info[4 * at..][..4].try_into().unwrap());
             let (signal, code, pid, value) = (word(0), word(2), word(3), word(11));
@@ -228,11 +222,13 @@ fn serve(count: c_int, mut left_alone: Vec<c_int>) -> c_int {
             }
         }
         if list[1].happened != 0 {
-            match receive(0, 4096) {
-                Some(bytes) if bytes.is_empty() => return 0,
-                Some(_) => {}
+            match typed() {
+                Ok(bytes) if bytes.is_empty() => return 0,
+                Ok(_) => {}
+                // Somebody else, such as the shell, has read it since.
+                Err(why) if why.kind() == ErrorKind::WouldBlock => {}
                 // Closed, or not ours to read: there will be no end of input.
-                None => input = -1,
+                Err(_) => input = -1,
             }
         }
     }
@@ -372,11 +368,25 @@ fn descriptor(fd: c_int) -> ManuallyDrop<File> {
 }
 
 /// What one read gives, nothing at the end of input.
-fn receive(fd: c_int, size: usize) -> Option<Vec<u8>> {
+fn receive(mut file: &File, size: usize) -> Result<Vec<u8>> {
     let mut buffer = vec![0; size];
-    let count = descriptor(fd).read(&mut buffer).ok()?;
+    let count = file.read(&mut buffer)?;
     buffer.truncate(count);
-    Some(buffer)
+    Ok(buffer)
+}
+
+/// One read of standard input. Of a terminal it does not wait: others read it too, and what poll(2)
+/// saw may be theirs by now. That takes a description of our own, because whoever shares the other
+/// one would not wait either.
+fn typed() -> Result<Vec<u8>> {
+    let (nonblock, noctty) = (0o4000, 0o400);
+    let mut own = OpenOptions::new();
+    own.read(true).custom_flags(nonblock | noctty);
+    let input = descriptor(0);
+    // One that has gone away cannot be opened, and says so at once when it is read.
+    let path = input.is_terminal().then_some("/proc/self/fd/0");
+    let own = path.and_then(|path| own.open(path).ok());
+    receive(own.as_ref().unwrap_or(&input), 4096)
 }
 
 /// Writes all of it, or says that it could not.
