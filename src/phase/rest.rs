@@ -62,10 +62,10 @@ impl<'de> Deserialize<'de> for Rows {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Rows, A::Error> {
                 let mut secrets = Vec::new();
-                // With two of the tags asked for, a secret comes twice.
+                // With two of the tags asked for, a secret comes twice: one with fewer cannot.
                 let mut seen = HashSet::new();
                 while let Some(Object(row)) = rows.next_element::<Object<Row<'de>>>()? {
-                    if seen.insert(row.id.clone()) {
+                    if row.tags.len() < 2 || seen.insert(row.id.clone()) {
                         secrets.push(Secret::from(row));
                     }
                 }
