@@ -139,6 +139,7 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
     let injection = choices.injection()?;
     let filter = choices.filter()?;
     let host = choices.host()?;
+    choices.check_proxy(&host)?;
     let timeout = choices.timeout()?;
     let roots = Roots::load(choices.path_of(Opt::CaFile)?)?;
     if let Some(asked) = inherited.get("PHASE_VERIFY_SSL")

@@ -176,7 +176,7 @@ pub(crate) enum Error {
     },
     Tls {
         host: String,
-        why: String,
+        why: &'static str,
     },
     Server {
         host: String,
@@ -356,7 +356,11 @@ impl Error {
 /// The system's own words for an error, as they stand after a colon: `no such file or directory`.
 pub(crate) fn system_words(error: &std::io::Error) -> String {
     let text = error.to_string();
-    let words = text.split(" (os error").next().unwrap_or_default();
+    lowered(text.split(" (os error").next().unwrap_or_default())
+}
+
+/// Words from elsewhere, as they stand after a colon.
+pub(crate) fn lowered(words: &str) -> String {
     let mut letters = words.chars();
     match letters.next() {
         Some(first) if !words.starts_with("I/O") => first.to_lowercase().chain(letters).collect(),

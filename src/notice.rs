@@ -186,15 +186,14 @@ impl Voice {
             return;
         }
         let warning = level == Level::Warning;
+        let message = masked(&notice.to_string());
         line(&match self.format {
-            Format::Text if warning => {
-                format!("phase-run: warning: {}", masked(&notice.to_string()))
-            }
-            Format::Text => format!("phase-run: {}", masked(&notice.to_string())),
+            Format::Text if warning => format!("phase-run: warning: {message}"),
+            Format::Text => format!("phase-run: {message}"),
             Format::Json => json(&[
                 ("level", if warning { "warning" } else { "info" }),
                 ("kind", notice.kind()),
-                ("message", &masked(&notice.to_string())),
+                ("message", &message),
             ]),
         });
     }

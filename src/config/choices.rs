@@ -173,17 +173,20 @@ impl<'a> Choices<'a> {
     }
 
     pub(super) fn host(&self) -> Result<Host, Error> {
-        let host = match self.text_of(Opt::Host)? {
-            Some(Sourced { value, source }) => Host::parse(&value, source)?,
-            None => Host::cloud(),
-        };
+        match self.text_of(Opt::Host)? {
+            Some(Sourced { value, source }) => Host::parse(&value, source),
+            None => Ok(Host::cloud()),
+        }
+    }
+
+    /// Going past a proxy that the operator asked for is not ours to decide; an exception is.
+    pub(super) fn check_proxy(&self, host: &Host) -> Result<(), Error> {
         let set = |name: &&'static str| self.inherited.get(name).is_some_and(|v| !v.is_empty());
         let proxy = PROXIES.into_iter().find(set);
         // Plain http is for this machine alone, and never goes through a proxy.
         let Some(name) = proxy.filter(|_| !host.is_plain_http()) else {
-            return Ok(host);
+            return Ok(());
         };
-        // Going past a proxy that the operator asked for is not ours to decide; an exception is.
         let exceptions = NO_PROXIES.into_iter().find(set);
         let exceptions = exceptions.and_then(|name| self.inherited.get(name)?.to_str());
         let covers = |one: &str| {
@@ -193,7 +196,7 @@ impl<'a> Choices<'a> {
         };
         let listed = exceptions.unwrap_or_default().split([',', ' ']);
         match listed.filter(|one| !one.is_empty()).any(covers) {
-            true => Ok(host),
+            true => Ok(()),
             false => Err(Error::Proxy {
                 name,
                 host: host.bare_name().to_owned(),

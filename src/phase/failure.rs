@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustls::{AlertDescription, CertificateError};
 
 use crate::config::Roots;
-use crate::error::{Error, system_words};
+use crate::error::{Error, lowered, system_words};
 
 /// An exchange that came to nothing.
 #[derive(Debug)]
@@ -45,10 +45,7 @@ impl Failure {
                 let given = roots.file();
                 Error::Untrusted { host, why, given }
             }
-            Self::Tls { why } => Error::Tls {
-                host,
-                why: why.to_owned(),
-            },
+            Self::Tls { why } => Error::Tls { host, why },
             Self::NotPhase { why } => Error::NotPhase {
                 host,
                 why,
@@ -149,12 +146,4 @@ fn of_tls(error: &rustls::Error) -> Failure {
         _ => "the TLS handshake went wrong",
     };
     Failure::Tls { why }
-}
-
-pub(super) fn lowered(words: &str) -> String {
-    let mut letters = words.chars();
-    letters
-        .next()
-        .map(|first| first.to_lowercase().chain(letters).collect())
-        .unwrap_or_default()
 }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use tokio::sync::oneshot;
 
-use super::failure::{Failure, lowered};
-use crate::error::system_words;
+use super::failure::Failure;
+use crate::error::{lowered, system_words};
 
 /// RFC 6761 §6.3: this name is this machine, whatever a name server says. Plain http relies on it.
 const LOCALHOST: [SocketAddr; 2] = [

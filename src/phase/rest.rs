@@ -96,6 +96,10 @@ pub(super) fn secrets(
         _ => {}
     }
     let answer = client.get(&client.host().rest("v1/secrets/"), &query)?;
+    let asked = Asked::Secrets {
+        app: &app.name,
+        environment,
+    };
     match answer.status {
         200 => {
             let Rows(secrets) = answer.json("a list of secrets")?;
@@ -104,21 +108,9 @@ pub(super) fn secrets(
         404 => match answer.server_error().as_deref() {
             Some(text) if text.starts_with("App ") => Ok(Answer::NoSuchApp),
             Some(text) if text.starts_with("Environment ") => Ok(Answer::NoSuchEnvironment),
-            _ => Err(refusal::of(
-                &answer,
-                Asked::Secrets {
-                    app: &app.name,
-                    environment,
-                },
-            )),
+            _ => Err(refusal::of(&answer, asked)),
         },
-        _ => Err(refusal::of(
-            &answer,
-            Asked::Secrets {
-                app: &app.name,
-                environment,
-            },
-        )),
+        _ => Err(refusal::of(&answer, asked)),
     }
 }
 

@@ -90,9 +90,13 @@ const OF_THE_RUNTIME: [Signal; 2] = [Signal(libc::SIGSEGV), Signal(libc::SIGBUS)
 
 /// Gives back to signals what they do to any program.
 pub(crate) fn drop_the_runtimes_handlers() {
-    for signal in OF_THE_RUNTIME {
-        if Disposition::of(signal) == Disposition::Caught {
-            set(signal, Disposition::Default);
+    drop_handlers(&OF_THE_RUNTIME);
+}
+
+fn drop_handlers(signals: &[Signal]) {
+    for signal in signals {
+        if Disposition::of(*signal) == Disposition::Caught {
+            set(*signal, Disposition::Default);
         }
     }
 }
@@ -116,11 +120,7 @@ pub(crate) fn end_as_pid_1() {
 
 /// Undoes [`end_as_pid_1`], for a child that is not PID 1 or a supervisor that reads its signals.
 pub(super) fn end_as_others_do() {
-    for ending in ENDING {
-        if Disposition::of(ending) == Disposition::Caught {
-            set(ending, Disposition::Default);
-        }
-    }
+    drop_handlers(&ENDING);
 }
 
 extern "C" fn end_by(signal: c_int) {
