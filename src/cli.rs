@@ -232,7 +232,8 @@ mod tests {
             ("keep-exist", Some("--keep-existing")),
             ("ap", Some("--app")),
             ("ENV", Some("--env")),
-            ("watch", None),
+            ("watched", Some("--watch")),
+            ("schedule", None),
             ("zzzzzzzz", None),
         ] {
             let Error::UnknownOption { nearest: found, .. } = unknown_long(typed) else {

@@ -12,6 +12,7 @@ mod host;
 mod pattern;
 mod project;
 mod roots;
+mod watch;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::cli::{Opt, Words};
 use crate::error::Error;
 use crate::inherited::Inherited;
 use crate::notice::{Format, Notice, Say, Voice};
+use crate::process::watch::Terms;
 use crate::source::Source;
 use choices::Choices;
 use credential::TokenSource;
@@ -99,6 +101,8 @@ pub(crate) enum Deed {
     Become(Vec<OsString>),
     /// Become this in a child, and stay as its parent.
     Supervise(Vec<OsString>),
+    /// The same, and again each time that the secrets have changed.
+    Watch(Vec<OsString>, Terms),
     /// Print what would be injected; the words count for the kernel's limits.
     DryRun(Vec<OsString>),
 }

@@ -7,6 +7,7 @@
 //! what it replaces (environ(7), execve(2)).
 
 mod base;
+mod digest;
 mod listing;
 mod names;
 mod plan;

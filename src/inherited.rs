@@ -39,6 +39,27 @@ impl Inherited {
         }
     }
 
+    /// The values of all `PHASE_*TOKEN*` entries, in their order.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &[u8]> {
+        let tokens = self.0.iter().filter(|entry| entry.is_token());
+        tokens.map(|entry| entry.value())
+    }
+
+    /// Wipes these values; names stay.
+    pub(crate) fn forget_tokens(&mut self) {
+        for entry in self.0.iter_mut().filter(|entry| entry.is_token()) {
+            entry.set_value(b"");
+        }
+    }
+
+    /// Puts them back, in their order.
+    pub(crate) fn recall_tokens<'a>(&mut self, values: impl IntoIterator<Item = &'a [u8]>) {
+        let tokens = self.0.iter_mut().filter(|entry| entry.is_token());
+        for (entry, value) in tokens.zip(values) {
+            entry.set_value(value);
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -64,9 +85,13 @@ impl Entry {
 
     /// `NAME=value`; none where one of them holds a NUL.
     pub(crate) fn pair(name: &str, value: &[u8]) -> Option<Self> {
+        Self::joined(name.as_bytes(), value)
+    }
+
+    fn joined(name: &[u8], value: &[u8]) -> Option<Self> {
         // Room for the NUL: growing would leave a copy to wipe.
         let mut text = Vec::with_capacity(name.len() + value.len() + 2);
-        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(name);
         text.push(b'=');
         text.extend_from_slice(value);
         CString::new(text)
@@ -79,6 +104,22 @@ impl Entry {
         let bytes = self.0.to_bytes();
         let end = bytes.iter().position(|byte| *byte == b'=')?;
         bytes.get(..end).filter(|name| !name.is_empty())
+    }
+
+    fn is_token(&self) -> bool {
+        self.name().is_some_and(is_token)
+    }
+
+    /// What stands behind the name and its `=`.
+    fn value(&self) -> &[u8] {
+        let name = self.name().unwrap_or_default();
+        self.value_of(name).unwrap_or_default()
+    }
+
+    fn set_value(&mut self, value: &[u8]) {
+        if let Some(entry) = Self::joined(self.name().unwrap_or_default(), value) {
+            *self = entry;
+        }
     }
 
     /// The value, if this is the entry of that name.

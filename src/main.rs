@@ -1,7 +1,7 @@
 //! phase-run: puts a Phase app's secrets in a command's environment and becomes the command.
 //!
-//! The whole way of the data is in [`run`]: words → decisions → secrets → selection → environment →
-//! exec. Each step takes the previous one's output; nothing points back. Only this file prints
+//! The whole way of the data is in [`run`] and [`go_on`]: words → decisions → secrets → selection →
+//! environment → exec. Each step takes the previous one's output; nothing points back. Only this file prints
 //! errors and picks the exit status.
 
 mod cli;
@@ -20,7 +20,9 @@ mod process;
 mod secret;
 mod selection;
 mod source;
+mod vault;
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -30,14 +32,18 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use cli::{Opt, Words, help};
-use config::Deed;
+use config::credential::Credential;
+use config::{Config, Deed};
 use error::{Error, Exit, errno_words};
 use inherited::Inherited;
-use notice::{Notice, Voice};
+use notice::{Notice, Say, Voice};
 use process::harden::{Hardened, harden};
 use process::sealed::{Sealed, seal};
 use process::wait::Reaped;
+use process::watch::{Reporter, Watched, watch};
 use process::{Forked, SingleThreaded, exec, signal, startup};
+use secret::SecretBytes;
+use vault::{Opened, Vault};
 
 /// Wipes every block that is freed: what TLS, HTTP and JSON leave behind goes with it.
 #[global_allocator]
@@ -55,7 +61,12 @@ fn main() -> ExitCode {
     signal::end_as_pid_1();
     let (words, read) = cli::parse(std::env::args_os().skip(1).collect());
     let voice = config::voice(&words, &inherited);
-    let outcome = read.and_then(|()| run(alone, words, inherited, &hardened, voice, start));
+    let setting = Setting {
+        hardened,
+        voice,
+        start,
+    };
+    let outcome = read.and_then(|()| run(alone, &words, inherited, &setting));
     match outcome {
         Ok(exit) => {
             if let Exit::AsCommand(Reaped::Killed(by)) = exit {
@@ -70,14 +81,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// The line. Returns when something was printed instead, when it went wrong, or in the supervisor.
-fn run(
-    alone: SingleThreaded,
-    words: Words,
-    mut inherited: Inherited,
-    hardened: &Hardened,
+/// What stays the same from the first line to the last.
+struct Setting {
+    hardened: Hardened,
     voice: Voice,
     start: Instant,
+}
+
+/// The line up to the fork, if there is one. Returns when something was printed instead, when it
+/// went wrong, or in the supervisor.
+fn run(
+    alone: SingleThreaded,
+    words: &Words,
+    mut inherited: Inherited,
+    setting: &Setting,
 ) -> Result<Exit, Error> {
     if words.has(Opt::Help) {
         return print(&help::help());
@@ -85,12 +102,13 @@ fn run(
     if words.has(Opt::Version) {
         return print(&help::version());
     }
+    let voice = setting.voice;
     let say = |notice: Notice<'_>| voice.say(&notice);
-    let config = config::decide(&words, &inherited, &say)?;
+    let config = config::decide(words, &inherited, &say)?;
     let alone = match config.deed {
-        Deed::Supervise(_) => match process::fork_command(alone)? {
+        Deed::Supervise(_) => match process::fork_command(&alone)? {
             Forked::Supervisor(supervisor) => {
-                drop((words, config, inherited));
+                drop((config, inherited));
                 return Ok(Exit::AsCommand(supervisor.until_end()?));
             }
             Forked::Command { alone, parent } => {
@@ -98,34 +116,119 @@ fn run(
                 alone
             }
         },
+        Deed::Watch(_, terms) => {
+            let vault = Vault::new()?;
+            let mut forget = || {
+                inherited.forget_tokens();
+                config.token.let_go();
+            };
+            let say = |notice: Notice<'_>| voice.say_at_once(&notice);
+            return match watch(&alone, &terms, &mut forget, &say)? {
+                Watched::Ended(end) => Ok(Exit::AsCommand(end)),
+                Watched::Fetching {
+                    alone,
+                    parent,
+                    reporter,
+                } => {
+                    inherited.hand_over_pid(parent, std::process::id());
+                    fetch_for_watch(alone, config, inherited, vault, &reporter, setting)
+                }
+            };
+        }
         Deed::Become(_) | Deed::DryRun(_) => alone,
     };
     let credential = config.token.read(&inherited, &say)?;
+    go_on(alone, config, inherited, &credential, None, setting, &say)
+}
+
+/// The rest of the line in a process that a watch has forked. Until it becomes the command, nobody
+/// waits for what it has to say, and its failure is a poll's.
+fn fetch_for_watch(
+    alone: SingleThreaded,
+    config: Config,
+    mut inherited: Inherited,
+    vault: Vault,
+    reporter: &Reporter,
+    setting: &Setting,
+) -> Result<Exit, Error> {
+    let voice = setting.voice;
+    let held = RefCell::new(Vec::new());
+    let say = |notice: Notice<'_>| match reporter.polls() {
+        true => held.borrow_mut().extend(voice.line_of(&notice)),
+        false => {
+            held.take()
+                .iter()
+                .for_each(|text: &String| notice::line(text));
+            voice.say(&notice);
+        }
+    };
+    let variables = config.injection.keep_token;
+    let outcome = vault
+        .open(&config.token, variables, &mut inherited, &say)
+        .and_then(|Opened { credential, key }| {
+            let watched = Some((reporter, &key));
+            go_on(
+                alone,
+                config,
+                inherited,
+                &credential,
+                watched,
+                setting,
+                &say,
+            )
+        });
+    match outcome {
+        Err(error) if reporter.polls() => {
+            if reporter.is_news(error.kind()) {
+                let why = &error.to_string();
+                voice.say(&Notice::PollFailed { why });
+            }
+            Ok(error.exit())
+        }
+        outcome => outcome,
+    }
+}
+
+/// The line from the token to the exec.
+fn go_on(
+    alone: SingleThreaded,
+    config: Config,
+    inherited: Inherited,
+    credential: &Credential,
+    watched: Option<(&Reporter, &SecretBytes)>,
+    setting: &Setting,
+    say: Say<'_>,
+) -> Result<Exit, Error> {
     startup::use_builtin_lookups();
-    let fetched = phase::fetch(alone, &config.request, &credential, &config.filter, &say)?;
+    let fetched = phase::fetch(alone, &config.request, credential, &config.filter, say)?;
     let of = fetched.secrets.len();
-    let chosen = selection::select(fetched.secrets, &config.filter, &fetched.place, &say)?;
+    let chosen = selection::select(fetched.secrets, &config.filter, &fetched.place, say)?;
     say(Notice::Selected {
         secrets: chosen.len(),
         of,
-        took: start.elapsed(),
+        took: setting.start.elapsed(),
     });
     let base = environ::base(inherited, &config.injection);
     let empty_is_fine = config.filter.allow_empty;
-    let plan = environ::plan(chosen, &base, &config.injection, empty_is_fine, &say)?;
+    let plan = environ::plan(chosen, &base, &config.injection, empty_is_fine, say)?;
     match config.deed {
         Deed::DryRun(command) => {
-            let listing = plan.listing(voice.format);
+            let listing = plan.listing(setting.voice.format);
             let paths: Vec<String> = plan.files().map(|_| Sealed::longest_path()).collect();
             environ::build(base, plan, &paths, &command, startup::limits())?;
             print(&listing)
         }
-        Deed::Become(command) | Deed::Supervise(command) => {
+        Deed::Become(command) | Deed::Supervise(command) | Deed::Watch(command, _) => {
+            let watched = watched.map(|(reporter, key)| (reporter, plan.digest(key.expose())));
             let files: Vec<Sealed> = plan.files().map(seal).collect::<Result<_, _>>()?;
             let paths: Vec<String> = files.iter().map(Sealed::path).collect();
             let environ = environ::build(base, plan, &paths, &command, startup::limits())?;
+            // Everything that can go wrong before the exec has not.
+            if watched.is_some_and(|(reporter, digest)| !reporter.is_wanted(&digest)) {
+                return Ok(Exit::Done);
+            }
             say(Notice::Becoming { command: &command });
-            Err(exec::become_command(&command, &environ, hardened))
+            Err(exec::become_command(&command, &environ, &setting.hardened))
         }
     }
 }

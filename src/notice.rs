@@ -5,12 +5,19 @@
 //! how to say things: as text or JSON, at which verbosity. Writing is attempted and its result
 //! ignored: a closed standard error must not stop the command.
 
+mod safe;
+mod text;
+
 use std::ffi::OsString;
-use std::fmt;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use crate::error::Error;
+use safe::masked;
+pub(crate) use safe::{escaped, json};
 
 /// How the steps report: they say it, `main` decided where it goes.
 pub(crate) type Say<'a> = &'a dyn Fn(Notice<'_>);
@@ -61,6 +68,20 @@ pub(crate) enum Notice<'a> {
     },
     /// `-v`: the last words.
     Becoming { command: &'a [OsString] },
+    /// `-v`: what a poll of `--watch` came to.
+    Unchanged,
+    /// It came to a change.
+    Restarting { delay: Duration },
+    /// The command did not stop by its signal.
+    Killing { grace: Duration, signal: &'a str },
+    /// They did not even stop by KILL.
+    Survivors { names: &'a [String] },
+    /// A poll failed, and nothing happens.
+    PollFailed { why: &'a str },
+    /// The first that did not, afterwards.
+    PollsWork,
+    /// The process that was to become the command is gone.
+    StartFailed { why: &'a str },
 }
 
 /// How loud a notice is.
@@ -80,12 +101,19 @@ impl Notice<'_> {
             | Self::VerificationStays
             | Self::EnvironmentEmpty { .. }
             | Self::OddName { .. }
-            | Self::Unresolved { .. } => Level::Warning,
-            Self::EnvironmentChosen { .. } => Level::Choice,
+            | Self::Unresolved { .. }
+            | Self::Killing { .. }
+            | Self::Survivors { .. }
+            | Self::PollFailed { .. }
+            | Self::StartFailed { .. } => Level::Warning,
+            Self::EnvironmentChosen { .. } | Self::Restarting { .. } | Self::PollsWork => {
+                Level::Choice
+            }
             Self::Fetching { .. }
             | Self::Selected { .. }
             | Self::SystemRoots { .. }
-            | Self::Becoming { .. } => Level::Detail,
+            | Self::Becoming { .. }
+            | Self::Unchanged => Level::Detail,
             Self::Request { .. } => Level::Request,
         }
     }
@@ -104,53 +132,15 @@ impl Notice<'_> {
             Self::SystemRoots { .. } => "system-roots",
             Self::Request { .. } => "request",
             Self::Becoming { .. } => "becoming",
+            Self::Unchanged => "unchanged",
+            Self::Restarting { .. } => "restarting",
+            Self::Killing { .. } => "killing",
+            Self::Survivors { .. } => "survivors",
+            Self::PollFailed { .. } => "poll-failed",
+            Self::PollsWork => "polls-work",
+            Self::StartFailed { .. } => "start-failed",
         }
     }
-}
-
-impl fmt::Display for Notice<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EnvironmentChosen { given, source, chosen, by } => {
-                write!(f, "environment {chosen}: {given} (from {source}) is {by}")
-            }
-            Self::TokenFileExposed { path, mode } => {
-                write!(f, "others may read the token file {path} (mode {mode:04o}): chmod 600 it")
-            }
-            Self::VerificationStays => f.write_str(
-                "PHASE_VERIFY_SSL has no effect: certificates are always verified; name a CA of your own with --ca-file",
-            ),
-            Self::EnvironmentEmpty { place } => write!(f, "there is no secret in {place}"),
-            Self::OddName { name } => {
-                write!(f, "no shell can name the variable \"{name}\"")
-            }
-            Self::Unresolved { keys } => {
-                write!(f, "references that Phase did not resolve are handed on as they are in {}", keys.join(", "))
-            }
-            Self::Fetching { app, app_source, environment, environment_source, host, token } => write!(
-                f,
-                "app {app} (from {app_source}), environment {environment} (from {environment_source}), \
-                 from {host} with the token from {token}"
-            ),
-            Self::Selected { secrets, of, took } => {
-                write!(f, "{secrets} of {of} secrets selected, {} ms after the start", millis(took))
-            }
-            Self::SystemRoots { host } => {
-                write!(f, "the issuer of {host} is not among the built-in roots: once more with the system's")
-            }
-            Self::Request { host, path, status, took } => {
-                write!(f, "GET {host}{path}: {status} in {} ms", millis(took))
-            }
-            Self::Becoming { command } => {
-                let program = command.first().map(|word| word.display().to_string());
-                write!(f, "becoming {}", program.unwrap_or_default())
-            }
-        }
-    }
-}
-
-fn millis(took: &Duration) -> String {
-    format!("{:.1}", took.as_secs_f64() * 1000.0)
 }
 
 /// The form of a line on standard error.
@@ -175,19 +165,34 @@ pub(crate) struct Voice {
 impl Voice {
     /// Says one notice, if it is loud enough.
     pub(crate) fn say(&self, notice: &Notice<'_>) {
+        self.line_of(notice).as_deref().inspect(|text| line(text));
+    }
+
+    /// The same for a supervisor, which signals must not wait for: not at all where standard error
+    /// takes nothing now.
+    pub(crate) fn say_at_once(&self, notice: &Notice<'_>) {
+        let stderr = std::io::stderr();
+        let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        if let Ok(1) = poll(&mut ready, PollTimeout::ZERO) {
+            self.say(notice);
+        }
+    }
+
+    /// What would be said, to be said later; none if it is not loud enough.
+    pub(crate) fn line_of(&self, notice: &Notice<'_>) -> Option<String> {
         let level = notice.level();
         let loudest = match self.verbose {
-            _ if self.quiet => return,
+            _ if self.quiet => return None,
             0 => Level::Choice,
             1 => Level::Detail,
             _ => Level::Request,
         };
         if level > loudest {
-            return;
+            return None;
         }
         let warning = level == Level::Warning;
         let message = masked(&notice.to_string());
-        line(&match self.format {
+        Some(match self.format {
             Format::Text if warning => format!("phase-run: warning: {message}"),
             Format::Text => format!("phase-run: {message}"),
             Format::Json => json(&[
@@ -195,7 +200,7 @@ impl Voice {
                 ("kind", notice.kind()),
                 ("message", &message),
             ]),
-        });
+        })
     }
 
     /// Says what ended phase-run. Called by `main` alone.
@@ -227,123 +232,6 @@ impl Voice {
 }
 
 /// One write for one line, so that lines of several processes do not mix.
-fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
-}
-
-/// An object of strings on one line. What a terminal would obey is written in JSON's own escapes.
-pub(crate) fn json(members: &[(&str, &str)]) -> String {
-    let members: Vec<String> = members
-        .iter()
-        .map(|(name, text)| format!("\"{name}\":{}", serde_json::Value::from(*text)))
-        .collect();
-    let mut out = String::new();
-    for c in format!("{{{}}}", members.join(",")).chars() {
-        match is_obeyed(c) {
-            true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            false => out.push(c),
-        }
-    }
-    out
-}
-
-/// Makes text from outside safe on a terminal and in a log: what either would obey becomes visible.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\r' => out.push_str("\\r"),
-            c if is_obeyed(c) => out.extend(c.escape_unicode()),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Control characters, line breaks, and what turns the direction of a line.
-fn is_obeyed(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// [`escaped`], and what looks like a token or a bearer is cut off: somebody may have typed one
-/// where a name or a command belongs, and a server may repeat what it was sent.
-fn masked(text: &str) -> String {
-    /// A bearer and each field of a token have this many hex digits.
-    const KEY: usize = 64;
-    /// What is no longer is the beginning that all tokens share, as hints show it.
-    const BEGINNING: usize = "pss_service:v2".len();
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_hexdigit())
-            .unwrap_or(rest.len());
-        let (shown, secret) = match rest.strip_prefix("pss_") {
-            Some(token) => {
-                let field = |c: char| c.is_ascii_alphanumeric() || c == ':' || c == '_';
-                let fields = token.split(|c| !field(c)).next().unwrap_or_default();
-                // The colon behind it is the message's.
-                let length = "pss_".len() + fields.trim_end_matches(':').len();
-                ("pss_…", if length > BEGINNING { length } else { 0 })
-            }
-            None if digits >= KEY => ("…", digits),
-            None => ("", 0),
-        };
-        let taken = if secret > 0 {
-            secret
-        } else {
-            digits.max(first.len_utf8())
-        };
-        let (piece, after) = rest.split_at(taken);
-        out.push_str(if secret > 0 { shown } else { piece });
-        rest = after;
-    }
-    escaped(&out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_terminal_would_obey_becomes_visible() {
-        assert_eq!(
-            escaped("a\u{1b}[31mb\n\u{9b}c\u{202e}d"),
-            "a\\u{1b}[31mb\\n\\u{9b}c\\u{202e}d"
-        );
-        assert_eq!(escaped("grüß 👋 \\"), "grüß 👋 \\");
-    }
-
-    #[test]
-    fn a_token_is_cut_off() {
-        let bearer = "0123456789abcdef".repeat(4);
-        for (text, shown) in [
-            (
-                "cannot run pss_service:v2:00aa:11 x".to_owned(),
-                "cannot run pss_… x",
-            ),
-            (format!("User {bearer}, 1234 beef"), "User …, 1234 beef"),
-            (
-                "no token: pss_user:v1:0123: why".to_owned(),
-                "no token: pss_…: why",
-            ),
-            (
-                "neither pss_service:v2:… nor pss_".to_owned(),
-                "neither pss_service:v2:… nor pss_",
-            ),
-            ("grüß 👋 pss".to_owned(), "grüß 👋 pss"),
-        ] {
-            assert_eq!(masked(&text), shown);
-        }
-    }
-
-    #[test]
-    fn a_line_of_json_is_one_line() {
-        let text = "a\"b\nc\u{9b}d\u{2028}e\u{202e}";
-        let line = r#"{"message":"a\"b\nc\u009bd\u2028e\u202e"}"#;
-        assert_eq!(json(&[("message", text)]), line);
-    }
 }

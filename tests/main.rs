@@ -48,3 +48,8 @@ mod tls;
 mod transparent;
 mod usage;
 mod voice;
+mod watch;
+mod watch_clearing;
+mod watch_polls;
+mod watch_secrecy;
+mod watch_signals;

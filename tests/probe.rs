@@ -77,13 +77,17 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
             let left = (3..words.len()).filter_map(number).collect();
             serve(number(2).unwrap_or(c_int::MAX), left)
         }
+        b"witness" => {
+            report(argc, &words, Some(&format!("report.{}", id()).into_bytes()));
+            serve(2, Vec::new())
+        }
         b"sleep" => sleep(),
         b"exit" => number(2).unwrap_or(99),
         b"die" => die(number(2).unwrap_or(0)),
         b"cat-env" => cat_env(word(2)),
         b"read-file" => read_file(word(2)),
         _ => {
-            say(2, b"probe: report [FILE], serve [N [SIGNAL...]], sleep, exit N, die N, cat-env NAME, read-file NAME\n");
+            say(2, b"probe: report [FILE], serve [N [SIGNAL...]], witness, sleep, exit N, die N, cat-env NAME, read-file NAME\n");
             99
         }
     }

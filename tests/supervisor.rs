@@ -22,10 +22,10 @@ const VALUES: [&str; 2] = [
 ];
 
 /// The app's name is a canary in argv that must be found.
-const PLANTED: &str = "planted-where-it-is-found";
+pub(crate) const PLANTED: &str = "planted-where-it-is-found";
 
 /// An app of that name with these values, and every part of the token to look for.
-fn planted() -> (Shop, [&'static str; 4]) {
+pub(crate) fn planted() -> (Shop, [&'static str; 4]) {
     let mut shop = shop([("FIRST", VALUES[0]), ("SECOND", VALUES[1])]);
     shop.phase.edit(|world| {
         let production = world.app(PLANTED).environment("Production", "prod");
@@ -37,14 +37,14 @@ fn planted() -> (Shop, [&'static str; 4]) {
 }
 
 /// With the permissions that nobody is warned of.
-fn token_file(shop: &Shop) -> PathBuf {
+pub(crate) fn token_file(shop: &Shop) -> PathBuf {
     let token = shop.file("token", service_token());
     set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
     token
 }
 
 /// Every readable page of a process (proc_pid_maps(5)).
-fn memory(pid: i32) -> Vec<u8> {
+pub(crate) fn memory(pid: i32) -> Vec<u8> {
     let maps = read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let pages = File::open(format!("/proc/{pid}/mem")).unwrap();
     let mut memory = Vec::new();

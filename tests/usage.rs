@@ -64,6 +64,38 @@ fn each_mistake_in_the_line_is_a_usage_error_that_names_it() {
         (vec!["--timeout=1e3", "x"], "--timeout 1e3: not a number"),
         (vec!["--timeout=1s", "x"], "--timeout 1s: not a number"),
         (
+            vec!["--watch", "0", "x"],
+            "--watch 0: not a number of seconds, 1 or more",
+        ),
+        (
+            vec!["--watch=-1", "x"],
+            "--watch -1: not a number of seconds",
+        ),
+        (
+            vec!["--watch", "x", "x"],
+            "--watch x: not a number of seconds",
+        ),
+        (
+            vec!["--watch", "0.9", "x"],
+            "--watch 0.9: not a number of seconds",
+        ),
+        (
+            vec!["--watch", "5", "--stop-signal", "NOPE", "x"],
+            "--stop-signal NOPE: not the name of a signal",
+        ),
+        (
+            vec!["--watch", "5", "--stop-signal=0", "x"],
+            "--stop-signal 0: not the name of a signal",
+        ),
+        (
+            vec!["--watch", "5", "--grace", "soon", "x"],
+            "--grace soon: not a number of seconds, 0 or more",
+        ),
+        (
+            vec!["--watch", "5", "--grace=-1", "x"],
+            "--grace -1: not a number",
+        ),
+        (
             vec!["--log-format", "xml", "x"],
             "--log-format xml: not text or json",
         ),
@@ -95,6 +127,9 @@ fn an_option_that_another_makes_meaningless_is_refused() {
     for (words, option) in [
         (["--pass", "X", "x"], "--pass"),
         (["--keep=X", "--keep-existing", "x"], "--keep"),
+        (["--grace", "5", "x"], "--grace"),
+        (["--supervise", "--grace=0", "x"], "--grace"),
+        (["--stop-signal", "TERM", "x"], "--stop-signal"),
         (["-q", "-v", "x"], "--verbose"),
         (["-vv", "--quiet", "x"], "--verbose"),
     ] {
@@ -132,9 +167,6 @@ fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
 #[test]
 fn an_option_of_another_version_is_unknown() {
     for option in [
-        "--watch",
-        "--stop-signal",
-        "--grace",
         "--dynamic",
         "--lease-ttl",
         "--max-wait",

@@ -27,6 +27,9 @@ pub(crate) enum Opt {
     Timeout,
     Mode,
     Supervise,
+    Watch,
+    StopSignal,
+    Grace,
     Command,
     DryRun,
     Quiet,
@@ -104,7 +107,7 @@ use Value::{MayBeEmpty, None as Nothing, Text};
 
 /// The table. Texts are for a person who reads `--help`.
 #[rustfmt::skip]
-pub(crate) static OPTIONS: [Row; 30] = [
+pub(crate) static OPTIONS: [Row; 33] = [
     row!(App, Some('a'), "app", Some("app-id"), ["PHASE_APP"], Text("NAME|ID"), Once, "app, by its exact name in any case or by its id"),
     row!(Env, Some('e'), "env", None, ["PHASE_ENV"], Text("NAME"), Once, "environment, by its name, its type (dev, staging, prod) or the start of its name"),
     row!(Path, Some('p'), "path", None, ["PHASE_PATH"], MayBeEmpty("FOLDER"), Many, "folder: /a is that folder alone, /a/** it and all below, \"\" every folder; later ones win (PHASE_PATH: a colon between two)"),
@@ -128,6 +131,9 @@ pub(crate) static OPTIONS: [Row; 30] = [
     row!(Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], Text("SECS"), Once, "the longest that one request may take, in seconds (default 10)"),
     row!(Mode, None, "mode", None, ["PHASE_MODE"], Text("auto|rest"), Once, "who decrypts: the server (rest), or whoever the app is set up for (auto, the default)"),
     row!(Supervise, None, "supervise", None, ["PHASE_SUPERVISE"], Nothing, Once, "stay as the command's parent: forward signals, reap orphans, end as it ends"),
+    row!(Watch, None, "watch", None, [], Text("SECS"), Once, "supervise, ask Phase again each SECS seconds (at least 1), and restart the command when its secrets have changed"),
+    row!(StopSignal, None, "stop-signal", None, [], Text("NAME"), Once, "with --watch, the signal by which a restart stops the command (default TERM)"),
+    row!(Grace, None, "grace", None, [], Text("SECS"), Once, "with --watch, how many seconds a command that is to stop has before KILL (default 10)"),
     row!(Command, Some('c'), "command", None, [], Text("LINE"), Once, "run LINE with /bin/sh -c; further words become $0 $1 …"),
     row!(DryRun, None, "dry-run", None, [], Nothing, Once, "print what would be injected, never a value, and run nothing: name, folder, type and form"),
     row!(Quiet, Some('q'), "quiet", None, [], Nothing, Once, "say errors only"),

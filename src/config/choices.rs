@@ -85,14 +85,15 @@ impl<'a> Choices<'a> {
             let end = is_option.then(|| OsString::from("--"));
             command.splice(0..0, shell.into_iter().chain(end).chain([line.to_owned()]));
         }
-        let supervised = self.switch(Opt::Supervise)?;
+        let (watch, supervised) = (self.watch()?, self.switch(Opt::Supervise)?);
         if self.words.has(Opt::DryRun) {
             return Ok(Deed::DryRun(command));
         }
-        match (command.is_empty(), supervised) {
-            (true, _) => Err(Error::NoCommand),
-            (false, false) => Ok(Deed::Become(command)),
-            (false, true) => Ok(Deed::Supervise(command)),
+        match (command.is_empty(), watch, supervised) {
+            (true, ..) => Err(Error::NoCommand),
+            (false, Some(terms), _) => Ok(Deed::Watch(command, terms)),
+            (false, None, true) => Ok(Deed::Supervise(command)),
+            (false, None, false) => Ok(Deed::Become(command)),
         }
     }
 
@@ -244,7 +245,7 @@ impl<'a> Choices<'a> {
     }
 
     /// A wrong word is a `usage` error where it was typed, a `config` error in a variable.
-    fn not(&self, given: Sourced, option: Opt, wants: &'static str) -> Error {
+    pub(super) fn not(&self, given: Sourced, option: Opt, wants: &'static str) -> Error {
         match given.source {
             Source::Named(name) if name != option.name() => Error::BadVariable {
                 name,
@@ -302,7 +303,7 @@ impl<'a> Choices<'a> {
     }
 
     /// What was typed, else the first of the option's variables that is set.
-    fn text_of(&self, option: Opt) -> Result<Option<Sourced>, Error> {
+    pub(super) fn text_of(&self, option: Opt) -> Result<Option<Sourced>, Error> {
         if let Some(value) = self.words.text(option)? {
             return Ok(Some(Sourced {
                 value: value.to_owned(),
@@ -349,7 +350,7 @@ impl<'a> Choices<'a> {
 }
 
 /// Whole or decimal seconds.
-fn seconds(text: &str) -> Option<Duration> {
+pub(super) fn seconds(text: &str) -> Option<Duration> {
     if !text
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'.')

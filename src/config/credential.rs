@@ -78,28 +78,41 @@ impl TokenSource {
     ///
     /// # Errors
     /// `token` when it cannot be read or has not the shape of one.
-    pub(crate) fn read(self, inherited: &Inherited, say: Say<'_>) -> Result<Credential, Error> {
-        let from = self.name();
+    pub(crate) fn read(&self, inherited: &Inherited, say: Say<'_>) -> Result<Credential, Error> {
+        self.parse(&self.bytes(inherited, say)?)
+    }
+
+    /// What is there, whole; closes what it was read from.
+    ///
+    /// # Errors
+    /// `token` when it cannot be read.
+    pub(crate) fn bytes(&self, inherited: &Inherited, say: Say<'_>) -> Result<SecretBytes, Error> {
         let unreadable = |error: std::io::Error| Error::TokenFile {
-            from: from.clone(),
+            from: self.name(),
             why: system_words(&error),
         };
-        let bytes = match self {
+        Ok(match self {
             Self::Variable => {
                 let token = inherited.get(VARIABLE).unwrap_or_default();
                 SecretBytes::new(token.as_bytes().to_vec())
             }
             Self::File(path) => {
-                let file = File::open(&path).map_err(unreadable)?;
-                warn_if_exposed(&path, &file, say);
+                let file = File::open(path).map_err(unreadable)?;
+                warn_if_exposed(path, &file, say);
                 whole(file).map_err(unreadable)?
             }
             Self::StandardInput => first_line().map_err(unreadable)?,
             Self::Descriptor(number) => {
-                let file = descriptor::adopt(number).map_err(unreadable)?;
+                let file = descriptor::adopt(*number).map_err(unreadable)?;
                 whole(File::from(file)).map_err(unreadable)?
             }
-        };
+        })
+    }
+
+    /// # Errors
+    /// `token` when it has not the shape of one.
+    pub(crate) fn parse(&self, bytes: &SecretBytes) -> Result<Credential, Error> {
+        let from = self.name();
         if bytes.expose().len() as u64 > MAX_SIZE {
             return Err(Error::TokenShape {
                 from,
@@ -109,6 +122,21 @@ impl TokenSource {
         match Token::parse(bytes.expose()) {
             Ok(token) => Ok(Credential { token, from }),
             Err(why) => Err(Error::TokenShape { from, why }),
+        }
+    }
+
+    /// Whether it can be read again later, and may be another one then: a file that is no pipe.
+    pub(crate) fn can_be_read_again(&self) -> bool {
+        match self {
+            Self::File(path) => path.metadata().is_ok_and(|facts| facts.is_file()),
+            Self::Variable | Self::StandardInput | Self::Descriptor(_) => false,
+        }
+    }
+
+    /// For a process that does not read it and stays: closes the descriptor, if it is one.
+    pub(crate) fn let_go(&self) {
+        if let Self::Descriptor(number) = self {
+            drop(descriptor::adopt(*number));
         }
     }
 

@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
 //! A value as an in-memory file that nobody can change: memfd_create(2), sealed.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -12,7 +12,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fchmod};
 
 use super::descriptor;
-use crate::error::{Error, errno_words, system_words};
+use crate::error::{Error, system_words};
 use crate::secret::Secret;
 
 /// Scripts use 3 to 9 and shells what follows; from here on the command's own rarely are.
@@ -43,6 +43,28 @@ impl Sealed {
     }
 }
 
+/// A new file that only its descriptor leads to, close-on-exec, that can be sealed
+/// (memfd_create(2)). The name is for `/proc/PID/fd` alone.
+pub(crate) fn in_memory(name: &CStr) -> io::Result<File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let made = match memfd_create(name, flags | NOEXEC_SEAL) {
+        // Older kernels refuse a flag that they do not know, and names that are too long.
+        Err(Errno::EINVAL) => memfd_create(c"phase-run", flags),
+        made => made,
+    };
+    Ok(File::from(made?))
+}
+
+/// Against every change (F_ADD_SEALS(2const)).
+pub(crate) fn seal_file(file: &File) -> io::Result<()> {
+    let seals = SealFlag::F_SEAL_WRITE
+        | SealFlag::F_SEAL_GROW
+        | SealFlag::F_SEAL_SHRINK
+        | SealFlag::F_SEAL_SEAL;
+    fcntl(file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(())
+}
+
 /// Puts the value in a file of mode 0444.
 ///
 /// # Errors
@@ -52,35 +74,19 @@ pub(crate) fn seal(secret: &Secret) -> Result<Sealed, Error> {
         key: secret.key.clone(),
         why,
     };
-    let named = |what: &'static str| move |errno: Errno| format!("{what}: {}", errno_words(errno));
-    // The name is for /proc/PID/fd alone, and has no part in reaching the file.
+    let named = |what: &'static str| {
+        move |error: io::Error| refused(format!("{what}: {}", system_words(&error)))
+    };
     let name = CString::new(format!("phase-run:{}", secret.key)).unwrap_or_default();
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let low = match memfd_create(name.as_c_str(), flags | NOEXEC_SEAL) {
-        // Older kernels refuse a flag that they do not know, and names that are too long.
-        Err(Errno::EINVAL) => memfd_create(c"phase-run", flags),
-        made => made,
-    }
-    .map_err(named("memfd_create"))
-    .map_err(refused)?;
-    let mut file = File::from(low);
+    let mut file = in_memory(&name).map_err(named("memfd_create"))?;
     file.write_all(secret.value.expose())
         .map_err(|error| refused(system_words(&error)))?;
     let mode = Mode::S_IRUSR | Mode::S_IRGRP | Mode::S_IROTH;
-    fchmod(&file, mode)
-        .map_err(named("fchmod"))
-        .map_err(refused)?;
-    let seals = SealFlag::F_SEAL_WRITE
-        | SealFlag::F_SEAL_GROW
-        | SealFlag::F_SEAL_SHRINK
-        | SealFlag::F_SEAL_SEAL;
-    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))
-        .map_err(named("sealing"))
-        .map_err(refused)?;
+    fchmod(&file, mode).map_err(|errno| named("fchmod")(errno.into()))?;
+    seal_file(&file).map_err(named("sealing"))?;
     let descriptor = descriptor::raise(file.into(), LOWEST);
     fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::empty()))
-        .map_err(named("fcntl"))
-        .map_err(refused)?;
+        .map_err(|errno| named("fcntl")(errno.into()))?;
     match std::fs::read_link("/proc/self") {
         Ok(own) if own.as_os_str() == std::process::id().to_string().as_str() => {
             Ok(Sealed { descriptor })

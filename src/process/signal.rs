@@ -33,6 +33,42 @@ impl Signal {
         matches!(number, 1..=31 | 34..=64).then_some(Self(number))
     }
 
+    /// By its name, `TERM` or `SIGTERM` in any case, `RTMIN+3`, `RTMAX-1`, or by its number: what
+    /// `STOPSIGNAL` of a Dockerfile takes (signal(7)).
+    pub(crate) fn named(text: &str) -> Option<Self> {
+        let text = text.to_ascii_uppercase();
+        let name = text.strip_prefix("SIG").unwrap_or(&text);
+        if let Ok(number) = name.parse() {
+            return Self::new(number).filter(|_| name == text);
+        }
+        // An empty rest is the bound itself.
+        let offset = |rest: &str, sign: char| match rest.strip_prefix(sign) {
+            Some(digits) => digits.parse().ok().filter(|n| (0..=30).contains(n)),
+            None => rest.is_empty().then_some(0),
+        };
+        if let Some(rest) = name.strip_prefix("RTMIN") {
+            return Self::new(34 + offset(rest, '+')?);
+        }
+        if let Some(rest) = name.strip_prefix("RTMAX") {
+            return Self::new(64 - offset(rest, '-')?);
+        }
+        let known: nix::sys::signal::Signal = format!("SIG{name}").parse().ok()?;
+        Self::new(known as c_int)
+    }
+
+    /// Whether it ends a program that does not catch it, as managers and terminals mean it.
+    pub(super) fn asks_to_end(self) -> bool {
+        ENDING.contains(&self)
+    }
+
+    /// As messages name it: `TERM`, or its number where it has no name.
+    pub(crate) fn name(self) -> String {
+        match nix::sys::signal::Signal::try_from(self.0) {
+            Ok(known) => known.as_str().trim_start_matches("SIG").to_owned(),
+            Err(_) => self.0.to_string(),
+        }
+    }
+
     /// 128+N: how a shell tells a death by it, and what PID 1 ends with.
     pub(crate) fn status(self) -> u8 {
         u8::try_from(128 + self.0).unwrap_or(u8::MAX)
@@ -237,6 +273,11 @@ pub(super) fn send(to: Pid, signal: Signal, cause: Cause) {
     }
 }
 
+/// Throws away all that is pending.
+pub(super) fn discard_all() {
+    (1..=64).filter_map(Signal::new).for_each(discard);
+}
+
 /// Throws away what is pending of a signal: ignoring it does that (sigaction(2)).
 pub(super) fn discard(signal: Signal) {
     let before = Disposition::of(signal);
@@ -260,4 +301,48 @@ pub(crate) fn take(signal: Signal) {
         unsafe { libc::pthread_sigmask(how, alone.as_ptr(), std::ptr::null_mut()) };
     }
     set(signal, before);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_named_as_a_dockerfile_names_it() {
+        for (text, number) in [
+            ("TERM", 15),
+            ("SIGTERM", 15),
+            ("sigquit", 3),
+            ("15", 15),
+            ("64", 64),
+            ("RTMIN", 34),
+            ("SIGRTMIN+3", 37),
+            ("RTMAX-1", 63),
+            ("WINCH", 28),
+        ] {
+            assert_eq!(Signal::named(text), Signal::new(number), "{text}");
+            assert!(Signal::named(text).is_some());
+        }
+        for text in [
+            "",
+            "NOPE",
+            "SIG",
+            "0",
+            "32",
+            "33",
+            "65",
+            "-15",
+            "SIG15",
+            "RTMIN-1",
+            "RTMIN+31",
+            "RTMAX+1",
+            "RTMIN3",
+            "SIGSIGTERM",
+            " TERM",
+        ] {
+            assert_eq!(Signal::named(text), None, "{text}");
+        }
+        assert_eq!(Signal::TERM.name(), "TERM");
+        assert_eq!(Signal(40).name(), "40");
+    }
 }

@@ -18,24 +18,40 @@ use crate::error::Error;
 
 /// What is known while the command runs.
 #[derive(Clone, Copy, Debug)]
-struct State {
-    command: Pid,
+pub(super) struct State {
+    pub(super) command: Pid,
     own: Pid,
     session: Session,
     /// Somebody could resume this process if it stopped.
     resumable: bool,
 }
 
+impl State {
+    pub(super) fn new(command: Pid) -> Self {
+        Self {
+            command,
+            own: Pid::this(),
+            session: Session::own(),
+            resumable: can_be_resumed(),
+        }
+    }
+
+    /// The parent may have gone since.
+    pub(super) fn look_again(&mut self) {
+        self.resumable = can_be_resumed();
+    }
+}
+
 /// What there is to react to.
 #[derive(Clone, Copy, Debug)]
-enum Event {
+pub(super) enum Event {
     Signal(Received),
     Child(Pid, Reaped),
 }
 
 /// What is done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
+pub(super) enum Action {
     Nothing,
     /// See which children ended or stopped.
     Reap,
@@ -60,7 +76,7 @@ const OF_TERMINALS: [Signal; 8] = [
 ];
 
 /// Never lost ranks before never twice: everything is forwarded but what the command has already.
-fn decide(state: &State, event: Event) -> Action {
+pub(super) fn decide(state: &State, event: Event) -> Action {
     match event {
         Event::Signal(Received {
             signal: Signal::CHLD,
@@ -109,13 +125,7 @@ pub(crate) struct Supervisor {
 
 impl Supervisor {
     pub(super) fn new(command: Pid, signals: Signals) -> Self {
-        let session = Session::own();
-        let state = State {
-            command,
-            own: Pid::this(),
-            session,
-            resumable: can_be_resumed(),
-        };
+        let state = State::new(command);
         // Files, pipes and the directory are the command's alone; asked for a terminal before.
         close_all_but(&signals);
         let _ = chdir("/");
@@ -141,7 +151,7 @@ impl Supervisor {
 
     fn react(&mut self, event: Event) -> Option<Reaped> {
         if let Event::Child(..) = event {
-            self.state.resumable = can_be_resumed();
+            self.state.look_again();
         }
         self.perform(decide(&self.state, event))
     }
@@ -159,26 +169,25 @@ impl Supervisor {
                 return end;
             }
             Action::Forward(signal, cause) => signal::send(self.state.command, signal, cause),
-            Action::StopAlong(by) => self.stop_along(by),
+            Action::StopAlong(by) => stop_along(self.state.command, by),
             Action::End(end) => return Some(end),
         }
         None
     }
+}
 
-    /// Stops by the signal that stopped the command. On waking, the command has been continued too,
-    /// where the whole job was; else it is continued now.
-    fn stop_along(&self, by: Signal) {
-        let command = self.state.command;
-        // It may have been continued while this was decided.
-        if wait::goes_on(command) {
-            return;
-        }
-        signal::take(by);
-        signal::discard(Signal::CONT);
-        // A program that stops itself may have gone on and be in its next stop by now.
-        if !wait::goes_on(command) && !wait::stopped_again(command) {
-            signal::send(command, Signal::CONT, Cause::Sent);
-        }
+/// Stops by the signal that stopped the command. On waking, the command has been continued too,
+/// where the whole job was; else it is continued now.
+pub(super) fn stop_along(command: Pid, by: Signal) {
+    // It may have been continued while this was decided.
+    if wait::goes_on(command) {
+        return;
+    }
+    signal::take(by);
+    signal::discard(Signal::CONT);
+    // A program that stops itself may have gone on and be in its next stop by now.
+    if !wait::goes_on(command) && !wait::stopped_again(command) {
+        signal::send(command, Signal::CONT, Cause::Sent);
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum Mode {
     Bare,
     Exec,
     Supervised,
-    /// phase-run is the command of another phase-run; both stay.
+    /// phase-run is the command of another phase-run; both stay, and the inner one watches.
     Nested,
 }
 
@@ -42,7 +42,7 @@ impl Mode {
             Mode::Supervised => one(&["--supervise"]),
             Mode::Nested => [
                 one(&["--supervise"]),
-                one(&["--supervise", "--token-file", "token"]),
+                one(&["--watch", "3600", "--token-file", "token"]),
             ]
             .concat(),
         }

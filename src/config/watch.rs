@@ -1,0 +1,51 @@
+#![forbid(unsafe_code)]
+//! `--watch`, and how a restart stops the command.
+
+use std::time::Duration;
+
+use super::Sourced;
+use super::choices::{Choices, seconds};
+use crate::cli::Opt;
+use crate::error::Error;
+use crate::process::signal::Signal;
+use crate::process::watch::Terms;
+
+/// How long a command that was told to stop may take to, unless `--grace` says otherwise.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl Choices<'_> {
+    /// None without `--watch`.
+    pub(super) fn watch(&self) -> Result<Option<Terms>, Error> {
+        let Some(given) = self.text_of(Opt::Watch)? else {
+            let unused = [Opt::StopSignal, Opt::Grace];
+            return match unused.into_iter().find(|option| self.words.has(*option)) {
+                Some(option) => Err(Error::Pointless {
+                    option: option.name(),
+                    because: "without --watch nothing is restarted",
+                }),
+                None => Ok(None),
+            };
+        };
+        let interval = seconds(&given.value).filter(|interval| *interval >= Duration::from_secs(1));
+        let wants = "a number of seconds, 1 or more";
+        let interval = interval.ok_or_else(|| self.not(given, Opt::Watch, wants))?;
+        let chosen = |Sourced { value, source }| match Signal::named(&value) {
+            Some(signal) => Ok(signal),
+            None => {
+                let given = Sourced { value, source };
+                Err(self.not(given, Opt::StopSignal, "the name of a signal, such as TERM"))
+            }
+        };
+        let stop = self.text_of(Opt::StopSignal)?.map(chosen).transpose()?;
+        let grace = match self.text_of(Opt::Grace)? {
+            None => GRACE,
+            Some(given) => seconds(&given.value)
+                .ok_or_else(|| self.not(given, Opt::Grace, "a number of seconds, 0 or more"))?,
+        };
+        Ok(Some(Terms {
+            interval,
+            stop: stop.unwrap_or(Signal::TERM),
+            grace,
+        }))
+    }
+}

@@ -1,0 +1,66 @@
+#![forbid(unsafe_code)]
+//! The words of every notice.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Notice;
+
+impl fmt::Display for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EnvironmentChosen { given, source, chosen, by } => {
+                write!(f, "environment {chosen}: {given} (from {source}) is {by}")
+            }
+            Self::TokenFileExposed { path, mode } => {
+                write!(f, "others may read the token file {path} (mode {mode:04o}): chmod 600 it")
+            }
+            Self::VerificationStays => f.write_str(
+                "PHASE_VERIFY_SSL has no effect: certificates are always verified; name a CA of your own with --ca-file",
+            ),
+            Self::EnvironmentEmpty { place } => write!(f, "there is no secret in {place}"),
+            Self::OddName { name } => {
+                write!(f, "no shell can name the variable \"{name}\"")
+            }
+            Self::Unresolved { keys } => {
+                write!(f, "references that Phase did not resolve are handed on as they are in {}", keys.join(", "))
+            }
+            Self::Fetching { app, app_source, environment, environment_source, host, token } => write!(
+                f,
+                "app {app} (from {app_source}), environment {environment} (from {environment_source}), \
+                 from {host} with the token from {token}"
+            ),
+            Self::Selected { secrets, of, took } => {
+                write!(f, "{secrets} of {of} secrets selected, {} ms after the start", millis(took))
+            }
+            Self::SystemRoots { host } => {
+                write!(f, "the issuer of {host} is not among the built-in roots: once more with the system's")
+            }
+            Self::Request { host, path, status, took } => {
+                write!(f, "GET {host}{path}: {status} in {} ms", millis(took))
+            }
+            Self::Unchanged => f.write_str("the secrets are as they were"),
+            Self::Restarting { delay } if delay.is_zero() => f.write_str("the secrets have changed: restarting the command"),
+            Self::Restarting { delay } => {
+                write!(f, "the secrets have changed: restarting the command in {:.1} s", delay.as_secs_f64())
+            }
+            Self::Killing { grace, signal } => {
+                write!(f, "the command goes on {} s after {signal}: killing it", grace.as_secs_f64())
+            }
+            Self::Survivors { names } => {
+                write!(f, "what the old command left cannot be ended, and the new one starts beside it: {}", names.join(", "))
+            }
+            Self::PollFailed { why } => write!(f, "cannot see whether the secrets have changed, so the command goes on: {why}"),
+            Self::PollsWork => f.write_str("the secrets can be read again"),
+            Self::StartFailed { why } => write!(f, "cannot start the command anew: {why}"),
+            Self::Becoming { command } => {
+                let program = command.first().map(|word| word.display().to_string());
+                write!(f, "becoming {}", program.unwrap_or_default())
+            }
+        }
+    }
+}
+
+fn millis(took: &Duration) -> String {
+    format!("{:.1}", took.as_secs_f64() * 1000.0)
+}

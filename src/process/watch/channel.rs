@@ -1,0 +1,137 @@
+#![forbid(unsafe_code)]
+//! What the processes that fetch and their watcher tell each other, over a socket that closes at the
+//! exec: a digest of what was fetched, or the kind of the failure; and back, that it is wanted.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::{read, write};
+
+use super::super::signal::{Mask, discard_all};
+
+/// What stands for what is injected: equal ones for equal environments, and nothing can be read from it
+/// without the key (RFC 2104).
+pub(crate) type Digest = [u8; 32];
+
+/// The first byte of a message.
+const DIGEST: u8 = b'd';
+const FAILURE: u8 = b'f';
+
+/// Longer than each message: a digest, or a kind.
+const LONGEST: usize = 64;
+
+/// A pair that keeps messages apart (unix(7), SOCK_SEQPACKET).
+///
+/// # Errors
+/// Those of socketpair(2).
+pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    Ok(socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        flags,
+    )?)
+}
+
+/// What the watcher reads.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    Digest(Digest),
+    Failure(String),
+    /// The other end is closed.
+    End,
+}
+
+/// The watcher's end.
+#[derive(Debug)]
+pub(super) struct Channel(pub(super) OwnedFd);
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Channel {
+    /// What there is to read; waits for it.
+    pub(super) fn message(&self) -> Message {
+        let mut message = [0; LONGEST];
+        let length = received(&self.0, &mut message);
+        match message.get(..length).and_then(<[u8]>::split_first) {
+            Some((&DIGEST, digest)) => digest.try_into().map_or(Message::End, Message::Digest),
+            Some((&FAILURE, kind)) => Message::Failure(String::from_utf8_lossy(kind).into_owned()),
+            _ => Message::End,
+        }
+    }
+
+    /// Tells a standby that it is to become the command. Closing the channel tells it to go.
+    pub(super) fn start(self) {
+        let _ = write(&self.0, b"s");
+    }
+}
+
+/// The end of the process that fetches.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    channel: OwnedFd,
+    /// Becomes the command only if that is wanted.
+    standby: bool,
+    /// The kind of the failure that was said last.
+    said: Option<String>,
+    wanted: Cell<bool>,
+}
+
+impl Reporter {
+    pub(super) fn new(channel: OwnedFd, standby: bool, said: Option<String>) -> Self {
+        let wanted = Cell::new(!standby);
+        Self {
+            channel,
+            standby,
+            said,
+            wanted,
+        }
+    }
+
+    /// What it says and how it fails is a poll's matter: it does not become the command yet.
+    pub(crate) fn polls(&self) -> bool {
+        !self.wanted.get()
+    }
+
+    /// Tells what was fetched; a standby then waits until it is wanted. False when it is not.
+    pub(crate) fn is_wanted(&self, digest: &Digest) -> bool {
+        let message: Vec<u8> = [DIGEST].iter().chain(digest).copied().collect();
+        // What the old command's group is sent while it stops is not for the new one.
+        let mask = self.standby.then(Mask::block_all);
+        let _ = write(&self.channel, &message);
+        if self.standby {
+            self.wanted
+                .set(received(&self.channel, &mut [0; LONGEST]) > 0);
+        }
+        if let Some(Ok(mask)) = mask {
+            discard_all();
+            mask.restore();
+        }
+        self.wanted.get()
+    }
+
+    /// Tells that the fetch failed. False when the same has been said already.
+    pub(crate) fn is_news(&self, kind: &str) -> bool {
+        let message: Vec<u8> = [FAILURE].into_iter().chain(kind.bytes()).collect();
+        let _ = write(&self.channel, &message);
+        self.said.as_deref() != Some(kind)
+    }
+}
+
+/// Nothing where the other end is closed.
+fn received(channel: &OwnedFd, message: &mut [u8]) -> usize {
+    loop {
+        match read(channel, message) {
+            Err(Errno::EINTR) => {}
+            read => return read.unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+#![forbid(unsafe_code)]
+//! What leads to what while a command is watched: a pure function from stage and event to action.
+
+use nix::unistd::Pid;
+
+use super::super::signal::{Received, Signal};
+use super::super::supervise::{self, Action as Supervised};
+use super::super::wait::Reaped;
+
+/// Where a watch is. A standby exists from [`Stage::Polling`] on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The command's process has not told yet what it fetched.
+    Starting,
+    /// The command runs, and the next poll has its time.
+    Waiting,
+    /// A standby fetches.
+    Polling,
+    /// It has fetched something else, and the restart has its time.
+    Changed,
+    /// The command was told to stop.
+    Stopping { then: Then, killed: bool },
+    /// The command is gone; what it left is told to stop.
+    Clearing,
+}
+
+/// What follows the end of a command that was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The standby becomes the command.
+    Start,
+    /// Somebody wants an end: phase-run ends as the command does.
+    End,
+    /// There is nothing to start any more: phase-run ends as the standby did.
+    EndAs(Reaped),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    pub(super) stage: Stage,
+    pub(super) command: supervise::State,
+    pub(super) standby: Option<Pid>,
+}
+
+/// What there is to react to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event {
+    Signal {
+        received: Received,
+        /// It asks for an end, and is not ignored.
+        ends: bool,
+        /// The command sent it, or something that it started: many a script signals its whole group
+        /// while it stops.
+        from_below: bool,
+    },
+    Child(Pid, Reaped),
+    /// From the process that fetches.
+    Told(Told),
+    /// It is time for what the stage waits for.
+    Due,
+}
+
+/// What a fetch came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Same,
+    Other,
+    Failed,
+    /// Its end of the channel is closed, and nothing was told.
+    Nothing,
+}
+
+/// What is done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// As without a watch.
+    Supervise(Supervised),
+    /// Keep the first digest; give the first poll its time.
+    Learn,
+    /// Fork a standby.
+    Poll,
+    /// Let the standby go: the command has what it fetched.
+    Unchanged,
+    /// The command goes on as it is; the next poll comes later.
+    Failed,
+    /// End a standby that can tell nothing any more; its end is the failure.
+    EndStandby,
+    /// Give the restart its time.
+    Delay,
+    /// Tell the command to stop.
+    Stop,
+    /// The grace is over.
+    Kill,
+    /// Look at what the command left; start the new one once nothing is left.
+    Clear,
+    /// The start is off, and this is done about the signal.
+    Cancel(Supervised),
+    /// The standby has ended meanwhile.
+    Lost(Reaped),
+    /// The signal is for the new command, which does not run yet.
+    Keep(Supervised),
+    /// End by this signal: there is no command.
+    EndBy(Signal),
+}
+
+const NOTHING: Action = Action::Supervise(Supervised::Nothing);
+
+pub(super) fn decide(state: &State, event: Event) -> Action {
+    match event {
+        Event::Signal {
+            received,
+            ends,
+            from_below,
+        } => {
+            let supervised = supervise::decide(&state.command, supervise::Event::Signal(received));
+            match (state.stage, supervised) {
+                (_, Supervised::Reap) => Action::Supervise(supervised),
+                (Stage::Stopping { .. }, _) if ends && !from_below => Action::Cancel(supervised),
+                (Stage::Clearing, _) if from_below => NOTHING,
+                (Stage::Clearing, _) if ends => Action::EndBy(received.signal),
+                (Stage::Clearing, Supervised::Forward(..)) => Action::Keep(supervised),
+                _ => Action::Supervise(supervised),
+            }
+        }
+        Event::Child(pid, what) if pid == state.command.command => {
+            let ended = !matches!(what, Reaped::Stopped(_));
+            match state.stage {
+                Stage::Stopping { then, .. } if ended => match then {
+                    Then::Start => Action::Clear,
+                    Then::End => Action::Supervise(Supervised::End(what)),
+                    Then::EndAs(end) => Action::Supervise(Supervised::End(end)),
+                },
+                // A dead one that was given up and ends after all.
+                Stage::Clearing => Action::Clear,
+                _ => Action::Supervise(supervise::decide(
+                    &state.command,
+                    supervise::Event::Child(pid, what),
+                )),
+            }
+        }
+        Event::Child(_, Reaped::Stopped(_)) => NOTHING,
+        Event::Child(pid, end) if Some(pid) == state.standby => match state.stage {
+            Stage::Polling | Stage::Changed => Action::Failed,
+            Stage::Stopping { .. } => Action::Lost(end),
+            Stage::Clearing => Action::Supervise(Supervised::End(end)),
+            Stage::Starting | Stage::Waiting => NOTHING,
+        },
+        Event::Child(..) => match state.stage {
+            Stage::Clearing => Action::Clear,
+            _ => NOTHING,
+        },
+        Event::Told(told) => match (state.stage, told) {
+            (Stage::Starting, Told::Other) => Action::Learn,
+            (Stage::Polling, Told::Same) => Action::Unchanged,
+            (Stage::Polling, Told::Other) => Action::Delay,
+            (Stage::Polling, Told::Failed) => Action::Failed,
+            (Stage::Polling, Told::Nothing) => Action::EndStandby,
+            _ => NOTHING,
+        },
+        Event::Due => match state.stage {
+            Stage::Waiting => Action::Poll,
+            Stage::Changed => Action::Stop,
+            Stage::Stopping { killed: false, .. } => Action::Kill,
+            // It cannot end: in the kernel, on a disk that is gone.
+            Stage::Stopping {
+                then: Then::Start, ..
+            }
+            | Stage::Clearing => Action::Clear,
+            Stage::Starting | Stage::Polling | Stage::Stopping { .. } => NOTHING,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::signal::Cause;
+    use super::Action::{
+        Cancel, Clear, Delay, EndBy, EndStandby, Failed, Keep, Kill, Learn, Lost, Poll, Stop,
+        Supervise, Unchanged,
+    };
+    use super::Stage::{Changed, Clearing, Polling, Starting, Stopping, Waiting};
+    use super::*;
+
+    const COMMAND: Pid = Pid::from_raw(2_000_000_020);
+    const STANDBY: Pid = Pid::from_raw(2_000_000_030);
+    const OTHER: Pid = Pid::from_raw(2_000_000_040);
+
+    const END: Reaped = Reaped::Exited(3);
+    const LOST: Reaped = Reaped::Killed(Signal::KILL);
+
+    const fn stopping(then: Then, killed: bool) -> Stage {
+        Stopping { then, killed }
+    }
+
+    const STAGES: [Stage; 11] = [
+        Starting,
+        Waiting,
+        Polling,
+        Changed,
+        stopping(Then::Start, false),
+        stopping(Then::Start, true),
+        stopping(Then::End, false),
+        stopping(Then::End, true),
+        stopping(Then::EndAs(LOST), false),
+        stopping(Then::EndAs(LOST), true),
+        Clearing,
+    ];
+
+    fn state(stage: Stage) -> State {
+        State {
+            stage,
+            command: supervise::State::new(COMMAND),
+            standby: Some(STANDBY),
+        }
+    }
+
+    fn decided(event: Event) -> [Action; 11] {
+        STAGES.map(|stage| decide(&state(stage), event))
+    }
+
+    #[test]
+    fn what_is_told_matters_to_whom_it_is_told() {
+        use super::NOTHING as NO;
+        let told = |told| decided(Event::Told(told));
+        let only = |at: usize, action| {
+            let mut all = [NO; 11];
+            all[at] = action;
+            all
+        };
+        assert_eq!(told(Told::Same), only(2, Unchanged));
+        assert_eq!(told(Told::Failed), only(2, Failed));
+        assert_eq!(told(Told::Nothing), only(2, EndStandby));
+        let mut other = only(2, Delay);
+        other[0] = Learn;
+        assert_eq!(told(Told::Other), other);
+    }
+
+    #[test]
+    fn each_stage_waits_for_one_thing() {
+        use super::NOTHING as NO;
+        assert_eq!(
+            decided(Event::Due),
+            [NO, Poll, NO, Stop, Kill, Clear, Kill, NO, Kill, NO, Clear]
+        );
+    }
+
+    #[test]
+    fn an_end_leads_to_a_start_only_where_a_restart_wants_it() {
+        use super::NOTHING as NO;
+        let end = Supervise(Supervised::End(END));
+        let lost = Supervise(Supervised::End(LOST));
+        assert_eq!(
+            decided(Event::Child(COMMAND, END)),
+            [
+                end, end, end, end, Clear, Clear, end, end, lost, lost, Clear
+            ]
+        );
+        let gone = Lost(END);
+        assert_eq!(
+            decided(Event::Child(STANDBY, END)),
+            [
+                NO, NO, Failed, Failed, gone, gone, gone, gone, gone, gone, end
+            ]
+        );
+        let mut other = [NO; 11];
+        other[10] = Clear;
+        assert_eq!(decided(Event::Child(OTHER, END)), other);
+        for pid in [STANDBY, OTHER] {
+            let stopped = Event::Child(pid, Reaped::Stopped(Signal::TSTP));
+            assert_eq!(decided(stopped), [NO; 11]);
+        }
+    }
+
+    /// The supervisor's own table says when it stops along.
+    #[test]
+    fn a_stop_of_the_command_is_the_supervisors_matter() {
+        let what = Reaped::Stopped(Signal::TSTP);
+        let event = Event::Child(COMMAND, what);
+        for stage in STAGES.into_iter().filter(|stage| *stage != Clearing) {
+            let state = state(stage);
+            let alone = supervise::decide(&state.command, supervise::Event::Child(COMMAND, what));
+            assert_eq!(decide(&state, event), Supervise(alone), "{stage:?}");
+        }
+    }
+
+    #[test]
+    fn a_signal_is_the_commands_unless_a_restart_is_under_way() {
+        let signals = (1..=64).filter_map(Signal::new);
+        let flags = [(false, false), (false, true), (true, false), (true, true)];
+        for (signal, (ends, from_below)) in signals.flat_map(|s| flags.map(|flag| (s, flag))) {
+            let cause = Cause::Sent;
+            let received = Received {
+                signal,
+                cause,
+                sender: OTHER.as_raw(),
+            };
+            let event = Event::Signal {
+                received,
+                ends,
+                from_below,
+            };
+            for stage in STAGES {
+                let forward = match signal {
+                    Signal::CHLD => Supervised::Reap,
+                    _ => Supervised::Forward(signal, cause),
+                };
+                let expected = match stage {
+                    _ if signal == Signal::CHLD => Supervise(forward),
+                    Stopping { .. } if ends && !from_below => Cancel(forward),
+                    Clearing if from_below => NOTHING,
+                    Clearing if ends => EndBy(signal),
+                    Clearing => Keep(forward),
+                    _ => Supervise(forward),
+                };
+                assert_eq!(
+                    decide(&state(stage), event),
+                    expected,
+                    "{stage:?} {event:?}"
+                );
+            }
+        }
+    }
+}

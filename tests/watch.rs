@@ -1,0 +1,319 @@
+//! `--watch`: a poll, a change, a restart. What a restart ends is in `watch_clearing`, signals are in
+//! `watch_signals`, what a poll can meet is in `watch_polls`.
+
+use std::fs::{File, Permissions, read, set_permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use fake_phase::{Phase, bearer, service_token, user_bearer, user_token};
+
+use crate::support::proc::{command, only_child, parent};
+use crate::support::{Output, Run, Running, SHOP, Shop, Status, probe, shop};
+
+const IN_TIME: Duration = Duration::from_secs(20);
+
+/// Says which value it has, then serves until it has been told to stop: TERM and CONT.
+const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
+
+/// The words of a watch that polls as often as it may.
+pub(crate) const WATCH: [&str; 2] = ["--watch", "1"];
+
+/// A running watch of this script, which starts with `value one`.
+pub(crate) fn watched(run: Run<'_>, script: &str) -> Running {
+    let mut running = run.args(["sh", "-c", script, probe()]).spawn();
+    assert_eq!(running.line(), "value one");
+    running.ready();
+    running
+}
+
+/// An app whose secret is `one`.
+pub(crate) fn watched_shop() -> Shop {
+    shop([("SECRET", "one")])
+}
+
+pub(crate) fn change(phase: &Phase, value: &str) {
+    phase.edit(|world| {
+        let production = world.app("shop").environment("Production", "prod");
+        production.find("/", "SECRET").unwrap().value(value);
+    });
+}
+
+/// Waits for this many more requests than there are.
+pub(crate) fn requests_more(phase: &Phase, more: usize) -> usize {
+    let count = phase.requests().len() + more;
+    phase.wait_for_requests(count, IN_TIME).len()
+}
+
+/// The restart as the old command sees it, up to the new one being ready.
+pub(crate) fn restarted(running: &mut Running, value: &str) {
+    assert_eq!(running.signal().signal, libc::SIGTERM);
+    assert_eq!(running.signal().signal, libc::SIGCONT);
+    assert_eq!(running.line(), format!("value {value}"));
+    running.ready();
+}
+
+/// Stops the command as a restart would, from outside.
+pub(crate) fn end(running: Running) -> Output {
+    running.kill(libc::SIGTERM);
+    running.kill(libc::SIGCONT);
+    running.wait().ended(Status::Exited(0))
+}
+
+/// "a standby fetches and reports only a keyed digest …; unchanged, it exits; changed, it waits until
+/// the old command has stopped and then becomes the new one. One fetch per poll".
+#[test]
+fn a_change_restarts_the_command_with_what_the_poll_has_fetched() {
+    let shop = watched_shop();
+    let mut running = watched(shop.with(&WATCH), SERVER);
+    for value in ["two", "three"] {
+        requests_more(&shop.phase, 1);
+        let gate = shop.phase.gate("");
+        gate.arrived(IN_TIME);
+        let before = shop.phase.requests().len();
+        change(&shop.phase, value);
+        gate.open();
+        restarted(&mut running, value);
+        let said = running.stderr_line();
+        assert_eq!(
+            said,
+            "phase-run: the secrets have changed: restarting the command"
+        );
+        assert_eq!(shop.phase.requests().len(), before, "{value}");
+    }
+    let output = end(running);
+    assert_eq!(output.stderr.lines().count(), 2, "{output}");
+}
+
+/// The command notices nothing of polls that find the same.
+#[test]
+fn polls_that_find_the_same_leave_the_command_alone() {
+    let shop = watched_shop();
+    let mut running = watched(shop.with(&WATCH), SERVER);
+    let pid = command(running.pid());
+    requests_more(&shop.phase, 3);
+    assert_eq!(only_child(running.pid()), pid);
+    assert!(running.signals().is_empty());
+    let output = end(running);
+    assert!(output.stderr.is_empty(), "{output}");
+}
+
+/// What the second command is started with is what the first was: descriptors, directory, mask,
+/// dispositions, limits, group, session.
+#[test]
+fn the_new_command_finds_what_the_old_one_found() {
+    let shop = watched_shop();
+    let run = shop.with(&WATCH).block(libc::SIGUSR1).closed(0);
+    let run = run.ignore(libc::SIGHUP).ignore(libc::SIGCHLD);
+    let run = run.hand_over(File::open("/etc/passwd").unwrap(), 7);
+    let mut running = run.args([probe(), "witness"]).spawn();
+    let old = running.ready();
+    change(&shop.phase, "two");
+    assert_eq!(running.signal().signal, libc::SIGTERM);
+    assert_eq!(running.signal().signal, libc::SIGCONT);
+    let new = running.ready();
+    let [one, two] = [old, new].map(|pid| {
+        let report = shop.directory().join(format!("report.{pid}"));
+        let text = String::from_utf8(read(report).unwrap()).unwrap();
+        let own = |line: &&str| line.starts_with("pid ") || line.starts_with("environ.");
+        let lines = text.lines().filter(|line| !own(line));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    });
+    assert!(one.contains(&"signal.17 ignored".to_owned()), "{one:?}");
+    assert!(
+        one.contains(&"blocked 0000000000000200".to_owned()),
+        "{one:?}"
+    );
+    assert_eq!(one, two);
+    let _ = end(running);
+}
+
+/// The rest of its environment is that of the first, in the same order, and systemd's pids are the
+/// new command's.
+#[test]
+fn the_new_command_has_the_same_variables() {
+    let shop = watched_shop();
+    let script = "env > $SECRET; echo \"value $SECRET\"; exec \"$0\" serve 2";
+    let run = shop.with(&["--keep-token", "--watch", "1"]).env("ZZZ", "1");
+    let wrap = "export LISTEN_PID=$$; exec \"$0\" \"$@\"";
+    let run = run
+        .env("PHASE_OTHER_TOKEN", "other")
+        .wrap(["sh", "-c", wrap]);
+    let mut running = watched(run, script);
+    change(&shop.phase, "two");
+    restarted(&mut running, "two");
+    let new = command(running.pid());
+    assert_eq!(parent(new), running.pid());
+    let [one, two] = ["one", "two"].map(|name| {
+        let text = read(shop.directory().join(name)).unwrap();
+        String::from_utf8(text).unwrap()
+    });
+    assert!(one.contains("\nPHASE_OTHER_TOKEN=other\n"), "{one}");
+    assert!(one.contains(&format!("PHASE_SERVICE_TOKEN={}\n", service_token())));
+    let listening = |text: &str| {
+        let pid = text
+            .lines()
+            .find_map(|line| line.strip_prefix("LISTEN_PID="));
+        pid.unwrap().to_owned()
+    };
+    assert_eq!(listening(&two), new.to_string());
+    let two = two.replace(&listening(&two), &listening(&one));
+    assert_eq!(one, two.replace("SECRET=two", "SECRET=one"));
+    let _ = end(running);
+}
+
+/// "a token from the environment, standard input or a descriptor lies in a memfd made before the
+/// fork": what can be read once is enough for all polls, and what follows it is the command's.
+#[test]
+fn a_token_that_can_be_read_once_is_enough() {
+    for source in ["variable", "stdin", "descriptor", "pipe"] {
+        let shop = watched_shop();
+        let token = format!("{}\n", service_token());
+        let file = shop.file("token", &token);
+        set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let run = shop.with(&WATCH);
+        let from = |name: &str| {
+            let run = shop.run(SHOP).args(WATCH);
+            run.unset("PHASE_SERVICE_TOKEN")
+                .args(["--token-file", name, "--"])
+        };
+        let run = match source {
+            "variable" => run,
+            "stdin" => from("-").stdin(format!("{token}rest\n")),
+            "descriptor" => from("fd:7").hand_over(File::open(&file).unwrap(), 7),
+            _ => {
+                let (reader, mut writer) = std::io::pipe().unwrap();
+                std::io::Write::write_all(&mut writer, token.as_bytes()).unwrap();
+                from("/dev/fd/7").hand_over(reader, 7)
+            }
+        };
+        let script = match source {
+            "stdin" => "echo \"value $SECRET\"; read line; echo \"$line\" >&2; exec \"$0\" serve 2",
+            "descriptor" => {
+                "echo \"value $SECRET\"; (: <&7) 2>/dev/null && echo open >&2; exec \"$0\" serve 2"
+            }
+            _ => SERVER,
+        };
+        let mut running = watched(run, script);
+        change(&shop.phase, "two");
+        assert_eq!(running.signal().signal, libc::SIGTERM);
+        assert_eq!(running.signal().signal, libc::SIGCONT);
+        assert_eq!(running.line(), "value two");
+        if source == "stdin" {
+            running.write(b"more\n");
+        }
+        running.ready();
+        let output = end(running);
+        let lines: Vec<&str> = output.stderr.lines().collect();
+        match source {
+            "stdin" => assert_eq!([lines[0], lines[2]], ["rest", "more"], "{output}"),
+            _ => assert_eq!(lines.len(), 1, "{source}: {output}"),
+        }
+    }
+}
+
+/// "a token file is opened anew by each standby (so that rotation works)", also one that is named
+/// from the working directory.
+#[test]
+fn a_token_file_is_read_again_by_each_poll() {
+    let shop = watched_shop();
+    let file = shop.file("token", service_token());
+    set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let run = shop.run(SHOP).unset("PHASE_SERVICE_TOKEN");
+    let run = run.args(["--watch", "1", "--token-file", "token", "--"]);
+    let mut running = watched(run, SERVER);
+    std::fs::write(&file, user_token()).unwrap();
+    let count = requests_more(&shop.phase, 2);
+    change(&shop.phase, "two");
+    restarted(&mut running, "two");
+    let authorization = |at: usize| {
+        let request = &shop.phase.requests()[at];
+        request.header("authorization").unwrap().to_owned()
+    };
+    assert!(authorization(0).ends_with(bearer()));
+    assert!(authorization(count - 1).ends_with(user_bearer()));
+    let _ = end(running);
+}
+
+/// "supervise, and restart": the status is the command's, whoever asked for its end.
+#[test]
+fn an_end_that_nobody_asked_for_is_phase_runs() {
+    for (words, status) in [
+        (["exit", "7"], Status::Exited(7)),
+        (["die", "9"], Status::Killed(9)),
+        (["die", "40"], Status::Killed(40)),
+    ] {
+        let shop = watched_shop();
+        let _ = shop
+            .with(&WATCH)
+            .arg(probe())
+            .args(words)
+            .output()
+            .ended(status);
+    }
+}
+
+/// "a watch whose first fetch fails (nothing started, 125)".
+#[test]
+fn a_first_fetch_that_fails_is_an_ordinary_failure() {
+    let shop = watched_shop();
+    shop.phase.edit(|world| {
+        world.forbid_reading();
+    });
+    let output = shop.with(&WATCH).args(["touch", "started"]).output();
+    let output = output.failed(125, "access");
+    assert_eq!(output.stderr.lines().count(), 2, "{output}");
+    assert!(!shop.directory().join("started").exists());
+}
+
+/// What cannot be executed any more is found out too late to keep the old command, and said.
+#[test]
+fn a_new_command_that_cannot_be_executed_is_phase_runs_failure() {
+    let shop = watched_shop();
+    let program = shop.executable("program", format!("#!/bin/sh\nexec {} serve 2\n", probe()));
+    let mut running = shop.with(&WATCH).arg(&program).spawn();
+    running.ready();
+    std::fs::remove_file(&program).unwrap();
+    change(&shop.phase, "two");
+    let _ = running.stderr_line();
+    let said = running.stderr_line();
+    assert!(said.starts_with("phase-run: error[exec]: "), "{said}");
+    let _ = running.wait().ended(Status::Exited(127));
+}
+
+/// The files of `--file` are the new command's own.
+#[test]
+fn sealed_files_are_made_anew() {
+    let shop = watched_shop();
+    let script = "echo \"value $(cat $SECRET)\"; exec \"$0\" serve 2";
+    let mut running = watched(shop.with(&["--watch", "1", "--file", "SECRET"]), script);
+    change(&shop.phase, "two");
+    restarted(&mut running, "two");
+    let _ = end(running);
+}
+
+/// "each restart waits a random part of the interval, at most 30 s (none where SECS is below 5); the
+/// notice says so". The longest is bounded by a table in `process/watch/pace`.
+#[test]
+fn a_restart_of_a_fleet_is_put_off_and_says_so() {
+    let shop = watched_shop();
+    let mut running = watched(shop.with(&["--watch", "5"]), SERVER);
+    change(&shop.phase, "two");
+    let said = running.stderr_line();
+    let delay =
+        said.strip_prefix("phase-run: the secrets have changed: restarting the command in ");
+    let delay = delay.and_then(|rest| rest.strip_suffix(" s"));
+    let delay: f64 = delay.unwrap_or_else(|| panic!("{said}")).parse().unwrap();
+    assert!((0.0..=5.0).contains(&delay), "{said}");
+    restarted(&mut running, "two");
+    let _ = end(running);
+}
+
+/// As the first process of a namespace, too.
+#[test]
+fn pid_1_restarts_its_command() {
+    let shop = watched_shop();
+    let mut running = watched(shop.with(&WATCH).as_pid1(), SERVER);
+    change(&shop.phase, "two");
+    restarted(&mut running, "two");
+    let _ = end(running);
+}

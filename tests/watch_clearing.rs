@@ -1,0 +1,276 @@
+//! What a restart ends: the old command by its signal or by KILL, and all that it left; and whom it
+//! spares.
+
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use nix::unistd::Uid;
+
+use crate::support::proc::{children, command, gone, only_child, state};
+use crate::support::{Running, Shop, Status, eventually, kill, probe, skipped};
+use crate::watch::{WATCH, change, end, restarted, watched, watched_shop};
+
+/// Serves for ever: no signal that is sent once ends it.
+const STUBBORN: &str = "echo \"value $SECRET\"; exec \"$0\" serve";
+
+/// The new command runs; what is left of it is killed with phase-run.
+fn starts(running: &mut Running, value: &str) {
+    assert_eq!(running.line(), format!("value {value}"));
+    running.ready();
+}
+
+fn kill_all(running: Running) {
+    running.kill(libc::SIGKILL);
+    let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
+}
+
+/// "`--stop-signal` and CONT to the command; at its end, or KILL after the grace".
+#[test]
+fn a_command_that_goes_on_is_killed_after_the_grace() {
+    for (name, signal, grace) in [
+        ("TERM", libc::SIGTERM, "0.3"),
+        ("sigquit", libc::SIGQUIT, "0.3"),
+        ("RTMIN+3", 37, "0.3"),
+    ] {
+        let shop = watched_shop();
+        let options = ["--watch", "1", "--stop-signal", name, "--grace", grace];
+        let mut running = watched(shop.with(&options), STUBBORN);
+        let old = command(running.pid());
+        change(&shop.phase, "two");
+        let mut told = [running.signal().signal, running.signal().signal];
+        told.sort();
+        let mut expected = [signal, libc::SIGCONT];
+        expected.sort();
+        assert_eq!(told, expected);
+        starts(&mut running, "two");
+        gone(&[old]);
+        let _ = running.stderr_line();
+        let said = running.stderr_line();
+        assert!(
+            said.starts_with("phase-run: warning: the command goes on 0.3 s after "),
+            "{said}"
+        );
+        kill_all(running);
+    }
+}
+
+/// With no grace at all it may not even see its signal.
+#[test]
+fn without_a_grace_it_is_killed_at_once() {
+    let shop = watched_shop();
+    let mut running = watched(shop.with(&["--watch", "1", "--grace", "0"]), STUBBORN);
+    let old = command(running.pid());
+    change(&shop.phase, "two");
+    gone(&[old]);
+    eventually("the new command", || {
+        let line = running.line();
+        match line.as_str() {
+            "value two" => Ok(()),
+            _ => Err(line),
+        }
+    });
+    running.ready();
+    kill_all(running);
+}
+
+/// A command that is stopped goes on to end.
+#[test]
+fn a_stopped_command_is_continued_to_end() {
+    let shop = watched_shop();
+    let mut running = watched(
+        shop.with(&WATCH),
+        "echo \"value $SECRET\"; exec \"$0\" serve 2",
+    );
+    let old = command(running.pid());
+    kill(old, libc::SIGSTOP);
+    change(&shop.phase, "two");
+    restarted(&mut running, "two");
+    let _ = end(running);
+}
+
+/// A server on one port: the new one could not start beside the old one. It has left its command's
+/// session and ignores TERM, or not.
+fn port(daemon: &str) -> String {
+    let server = "import signal, socket, sys; \
+        IGNORE; \
+        server = socket.socket(); server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \
+        server.bind(('127.0.0.1', int(open('port').read()))); server.listen(); \
+        print('listening', sys.argv[1], flush=True); signal.pause()";
+    format!("{daemon} python3 -c \"{server}\" $SECRET & exec \"$0\" serve 2")
+}
+
+/// "the old and the new command hold one port, the old one's server having gone off by `setsid`".
+#[test]
+fn a_server_that_went_off_is_ended_before_the_new_one_starts() {
+    for (daemon, ignore, grace) in [
+        ("", "pass", "10"),
+        ("setsid", "pass", "10"),
+        (
+            "setsid",
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+            "0.3",
+        ),
+        ("", "signal.signal(signal.SIGTERM, signal.SIG_IGN)", "0.3"),
+    ] {
+        let shop = watched_shop();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let number = free.local_addr().unwrap().port();
+        drop(free);
+        shop.file("port", number.to_string());
+        let script = port(daemon).replace("IGNORE", ignore);
+        let run = shop.with(&["--watch", "1", "--grace", grace]);
+        let mut running = run.args(["sh", "-c", &script, probe()]).spawn();
+        let lines = [running.line(), running.line()];
+        assert!(lines.contains(&"listening one".to_owned()), "{lines:?}");
+        change(&shop.phase, "two");
+        assert_eq!(running.signal().signal, libc::SIGTERM);
+        assert_eq!(running.signal().signal, libc::SIGCONT);
+        let lines = [running.line(), running.line()];
+        assert!(lines.contains(&"listening two".to_owned()), "{lines:?}");
+        // phase-run's end would leave it.
+        for pid in children(running.pid()).into_iter().flat_map(children) {
+            kill(pid, libc::SIGKILL);
+        }
+        kill_all(running);
+    }
+}
+
+/// A daemon that is stopped would never see its TERM.
+#[test]
+fn a_stopped_daemon_is_continued_to_end() {
+    let shop = watched_shop();
+    let script = "echo \"value $SECRET\"; \"$0\" sleep >&2 & exec \"$0\" serve 2 17";
+    let mut running = watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
+    let daemon = ready(&running.stderr_line());
+    kill(daemon, libc::SIGSTOP);
+    change(&shop.phase, "two");
+    restarted(&mut running, "two");
+    gone(&[daemon]);
+    let _ = running.stderr_line();
+    kill(ready(&running.stderr_line()), libc::SIGKILL);
+    let _ = end(running);
+}
+
+/// The pid that the reporter tells in this line.
+fn ready(line: &str) -> i32 {
+    let pid = line.strip_prefix("ready ").and_then(|pid| pid.parse().ok());
+    pid.unwrap_or_else(|| panic!("{line}"))
+}
+
+/// "a command that forks without end while being stopped": each link starts the next one and ends,
+/// in a session of its own or not.
+#[test]
+fn chains_that_fork_without_pause_are_ended() {
+    for link in ["", "setsid "] {
+        let shop = watched_shop();
+        let chain = shop.executable(
+            "chain",
+            format!("#!/bin/sh\ntrap '' TERM\n{link}./chain \"$1\" >/dev/null 2>&1 &\n"),
+        );
+        let script = format!(
+            "echo \"value $SECRET\"; [ $SECRET = two ] || {} x & exec \"$0\" serve 2 17",
+            chain.display()
+        );
+        let mut running = watched(shop.with(&["--watch", "1", "--grace", "0.2"]), &script);
+        change(&shop.phase, "two");
+        restarted(&mut running, "two");
+        only_child(running.pid());
+        let _ = end(running);
+    }
+}
+
+/// "after five more seconds name the survivors and start anyway": a daemon of another user, which
+/// nobody but root may signal.
+#[test]
+fn what_cannot_be_ended_is_named_and_the_new_command_starts_beside_it() {
+    if !Uid::effective().is_root() {
+        skipped("only root may start a program as another user");
+        return;
+    }
+    let shop = watched_shop();
+    let grant = shop.executable("grant", std::fs::read("/usr/bin/setpriv").unwrap());
+    set_permissions(&grant, Permissions::from_mode(0o4755)).unwrap();
+    let script = "echo \"value $SECRET\"; \
+                  ./grant --reuid 0 --clear-groups \"$0\" sleep >&2 & exec \"$0\" serve 2 17";
+    let run = shop.with(&["--watch", "1", "--grace", "0"]);
+    let run = run.args(["sh", "-c", script, probe()]).as_user(65534);
+    let mut running = run.spawn();
+    assert_eq!(running.line(), "value one");
+    running.ready();
+    let daemon = ready(&running.stderr_line());
+    change(&shop.phase, "two");
+    let said = std::iter::repeat_with(|| running.stderr_line());
+    let mut said = said.filter(|line| line.contains("cannot be ended"));
+    let survivors = said.next().unwrap();
+    let expected = format!(
+        "phase-run: warning: what the old command left cannot be ended, and the new one starts beside it: {daemon} (probe)"
+    );
+    assert_eq!(survivors, expected);
+    drop(said);
+    let again = ready(&running.stderr_line());
+    for pid in [daemon, again] {
+        kill(pid, libc::SIGKILL);
+    }
+    kill_all(running);
+}
+
+/// "but for … children it had at its own start": a helper that the entrypoint started is not the
+/// command's.
+#[test]
+fn a_child_from_before_the_start_is_spared() {
+    let shop = watched_shop();
+    let script = "\"$0\" sleep >&2 & exec \"$@\"";
+    let run = shop.with(&WATCH).wrap(["sh", "-c", script, probe()]);
+    let mut running = watched(run, "echo \"value $SECRET\"; exec \"$0\" serve 2");
+    let helper = ready(&running.stderr_line());
+    change(&shop.phase, "two");
+    restarted(&mut running, "two");
+    assert_eq!(state(helper), 'S');
+    running.kill(libc::SIGTERM);
+    running.kill(libc::SIGCONT);
+    eventually("the end", || match running.state() {
+        'Z' => Ok(()),
+        other => Err(other),
+    });
+    assert_eq!(state(helper), 'S', "phase-run's end is not the helper's");
+    kill(helper, libc::SIGKILL);
+    let _ = running.wait().ended(Status::Exited(0));
+}
+
+/// "leave its descendants as a shell would": without a restart nothing is ended.
+#[test]
+fn an_end_without_a_restart_leaves_what_the_command_started() {
+    let shop = watched_shop();
+    let script = "echo \"value $SECRET\"; \"$0\" sleep >&2 & exec \"$0\" serve 2";
+    let mut running = watched(shop.with(&WATCH), script);
+    let child = ready(&running.stderr_line());
+    running.kill(libc::SIGTERM);
+    running.kill(libc::SIGCONT);
+    let known = running.pid();
+    gone(&[known]);
+    assert_eq!(state(child), 'S');
+    kill(child, libc::SIGKILL);
+    let _ = running.wait().ended(Status::Exited(0));
+}
+
+/// Orphans come to a watcher, and stay no zombies.
+#[test]
+fn orphans_are_reaped_while_the_command_runs() {
+    let shop: Shop = watched_shop();
+    let script = "echo \"value $SECRET\"; (\"$0\" serve 1 >&2 <&3 &) 3<&0; exec \"$0\" serve 2";
+    let mut running = watched(shop.with(&WATCH), script);
+    let orphan = ready(&running.stderr_line());
+    eventually("adopted", || {
+        let all = children(running.pid());
+        match all.contains(&orphan) {
+            true => Ok(()),
+            false => Err(all),
+        }
+    });
+    kill(orphan, libc::SIGTERM);
+    eventually("reaped", || match state(orphan) {
+        'X' => Ok(()),
+        other => Err(other),
+    });
+    let _ = end(running);
+}

@@ -1,0 +1,147 @@
+//! What a poll can meet: failures of every kind, said once; warnings that were said before; a
+//! terminal's keys.
+
+use std::time::Duration;
+
+use fake_phase::{Account, Responder};
+
+use crate::support::proc::{children, only_child};
+use crate::support::{Status, eventually, kill, probe};
+use crate::watch::{WATCH, change, end, requests_more, restarted, watched, watched_shop};
+
+const IN_TIME: Duration = Duration::from_secs(30);
+
+const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
+
+const FAILED: &str =
+    "phase-run: warning: cannot see whether the secrets have changed, so the command goes on: ";
+
+/// "A poll that fails in any way leaves the command alone and is said once per change of state."
+#[test]
+fn a_failing_poll_is_said_once_per_change_of_state() {
+    let shop = watched_shop();
+    let mut running = watched(shop.with(&WATCH), SERVER);
+    shop.phase.respond("", Responder::status(500));
+    let said = running.stderr_line();
+    assert!(said.starts_with(FAILED) && said.contains("500"), "{said}");
+    // Another one that fails in the same way says nothing.
+    requests_more(&shop.phase, 1);
+    shop.phase.edit(|world| {
+        world.revoke(Account::ServiceAccount);
+    });
+    shop.phase
+        .respond("", Responder::error(401, "Token expired or deleted"));
+    let said = running.stderr_line();
+    assert!(
+        said.starts_with(FAILED) && said.contains("refused the token"),
+        "{said}"
+    );
+    assert!(running.signals().is_empty());
+    let _ = end(running);
+}
+
+/// A success after it is said, too, and the next failure is news again.
+#[test]
+fn polls_that_work_again_are_said_once() {
+    let shop = watched_shop();
+    let mut running = watched(shop.with(&WATCH), SERVER);
+    for _ in 0..2 {
+        shop.phase.respond("", Responder::status(503).times(1));
+        let said = running.stderr_line();
+        assert!(said.starts_with(FAILED) && said.contains("503"), "{said}");
+        let said = running.stderr_line();
+        assert_eq!(said, "phase-run: the secrets can be read again");
+    }
+    change(&shop.phase, "two");
+    restarted(&mut running, "two");
+    let _ = end(running);
+}
+
+/// What could not be injected must not cost the command its life: names, sizes, what is missing.
+#[test]
+fn what_cannot_be_injected_is_a_failed_poll() {
+    let cases: [(&[&str], &str, &str, &str); 4] = [
+        (&[], "LD_PRELOAD", "x", "refused to inject LD_PRELOAD"),
+        (&[], "A=B", "x", "A=B"),
+        (&[], "LARGE", &"x".repeat(200_000), "LARGE"),
+        (&["--strict"], "RAW", "${NOWHERE}", "RAW"),
+    ];
+    for (options, key, value, named) in cases {
+        let shop = watched_shop();
+        let options = [options, &WATCH].concat();
+        let mut running = watched(shop.with(&options), SERVER);
+        shop.phase.edit(|world| {
+            let production = world.app("shop").environment("Production", "prod");
+            production.secret("/", key, value);
+        });
+        let said = running.stderr_line();
+        assert!(said.starts_with(FAILED) && said.contains(named), "{said}");
+        let _ = end(running);
+    }
+}
+
+/// A warning is the start's: polls that find the same do not repeat it, a restart does.
+#[test]
+fn a_warning_is_said_by_each_start_and_by_no_poll() {
+    let shop = watched_shop();
+    shop.phase.edit(|world| {
+        let production = world.app("shop").environment("Production", "prod");
+        production.secret("/", "odd name", "x");
+    });
+    let odd = "phase-run: warning: no shell can name the variable \"odd name\"";
+    let mut running = watched(shop.with(&WATCH), SERVER);
+    assert_eq!(running.stderr_line(), odd);
+    requests_more(&shop.phase, 2);
+    change(&shop.phase, "two");
+    let mut said = [running.stderr_line(), running.stderr_line()];
+    said.sort();
+    assert_eq!(
+        said[0],
+        "phase-run: the secrets have changed: restarting the command"
+    );
+    assert_eq!(said[1], odd);
+    restarted(&mut running, "two");
+    let output = end(running);
+    assert_eq!(output.stderr.lines().count(), 3, "{output}");
+}
+
+/// With `-v` a poll says what it came to.
+#[test]
+fn verbose_polls_say_that_nothing_changed() {
+    let shop = watched_shop();
+    let mut running = watched(shop.with(&["--watch", "1", "-v"]), SERVER);
+    eventually("unchanged", || {
+        let line = running.stderr_line();
+        match line.as_str() {
+            "phase-run: the secrets are as they were" => Ok(()),
+            _ => Err(line),
+        }
+    });
+    let _ = end(running);
+}
+
+/// "A standby that dies of a terminal's signal is a failed poll": the command that goes on after
+/// Ctrl-C goes on being watched, and nothing is said of it.
+#[test]
+fn a_terminals_key_that_ends_a_standby_is_a_failed_poll() {
+    let shop = watched_shop();
+    let script = "stty -echo; echo \"value $SECRET\"; exec \"$0\" serve";
+    let run = shop.with(&WATCH).args(["sh", "-c", script, probe()]);
+    let mut terminal = run.on_terminal();
+    terminal.until("value one");
+    let old = terminal.ready();
+    let gate = shop.phase.gate("");
+    gate.arrived(IN_TIME);
+    let all = children(terminal.pid());
+    assert_eq!(all.len(), 2);
+    terminal.press("\x03");
+    assert_eq!(terminal.reported(), (libc::SIGINT, 128));
+    only_child(terminal.pid());
+    gate.open();
+    change(&shop.phase, "two");
+    assert_eq!(terminal.reported().0, libc::SIGTERM);
+    kill(old, libc::SIGKILL);
+    terminal.until("value two");
+    kill(terminal.ready(), libc::SIGKILL);
+    assert_eq!(terminal.ended(), Status::Killed(libc::SIGKILL));
+}

@@ -1,0 +1,82 @@
+//! What a watcher holds, and who gets at it.
+
+use std::fs::{File, read, read_dir, read_link};
+
+use nix::unistd::Uid;
+
+use crate::supervisor::{PLANTED, memory, planted, token_file};
+use crate::support::proc::idle;
+use crate::support::{Status, holds, probe, skipped};
+
+/// After polls and a restart, "the supervisor never sees token or values": what
+/// its standbys need of the token lies in a file that it never maps or reads.
+#[test]
+fn a_watcher_holds_neither_a_value_nor_the_token() {
+    if !Uid::effective().is_root() {
+        skipped("only root may look into a process that is not dumpable");
+        return;
+    }
+    for source in ["variable", "file", "descriptor"] {
+        let (shop, words) = planted();
+        let token = token_file(&shop);
+        let run = shop.run(words);
+        let run = match source {
+            "variable" => run,
+            "file" => run
+                .unset("PHASE_SERVICE_TOKEN")
+                .arg("--token-file")
+                .arg(&token),
+            _ => {
+                let run = run
+                    .unset("PHASE_SERVICE_TOKEN")
+                    .args(["--token-file", "fd:7"]);
+                run.hand_over(File::open(&token).unwrap(), 7)
+            }
+        };
+        let run = run.args(["--watch", "1", "--", probe(), "serve", "2"]);
+        let mut serving = run.spawn();
+        serving.ready();
+        shop.phase.edit(|world| {
+            let production = world.app(PLANTED).environment("Production", "prod");
+            production.secret("/", "THIRD", "another");
+        });
+        assert_eq!(serving.signal().signal, libc::SIGTERM);
+        assert_eq!(serving.signal().signal, libc::SIGCONT);
+        serving.ready();
+        let pid = serving.pid();
+        idle(pid);
+        let (memory, environ) = (memory(pid), read(format!("/proc/{pid}/environ")).unwrap());
+        assert!(
+            holds(&memory, PLANTED.as_bytes()),
+            "the search finds nothing"
+        );
+        shop.assert_no_canary("the watcher's memory", &memory);
+        shop.assert_no_canary("the watcher's environment", &environ);
+        let open = read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let links = open.filter_map(|entry| read_link(entry.path()).ok());
+        let vaults = links.filter(|link| link.to_string_lossy().contains("memfd:phase-run"));
+        assert_eq!(vaults.count(), 1, "{source}");
+        serving.kill(libc::SIGTERM);
+        serving.kill(libc::SIGCONT);
+        let _ = serving.wait().ended(Status::Exited(0));
+    }
+}
+
+/// Its file is closed at the exec, and nobody else gets at it: not the command, not another program of
+/// the same user.
+#[test]
+fn nobody_gets_at_a_watchers_file_by_proc() {
+    let (shop, words) = planted();
+    let list = "ls -l /proc/$$/fd; cat /proc/$PPID/fd/* 2>&1; ls /proc/$PPID/fd 2>&1; exit 3";
+    let run = shop
+        .run(words)
+        .args(["--watch", "60", "--", "sh", "-c", list]);
+    let run = if Uid::effective().is_root() {
+        run.as_user(65534)
+    } else {
+        run
+    };
+    let output = run.output().ended(Status::Exited(3));
+    assert!(!output.text().contains("memfd"), "{output}");
+    assert!(output.text().contains("Permission denied"), "{output}");
+}
