@@ -77,10 +77,7 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
             let left = (3..words.len()).filter_map(number).collect();
             serve(number(2).unwrap_or(c_int::MAX), left)
         }
-        b"witness" => {
-            report(argc, &words, Some(&format!("report.{}", id()).into_bytes()));
-            serve(2, Vec::new())
-        }
+        b"witness" => report(argc, &words, Some(&b"report".to_vec())) | serve(2, Vec::new()),
         b"sleep" => sleep(),
         b"exit" => number(2).unwrap_or(99),
         b"die" => die(number(2).unwrap_or(0)),
