@@ -45,7 +45,57 @@ pub(crate) struct Request {
     pub(crate) roots: Roots,
     /// The longest that one request may take, name look-up and last byte included.
     pub(crate) timeout: Duration,
+    pub(crate) mode: Mode,
+    pub(crate) dynamic: Dynamic,
     pub(crate) target: Target,
+}
+
+/// Who decrypts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Whoever the app is set up for.
+    Auto,
+    /// The server.
+    Rest,
+    /// phase-run, with the token's keys; the server sees no plaintext.
+    EndToEnd,
+}
+
+/// What becomes of dynamic secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dynamic {
+    /// They are not asked for.
+    Ignored,
+    /// Their keys are asked for, and nothing is leased.
+    Listed,
+    /// They are leased; `ttl` in seconds, or what the server takes by default.
+    Leased { ttl: Option<u64> },
+}
+
+impl Dynamic {
+    pub(crate) fn takes_leases(self) -> bool {
+        matches!(self, Self::Leased { .. })
+    }
+
+    pub(crate) fn ttl(self) -> Option<u64> {
+        match self {
+            Self::Leased { ttl } => ttl,
+            Self::Ignored | Self::Listed => None,
+        }
+    }
+
+    /// What a request says of it, in either interface.
+    pub(crate) fn asked(self, ttl: Option<&str>) -> Vec<(&'static str, &str)> {
+        let (dynamic, lease) = (("dynamic", "true"), ("lease", "true"));
+        match self {
+            Self::Ignored => vec![],
+            Self::Listed => vec![dynamic],
+            Self::Leased { .. } => [dynamic, lease]
+                .into_iter()
+                .chain(ttl.map(|ttl| ("lease_ttl", ttl)))
+                .collect(),
+        }
+    }
 }
 
 /// Which app and environment were named.
@@ -139,7 +189,8 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
     choices.check_contradictions()?;
     let deed = choices.deed()?;
     choices.one_of(Opt::LogFormat, &["text", "json"], "text or json")?;
-    choices.one_of(Opt::Mode, &["auto", "rest"], "auto or rest")?;
+    let mode = choices.mode()?;
+    let dynamic = choices.dynamic()?;
     let injection = choices.injection()?;
     let filter = choices.filter()?;
     let host = choices.host()?;
@@ -169,6 +220,8 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
         host,
         roots,
         timeout,
+        mode,
+        dynamic,
         target,
     };
     Ok(Config {

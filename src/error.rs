@@ -114,6 +114,15 @@ pub(crate) enum Error {
         server: String,
     },
 
+    /// A bearer can ask, and has no keys to decrypt with.
+    BearerAlone {
+        from: String,
+    },
+    /// Its private key, put together, is not that of its public key.
+    TokenKeys {
+        from: String,
+    },
+
     // access: a good token that may not.
     Denied {
         what: String,
@@ -187,6 +196,19 @@ pub(crate) enum Error {
         host: String,
         why: String,
         hint: Option<&'static str>,
+    },
+
+    /// `names` are those of the dynamic secrets, where they could be found out.
+    NotLeased {
+        names: Vec<String>,
+        place: String,
+        server: String,
+    },
+
+    // decrypt: what is encrypted and does not open. `what` is a name or an id.
+    Undecryptable {
+        what: String,
+        why: &'static str,
     },
 
     // environment: what cannot or must not be injected.
@@ -314,7 +336,9 @@ impl Error {
             | Self::TokenAsFile { .. }
             | Self::TokenFile { .. }
             | Self::TokenShape { .. }
-            | Self::TokenRefused { .. } => "token",
+            | Self::TokenRefused { .. }
+            | Self::BearerAlone { .. }
+            | Self::TokenKeys { .. } => "token",
             Self::Denied { .. } | Self::ListingDenied { .. } => "access",
             Self::AppNotFound { .. }
             | Self::EnvironmentNotFound { .. }
@@ -326,8 +350,9 @@ impl Error {
             Self::RateLimited { .. } => "rate-limited",
             Self::Unreachable { .. } => "unreachable",
             Self::Untrusted { .. } | Self::Tls { .. } => "tls",
-            Self::Server { .. } => "server",
+            Self::Server { .. } | Self::NotLeased { .. } => "server",
             Self::NotPhase { .. } => "protocol",
+            Self::Undecryptable { .. } => "decrypt",
             Self::BadName { .. }
             | Self::NulInValue { .. }
             | Self::UnsafeName { .. }

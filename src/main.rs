@@ -17,6 +17,7 @@ mod phase;
     reason = "signals, descriptors by number and the initial environment"
 )]
 mod process;
+mod reference;
 mod secret;
 mod selection;
 mod source;
@@ -37,6 +38,7 @@ use config::{Config, Deed};
 use error::{Error, Exit, errno_words};
 use inherited::Inherited;
 use notice::{Notice, Say, Voice};
+use phase::{Fetched, Lease};
 use process::harden::{Hardened, harden};
 use process::sealed::{Sealed, seal};
 use process::wait::Reaped;
@@ -200,9 +202,15 @@ fn go_on(
     say: Say<'_>,
 ) -> Result<Exit, Error> {
     startup::use_builtin_lookups();
-    let fetched = phase::fetch(alone, &config.request, credential, &config.filter, say)?;
-    let of = fetched.secrets.len();
-    let chosen = selection::select(fetched.secrets, &config.filter, &fetched.place, say)?;
+    let Fetched {
+        secrets,
+        place,
+        lease,
+        references,
+    } = phase::fetch(alone, &config.request, credential, &config.filter, say)?;
+    let of = secrets.len();
+    let chosen = selection::select(secrets, &config.filter, &place, say)?;
+    let chosen = references.resolve(chosen)?;
     say(Notice::Selected {
         secrets: chosen.len(),
         of,
@@ -226,6 +234,10 @@ fn go_on(
             // Everything that can go wrong before the exec has not.
             if watched.is_some_and(|(reporter, digest)| !reporter.is_wanted(&digest)) {
                 return Ok(Exit::Done);
+            }
+            if let Some(Lease { ends, lasts }) = &lease {
+                let lasts = *lasts;
+                say(Notice::Leased { ends, lasts });
             }
             say(Notice::Becoming { command: &command });
             Err(exec::become_command(&command, &environ, &setting.hardened))

@@ -42,6 +42,8 @@ pub(crate) enum Notice<'a> {
     OddName { name: &'a str },
     /// These values still hold references.
     Unresolved { keys: &'a [String] },
+    /// Leased values end, and nobody is left to renew them.
+    Leased { ends: &'a str, lasts: Duration },
     /// `-v`: what is fetched, and why that.
     Fetching {
         app: &'a str,
@@ -106,9 +108,10 @@ impl Notice<'_> {
             | Self::Survivors { .. }
             | Self::PollFailed { .. }
             | Self::StartFailed { .. } => Level::Warning,
-            Self::EnvironmentChosen { .. } | Self::Restarting { .. } | Self::PollsWork => {
-                Level::Choice
-            }
+            Self::EnvironmentChosen { .. }
+            | Self::Leased { .. }
+            | Self::Restarting { .. }
+            | Self::PollsWork => Level::Choice,
             Self::Fetching { .. }
             | Self::Selected { .. }
             | Self::SystemRoots { .. }
@@ -127,6 +130,7 @@ impl Notice<'_> {
             Self::EnvironmentEmpty { .. } => "environment-empty",
             Self::OddName { .. } => "odd-name",
             Self::Unresolved { .. } => "unresolved",
+            Self::Leased { .. } => "leased",
             Self::Fetching { .. } => "fetching",
             Self::Selected { .. } => "selected",
             Self::SystemRoots { .. } => "system-roots",

@@ -1,66 +1,88 @@
 #![forbid(unsafe_code)]
 //! Phase: fetches an environment's secrets, once.
 //!
-//! An app's id and an environment's exact name cost one request. A name of the app, or a word that
-//! is not the environment's name, costs a look-up in what the token can read. [`fetch`] consumes
-//! the proof that there is one thread: the HTTP client starts more.
+//! An app's id and an environment's exact name cost one request where the server decrypts. A name of
+//! the app, a word that is not the environment's name, or decrypting here costs a look-up in what
+//! the token can read. [`fetch`] consumes the proof that there is one thread: the HTTP client starts
+//! more.
 
 mod catalogue;
+mod crypto;
+mod e2ee;
 mod failure;
 mod http;
+mod lease;
 mod lookup;
+mod references;
 mod refusal;
 mod rest;
+mod rows;
 
 use crate::config::credential::Credential;
-use crate::config::{Filter, Request, Sourced};
+use crate::config::{Dynamic, Filter, Mode, Request, Sourced};
 use crate::error::Error;
 use crate::notice::{Notice, Say};
 use crate::process::SingleThreaded;
 use crate::secret::Secret;
-use catalogue::{App, Catalogue, Environment};
+use catalogue::{App, Catalogue, Encryption, Environment};
+use e2ee::Vault;
 use http::Client;
+pub(crate) use lease::Lease;
+pub(crate) use references::References;
 use rest::Answer;
 
 /// What was fetched, and what it is called.
-pub(crate) struct Fetched {
+pub(crate) struct Fetched<'a> {
     pub(crate) secrets: Vec<Secret>,
     /// Where they are from, as messages name it: `Production of shop`.
     pub(crate) place: String,
+    /// Of what was leased, the one that ends first.
+    pub(crate) lease: Option<Lease>,
+    /// What the secrets' references mean, where it is not the server that resolves them.
+    pub(crate) references: References<'a>,
+}
+
+/// The filter that the server gets: what it leaves out it never sends. It gets one: of two it could
+/// not be told which one selects nothing.
+#[derive(Default)]
+struct Narrowed<'f> {
+    folder: Option<&'f str>,
+    tags: Option<String>,
 }
 
 /// Fetches what the request names; `filter` tells what the server may leave out.
 ///
 /// # Errors
-/// Everything from `token` to `protocol`; `config` where the app or the environment is missing,
-/// after a look at what the token could read.
-pub(crate) fn fetch(
+/// Everything from `token` to `decrypt`; `config` where the app or the environment is missing, after
+/// a look at what the token could read.
+pub(crate) fn fetch<'a>(
     _alone: SingleThreaded,
-    request: &Request,
-    credential: &Credential,
+    request: &'a Request,
+    credential: &'a Credential,
     filter: &Filter,
-    say: Say<'_>,
-) -> Result<Fetched, Error> {
+    say: Say<'a>,
+) -> Result<Fetched<'a>, Error> {
     let client = Client::new(request, credential, say)?;
-    let catalogue = Catalogue::new(&client, credential.token.is_full());
-    let Some(given) = &request.target.app else {
+    let catalogue = Catalogue::new(client, credential, request.mode);
+    let target = &request.target;
+    let Some(given) = &target.app else {
         let readable = catalogue.app_names().unwrap_or_default();
         return Err(Error::NoApp {
             readable,
-            passed_over: request.target.passed_over.clone(),
-            misplaced: request.target.misplaced,
+            passed_over: target.passed_over.clone(),
+            misplaced: target.misplaced,
         });
     };
-    let mut app = match catalogue::id(&given.value) {
-        Some(id) => App {
-            id,
-            name: given.value.clone(),
-            environments: None,
-        },
-        None => catalogue.app(given)?,
+    let mut app = match (catalogue::id(&given.value), request.mode) {
+        (Some(id), Mode::Auto | Mode::Rest) => App::unseen(id, &given.value),
+        // Without its keys a token could only ask the interface that is not to be asked.
+        (_, Mode::EndToEnd) if !credential.token.is_full() => {
+            let from = credential.from.clone();
+            return Err(Error::BearerAlone { from });
+        }
+        _ => catalogue.app(given)?,
     };
     // An environment of `.phase.json` is that of the app whose id stands beside it.
-    let target = &request.target;
     let foreign = target
         .only_of
         .as_ref()
@@ -80,23 +102,45 @@ pub(crate) fn fetch(
     };
     let mut environment = match &app.environments {
         Some(known) => chosen(catalogue::resolve(known, word, &app.name)?, word, say),
-        None => word.value.clone(),
+        None => Environment::unseen(&word.value),
     };
     say(Notice::Fetching {
         app: &app.name,
         app_source: given.source.to_string(),
-        environment: &environment,
+        environment: &environment.name,
         environment_source: word.source.to_string(),
         host: request.host.name(),
         token: &credential.from,
     });
+    let narrowed = Narrowed::by(filter);
     loop {
         let known = app.environments.is_some();
-        match rest::secrets(&client, &app, &environment, filter)? {
-            Answer::Secrets(secrets) => {
-                let place = format!("{environment} of {}", app.name);
-                return Ok(Fetched { secrets, place });
+        if catalogue.opens(&app)? {
+            if !known {
+                let listed = catalogue.environments(&mut app)?;
+                environment = chosen(catalogue::resolve(listed, word, &given.value)?, word, say);
             }
+            let vault = Vault::open(catalogue, credential)?;
+            return opened(vault, &app, &environment, &narrowed, request.dynamic);
+        }
+        let ask = |dynamic| {
+            let client = &catalogue.client;
+            rest::secrets(client, &app, &environment.name, &narrowed, dynamic)
+        };
+        let answer = naming_dynamic(request.dynamic, ask, |answer| match answer {
+            Answer::Secrets(secrets, _) => secrets.as_slice(),
+            _ => &[],
+        })?;
+        match answer {
+            Answer::Secrets(secrets, lease) => {
+                return Ok(Fetched {
+                    secrets,
+                    place: place(&environment, &app),
+                    lease,
+                    references: References::none(),
+                });
+            }
+            Answer::EndToEnd => app.encryption = Some(Encryption::EndToEnd),
             Answer::NoSuchApp => {
                 let known = catalogue.app_names().unwrap_or_default();
                 let Sourced { value, source } = given.clone();
@@ -124,8 +168,65 @@ pub(crate) fn fetch(
     }
 }
 
-/// The environment's name; says so where it is not what was given.
-fn chosen(found: (&Environment, Option<&'static str>), word: &Sourced, say: Say<'_>) -> String {
+/// Fetches and opens the environment, and keeps what its references need.
+fn opened<'a>(
+    vault: Vault<'a>,
+    app: &App,
+    environment: &Environment,
+    narrowed: &Narrowed<'_>,
+    dynamic: Dynamic,
+) -> Result<Fetched<'a>, Error> {
+    let ask = |dynamic| vault.fetch(app, environment, narrowed, dynamic);
+    let contents = naming_dynamic(dynamic, ask, |contents| &contents.leased)?;
+    let whole = narrowed.folder.is_none() && narrowed.tags.is_none();
+    let references = References::of(vault, app, environment, &contents.rows, whole)?;
+    let rows = contents.rows.into_iter().map(|row| row.secret);
+    Ok(Fetched {
+        secrets: rows.chain(contents.leased).collect(),
+        place: place(environment, app),
+        lease: contents.lease,
+        references,
+    })
+}
+
+/// Where the server leases nothing it does not say of what: then asks for the names alone.
+fn naming_dynamic<T>(
+    dynamic: Dynamic,
+    ask: impl Fn(Dynamic) -> Result<T, Error>,
+    listed: impl Fn(&T) -> &[Secret],
+) -> Result<T, Error> {
+    match ask(dynamic) {
+        Err(Error::NotLeased {
+            names,
+            place,
+            server,
+        }) if names.is_empty() => {
+            let found = ask(Dynamic::Listed).ok();
+            let secrets = found.as_ref().map(listed).unwrap_or_default();
+            let dynamic = secrets.iter().filter_map(|secret| secret.dynamic.clone());
+            let mut names: Vec<String> = dynamic.collect();
+            names.sort();
+            names.dedup();
+            Err(Error::NotLeased {
+                names,
+                place,
+                server,
+            })
+        }
+        outcome => outcome,
+    }
+}
+
+fn place(environment: &Environment, app: &App) -> String {
+    format!("{} of {}", environment.name, app.name)
+}
+
+/// The environment; says so where its name is not what was given.
+fn chosen(
+    found: (&Environment, Option<&'static str>),
+    word: &Sourced,
+    say: Say<'_>,
+) -> Environment {
     let (environment, by) = found;
     if let Some(by) = by {
         say(Notice::EnvironmentChosen {
@@ -135,5 +236,21 @@ fn chosen(found: (&Environment, Option<&'static str>), word: &Sourced, say: Say<
             by,
         });
     }
-    environment.name.clone()
+    environment.clone()
+}
+
+impl<'f> Narrowed<'f> {
+    fn by(filter: &'f Filter) -> Self {
+        match filter.paths.as_slice() {
+            [] if !filter.tags.is_empty() => Self {
+                folder: None,
+                tags: Some(filter.tags.join(",")),
+            },
+            [folder] => Self {
+                folder: folder.exact(),
+                tags: None,
+            },
+            _ => Self::default(),
+        }
+    }
 }

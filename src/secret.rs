@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 pub(crate) use token::Token;
@@ -27,6 +28,17 @@ impl SecretBytes {
     /// The bytes, for those who hand them on: the request's header, the environment, a file.
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Compares in a time that tells nothing but the lengths.
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl From<Zeroizing<Vec<u8>>> for SecretBytes {
+    fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
     }
 }
 
@@ -74,8 +86,11 @@ pub(crate) struct Secret {
     /// `/`, `/backend`, …: first slash there, last one not.
     pub(crate) folder: String,
     pub(crate) tags: Vec<String>,
-    /// `secret`, `sealed` or `config`. They differ in the console only; all are injected alike.
+    /// `secret`, `sealed`, `config`, which differ in the console only and are injected alike, or
+    /// `dynamic`.
     pub(crate) kind: Cow<'static, str>,
+    /// The dynamic secret that it is part of: its value is another one at each lease.
+    pub(crate) dynamic: Option<String>,
 }
 
 #[cfg(test)]

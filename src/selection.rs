@@ -94,7 +94,7 @@ fn one_for_each_key(mut rows: Vec<Secret>, paths: &[Folder]) -> Result<Vec<Secre
         match chosen.last().filter(|best| best.key == row.key) {
             None => chosen.push(row),
             Some(best) if rank(paths, best) > rank(paths, &row) => {}
-            Some(best) if best.value.expose() == row.value.expose() => {}
+            Some(best) if best.value.equals(&row.value) => {}
             Some(best) => {
                 let equals = |other: &Secret| {
                     other.key == row.key && rank(paths, other) == rank(paths, &row)
@@ -134,6 +134,7 @@ mod tests {
                     .map(str::to_owned)
                     .collect(),
                 kind: "secret".into(),
+                dynamic: None,
             }
         };
         table.iter().map(row).collect()

@@ -26,6 +26,8 @@ pub(crate) enum Opt {
     CaFile,
     Timeout,
     Mode,
+    Dynamic,
+    LeaseTtl,
     Supervise,
     Watch,
     StopSignal,
@@ -107,7 +109,7 @@ use Value::{MayBeEmpty, None as Nothing, Text};
 
 /// The table. Texts are for a person who reads `--help`.
 #[rustfmt::skip]
-pub(crate) static OPTIONS: [Row; 33] = [
+pub(crate) static OPTIONS: [Row; 35] = [
     row!(App, Some('a'), "app", Some("app-id"), ["PHASE_APP"], Text("NAME|ID"), Once, "app, by its exact name in any case or by its id"),
     row!(Env, Some('e'), "env", None, ["PHASE_ENV"], Text("NAME"), Once, "environment, by its name, its type (dev, staging, prod) or the start of its name"),
     row!(Path, Some('p'), "path", None, ["PHASE_PATH"], MayBeEmpty("FOLDER"), Many, "folder: /a is that folder alone, /a/** it and all below, \"\" every folder; later ones win (PHASE_PATH: a colon between two)"),
@@ -129,7 +131,9 @@ pub(crate) static OPTIONS: [Row; 33] = [
     row!(TokenFile, None, "token-file", None, ["PHASE_SERVICE_TOKEN_FILE"], Text("FILE"), Once, "file that holds the token; - is the first line of standard input, fd:N an open descriptor (or set PHASE_SERVICE_TOKEN to the token itself)"),
     row!(CaFile, None, "ca-file", None, ["PHASE_CA_FILE", "SSL_CERT_FILE"], Text("FILE"), Once, "PEM file of the roots to trust instead of the built-in ones"),
     row!(Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], Text("SECS"), Once, "the longest that one request may take, in seconds (default 10)"),
-    row!(Mode, None, "mode", None, ["PHASE_MODE"], Text("auto|rest"), Once, "who decrypts: the server (rest), or whoever the app is set up for (auto, the default)"),
+    row!(Mode, None, "mode", None, ["PHASE_MODE"], Text("auto|rest|e2ee"), Once, "who decrypts: the server (rest), phase-run (e2ee), or whoever the app is set up for (auto, the default)"),
+    row!(Dynamic, None, "dynamic", None, [], Nothing, Once, "also lease dynamic secrets"),
+    row!(LeaseTtl, None, "lease-ttl", None, [], Text("SECS"), Once, "with --dynamic, how long a lease is to last, in whole seconds (default: what each secret is set up for)"),
     row!(Supervise, None, "supervise", None, ["PHASE_SUPERVISE"], Nothing, Once, "stay as the command's parent: forward signals, reap orphans, end as it ends"),
     row!(Watch, None, "watch", None, [], Text("SECS"), Once, "supervise, ask Phase again each SECS seconds (at least 1), and restart the command when its secrets have changed"),
     row!(StopSignal, None, "stop-signal", None, [], Text("NAME"), Once, "with --watch, the signal by which a restart stops the command (default TERM)"),

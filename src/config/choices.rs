@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::project::{self, Project};
-use super::{Deed, FileRule, Filter, Folder, Host, Injection, Keep, Pattern, Sourced, Target};
+use super::{
+    Deed, Dynamic, FileRule, Filter, Folder, Host, Injection, Keep, Mode, Pattern, Sourced, Target,
+};
 use crate::cli::{Opt, Words};
 use crate::error::Error;
 use crate::inherited::Inherited;
@@ -45,12 +47,6 @@ impl<'a> Choices<'a> {
                 return Err(Error::UnsupportedVariable { name });
             }
         }
-        // Of the modes, too, only what this version can do.
-        if !self.words.has(Opt::Mode)
-            && self.inherited.get("PHASE_MODE") == Some(OsStr::new("e2ee"))
-        {
-            return Err(Error::UnsupportedVariable { name: "PHASE_MODE" });
-        }
         for (option, other, because, pointless_with) in [
             (
                 Opt::Pass,
@@ -62,6 +58,18 @@ impl<'a> Choices<'a> {
                 Opt::Keep,
                 Opt::KeepExisting,
                 "--keep-existing keeps them all",
+                true,
+            ),
+            (
+                Opt::LeaseTtl,
+                Opt::Dynamic,
+                "without --dynamic nothing is leased",
+                false,
+            ),
+            (
+                Opt::Dynamic,
+                Opt::Tags,
+                "dynamic secrets have no tags, and --tags selects by them",
                 true,
             ),
             (Opt::Verbose, Opt::Quiet, "--quiet says errors only", true),
@@ -213,6 +221,37 @@ impl<'a> Choices<'a> {
         seconds(&given.value)
             .filter(|timeout| !timeout.is_zero())
             .ok_or_else(|| self.not(given, Opt::Timeout, WANTS))
+    }
+
+    pub(super) fn mode(&self) -> Result<Mode, Error> {
+        match self.text_of(Opt::Mode)? {
+            None => Ok(Mode::Auto),
+            Some(given) => match given.value.as_str() {
+                "auto" => Ok(Mode::Auto),
+                "rest" => Ok(Mode::Rest),
+                "e2ee" => Ok(Mode::EndToEnd),
+                _ => Err(self.not(given, Opt::Mode, "auto, rest or e2ee")),
+            },
+        }
+    }
+
+    pub(super) fn dynamic(&self) -> Result<Dynamic, Error> {
+        // The server takes no others.
+        const WANTS: &str = "a whole number of seconds above 0";
+        let ttl = match self.text_of(Opt::LeaseTtl)? {
+            None => None,
+            Some(given) => match given.value.parse() {
+                Ok(seconds @ 1..) if !given.value.starts_with('+') => Some(seconds),
+                _ => return Err(self.not(given, Opt::LeaseTtl, WANTS)),
+            },
+        };
+        Ok(
+            match (self.words.has(Opt::Dynamic), self.words.has(Opt::DryRun)) {
+                (false, _) => Dynamic::Ignored,
+                (true, true) => Dynamic::Listed,
+                (true, false) => Dynamic::Leased { ttl },
+            },
+        )
     }
 
     /// A switch: typed, or set to one of four words.

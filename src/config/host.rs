@@ -121,6 +121,14 @@ impl Host {
         }
     }
 
+    /// The interface of secrets that only the token's account can read.
+    pub(crate) fn sealed(&self) -> String {
+        match self.cloud {
+            true => "https://console.phase.dev/service/secrets/".to_owned(),
+            false => format!("{}/service/secrets/", self.base),
+        }
+    }
+
     /// The endpoint that tells what a token can read.
     pub(crate) fn tokens(&self) -> String {
         match self.cloud {

@@ -6,6 +6,7 @@ use crate::config::{Injection, Keep, Pattern};
 use crate::error::Error;
 use crate::inherited::Inherited;
 use crate::notice::{Notice, Say};
+use crate::reference::holds_reference;
 use crate::secret::Secret;
 
 /// How a secret reaches the command.
@@ -177,88 +178,4 @@ fn check_references(planned: &[Planned], strict: bool, say: Say<'_>) -> Result<(
         (false, false) => say(Notice::Unresolved { keys: &keys }),
     }
     Ok(())
-}
-
-/// Whether a well-formed Phase reference stands in a value: `${KEY}`, `${folder/KEY}`,
-/// `${Env.KEY}`, `${App::Env.KEY}`. What other languages write in such braces (`${{ x }}`,
-/// `${X:-y}`, `${#x}`) is plain text.
-fn holds_reference(value: &[u8]) -> bool {
-    if !value.contains(&b'$') {
-        return false;
-    }
-    let Ok(text) = std::str::from_utf8(value) else {
-        return false;
-    };
-    text.split("${").skip(1).any(|rest| {
-        rest.split_once('}')
-            .is_some_and(|(inside, _)| is_reference(inside))
-    })
-}
-
-fn is_reference(inside: &str) -> bool {
-    let (app, rest) = match inside.split_once("::") {
-        Some((app, rest)) => (Some(app), rest),
-        None => (None, inside),
-    };
-    let (environment, place) = match rest.split_once('.') {
-        Some((environment, place)) => (Some(environment), place),
-        None => (None, rest),
-    };
-    let word = |text: &str| {
-        let inner = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ' | '.');
-        text.starts_with(|c: char| c.is_alphanumeric() || c == '_') && text.chars().all(inner)
-    };
-    let mut parts = place.strip_prefix('/').unwrap_or(place).split('/');
-    app.is_none_or(word) && environment.is_none_or(word) && parts.all(word)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn references_are_told_from_other_syntaxes() {
-        for text in [
-            "${KEY}",
-            "x-${DOES_NOT_EXIST}-y",
-            "${Staging.HIDDEN}",
-            "${a/b/KEY}",
-            "${/a/KEY}",
-            "${Env.a/KEY}",
-            "${App::Env.KEY}",
-            "${My App::Env.a/KEY}",
-            "$${KEY}",
-            "${{ x }}${KEY}",
-            "${App::KEY}",
-        ] {
-            assert!(holds_reference(text.as_bytes()), "{text}");
-        }
-        for text in [
-            "",
-            "$KEY",
-            "${",
-            "${}",
-            "${{ secrets.X }}",
-            "${KEY",
-            "${X:-y}",
-            "${X:=y}",
-            "${#X}",
-            "${!X}",
-            "${X[1]}",
-            "${X%y}",
-            "${X@Q}",
-            "${ KEY}",
-            "${.KEY}",
-            "${::KEY}",
-            "${a//b}",
-            "${a/}",
-            "$(KEY)",
-            "#{KEY}",
-            "${a\nb}",
-            "${\"a\"}",
-        ] {
-            assert!(!holds_reference(text.as_bytes()), "{text}");
-        }
-        assert!(!holds_reference(b"\xff${KEY}"));
-    }
 }

@@ -37,10 +37,13 @@ impl Error {
                 return instead.as_ref().map(|url| format!("use {url}"));
             }
             Self::EndToEnd { .. } => {
-                "enable server-side encryption for this app in Phase's console"
+                "leave out --mode rest, or enable server-side encryption for this app in Phase's console"
             }
             Self::NoToken => "set PHASE_SERVICE_TOKEN, or name a file with --token-file",
-            Self::TokenShape { .. } => {
+            Self::BearerAlone { .. } => {
+                "give the whole token of Phase's console: pss_service:v2:… or pss_user:v1:… with four fields"
+            }
+            Self::TokenShape { .. } | Self::TokenKeys { .. } => {
                 "copy the whole token from Phase's console: pss_service:v2:… with four fields of 64 hex digits"
             }
             Self::TokenRefused { .. } => {
@@ -71,6 +74,7 @@ impl Error {
             }
             Self::Untrusted { given: None, .. } => "name the file of its CA with --ca-file",
             Self::Untrusted { .. } => "add its CA to that file, or name another with --ca-file",
+            Self::NotLeased { .. } => "leave out --dynamic to start without them",
             Self::NotPhase { hint, .. } => return hint.map(str::to_owned),
             Self::BadName { .. } => "rename it in Phase, or leave it out with --except",
             Self::NulInValue { .. } => "hand it over with --file, or leave it out with --except",
@@ -120,6 +124,7 @@ impl Error {
             | Self::Unreachable { .. }
             | Self::Tls { .. }
             | Self::Server { .. }
+            | Self::Undecryptable { .. }
             | Self::SealedFile { .. }
             | Self::Output { .. }
             | Self::NoProcess { .. }

@@ -93,8 +93,7 @@ impl fmt::Display for Error {
             }
             Self::EndToEnd { app } => write!(
                 f,
-                "cannot read {app}: it is end-to-end encrypted, and this version reads apps with \
-                 server-side encryption (SSE)"
+                "cannot read {app} with --mode rest: it is end-to-end encrypted, and the server cannot decrypt it"
             ),
 
             Self::NoToken => f.write_str("no token is given"),
@@ -103,6 +102,15 @@ impl fmt::Display for Error {
             Self::TokenRefused { host, from, server } => {
                 write!(f, "{host} refused the token from {from}: {server}")
             }
+
+            Self::BearerAlone { from } => write!(
+                f,
+                "cannot decrypt with the token from {from}: it is a bearer alone, without the keys of a full token"
+            ),
+            Self::TokenKeys { from } => write!(
+                f,
+                "cannot decrypt with the token from {from}: its key shares do not give the key of its public key"
+            ),
 
             Self::Denied { what, server } => write!(f, "cannot read {what}: {server}"),
             Self::ListingDenied { what, server, .. } => {
@@ -202,6 +210,20 @@ impl fmt::Display for Error {
             Self::NotPhase { host, why, .. } => {
                 write!(f, "{host} does not answer like Phase: {why}")
             }
+
+            Self::NotLeased {
+                names,
+                place,
+                server,
+            } => {
+                match names.is_empty() {
+                    true => write!(f, "cannot lease the dynamic secrets in {place}")?,
+                    false => write!(f, "cannot lease {} in {place}", names.join(", "))?,
+                }
+                write!(f, ": {server}")
+            }
+
+            Self::Undecryptable { what, why } => write!(f, "cannot decrypt {what}: {why}"),
 
             Self::BadName { key, name, why } if key == name => {
                 write!(f, "cannot inject the secret \"{key}\": {why}")

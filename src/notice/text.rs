@@ -23,8 +23,13 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "no shell can name the variable \"{name}\"")
             }
             Self::Unresolved { keys } => {
-                write!(f, "references that Phase did not resolve are handed on as they are in {}", keys.join(", "))
+                write!(f, "references that could not be resolved are handed on as they are in {}", keys.join(", "))
             }
+            Self::Leased { ends, lasts } => write!(
+                f,
+                "what was leased ends at {ends}, {} s from now: the command has to be started anew before",
+                lasts.as_secs()
+            ),
             Self::Fetching { app, app_source, environment, environment_source, host, token } => write!(
                 f,
                 "app {app} (from {app_source}), environment {environment} (from {environment_source}), \

@@ -1,33 +1,61 @@
 #![forbid(unsafe_code)]
-//! What the token can read: names of apps and environments become ids and exact names.
+//! What the token can read: names of apps and environments become ids, exact names and keys.
 //!
 //! A full token has an endpoint that answers all of it at once. A bare bearer asks the REST
 //! interface, which some accounts may not: an id and an exact name need no look-up.
+
+use std::cell::OnceCell;
 
 use serde::Deserialize;
 
 use super::http::Client;
 use super::refusal::{self, Asked};
-use crate::config::Sourced;
+use crate::config::credential::Credential;
+use crate::config::{Mode, Sourced};
 use crate::error::Error;
 use crate::object::Object;
 
 /// An app that the token can read.
+#[derive(Clone)]
 pub(super) struct App {
     /// Lower case, with dashes, as the server compares it.
     pub(super) id: String,
     /// For messages.
     pub(super) name: String,
+    pub(super) encryption: Option<Encryption>,
     pub(super) environments: Option<Vec<Environment>>,
 }
 
-/// An environment that the token can read, as both lists have it.
-#[derive(Debug, Deserialize)]
+/// Who can read an app's secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encryption {
+    /// The server and the token's account.
+    ServerSide,
+    /// The token's account alone.
+    EndToEnd,
+}
+
+/// An environment that the token can read.
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct Environment {
     pub(super) name: String,
     /// `dev`, `staging`, `prod` or `custom`.
-    #[serde(rename = "env_type", alias = "envType")]
+    #[serde(rename = "envType")]
     pub(super) kind: String,
+    /// From the token endpoint alone.
+    #[serde(skip)]
+    pub(super) key: Option<Key>,
+}
+
+/// What opens an environment, as the server keeps it.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    /// The environment's id.
+    pub(super) environment: String,
+    /// Its public key, in hex digits.
+    pub(super) identity_key: String,
+    /// Its seed, boxed for the account.
+    pub(super) wrapped_seed: String,
 }
 
 /// The app's id, if that is what was given: a UUID with dashes, in any case.
@@ -41,12 +69,22 @@ pub(super) fn id(text: &str) -> Option<String> {
 
 /// Looks up what a request does not need.
 pub(super) struct Catalogue<'a> {
-    client: &'a Client<'a>,
-    full_token: bool,
+    pub(super) client: Client<'a>,
+    credential: &'a Credential,
+    mode: Mode,
+    known: OnceCell<Known>,
+}
+
+/// What the token can read, asked for once.
+struct Known {
+    apps: Vec<App>,
+    /// The server's share of the account's private key, wrapped, in hex digits.
+    wrapped_share: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Account {
+    wrapped_key_share: Option<String>,
     apps: Vec<Object<ReadableApp>>,
 }
 
@@ -60,7 +98,19 @@ struct ReadableApp {
 
 #[derive(Deserialize)]
 struct EnvironmentKey {
-    environment: Object<Environment>,
+    environment: Object<KeyedEnvironment>,
+    #[serde(default)]
+    identity_key: String,
+    #[serde(default)]
+    wrapped_seed: String,
+}
+
+#[derive(Deserialize)]
+struct KeyedEnvironment {
+    #[serde(default)]
+    id: String,
+    name: String,
+    env_type: String,
 }
 
 #[derive(Deserialize)]
@@ -76,83 +126,96 @@ struct ListedApp {
     sse_enabled: bool,
 }
 
-/// An app of either list.
-struct Found {
-    app: App,
-    end_to_end: bool,
-}
-
 impl<'a> Catalogue<'a> {
-    pub(super) fn new(client: &'a Client<'a>, full_token: bool) -> Self {
-        Self { client, full_token }
+    pub(super) fn new(client: Client<'a>, credential: &'a Credential, mode: Mode) -> Self {
+        Self {
+            client,
+            credential,
+            mode,
+            known: OnceCell::new(),
+        }
     }
 
     /// The apps' names, for messages.
     pub(super) fn app_names(&self) -> Result<Vec<String>, Error> {
-        let mut names: Vec<String> = self
-            .apps()?
-            .into_iter()
-            .map(|found| found.app.name)
-            .collect();
+        let mut names: Vec<String> = self.apps()?.iter().map(|app| app.name.clone()).collect();
         names.sort();
         Ok(names)
     }
 
-    /// The app of a name, compared whole and without case.
+    /// Whether the app's secrets are to be decrypted here.
     ///
     /// # Errors
-    /// `not-found`, `ambiguous`, `config` for an end-to-end encrypted one; those of a request.
-    pub(super) fn app(&self, given: &Sourced) -> Result<App, Error> {
-        let (mut matching, others): (Vec<Found>, Vec<Found>) = self
-            .apps()?
-            .into_iter()
-            .partition(|found| found.app.name.to_lowercase() == given.value.to_lowercase());
-        match matching.pop() {
-            Some(found) if matching.is_empty() => found.readable(),
-            Some(last) => {
-                matching.push(last);
-                let candidates = matching.into_iter().map(|found| found.app.id).collect();
-                Err(Error::AppsAmbiguous {
-                    given: given.value.clone(),
-                    candidates,
-                })
-            }
-            None => {
-                let mut known: Vec<String> =
-                    others.into_iter().map(|found| found.app.name).collect();
-                known.sort();
-                let Sourced { value, source } = given.clone();
-                Err(Error::AppNotFound {
-                    given: value,
-                    source,
-                    known,
-                })
+    /// `config` where the server should and cannot, `token` for a bare bearer where it would be us.
+    pub(super) fn opens(&self, app: &App) -> Result<bool, Error> {
+        match (self.mode, app.encryption) {
+            (Mode::Rest, Some(Encryption::EndToEnd)) => Err(Error::EndToEnd {
+                app: app.name.clone(),
+            }),
+            (Mode::Rest, _) | (Mode::Auto, None | Some(Encryption::ServerSide)) => Ok(false),
+            (Mode::Auto, Some(Encryption::EndToEnd)) | (Mode::EndToEnd, _) => {
+                match self.credential.token.is_full() {
+                    true => Ok(true),
+                    false => Err(Error::BearerAlone {
+                        from: self.credential.from.clone(),
+                    }),
+                }
             }
         }
     }
 
-    /// The app's environments; asked for once.
+    /// The app of an id, or of a name, compared whole and without case.
+    ///
+    /// # Errors
+    /// `not-found`, `ambiguous`; those of a request.
+    pub(super) fn app(&self, given: &Sourced) -> Result<App, Error> {
+        let apps = self.apps()?;
+        let named = |app: &&App| match id(&given.value) {
+            Some(id) => app.id == id,
+            None => app.name.to_lowercase() == given.value.to_lowercase(),
+        };
+        let matching: Vec<&App> = apps.iter().filter(named).collect();
+        match matching.as_slice() {
+            [app] => Ok((*app).clone()),
+            [] => {
+                let Sourced { value, source } = given.clone();
+                Err(Error::AppNotFound {
+                    given: value,
+                    source,
+                    known: self.app_names()?,
+                })
+            }
+            several => Err(Error::AppsAmbiguous {
+                given: given.value.clone(),
+                candidates: several.iter().map(|app| app.id.clone()).collect(),
+            }),
+        }
+    }
+
+    /// The app's environments; asked for once. Tells its encryption, too, where that is known.
     pub(super) fn environments<'b>(&self, app: &'b mut App) -> Result<&'b [Environment], Error> {
         let listed = match app.environments.take() {
             Some(known) => known,
-            None if self.full_token => {
-                let found = self
-                    .apps()?
-                    .into_iter()
-                    .find(|found| found.app.id == app.id);
-                let listed = found.map(Found::readable).transpose()?;
-                listed
-                    .and_then(|listed| listed.environments)
+            None if self.credential.token.is_full() => {
+                let found = self.apps()?.iter().find(|found| found.id == app.id);
+                app.encryption = found.and_then(|found| found.encryption).or(app.encryption);
+                self.opens(app)?;
+                found
+                    .and_then(|found| found.environments.clone())
                     .unwrap_or_default()
             }
             None => {
                 let query = [("app_id", app.id.as_str())];
-                let answer = self
-                    .client
-                    .get(&self.client.host().rest("v1/environments/"), &query)?;
+                let address = self.client.host().rest("v1/environments/");
+                let answer = self.client.get(&address, &query, &[])?;
                 let Object(listing) = match answer.status {
                     200 => answer.json::<Object<Listing<Environment>>>("a list of environments")?,
-                    _ => return Err(refusal::of(&answer, Asked::Environments { app: &app.name })),
+                    403 if answer.is_end_to_end() => {
+                        app.encryption = Some(Encryption::EndToEnd);
+                        self.opens(app)?;
+                        return Err(refusal::of(&answer, Asked::Environments));
+                    }
+                    _ => return Err(refusal::of(&answer, Asked::Environments)),
                 };
                 listing.data.into_iter().map(|Object(one)| one).collect()
             }
@@ -160,69 +223,118 @@ impl<'a> Catalogue<'a> {
         Ok(app.environments.insert(listed))
     }
 
-    fn apps(&self) -> Result<Vec<Found>, Error> {
-        let host = self.client.host();
-        if self.full_token {
-            let answer = self.client.get(&host.tokens(), &[])?;
-            let Object(account) = match answer.status {
-                200 => answer.json::<Object<Account>>("what a token can read")?,
-                _ => return Err(refusal::of(&answer, Asked::Token)),
-            };
-            return Ok(account
-                .apps
-                .into_iter()
-                .map(|Object(app)| Found::from(app))
-                .collect());
+    /// The server's share of the account's private key, wrapped, in hex digits.
+    pub(super) fn wrapped_share(&self) -> Result<Option<&str>, Error> {
+        Ok(self.known()?.wrapped_share.as_deref())
+    }
+
+    /// All that the token can read.
+    pub(super) fn apps(&self) -> Result<&[App], Error> {
+        Ok(&self.known()?.apps)
+    }
+
+    fn known(&self) -> Result<&Known, Error> {
+        if let Some(known) = self.known.get() {
+            return Ok(known);
         }
-        let answer = self.client.get(&host.rest("v1/apps/"), &[])?;
+        let known = match self.credential.token.is_full() {
+            true => self.readable()?,
+            false => self.listed()?,
+        };
+        Ok(self.known.get_or_init(|| known))
+    }
+
+    fn readable(&self) -> Result<Known, Error> {
+        let answer = self.client.get(&self.client.host().tokens(), &[], &[])?;
+        let Object(account) = match answer.status {
+            200 => answer.json::<Object<Account>>("what a token can read")?,
+            _ => return Err(refusal::of(&answer, Asked::Token)),
+        };
+        let apps = account.apps.into_iter().map(|Object(app)| App::from(app));
+        Ok(Known {
+            apps: apps.collect(),
+            wrapped_share: account.wrapped_key_share,
+        })
+    }
+
+    fn listed(&self) -> Result<Known, Error> {
+        let address = self.client.host().rest("v1/apps/");
+        let answer = self.client.get(&address, &[], &[])?;
         let Object(listing) = match answer.status {
             200 => answer.json::<Object<Listing<ListedApp>>>("a list of apps")?,
             _ => return Err(refusal::of(&answer, Asked::Apps)),
         };
-        Ok(listing
-            .data
-            .into_iter()
-            .map(|Object(app)| Found::from(app))
-            .collect())
+        let apps = listing.data.into_iter().map(|Object(app)| App::from(app));
+        Ok(Known {
+            apps: apps.collect(),
+            wrapped_share: None,
+        })
     }
 }
 
-impl Found {
-    fn readable(self) -> Result<App, Error> {
-        match self.end_to_end {
-            true => Err(Error::EndToEnd { app: self.app.name }),
-            false => Ok(self.app),
+impl App {
+    /// An app of which only the id is known.
+    pub(super) fn unseen(id: String, given: &str) -> Self {
+        Self {
+            id,
+            name: given.to_owned(),
+            encryption: None,
+            environments: None,
         }
     }
 }
 
-impl From<ReadableApp> for Found {
+impl Environment {
+    /// An environment of which only a name is known.
+    pub(super) fn unseen(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: String::new(),
+            key: None,
+        }
+    }
+}
+
+impl From<ReadableApp> for App {
     fn from(app: ReadableApp) -> Self {
-        let keys = app.environment_keys.into_iter();
+        let keyed = |Object(key): Object<EnvironmentKey>| {
+            let Object(environment) = key.environment;
+            Environment {
+                name: environment.name,
+                kind: environment.env_type,
+                key: Some(Key {
+                    environment: environment.id,
+                    identity_key: key.identity_key,
+                    wrapped_seed: key.wrapped_seed,
+                }),
+            }
+        };
         let mut environments: Vec<Environment> =
-            keys.map(|Object(key)| key.environment.0).collect();
+            app.environment_keys.into_iter().map(keyed).collect();
         // They come in the order of their keys' ids, which means nothing to anybody.
         environments.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
-            end_to_end: app.encryption == "E2E",
-            app: App {
-                id: app.id,
-                name: app.name,
-                environments: Some(environments),
-            },
+            id: app.id,
+            name: app.name,
+            encryption: Some(match app.encryption == "E2E" {
+                true => Encryption::EndToEnd,
+                false => Encryption::ServerSide,
+            }),
+            environments: Some(environments),
         }
     }
 }
 
-impl From<ListedApp> for Found {
+impl From<ListedApp> for App {
     fn from(app: ListedApp) -> Self {
         Self {
-            end_to_end: !app.sse_enabled,
-            app: App {
-                id: app.id,
-                name: app.name,
-                environments: None,
-            },
+            id: app.id,
+            name: app.name,
+            encryption: Some(match app.sse_enabled {
+                true => Encryption::ServerSide,
+                false => Encryption::EndToEnd,
+            }),
+            environments: None,
         }
     }
 }
@@ -301,6 +413,7 @@ mod tests {
         let environment = |(name, kind): (&str, &str)| Environment {
             name: name.to_owned(),
             kind: kind.to_owned(),
+            key: None,
         };
         let usual = [
             ("Development", "dev"),

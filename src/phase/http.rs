@@ -12,7 +12,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use reqwest::redirect::Policy;
 use reqwest::{Client as Library, Url};
 use rustls::{ClientConfig, RootCertStore};
@@ -102,7 +104,12 @@ impl<'a> Client<'a> {
     ///
     /// # Errors
     /// `unreachable`, `tls`, and `protocol` for what is no answer of HTTP or too large.
-    pub(super) fn get(&self, address: &str, query: &[(&str, &str)]) -> Result<Answer, Error> {
+    pub(super) fn get(
+        &self,
+        address: &str,
+        query: &[(&str, &str)],
+        headers: &[(&'static str, &str)],
+    ) -> Result<Answer, Error> {
         let start = Instant::now();
         let host = self.host.name();
         let url = match query {
@@ -110,8 +117,15 @@ impl<'a> Client<'a> {
             query => Url::parse_with_params(address, query),
         }
         .map_err(|_| not_phase(host, "the address is too long or malformed".to_owned()))?;
+        let named = |(name, text): &(&'static str, &str)| {
+            let value = HeaderValue::from_str(text).ok()?;
+            Some((HeaderName::from_static(name), value))
+        };
+        let headers = headers.iter().map(named).collect::<Option<HeaderMap>>();
+        let headers = headers
+            .ok_or_else(|| not_phase(host, "it names an environment that cannot be".to_owned()))?;
         // The timer belongs to the runtime, and can only be made inside it.
-        let bounded = async { timeout(self.timeout, self.exchange(&url)).await };
+        let bounded = async { timeout(self.timeout, self.exchange(&url, &headers)).await };
         let outcome = self.runtime.block_on(bounded);
         let outcome = outcome.unwrap_or_else(|_| Err(Failure::too_slow(self.timeout)));
         let (status, retry_after, location, body) =
@@ -134,23 +148,23 @@ impl<'a> Client<'a> {
 
     /// Once with the roots that are given or built in; if those do not know the issuer and nothing
     /// was given, once more with the system's. No token went out before that.
-    async fn exchange(&self, url: &Url) -> Result<Received, Failure> {
+    async fn exchange(&self, url: &Url, headers: &HeaderMap) -> Result<Received, Failure> {
         let host = url.host_str().unwrap_or_default();
         let kept = self.library.borrow().clone();
         if let Some((_, library)) = kept.filter(|(of, _)| of == host) {
-            return self.attempt(&library, url).await;
+            return self.attempt(&library, url, headers).await;
         }
         let addresses = match url.domain() {
             Some(name) => lookup::addresses(name).await?,
             None => Vec::new(),
         };
         let mut library = self.library(self.roots.store(), host, &addresses)?;
-        let mut outcome = self.attempt(&library, url).await;
+        let mut outcome = self.attempt(&library, url, headers).await;
         if let (Roots::BuiltIn, Err(Failure::Untrusted { .. })) = (self.roots, &outcome) {
             let host_named = self.host.name();
             (self.say)(Notice::SystemRoots { host: host_named });
             library = self.library(Roots::system(), host, &addresses)?;
-            outcome = self.attempt(&library, url).await;
+            outcome = self.attempt(&library, url, headers).await;
         }
         self.library.replace(Some((host.to_owned(), library)));
         outcome
@@ -187,9 +201,15 @@ impl<'a> Client<'a> {
             .map_err(|_| unusable("the HTTP client"))
     }
 
-    async fn attempt(&self, library: &Library, url: &Url) -> Result<Received, Failure> {
+    async fn attempt(
+        &self,
+        library: &Library,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Received, Failure> {
         let mut response = library
             .get(url.clone())
+            .headers(headers.clone())
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .header(AUTHORIZATION, self.authorization.clone())
             .send()
@@ -277,6 +297,12 @@ impl Answer {
                 hint,
             }
         })
+    }
+
+    /// Whether the server says that it cannot read the app.
+    pub(super) fn is_end_to_end(&self) -> bool {
+        let said = self.server_error();
+        said.is_some_and(|said| said.starts_with("SSE is not enabled"))
     }
 
     /// The text of `{"error": "…"}`, if the answer is one.

@@ -10,12 +10,12 @@ pub(super) enum Asked<'a> {
     /// What the token can read.
     Token,
     Apps,
-    Environments {
-        app: &'a str,
-    },
+    Environments,
     Secrets {
         app: &'a str,
         environment: &'a str,
+        /// Dynamic secrets were to be leased with it.
+        leased: bool,
     },
 }
 
@@ -36,14 +36,12 @@ pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Error {
             why: server,
             hint: Some("look for a gateway or a firewall on the way: Phase itself answers in JSON"),
         },
-        (400 | 403, Asked::Environments { app } | Asked::Secrets { app, .. })
-            if text.starts_with("SSE is not enabled") =>
-        {
-            Error::EndToEnd {
-                app: app.to_owned(),
-            }
-        }
-        (401, Asked::Secrets { app, environment }) if text.contains("cannot access") => {
+        (
+            401,
+            Asked::Secrets {
+                app, environment, ..
+            },
+        ) if text.contains("cannot access") || text.starts_with("Environment not found") => {
             Error::Denied {
                 what: format!("{environment} of {app}"),
                 server,
@@ -59,13 +57,30 @@ pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Error {
             instead: "--app with the app's id",
             server,
         },
-        (403, Asked::Environments { .. }) => Error::ListingDenied {
+        (403, Asked::Environments) => Error::ListingDenied {
             what: "environments",
             instead: "--env with the environment's whole name",
             server,
         },
-        (403, Asked::Secrets { app, environment }) => Error::Denied {
+        (
+            403,
+            Asked::Secrets {
+                app, environment, ..
+            },
+        ) => Error::Denied {
             what: format!("{environment} of {app}"),
+            server,
+        },
+        (
+            400,
+            Asked::Secrets {
+                app,
+                environment,
+                leased: true,
+            },
+        ) => Error::NotLeased {
+            names: vec![],
+            place: format!("{environment} of {app}"),
             server,
         },
         (429, _) => Error::RateLimited {

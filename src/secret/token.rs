@@ -35,7 +35,9 @@ impl Account {
 pub(crate) struct Token {
     account: Account,
     bearer: SecretBytes,
-    full: bool,
+    /// Of a full token: its public key, key share 0 and the key that unwraps share 1, each 64 hex
+    /// digits with a colon between two. Decoded only where something is decrypted.
+    keys: Option<SecretBytes>,
 }
 
 /// Why some bytes are no token; never holds any of them.
@@ -110,10 +112,11 @@ impl Token {
                 let Self {
                     account, bearer, ..
                 } = Self::bare(account, bearer)?;
+                let keys = Some(SecretBytes::new(keys.join(&b':')));
                 Ok(Self {
                     account,
                     bearer,
-                    full: true,
+                    keys,
                 })
             }
             [_, _, _] => Err("one of its four fields is not 64 hex digits"),
@@ -130,13 +133,19 @@ impl Token {
         Ok(Self {
             account,
             bearer,
-            full: false,
+            keys: None,
         })
     }
 
     /// Whether it is a whole `pss_…` token, for which the token endpoint answers.
     pub(crate) fn is_full(&self) -> bool {
-        self.full
+        self.keys.is_some()
+    }
+
+    /// Of a full token: its public key, key share 0 and the key that unwraps share 1, in hex digits.
+    pub(crate) fn keys(&self) -> Option<[&[u8]; 3]> {
+        let mut fields = self.keys.as_ref()?.expose().split(|byte| *byte == b':');
+        Some([fields.next()?, fields.next()?, fields.next()?])
     }
 
     /// The value of the `Authorization` header.

@@ -36,6 +36,15 @@ impl Account {
         })
     }
 
+    /// The account's public key, in hex digits.
+    pub(crate) fn public_key(self) -> &'static str {
+        let token = credential(match self {
+            Account::ServiceAccount => "/service_account/token",
+            Account::User => "/user/token",
+        });
+        token.split(':').nth(3).unwrap()
+    }
+
     fn noun(self) -> &'static str {
         match self {
             Account::ServiceAccount => "Service account",

@@ -136,6 +136,7 @@ pub(crate) fn world() -> World {
     let production = world.app("platform").environment("Production", "prod");
     production.secret("/", "REGION", "us-west-2");
     production.boxed = rows("e2ee-secrets-platform-production", None);
+    production.twins = true;
     world
 }
 

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::identifiers::{digest, uuid};
+use crate::sealing;
 use crate::world::{Account, STAMP};
 
 /// One environment of an app.
@@ -22,6 +23,10 @@ pub struct Environment {
     pub(crate) hidden_from: Vec<Account>,
     /// What the token endpoint says of it, where it was captured.
     pub(crate) keys: Vec<(Account, Value)>,
+    /// The boxed rows are the plain ones, captured.
+    pub(crate) twins: bool,
+    /// Members of its key that a test has changed.
+    pub(crate) spoiled: Vec<(String, Value)>,
 }
 
 /// One secret as a JSON object, with the fields that a user token sees otherwise.
@@ -46,6 +51,8 @@ impl Environment {
             boxed_dynamic: Vec::new(),
             hidden_from: Vec::new(),
             keys: Vec::new(),
+            twins: false,
+            spoiled: Vec::new(),
         }
     }
 
@@ -54,8 +61,9 @@ impl Environment {
         &self.id
     }
 
-    /// Appends a secret to `folder` (`/` is the root), with the fields of a captured row. Values
-    /// are literal: the server resolves references, this one has none to resolve.
+    /// Appends a secret to `folder` (`/` is the root), with the fields of a captured row; it is
+    /// boxed for whoever asks `service/secrets/`. Values are literal: the server resolves
+    /// references, this one has none to resolve.
     pub fn secret(&mut self, folder: &str, key: &str, value: &str) -> &mut Row {
         let path = normalised(folder);
         let count = self.rows.len().to_string();
@@ -82,6 +90,48 @@ impl Environment {
         }))
     }
 
+    /// A text as a boxed field of this environment.
+    pub fn sealed(&self, text: &str) -> String {
+        sealing::boxed(text, &self.public_key(), &[&self.id])
+    }
+
+    /// The public key of its pair, in hex digits.
+    pub fn public_key(&self) -> String {
+        let captured = self
+            .keys
+            .first()
+            .and_then(|(_, key)| key.get("identity_key"));
+        match captured.and_then(Value::as_str) {
+            Some(captured) => captured.to_owned(),
+            None => sealing::public_key(&self.seed()),
+        }
+    }
+
+    /// The seed of its pair, unless it was captured.
+    pub(crate) fn seed(&self) -> String {
+        sealing::seed(&["seed", &self.id])
+    }
+
+    /// Changes a member of its key at the token endpoint, such as `wrapped_seed`.
+    pub fn spoil_key(&mut self, member: &str, value: impl Into<Value>) -> &mut Environment {
+        self.spoiled.push((member.to_owned(), value.into()));
+        self
+    }
+
+    /// Its rows, static and dynamic, as `service/secrets/` has them.
+    pub(crate) fn boxed_rows(&self) -> [Vec<Row>; 2] {
+        let public = self.public_key();
+        let sealed = |boxed: &[Row], plain: &[Row]| -> Vec<Row> {
+            let plain = plain.iter().filter(|_| !self.twins);
+            let plain = plain.map(|row| sealing::sealed_row(row, &public));
+            boxed.iter().cloned().chain(plain).collect()
+        };
+        [
+            sealed(&self.boxed, &self.rows),
+            sealed(&self.boxed_dynamic, &self.dynamic),
+        ]
+    }
+
     /// Appends a row of `v1/secrets/` as it is. Anything that is not an object is not a row.
     pub fn row(&mut self, row: Value) -> &mut Row {
         append(&mut self.rows, row)
@@ -90,6 +140,44 @@ impl Environment {
     /// Appends a row of `service/secrets/` (end-to-end encryption) as it is.
     pub fn boxed_row(&mut self, row: Value) -> &mut Row {
         append(&mut self.boxed, row)
+    }
+
+    /// Appends a dynamic secret with these variables and a lease of `seconds`.
+    pub fn dynamic(&mut self, folder: &str, name: &str, values: &[(&str, &str)], seconds: u64) {
+        let path = normalised(folder);
+        let id = uuid(&["dynamic", &self.id, &path, name]);
+        let keys = values.iter().map(|(key, _)| {
+            json!({"id": key.to_lowercase(), "keyName": key, "keyDigest": digest(&[key])})
+        });
+        let credentials = values
+            .iter()
+            .map(|(key, value)| json!({"key": key, "value": value}));
+        let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        self.dynamic_row(json!({
+            "id": id,
+            "name": name,
+            "type": "dynamic",
+            "description": "",
+            "environment": self.id,
+            "folder": null,
+            "path": path,
+            "defaultTtl": "01:00:00",
+            "maxTtl": "12:00:00",
+            "provider": "aws",
+            "keyMap": keys.collect::<Vec<_>>(),
+            "createdAt": STAMP,
+            "updatedAt": STAMP,
+            "deletedAt": null,
+            "lease": {
+                "id": uuid(&["lease", &id]),
+                "name": "",
+                "secret": id,
+                "status": "active",
+                "credentials": credentials.collect::<Vec<_>>(),
+                "createdAt": "2026-11-24T00:00:00.000000Z",
+                "expiresAt": format!("2026-11-24T{hours:02}:{minutes:02}:{rest:02}.000000Z"),
+            },
+        }));
     }
 
     /// Appends a dynamic secret of `v1/secrets/` as it is. Its `lease` is left out unless asked for.

@@ -14,6 +14,7 @@ mod fault;
 mod identifiers;
 mod request;
 mod rules;
+mod sealing;
 mod secrets;
 mod server;
 mod shared;

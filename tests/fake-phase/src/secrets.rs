@@ -32,9 +32,14 @@ pub(crate) fn body(
     form: Form,
     selection: &Selection,
 ) -> Vec<u8> {
+    let boxed;
     let (rows, dynamic) = match form {
         Form::Plain => (&environment.rows, &environment.dynamic),
-        Form::Boxed => (&environment.boxed, &environment.boxed_dynamic),
+        Form::Boxed => {
+            boxed = environment.boxed_rows();
+            let [rows, dynamic] = &boxed;
+            (rows, dynamic)
+        }
     };
     let key_field = match form {
         Form::Plain => "key",

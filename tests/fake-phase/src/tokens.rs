@@ -7,6 +7,7 @@ use crate::captures::token_answer;
 use crate::environment::Environment;
 use crate::identifiers::{digest, uuid};
 use crate::request::Request;
+use crate::sealing::boxed;
 use crate::world::{Account, World};
 
 /// The JSON object for this token. Apps come by name, keys by their environment's id.
@@ -53,18 +54,29 @@ pub(crate) fn answer(
         .as_object_mut()
         .unwrap()
         .insert("apps".to_owned(), apps.into());
+    if let Some(spoiled) = &world.wrapped_key_share {
+        *answer.get_mut("wrapped_key_share").unwrap() = spoiled.clone().into();
+    }
     Ok(answer.to_string().into_bytes())
 }
 
-/// The captured key, or one of the same shape that opens nothing.
+/// The captured key, or one that is made, with what a test has changed of it.
 fn key(environment: &Environment, account: Account, holder: &Value) -> Value {
+    let mut key = whole_key(environment, account, holder);
+    for (member, value) in &environment.spoiled {
+        *key.get_mut(member).unwrap() = value.clone();
+    }
+    key
+}
+
+fn whole_key(environment: &Environment, account: Account, holder: &Value) -> Value {
     let mut captured = environment.keys.iter().filter(|(of, _)| *of == account);
     if let Some((_, key)) = captured.next() {
         return key.clone();
     }
     let id = environment.id.as_str();
     let kind = account.authorization_type();
-    let sealed = |what: &str| format!("ph:v1:{}:{}=", digest(&[what, kind, id]), "A".repeat(139));
+    let sealed = |text: &str| boxed(text, account.public_key(), &[kind, id]);
     json!({
         "id": uuid(&["key", kind, id]),
         "environment": {
@@ -76,9 +88,9 @@ fn key(environment: &Environment, account: Account, holder: &Value) -> Value {
             "updated_at": environment.updated,
         },
         "paths": null,
-        "identity_key": digest(&["identity", id]),
-        "wrapped_seed": sealed("seed"),
-        "wrapped_salt": sealed("salt"),
+        "identity_key": environment.public_key(),
+        "wrapped_seed": sealed(&environment.seed()),
+        "wrapped_salt": sealed(&digest(&["salt", id])),
         "created_at": environment.created,
         "updated_at": environment.updated,
         "deleted_at": null,

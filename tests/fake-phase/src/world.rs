@@ -24,6 +24,7 @@ pub struct World {
     pub(crate) listing: bool,
     pub(crate) reading: bool,
     pub(crate) revoked: Vec<Account>,
+    pub(crate) wrapped_key_share: Option<String>,
 }
 
 /// One app, with server-side encryption unless it is said otherwise.
@@ -51,6 +52,7 @@ impl World {
             listing: true,
             reading: true,
             revoked: Vec::new(),
+            wrapped_key_share: None,
         }
     }
 
@@ -87,6 +89,12 @@ impl World {
         self
     }
 
+    /// The token endpoint gives this instead of the account's wrapped key share.
+    pub fn spoil_key_share(&mut self, wrapped: &str) -> &mut World {
+        self.wrapped_key_share = Some(wrapped.to_owned());
+        self
+    }
+
     fn push(&mut self, name: &str) -> usize {
         let index = self.apps.len();
         self.apps.push(App {
@@ -108,8 +116,7 @@ impl App {
         &self.id
     }
 
-    /// End-to-end encrypted from now on. Its environments answer `service/secrets/` with their
-    /// boxed rows.
+    /// End-to-end encrypted from now on: `v1/secrets/` refuses it.
     pub fn e2e(&mut self) -> &mut App {
         self.e2e = true;
         self
