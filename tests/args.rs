@@ -14,11 +14,17 @@ pub(crate) fn shop() -> (Phase, Sandbox) {
     production
         .secret("/web", "BETA", "canary of beta")
         .tags(&["net"]);
+    production.dynamic("/", "lender", &[("LEASED", "canary of leased")], 60);
     app.environment("Danger", "custom")
         .secret("/", "PS4", "canary of ps4");
     let phase = Phase::serve(world);
     let mut sandbox = Sandbox::new(&phase);
-    for value in ["canary of alpha", "canary of beta", "canary of ps4"] {
+    for value in [
+        "canary of alpha",
+        "canary of beta",
+        "canary of leased",
+        "canary of ps4",
+    ] {
         sandbox.canary(value);
     }
     (phase, sandbox)
@@ -112,7 +118,14 @@ fn every_option_may_be_written_in_each_way() {
             listed,
             "--timeout never: not a number",
         ),
-        ("--mode", "no", listed, "--mode no: not auto or rest"),
+        ("--mode", "no", listed, "--mode no: not auto, rest or e2ee"),
+        ("--dynamic", "", listed, "LEASED\t/\tdynamic\tvariable"),
+        (
+            "--lease-ttl",
+            "60",
+            &format!("{shop} -c 'echo $LEASED'"),
+            "--lease-ttl means nothing here",
+        ),
         (
             "--supervise",
             "",

@@ -1,15 +1,20 @@
 //! What is said, word for word: a file a case in `tests/messages`, so that a changed message is a
 //! changed file in the review. `UPDATE=1` writes what was said into the files.
 //!
-//! `{port}`, `{directory}`, `{ca}`, `{shop}` and `{bearer}` stand for the server's port, the working
-//! directory, the id of the captured app and the service account's bearer.
+//! `{port}`, `{directory}`, `{ca}`, `{shop}`, `{sealed}`, `{bearer}` and `{mixed}` stand for the server's port, the
+//! working directory, the ids of the captured apps, the service account's bearer, and its token with
+//! a part of another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string, write};
 use std::path::{Path, PathBuf};
 
-use fake_phase::{Account, Certificate, Options, Phase, Responder, World, app_id, bearer};
+use fake_phase::{
+    Account, Certificate, Options, Phase, Responder, World, app_id, bearer, service_token,
+    user_bearer,
+};
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::documents::kinds;
 use crate::support::{Sandbox, Status};
@@ -44,6 +49,11 @@ enum Server {
     HostileNames,
     HostileError,
     HugeValue,
+    SealedForAnother,
+    ForeignSeed,
+    OddKeyShare,
+    NoLease,
+    UnleasedRow,
     RateLimited,
     Broken,
     Silent,
@@ -89,6 +99,34 @@ impl Server {
                 let production = shop.environment("Production", "prod");
                 production.secret("/", "HUGE", &"x".repeat(200_000));
             }
+            Self::SealedForAnother => {
+                let other = shop.environment("Staging", "staging").sealed("value");
+                let production = shop.e2e().environment("Production", "prod");
+                let key = production.sealed("SEALED");
+                production.boxed_row(json!({
+                    "id": "5f0c", "key": key, "value": other, "path": "/", "type": "secret"
+                }));
+            }
+            Self::ForeignSeed => {
+                let other = shop.environment("Staging", "staging").public_key();
+                let production = shop.e2e().environment("Production", "prod");
+                production.spoil_key("identity_key", other);
+            }
+            Self::OddKeyShare => {
+                shop.e2e();
+                world.spoil_key_share("0123f");
+            }
+            Self::NoLease => {
+                let production = shop.environment("Production", "prod");
+                production.dynamic("/", "s3-writer", &[("AWS_ID", "id")], 60);
+                world.fail_leases("the role \x1b[2Jmay not be assumed");
+            }
+            Self::UnleasedRow => {
+                let production = shop.environment("Production", "prod");
+                production.dynamic_row(json!({
+                    "id": "5f0c", "name": "s3-writer", "path": "/", "type": "dynamic"
+                }));
+            }
             Self::UnknownCa => options.certificate = Certificate::UnknownCa,
             Self::OtherName => options.certificate = Certificate::OtherName,
             Self::Expired => options.certificate = Certificate::Expired,
@@ -119,12 +157,16 @@ impl Case {
         let port = phase.port().to_string();
         let directory = sandbox.directory().to_str().unwrap();
         let ca = sandbox.directory().with_file_name("ca.pem");
+        let share = service_token().split(':').nth(4).unwrap();
+        let mixed = service_token().replace(share, user_bearer());
         let places = [
             ("{port}", port.as_str()),
             ("{directory}", directory),
             ("{ca}", ca.to_str().unwrap()),
             ("{shop}", app_id("shop")),
+            ("{sealed}", app_id("shop-e2ee")),
             ("{bearer}", bearer()),
+            ("{mixed}", &mixed),
         ];
         let filled = |text: &str| {
             places.iter().fold(text.to_owned(), |text, (name, value)| {

@@ -28,7 +28,7 @@ impl fmt::Display for Notice<'_> {
             Self::Leased { ends, lasts } => write!(
                 f,
                 "what was leased ends at {ends}, {} s from now: the command has to be started anew before",
-                lasts.as_secs()
+                lasts.as_secs_f64().round()
             ),
             Self::Fetching { app, app_source, environment, environment_source, host, token } => write!(
                 f,

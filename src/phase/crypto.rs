@@ -124,3 +124,91 @@ fn key_of(
         false => Err("a key in it is not 64 hex digits"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// What PyNaCl sealed, and the pairs of its account and its environment.
+    fn vector() -> (Value, KeyPair, KeyPair) {
+        let text = include_str!("../../tests/vectors/sealed.json");
+        let vector: Value = serde_json::from_str(text).unwrap();
+        let keys: Vec<&str> = vector["keys"].as_str().unwrap().split(':').collect();
+        let share = wrapped_share(vector["wrapped_key_share"].as_str().unwrap(), keys[2]).unwrap();
+        let mut private = mixed_hex(keys[1].as_bytes()).unwrap();
+        for (byte, other) in private.iter_mut().zip(share.iter()) {
+            *byte ^= other;
+        }
+        let account = KeyPair::of(&private);
+        assert!(account.has_public(&lower_hex(keys[0].as_bytes()).unwrap()));
+        let seed = vector["wrapped_seed"].as_str().unwrap();
+        let seed = lower_hex(account.open(seed).unwrap().expose()).unwrap();
+        let environment = KeyPair::of_seed(&seed);
+        let identity = vector["identity_key"].as_str().unwrap();
+        assert!(environment.has_public(&lower_hex(identity.as_bytes()).unwrap()));
+        (vector, account, environment)
+    }
+
+    fn wrapped_share(wrapped: &str, unwrap: &str) -> Result<Zeroizing<[u8; KEY]>, Flaw> {
+        let wrapped = base16ct::lower::decode_vec(wrapped).map_err(|_| "not hex digits")?;
+        let share = open_sealed(wrapped, &*mixed_hex(unwrap.as_bytes())?)?;
+        lower_hex(share.expose())
+    }
+
+    /// Every text that differs from this one in one bit, and is text at all.
+    fn flips(text: &str) -> impl Iterator<Item = String> {
+        (0..text.len() * 8).filter_map(|bit| {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            String::from_utf8(bytes).ok()
+        })
+    }
+
+    /// Bounded exhaustive: no bit of a box is without meaning, and no box opens for another key.
+    #[test]
+    fn every_flipped_bit_is_refused() {
+        let (vector, account, environment) = vector();
+        let rows = vector["rows"].as_array().unwrap();
+        let mut tried = 0;
+        for row in rows.iter().take(8) {
+            for member in ["key", "value"] {
+                let field = row[member].as_str().unwrap();
+                if field.len() > 300 {
+                    continue;
+                }
+                assert!(environment.open(field).is_ok());
+                assert_eq!(account.open(field).unwrap_err(), FOREIGN);
+                for flipped in flips(field) {
+                    assert!(environment.open(&flipped).is_err(), "{flipped}");
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried > 5000);
+        let seed = vector["wrapped_seed"].as_str().unwrap();
+        assert!(flips(seed).all(|flipped| account.open(&flipped).is_err()));
+        let share = vector["wrapped_key_share"].as_str().unwrap();
+        let unwrap = vector["keys"].as_str().unwrap().rsplit(':').next().unwrap();
+        assert!(flips(share).all(|flipped| wrapped_share(&flipped, unwrap).is_err()));
+        assert!(wrapped_share(share, unwrap).is_ok());
+    }
+
+    /// Bounded exhaustive: every string of a small alphabet behind the prefix.
+    #[test]
+    fn no_short_field_panics() {
+        let (_, _, environment) = vector();
+        let alphabet = ["a", "=", ":", "/", "é", "0000000000000000"];
+        for length in 0..=6_u32 {
+            for mut number in 0..alphabet.len().pow(length) {
+                let mut field = "ph:v1:".to_owned();
+                for _ in 0..length {
+                    field.push_str(alphabet[number % alphabet.len()]);
+                    number /= alphabet.len();
+                }
+                assert!(environment.open(&field).is_err());
+            }
+        }
+    }
+}

@@ -63,7 +63,8 @@ impl<'a> Vault<'a> {
             why,
         };
         let wrapped = catalogue.wrapped_share()?.unwrap_or_default();
-        let wrapped = base16ct::lower::decode_vec(wrapped).map_err(|_| unopened("it is no hex"))?;
+        let wrapped = base16ct::lower::decode_vec(wrapped)
+            .map_err(|_| unopened("it is not hex digits in lower case"))?;
         let keys = || -> Result<_, Flaw> {
             let mut private = mixed_hex(share)?;
             let other = open_sealed(wrapped, &*mixed_hex(unwrap)?)?;

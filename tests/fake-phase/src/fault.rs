@@ -10,6 +10,8 @@ pub struct Responder {
     pub(crate) fault: Fault,
     /// For how many more requests; `None` is all.
     pub(crate) left: Option<usize>,
+    /// How many requests pass before.
+    pub(crate) passing: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +121,12 @@ impl Responder {
         self
     }
 
+    /// Lets `requests` pass before.
+    pub fn after(mut self, requests: usize) -> Responder {
+        self.passing = requests;
+        self
+    }
+
     /// Sets a header of the answer, in place of one of that name. Faults that have no answer of
     /// their own ignore it.
     pub fn header(mut self, name: &str, value: &str) -> Responder {
@@ -134,6 +142,10 @@ impl Responder {
 
 impl From<Fault> for Responder {
     fn from(fault: Fault) -> Responder {
-        Responder { fault, left: None }
+        Responder {
+            fault,
+            left: None,
+            passing: 0,
+        }
     }
 }

@@ -122,6 +122,12 @@ fn secrets(world: &World, request: &Request, form: secrets::Form) -> Result<Vec<
         dynamic: wanted("dynamic"),
         lease: wanted("lease"),
     };
+    if let Some(failure) = &world.lease_failure
+        && selection.dynamic
+        && selection.lease
+    {
+        return Err((400, failure.clone()));
+    }
     Ok(secrets::body(environment, access.account, form, &selection))
 }
 

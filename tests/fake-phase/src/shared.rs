@@ -137,10 +137,15 @@ impl Shared {
             state = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
         }
         self.signal();
-        let matching = |(part, responder): &&mut (String, Responder)| {
-            path.contains(part.as_str()) && responder.left != Some(0)
+        let matching = |(part, responder): &'_ mut (String, Responder)| -> bool {
+            let matches = path.contains(part.as_str()) && responder.left != Some(0);
+            let passes = matches && responder.passing > 0;
+            responder.passing -= usize::from(passes);
+            matches && !passes
         };
-        let Some((_, responder)) = state.responders.iter_mut().rev().find(matching) else {
+        let mut latest = state.responders.iter_mut().rev();
+        let found = latest.find_map(|responder| matching(responder).then_some(&mut responder.1));
+        let Some(responder) = found else {
             return Fault::Answer(rules::answer(&state.world, &self.prefix, request));
         };
         if let Some(left) = &mut responder.left {

@@ -25,6 +25,7 @@ pub struct World {
     pub(crate) reading: bool,
     pub(crate) revoked: Vec<Account>,
     pub(crate) wrapped_key_share: Option<String>,
+    pub(crate) lease_failure: Option<String>,
 }
 
 /// One app, with server-side encryption unless it is said otherwise.
@@ -53,6 +54,7 @@ impl World {
             reading: true,
             revoked: Vec::new(),
             wrapped_key_share: None,
+            lease_failure: None,
         }
     }
 
@@ -92,6 +94,12 @@ impl World {
     /// The token endpoint gives this instead of the account's wrapped key share.
     pub fn spoil_key_share(&mut self, wrapped: &str) -> &mut World {
         self.wrapped_key_share = Some(wrapped.to_owned());
+        self
+    }
+
+    /// Nothing can be leased: 400 with this message.
+    pub fn fail_leases(&mut self, message: &str) -> &mut World {
+        self.lease_failure = Some(message.to_owned());
         self
     }
 

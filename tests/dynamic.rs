@@ -1,0 +1,257 @@
+//! Dynamic secrets: leased with `--dynamic`, and never without; in both modes.
+
+use fake_phase::{Phase, Request, World};
+use serde_json::{Value, json};
+
+use crate::support::{Run, SHOP, Sandbox, Status};
+
+const MODES: [&str; 2] = ["rest", "e2ee"];
+
+fn world() -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "KEY", "static");
+    let writer = [("AWS_ID", "AKIAEXAMPLE"), ("AWS_KEY", "wJalr ${KEY}")];
+    production.dynamic("/", "s3-writer", &writer, 3600);
+    production.dynamic("/db", "orders", &[("DB_USER", "u1")], 900);
+    world
+}
+
+/// phase-run with these words, in this mode.
+fn run<'a>(sandbox: &'a Sandbox, mode: &str, words: &[&str]) -> Run<'a> {
+    sandbox.run(SHOP).args(["--mode", mode]).args(words)
+}
+
+/// What a request says of dynamic secrets: by its query, or by its headers.
+fn asked(request: &Request) -> [Option<String>; 3] {
+    ["dynamic", "lease", "lease_ttl"].map(|name| {
+        let header = request.header(name).map(str::to_owned);
+        request.query(name).or(header)
+    })
+}
+
+/// The requests that ask for secrets.
+fn asks(phase: &Phase) -> Vec<[Option<String>; 3]> {
+    let requests = phase.requests();
+    let of_secrets = |one: &&Request| one.path().ends_with("/secrets/");
+    requests.iter().filter(of_secrets).map(asked).collect()
+}
+
+fn texts(values: [Option<&str>; 3]) -> [Option<String>; 3] {
+    values.map(|value| value.map(str::to_owned))
+}
+
+/// "Exec mode says once when the lease ends": the shortest.
+#[test]
+fn a_lease_is_part_of_the_environment_and_its_end_is_said() {
+    for mode in MODES {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        let line = "echo $KEY $AWS_ID \"$AWS_KEY\" $DB_USER";
+        let output = run(&sandbox, mode, &["--dynamic", "-c", line]).output();
+        let output = output.ended(Status::Exited(0));
+        assert_eq!(output.text(), "static AKIAEXAMPLE wJalr ${KEY} u1\n");
+        let said: Vec<&str> = output.stderr.lines().collect();
+        assert_eq!(said.len(), 2, "{output}");
+        assert!(said[0].contains("references that could not be resolved"));
+        assert_eq!(
+            said[1],
+            "phase-run: what was leased ends at 2026-11-24T00:15:00.000000Z, 900 s from now: \
+             the command has to be started anew before"
+        );
+        assert_eq!(asks(&phase), [texts([Some("true"), Some("true"), None])]);
+    }
+}
+
+/// "`--lease-ttl SECS`"
+#[test]
+fn the_time_that_a_lease_is_to_last_is_sent() {
+    for mode in MODES {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        let words = ["--dynamic", "--lease-ttl", "120", "-q", "true"];
+        let _ = run(&sandbox, mode, &words).output().ok();
+        let expected = texts([Some("true"), Some("true"), Some("120")]);
+        assert_eq!(asks(&phase), [expected]);
+    }
+    let sandbox = Sandbox::offline();
+    for ttl in [
+        "0",
+        "-1",
+        "1.5",
+        "+1",
+        "soon",
+        "1e3",
+        "99999999999999999999",
+    ] {
+        let words = ["--dynamic", "--lease-ttl", ttl, "true"];
+        let output = run(&sandbox, "auto", &words).output().failed(125, "usage");
+        let message = format!("--lease-ttl {ttl}: not a whole number of seconds above 0\n");
+        assert!(output.stderr.ends_with(&message), "{output}");
+    }
+}
+
+/// Without the option nothing is asked for; `--dry-run` asks for the names alone.
+#[test]
+fn nothing_is_leased_unless_it_is_asked_for() {
+    for mode in MODES {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        let output = run(&sandbox, mode, &["-c", "env | grep -c AWS_ID"]).output();
+        assert_eq!(output.ended(Status::Exited(1)).text(), "0\n");
+        assert_eq!(asks(&phase), [texts([None, None, None])]);
+
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        let output = run(&sandbox, mode, &["--dynamic", "--dry-run"]).output();
+        let listed = "AWS_ID\t/\tdynamic\tvariable\nAWS_KEY\t/\tdynamic\tvariable\n\
+                      DB_USER\t/db\tdynamic\tvariable\nKEY\t/\tsecret\tvariable\n";
+        assert_eq!(output.ok().text(), listed);
+        assert_eq!(asks(&phase), [texts([Some("true"), None, None])]);
+    }
+}
+
+/// What was leased is selected, named and checked like any other.
+#[test]
+fn a_leased_value_goes_the_way_of_all_values() {
+    for mode in MODES {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        let words = ["--dynamic", "-q", "--path", "/db", "--prefix", "X_"];
+        let line = "env | grep -c -e AWS -e KEY; echo $X_DB_USER";
+        let output = run(&sandbox, mode, &words).args(["-c", line]).output();
+        assert_eq!(output.ok().text(), "0\nu1\n");
+        phase.edit(|world| {
+            let production = world.app("shop").environment("Production", "prod");
+            production.dynamic("/other", "second", &[("DB_USER", "u2")], 60);
+        });
+        let output = run(&sandbox, mode, &["--dynamic", "true"]).output();
+        let output = output.failed(125, "ambiguous");
+        assert!(
+            output
+                .stderr
+                .contains("DB_USER has different values in /db and /other")
+        );
+    }
+}
+
+/// "A lease that fails, or a dynamic secret that comes without lease data, is an error that names
+/// it."
+#[test]
+fn a_lease_that_fails_is_an_error_that_names_it() {
+    for mode in MODES {
+        let mut world = world();
+        world.fail_leases("the role may not be assumed");
+        let phase = Phase::serve(world);
+        let sandbox = Sandbox::new(&phase);
+        let output = run(&sandbox, mode, &["--dynamic", "echo", "started"]).output();
+        let output = output.failed(125, "server");
+        let message = "cannot lease orders, s3-writer in Production of shop: \
+                       the role may not be assumed (400)\n";
+        assert!(output.stderr.contains(message), "{output}");
+        // Asked once, and then for the names alone.
+        let (both, names) = (
+            [Some("true"), Some("true"), None],
+            [Some("true"), None, None],
+        );
+        assert_eq!(asks(&phase), [texts(both), texts(names)]);
+    }
+}
+
+#[test]
+fn a_dynamic_secret_without_a_lease_is_an_error_that_names_it() {
+    for (lease, status) in [
+        (Value::Null, 125),
+        (json!({"credentials": []}), 125),
+        (json!({"credentials": [], "expiresAt": null}), 125),
+        (json!({"credentials": [{"key": "DB_KEY", "value": "v"}]}), 0),
+    ] {
+        for mode in MODES {
+            let mut world = World::empty();
+            let production = world.app("shop").environment("Production", "prod");
+            production.dynamic_row(json!({
+                "id": "d1",
+                "name": "orders",
+                "type": "dynamic",
+                "path": "/",
+                "keyMap": [{"keyName": "DB_KEY"}],
+                "lease": lease,
+            }));
+            let phase = Phase::serve(world);
+            let sandbox = Sandbox::new(&phase);
+            let output = run(&sandbox, mode, &["--dynamic", "printenv", "DB_KEY"]).output();
+            match status {
+                0 => assert_eq!(output.ok().text(), "v\n"),
+                _ => {
+                    let output = output.failed(status, "server");
+                    let message = "cannot lease orders in Production of shop: \
+                                   the answer holds no lease of it\n";
+                    assert!(output.stderr.contains(message), "{output}");
+                }
+            }
+        }
+    }
+}
+
+/// A row that nobody asked for is no secret without a value, and is not passed over.
+#[test]
+fn a_dynamic_secret_that_was_not_asked_for_is_an_error() {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.row(json!({"id": "d1", "name": "orders", "type": "dynamic", "path": "/"}));
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    for mode in MODES {
+        let output = run(&sandbox, mode, &["true"]).output();
+        let output = output.failed(125, "server");
+        assert!(
+            output.stderr.contains("cannot lease orders in "),
+            "{output}"
+        );
+    }
+}
+
+/// A field of a lease that does not open, named by the dynamic secret.
+#[test]
+fn a_lease_that_does_not_open_is_named() {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    let key = production.sealed("DB_KEY");
+    production.boxed_dynamic_row(json!({
+        "id": "d1",
+        "name": "orders",
+        "type": "dynamic",
+        "path": "/",
+        "key_map": [{"key_name": key}],
+        "lease": {"credentials": [{"key": key, "value": "ph:v9:"}]},
+    }));
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let output = run(&sandbox, "e2ee", &["--dynamic", "true"]).output();
+    let output = output.failed(125, "decrypt");
+    let what = "cannot decrypt the lease of orders in Production of shop: ";
+    assert!(output.stderr.contains(what), "{output}");
+}
+
+/// What the real server answered, in both modes.
+#[test]
+fn the_captured_leases_are_read() {
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    for app in ["shop", "shop-e2ee"] {
+        let words = [
+            "--env",
+            "Production",
+            "--dynamic",
+            "--path",
+            "/",
+            "-q",
+            "-c",
+        ];
+        let run = sandbox.run(["--app", app]).args(words);
+        let output = run
+            .arg("echo $AWS_ACCESS_KEY_ID $AWS_SECRET_ACCESS_KEY")
+            .output();
+        assert_eq!(output.ok().text(), "AKIAEXAMPLE wJalrEXAMPLE\n");
+    }
+}

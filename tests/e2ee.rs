@@ -1,0 +1,296 @@
+//! End-to-end encrypted apps: what the command gets, what is asked for, and what does not open.
+
+use std::collections::BTreeMap;
+
+use fake_phase::{Phase, World, app_id, bearer, service_token, user_bearer, user_token};
+
+use crate::support::{SHOP, Sandbox, probe};
+
+const TOKENS: &str = "/service/secrets/tokens/";
+const SECRETS: &str = "/service/secrets/";
+
+/// What the official CLI exports of the captured `shop-e2ee`.
+fn exported() -> BTreeMap<String, String> {
+    let exported = include_str!("fake-phase/captures/e2ee-expected-production.json");
+    serde_json::from_str(exported).unwrap()
+}
+
+/// `shop`, whose Production holds these, end-to-end encrypted.
+pub(crate) fn world(secrets: &[(&str, &str, &str)]) -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").e2e().environment("Production", "prod");
+    for (folder, key, value) in secrets {
+        production.secret(folder, key, value);
+    }
+    world
+}
+
+fn targets(phase: &Phase) -> Vec<String> {
+    let requests = phase.requests().into_iter();
+    requests.map(|request| request.target).collect()
+}
+
+/// Its `PORT` is in two folders: that CLI lets the last row win, here a `--path` has to say so.
+#[test]
+fn the_captured_app_is_what_the_official_cli_exports() {
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    let app = ["--app", "shop-e2ee", "--env", "Production"];
+    let collision = sandbox.run(app).arg("true").output();
+    let collision = collision.failed(125, "ambiguous");
+    let message = "PORT has different values in /backend and /web";
+    assert!(collision.stderr.contains(message), "{collision}");
+
+    let ranked = app
+        .into_iter()
+        .chain(["-q", "--path", "/backend", "--path", ""]);
+    let ranked = ranked.chain(["--path", "/web"]);
+    let comparison = sandbox.transparent(ranked, |run| run);
+    let all = exported().into_iter();
+    let comparison = all.fold(comparison, |comparison, (key, value)| {
+        comparison.added(&key, value)
+    });
+    comparison.removed("PHASE_SERVICE_TOKEN").check();
+}
+
+/// Its four unresolved values, in the one warning; an error with `--strict`.
+#[test]
+fn what_cannot_be_resolved_in_the_captured_app_is_named() {
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    let run = sandbox.run(["-a", "shop-e2ee", "-e", "Production", "--path", "/"]);
+    let names = "DANGLING, LOOP_A, LOOP_B, NO_ACCESS";
+    let output = run.arg("true").output();
+    let warning = format!(
+        "phase-run: warning: references that could not be resolved are handed on as they are in {names}\n"
+    );
+    assert_eq!(output.stderr, warning);
+    let run = sandbox.run(["-a", "shop-e2ee", "-e", "Production", "--path", "/"]);
+    let output = run.args(["--strict", "true"]).output();
+    let output = output.failed(125, "environment");
+    assert!(output.stderr.contains(&format!("references in {names}\n")));
+}
+
+/// A user's active override replaces the value; another user's, or an inactive one, does not.
+#[test]
+fn a_users_own_value_counts_while_it_is_active() {
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    let values = |token: &str| {
+        let line = "echo $THEME $BANNER";
+        let run = sandbox.run(["-q", "-a", "shop-e2ee", "-e", "Production"]);
+        let run = run.args(["--path", "/", "-c", line]);
+        let output = run.env("PHASE_SERVICE_TOKEN", token).output().ok();
+        output.text().to_owned()
+    };
+    assert_eq!(values(service_token()), "light off\n");
+    assert_eq!(values(user_token()), "dark off\n");
+}
+
+/// The same app, encrypted by the server and here, is the same environment.
+#[test]
+fn both_modes_make_the_same_of_folders_tags_and_doubles() {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "ROOT", "of the root");
+    production
+        .secret("/backend//db/", "DEEP", "deep")
+        .tags(&["net", "two words"])
+        .kind("sealed");
+    production
+        .secret("/büro", "LOCAL", "lokal")
+        .tags(&["größe"])
+        .set("comment", "not empty".into());
+    production
+        .secret("/", "OWN", "shared")
+        .overridden("own", true);
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    for filter in [
+        &[][..],
+        &["--path", "/"],
+        &["--path", "backend/db"],
+        &["--path", "/backend/**"],
+        &["--path", "/büro"],
+        &["--tags", "net,two words"],
+        &["--tags", "größe,net"],
+        &["--only", "*O*"],
+    ] {
+        for token in [service_token(), user_token()] {
+            let environ = |mode: &str| {
+                let run = sandbox.run(SHOP).args(["--mode", mode]).args(filter);
+                let run = run.args(["--", probe(), "report"]);
+                let report = run.env("PHASE_SERVICE_TOKEN", token).report();
+                let mut environ = report.environ();
+                environ.sort();
+                environ
+            };
+            assert_eq!(environ("rest"), environ("e2ee"), "{filter:?}");
+            let listing = |mode: &str| {
+                let run = sandbox.run(SHOP).args(["--mode", mode, "--dry-run"]);
+                run.args(filter).output().ok().text().to_owned()
+            };
+            assert_eq!(listing("rest"), listing("e2ee"), "{filter:?}");
+        }
+    }
+}
+
+/// "E2E apps are decrypted here": how many requests each way costs. A UUID is tried at the REST
+/// interface first, so that an app with server-side encryption costs one.
+#[test]
+fn an_encrypted_app_costs_a_look_at_its_keys() {
+    let id = world(&[]).app("shop").id().to_owned();
+    let rest = |env: &str| format!("/service/public/v1/secrets/?app_id={id}&env={env}");
+    for (app, env, mode, expected) in [
+        ("shop", "production", "auto", vec![TOKENS, SECRETS]),
+        ("shop", "prod", "auto", vec![TOKENS, SECRETS]),
+        ("shop", "production", "e2ee", vec![TOKENS, SECRETS]),
+        (&id, "PRODUCTION", "e2ee", vec![TOKENS, SECRETS]),
+        (
+            &id,
+            "Production",
+            "auto",
+            vec![&rest("Production"), TOKENS, SECRETS],
+        ),
+        (&id, "prod", "auto", vec![&rest("prod"), TOKENS, SECRETS]),
+    ] {
+        let phase = Phase::serve(world(&[("/", "KEY", "a value")]));
+        let sandbox = Sandbox::new(&phase);
+        let run = sandbox.run(["-q", "-a", app, "-e", env, "--mode", mode]);
+        let output = run.args(["printenv", "KEY"]).output().ok();
+        assert_eq!(output.text(), "a value\n");
+        assert_eq!(targets(&phase), expected, "{app} {env} {mode}");
+        assert_eq!(phase.connections(), 1);
+        for request in phase.requests().iter().filter(|one| one.target == SECRETS) {
+            assert!(request.header("Environment").is_some());
+            for header in ["Path", "Tags", "dynamic", "lease", "lease_ttl"] {
+                assert_eq!(request.header(header), None, "{header}");
+            }
+        }
+    }
+}
+
+/// "`--mode e2ee` always decrypts here, so that the server never sees plaintext, and never asks the
+/// REST API", whatever goes wrong.
+#[test]
+fn nothing_in_clear_is_ever_asked_for_in_mode_e2ee() {
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    let (shop, sealed) = (app_id("shop"), app_id("shop-e2ee"));
+    for app in [
+        "shop",
+        shop,
+        "shop-e2ee",
+        sealed,
+        "platform",
+        "none",
+        shop.trim_end_matches('1'),
+    ] {
+        for env in ["Production", "prod", "dev", "nope"] {
+            for token in [service_token(), user_token(), bearer()] {
+                let run = sandbox.run(["-q", "-a", app, "-e", env, "--path", "/", "true"]);
+                let run = run.env("PHASE_MODE", "e2ee");
+                let _ = run.env("PHASE_SERVICE_TOKEN", token).output();
+            }
+        }
+    }
+    let _ = sandbox.run(["--mode", "e2ee", "true"]).output();
+    let run = sandbox.run(["--mode", "e2ee", "-a", sealed, "true"]);
+    let _ = run.output();
+    let asked = targets(&phase);
+    assert!(asked.len() > 50);
+    for target in asked {
+        assert!([TOKENS, SECRETS].contains(&target.as_str()), "{target}");
+    }
+    let run = sandbox.run(["-a", "shop", "-e", "Production", "--path", "/backend"]);
+    let output = run.args(["--mode", "e2ee", "printenv", "PORT"]).output();
+    assert_eq!(output.ok().text(), "9000\n");
+}
+
+/// What the server leaves out it never sends: one folder, or else tags, as over REST. A header
+/// carries ASCII; what is not is left out here.
+#[test]
+fn one_filter_is_sent_where_a_header_can_carry_it() {
+    for (filter, path, tags) in [
+        (&["--path", "backend//db"][..], Some("/backend/db"), None),
+        (&["--path", "/a b"], Some("/a b"), None),
+        (&["--path", "/büro"], None, None),
+        (&["--path", "/a\n"], None, None),
+        (&["--path", "/a "], None, None),
+        (&["--path", "/a", "--path", "/b"], None, None),
+        (&["--path", "/a/**"], None, None),
+        (&["--tags", "net,two words"], None, Some("net,two words")),
+        (&["--tags", "größe"], None, None),
+        (&["--path", "/a", "--tags", "net"], Some("/a"), None),
+    ] {
+        let phase = Phase::serve(world(&[]));
+        let sandbox = Sandbox::new(&phase);
+        let run = sandbox.run(SHOP).args(["--allow-empty"]).args(filter);
+        let _ = run.arg("true").output().ok();
+        let requests = phase.requests();
+        assert_eq!(requests.len(), 2);
+        assert_eq!(requests[1].header("Path"), path, "{filter:?}");
+        assert_eq!(requests[1].header("Tags"), tags, "{filter:?}");
+    }
+}
+
+/// "an E2E app with `--mode rest`" is `config`; a bearer without key shares is `token`.
+#[test]
+fn who_cannot_decrypt_is_told() {
+    let id = app_id("shop-e2ee");
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    let run = |app: &str, env: &str, mode: &str| {
+        let run = sandbox.run(["-q", "-a", app, "-e", env, "--mode", mode]);
+        run.arg("true")
+    };
+    for (app, env) in [
+        ("shop-e2ee", "Production"),
+        (id, "Production"),
+        (id, "prod"),
+    ] {
+        let output = run(app, env, "rest").output().failed(125, "config");
+        assert!(output.stderr.contains("end-to-end encrypted"), "{output}");
+        for token in [bearer().to_owned(), format!("User {}", user_bearer())] {
+            for mode in ["auto", "e2ee"] {
+                let run = run(app, env, mode).env("PHASE_SERVICE_TOKEN", &token);
+                let output = run.output().failed(125, "token");
+                assert!(output.stderr.contains("pss_service:v2:"), "{output}");
+            }
+            let run = run(app, env, "rest").env("PHASE_SERVICE_TOKEN", &token);
+            let _ = run.output().failed(125, "config");
+        }
+    }
+    let sent = phase.requests().len();
+    let run = run("shop", "Production", "e2ee").env("PHASE_SERVICE_TOKEN", bearer());
+    let _ = run.output().failed(125, "token");
+    assert_eq!(phase.requests().len(), sent);
+}
+
+/// "Service account cannot access this environment" is `access` here as well.
+#[test]
+fn an_environment_that_may_not_be_read_is_denied() {
+    let mut world = world(&[("/", "KEY", "value")]);
+    world.forbid_reading();
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let output = sandbox.run(SHOP).arg("true").output();
+    let _ = output.failed(125, "access");
+}
+
+/// More than one thread opens them, and they are all there, in their order.
+#[test]
+fn a_thousand_secrets_are_opened() {
+    let mut world = world(&[]);
+    let production = world.app("shop").environment("Production", "prod");
+    for number in 0..1000 {
+        production.secret("/", &format!("KEY_{number:04}"), &format!("value {number}"));
+    }
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let report = sandbox.run(SHOP).args([probe(), "report"]).report();
+    for number in 0..1000 {
+        let value = report.variable(&format!("KEY_{number:04}"));
+        assert_eq!(value, Some(format!("value {number}").into_bytes()));
+    }
+}

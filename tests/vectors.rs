@@ -1,0 +1,72 @@
+//! What an independent implementation sealed is opened: PyNaCl, which is libsodium, by the script in
+//! `tests/vectors`. The file beside it was written by it; where PyNaCl can be had, a new one is too.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fake_phase::{Phase, World, bearer};
+use serde_json::{Value, json};
+
+use crate::support::{SHOP, Sandbox, skipped};
+
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap()
+}
+
+/// Serves these rows, and compares what the command gets with what was sealed.
+fn opens(sealed: &str) {
+    let vector: Value = serde_json::from_str(sealed).unwrap();
+    let mut world = World::empty();
+    world.spoil_key_share(text(&vector, "wrapped_key_share"));
+    let production = world.app("shop").e2e().environment("Production", "prod");
+    for member in ["identity_key", "wrapped_seed"] {
+        production.spoil_key(member, text(&vector, member));
+    }
+    for (number, row) in vector["rows"].as_array().unwrap().iter().enumerate() {
+        production.boxed_row(json!({
+            "id": format!("row {number}"),
+            "key": row["key"],
+            "value": row["value"],
+            "comment": "",
+            "path": "/",
+            "type": "secret",
+        }));
+    }
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let token = format!("pss_service:v2:{}:{}", bearer(), text(&vector, "keys"));
+    let values = vector["values"].as_object().unwrap();
+    let comparison = sandbox.transparent(SHOP, |run| run.env("PHASE_SERVICE_TOKEN", &token));
+    let comparison = values.iter().fold(comparison, |comparison, (key, value)| {
+        comparison.added(key, value.as_str().unwrap())
+    });
+    assert!(values.len() > 30);
+    comparison.removed("PHASE_SERVICE_TOKEN").check();
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
+}
+
+#[test]
+fn what_libsodium_sealed_is_opened() {
+    opens(&std::fs::read_to_string(folder().join("sealed.json")).unwrap());
+}
+
+#[test]
+fn what_libsodium_seals_now_is_opened() {
+    let nacl = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("pynacl");
+    if !nacl.join("nacl").exists() {
+        let install = ["-m", "pip", "install", "--quiet", "--no-input", "--target"];
+        let mut pip = Command::new("python3");
+        let pip = pip.args(install).arg(&nacl).arg("PyNaCl==1.6.0");
+        if !pip.output().is_ok_and(|output| output.status.success()) {
+            return skipped("PyNaCl cannot be installed from PyPI");
+        }
+    }
+    let mut python = Command::new("python3");
+    let python = python.arg(folder().join("seal.py")).env("PYTHONPATH", nacl);
+    let sealed = python.output().unwrap();
+    assert!(sealed.status.success(), "{sealed:?}");
+    opens(str::from_utf8(&sealed.stdout).unwrap());
+}
