@@ -11,6 +11,7 @@ pub(crate) mod credential;
 mod host;
 mod pattern;
 mod project;
+mod proxy;
 mod roots;
 mod watch;
 
@@ -75,6 +76,13 @@ pub(crate) enum Dynamic {
 impl Dynamic {
     pub(crate) fn takes_leases(self) -> bool {
         matches!(self, Self::Leased { .. })
+    }
+
+    pub(crate) fn without_leases(self) -> Self {
+        match self {
+            Self::Leased { .. } => Self::Listed,
+            other => other,
+        }
     }
 
     pub(crate) fn ttl(self) -> Option<u64> {

@@ -147,7 +147,7 @@ fn run(
 /// waits for what it has to say, and its failure is a poll's.
 fn fetch_for_watch(
     alone: SingleThreaded,
-    config: Config,
+    mut config: Config,
     mut inherited: Inherited,
     vault: Vault,
     reporter: &Reporter,
@@ -164,6 +164,9 @@ fn fetch_for_watch(
             voice.say(&notice);
         }
     };
+    if !reporter.leases() {
+        config.request.dynamic = config.request.dynamic.without_leases();
+    }
     let variables = config.injection.keep_token;
     let outcome = vault
         .open(&config.token, variables, &mut inherited, &say)
@@ -227,17 +230,19 @@ fn go_on(
             print(&listing)
         }
         Deed::Become(command) | Deed::Supervise(command) | Deed::Watch(command, _) => {
-            let watched = watched.map(|(reporter, key)| (reporter, plan.digest(key.expose())));
+            let digest = watched.map(|(reporter, key)| (reporter, plan.digest(key.expose())));
             let files: Vec<Sealed> = plan.files().map(seal).collect::<Result<_, _>>()?;
             let paths: Vec<String> = files.iter().map(Sealed::path).collect();
             let environ = environ::build(base, plan, &paths, &command, startup::limits())?;
             // Everything that can go wrong before the exec has not.
-            if watched.is_some_and(|(reporter, digest)| !reporter.is_wanted(&digest)) {
-                return Ok(Exit::Done);
-            }
-            if let Some(Lease { ends, lasts }) = &lease {
-                let lasts = *lasts;
-                say(Notice::Leased { ends, lasts });
+            match (digest, lease) {
+                (Some((reporter, digest)), lease) => {
+                    if !reporter.is_wanted(&digest, lease.map(|lease| lease.lasts)) {
+                        return Ok(Exit::Done);
+                    }
+                }
+                (None, Some(Lease { ends, lasts })) => say(Notice::Leased { ends: &ends, lasts }),
+                (None, None) => {}
             }
             say(Notice::Becoming { command: &command });
             Err(exec::become_command(&command, &environ, &setting.hardened))

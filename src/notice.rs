@@ -74,6 +74,8 @@ pub(crate) enum Notice<'a> {
     Unchanged,
     /// It came to a change.
     Restarting { delay: Duration },
+    /// What the command was leased ends soon.
+    LeaseIsOld,
     /// The command did not stop by its signal.
     Killing { grace: Duration, signal: &'a str },
     /// They did not even stop by KILL.
@@ -109,6 +111,7 @@ impl Notice<'_> {
             | Self::PollFailed { .. }
             | Self::StartFailed { .. } => Level::Warning,
             Self::EnvironmentChosen { .. }
+            | Self::LeaseIsOld
             | Self::Leased { .. }
             | Self::Restarting { .. }
             | Self::PollsWork => Level::Choice,
@@ -138,6 +141,7 @@ impl Notice<'_> {
             Self::Becoming { .. } => "becoming",
             Self::Unchanged => "unchanged",
             Self::Restarting { .. } => "restarting",
+            Self::LeaseIsOld => "lease-is-old",
             Self::Killing { .. } => "killing",
             Self::Survivors { .. } => "survivors",
             Self::PollFailed { .. } => "poll-failed",

@@ -55,6 +55,7 @@ mod vectors;
 mod voice;
 mod watch;
 mod watch_clearing;
+mod watch_leases;
 mod watch_polls;
 mod watch_secrecy;
 mod watch_signals;

@@ -224,7 +224,7 @@ fn unresolved_references_are_named_and_handed_on() {
         let run = shop.run(SHOP).args(["--path", "/"]).args(options);
         run.arg("--").args(command).output()
     };
-    let warning = "phase-run: warning: references that Phase did not resolve are handed on as they \
+    let warning = "phase-run: warning: references that could not be resolved are handed on as they \
                    are in DANGLING, LOOP_A, LOOP_B, NO_ACCESS\n";
     let output = run(&[], &["true"]);
     assert_eq!(output.stderr, warning, "{output}");
@@ -260,7 +260,7 @@ fn every_form_of_reference_is_named() {
     let options = ["--file", "C", "--keep", "E"];
     let output = shop.with(&options).arg("true").env("E", "own").output();
     let output = output.notices(&[
-        "warning: references that Phase did not resolve are handed on as they are in A, B, C\n",
+        "warning: references that could not be resolved are handed on as they are in A, B, C\n",
     ]);
     let _ = output.ok();
     let output = shop.refuses(&["--strict", "--only", "C", "--file", "C"]);

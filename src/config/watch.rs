@@ -46,6 +46,7 @@ impl Choices<'_> {
             interval,
             stop: stop.unwrap_or(Signal::TERM),
             grace,
+            leases: self.words.has(Opt::Dynamic),
         }))
     }
 }

@@ -8,7 +8,8 @@ use crate::process::watch::Digest;
 
 impl Plan {
     /// HMAC-SHA-256 (RFC 2104) over name, form and value of each, by name. Without the key, values
-    /// cannot even be guessed at. A variable that was set before stays as it is whatever the value.
+    /// cannot even be guessed at. A variable that was set before stays as it is whatever the value, and
+    /// what is leased has another value each time.
     pub(crate) fn digest(&self, key: &[u8]) -> Digest {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
         // The length before each keeps `AB`, `C` apart from `A`, `BC`.
@@ -19,10 +20,12 @@ impl Plan {
         for planned in &self.secrets {
             add(planned.name.as_bytes());
             add(planned.form.word().as_bytes());
-            match planned.form {
-                Form::Kept => add(b""),
-                Form::Variable | Form::File => add(planned.secret.value.expose()),
-            }
+            let counts = planned.form != Form::Kept && planned.secret.dynamic.is_none();
+            add(if counts {
+                planned.secret.value.expose()
+            } else {
+                b""
+            });
         }
         let mut digest = Digest::default();
         digest.copy_from_slice(context.sign().as_ref());
@@ -48,6 +51,7 @@ mod tests {
                 folder: "/".to_owned(),
                 tags: vec![],
                 kind: Cow::Borrowed("secret"),
+                dynamic: None,
             },
         };
         let secrets = secrets.iter().map(planned).collect();

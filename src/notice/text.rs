@@ -49,6 +49,7 @@ impl fmt::Display for Notice<'_> {
             Self::Restarting { delay } => {
                 write!(f, "the secrets have changed: restarting the command in {:.1} s", delay.as_secs_f64())
             }
+            Self::LeaseIsOld => f.write_str("two thirds of a lease are over: restarting the command with a new one"),
             Self::Killing { grace, signal } => {
                 write!(f, "the command goes on {} s after {signal}: killing it", grace.as_secs_f64())
             }

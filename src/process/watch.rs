@@ -9,6 +9,7 @@ mod channel;
 mod clearing;
 mod decide;
 mod family;
+mod listen;
 mod pace;
 mod watcher;
 
@@ -23,6 +24,7 @@ use super::wait::Reaped;
 use super::{SingleThreaded, no_process};
 use crate::error::Error;
 use crate::notice::Say;
+use channel::Role;
 pub(crate) use channel::{Digest, Reporter};
 use watcher::Watcher;
 
@@ -35,6 +37,8 @@ pub(crate) struct Terms {
     pub(crate) stop: Signal,
     /// How long it may take to.
     pub(crate) grace: Duration,
+    /// A start leases dynamic secrets.
+    pub(crate) leases: bool,
 }
 
 /// The processes of `--watch`: [`watch`] returns once in the parent, and once in each child.
@@ -68,7 +72,7 @@ pub(crate) fn watch(
         let command = match origin.fork(alone)? {
             Side::Parent { child } => child,
             Side::Child(alone) => {
-                let reporter = Reporter::new(of_child, false, None);
+                let reporter = Reporter::new(of_child, Role::First, None);
                 return Ok(fetching(alone, &origin, reporter));
             }
         };

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -20,7 +21,7 @@ pub(crate) type Digest = [u8; 32];
 const DIGEST: u8 = b'd';
 const FAILURE: u8 = b'f';
 
-/// Longer than each message: a digest, or a kind.
+/// Longer than each message: a digest and a time, or a kind.
 const LONGEST: usize = 64;
 
 /// A pair that keeps messages apart (unix(7), SOCK_SEQPACKET).
@@ -40,7 +41,8 @@ pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// What the watcher reads.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    Digest(Digest),
+    /// And how long what was leased lasts.
+    Digest(Digest, Option<Duration>),
     Failure(String),
     /// The other end is closed.
     End,
@@ -62,7 +64,10 @@ impl Channel {
         let mut message = [0; LONGEST];
         let length = received(&self.0, &mut message);
         match message.get(..length).and_then(<[u8]>::split_first) {
-            Some((&DIGEST, digest)) => digest.try_into().map_or(Message::End, Message::Digest),
+            Some((&DIGEST, rest)) => match rest.split_first_chunk() {
+                Some((digest, lease)) => Message::Digest(*digest, lasts(lease)),
+                None => Message::End,
+            },
             Some((&FAILURE, kind)) => Message::Failure(String::from_utf8_lossy(kind).into_owned()),
             _ => Message::End,
         }
@@ -74,26 +79,46 @@ impl Channel {
     }
 }
 
+/// Milliseconds; none of nothing.
+fn lasts(lease: &[u8]) -> Option<Duration> {
+    let millis = lease.try_into().map(u64::from_le_bytes).ok()?;
+    Some(Duration::from_millis(millis))
+}
+
+/// What a process was forked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// To become the first command.
+    First,
+    /// To see whether anything has changed, and then to become the command.
+    Poll,
+    /// To lease, and to become the command.
+    Lease,
+}
+
 /// The end of the process that fetches.
 #[derive(Debug)]
 pub(crate) struct Reporter {
     channel: OwnedFd,
-    /// Becomes the command only if that is wanted.
-    standby: bool,
+    role: Role,
     /// The kind of the failure that was said last.
     said: Option<String>,
     wanted: Cell<bool>,
 }
 
 impl Reporter {
-    pub(super) fn new(channel: OwnedFd, standby: bool, said: Option<String>) -> Self {
-        let wanted = Cell::new(!standby);
+    pub(super) fn new(channel: OwnedFd, role: Role, said: Option<String>) -> Self {
         Self {
             channel,
-            standby,
+            role,
             said,
-            wanted,
+            wanted: Cell::new(role == Role::First),
         }
+    }
+
+    /// Whether it leases what is to be leased: a poll does not.
+    pub(crate) fn leases(&self) -> bool {
+        self.role != Role::Poll
     }
 
     /// What it says and how it fails is a poll's matter: it does not become the command yet.
@@ -101,13 +126,18 @@ impl Reporter {
         !self.wanted.get()
     }
 
-    /// Tells what was fetched; a standby then waits until it is wanted. False when it is not.
-    pub(crate) fn is_wanted(&self, digest: &Digest) -> bool {
-        let message: Vec<u8> = [DIGEST].iter().chain(digest).copied().collect();
+    /// Tells what was fetched, and how long what was leased lasts; a standby then waits until it is
+    /// wanted. False when it is not.
+    pub(crate) fn is_wanted(&self, digest: &Digest, lease: Option<Duration>) -> bool {
+        let mut message = vec![DIGEST];
+        message.extend_from_slice(digest);
+        let millis = lease.map(|lease| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
+        message.extend(millis.into_iter().flat_map(u64::to_le_bytes));
+        let standby = self.role != Role::First;
         // What the old command's group is sent while it stops is not for the new one.
-        let mask = self.standby.then(Mask::block_all);
+        let mask = standby.then(Mask::block_all);
         let _ = write(&self.channel, &message);
-        if self.standby {
+        if standby {
             self.wanted
                 .set(received(&self.channel, &mut [0; LONGEST]) > 0);
         }

@@ -18,6 +18,8 @@ pub(super) enum Stage {
     Polling,
     /// It has fetched something else, and the restart has its time.
     Changed,
+    /// Another one fetches and leases, to become the command.
+    Leasing,
     /// The command was told to stop.
     Stopping { then: Then, killed: bool },
     /// The command is gone; what it left is told to stop.
@@ -40,6 +42,10 @@ pub(super) struct State {
     pub(super) stage: Stage,
     pub(super) command: supervise::State,
     pub(super) standby: Option<Pid>,
+    /// A start leases, which no poll does.
+    pub(super) leases: bool,
+    /// Two thirds of what the command was leased are over.
+    pub(super) lease_is_old: bool,
 }
 
 /// What there is to react to.
@@ -79,6 +85,8 @@ pub(super) enum Action {
     Learn,
     /// Fork a standby.
     Poll,
+    /// Fork one that leases.
+    Lease,
     /// Let the standby go: the command has what it fetched.
     Unchanged,
     /// The command goes on as it is; the next poll comes later.
@@ -140,7 +148,7 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
         }
         Event::Child(_, Reaped::Stopped(_)) => NOTHING,
         Event::Child(pid, end) if Some(pid) == state.standby => match state.stage {
-            Stage::Polling | Stage::Changed => Action::Failed,
+            Stage::Polling | Stage::Changed | Stage::Leasing => Action::Failed,
             Stage::Stopping { .. } => Action::Lost(end),
             Stage::Clearing => Action::Supervise(Supervised::End(end)),
             Stage::Starting | Stage::Waiting => NOTHING,
@@ -153,12 +161,15 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
             (Stage::Starting, Told::Other) => Action::Learn,
             (Stage::Polling, Told::Same) => Action::Unchanged,
             (Stage::Polling, Told::Other) => Action::Delay,
-            (Stage::Polling, Told::Failed) => Action::Failed,
-            (Stage::Polling, Told::Nothing) => Action::EndStandby,
+            (Stage::Leasing, Told::Same | Told::Other) => Action::Stop,
+            (Stage::Polling | Stage::Leasing, Told::Failed) => Action::Failed,
+            (Stage::Polling | Stage::Leasing, Told::Nothing) => Action::EndStandby,
             _ => NOTHING,
         },
         Event::Due => match state.stage {
+            Stage::Waiting if state.lease_is_old => Action::Lease,
             Stage::Waiting => Action::Poll,
+            Stage::Changed if state.leases => Action::Lease,
             Stage::Changed => Action::Stop,
             Stage::Stopping { killed: false, .. } => Action::Kill,
             // It cannot end: in the kernel, on a disk that is gone.
@@ -166,7 +177,7 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
                 then: Then::Start, ..
             }
             | Stage::Clearing => Action::Clear,
-            Stage::Starting | Stage::Polling | Stage::Stopping { .. } => NOTHING,
+            Stage::Starting | Stage::Polling | Stage::Leasing | Stage::Stopping { .. } => NOTHING,
         },
     }
 }
@@ -175,10 +186,10 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
 mod tests {
     use super::super::super::signal::Cause;
     use super::Action::{
-        Cancel, Clear, Delay, EndBy, EndStandby, Failed, Keep, Kill, Learn, Lost, Poll, Stop,
-        Supervise, Unchanged,
+        Cancel, Clear, Delay, EndBy, EndStandby, Failed, Keep, Kill, Learn, Lease, Lost, Poll,
+        Stop, Supervise, Unchanged,
     };
-    use super::Stage::{Changed, Clearing, Polling, Starting, Stopping, Waiting};
+    use super::Stage::{Changed, Clearing, Leasing, Polling, Starting, Stopping, Waiting};
     use super::*;
 
     const COMMAND: Pid = Pid::from_raw(2_000_000_020);
@@ -192,11 +203,12 @@ mod tests {
         Stopping { then, killed }
     }
 
-    const STAGES: [Stage; 11] = [
+    const STAGES: [Stage; 12] = [
         Starting,
         Waiting,
         Polling,
         Changed,
+        Leasing,
         stopping(Then::Start, false),
         stopping(Then::Start, true),
         stopping(Then::End, false),
@@ -211,10 +223,12 @@ mod tests {
             stage,
             command: supervise::State::new(COMMAND),
             standby: Some(STANDBY),
+            leases: false,
+            lease_is_old: false,
         }
     }
 
-    fn decided(event: Event) -> [Action; 11] {
+    fn decided(event: Event) -> [Action; 12] {
         STAGES.map(|stage| decide(&state(stage), event))
     }
 
@@ -222,17 +236,15 @@ mod tests {
     fn what_is_told_matters_to_whom_it_is_told() {
         use super::NOTHING as NO;
         let told = |told| decided(Event::Told(told));
-        let only = |at: usize, action| {
-            let mut all = [NO; 11];
-            all[at] = action;
+        let only = |starting, polling, leasing| {
+            let mut all = [NO; 12];
+            (all[0], all[2], all[4]) = (starting, polling, leasing);
             all
         };
-        assert_eq!(told(Told::Same), only(2, Unchanged));
-        assert_eq!(told(Told::Failed), only(2, Failed));
-        assert_eq!(told(Told::Nothing), only(2, EndStandby));
-        let mut other = only(2, Delay);
-        other[0] = Learn;
-        assert_eq!(told(Told::Other), other);
+        assert_eq!(told(Told::Same), only(NO, Unchanged, Stop));
+        assert_eq!(told(Told::Other), only(Learn, Delay, Stop));
+        assert_eq!(told(Told::Failed), only(NO, Failed, Failed));
+        assert_eq!(told(Told::Nothing), only(NO, EndStandby, EndStandby));
     }
 
     #[test]
@@ -240,8 +252,20 @@ mod tests {
         use super::NOTHING as NO;
         assert_eq!(
             decided(Event::Due),
-            [NO, Poll, NO, Stop, Kill, Clear, Kill, NO, Kill, NO, Clear]
+            [
+                NO, Poll, NO, Stop, NO, Kill, Clear, Kill, NO, Kill, NO, Clear
+            ]
         );
+        for (leases, lease_is_old, due) in
+            [(true, false, [Poll, Lease]), (true, true, [Lease, Lease])]
+        {
+            let due_in = |stage| {
+                let mut state = state(stage);
+                (state.leases, state.lease_is_old) = (leases, lease_is_old);
+                decide(&state, Event::Due)
+            };
+            assert_eq!([Waiting, Changed].map(due_in), due);
+        }
     }
 
     #[test]
@@ -252,22 +276,22 @@ mod tests {
         assert_eq!(
             decided(Event::Child(COMMAND, END)),
             [
-                end, end, end, end, Clear, Clear, end, end, lost, lost, Clear
+                end, end, end, end, end, Clear, Clear, end, end, lost, lost, Clear
             ]
         );
         let gone = Lost(END);
         assert_eq!(
             decided(Event::Child(STANDBY, END)),
             [
-                NO, NO, Failed, Failed, gone, gone, gone, gone, gone, gone, end
+                NO, NO, Failed, Failed, Failed, gone, gone, gone, gone, gone, gone, end
             ]
         );
-        let mut other = [NO; 11];
-        other[10] = Clear;
+        let mut other = [NO; 12];
+        other[11] = Clear;
         assert_eq!(decided(Event::Child(OTHER, END)), other);
         for pid in [STANDBY, OTHER] {
             let stopped = Event::Child(pid, Reaped::Stopped(Signal::TSTP));
-            assert_eq!(decided(stopped), [NO; 11]);
+            assert_eq!(decided(stopped), [NO; 12]);
         }
     }
 

@@ -55,6 +55,12 @@ impl Pace {
     }
 }
 
+/// How long after it was taken a lease is due to be replaced: there must be time left to fail and to
+/// try again.
+pub(super) fn old(lease: Duration) -> Duration {
+    scaled(lease, 2.0 / 3.0).max(Duration::from_secs(1))
+}
+
 /// Whatever is too long to be told is for ever.
 fn scaled(duration: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
@@ -114,6 +120,12 @@ mod tests {
                 "{seconds}"
             );
         }
+    }
+
+    #[test]
+    fn a_lease_is_old_when_two_thirds_are_over() {
+        assert_eq!(old(Duration::from_secs(900)), Duration::from_secs(600));
+        assert_eq!(old(Duration::ZERO), Duration::from_secs(1));
     }
 
     #[test]

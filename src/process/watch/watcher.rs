@@ -1,33 +1,32 @@
 #![forbid(unsafe_code)]
-//! The watcher at work: one wait for signals, a standby's word and the time, and what is done then.
+//! The watcher at work: what is done about what it waits for.
 
 use std::io;
 use std::mem::take;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
 use super::super::fork::{Origin, Side};
 use super::super::memory::let_go_of_code;
-use super::super::signal::{self, Cause, Disposition, Received, Signal, Signals};
+use super::super::signal::{self, Cause, Signal, Signals};
 use super::super::supervise::{self, Action as Supervised};
 use super::super::wait::{self, Reaped};
 use super::super::{SingleThreaded, no_process};
-use super::channel::{self, Channel, Digest, Message, Reporter};
+use super::channel::{self, Channel, Digest, Reporter, Role};
 use super::clearing::{self, Clearing, Look};
-use super::decide::{Action, Event, Stage, State, Then, Told, decide};
+use super::decide::{Action, Event, Stage, State, Then, decide};
 use super::pace::{Pace, chance};
-use super::{Terms, Watched, family, fetching};
+use super::{Terms, Watched, fetching};
 use crate::notice::{Notice, Say};
 
-/// Of what runs, and of what the standby has fetched.
+/// What a process has told of what it fetched.
 #[derive(Debug, Default)]
-struct Digests {
-    command: Option<Digest>,
-    standby: Option<Digest>,
+pub(super) struct Fetched {
+    pub(super) digest: Option<Digest>,
+    /// When two thirds of what it was leased are over.
+    pub(super) old: Option<Instant>,
 }
 
 pub(super) struct Watcher<'a> {
@@ -35,21 +34,24 @@ pub(super) struct Watcher<'a> {
     terms: &'a Terms,
     say: Say<'a>,
     origin: Origin,
-    signals: Signals,
-    state: State,
+    pub(super) signals: Signals,
+    pub(super) state: State,
     /// To the process that fetches.
-    channel: Option<Channel>,
+    pub(super) channel: Option<Channel>,
     /// When it is time for what the stage waits for.
-    due: Option<Instant>,
+    pub(super) due: Option<Instant>,
     pace: Pace,
-    digests: Digests,
+    pub(super) of_command: Fetched,
+    pub(super) of_standby: Fetched,
     /// Children from before the start are not the command's.
     before: Vec<Pid>,
     clearing: Option<Clearing>,
     /// Signals for a command that does not run yet.
     kept: Vec<(Signal, Cause)>,
     /// The kind of the failure of the last poll.
-    failure: Option<String>,
+    pub(super) failure: Option<String>,
+    /// That a restart is coming was said.
+    announced: bool,
 }
 
 impl<'a> Watcher<'a> {
@@ -72,15 +74,19 @@ impl<'a> Watcher<'a> {
                 stage: Stage::Starting,
                 command: supervise::State::new(command),
                 standby: None,
+                leases: terms.leases,
+                lease_is_old: false,
             },
             channel: Some(Channel(channel)),
             due: None,
             pace: Pace::new(terms.interval),
-            digests: Digests::default(),
+            of_command: Fetched::default(),
+            of_standby: Fetched::default(),
             before,
             clearing: None,
             kept: Vec::new(),
             failure: None,
+            announced: false,
         }
     }
 
@@ -100,60 +106,6 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// One wait for everything there is to wait for. None when it was for nothing.
-    fn wait(&mut self) -> io::Result<Option<Event>> {
-        // A digest is all that is told, so it is listened to only for that.
-        let listening = matches!(self.state.stage, Stage::Starting | Stage::Polling);
-        let channel = self.channel.as_ref().filter(|_| listening);
-        let mut ready = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        ready.extend(channel.map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut ready, until(self.due)) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let mut ready = ready.iter().map(|one| one.any().unwrap_or_default());
-        let (signalled, told) = (ready.next(), ready.next());
-        // What a standby tells comes before its end.
-        if told == Some(true) {
-            return Ok(Some(Event::Told(self.told())));
-        }
-        if signalled == Some(true) {
-            let received = self.signals.next()?;
-            return Ok(Some(self.signal(received)));
-        }
-        let due = self.due.take_if(|due| *due <= Instant::now());
-        Ok(due.map(|_| Event::Due))
-    }
-
-    fn signal(&self, received: Received) -> Event {
-        let sender = Pid::from_raw(received.sender);
-        Event::Signal {
-            received,
-            ends: received.signal.asks_to_end()
-                && Disposition::of(received.signal) != Disposition::Ignored,
-            from_below: received.cause != Cause::Kernel && family::is_below(sender),
-        }
-    }
-
-    fn told(&mut self) -> Told {
-        let message = self.channel.as_ref().map(Channel::message);
-        match message.unwrap_or(Message::End) {
-            Message::Digest(digest) if self.digests.command == Some(digest) => Told::Same,
-            Message::Digest(digest) => {
-                self.digests.standby = Some(digest);
-                Told::Other
-            }
-            Message::Failure(kind) => {
-                self.failure = Some(kind);
-                Told::Failed
-            }
-            Message::End => {
-                self.channel = None;
-                Told::Nothing
-            }
-        }
-    }
-
     fn react(&mut self, event: Event) -> io::Result<Option<Watched>> {
         if let Event::Child(pid, what) = event {
             self.state.command.look_again();
@@ -164,6 +116,7 @@ impl<'a> Watcher<'a> {
                 self.say_killed(by);
             }
         }
+        self.state.lease_is_old = self.of_command.old.is_some_and(|old| old <= Instant::now());
         self.perform(decide(&self.state, event))
     }
 
@@ -183,11 +136,12 @@ impl<'a> Watcher<'a> {
             Action::Keep(_) => {}
             Action::EndBy(signal) => return Ok(Some(Watched::Ended(Reaped::Killed(signal)))),
             Action::Learn => {
-                self.digests.command = self.digests.standby.take();
+                self.of_command = take(&mut self.of_standby);
                 self.channel = None;
                 self.wait_for_next_poll();
             }
-            Action::Poll => return self.poll(),
+            Action::Poll => return self.fork(Role::Poll),
+            Action::Lease => return self.fork(Role::Lease),
             Action::Unchanged => {
                 (self.say)(Notice::Unchanged);
                 self.polled();
@@ -246,7 +200,10 @@ impl<'a> Watcher<'a> {
         Ok(None)
     }
 
-    fn poll(&mut self) -> io::Result<Option<Watched>> {
+    fn fork(&mut self, role: Role) -> io::Result<Option<Watched>> {
+        // The one that saw the change has no leases, and goes.
+        let changed = self.state.stage == Stage::Changed;
+        self.dismiss();
         let forked = channel::pair().and_then(|pair| Ok((self.origin.fork(self.alone)?, pair)));
         match forked {
             Ok((Side::Child(alone), (_, channel))) => {
@@ -254,13 +211,17 @@ impl<'a> Watcher<'a> {
                 return Ok(Some(fetching(
                     alone,
                     &self.origin,
-                    Reporter::new(channel, true, said),
+                    Reporter::new(channel, role, said),
                 )));
             }
             Ok((Side::Parent { child }, (channel, _))) => {
                 self.state.standby = Some(child);
                 self.channel = Some(Channel(channel));
-                self.state.stage = Stage::Polling;
+                self.announced = changed;
+                self.state.stage = match role {
+                    Role::First | Role::Poll => Stage::Polling,
+                    Role::Lease => Stage::Leasing,
+                };
             }
             // Whatever the system lacks now, the command goes on.
             Err(error) => {
@@ -284,11 +245,14 @@ impl<'a> Watcher<'a> {
     fn dismiss(&mut self) {
         self.channel = None;
         self.state.standby = None;
-        self.digests.standby = None;
+        self.of_standby = Fetched::default();
     }
 
     fn wait_for_next_poll(&mut self) {
         self.go_to(Stage::Waiting, self.pace.wait(chance()));
+        // One that is old already has been tried.
+        let old = self.of_command.old.filter(|old| *old > Instant::now());
+        self.due = self.due.into_iter().chain(old).min();
         let_go_of_code();
     }
 
@@ -304,6 +268,12 @@ impl<'a> Watcher<'a> {
     }
 
     fn stop(&mut self) {
+        if self.state.stage == Stage::Leasing {
+            self.polled();
+            if !self.announced {
+                (self.say)(Notice::LeaseIsOld);
+            }
+        }
         let command = self.state.command.command;
         signal::send(command, self.terms.stop, Cause::Sent);
         signal::send(command, Signal::CONT, Cause::Sent);
@@ -343,7 +313,7 @@ impl<'a> Watcher<'a> {
         if let Some(command) = self.state.standby.take() {
             self.state.command = supervise::State::new(command);
         }
-        self.digests.command = self.digests.standby.take();
+        self.of_command = take(&mut self.of_standby);
         if let Some(channel) = self.channel.take() {
             channel.start();
         }
@@ -360,7 +330,7 @@ impl<'a> Watcher<'a> {
             Stage::Stopping { .. } | Stage::Clearing => {
                 (self.say)(Notice::StartFailed { why: &why })
             }
-            Stage::Polling if by.asks_to_end() => {}
+            Stage::Polling | Stage::Leasing if by.asks_to_end() => {}
             _ => self.say_failed("killed", why),
         }
     }
@@ -371,18 +341,4 @@ impl<'a> Watcher<'a> {
         }
         self.failure = Some(kind.to_owned());
     }
-}
-
-/// A time as poll(2) takes it: an hour at most, and rounded up so that it is not too early.
-fn until(due: Option<Instant>) -> PollTimeout {
-    const LONGEST: Duration = Duration::from_secs(3600);
-    let Some(due) = due else {
-        return PollTimeout::NONE;
-    };
-    let left = due.saturating_duration_since(Instant::now()).min(LONGEST);
-    let millis = left.as_nanos().div_ceil(1_000_000);
-    u32::try_from(millis)
-        .ok()
-        .and_then(|millis| PollTimeout::try_from(millis).ok())
-        .unwrap_or(PollTimeout::MAX)
 }

@@ -1,0 +1,117 @@
+//! `--watch` with `--dynamic`: polls lease nothing, starts do, and a lease is replaced in time.
+
+use std::time::Duration;
+
+use fake_phase::{Phase, Request, Responder, World};
+
+use crate::support::{Running, SHOP, Sandbox};
+use crate::watch::{change, end, requests_more, restarted, watched};
+
+const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
+
+const IN_TIME: Duration = Duration::from_secs(20);
+
+/// An app with a secret and a lease of so many seconds.
+fn leased(mode: &str, seconds: i64) -> (Phase, Sandbox, Vec<String>) {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "SECRET", "one");
+    production.dynamic(
+        "/",
+        "orders",
+        &[("DB_USER", "u1")],
+        seconds.try_into().unwrap(),
+    );
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let words = ["--mode", mode, "--dynamic", "--watch", "1", "--"];
+    let words = SHOP.iter().chain(&words).map(|word| (*word).to_owned());
+    (phase, sandbox, words.collect())
+}
+
+/// For each request for secrets so far, whether it leases.
+fn leases(phase: &Phase) -> Vec<bool> {
+    let requests = phase.requests();
+    let of_secrets = requests
+        .iter()
+        .filter(|one| one.path().ends_with("/secrets/"));
+    let lease = |one: &Request| one.query("lease").is_some() || one.header("lease").is_some();
+    let dynamic = |one: &Request| one.query("dynamic").is_some() || one.header("dynamic").is_some();
+    of_secrets
+        .map(|one| {
+            assert!(dynamic(one));
+            lease(one)
+        })
+        .collect()
+}
+
+fn said(running: &mut Running) -> String {
+    running.stderr_line()
+}
+
+/// "polls never lease, the digest leaves leased values out …, leases are asked for only by the standby
+/// that is about to start".
+#[test]
+fn polls_lease_nothing_and_a_restart_does() {
+    for mode in ["rest", "e2ee"] {
+        let (phase, sandbox, words) = leased(mode, 3600);
+        let mut running = watched(sandbox.run(&words), SERVER);
+        requests_more(&phase, 4);
+        let before = leases(&phase);
+        assert!(
+            before[0] && before[1..].iter().all(|lease| !lease),
+            "{before:?}"
+        );
+        change(&phase, "two");
+        restarted(&mut running, "two");
+        let all = leases(&phase);
+        assert_eq!(
+            all.iter().filter(|lease| **lease).count(),
+            2,
+            "{mode}: {all:?}"
+        );
+        assert_eq!(
+            said(&mut running),
+            "phase-run: the secrets have changed: restarting the command"
+        );
+        let _ = end(running);
+    }
+}
+
+/// "a restart is due when two thirds of the shortest lease are over".
+#[test]
+fn a_lease_is_replaced_when_two_thirds_are_over() {
+    let (phase, sandbox, words) = leased("rest", 3);
+    let words: Vec<String> = words.iter().map(|word| word.replace('1', "600")).collect();
+    let mut running = watched(sandbox.run(&words), SERVER);
+    for _ in 0..2 {
+        restarted(&mut running, "one");
+        assert_eq!(
+            said(&mut running),
+            "phase-run: two thirds of a lease are over: restarting the command with a new one"
+        );
+    }
+    assert_eq!(leases(&phase), [true; 3]);
+    let _ = end(running);
+}
+
+/// A start that cannot lease is a failed poll: the old command goes on with the lease it has.
+#[test]
+fn a_lease_that_fails_leaves_the_command_alone() {
+    let (phase, sandbox, words) = leased("rest", 3600);
+    let mut running = watched(sandbox.run(&words), SERVER);
+    let gate = phase.gate("");
+    gate.arrived(IN_TIME);
+    change(&phase, "two");
+    // The poll that sees the change, and then the lease.
+    gate.open();
+    let _ = said(&mut running);
+    phase.respond("", Responder::error(400, "no lease today").times(3));
+    let line = said(&mut running);
+    assert!(
+        line.contains("so the command goes on: ") && line.contains("no lease today"),
+        "{line}"
+    );
+    restarted(&mut running, "two");
+    let _ = end(running);
+}
