@@ -46,6 +46,8 @@ pub(crate) struct Request {
     pub(crate) roots: Roots,
     /// The longest that one request may take, name look-up and last byte included.
     pub(crate) timeout: Duration,
+    /// The longest to keep trying, all requests and waits together; zero is one try.
+    pub(crate) max_wait: Duration,
     pub(crate) mode: Mode,
     pub(crate) dynamic: Dynamic,
     pub(crate) target: Target,
@@ -204,6 +206,7 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
     let host = choices.host()?;
     choices.check_proxy(&host)?;
     let timeout = choices.timeout()?;
+    let max_wait = choices.max_wait()?;
     let roots = Roots::load(choices.path_of(Opt::CaFile)?)?;
     if let Some(asked) = inherited.get("PHASE_VERIFY_SSL")
         && ["false", "0", "no", "off"]
@@ -228,6 +231,7 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
         host,
         roots,
         timeout,
+        max_wait,
         mode,
         dynamic,
         target,

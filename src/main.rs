@@ -4,6 +4,7 @@
 //! environment → exec. Each step takes the previous one's output; nothing points back. Only this file prints
 //! errors and picks the exit status.
 
+mod chance;
 mod cli;
 mod config;
 mod environ;
@@ -156,6 +157,8 @@ fn fetch_for_watch(
     let voice = setting.voice;
     let held = RefCell::new(Vec::new());
     let say = |notice: Notice<'_>| match reporter.polls() {
+        // Of a poll's tries only what came of them is news.
+        true if matches!(notice, Notice::Retrying { .. }) => {}
         true => held.borrow_mut().extend(voice.line_of(&notice)),
         false => {
             held.take()

@@ -44,6 +44,14 @@ pub(crate) enum Notice<'a> {
     Unresolved { keys: &'a [String] },
     /// Leased values end, and nobody is left to renew them.
     Leased { ends: &'a str, lasts: Duration },
+    /// A try came to nothing, and there will be another one.
+    Retrying {
+        why: &'a str,
+        wait: Duration,
+        attempt: u32,
+        /// Of `--max-wait`.
+        left: Duration,
+    },
     /// `-v`: what is fetched, and why that.
     Fetching {
         app: &'a str,
@@ -112,6 +120,7 @@ impl Notice<'_> {
             | Self::StartFailed { .. } => Level::Warning,
             Self::EnvironmentChosen { .. }
             | Self::LeaseIsOld
+            | Self::Retrying { .. }
             | Self::Leased { .. }
             | Self::Restarting { .. }
             | Self::PollsWork => Level::Choice,
@@ -134,6 +143,7 @@ impl Notice<'_> {
             Self::OddName { .. } => "odd-name",
             Self::Unresolved { .. } => "unresolved",
             Self::Leased { .. } => "leased",
+            Self::Retrying { .. } => "retrying",
             Self::Fetching { .. } => "fetching",
             Self::Selected { .. } => "selected",
             Self::SystemRoots { .. } => "system-roots",

@@ -16,6 +16,7 @@ mod lookup;
 mod references;
 mod refusal;
 mod rest;
+mod retry;
 mod rows;
 
 use crate::config::credential::Credential;

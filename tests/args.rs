@@ -118,6 +118,12 @@ fn every_option_may_be_written_in_each_way() {
             listed,
             "--timeout never: not a number",
         ),
+        (
+            "--max-wait",
+            "never",
+            listed,
+            "--max-wait never: not a number",
+        ),
         ("--mode", "no", listed, "--mode no: not auto, rest or e2ee"),
         ("--dynamic", "", listed, "LEASED\t/\tdynamic\tvariable"),
         (

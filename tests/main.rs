@@ -36,6 +36,7 @@ mod pid1;
 mod project;
 mod references;
 mod refusals;
+mod retries;
 mod sealed;
 mod search;
 mod secrecy;

@@ -64,6 +64,14 @@ fn each_mistake_in_the_line_is_a_usage_error_that_names_it() {
         (vec!["--timeout=1e3", "x"], "--timeout 1e3: not a number"),
         (vec!["--timeout=1s", "x"], "--timeout 1s: not a number"),
         (
+            vec!["--max-wait=-1", "x"],
+            "--max-wait -1: not a number of seconds, 0 or more",
+        ),
+        (
+            vec!["--max-wait", "forever", "x"],
+            "--max-wait forever: not a number",
+        ),
+        (
             vec!["--watch", "0", "x"],
             "--watch 0: not a number of seconds, 1 or more",
         ),
@@ -179,7 +187,6 @@ fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
 #[test]
 fn an_option_of_another_version_is_unknown() {
     for option in [
-        "--max-wait",
         "--snapshot",
         "--snapshot-max-age",
         "--offline",
@@ -200,7 +207,6 @@ fn a_variable_of_another_version_is_refused_and_nothing_is_sent() {
     let (phase, sandbox) = shop();
     let run = || sandbox.run(SHOP).args(["--", "true"]);
     for (name, value) in [
-        ("PHASE_MAX_WAIT", "30"),
         ("PHASE_SNAPSHOT", "/tmp/snapshot"),
         ("PHASE_OFFLINE", "1"),
         ("PHASE_HEADER_FILE", "headers"),

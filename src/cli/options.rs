@@ -25,6 +25,7 @@ pub(crate) enum Opt {
     TokenFile,
     CaFile,
     Timeout,
+    MaxWait,
     Mode,
     Dynamic,
     LeaseTtl,
@@ -109,7 +110,7 @@ use Value::{MayBeEmpty, None as Nothing, Text};
 
 /// The table. Texts are for a person who reads `--help`.
 #[rustfmt::skip]
-pub(crate) static OPTIONS: [Row; 35] = [
+pub(crate) static OPTIONS: [Row; 36] = [
     row!(App, Some('a'), "app", Some("app-id"), ["PHASE_APP"], Text("NAME|ID"), Once, "app, by its exact name in any case or by its id"),
     row!(Env, Some('e'), "env", None, ["PHASE_ENV"], Text("NAME"), Once, "environment, by its name, its type (dev, staging, prod) or the start of its name"),
     row!(Path, Some('p'), "path", None, ["PHASE_PATH"], MayBeEmpty("FOLDER"), Many, "folder: /a is that folder alone, /a/** it and all below, \"\" every folder; later ones win (PHASE_PATH: a colon between two)"),
@@ -131,6 +132,7 @@ pub(crate) static OPTIONS: [Row; 35] = [
     row!(TokenFile, None, "token-file", None, ["PHASE_SERVICE_TOKEN_FILE"], Text("FILE"), Once, "file that holds the token; - is the first line of standard input, fd:N an open descriptor (or set PHASE_SERVICE_TOKEN to the token itself)"),
     row!(CaFile, None, "ca-file", None, ["PHASE_CA_FILE", "SSL_CERT_FILE"], Text("FILE"), Once, "PEM file of the roots to trust instead of the built-in ones"),
     row!(Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], Text("SECS"), Once, "the longest that one request may take, in seconds (default 10)"),
+    row!(MaxWait, None, "max-wait", None, ["PHASE_MAX_WAIT"], Text("SECS"), Once, "the longest to keep trying before giving up, in seconds (default 30; 0: one try)"),
     row!(Mode, None, "mode", None, ["PHASE_MODE"], Text("auto|rest|e2ee"), Once, "who decrypts: the server (rest), phase-run (e2ee), or whoever the app is set up for (auto, the default)"),
     row!(Dynamic, None, "dynamic", None, [], Nothing, Once, "also lease dynamic secrets"),
     row!(LeaseTtl, None, "lease-ttl", None, [], Text("SECS"), Once, "with --dynamic, how long a lease is to last, in whole seconds (default: what each secret is set up for)"),

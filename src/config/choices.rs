@@ -17,10 +17,12 @@ use crate::source::Source;
 /// What one request may take unless `--timeout` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long it is tried unless `--max-wait` says otherwise.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
 /// Variables of options that this version does not have. Ignoring one would be a silent change of
 /// what the operator asked for.
-const UNSUPPORTED: [&str; 6] = [
-    "PHASE_MAX_WAIT",
+const UNSUPPORTED: [&str; 5] = [
     "PHASE_SNAPSHOT",
     "PHASE_OFFLINE",
     "PHASE_HEADER_FILE",
@@ -192,6 +194,14 @@ impl<'a> Choices<'a> {
         seconds(&given.value)
             .filter(|timeout| !timeout.is_zero())
             .ok_or_else(|| self.not(given, Opt::Timeout, WANTS))
+    }
+
+    pub(super) fn max_wait(&self) -> Result<Duration, Error> {
+        let Some(given) = self.text_of(Opt::MaxWait)? else {
+            return Ok(MAX_WAIT);
+        };
+        seconds(&given.value)
+            .ok_or_else(|| self.not(given, Opt::MaxWait, "a number of seconds, 0 or more"))
     }
 
     pub(super) fn mode(&self) -> Result<Mode, Error> {

@@ -30,6 +30,12 @@ impl fmt::Display for Notice<'_> {
                 "what was leased ends at {ends}, {} s from now: the command has to be started anew before",
                 lasts.as_secs_f64().round()
             ),
+            Self::Retrying { why, wait, attempt, left } => write!(
+                f,
+                "retrying in {:.1} s (attempt {attempt}, {:.0} s left): {why}",
+                wait.as_secs_f64(),
+                left.as_secs_f64()
+            ),
             Self::Fetching { app, app_source, environment, environment_source, host, token } => write!(
                 f,
                 "app {app} (from {app_source}), environment {environment} (from {environment_source}), \

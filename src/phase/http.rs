@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
@@ -20,10 +20,11 @@ use reqwest::{Client as Library, Url};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::failure::{self, Failure};
-use super::lookup;
+use super::{lookup, retry};
+use crate::chance::chance;
 use crate::config::credential::Credential;
 use crate::config::{Host, Request, Roots};
 use crate::error::{Error, system_words};
@@ -44,6 +45,9 @@ const FIRST_ROOM: usize = 6 << 20;
 pub(super) struct Client<'a> {
     host: &'a Host,
     timeout: Duration,
+    max_wait: Duration,
+    /// When `max_wait` began.
+    start: Instant,
     authorization: HeaderValue,
     token_source: &'a str,
     runtime: ManuallyDrop<Runtime>,
@@ -87,6 +91,8 @@ impl<'a> Client<'a> {
         Ok(Self {
             host: &request.host,
             timeout: request.timeout,
+            max_wait: request.max_wait,
+            start: Instant::now(),
             authorization,
             token_source: &credential.from,
             runtime: ManuallyDrop::new(runtime),
@@ -100,7 +106,8 @@ impl<'a> Client<'a> {
         self.host
     }
 
-    /// One GET. Bounded by `--timeout` from the name look-up to the last byte.
+    /// One GET, and again as long as that may help. Each try is bounded by `--timeout` from the name
+    /// look-up to the last byte, all of them and what is waited between by `--max-wait`.
     ///
     /// # Errors
     /// `unreachable`, `tls`, and `protocol` for what is no answer of HTTP or too large.
@@ -110,7 +117,6 @@ impl<'a> Client<'a> {
         query: &[(&str, &str)],
         headers: &[(&'static str, &str)],
     ) -> Result<Answer, Error> {
-        let start = Instant::now();
         let host = self.host.name();
         let url = match query {
             [] => Url::parse(address),
@@ -124,12 +130,49 @@ impl<'a> Client<'a> {
         let headers = headers.iter().map(named).collect::<Option<HeaderMap>>();
         let headers = headers
             .ok_or_else(|| not_phase(host, "it names an environment that cannot be".to_owned()))?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let outcome = self.once(&url, &headers);
+            let (why, floor) = match &outcome {
+                Ok(answer) if retry::is_passing(answer.status) => {
+                    let asked = answer.retry_after.as_deref();
+                    (format!("status {}", answer.status), asked.and_then(delay))
+                }
+                Err(Failure::Unreachable { why }) => (why.clone(), None),
+                _ => return outcome.map_err(|failure| failure.about(host, self.roots)),
+            };
+            let elapsed = self.start.elapsed();
+            let Some(wait) = retry::wait(tries, elapsed, self.max_wait, floor, chance()) else {
+                return outcome.map_err(|failure| failure.about(host, self.roots));
+            };
+            (self.say)(Notice::Retrying {
+                why: &why,
+                wait,
+                attempt: tries + 1,
+                left: self.max_wait.saturating_sub(elapsed),
+            });
+            self.runtime.block_on(async { sleep(wait).await });
+        }
+    }
+
+    fn once(&self, url: &Url, headers: &HeaderMap) -> Result<Answer, Failure> {
+        let start = Instant::now();
+        let host = self.host.name();
+        let bound = match self.max_wait.is_zero() {
+            true => self.timeout,
+            false => self
+                .timeout
+                .min(self.max_wait.saturating_sub(self.start.elapsed())),
+        };
         // The timer belongs to the runtime, and can only be made inside it.
-        let bounded = async { timeout(self.timeout, self.exchange(&url, &headers)).await };
+        let bounded = async { timeout(bound, self.exchange(url, headers)).await };
         let outcome = self.runtime.block_on(bounded);
-        let outcome = outcome.unwrap_or_else(|_| Err(Failure::too_slow(self.timeout)));
-        let (status, retry_after, location, body) =
-            outcome.map_err(|failure| failure.about(host, self.roots))?;
+        let outcome = outcome.unwrap_or_else(|_| Err(Failure::too_slow(bound)));
+        let (status, retry_after, location, body) = outcome.inspect_err(|_| {
+            // The next try looks the name up again, and connects anew.
+            self.library.replace(None);
+        })?;
         (self.say)(Notice::Request {
             host,
             path: url.path(),
@@ -251,6 +294,18 @@ impl<'a> Client<'a> {
             body.extend_from_slice(&part);
         }
         Ok((status, retry_after, location, body))
+    }
+}
+
+/// `Retry-After`: seconds, or a date of HTTP (RFC 9110 §10.2.3).
+fn delay(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        true => Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX))),
+        false => {
+            let until = httpdate::parse_http_date(text).ok()?;
+            Some(until.duration_since(SystemTime::now()).unwrap_or_default())
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 #![forbid(unsafe_code)]
-//! When a watch polls, and when it restarts: pure, but for the chance that is drawn.
+//! When a watch polls, and when it restarts: pure, so that a simulation of a fleet runs the same
+//! code.
 
 use std::time::Duration;
-
-use ring::rand::{SecureRandom, SystemRandom};
 
 /// Failures make polls rarer, up to this many intervals.
 const RAREST: u32 = 10;
@@ -66,14 +65,6 @@ fn scaled(duration: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
 }
 
-/// From 0 to 1, 1 left out.
-pub(super) fn chance() -> f64 {
-    let mut drawn = [0; 4];
-    // getrandom(2) fails where the system has none at all, as TLS would before.
-    let _ = SystemRandom::new().fill(&mut drawn);
-    f64::from(u32::from_ne_bytes(drawn)) / (f64::from(u32::MAX) + 1.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,12 +124,5 @@ mod tests {
         let mut pace = Pace::new(Duration::MAX);
         pace.failed();
         assert_eq!(pace.wait(0.9), Duration::MAX);
-    }
-
-    #[test]
-    fn chances_differ_and_are_below_one() {
-        let drawn: Vec<f64> = (0..100).map(|_| chance()).collect();
-        assert!(drawn.iter().all(|chance| (0.0..1.0).contains(chance)));
-        assert!(drawn.iter().any(|chance| *chance != drawn[0]));
     }
 }

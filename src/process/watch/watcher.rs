@@ -17,8 +17,9 @@ use super::super::{SingleThreaded, no_process};
 use super::channel::{self, Channel, Digest, Reporter, Role};
 use super::clearing::{self, Clearing, Look};
 use super::decide::{Action, Event, Stage, State, Then, decide};
-use super::pace::{Pace, chance};
+use super::pace::Pace;
 use super::{Terms, Watched, fetching};
+use crate::chance::chance;
 use crate::notice::{Notice, Say};
 
 /// What a process has told of what it fetched.

@@ -1,0 +1,104 @@
+#![forbid(unsafe_code)]
+//! Whether a request is tried again, and when: exponential backoff with full jitter. Pure, so that
+//! a simulation of a fleet runs the same code; its figures are why the constants are what they are.
+
+use std::time::Duration;
+
+/// The longest wait before the second try; each further one may be twice as long.
+pub(crate) const FIRST: Duration = Duration::from_millis(500);
+
+/// No wait is longer, but for what the server asks for.
+pub(crate) const LONGEST: Duration = Duration::from_secs(8);
+
+/// What may be another's fault for a moment: an answer of these is asked for again.
+pub(crate) fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// How long to wait after this many tries have failed, `elapsed` after the first one began; none when
+/// it is time to give up. `floor` is what the server asked for (RFC 9110 §10.2.3), and waiting less
+/// would be of no use; `chance` is from 0 to 1.
+pub(crate) fn wait(
+    tries: u32,
+    elapsed: Duration,
+    max_wait: Duration,
+    floor: Option<Duration>,
+    chance: f64,
+) -> Option<Duration> {
+    let left = max_wait.checked_sub(elapsed)?;
+    let doubled = 1_u32
+        .checked_shl(tries.saturating_sub(1))
+        .unwrap_or(u32::MAX);
+    let longest = FIRST.saturating_mul(doubled).min(LONGEST);
+    // All that were refused together are told the same: they must not come back together.
+    let wait = floor
+        .unwrap_or_default()
+        .saturating_add(longest.mul_f64(chance));
+    (wait < left).then_some(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+
+    fn millis(tries: u32, floor: Option<u64>, chance: f64) -> Option<u128> {
+        let floor = floor.map(Duration::from_secs);
+        let wait = wait(tries, Duration::ZERO, HALF_A_MINUTE, floor, chance);
+        wait.map(|wait| wait.as_millis())
+    }
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_are_drawn_in_full() {
+        for (tries, longest) in [
+            (1, 500),
+            (2, 1000),
+            (3, 2000),
+            (4, 4000),
+            (5, 8000),
+            (6, 8000),
+            (99, 8000),
+        ] {
+            assert_eq!(millis(tries, None, 0.0), Some(0), "{tries}");
+            assert_eq!(millis(tries, None, 0.5), Some(longest / 2), "{tries}");
+            assert_eq!(millis(tries, None, 1.0), Some(longest), "{tries}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_asks_for_comes_first_and_is_not_shortened() {
+        assert_eq!(millis(1, Some(3), 0.0), Some(3000));
+        assert_eq!(millis(1, Some(3), 0.5), Some(3250));
+        assert_eq!(millis(1, Some(29), 0.0), Some(29_000));
+        for beyond in [30, 31, 3600, u64::MAX] {
+            assert_eq!(millis(1, Some(beyond), 0.0), None, "{beyond}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_waited_for_beyond_the_end() {
+        let at = |elapsed, max_wait| {
+            let [elapsed, max_wait] = [elapsed, max_wait].map(Duration::from_secs);
+            wait(9, elapsed, max_wait, None, 0.5).is_some()
+        };
+        for (elapsed, max_wait, again) in [
+            (0, 0, false),
+            (1, 0, false),
+            (0, 4, false),
+            (0, 5, true),
+            (25, 30, true),
+            (26, 30, false),
+            (30, 30, false),
+            (99, 30, false),
+        ] {
+            assert_eq!(at(elapsed, max_wait), again, "{elapsed} {max_wait}");
+        }
+    }
+
+    #[test]
+    fn these_statuses_may_pass_and_no_other() {
+        let passing: Vec<u16> = (100..600).filter(|status| is_passing(*status)).collect();
+        assert_eq!(passing, [408, 429, 500, 502, 503, 504]);
+    }
+}

@@ -1,0 +1,307 @@
+//! What is tried again and what never is; how long is waited; when it is over.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use fake_phase::{Certificate, Options, Phase, Responder, World};
+
+use crate::support::{Output, Run, Sandbox, Status};
+
+/// What a slow machine may add.
+const SLACK: Duration = Duration::from_secs(4);
+
+fn world() -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "KEY", &"a value of some length".repeat(40));
+    world
+}
+
+/// One request where all is well.
+fn production<'a>(sandbox: &'a Sandbox, max_wait: &str) -> Run<'a> {
+    let id = world().app("shop").id().to_owned();
+    let words = ["--app", &id, "--env", "Production", "--max-wait", max_wait];
+    sandbox
+        .run(words)
+        .args(["--timeout", "1", "echo", "started"])
+}
+
+/// The words of a retry: `(attempt, why)`.
+fn retries(output: &Output) -> Vec<(u32, String)> {
+    let lines = output.stderr.lines();
+    let retry = |line: &str| {
+        let rest = line.strip_prefix("phase-run: retrying in ")?;
+        let (wait, rest) = rest.split_once(" s (attempt ")?;
+        let (attempt, rest) = rest.split_once(", ")?;
+        let (left, why) = rest.split_once(" s left): ")?;
+        let _: f64 = wait.parse().ok()?;
+        let _: u32 = left.parse().ok()?;
+        Some((attempt.parse().ok()?, why.to_owned()))
+    };
+    lines.filter_map(retry).collect()
+}
+
+/// "Retry connect failures, failed name look-ups, timeouts, resets, truncated bodies, 408, 429, 500,
+/// 502, 503, 504 … Each retry says so on one line."
+#[test]
+fn what_may_pass_is_tried_again_and_each_retry_is_said() {
+    for (responder, why) in [
+        (Responder::status(408), "status 408"),
+        (Responder::status(429), "status 429"),
+        (Responder::status(500), "status 500"),
+        (Responder::html(502), "status 502"),
+        (Responder::html(503), "status 503"),
+        (Responder::status(504), "status 504"),
+        (Responder::close(), "the connection ended before the answer"),
+        (Responder::reset(), ""),
+        (Responder::truncate(0), "the answer broke off"),
+        (Responder::truncate(100), "the answer broke off"),
+        (Responder::stall(), "no whole answer within 1 s"),
+        (Responder::stall_after(100), "no whole answer within 1 s"),
+        (
+            Responder::slow_drip(Duration::from_millis(300)),
+            "no whole answer within 1 s",
+        ),
+    ] {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        phase.respond("", responder.times(2));
+        let output = production(&sandbox, "20").output().ended(Status::Exited(0));
+        assert_eq!(output.text(), "started\n");
+        let said = retries(&output);
+        assert_eq!(output.stderr.lines().count(), 2, "{output}");
+        let [(2, one), (3, other)] = said.as_slice() else {
+            panic!("{output}")
+        };
+        assert!(one.contains(why) && other.contains(why), "{output}");
+        assert_eq!(phase.requests().len(), 3, "{output}");
+    }
+}
+
+/// "Never retry 400, 401, 403, 404", nor what is no answer of Phase's, nor what TLS refuses.
+#[test]
+fn what_is_final_is_asked_for_once() {
+    for (responder, kind) in [
+        (Responder::status(400), "server"),
+        (Responder::error(401, "Token expired or deleted"), "token"),
+        (Responder::error(403, "no access"), "access"),
+        (Responder::html(403), "protocol"),
+        (Responder::html(404), "protocol"),
+        (Responder::status(501), "server"),
+        (Responder::redirect("https://localhost/"), "protocol"),
+        (Responder::html_login(), "protocol"),
+        (Responder::json(200, "{}"), "protocol"),
+        (Responder::endless(65 << 20), "protocol"),
+    ] {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        phase.respond("", responder);
+        let run = production(&sandbox, "30").env("PHASE_TIMEOUT", "30");
+        let _ = run.output().failed(125, kind);
+        assert_eq!(phase.requests().len(), 1, "{kind}");
+    }
+    for certificate in [
+        Certificate::Expired,
+        Certificate::OtherName,
+        Certificate::UnknownCa,
+    ] {
+        let options = Options {
+            certificate,
+            ..Options::default()
+        };
+        let phase = Phase::with(world(), options);
+        let _ = production(&Sandbox::new(&phase), "30")
+            .output()
+            .failed(125, "tls");
+    }
+}
+
+/// "a deadline (`--max-wait`) covers waits and requests (0: exactly one request, bounded by
+/// `--timeout`)".
+#[test]
+fn it_is_over_in_time() {
+    for (responder, kind) in [
+        (Responder::status(503), "server"),
+        (Responder::status(429), "rate-limited"),
+        (Responder::stall(), "unreachable"),
+        (Responder::close(), "unreachable"),
+    ] {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        phase.respond("", responder.clone());
+        let start = Instant::now();
+        let output = production(&sandbox, "2.5").output();
+        let took = start.elapsed();
+        assert!(
+            took < Duration::from_millis(2500) + SLACK,
+            "{took:?}\n{output}"
+        );
+        let count = phase.requests().len();
+        assert_eq!(retries(&output).len(), count - 1, "{output}");
+        let last = output.stderr.lines().find(|line| line.contains("error["));
+        assert!(last.unwrap().contains(kind), "{output}");
+        assert!(output.stdout.is_empty() && output.status == Status::Exited(125));
+
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        phase.respond("", responder);
+        let _ = production(&sandbox, "0").output().failed(125, kind);
+        assert_eq!(phase.requests().len(), 1);
+    }
+}
+
+/// "`Retry-After` is a floor", as seconds or as a date.
+#[test]
+fn what_the_server_asks_for_is_waited() {
+    let date = || {
+        let format = "+%a, %d %b %Y %H:%M:%S GMT";
+        let output = Sandbox::offline()
+            .bare(["date", "-u", "-d", "3 seconds", format])
+            .output();
+        output.ok().text().trim().to_owned()
+    };
+    let seconds = || "2".to_owned();
+    for (after, floor) in [(&seconds as &dyn Fn() -> String, 2.0), (&date, 1.0)] {
+        let after = after();
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        phase.respond(
+            "",
+            Responder::status(429)
+                .header("Retry-After", &after)
+                .times(1),
+        );
+        let start = Instant::now();
+        let output = production(&sandbox, "20").output().ended(Status::Exited(0));
+        let took = start.elapsed().as_secs_f64();
+        assert!(took >= floor, "{after}: {took}");
+        assert_eq!(retries(&output).len(), 1, "{output}");
+    }
+}
+
+/// "and one beyond the deadline ends the waiting at once"
+#[test]
+fn what_is_asked_for_beyond_the_end_is_not_waited_for() {
+    for after in [
+        "3600",
+        "30",
+        "99999999999999999999",
+        "Wed, 01 Jan 2098 00:00:00 GMT",
+    ] {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        phase.respond("", Responder::status(429).header("Retry-After", after));
+        let start = Instant::now();
+        let output = production(&sandbox, "30")
+            .output()
+            .failed(125, "rate-limited");
+        assert!(start.elapsed() < SLACK, "{output}");
+        assert_eq!(phase.requests().len(), 1, "{after}");
+    }
+    // What is none is no floor.
+    for after in ["soon", "-1", "Wed, 01 Jan 1998 00:00:00 GMT"] {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        let responder = Responder::status(429).header("Retry-After", after).times(1);
+        phase.respond("", responder);
+        let _ = production(&sandbox, "20").output().ended(Status::Exited(0));
+    }
+}
+
+/// A server that comes up late, on a port where nobody listened.
+#[test]
+fn a_server_that_comes_up_in_time_is_reached() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    // Each server has a certificate authority of its own.
+    let options = Options {
+        port,
+        tls: false,
+        ..Options::default()
+    };
+    let sandbox = Sandbox::new(&Phase::with(world(), options.clone()));
+    let mut running = production(&sandbox, "20").spawn();
+    let said = running.stderr_line();
+    assert!(said.ends_with("connection refused"), "{said}");
+    let phase = Phase::with(world(), options);
+    let output = running.wait();
+    assert_eq!(phase.requests().len(), 1, "{output}");
+    assert_eq!(output.ended(Status::Exited(0)).text(), "started\n");
+}
+
+/// A certificate that is swapped between two tries is a refusal, whatever came before.
+#[test]
+fn a_certificate_that_is_swapped_between_tries_is_refused() {
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    let port = phase.port();
+    phase.respond("", Responder::status(503));
+    let mut running = production(&sandbox, "20").spawn();
+    let _ = running.stderr_line();
+    drop(phase);
+    let options = Options {
+        certificate: Certificate::Expired,
+        port,
+        ..Options::default()
+    };
+    let swapped = Phase::with(world(), options);
+    let output = running.wait().ended(Status::Exited(125));
+    assert!(output.stderr.contains("error[tls]"), "{output}");
+    assert!(swapped.requests().is_empty());
+}
+
+/// RFC 6761, 6.4: a name below `invalid` is never resolved; a look-up that fails is tried again.
+#[test]
+fn a_failed_look_up_is_tried_again() {
+    let sandbox = Sandbox::new(&Phase::serve(world()));
+    let run = production(&sandbox, "1.5").env("PHASE_HOST", "https://phase.invalid");
+    let output = run.output().ended(Status::Exited(125));
+    let said = retries(&output);
+    assert!(!said.is_empty(), "{output}");
+    assert!(
+        said.iter()
+            .all(|(_, why)| why.starts_with("name look-up: ")),
+        "{output}"
+    );
+}
+
+/// "A signal while fetching ends phase-run at once", while it waits, too.
+#[test]
+fn a_signal_during_a_wait_ends_it_at_once() {
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    phase.respond("", Responder::status(429).header("Retry-After", "600"));
+    let mut running = production(&sandbox, "1000").spawn();
+    let said = running.stderr_line();
+    assert!(said.contains("attempt 2"), "{said}");
+    running.kill(libc::SIGTERM);
+    let _ = running.wait().ended(Status::Killed(libc::SIGTERM));
+}
+
+/// With `-q` nothing is said of a retry, and in JSON each is an object.
+#[test]
+fn a_retry_is_said_in_the_form_that_was_asked_for() {
+    for (option, lines, holds) in [
+        ("-q", 0, ""),
+        ("--log-format=json", 1, "\"kind\":\"retrying\""),
+    ] {
+        let phase = Phase::serve(world());
+        let sandbox = Sandbox::new(&phase);
+        phase.respond("", Responder::status(503).times(1));
+        let id = world().app("shop").id().to_owned();
+        let words = [
+            "--app",
+            &id,
+            "--env",
+            "Production",
+            "--max-wait",
+            "20",
+            option,
+            "true",
+        ];
+        let output = sandbox.run(words).output().ended(Status::Exited(0));
+        assert_eq!(output.stderr.lines().count(), lines, "{output}");
+        assert!(output.stderr.contains(holds), "{output}");
+    }
+}
