@@ -64,12 +64,12 @@ fn main() -> ExitCode {
     signal::end_as_pid_1();
     let (words, read) = cli::parse(std::env::args_os().skip(1).collect());
     let voice = config::voice(&words, &inherited);
-    let setting = Setting {
+    let mut setting = Setting {
         hardened,
         voice,
         start,
     };
-    let outcome = read.and_then(|()| run(alone, &words, inherited, &setting));
+    let outcome = read.and_then(|()| run(alone, &words, inherited, &mut setting));
     match outcome {
         Ok(exit) => {
             if let Exit::AsCommand(Reaped::Killed(by)) = exit {
@@ -97,7 +97,7 @@ fn run(
     alone: SingleThreaded,
     words: &Words,
     mut inherited: Inherited,
-    setting: &Setting,
+    setting: &mut Setting,
 ) -> Result<Exit, Error> {
     if words.has(Opt::Help) {
         return print(&help::help());
@@ -134,6 +134,7 @@ fn run(
                     reporter,
                 } => {
                     inherited.hand_over_pid(parent, std::process::id());
+                    setting.start = Instant::now();
                     fetch_for_watch(alone, config, inherited, vault, &reporter, setting)
                 }
             };
@@ -188,8 +189,8 @@ fn fetch_for_watch(
     match outcome {
         Err(error) if reporter.polls() => {
             if reporter.is_news(error.kind()) {
-                let why = &error.to_string();
-                voice.say(&Notice::PollFailed { why });
+                let (kind, why) = (error.kind(), &error.to_string());
+                voice.say(&Notice::PollFailed { kind, why });
             }
             Ok(error.exit())
         }

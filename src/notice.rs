@@ -88,10 +88,12 @@ pub(crate) enum Notice<'a> {
     Killing { grace: Duration, signal: &'a str },
     /// They did not even stop by KILL.
     Survivors { names: &'a [String] },
-    /// A poll failed, and nothing happens.
-    PollFailed { why: &'a str },
+    /// A poll failed, and nothing happens. `kind` is that of the error.
+    PollFailed { kind: &'a str, why: &'a str },
     /// The first that did not, afterwards.
     PollsWork,
+    /// A signal asks for an end while the old command stops.
+    StartOff,
     /// The process that was to become the command is gone.
     StartFailed { why: &'a str },
 }
@@ -120,6 +122,7 @@ impl Notice<'_> {
             | Self::StartFailed { .. } => Level::Warning,
             Self::EnvironmentChosen { .. }
             | Self::LeaseIsOld
+            | Self::StartOff
             | Self::Retrying { .. }
             | Self::Leased { .. }
             | Self::Restarting { .. }
@@ -156,6 +159,7 @@ impl Notice<'_> {
             Self::Survivors { .. } => "survivors",
             Self::PollFailed { .. } => "poll-failed",
             Self::PollsWork => "polls-work",
+            Self::StartOff => "start-off",
             Self::StartFailed { .. } => "start-failed",
         }
     }

@@ -109,7 +109,7 @@ fn a_lease_that_fails_leaves_the_command_alone() {
     phase.respond("", Responder::error(400, "no lease today").times(3));
     let line = said(&mut running);
     assert!(
-        line.contains("so the command goes on: ") && line.contains("no lease today"),
+        line.contains("the command goes on as it is: ") && line.contains("no lease today"),
         "{line}"
     );
     restarted(&mut running, "two");

@@ -13,8 +13,7 @@ const IN_TIME: Duration = Duration::from_secs(30);
 
 const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
 
-const FAILED: &str =
-    "phase-run: warning: cannot see whether the secrets have changed, so the command goes on: ";
+const FAILED: &str = "phase-run: warning: a poll failed, and the command goes on as it is: ";
 
 /// "A poll that fails in any way leaves the command alone and is said once per change of state."
 #[test]

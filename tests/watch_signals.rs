@@ -97,6 +97,8 @@ fn a_signal_while_the_old_command_stops_cancels_the_start() {
         assert_eq!(running.signal().signal, signal);
         let output = running.wait().ended(Status::Exited(0));
         assert!(!output.text().contains("value two"), "{output}");
+        let off = "phase-run: told to end: the new command is not started\n";
+        assert!(output.stderr.ends_with(off), "{output}");
         gone(&standby);
     }
 }
@@ -231,8 +233,8 @@ fn a_standby_that_is_killed_is_a_failed_poll() {
     let said = running.stderr_line();
     assert_eq!(
         said,
-        "phase-run: warning: cannot see whether the secrets have changed, so the command goes on: \
-         its process was ended by signal KILL"
+        "phase-run: warning: a poll failed, and the command goes on as it is: \
+         error[exec]: its process was ended by signal KILL"
     );
     drop(gate);
     assert_eq!(

@@ -139,7 +139,7 @@ pub(crate) static OPTIONS: [Row; 36] = [
     row!(Supervise, None, "supervise", None, ["PHASE_SUPERVISE"], Nothing, Once, "stay as the command's parent: forward signals, reap orphans, end as it ends"),
     row!(Watch, None, "watch", None, [], Text("SECS"), Once, "supervise, ask Phase again each SECS seconds (at least 1), and restart the command when its secrets have changed"),
     row!(StopSignal, None, "stop-signal", None, [], Text("NAME"), Once, "with --watch, the signal by which a restart stops the command (default TERM)"),
-    row!(Grace, None, "grace", None, [], Text("SECS"), Once, "with --watch, how many seconds a command that is to stop has before KILL (default 10)"),
+    row!(Grace, None, "grace", None, [], Text("SECS"), Once, "with --watch, how many seconds a restart gives the command before KILL (default 10)"),
     row!(Command, Some('c'), "command", None, [], Text("LINE"), Once, "run LINE with /bin/sh -c; further words become $0 $1 …"),
     row!(DryRun, None, "dry-run", None, [], Nothing, Once, "print what would be injected, never a value, and run nothing: name, folder, type and form"),
     row!(Quiet, Some('q'), "quiet", None, [], Nothing, Once, "say errors only"),

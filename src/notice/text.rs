@@ -62,8 +62,11 @@ impl fmt::Display for Notice<'_> {
             Self::Survivors { names } => {
                 write!(f, "what the old command left cannot be ended, and the new one starts beside it: {}", names.join(", "))
             }
-            Self::PollFailed { why } => write!(f, "cannot see whether the secrets have changed, so the command goes on: {why}"),
+            Self::PollFailed { kind, why } => {
+                write!(f, "a poll failed, and the command goes on as it is: error[{kind}]: {why}")
+            }
             Self::PollsWork => f.write_str("the secrets can be read again"),
+            Self::StartOff => f.write_str("told to end: the new command is not started"),
             Self::StartFailed { why } => write!(f, "cannot start the command anew: {why}"),
             Self::Becoming { command } => {
                 let program = command.first().map(|word| word.display().to_string());

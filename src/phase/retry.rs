@@ -26,15 +26,19 @@ pub(crate) fn wait(
     chance: f64,
 ) -> Option<Duration> {
     let left = max_wait.checked_sub(elapsed)?;
-    let doubled = 1_u32
-        .checked_shl(tries.saturating_sub(1))
-        .unwrap_or(u32::MAX);
-    let longest = FIRST.saturating_mul(doubled).min(LONGEST);
-    // All that were refused together are told the same: they must not come back together.
-    let wait = floor
-        .unwrap_or_default()
-        .saturating_add(longest.mul_f64(chance));
-    (wait < left).then_some(wait)
+    let doubled = 1_u32.checked_shl(tries.saturating_sub(1));
+    let longest = FIRST
+        .saturating_mul(doubled.unwrap_or(u32::MAX))
+        .min(LONGEST);
+    match floor {
+        // All that were refused together are told the same, and must not come back together.
+        Some(floor) if !floor.is_zero() => {
+            let room = left.checked_sub(floor).filter(|room| !room.is_zero())?;
+            Some(floor + longest.max(floor / 2).min(room).mul_f64(chance))
+        }
+        // All the time that there is gets used, and the last of it is not spent in a hurry.
+        _ => (left > FIRST).then(|| longest.min(left).mul_f64(chance)),
+    }
 }
 
 #[cfg(test)]
@@ -69,8 +73,13 @@ mod tests {
     #[test]
     fn what_the_server_asks_for_comes_first_and_is_not_shortened() {
         assert_eq!(millis(1, Some(3), 0.0), Some(3000));
-        assert_eq!(millis(1, Some(3), 0.5), Some(3250));
+        assert_eq!(millis(1, Some(3), 0.5), Some(3750));
+        assert_eq!(millis(5, Some(3), 0.5), Some(7000));
+        assert_eq!(millis(1, Some(16), 0.5), Some(20_000));
+        assert_eq!(millis(1, Some(0), 0.5), Some(250));
+        // What is left bounds what is added, not what was asked for.
         assert_eq!(millis(1, Some(29), 0.0), Some(29_000));
+        assert_eq!(millis(1, Some(29), 0.5), Some(29_500));
         for beyond in [30, 31, 3600, u64::MAX] {
             assert_eq!(millis(1, Some(beyond), 0.0), None, "{beyond}");
         }
@@ -79,20 +88,22 @@ mod tests {
     #[test]
     fn nothing_is_waited_for_beyond_the_end() {
         let at = |elapsed, max_wait| {
-            let [elapsed, max_wait] = [elapsed, max_wait].map(Duration::from_secs);
-            wait(9, elapsed, max_wait, None, 0.5).is_some()
+            let [elapsed, max_wait] = [elapsed, max_wait].map(Duration::from_secs_f64);
+            let wait = wait(9, elapsed, max_wait, None, 1.0);
+            wait.map(|wait| wait.as_secs_f64())
         };
-        for (elapsed, max_wait, again) in [
-            (0, 0, false),
-            (1, 0, false),
-            (0, 4, false),
-            (0, 5, true),
-            (25, 30, true),
-            (26, 30, false),
-            (30, 30, false),
-            (99, 30, false),
+        for (elapsed, max_wait, longest) in [
+            (0.0, 0.0, None),
+            (1.0, 0.0, None),
+            (0.0, 0.5, None),
+            (0.0, 4.0, Some(4.0)),
+            (0.0, 30.0, Some(8.0)),
+            (25.0, 30.0, Some(5.0)),
+            (29.5, 30.0, None),
+            (30.0, 30.0, None),
+            (99.0, 30.0, None),
         ] {
-            assert_eq!(at(elapsed, max_wait), again, "{elapsed} {max_wait}");
+            assert_eq!(at(elapsed, max_wait), longest, "{elapsed} {max_wait}");
         }
     }
 

@@ -125,6 +125,9 @@ impl<'a> Watcher<'a> {
         match action {
             Action::Supervise(supervised) => return self.supervise(supervised),
             Action::Cancel(supervised) => {
+                if self.state.standby.is_some() {
+                    (self.say)(Notice::StartOff);
+                }
                 self.rethink(Then::End);
                 self.dismiss();
                 return self.supervise(supervised);
@@ -332,13 +335,13 @@ impl<'a> Watcher<'a> {
                 (self.say)(Notice::StartFailed { why: &why })
             }
             Stage::Polling | Stage::Leasing if by.asks_to_end() => {}
-            _ => self.say_failed("killed", why),
+            _ => self.say_failed("exec", why),
         }
     }
 
     fn say_failed(&mut self, kind: &str, why: String) {
         if self.failure.as_deref() != Some(kind) {
-            (self.say)(Notice::PollFailed { why: &why });
+            (self.say)(Notice::PollFailed { kind, why: &why });
         }
         self.failure = Some(kind.to_owned());
     }
