@@ -28,6 +28,7 @@ mod harness;
 mod interrupt;
 mod jobs;
 mod leader;
+mod load;
 mod lookup;
 mod managers;
 mod messages;
