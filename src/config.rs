@@ -8,6 +8,7 @@
 
 mod choices;
 pub(crate) mod credential;
+mod decryption;
 mod host;
 mod pattern;
 mod project;
@@ -27,6 +28,7 @@ use crate::process::watch::Terms;
 use crate::source::Source;
 use choices::Choices;
 use credential::TokenSource;
+pub(crate) use decryption::{Dynamic, Mode};
 pub(crate) use host::Host;
 pub(crate) use pattern::{FileRule, Folder, Pattern};
 pub(crate) use roots::Roots;
@@ -51,61 +53,6 @@ pub(crate) struct Request {
     pub(crate) mode: Mode,
     pub(crate) dynamic: Dynamic,
     pub(crate) target: Target,
-}
-
-/// Who decrypts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Whoever the app is set up for.
-    Auto,
-    /// The server.
-    Rest,
-    /// phase-run, with the token's keys; the server sees no plaintext.
-    EndToEnd,
-}
-
-/// What becomes of dynamic secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dynamic {
-    /// They are not asked for.
-    Ignored,
-    /// Their keys are asked for, and nothing is leased.
-    Listed,
-    /// They are leased; `ttl` in seconds, or what the server takes by default.
-    Leased { ttl: Option<u64> },
-}
-
-impl Dynamic {
-    pub(crate) fn takes_leases(self) -> bool {
-        matches!(self, Self::Leased { .. })
-    }
-
-    pub(crate) fn without_leases(self) -> Self {
-        match self {
-            Self::Leased { .. } => Self::Listed,
-            other => other,
-        }
-    }
-
-    pub(crate) fn ttl(self) -> Option<u64> {
-        match self {
-            Self::Leased { ttl } => ttl,
-            Self::Ignored | Self::Listed => None,
-        }
-    }
-
-    /// What a request says of it, in either interface.
-    pub(crate) fn asked(self, ttl: Option<&str>) -> Vec<(&'static str, &str)> {
-        let (dynamic, lease) = (("dynamic", "true"), ("lease", "true"));
-        match self {
-            Self::Ignored => vec![],
-            Self::Listed => vec![dynamic],
-            Self::Leased { .. } => [dynamic, lease]
-                .into_iter()
-                .chain(ttl.map(|ttl| ("lease_ttl", ttl)))
-                .collect(),
-        }
-    }
 }
 
 /// Which app and environment were named.

@@ -7,12 +7,14 @@
 
 mod hint;
 mod text;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::process::wait::Reaped;
 use crate::source::Source;
+pub(crate) use words::{errno_words, lowered, system_words};
 
 /// A failure, named by what the person must do about it.
 #[derive(Debug)]
@@ -376,24 +378,4 @@ impl Error {
             _ => Exit::NothingRun,
         }
     }
-}
-
-/// The system's own words for an error, as they stand after a colon: `no such file or directory`.
-pub(crate) fn system_words(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    lowered(text.split(" (os error").next().unwrap_or_default())
-}
-
-/// Words from elsewhere, as they stand after a colon.
-pub(crate) fn lowered(words: &str) -> String {
-    let mut letters = words.chars();
-    match letters.next() {
-        Some(first) if !words.starts_with("I/O") => first.to_lowercase().chain(letters).collect(),
-        _ => words.to_owned(),
-    }
-}
-
-/// The same for a bare errno(3).
-pub(crate) fn errno_words(errno: nix::errno::Errno) -> String {
-    system_words(&errno.into())
 }

@@ -38,7 +38,7 @@ fn an_option_wins_over_its_variable() {
             ca.to_str().unwrap(),
         ),
         ("PHASE_TIMEOUT", "never", "--timeout", "9.5"),
-        ("PHASE_MODE", "e2ee", "--mode", "rest"),
+        ("PHASE_MODE", "bad", "--mode", "rest"),
         ("PHASE_LOG_FORMAT", "xml", "--log-format", "text"),
     ] {
         let run = |words: &[&str]| {
@@ -111,7 +111,7 @@ fn a_variable_that_cannot_be_used_is_named() {
         ("PHASE_TIMEOUT", "-1", "not a number of seconds above 0"),
         ("PHASE_TIMEOUT", "10s", "not a number of seconds above 0"),
         ("PHASE_LOG_FORMAT", "JSON", "not text or json"),
-        ("PHASE_MODE", "server", "not auto or rest"),
+        ("PHASE_MODE", "server", "not auto, rest or e2ee"),
         (
             "PHASE_PATH",
             "/a::/b",

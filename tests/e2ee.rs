@@ -251,6 +251,8 @@ fn who_cannot_decrypt_is_told() {
     ] {
         let output = run(app, env, "rest").output().failed(125, "config");
         assert!(output.stderr.contains("end-to-end encrypted"), "{output}");
+        let hint = "hint: leave out --mode rest";
+        assert!(output.stderr.contains(hint), "{output}");
         for token in [bearer().to_owned(), format!("User {}", user_bearer())] {
             for mode in ["auto", "e2ee"] {
                 let run = run(app, env, mode).env("PHASE_SERVICE_TOKEN", &token);

@@ -1,6 +1,6 @@
 //! Names and words become an app and an environment, or an error that lists what there is.
 
-use fake_phase::{Phase, World, app_id, bearer, service_token};
+use fake_phase::{Phase, World, bearer, service_token};
 
 use crate::support::{Output, Sandbox, Status};
 
@@ -244,27 +244,4 @@ fn an_account_that_may_not_list_needs_an_id_and_the_exact_name() {
     // The token endpoint lists to every full token.
     let output = asked(&sandbox, service_token(), "shop", "prod");
     assert_eq!(output.text(), "Production\n");
-}
-
-/// What this version cannot decrypt is a `config` error that says what is
-/// needed, however the app was named and whatever the token.
-#[test]
-fn an_end_to_end_encrypted_app_is_refused_with_what_it_needs() {
-    let phase = Phase::start();
-    let sandbox = Sandbox::new(&phase);
-    for token in [service_token(), bearer()] {
-        for app in ["shop-e2ee", app_id("shop-e2ee")] {
-            for environment in ["Production", "prod"] {
-                let output = asked(&sandbox, token, app, environment);
-                let output = refused(output, "config");
-                assert!(output.stderr.contains("end-to-end encrypted"), "{output}");
-                assert!(
-                    output
-                        .stderr
-                        .contains("hint: enable server-side encryption"),
-                    "{output}"
-                );
-            }
-        }
-    }
 }

@@ -50,7 +50,12 @@ fn each_recorded_refusal_has_its_kind() {
         phase.respond("/v1/secrets/", responder);
         let sandbox = Sandbox::new(&phase);
         // The id in the app's place is what the capture's own request asked for.
-        let output = refused(production(&sandbox, app_id("shop")).output(), kind);
+        let output = refused(
+            production(&sandbox, app_id("shop"))
+                .env("PHASE_MODE", "rest")
+                .output(),
+            kind,
+        );
         let text = if text == "nope" { app_id("shop") } else { text };
         assert!(output.stderr.contains(text), "{name}: {text}\n{output}");
     }

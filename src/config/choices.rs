@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::project::{self, Project};
-use super::{
-    Deed, Dynamic, FileRule, Filter, Folder, Host, Injection, Keep, Mode, Pattern, Sourced, Target,
-};
+use super::{Deed, FileRule, Filter, Folder, Host, Injection, Keep, Pattern, Sourced, Target};
 use crate::cli::{Opt, Words};
 use crate::error::Error;
 use crate::inherited::Inherited;
@@ -202,37 +200,6 @@ impl<'a> Choices<'a> {
         };
         seconds(&given.value)
             .ok_or_else(|| self.not(given, Opt::MaxWait, "a number of seconds, 0 or more"))
-    }
-
-    pub(super) fn mode(&self) -> Result<Mode, Error> {
-        match self.text_of(Opt::Mode)? {
-            None => Ok(Mode::Auto),
-            Some(given) => match given.value.as_str() {
-                "auto" => Ok(Mode::Auto),
-                "rest" => Ok(Mode::Rest),
-                "e2ee" => Ok(Mode::EndToEnd),
-                _ => Err(self.not(given, Opt::Mode, "auto, rest or e2ee")),
-            },
-        }
-    }
-
-    pub(super) fn dynamic(&self) -> Result<Dynamic, Error> {
-        // The server takes no others.
-        const WANTS: &str = "a whole number of seconds above 0";
-        let ttl = match self.text_of(Opt::LeaseTtl)? {
-            None => None,
-            Some(given) => match given.value.parse() {
-                Ok(seconds @ 1..) if !given.value.starts_with('+') => Some(seconds),
-                _ => return Err(self.not(given, Opt::LeaseTtl, WANTS)),
-            },
-        };
-        Ok(
-            match (self.words.has(Opt::Dynamic), self.words.has(Opt::DryRun)) {
-                (false, _) => Dynamic::Ignored,
-                (true, true) => Dynamic::Listed,
-                (true, false) => Dynamic::Leased { ttl },
-            },
-        )
     }
 
     /// A switch: typed, or set to one of four words.

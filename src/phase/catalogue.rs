@@ -198,7 +198,7 @@ impl<'a> Catalogue<'a> {
             Some(known) => known,
             None if self.credential.token.is_full() => {
                 let found = self.apps()?.iter().find(|found| found.id == app.id);
-                app.encryption = found.and_then(|found| found.encryption).or(app.encryption);
+                app.encryption = app.encryption.or(found.and_then(|found| found.encryption));
                 self.opens(app)?;
                 found
                     .and_then(|found| found.environments.clone())
