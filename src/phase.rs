@@ -179,8 +179,7 @@ fn opened<'a>(
 ) -> Result<Fetched<'a>, Error> {
     let ask = |dynamic| vault.fetch(app, environment, narrowed, dynamic);
     let contents = naming_dynamic(dynamic, ask, |contents| &contents.leased)?;
-    let whole = narrowed.folder.is_none() && narrowed.tags.is_none();
-    let references = References::of(vault, app, environment, &contents.rows, whole)?;
+    let references = References::of(vault, app, environment, &contents)?;
     let rows = contents.rows.into_iter().map(|row| row.secret);
     Ok(Fetched {
         secrets: rows.chain(contents.leased).collect(),

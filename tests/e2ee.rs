@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fake_phase::{Phase, World, app_id, bearer, service_token, user_bearer, user_token};
 
-use crate::support::{SHOP, Sandbox, probe};
+use crate::support::{SHOP, Sandbox, Status, probe};
 
 const TOKENS: &str = "/service/secrets/tokens/";
 const SECRETS: &str = "/service/secrets/";
@@ -294,5 +294,41 @@ fn a_thousand_secrets_are_opened() {
     for number in 0..1000 {
         let value = report.variable(&format!("KEY_{number:04}"));
         assert_eq!(value, Some(format!("value {number}").into_bytes()));
+    }
+}
+
+/// "Values and tokens never appear in any message", nor do keys: whatever does not open, at the
+/// highest verbosity. The harness searches what is said.
+#[test]
+fn nothing_that_is_encrypted_is_said() {
+    let value = "canary of an encrypted value";
+    let mut world = world(&[
+        ("/", "KEY", value),
+        ("/", "REFERS", "canary before ${KEY} ${NONE}"),
+    ]);
+    let production = world.app("shop").environment("Production", "prod");
+    production.dynamic("/", "lender", &[("LEASED", "canary of a lease")], 60);
+    let seed = production.seed();
+    let key = production.sealed("SPOILED");
+    let phase = Phase::serve(world);
+    let mut sandbox = Sandbox::new(&phase);
+    for canary in [value, "canary before", "canary of a lease", &seed] {
+        sandbox.canary(canary);
+    }
+    let loudest = |format: &str| {
+        let words = ["-vv", "--dynamic", "--mode", "e2ee", "--log-format", format];
+        sandbox.run(SHOP).args(words).arg("true").output()
+    };
+    for format in ["text", "json"] {
+        assert_eq!(loudest(format).status, Status::Exited(0));
+    }
+    phase.edit(|world| {
+        let production = world.app("shop").environment("Production", "prod");
+        production.boxed_row(serde_json::json!({
+            "id": "1", "key": key, "value": value, "path": "/", "type": "secret"
+        }));
+    });
+    for format in ["text", "json"] {
+        assert_eq!(loudest(format).status, Status::Exited(125));
     }
 }

@@ -184,6 +184,20 @@ fn what_the_filter_left_out_is_fetched_when_a_reference_needs_it() {
     }
 }
 
+/// A folder that no header can carry was not left out: nothing is fetched twice.
+#[test]
+fn what_the_server_did_not_filter_is_not_fetched_again() {
+    let mut world = family();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/büro", "VALUE", "${HOST} ${NOTHING}");
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let run = sandbox.run(SHOP).args(["-q", "--path", "/büro"]);
+    let output = run.args(["printenv", "VALUE"]).output().ok();
+    assert_eq!(output.text(), "db.test ${NOTHING}\n");
+    assert_eq!(fetched(&phase), 1);
+}
+
 /// Cycles of each length, alone and seen from outside: the references of a cycle stay.
 #[test]
 fn a_cycle_stays_as_it_is_written() {

@@ -44,7 +44,7 @@ impl KeyPair {
     pub(super) fn of_seed(seed: &Zeroizing<[u8; KEY]>) -> Self {
         let mut private = Zeroizing::new([0; KEY]);
         let out: &mut Array<u8, _> = (&mut *private).into();
-        Blake2b256::new_with_prefix(**seed).finalize_into(out);
+        Blake2b256::new_with_prefix(seed.as_slice()).finalize_into(out);
         Self::of(&private)
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Vault<'a> {
 /// An environment, opened.
 pub(super) struct Contents {
     pub(super) rows: Vec<Opened>,
+    /// Whether the server was asked to leave nothing out.
+    pub(super) whole: bool,
     pub(super) leased: Vec<Secret>,
     pub(super) lease: Option<Lease>,
 }
@@ -133,6 +135,7 @@ impl<'a> Vault<'a> {
         let rows = open_all(&rows.secrets, &pair, &place)?;
         Ok(Contents {
             rows,
+            whole: folder.is_none() && tags.is_none(),
             leased,
             lease,
         })

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Narrowed;
 use super::catalogue::{App, Environment};
-use super::e2ee::{Opened, Vault};
+use super::e2ee::{Contents, Opened, Vault};
 use crate::config::Dynamic;
 use crate::error::Error;
 use crate::reference::{Piece, Reference, holds_reference, pieces};
@@ -66,21 +66,20 @@ impl<'a> References<'a> {
         Self(None)
     }
 
-    /// For the rows of an environment, `whole` or what the server's filter left of it. Keeps a copy
-    /// of their values if any of them holds a reference.
+    /// For what was fetched of an environment. Keeps a copy of its values if any of them holds a
+    /// reference.
     pub(super) fn of(
         vault: Vault<'a>,
         app: &App,
         environment: &Environment,
-        rows: &[Opened],
-        whole: bool,
+        contents: &Contents,
     ) -> Result<Self, Error> {
         let refers = |row: &Opened| {
             let values = [Some(&row.secret.value), row.shared.as_ref()];
             let mut values = values.into_iter().flatten();
             values.any(|value| holds_reference(value.expose()))
         };
-        if !rows.iter().any(refers) {
+        if !contents.rows.iter().any(refers) {
             return Ok(Self::none());
         }
         let apps = vault.catalogue.apps()?;
@@ -97,7 +96,7 @@ impl<'a> References<'a> {
         let Some(home) = position else {
             return Ok(Self::none());
         };
-        let shelves = HashMap::from([(home, Shelf::of(rows, whole))]);
+        let shelves = HashMap::from([(home, Shelf::of(contents))]);
         Ok(Self(Some(Resolver {
             vault,
             home,
@@ -248,19 +247,23 @@ impl Resolver<'_> {
         let app = self.vault.catalogue.apps()?.get(place.app);
         let environments = app.and_then(|app| app.environments.as_ref());
         let environment = environments.and_then(|known| known.get(place.environment));
-        let rows = match app.zip(environment) {
+        let nothing = Shelf {
+            folders: HashMap::new(),
+            whole: true,
+        };
+        let found = match app.zip(environment) {
             Some((app, environment)) => {
                 let all = Narrowed::default();
                 match self.vault.fetch(app, environment, &all, Dynamic::Ignored) {
-                    Ok(contents) => contents.rows,
-                    Err(Error::Denied { .. }) => Vec::new(),
+                    Ok(contents) => Shelf::of(&contents),
+                    Err(Error::Denied { .. }) => nothing,
                     Err(error) => return Err(error),
                 }
             }
-            None => Vec::new(),
+            None => nothing,
         };
         let shelf = self.shelves.entry(place).or_default();
-        *shelf = Shelf::of(&rows, true);
+        *shelf = found;
         Ok(shelf)
     }
 }
@@ -274,14 +277,17 @@ enum Led {
 }
 
 impl Shelf {
-    fn of(rows: &[Opened], whole: bool) -> Self {
+    fn of(contents: &Contents) -> Self {
         let mut folders: HashMap<String, HashMap<String, _>> = HashMap::new();
-        for Opened { secret, shared } in rows {
+        for Opened { secret, shared } in &contents.rows {
             let value = shared.as_ref().unwrap_or(&secret.value).expose().to_vec();
             let folder = folders.entry(secret.folder.clone()).or_default();
             folder.insert(secret.key.clone(), Rc::new(SecretBytes::new(value)));
         }
-        Self { folders, whole }
+        Self {
+            folders,
+            whole: contents.whole,
+        }
     }
 
     fn get(&self, folder: &str, key: &str) -> Option<Rc<SecretBytes>> {

@@ -107,8 +107,8 @@ impl Environment {
         }
     }
 
-    /// The seed of its pair, unless it was captured.
-    pub(crate) fn seed(&self) -> String {
+    /// The seed of its pair, in hex digits, unless it was captured.
+    pub fn seed(&self) -> String {
         sealing::seed(&["seed", &self.id])
     }
 
