@@ -31,6 +31,8 @@ use credential::TokenSource;
 pub(crate) use decryption::{Dynamic, Mode};
 pub(crate) use host::Host;
 pub(crate) use pattern::{FileRule, Folder, Pattern};
+#[cfg(any(test, fuzzing))]
+pub(crate) use project::fuzz as fuzz_project;
 pub(crate) use roots::Roots;
 
 /// All that was decided before the first request.

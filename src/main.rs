@@ -3,12 +3,19 @@
 //! The whole way of the data is in [`run`] and [`go_on`]: words → decisions → secrets → selection →
 //! environment → exec. Each step takes the previous one's output; nothing points back. Only this file prints
 //! errors and picks the exit status.
+#![cfg_attr(
+    fuzzing,
+    no_main,
+    expect(dead_code, reason = "only what reads bytes from elsewhere is run")
+)]
 
 mod chance;
 mod cli;
 mod config;
 mod environ;
 mod error;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod inherited;
 mod notice;
 mod object;
@@ -83,6 +90,9 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::run(env!("CARGO_BIN_NAME"), data));
 
 /// What stays the same from the first line to the last.
 struct Setting {

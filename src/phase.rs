@@ -10,6 +10,8 @@ mod catalogue;
 mod crypto;
 mod e2ee;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod http;
 mod lease;
 mod lookup;

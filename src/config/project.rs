@@ -114,18 +114,26 @@ fn read(path: &Path) -> Result<Option<Written>, Error> {
     file.take(MAX_SIZE)
         .read_to_end(&mut text)
         .map_err(|error| unusable(system_words(&error)))?;
-    serde_json::from_slice(&text)
-        .map(|Object(written)| Some(written))
-        .map_err(|error| {
-            let what = if error.is_data() {
-                "not what phase init writes"
-            } else {
-                "not JSON"
-            };
-            unusable(format!(
-                "{what} (line {}, column {})",
-                error.line(),
-                error.column()
-            ))
-        })
+    parsed(&text).map(Some).map_err(unusable)
+}
+
+fn parsed(text: &[u8]) -> Result<Written, String> {
+    let read = serde_json::from_slice(text);
+    read.map(|Object(written)| written).map_err(|error| {
+        let what = match error.is_data() {
+            true => "not what phase init writes",
+            false => "not JSON",
+        };
+        format!("{what} (line {}, column {})", error.line(), error.column())
+    })
+}
+
+/// Reads any bytes as a file's.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    if let Ok(written) = parsed(data) {
+        let project = Project::new(PathBuf::from(NAME), written);
+        let app = project.app().cloned().unwrap_or_default();
+        assert!(project.is_of(&app) || app.is_empty());
+    }
 }

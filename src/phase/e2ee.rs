@@ -158,7 +158,7 @@ impl<'a> Vault<'a> {
 }
 
 /// Opens the rows in their order, on as many cores as there are.
-fn open_all(
+pub(super) fn open_all(
     rows: &[StaticRow<'_, Text<'_>>],
     pair: &KeyPair,
     place: &str,

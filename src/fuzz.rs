@@ -1,0 +1,75 @@
+#![forbid(unsafe_code)]
+//! Whatever reads bytes from elsewhere, for any bytes: `cargo fuzz run NAME` in `fuzz/`. The seeds
+//! there, and what is near them, are read in the ordinary tests.
+
+use crate::reference::{Piece, pieces};
+use crate::secret::Token;
+use crate::{config, phase};
+
+/// By the name of the program in `fuzz/Cargo.toml`.
+const TARGETS: [(&str, fn(&[u8])); 6] = [
+    ("token", token),
+    ("references", references),
+    ("project", config::fuzz_project),
+    ("field", phase::fuzz::field),
+    ("rows", phase::fuzz::rows),
+    ("sealed_rows", phase::fuzz::sealed_rows),
+];
+
+#[cfg(fuzzing)]
+pub(crate) fn run(name: &str, data: &[u8]) {
+    for (_, target) in TARGETS.iter().filter(|(other, _)| *other == name) {
+        target(data);
+    }
+}
+
+fn token(data: &[u8]) {
+    if let Ok(token) = Token::parse(data) {
+        assert_eq!(token.is_full(), token.keys().is_some());
+        assert!(token.authorization().starts_with(b"Bearer "));
+    }
+}
+
+/// Nothing of a value is lost.
+fn references(data: &[u8]) {
+    let text = str::from_utf8(data).unwrap_or_default();
+    let whole: String = pieces(text)
+        .map(|piece| match piece {
+            Piece::Text(text) => text,
+            Piece::Reference(_, raw) => raw,
+        })
+        .collect();
+    assert_eq!(whole, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{read, read_dir};
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_seeds_and_what_is_near_them_are_read_without_a_panic() {
+        for (name, target) in TARGETS {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("fuzz/seeds")
+                .join(name);
+            let seeds: Vec<_> = read_dir(folder).unwrap().collect();
+            assert!(!seeds.is_empty(), "{name} has no seed");
+            for seed in seeds {
+                let seed = read(seed.unwrap().path()).unwrap();
+                target(&seed);
+                let step = seed.len() / 200 + 1;
+                for place in (0..seed.len()).step_by(step) {
+                    target(&seed[..place]);
+                    let mut changed = seed.clone();
+                    changed[place] ^= 1 << (place % 8);
+                    target(&changed);
+                    changed.remove(place);
+                    target(&changed);
+                }
+            }
+        }
+    }
+}
