@@ -7,7 +7,9 @@ use crate::secret::Token;
 use crate::{config, phase};
 
 /// By the name of the program in `fuzz/Cargo.toml`.
-const TARGETS: [(&str, fn(&[u8])); 6] = [
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 6] = [
     ("token", token),
     ("references", references),
     ("project", config::fuzz_project),

@@ -163,6 +163,8 @@ fn a_dynamic_secret_without_a_lease_is_an_error_that_names_it() {
     for (lease, status) in [
         (Value::Null, 125),
         (json!({"credentials": []}), 125),
+        (json!({"credentials": null}), 125),
+        (json!({}), 125),
         (json!({"credentials": [], "expiresAt": null}), 125),
         (json!({"credentials": [{"key": "DB_KEY", "value": "v"}]}), 0),
     ] {

@@ -47,9 +47,9 @@ pub(super) fn secrets<V>(
             })
         };
         match (row.lease, dynamic) {
-            (Some(lease), Dynamic::Leased { .. }) if !lease.credentials.is_empty() => {
+            (Some(lease), Dynamic::Leased { .. }) if lease.holds_something() => {
                 let taken = Lease::of(&lease);
-                for Object(Credential { key, value }) in lease.credentials {
+                for Object(Credential { key, value }) in lease.credentials.into_iter().flatten() {
                     let value = open(value, &row.name)?;
                     secrets.push(leased(open(key, &row.name)?, value)?);
                 }

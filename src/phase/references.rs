@@ -24,7 +24,7 @@ const MAX_DEPTH: usize = 25;
 /// What all resolved values may have together, in bytes, and how many references may be followed:
 /// 25 values that each hold the next one twice would have 2^25 copies of the last.
 const MAX_SIZE: usize = 64 << 20;
-const MAX_STEPS: usize = 1 << 20;
+const MAX_STEPS: usize = 1 << 17;
 
 /// Resolves the references in what was selected.
 pub(crate) struct References<'a>(Option<Resolver<'a>>);

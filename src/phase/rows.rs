@@ -53,7 +53,8 @@ pub(super) struct Override<V> {
 
 #[derive(Deserialize)]
 pub(super) struct LeaseRow<'a, V> {
-    pub(super) credentials: Vec<Object<Credential<V>>>,
+    #[serde(default = "Option::default")]
+    pub(super) credentials: Option<Vec<Object<Credential<V>>>>,
     #[serde(borrow, default, alias = "createdAt")]
     pub(super) created_at: Option<Text<'a>>,
     #[serde(borrow, default, alias = "expiresAt")]
@@ -92,8 +93,8 @@ struct Row<'a, V> {
     r#override: Option<Object<Override<V>>>,
     #[serde(default)]
     name: Option<String>,
-    #[serde(default = "Vec::new", alias = "keyMap")]
-    key_map: Vec<Object<KeyName<V>>>,
+    #[serde(default = "Option::default", alias = "keyMap")]
+    key_map: Option<Vec<Object<KeyName<V>>>>,
     #[serde(borrow, default)]
     lease: Option<Object<LeaseRow<'a, V>>>,
 }
@@ -138,6 +139,12 @@ where
     }
 }
 
+impl<V> LeaseRow<'_, V> {
+    pub(super) fn holds_something(&self) -> bool {
+        self.credentials.as_ref().is_some_and(|all| !all.is_empty())
+    }
+}
+
 impl<'a, V> Row<'a, V> {
     fn secret(self) -> Result<StaticRow<'a, V>, &'static str> {
         let Text(kind) = self.r#type;
@@ -165,6 +172,7 @@ impl<'a, V> Row<'a, V> {
             keys: self
                 .key_map
                 .into_iter()
+                .flatten()
                 .map(|Object(one)| one.key_name)
                 .collect(),
             lease: self.lease.map(|Object(lease)| lease),
