@@ -138,7 +138,7 @@ pub(crate) fn fetch<'a>(
             Answer::Secrets(secrets, lease) => {
                 return Ok(Fetched {
                     secrets,
-                    place: place(&environment, &app),
+                    place: place(&environment.name, &app),
                     lease,
                     references: References::none(),
                 });
@@ -185,7 +185,7 @@ fn opened<'a>(
     let rows = contents.rows.into_iter().map(|row| row.secret);
     Ok(Fetched {
         secrets: rows.chain(contents.leased).collect(),
-        place: place(environment, app),
+        place: place(&environment.name, app),
         lease: contents.lease,
         references,
     })
@@ -219,8 +219,9 @@ fn naming_dynamic<T>(
     }
 }
 
-fn place(environment: &Environment, app: &App) -> String {
-    format!("{} of {}", environment.name, app.name)
+/// What an environment is called in messages.
+fn place(environment: &str, app: &App) -> String {
+    format!("{environment} of {}", app.name)
 }
 
 /// The environment; says so where its name is not what was given.

@@ -7,12 +7,12 @@
 use std::num::NonZero;
 use std::thread;
 
-use super::Narrowed;
 use super::catalogue::{App, Catalogue, Environment, Key};
 use super::crypto::{Flaw, KeyPair, lower_hex, mixed_hex, open_sealed};
 use super::lease::{self, Lease};
 use super::refusal::{self, Asked};
 use super::rows::{Override, Rows, StaticRow, Text};
+use super::{Narrowed, place};
 use crate::config::Dynamic;
 use crate::config::credential::Credential;
 use crate::error::Error;
@@ -95,7 +95,7 @@ impl<'a> Vault<'a> {
         narrowed: &Narrowed<'_>,
         dynamic: Dynamic,
     ) -> Result<Contents, Error> {
-        let place = format!("{} of {}", environment.name, app.name);
+        let place = place(&environment.name, app);
         let unkeyed = || Error::Undecryptable {
             what: place.clone(),
             why: "the server gives no key for it",
@@ -118,8 +118,7 @@ impl<'a> Vault<'a> {
         let answer = client.get(&client.host().sealed(), &[], &headers)?;
         if answer.status != 200 {
             let asked = Asked::Secrets {
-                app: &app.name,
-                environment: &environment.name,
+                place: &place,
                 leased: dynamic.takes_leases(),
             };
             return Err(refusal::of(&answer, asked));

@@ -12,8 +12,8 @@ pub(super) enum Asked<'a> {
     Apps,
     Environments,
     Secrets {
-        app: &'a str,
-        environment: &'a str,
+        /// `Production of shop`.
+        place: &'a str,
         /// Dynamic secrets were to be leased with it.
         leased: bool,
     },
@@ -36,14 +36,11 @@ pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Error {
             why: server,
             hint: Some("look for a gateway or a firewall on the way: Phase itself answers in JSON"),
         },
-        (
-            401,
-            Asked::Secrets {
-                app, environment, ..
-            },
-        ) if text.contains("cannot access") || text.starts_with("Environment not found") => {
+        (401, Asked::Secrets { place, .. })
+            if text.contains("cannot access") || text.starts_with("Environment not found") =>
+        {
             Error::Denied {
-                what: format!("{environment} of {app}"),
+                what: place.to_owned(),
                 server,
             }
         }
@@ -62,25 +59,19 @@ pub(super) fn of(answer: &Answer, asked: Asked<'_>) -> Error {
             instead: "--env with the environment's whole name",
             server,
         },
-        (
-            403,
-            Asked::Secrets {
-                app, environment, ..
-            },
-        ) => Error::Denied {
-            what: format!("{environment} of {app}"),
+        (403, Asked::Secrets { place, .. }) => Error::Denied {
+            what: place.to_owned(),
             server,
         },
         (
             400,
             Asked::Secrets {
-                app,
-                environment,
+                place,
                 leased: true,
             },
         ) => Error::NotLeased {
             names: vec![],
-            place: format!("{environment} of {app}"),
+            place: place.to_owned(),
             server,
         },
         (429, _) => Error::RateLimited {

@@ -1,12 +1,12 @@
 #![forbid(unsafe_code)]
 //! The REST interface: an environment's secrets, decrypted by the server.
 
-use super::Narrowed;
 use super::catalogue::App;
 use super::http::Client;
 use super::lease::{self, Lease};
 use super::refusal::{self, Asked};
 use super::rows::{Override, Rows, StaticRow};
+use super::{Narrowed, place};
 use crate::config::Dynamic;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
@@ -37,16 +37,15 @@ pub(super) fn secrets(
     query.extend(narrowed.tags.as_deref().map(|tags| ("tags", tags)));
     query.extend(dynamic.asked(ttl.as_deref()));
     let answer = client.get(&client.host().rest("v1/secrets/"), &query, &[])?;
+    let place = place(environment, app);
     let asked = Asked::Secrets {
-        app: &app.name,
-        environment,
+        place: &place,
         leased: dynamic.takes_leases(),
     };
     match answer.status {
         200 => {
             let rows: Rows<'_, Secret, SecretBytes> = answer.json("a list of secrets")?;
             let mut secrets = rows.secrets;
-            let place = format!("{environment} of {}", app.name);
             let open = |value, _: &str| Ok(value);
             let (leased, lease) = lease::secrets(rows.dynamic, dynamic, &place, open)?;
             secrets.extend(leased);
