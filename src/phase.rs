@@ -28,7 +28,7 @@ use crate::notice::{Notice, Say};
 use crate::process::SingleThreaded;
 use crate::secret::Secret;
 use catalogue::{App, Catalogue, Encryption, Environment};
-use e2ee::Vault;
+use e2ee::Keyring;
 use http::Client;
 pub(crate) use lease::Lease;
 pub(crate) use references::References;
@@ -123,8 +123,8 @@ pub(crate) fn fetch<'a>(
                 let listed = catalogue.environments(&mut app)?;
                 environment = chosen(catalogue::resolve(listed, word, &given.value)?, word, say);
             }
-            let vault = Vault::open(catalogue, credential)?;
-            return opened(vault, &app, &environment, &narrowed, request.dynamic);
+            let keyring = Keyring::open(catalogue, credential)?;
+            return opened(keyring, &app, &environment, &narrowed, request.dynamic);
         }
         let ask = |dynamic| {
             let client = &catalogue.client;
@@ -173,15 +173,15 @@ pub(crate) fn fetch<'a>(
 
 /// Fetches and opens the environment, and keeps what its references need.
 fn opened<'a>(
-    vault: Vault<'a>,
+    keyring: Keyring<'a>,
     app: &App,
     environment: &Environment,
     narrowed: &Narrowed<'_>,
     dynamic: Dynamic,
 ) -> Result<Fetched<'a>, Error> {
-    let ask = |dynamic| vault.fetch(app, environment, narrowed, dynamic);
+    let ask = |dynamic| keyring.fetch(app, environment, narrowed, dynamic);
     let contents = naming_dynamic(dynamic, ask, |contents| &contents.leased)?;
-    let references = References::of(vault, app, environment, &contents)?;
+    let references = References::of(keyring, app, environment, &contents)?;
     let rows = contents.rows.into_iter().map(|row| row.secret);
     Ok(Fetched {
         secrets: rows.chain(contents.leased).collect(),

@@ -230,3 +230,16 @@ fn every_test_that_a_document_names_exists() {
     }
     assert!(named > 10, "only {named} tests are named");
 }
+
+/// Each fuzz target is the whole program, so it is built from the same crates.
+#[test]
+fn what_is_fuzzed_has_the_dependencies_of_the_program() {
+    let lines = |path: &str| -> Vec<String> {
+        let text = source(path);
+        let (_, rest) = text.split_once("[dependencies]\n").unwrap();
+        let lines = rest.lines().take_while(|line| !line.starts_with('['));
+        let lines = lines.filter(|line| line.contains(" = ") && !line.starts_with("libfuzzer-sys"));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(lines("fuzz/Cargo.toml"), lines("Cargo.toml"));
+}

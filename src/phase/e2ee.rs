@@ -27,15 +27,15 @@ const MAX_THREADS: usize = 8;
 /// What a thread needs at most, in bytes.
 const STACK: usize = 256 << 10;
 
-/// Environments that can be opened: what the token can read, and the account's keys.
-pub(super) struct Vault<'a> {
+/// What opens environments: what the token can read, and the keys of its account.
+pub(super) struct Keyring<'a> {
     pub(super) catalogue: Catalogue<'a>,
     account: KeyPair,
 }
 
 /// An environment, opened.
 pub(super) struct Contents {
-    pub(super) rows: Vec<Opened>,
+    pub(super) rows: Vec<OpenedRow>,
     /// Whether the server was asked to leave nothing out.
     pub(super) whole: bool,
     pub(super) leased: Vec<Secret>,
@@ -43,13 +43,13 @@ pub(super) struct Contents {
 }
 
 /// A secret, opened.
-pub(super) struct Opened {
+pub(super) struct OpenedRow {
     pub(super) secret: Secret,
     /// The shared value, where the user's own one replaces it: references mean this.
     pub(super) shared: Option<SecretBytes>,
 }
 
-impl<'a> Vault<'a> {
+impl<'a> Keyring<'a> {
     /// Puts the account's private key together.
     ///
     /// # Errors
@@ -161,8 +161,8 @@ pub(super) fn open_all(
     rows: &[StaticRow<'_, Text<'_>>],
     pair: &KeyPair,
     place: &str,
-) -> Result<Vec<Opened>, Error> {
-    let open_some = |rows: &[StaticRow<'_, Text<'_>>]| -> Result<Vec<Opened>, Error> {
+) -> Result<Vec<OpenedRow>, Error> {
+    let open_some = |rows: &[StaticRow<'_, Text<'_>>]| -> Result<Vec<OpenedRow>, Error> {
         rows.iter().map(|row| open(row, pair, place)).collect()
     };
     let worth = (rows.len() / SHARE).min(MAX_THREADS);
@@ -199,7 +199,7 @@ pub(super) fn open_all(
     })
 }
 
-fn open(row: &StaticRow<'_, Text<'_>>, pair: &KeyPair, place: &str) -> Result<Opened, Error> {
+fn open(row: &StaticRow<'_, Text<'_>>, pair: &KeyPair, place: &str) -> Result<OpenedRow, Error> {
     let unopened = |what: String, why: Flaw| Error::Undecryptable {
         what: format!("{what} in {place}"),
         why,
@@ -223,7 +223,7 @@ fn open(row: &StaticRow<'_, Text<'_>>, pair: &KeyPair, place: &str) -> Result<Op
         }) => (value(own)?, Some(shared)),
         _ => (shared, None),
     };
-    Ok(Opened {
+    Ok(OpenedRow {
         secret: Secret {
             key,
             value,

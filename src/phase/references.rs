@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Narrowed;
 use super::catalogue::{App, Environment};
-use super::e2ee::{Contents, Opened, Vault};
+use super::e2ee::{Contents, Keyring, OpenedRow};
 use crate::config::Dynamic;
 use crate::error::Error;
 use crate::reference::{Piece, Reference, holds_reference, pieces};
@@ -30,7 +30,7 @@ const MAX_STEPS: usize = 1 << 17;
 pub(crate) struct References<'a>(Option<Resolver<'a>>);
 
 struct Resolver<'a> {
-    vault: Vault<'a>,
+    keyring: Keyring<'a>,
     home: Place,
     shelves: HashMap<Place, Shelf>,
     steps: usize,
@@ -69,12 +69,12 @@ impl<'a> References<'a> {
     /// For what was fetched of an environment. Keeps a copy of its values if any of them holds a
     /// reference.
     pub(super) fn of(
-        vault: Vault<'a>,
+        keyring: Keyring<'a>,
         app: &App,
         environment: &Environment,
         contents: &Contents,
     ) -> Result<Self, Error> {
-        let refers = |row: &Opened| {
+        let refers = |row: &OpenedRow| {
             let values = [Some(&row.secret.value), row.shared.as_ref()];
             let mut values = values.into_iter().flatten();
             values.any(|value| holds_reference(value.expose()))
@@ -82,7 +82,7 @@ impl<'a> References<'a> {
         if !contents.rows.iter().any(refers) {
             return Ok(Self::none());
         }
-        let apps = vault.catalogue.apps()?;
+        let apps = keyring.catalogue.apps()?;
         let position = apps.iter().enumerate().find_map(|(position, known)| {
             let of = known.environments.iter().flatten();
             let of = of.map(|one| &one.name);
@@ -98,7 +98,7 @@ impl<'a> References<'a> {
         };
         let shelves = HashMap::from([(home, Shelf::of(contents))]);
         Ok(Self(Some(Resolver {
-            vault,
+            keyring,
             home,
             shelves,
             steps: 0,
@@ -223,7 +223,7 @@ impl Resolver<'_> {
 
     /// The environment that a reference means; names are compared whole and without case.
     fn place(&self, reference: Reference<'_>, from: Place) -> Result<Option<Place>, Error> {
-        let apps = self.vault.catalogue.apps()?;
+        let apps = self.keyring.catalogue.apps()?;
         let app = match reference.app {
             Some(name) => only(apps.iter().map(|app| &app.name), name),
             None => Some(from.app),
@@ -244,7 +244,7 @@ impl Resolver<'_> {
 
     /// All of an environment. What the account may not read holds nothing.
     fn fetched(&mut self, place: Place) -> Result<&Shelf, Error> {
-        let app = self.vault.catalogue.apps()?.get(place.app);
+        let app = self.keyring.catalogue.apps()?.get(place.app);
         let environments = app.and_then(|app| app.environments.as_ref());
         let environment = environments.and_then(|known| known.get(place.environment));
         let nothing = Shelf {
@@ -254,7 +254,7 @@ impl Resolver<'_> {
         let found = match app.zip(environment) {
             Some((app, environment)) => {
                 let all = Narrowed::default();
-                match self.vault.fetch(app, environment, &all, Dynamic::Ignored) {
+                match self.keyring.fetch(app, environment, &all, Dynamic::Ignored) {
                     Ok(contents) => Shelf::of(&contents),
                     Err(Error::Denied { .. }) => nothing,
                     Err(error) => return Err(error),
@@ -279,7 +279,7 @@ enum Led {
 impl Shelf {
     fn of(contents: &Contents) -> Self {
         let mut folders: HashMap<String, HashMap<String, _>> = HashMap::new();
-        for Opened { secret, shared } in &contents.rows {
+        for OpenedRow { secret, shared } in &contents.rows {
             let value = shared.as_ref().unwrap_or(&secret.value).expose().to_vec();
             let folder = folders.entry(secret.folder.clone()).or_default();
             folder.insert(secret.key.clone(), Rc::new(SecretBytes::new(value)));
