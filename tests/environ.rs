@@ -4,7 +4,7 @@ use crate::support::{Run, SHOP, probe, shop};
 
 /// The names that the command has, in their order, without those of the sandbox itself.
 fn names(run: Run<'_>) -> Vec<String> {
-    let own = ["PATH", "PHASE_HOST", "PHASE_CA_FILE"];
+    let own = ["PATH", "PHASE_HOST", "PHASE_CA_FILE", "PHASE_MAX_WAIT"];
     let entries = run.report().environ();
     let entries = entries
         .iter()
@@ -78,7 +78,7 @@ fn a_name_that_was_inherited_twice_stands_once() {
         .env_bytes("S=2")
         .env_bytes("A=2")
         .report();
-    assert_eq!(report.environ()[3..], [&b"A=1"[..], b"S=secret", b"B="]);
+    assert_eq!(report.environ()[4..], [&b"A=1"[..], b"S=secret", b"B="]);
 }
 
 /// Inherited entries pass as bytes, UTF-8 or not, and also without a `=`.
@@ -92,7 +92,7 @@ fn odd_inherited_entries_pass() {
         .fold(run, |run, entry| run.env_bytes(*entry))
         .report();
     let all = [odd.as_slice(), &[b"NOTHING=secret"]].concat();
-    assert_eq!(report.environ()[3..], all);
+    assert_eq!(report.environ()[4..], all);
 }
 
 /// `--keep`: a variable that is already set wins over the secret. Set but empty is set.

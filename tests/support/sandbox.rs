@@ -33,6 +33,8 @@ impl Sandbox {
         copy(phase.ca_file(), &certificate).unwrap();
         sandbox.variable("PHASE_HOST", phase.host());
         sandbox.variable("PHASE_CA_FILE", certificate);
+        // Tests of retries say how long is waited; all others look at the first try.
+        sandbox.variable("PHASE_MAX_WAIT", "0");
         sandbox.variable("PHASE_SERVICE_TOKEN", service_token());
         // Also those that a test hands over in a file or on standard input.
         for token in [
@@ -65,8 +67,6 @@ impl Sandbox {
             canaries,
         };
         sandbox.variable("PATH", inherited("PATH").unwrap());
-        // Tests of retries say how long is waited; all others look at the first try.
-        sandbox.variable("PHASE_MAX_WAIT", "0");
         sandbox
     }
 

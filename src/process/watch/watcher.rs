@@ -117,6 +117,12 @@ impl<'a> Watcher<'a> {
                 self.say_killed(by);
             }
         }
+        // A command that has ended a moment ago has no use for it any more.
+        if let Event::Signal { ends: true, .. } = event
+            && let Some(over) = self.supervise(Supervised::Reap)?
+        {
+            return Ok(Some(over));
+        }
         self.state.lease_is_old = self.of_command.old.is_some_and(|old| old <= Instant::now());
         self.perform(decide(&self.state, event))
     }
