@@ -59,7 +59,7 @@ impl Vault {
         };
         inherited.recall_tokens(values.iter().map(SecretBytes::expose));
         let credential = match token.expose().is_empty() {
-            true => source.read(inherited, say)?,
+            true => source.read_again(inherited, say)?,
             false => source.parse(&token)?,
         };
         Ok(Opened { credential, key })

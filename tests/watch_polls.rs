@@ -1,12 +1,14 @@
 //! What a poll can meet: failures of every kind, said once; warnings that were said before; a
 //! terminal's keys.
 
+use std::fs::{Permissions, rename, set_permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use fake_phase::{Account, Responder};
+use fake_phase::{Account, Responder, service_token};
 
 use crate::support::proc::{children, only_child};
-use crate::support::{Status, eventually, kill, probe};
+use crate::support::{SHOP, Status, eventually, kill, probe};
 use crate::watch::{WATCH, change, end, requests_more, restarted, watched, watched_shop};
 
 const IN_TIME: Duration = Duration::from_secs(30);
@@ -102,6 +104,28 @@ fn a_warning_is_said_by_each_start_and_by_no_poll() {
     restarted(&mut running, "two");
     let output = end(running);
     assert_eq!(output.stderr.lines().count(), 3, "{output}");
+}
+
+/// A token's file that has become a pipe where nobody writes: said, and mended when it is back.
+#[test]
+fn a_token_file_that_cannot_be_read_again_is_a_failed_poll() {
+    let shop = watched_shop();
+    let token = shop.file("token", service_token());
+    set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+    let run = shop.run(SHOP).unset("PHASE_SERVICE_TOKEN");
+    let run = run.args(["--watch", "1", "--token-file", "token", "--"]);
+    let mut running = watched(run, SERVER);
+    let _ = shop.bare(["mkfifo", "token.new"]).output().ok();
+    rename(shop.directory().join("token.new"), &token).unwrap();
+    let said = running.stderr_line();
+    let why = "it is no regular file any more";
+    assert!(said.starts_with(FAILED) && said.ends_with(why), "{said}");
+    change(&shop.phase, "two");
+    let again = shop.file("token.new", service_token());
+    set_permissions(&again, Permissions::from_mode(0o600)).unwrap();
+    rename(again, &token).unwrap();
+    restarted(&mut running, "two");
+    let _ = end(running);
 }
 
 /// With `-v` a poll says what it came to.

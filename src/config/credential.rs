@@ -133,6 +133,26 @@ impl TokenSource {
         }
     }
 
+    /// Reads the file again that was one before.
+    ///
+    /// # Errors
+    /// `token`, also for what is no regular file any more: a pipe would keep the reader for ever.
+    pub(crate) fn read_again(
+        &self,
+        inherited: &Inherited,
+        say: Say<'_>,
+    ) -> Result<Credential, Error> {
+        if let Self::File(path) = self
+            && path.metadata().is_ok_and(|facts| !facts.is_file())
+        {
+            return Err(Error::TokenFile {
+                from: self.name(),
+                why: "it is no regular file any more".to_owned(),
+            });
+        }
+        self.read(inherited, say)
+    }
+
     /// For a process that does not read it and stays: closes the descriptor, if it is one.
     pub(crate) fn let_go(&self) {
         if let Self::Descriptor(number) = self {
