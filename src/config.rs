@@ -14,6 +14,7 @@ mod pattern;
 mod project;
 mod proxy;
 mod roots;
+mod snapshot;
 mod watch;
 
 use std::ffi::{OsStr, OsString};
@@ -34,12 +35,15 @@ pub(crate) use pattern::{FileRule, Folder, Pattern};
 #[cfg(any(test, fuzzing))]
 pub(crate) use project::fuzz as fuzz_project;
 pub(crate) use roots::Roots;
+pub(crate) use snapshot::Fallback;
 
 /// All that was decided before the first request.
 pub(crate) struct Config {
     pub(crate) request: Request,
     pub(crate) token: TokenSource,
     pub(crate) filter: Filter,
+    /// `--snapshot`, if it is given.
+    pub(crate) fallback: Option<Fallback>,
     pub(crate) injection: Injection,
     pub(crate) deed: Deed,
 }
@@ -156,6 +160,7 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
     choices.check_proxy(&host)?;
     let timeout = choices.timeout()?;
     let max_wait = choices.max_wait()?;
+    let fallback = choices.fallback()?;
     let roots = Roots::load(choices.path_of(Opt::CaFile)?)?;
     if let Some(asked) = inherited.get("PHASE_VERIFY_SSL")
         && ["false", "0", "no", "off"]
@@ -189,6 +194,7 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
         request,
         token,
         filter,
+        fallback,
         injection,
         deed,
     })

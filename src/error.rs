@@ -13,6 +13,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::process::wait::Reaped;
+use crate::snapshot::Unfit;
 use crate::source::Source;
 pub(crate) use words::{errno_words, lowered, system_words};
 
@@ -213,6 +214,12 @@ pub(crate) enum Error {
         why: &'static str,
     },
 
+    // snapshot: the copy of an earlier fetch, where nothing else may be used.
+    Snapshot {
+        path: PathBuf,
+        why: Unfit,
+    },
+
     // environment: what cannot or must not be injected.
     BadName {
         key: String,
@@ -355,6 +362,7 @@ impl Error {
             Self::Server { .. } | Self::NotLeased { .. } => "server",
             Self::NotPhase { .. } => "protocol",
             Self::Undecryptable { .. } => "decrypt",
+            Self::Snapshot { .. } => "snapshot",
             Self::BadName { .. }
             | Self::NulInValue { .. }
             | Self::UnsafeName { .. }

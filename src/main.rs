@@ -28,6 +28,7 @@ mod process;
 mod reference;
 mod secret;
 mod selection;
+mod snapshot;
 mod source;
 mod vault;
 
@@ -52,7 +53,8 @@ use process::sealed::{Sealed, seal};
 use process::wait::Reaped;
 use process::watch::{Reporter, Watched, watch};
 use process::{Forked, SingleThreaded, exec, signal, startup};
-use secret::SecretBytes;
+use secret::{Secret, SecretBytes};
+use snapshot::{Occasion, Snapshot};
 use vault::{Opened, Vault};
 
 /// Wipes every block that is freed: what TLS, HTTP and JSON leave behind goes with it.
@@ -167,11 +169,13 @@ fn fetch_for_watch(
 ) -> Result<Exit, Error> {
     let voice = setting.voice;
     let held = RefCell::new(Vec::new());
-    let say = |notice: Notice<'_>| match reporter.polls() {
+    let say = |notice: Notice<'_>| match (&notice, reporter.polls()) {
+        // It has happened, whatever becomes of the poll.
+        (Notice::SnapshotRemoved { .. }, _) => voice.say(&notice),
         // Of a poll's tries only what came of them is news.
-        true if matches!(notice, Notice::Retrying { .. }) => {}
-        true => held.borrow_mut().extend(voice.line_of(&notice)),
-        false => {
+        (Notice::Retrying { .. }, true) => {}
+        (_, true) => held.borrow_mut().extend(voice.line_of(&notice)),
+        (_, false) => {
             held.take()
                 .iter()
                 .for_each(|text: &String| notice::line(text));
@@ -219,20 +223,19 @@ fn go_on(
     say: Say<'_>,
 ) -> Result<Exit, Error> {
     startup::use_builtin_lookups();
-    let Fetched {
-        secrets,
-        place,
-        lease,
-        references,
-    } = phase::fetch(alone, &config.request, credential, &config.filter, say)?;
-    let of = secrets.len();
-    let chosen = selection::select(secrets, &config.filter, &place, say)?;
-    let chosen = references.resolve(chosen)?;
-    say(Notice::Selected {
-        secrets: chosen.len(),
-        of,
-        took: setting.start.elapsed(),
-    });
+    let fetch = || chosen(alone, &config, credential, setting, say);
+    let (chosen, lease) = match &config.fallback {
+        None => fetch()?,
+        Some(fallback) => {
+            let occasion = match (&config.deed, watched) {
+                (Deed::DryRun(_), _) => Occasion::DryRun,
+                (_, Some((reporter, _))) if reporter.polls() => Occasion::Poll,
+                (_, _) => Occasion::Start,
+            };
+            let snapshot = Snapshot::of(fallback, &config.request, &config.filter, credential);
+            snapshot.back(fetch, occasion, say)?
+        }
+    };
     let base = environ::base(inherited, &config.injection);
     let empty_is_fine = config.filter.allow_empty;
     let plan = environ::plan(chosen, &base, &config.injection, empty_is_fine, say)?;
@@ -262,6 +265,31 @@ fn go_on(
             Err(exec::become_command(&command, &environ, &setting.hardened))
         }
     }
+}
+
+/// What is fetched, selected and resolved, and how long what was leased lasts.
+fn chosen(
+    alone: SingleThreaded,
+    config: &Config,
+    credential: &Credential,
+    setting: &Setting,
+    say: Say<'_>,
+) -> Result<(Vec<Secret>, Option<Lease>), Error> {
+    let Fetched {
+        secrets,
+        place,
+        lease,
+        references,
+    } = phase::fetch(alone, &config.request, credential, &config.filter, say)?;
+    let of = secrets.len();
+    let chosen = selection::select(secrets, &config.filter, &place, say)?;
+    let chosen = references.resolve(chosen)?;
+    say(Notice::Selected {
+        secrets: chosen.len(),
+        of,
+        took: setting.start.elapsed(),
+    });
+    Ok((chosen, lease))
 }
 
 /// Past std's buffer, which takes a closed standard output for a success.

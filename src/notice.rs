@@ -18,6 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::error::Error;
 use safe::masked;
 pub(crate) use safe::{escaped, json};
+pub(crate) use text::in_words;
 
 /// How the steps report: they say it, `main` decided where it goes.
 pub(crate) type Say<'a> = &'a dyn Fn(Notice<'_>);
@@ -52,6 +53,22 @@ pub(crate) enum Notice<'a> {
         /// Of `--max-wait`.
         left: Duration,
     },
+    /// A snapshot takes the place of a fetch; `age` is none where its time lies ahead of the clock's.
+    SnapshotUsed {
+        path: &'a str,
+        age: Option<Duration>,
+        why: &'a str,
+    },
+    /// It could have, and does not.
+    SnapshotUnfit { path: &'a str, why: &'a str },
+    /// Phase refused what it was fetched with.
+    SnapshotRemoved { path: &'a str },
+    /// The same, and it is still there.
+    SnapshotStays { path: &'a str, why: &'a str },
+    /// The command starts all the same.
+    SnapshotUnwritten { path: &'a str, why: &'a str },
+    /// `-v`: an outage of Phase would be bridged from now on.
+    SnapshotWritten { path: &'a str },
     /// `-v`: what is fetched, and why that.
     Fetching {
         app: &'a str,
@@ -116,6 +133,9 @@ impl Notice<'_> {
             | Self::EnvironmentEmpty { .. }
             | Self::OddName { .. }
             | Self::Unresolved { .. }
+            | Self::SnapshotUnfit { .. }
+            | Self::SnapshotStays { .. }
+            | Self::SnapshotUnwritten { .. }
             | Self::Killing { .. }
             | Self::Survivors { .. }
             | Self::PollFailed { .. }
@@ -125,11 +145,14 @@ impl Notice<'_> {
             | Self::StartOff
             | Self::Retrying { .. }
             | Self::Leased { .. }
+            | Self::SnapshotUsed { .. }
+            | Self::SnapshotRemoved { .. }
             | Self::Restarting { .. }
             | Self::PollsWork => Level::Choice,
             Self::Fetching { .. }
             | Self::Selected { .. }
             | Self::SystemRoots { .. }
+            | Self::SnapshotWritten { .. }
             | Self::Becoming { .. }
             | Self::Unchanged => Level::Detail,
             Self::Request { .. } => Level::Request,
@@ -147,6 +170,12 @@ impl Notice<'_> {
             Self::Unresolved { .. } => "unresolved",
             Self::Leased { .. } => "leased",
             Self::Retrying { .. } => "retrying",
+            Self::SnapshotUsed { .. } => "snapshot-used",
+            Self::SnapshotUnfit { .. } => "snapshot-unfit",
+            Self::SnapshotRemoved { .. } => "snapshot-removed",
+            Self::SnapshotStays { .. } => "snapshot-stays",
+            Self::SnapshotUnwritten { .. } => "snapshot-unwritten",
+            Self::SnapshotWritten { .. } => "snapshot-written",
             Self::Fetching { .. } => "fetching",
             Self::Selected { .. } => "selected",
             Self::SystemRoots { .. } => "system-roots",

@@ -124,6 +124,24 @@ fn every_option_may_be_written_in_each_way() {
             listed,
             "--max-wait never: not a number",
         ),
+        (
+            "--snapshot",
+            "none",
+            &format!("{listed} --offline"),
+            "cannot use the snapshot none: there is none",
+        ),
+        (
+            "--snapshot-max-age",
+            "60",
+            listed,
+            "--snapshot-max-age means nothing here",
+        ),
+        (
+            "--offline",
+            "",
+            &format!("{listed} --snapshot none"),
+            "there is none",
+        ),
         ("--mode", "no", listed, "--mode no: not auto, rest or e2ee"),
         ("--dynamic", "", listed, "LEASED\t/\tdynamic\tvariable"),
         (

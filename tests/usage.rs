@@ -187,9 +187,6 @@ fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
 #[test]
 fn an_option_of_another_version_is_unknown() {
     for option in [
-        "--snapshot",
-        "--snapshot-max-age",
-        "--offline",
         "--header-file",
         "--identity",
         "--service-account",
@@ -207,8 +204,6 @@ fn a_variable_of_another_version_is_refused_and_nothing_is_sent() {
     let (phase, sandbox) = shop();
     let run = || sandbox.run(SHOP).args(["--", "true"]);
     for (name, value) in [
-        ("PHASE_SNAPSHOT", "/tmp/snapshot"),
-        ("PHASE_OFFLINE", "1"),
         ("PHASE_HEADER_FILE", "headers"),
         ("PHASE_IDENTITY", "aws"),
         ("PHASE_SERVICE_ACCOUNT_ID", "x"),

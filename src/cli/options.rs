@@ -26,6 +26,9 @@ pub(crate) enum Opt {
     CaFile,
     Timeout,
     MaxWait,
+    Snapshot,
+    SnapshotMaxAge,
+    Offline,
     Mode,
     Dynamic,
     LeaseTtl,
@@ -110,7 +113,7 @@ use Value::{MayBeEmpty, None as Nothing, Text};
 
 /// The table. Texts are for a person who reads `--help`.
 #[rustfmt::skip]
-pub(crate) static OPTIONS: [Row; 36] = [
+pub(crate) static OPTIONS: [Row; 39] = [
     row!(App, Some('a'), "app", Some("app-id"), ["PHASE_APP"], Text("NAME|ID"), Once, "app, by its exact name in any case or by its id"),
     row!(Env, Some('e'), "env", None, ["PHASE_ENV"], Text("NAME"), Once, "environment, by its name, its type (dev, staging, prod) or the start of its name"),
     row!(Path, Some('p'), "path", None, ["PHASE_PATH"], MayBeEmpty("FOLDER"), Many, "folder: /a is that folder alone, /a/** it and all below, \"\" every folder; later ones win (PHASE_PATH: a colon between two)"),
@@ -133,6 +136,9 @@ pub(crate) static OPTIONS: [Row; 36] = [
     row!(CaFile, None, "ca-file", None, ["PHASE_CA_FILE", "SSL_CERT_FILE"], Text("FILE"), Once, "PEM file of the roots to trust instead of the built-in ones"),
     row!(Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], Text("SECS"), Once, "the longest that one request may take, in seconds (default 10)"),
     row!(MaxWait, None, "max-wait", None, ["PHASE_MAX_WAIT"], Text("SECS"), Once, "the longest to keep trying before giving up, in seconds (default 30; 0: one try)"),
+    row!(Snapshot, None, "snapshot", None, ["PHASE_SNAPSHOT"], Text("FILE"), Once, "keep an encrypted copy of what was fetched in FILE, and use it when Phase cannot be reached"),
+    row!(SnapshotMaxAge, None, "snapshot-max-age", None, [], Text("SECS"), Once, "with --snapshot, do not use a copy that is older, in seconds (default: no limit; its age is always printed)"),
+    row!(Offline, None, "offline", None, ["PHASE_OFFLINE"], Nothing, Once, "with --snapshot, use the copy only and send nothing"),
     row!(Mode, None, "mode", None, ["PHASE_MODE"], Text("auto|rest|e2ee"), Once, "who decrypts: the server (rest), phase-run (e2ee), or whoever the app is set up for (auto, the default)"),
     row!(Dynamic, None, "dynamic", None, [], Nothing, Once, "also lease dynamic secrets"),
     row!(LeaseTtl, None, "lease-ttl", None, [], Text("SECS"), Once, "with --dynamic, how long a lease is to last, in whole seconds (default: what each secret is set up for)"),

@@ -20,9 +20,7 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Variables of options that this version does not have. Ignoring one would be a silent change of
 /// what the operator asked for.
-const UNSUPPORTED: [&str; 5] = [
-    "PHASE_SNAPSHOT",
-    "PHASE_OFFLINE",
+const UNSUPPORTED: [&str; 3] = [
     "PHASE_HEADER_FILE",
     "PHASE_IDENTITY",
     "PHASE_SERVICE_ACCOUNT_ID",

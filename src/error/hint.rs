@@ -4,6 +4,7 @@
 //! It is left out where it would be a guess.
 
 use super::{CommandMissing, Error};
+use crate::snapshot::Unfit;
 use crate::source::Source;
 
 impl Error {
@@ -76,6 +77,14 @@ impl Error {
             Self::Untrusted { .. } => "add its CA to that file, or name another with --ca-file",
             Self::NotLeased { .. } => "leave out --dynamic to start without them",
             Self::NotPhase { hint, .. } => return hint.map(str::to_owned),
+            Self::Snapshot {
+                why: Unfit::Missing | Unfit::Sealed | Unfit::Old { .. },
+                ..
+            } => "start once without --offline, while Phase can be reached, to make a new one",
+            Self::Snapshot {
+                why: Unfit::Leased { .. },
+                ..
+            } => "leave out --dynamic to start without them",
             Self::BadName { .. } => "rename it in Phase, or leave it out with --except",
             Self::NulInValue { .. } => "hand it over with --file, or leave it out with --except",
             Self::UnsafeName { name, .. } => {
@@ -125,6 +134,7 @@ impl Error {
             | Self::Tls { .. }
             | Self::Server { .. }
             | Self::Undecryptable { .. }
+            | Self::Snapshot { .. }
             | Self::SealedFile { .. }
             | Self::Output { .. }
             | Self::NoProcess { .. }

@@ -225,6 +225,10 @@ impl fmt::Display for Error {
 
             Self::Undecryptable { what, why } => write!(f, "cannot decrypt {what}: {why}"),
 
+            Self::Snapshot { path, why } => {
+                write!(f, "cannot use the snapshot {}: {why}", path.display())
+            }
+
             Self::BadName { key, name, why } if key == name => {
                 write!(f, "cannot inject the secret \"{key}\": {why}")
             }

@@ -36,6 +36,23 @@ impl fmt::Display for Notice<'_> {
                 wait.as_secs_f64(),
                 left.as_secs_f64()
             ),
+            Self::SnapshotUsed { path, age: Some(age), why } => {
+                write!(f, "using the snapshot {path}, made {} ago: {why}", in_words(*age))
+            }
+            Self::SnapshotUsed { path, age: None, why } => write!(
+                f,
+                "using the snapshot {path} of unknown age (by this machine's clock it is made in the future): {why}"
+            ),
+            Self::SnapshotUnfit { path, why } => write!(f, "cannot use the snapshot {path} instead: {why}"),
+            Self::SnapshotRemoved { path } => {
+                write!(f, "removed the snapshot {path}: Phase refuses what it was fetched with")
+            }
+            Self::SnapshotStays { path, why } => write!(
+                f,
+                "cannot remove the snapshot {path}, although Phase refuses what it was fetched with: {why}"
+            ),
+            Self::SnapshotUnwritten { path, why } => write!(f, "cannot keep a snapshot in {path}: {why}"),
+            Self::SnapshotWritten { path } => write!(f, "kept a snapshot in {path}"),
             Self::Fetching { app, app_source, environment, environment_source, host, token } => write!(
                 f,
                 "app {app} (from {app_source}), environment {environment} (from {environment_source}), \
@@ -78,4 +95,37 @@ impl fmt::Display for Notice<'_> {
 
 fn millis(took: &Duration) -> String {
     format!("{:.1}", took.as_secs_f64() * 1000.0)
+}
+
+/// As somebody would say it, the two largest units: `3 h 12 min`.
+pub(crate) fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, ..) => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_said_in_its_two_largest_units() {
+        for (seconds, words) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (3599, "59 min 59 s"),
+            (11_529, "3 h 12 min"),
+            (86_399, "23 h 59 min"),
+            (90_000, "1 d 1 h"),
+            (u64::MAX, "213503982334601 d 7 h"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
+    }
 }

@@ -1,0 +1,60 @@
+#![forbid(unsafe_code)]
+//! `--snapshot`: where the copy for outages is, and when it may be used.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::choices::{Choices, seconds};
+use crate::cli::Opt;
+use crate::error::Error;
+
+/// What to start from when Phase cannot be reached.
+#[derive(Debug)]
+pub(crate) struct Fallback {
+    pub(crate) path: PathBuf,
+    /// An older one is not used.
+    pub(crate) max_age: Option<Duration>,
+    /// Phase is not even asked.
+    pub(crate) offline: bool,
+}
+
+impl Choices<'_> {
+    /// None without `--snapshot`.
+    pub(super) fn fallback(&self) -> Result<Option<Fallback>, Error> {
+        const WANTS: &str = "a number of seconds above 0";
+        let pointless = |option, because| Err(Error::Pointless { option, because });
+        let offline = self.switch(Opt::Offline)?;
+        let typed_or_set = match self.words.has(Opt::Offline) {
+            true => Opt::Offline.name(),
+            false => "PHASE_OFFLINE",
+        };
+        let max_age = match self.text_of(Opt::SnapshotMaxAge)? {
+            None => None,
+            Some(given) => match seconds(&given.value).filter(|limit| !limit.is_zero()) {
+                None => return Err(self.not(given, Opt::SnapshotMaxAge, WANTS)),
+                limit => limit,
+            },
+        };
+        let Some((path, _)) = self.path_of(Opt::Snapshot)? else {
+            return match (max_age, offline) {
+                (Some(_), _) => pointless(
+                    Opt::SnapshotMaxAge.name(),
+                    "without --snapshot there is no copy to be of any age",
+                ),
+                (None, true) => pointless(
+                    typed_or_set,
+                    "without --snapshot there is nothing to start from",
+                ),
+                (None, false) => Ok(None),
+            };
+        };
+        if offline && self.words.has(Opt::Watch) {
+            return pointless(Opt::Watch.name(), "with --offline Phase is never asked");
+        }
+        Ok(Some(Fallback {
+            path,
+            max_age,
+            offline,
+        }))
+    }
+}

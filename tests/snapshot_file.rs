@@ -1,0 +1,239 @@
+//! `--snapshot`: what the file may be, and places where it cannot be written.
+
+use std::fs::{create_dir, metadata, read, rename, set_permissions, symlink_metadata};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+
+use fake_phase::Responder;
+use nix::sys::resource::Resource;
+use nix::sys::stat::Mode;
+use nix::unistd::{Uid, mkfifo};
+
+use crate::snapshot::{Kept, SHOP, VALUE, kept, kept_of, names, world};
+use crate::support::{Output, Run, skipped};
+
+fn mode(path: &Path, mode: u32) {
+    set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
+fn printed(output: &Output) {
+    assert_eq!(output.text(), format!("{VALUE}\n"));
+}
+
+/// "a symlink or a FIFO in its place, a file that others may write (refused)": neither read nor
+/// replaced nor removed, and the start with good secrets goes on.
+#[test]
+fn what_others_can_have_made_is_neither_read_nor_touched() {
+    type Change = fn(&Path);
+    let away = |path: &Path| path.with_file_name("elsewhere");
+    let cases: [(Change, &str); 8] = [
+        (
+            |path| {
+                rename(path, path.with_file_name("elsewhere")).unwrap();
+                symlink("elsewhere", path).unwrap();
+            },
+            "it is a symbolic link",
+        ),
+        (
+            |path| {
+                rename(path, path.with_file_name("aside")).unwrap();
+                symlink("elsewhere", path).unwrap();
+            },
+            "it is a symbolic link",
+        ),
+        (
+            |path| {
+                rename(path, path.with_file_name("elsewhere")).unwrap();
+                mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+            },
+            "it is no regular file",
+        ),
+        (
+            |path| {
+                rename(path, path.with_file_name("elsewhere")).unwrap();
+                create_dir(path).unwrap();
+            },
+            "it is no regular file",
+        ),
+        (|path| mode(path, 0o666), "others may write it (mode 0666)"),
+        (|path| mode(path, 0o620), "others may write it (mode 0620)"),
+        (|path| mode(path, 0o602), "others may write it (mode 0602)"),
+        (
+            |path| chown(path, Some(65534), None).unwrap(),
+            "it belongs to another user",
+        ),
+    ];
+    for (change, why) in cases {
+        if why.contains("another user") && !Uid::effective().is_root() {
+            skipped("only root can give a file away");
+            continue;
+        }
+        let shop = kept().made();
+        change(&shop.file);
+        let (kind, target) = (facts(&shop), read(away(&shop.file)).ok());
+        let output = shop.with(&["--offline"]).output().failed(125, "snapshot");
+        let said = format!("cannot use the snapshot snapshot: {why}\n");
+        assert!(output.stderr.contains(&said), "{output}");
+        let warning = format!("warning: cannot keep a snapshot in snapshot: {why}");
+        printed(&shop.with(&[]).output().notices(&[&warning]).ok());
+        let before = shop.phase.requests().len();
+        shop.phase.respond("", Responder::error(401, "no").times(1));
+        let warning = format!(
+            "warning: cannot remove the snapshot snapshot, although Phase refuses what it was fetched with: {why}"
+        );
+        let _ = shop
+            .with(&[])
+            .output()
+            .notices(&[&warning])
+            .failed(125, "token");
+        assert!(shop.phase.requests().len() > before);
+        let shop = shop.answers(Responder::status(503));
+        let warning = format!("warning: cannot use the snapshot snapshot instead: {why}");
+        let _ = shop
+            .with(&[])
+            .output()
+            .notices(&[&warning])
+            .failed(125, "server");
+        assert_eq!(
+            (facts(&shop), read(away(&shop.file)).ok()),
+            (kind, target),
+            "{why}"
+        );
+    }
+}
+
+fn facts(shop: &Kept) -> (u32, Vec<String>) {
+    let mode = symlink_metadata(&shop.file).unwrap().permissions().mode();
+    (mode, names(shop.sandbox.directory()))
+}
+
+/// A wrong word after `--snapshot` must not cost anybody a file.
+#[test]
+fn a_file_that_is_no_snapshot_is_never_replaced_or_removed() {
+    let shop = kept();
+    shop.sandbox.file("snapshot", "a novel");
+    let why = "it is no snapshot of phase-run";
+    let warning = format!("warning: cannot keep a snapshot in snapshot: {why}");
+    printed(&shop.with(&[]).output().notices(&[&warning]).ok());
+    let shop = shop.answers(Responder::error(403, "no"));
+    let _ = shop
+        .with(&[])
+        .output()
+        .notices(&["warning: cannot remove"])
+        .failed(125, "token");
+    assert_eq!(read(&shop.file).unwrap(), b"a novel");
+    // An empty one is nobody's, and one that was damaged is replaced.
+    for before in ["", "phase-run snapshot v1\nand no more"] {
+        let shop = kept();
+        shop.sandbox.file("snapshot", before);
+        shop.made().is_whole();
+    }
+}
+
+/// Through the binary: any truncation, and a bit flipped in each part of the file.
+#[test]
+fn what_is_damaged_is_refused_and_replaced() {
+    let shop = kept().made();
+    let whole = read(&shop.file).unwrap();
+    let lengths = (0..whole.len()).step_by(17).chain([whole.len() - 1]);
+    let damaged = lengths.map(|length| whole[..length].to_vec());
+    let flipped = (0..whole.len()).step_by(13).map(|place| {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1 << (place % 8);
+        bytes
+    });
+    for bytes in damaged.chain(flipped) {
+        shop.sandbox.file("snapshot", &bytes);
+        let output = shop.with(&["--offline"]).output().failed(125, "snapshot");
+        assert!(output.stderr.contains("it is damaged"), "{output}");
+    }
+    shop.sandbox.file("snapshot", &whole[..whole.len() - 1]);
+    shop.made().is_whole();
+}
+
+/// Mode 0600 whatever the umask lets others do, and nothing beside it.
+#[test]
+fn it_is_for_its_user_alone() {
+    for umask in ["000", "022", "077"] {
+        let shop = kept();
+        let script = format!("umask {umask}; exec \"$@\"");
+        let run = shop.with(&[]).wrap(["sh", "-c", &script, "sh"]);
+        printed(&run.output().ok());
+        let facts = metadata(&shop.file).unwrap();
+        assert_eq!(facts.permissions().mode() & 0o7777, 0o600);
+        assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
+        shop.is_whole();
+    }
+}
+
+const READ_ONLY: &str =
+    "mount --bind . . && mount -o remount,bind,ro . && cd \"$PWD\" && exec \"$@\"";
+
+/// What cannot be written is a warning, and what was there before is there still.
+#[test]
+fn a_place_that_cannot_be_written_is_a_warning() {
+    let keeping = |why: &str| format!("warning: cannot keep a snapshot in snapshot: {why}");
+    let shop = kept().made();
+    let before = read(&shop.file).unwrap();
+    let run = shop.with(&[]).limit(Resource::RLIMIT_FSIZE, 10);
+    let limited = keeping("the limit on the size of files is lower (ulimit -f)");
+    printed(&run.output().notices(&[&limited]).ok());
+    let run = shop
+        .sandbox
+        .run(SHOP)
+        .args(["--snapshot", "nowhere/snapshot"]);
+    let warning = "warning: cannot keep a snapshot in nowhere/snapshot: no such file or directory";
+    let _ = run.arg("true").output().notices(&[warning]).ok();
+    if Uid::effective().is_root() {
+        let run = shop.with(&[]).as_user(65534);
+        let denied = keeping("permission denied");
+        printed(&run.output().notices(&[&denied]).ok());
+    } else {
+        skipped("only root can become another user");
+    }
+    // A read-only directory.
+    let warning = keeping("read-only file system");
+    printed(&read_only(shop.with(&[])).output().notices(&[&warning]).ok());
+    let used = read_only(shop.with(&["--offline"])).output();
+    printed(&used.notices(&["using the snapshot"]).ok());
+    assert_eq!(read(&shop.file).unwrap(), before);
+    let shop = shop.answers(Responder::error(401, "no"));
+    let stays = ["warning: cannot remove the snapshot snapshot, although"];
+    let output = read_only(shop.with(&[])).output().notices(&stays);
+    let _ = output.failed(125, "token");
+}
+
+fn read_only(run: Run<'_>) -> Run<'_> {
+    in_mounts(run, READ_ONLY)
+}
+
+fn in_mounts<'a>(run: Run<'a>, script: &str) -> Run<'a> {
+    let user: &[&str] = match Uid::effective().is_root() {
+        true => &[],
+        false => &["--user", "--map-root-user"],
+    };
+    let run = run.wrap(["unshare", "--mount"]).wrap(user);
+    run.wrap(["sh", "-c", script, "sh"])
+}
+
+/// A disk of four pages takes the small one; the large one that does not fit leaves it as it is.
+#[test]
+fn a_full_disk_leaves_the_old_one() {
+    let mut world = world();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "LARGE", &"x".repeat(100_000));
+    let shop = kept_of(world);
+    create_dir(shop.sandbox.directory().join("disk")).unwrap();
+    let script = "mount -t tmpfs -o size=16k none disk && \
+        \"$@\" --only SECRET -- printenv SECRET && \
+        \"$@\" --file LARGE -- printenv SECRET && \
+        \"$@\" --only SECRET --offline -- printenv SECRET && ls -A disk";
+    let run = shop.sandbox.run(SHOP).args(["--snapshot", "disk/snapshot"]);
+    let output = in_mounts(run, script).reveals().output();
+    let said = [
+        "warning: cannot keep a snapshot in disk/snapshot: no space left on device",
+        "using the snapshot disk/snapshot, made ",
+    ];
+    let output = output.notices(&said).ok();
+    assert_eq!(output.text(), format!("{VALUE}\n").repeat(3) + "snapshot\n");
+}

@@ -1,0 +1,95 @@
+//! `--snapshot` with `--watch`: a first start may be bridged, a poll never is.
+
+use fake_phase::Responder;
+
+use crate::support::{SHOP, Shop};
+use crate::watch::{change, end, requests_more, restarted, watched, watched_shop};
+
+const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
+
+const OPTIONS: [&str; 4] = ["--watch", "1", "--snapshot", "snapshot"];
+
+const FAILED: &str =
+    "phase-run: warning: cannot see whether the secrets have changed, so the command goes on: ";
+
+fn offline(shop: &Shop) -> String {
+    let run = shop.run(SHOP).args(["--snapshot", "snapshot", "--offline"]);
+    let output = run.args(["printenv", "SECRET"]).reveals().output();
+    let output = output.notices(&["using the snapshot snapshot, made "]).ok();
+    output.text().trim_end().to_owned()
+}
+
+/// An outage is a failed poll: an old copy that differs must not restart the command.
+#[test]
+fn a_poll_never_reads_it_and_writes_what_it_has_fetched() {
+    let shop = watched_shop();
+    let mut running = watched(shop.with(&OPTIONS), SERVER);
+    assert_eq!(offline(&shop), "one");
+    change(&shop.phase, "two");
+    restarted(&mut running, "two");
+    let said = running.stderr_line();
+    assert_eq!(
+        said,
+        "phase-run: the secrets have changed: restarting the command"
+    );
+    assert_eq!(offline(&shop), "two");
+    // A copy of another time, which a poll must not take for a change.
+    change(&shop.phase, "three");
+    let made = shop
+        .run(SHOP)
+        .args(["--snapshot", "other", "true"])
+        .output();
+    let _ = made.ok();
+    change(&shop.phase, "two");
+    shop.phase.respond("", Responder::status(503));
+    let directory = shop.directory();
+    std::fs::rename(directory.join("other"), directory.join("snapshot")).unwrap();
+    let said = running.stderr_line();
+    assert!(said.starts_with(FAILED) && said.contains("503"), "{said}");
+    requests_more(&shop.phase, 1);
+    assert!(running.signals().is_empty());
+    assert_eq!(offline(&shop), "three");
+    let output = end(running);
+    assert!(!output.stderr.contains("snapshot"), "{output}");
+}
+
+/// A refusal ends the copy, also when it is a poll that is refused, and is said.
+#[test]
+fn a_refused_poll_removes_it_and_says_so() {
+    let shop = watched_shop();
+    let mut running = watched(shop.with(&OPTIONS), SERVER);
+    let refusal = Responder::error(401, "Token expired or deleted");
+    shop.phase.respond("", refusal);
+    let removed =
+        "phase-run: removed the snapshot snapshot: Phase refuses what it was fetched with";
+    assert_eq!(running.stderr_line(), removed);
+    let said = running.stderr_line();
+    assert!(
+        said.starts_with(FAILED) && said.contains("refused the token"),
+        "{said}"
+    );
+    assert!(!shop.directory().join("snapshot").exists());
+    let _ = end(running);
+}
+
+/// The first start may be bridged, and the first poll that works brings what is new.
+#[test]
+fn a_first_start_may_use_it() {
+    let shop = watched_shop();
+    let _ = shop
+        .run(SHOP)
+        .args(["--snapshot", "snapshot", "true"])
+        .output()
+        .ok();
+    change(&shop.phase, "two");
+    // Both requests of a look-up by name end at the first.
+    shop.phase.respond("", Responder::status(503).times(1));
+    let mut running = watched(shop.with(&OPTIONS), SERVER);
+    assert!(
+        running
+            .stderr_line()
+            .contains("using the snapshot snapshot, made ")
+    );
+    restarted(&mut running, "two");
+    let _ = end(running);
+}
