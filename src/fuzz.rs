@@ -4,18 +4,19 @@
 
 use crate::reference::{Piece, pieces};
 use crate::secret::Token;
-use crate::{config, phase};
+use crate::{config, phase, snapshot};
 
 /// By the name of the program in `fuzz/Cargo.toml`.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     ("token", token),
     ("references", references),
     ("project", config::fuzz_project),
     ("field", phase::fuzz::field),
     ("rows", phase::fuzz::rows),
     ("sealed_rows", phase::fuzz::sealed_rows),
+    ("snapshot", snapshot::fuzz),
 ];
 
 #[cfg(fuzzing)]

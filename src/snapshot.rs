@@ -18,6 +18,8 @@ use crate::error::Error;
 use crate::notice::{Notice, Say, in_words};
 use crate::secret::Secret;
 use sealed::Contents;
+#[cfg(any(test, fuzzing))]
+pub(crate) use sealed::fuzz;
 
 /// What the secrets are fetched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

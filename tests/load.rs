@@ -30,14 +30,17 @@ fn faults() -> [Responder; 10] {
     ]
 }
 
-fn start<'a>(sandbox: &'a Sandbox, id: &str) -> Run<'a> {
+/// All keep one snapshot.
+fn start<'a>(sandbox: &'a Sandbox, id: &str, options: &[&str]) -> Run<'a> {
     let words = ["--app", id, "--env", "Production", "--timeout", "2"];
-    let run = sandbox.run(words).args(["--max-wait", "30", "--"]);
-    run.args([probe(), "cat-env", "KEY"])
+    let run = sandbox
+        .run(words)
+        .args(["--max-wait", "30", "--snapshot", "kept", "-q"]);
+    run.args(options).args(["--", probe(), "cat-env", "KEY"])
 }
 
 /// "every one ends with its command run on right values or an error of a stated kind; nothing hangs,
-/// … no process is left". `wait` has a deadline, and waits until nobody holds an output open.
+/// no file is torn, no process is left". `wait` has a deadline, and waits until nobody holds an output open.
 #[test]
 fn every_start_of_many_ends_well_or_with_a_stated_error() {
     let mut world = World::empty();
@@ -50,7 +53,9 @@ fn every_start_of_many_ends_well_or_with_a_stated_error() {
         for fault in faults() {
             phase.respond("", fault.times(STARTS / 5 / faults().len()));
         }
-        let running: Vec<Running> = (0..STARTS).map(|_| start(&sandbox, &id).spawn()).collect();
+        let running: Vec<Running> = (0..STARTS)
+            .map(|_| start(&sandbox, &id, &[]).spawn())
+            .collect();
         let outputs = running.into_iter().map(Running::wait);
         let (well, failed): (Vec<Output>, Vec<Output>) =
             outputs.partition(|output| output.status == Status::Exited(0));
@@ -68,6 +73,13 @@ fn every_start_of_many_ends_well_or_with_a_stated_error() {
             );
             assert!(output.stdout.is_empty(), "{output}");
         }
+        // No file is torn: it opens, and nothing lies beside it. A refusal may have removed it.
+        if sandbox.directory().join("kept").exists() {
+            let offline = start(&sandbox, &id, &["--offline"]).output();
+            assert_eq!(offline.ok().text(), VALUE);
+        }
+        let left = std::fs::read_dir(sandbox.directory()).unwrap().count();
+        assert!(left <= 1, "{left}");
         // All faults were met.
         let _ = phase.wait_for_requests((round + 1) * STARTS, Duration::from_secs(1));
     }

@@ -9,8 +9,7 @@ const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
 
 const OPTIONS: [&str; 4] = ["--watch", "1", "--snapshot", "snapshot"];
 
-const FAILED: &str =
-    "phase-run: warning: cannot see whether the secrets have changed, so the command goes on: ";
+const FAILED: &str = "phase-run: warning: a poll failed, and the command goes on as it is: ";
 
 fn offline(shop: &Shop) -> String {
     let run = shop.run(SHOP).args(["--snapshot", "snapshot", "--offline"]);

@@ -161,6 +161,17 @@ fn fields(text: &[u8]) -> Option<(Vec<String>, Vec<Secret>)> {
     Some((leased, secrets))
 }
 
+/// Any bytes as a file, which nobody sealed, and as what is inside one.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    if let Ok(token) = Token::parse(&[b'a'; 2 * KEY]) {
+        for file in [data.to_vec(), [MAGIC.as_slice(), data].concat()] {
+            assert!(open(Zeroizing::new(file), &token, b"of").is_none());
+        }
+    }
+    let _ = fields(data);
+}
+
 fn number(rest: &mut &[u8]) -> Option<u64> {
     let (number, after) = rest.split_first_chunk()?;
     *rest = after;
