@@ -34,6 +34,7 @@ pub(crate) use host::Host;
 pub(crate) use pattern::{FileRule, Folder, Pattern};
 #[cfg(any(test, fuzzing))]
 pub(crate) use project::fuzz as fuzz_project;
+pub(crate) use proxy::Proxy;
 pub(crate) use roots::Roots;
 pub(crate) use snapshot::Fallback;
 
@@ -52,6 +53,7 @@ pub(crate) struct Config {
 pub(crate) struct Request {
     pub(crate) host: Host,
     pub(crate) roots: Roots,
+    pub(crate) proxy: Option<Proxy>,
     /// The longest that one request may take, name look-up and last byte included.
     pub(crate) timeout: Duration,
     /// The longest to keep trying, all requests and waits together; zero is one try.
@@ -157,7 +159,7 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
     let injection = choices.injection()?;
     let filter = choices.filter()?;
     let host = choices.host()?;
-    choices.check_proxy(&host)?;
+    let proxy = choices.proxy(&host)?;
     let timeout = choices.timeout()?;
     let max_wait = choices.max_wait()?;
     let fallback = choices.fallback()?;
@@ -184,6 +186,7 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
     let request = Request {
         host,
         roots,
+        proxy,
         timeout,
         max_wait,
         mode,

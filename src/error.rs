@@ -56,10 +56,6 @@ pub(crate) enum Error {
     UnsupportedVariable {
         name: &'static str,
     },
-    Proxy {
-        name: &'static str,
-        host: String,
-    },
     NoCommand,
 
     // config: what to fetch, from where.
@@ -331,7 +327,6 @@ impl Error {
             | Self::BadValue { .. }
             | Self::Pointless { .. }
             | Self::UnsupportedVariable { .. }
-            | Self::Proxy { .. }
             | Self::NoCommand => "usage",
             Self::NoApp { .. }
             | Self::NoEnvironment { .. }

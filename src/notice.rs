@@ -78,6 +78,11 @@ pub(crate) enum Notice<'a> {
         host: &'a str,
         token: &'a str,
     },
+    /// `-v`: what requests go through, unless their host is excepted.
+    Proxy {
+        name: &'a str,
+        variable: &'static str,
+    },
     /// `-v`: what came of it.
     Selected {
         secrets: usize,
@@ -150,6 +155,7 @@ impl Notice<'_> {
             | Self::Restarting { .. }
             | Self::PollsWork => Level::Choice,
             Self::Fetching { .. }
+            | Self::Proxy { .. }
             | Self::Selected { .. }
             | Self::SystemRoots { .. }
             | Self::SnapshotWritten { .. }
@@ -177,6 +183,7 @@ impl Notice<'_> {
             Self::SnapshotUnwritten { .. } => "snapshot-unwritten",
             Self::SnapshotWritten { .. } => "snapshot-written",
             Self::Fetching { .. } => "fetching",
+            Self::Proxy { .. } => "proxy",
             Self::Selected { .. } => "selected",
             Self::SystemRoots { .. } => "system-roots",
             Self::Request { .. } => "request",

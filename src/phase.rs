@@ -14,6 +14,7 @@ mod failure;
 pub(crate) mod fuzz;
 mod http;
 mod lease;
+mod library;
 mod lookup;
 mod references;
 mod refusal;
@@ -115,6 +116,12 @@ pub(crate) fn fetch<'a>(
         host: request.host.name(),
         token: &credential.from,
     });
+    if let Some(proxy) = &request.proxy {
+        say(Notice::Proxy {
+            name: &proxy.name,
+            variable: proxy.variable,
+        });
+    }
     let narrowed = Narrowed::by(filter);
     loop {
         let known = app.environments.is_some();

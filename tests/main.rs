@@ -35,6 +35,7 @@ mod messages;
 mod names;
 mod pid1;
 mod project;
+mod proxy;
 mod references;
 mod refusals;
 mod retries;

@@ -321,7 +321,7 @@ impl<'a> Choices<'a> {
     }
 
     /// A variable; one that is set but empty is not set.
-    fn variable(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
+    pub(super) fn variable(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
         let Some(value) = self.inherited.get(name).filter(|value| !value.is_empty()) else {
             return Ok(None);
         };

@@ -105,14 +105,6 @@ impl Host {
         self.base.starts_with("http:")
     }
 
-    /// The host without its port.
-    pub(super) fn bare_name(&self) -> &str {
-        match self.name.rsplit_once(':') {
-            Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
-            _ => &self.name,
-        }
-    }
-
     /// An address of the public REST interface; `path` starts without a slash.
     pub(crate) fn rest(&self, path: &str) -> String {
         match self.cloud {

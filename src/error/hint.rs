@@ -22,11 +22,6 @@ impl Error {
                 misplaced: true, ..
             } => "put --app before the command: what stands behind it is the command's",
             Self::NoApp { .. } => "pass --app NAME, or set PHASE_APP",
-            Self::Proxy { name, host } => {
-                return Some(format!(
-                    "unset {name} for phase-run, or add {host} to NO_PROXY"
-                ));
-            }
             Self::CaFile {
                 source: Source::Named(name),
                 ..

@@ -41,12 +41,6 @@ impl fmt::Display for Error {
                     "{name} is set: this version of phase-run cannot do what it asks for"
                 )
             }
-            Self::Proxy { name, .. } => {
-                write!(
-                    f,
-                    "{name} is set: this version of phase-run reaches Phase directly, never through a proxy"
-                )
-            }
             Self::NoCommand => f.write_str("no command to run"),
 
             Self::NoApp {

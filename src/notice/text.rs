@@ -58,6 +58,7 @@ impl fmt::Display for Notice<'_> {
                 "app {app} (from {app_source}), environment {environment} (from {environment_source}), \
                  from {host} with the token from {token}"
             ),
+            Self::Proxy { name, variable } => write!(f, "by way of the proxy {name} (from {variable})"),
             Self::Selected { secrets, of, took } => {
                 write!(f, "{secrets} of {of} secrets selected, {} ms after the start", millis(took))
             }

@@ -18,6 +18,10 @@ pub(super) enum Failure {
     Unreachable {
         why: String,
     },
+    /// A proxy that says no, and would again.
+    ProxyRefuses {
+        why: String,
+    },
     /// The issuer is not among the roots.
     Untrusted {
         why: &'static str,
@@ -37,10 +41,34 @@ impl Failure {
         }
     }
 
+    /// The same where a proxy was in between, so that nobody looks for the fault at Phase. The first
+    /// words are those of the library's tunnel.
+    pub(super) fn through(self, proxy: &str) -> Self {
+        let Self::Unreachable { why } = self else {
+            return self;
+        };
+        match why.strip_prefix("tunnel error: ") {
+            Some("proxy authorization required") => Self::ProxyRefuses {
+                why: format!("the proxy {proxy} wants other credentials (407)"),
+            },
+            Some("unexpected end of file") => Self::Unreachable {
+                why: format!("the proxy {proxy} closed the connection"),
+            },
+            Some(_) => Self::Unreachable {
+                why: format!("the proxy {proxy} does not connect to it"),
+            },
+            None => Self::Unreachable {
+                why: format!("{why} (by way of the proxy {proxy})"),
+            },
+        }
+    }
+
     pub(super) fn about(self, host: &str, roots: &Roots) -> Error {
         let host = host.to_owned();
         match self {
-            Self::Unreachable { why } => Error::Unreachable { host, why },
+            Self::Unreachable { why } | Self::ProxyRefuses { why } => {
+                Error::Unreachable { host, why }
+            }
             Self::Untrusted { why } => {
                 let given = roots.file();
                 Error::Untrusted { host, why, given }

@@ -8,25 +8,22 @@
 
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
-use reqwest::redirect::Policy;
 use reqwest::{Client as Library, Url};
-use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
 use super::failure::{self, Failure};
+use super::library::{self, Place};
 use super::{lookup, retry};
 use crate::chance::chance;
 use crate::config::credential::Credential;
-use crate::config::{Host, Request, Roots};
+use crate::config::{Host, Proxy, Request, Roots};
 use crate::error::{Error, system_words};
 use crate::notice::{Notice, Say};
 use crate::object::Object;
@@ -54,6 +51,7 @@ pub(super) struct Client<'a> {
     /// The last one, made for the addresses of its host: Phase Cloud has two hosts.
     library: RefCell<Option<(String, Library)>>,
     roots: &'a Roots,
+    proxy: Option<&'a Proxy>,
     say: Say<'a>,
 }
 
@@ -98,6 +96,7 @@ impl<'a> Client<'a> {
             runtime: ManuallyDrop::new(runtime),
             library: RefCell::new(None),
             roots: &request.roots,
+            proxy: request.proxy.as_ref(),
             say,
         })
     }
@@ -169,6 +168,10 @@ impl<'a> Client<'a> {
         let bounded = async { timeout(bound, self.exchange(url, headers)).await };
         let outcome = self.runtime.block_on(bounded);
         let outcome = outcome.unwrap_or_else(|_| Err(Failure::too_slow(bound)));
+        let outcome = outcome.map_err(|failure| match self.proxy_of(url) {
+            Some(proxy) => failure.through(&proxy.name),
+            None => failure,
+        });
         let (status, retry_after, location, body) = outcome.inspect_err(|_| {
             // The next try looks the name up again, and connects anew.
             self.library.replace(None);
@@ -189,6 +192,12 @@ impl<'a> Client<'a> {
         })
     }
 
+    /// The one that a request goes through.
+    fn proxy_of(&self, url: &Url) -> Option<&'a Proxy> {
+        let host = url.host_str().unwrap_or_default();
+        self.proxy.filter(|proxy| !proxy.excepts(host))
+    }
+
     /// Once with the roots that are given or built in; if those do not know the issuer and nothing
     /// was given, once more with the system's. No token went out before that.
     async fn exchange(&self, url: &Url, headers: &HeaderMap) -> Result<Received, Failure> {
@@ -197,51 +206,27 @@ impl<'a> Client<'a> {
         if let Some((_, library)) = kept.filter(|(of, _)| of == host) {
             return self.attempt(&library, url, headers).await;
         }
-        let addresses = match url.domain() {
+        let proxy = self.proxy_of(url);
+        let to = proxy.map_or(url, |proxy| &proxy.address);
+        let addresses = match to.domain() {
             Some(name) => lookup::addresses(name).await?,
             None => Vec::new(),
         };
-        let mut library = self.library(self.roots.store(), host, &addresses)?;
+        let place = Place {
+            name: to.host_str().unwrap_or_default(),
+            addresses: &addresses,
+        };
+        let built = |roots| library::build(roots, &place, proxy, self.timeout);
+        let mut library = built(self.roots.store())?;
         let mut outcome = self.attempt(&library, url, headers).await;
         if let (Roots::BuiltIn, Err(Failure::Untrusted { .. })) = (self.roots, &outcome) {
             let host_named = self.host.name();
             (self.say)(Notice::SystemRoots { host: host_named });
-            library = self.library(Roots::system(), host, &addresses)?;
+            library = built(Roots::system())?;
             outcome = self.attempt(&library, url, headers).await;
         }
         self.library.replace(Some((host.to_owned(), library)));
         outcome
-    }
-
-    /// The library, set up for one host.
-    fn library(
-        &self,
-        roots: RootCertStore,
-        host: &str,
-        addresses: &[SocketAddr],
-    ) -> Result<Library, Failure> {
-        let unusable = |what: &str| Failure::Unreachable {
-            why: format!("{what} cannot be set up"),
-        };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|_| unusable("TLS"))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        // One session is all there is.
-        tls.resumption = rustls::client::Resumption::disabled();
-        Library::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("phase-run/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .http1_only()
-            .resolve_to_addrs(host, &lookup::in_shares(addresses))
-            .connect_timeout(self.timeout)
-            .build()
-            .map_err(|_| unusable("the HTTP client"))
     }
 
     async fn attempt(

@@ -1,0 +1,383 @@
+//! Proxies: which one, for which hosts, as curl(1) decides; what it is told; what it can do wrong.
+
+use std::io::{Read, Write, copy};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::spawn;
+
+use fake_phase::{Phase, World};
+
+use crate::support::{Output, Run, Sandbox, Status, eventually, skipped, stay_silent, stranger};
+
+const PASSWORD: &str = "p:ss w@rd";
+
+fn world() -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "KEY", "value");
+    world
+}
+
+fn production(sandbox: &Sandbox) -> Run<'_> {
+    let id = world().app("shop").id().to_owned();
+    let words = ["--app", &id, "--env", "Production", "--timeout", "2"];
+    sandbox.run(words).args(["--", "printenv", "KEY"]).reveals()
+}
+
+/// The head of a request, as its lines.
+fn head(socket: &mut TcpStream) -> Vec<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && socket.read(&mut byte).is_ok_and(|count| count == 1) {
+        head.extend(byte);
+    }
+    let text = String::from_utf8(head).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Answers each CONNECT with these bytes and closes; what it was asked.
+fn refusing(answer: &'static str) -> (SocketAddr, Receiver<Vec<String>>) {
+    let (sender, asked) = channel();
+    let address = stranger(move |mut socket| {
+        let _ = sender.send(head(&mut socket));
+        let _ = socket.write_all(answer.as_bytes());
+    });
+    (address, asked)
+}
+
+/// Connects each CONNECT to this port of 127.0.0.1, whatever name it asks for.
+fn connecting(port: u16) -> (SocketAddr, Receiver<Vec<String>>) {
+    let (sender, asked) = channel();
+    let address = stranger(move |mut socket| {
+        let _ = sender.send(head(&mut socket));
+        let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let _ = socket.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
+        let (mut up, mut down) = (socket.try_clone().unwrap(), server.try_clone().unwrap());
+        spawn(move || {
+            let _ = copy(&mut up, &mut down);
+            let _ = down.shutdown(Shutdown::Write);
+        });
+        let _ = copy(&mut &server, &mut socket);
+        let _ = socket.shutdown(Shutdown::Write);
+    });
+    (address, asked)
+}
+
+/// "Proxies as curl reads them", case by case beside the installed curl: whether the proxy is asked,
+/// and for what.
+#[test]
+fn a_proxy_is_chosen_as_curl_chooses_it() {
+    if Command::new("curl")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_err()
+    {
+        skipped("curl is not installed");
+        return;
+    }
+    const NAME: &str = "https://www.example.invalid";
+    const V4: &str = "https://127.0.0.9:9";
+    const V6: &str = "https://[::1]:9";
+    let sandbox = Sandbox::new(&Phase::serve(world()));
+    // PROXY is the address of the one that is asked, DEAD one where nobody listens.
+    let cases: [(&str, &[(&str, &str)]); 38] = [
+        (NAME, &[]),
+        (NAME, &[("https_proxy", "PROXY")]),
+        (NAME, &[("https_proxy", "http://PROXY")]),
+        (NAME, &[("https_proxy", "http://PROXY/")]),
+        (NAME, &[("HTTPS_PROXY", "PROXY")]),
+        (NAME, &[("all_proxy", "PROXY")]),
+        (NAME, &[("ALL_PROXY", "PROXY")]),
+        (NAME, &[("https_proxy", "PROXY"), ("HTTPS_PROXY", "DEAD")]),
+        (NAME, &[("https_proxy", "DEAD"), ("HTTPS_PROXY", "PROXY")]),
+        (NAME, &[("HTTPS_PROXY", "PROXY"), ("all_proxy", "DEAD")]),
+        (NAME, &[("all_proxy", "PROXY"), ("ALL_PROXY", "DEAD")]),
+        (NAME, &[("https_proxy", ""), ("all_proxy", "PROXY")]),
+        (NAME, &[("http_proxy", "PROXY")]),
+        (NAME, &[("https_proxy", "user:word@PROXY")]),
+        (NAME, &[("https_proxy", "http://us%40er:w%3Ard@PROXY")]),
+        (NAME, &[("https_proxy", "user@PROXY")]),
+        (NAME, &[("https_proxy", "PROXY"), ("no_proxy", "*")]),
+        (
+            NAME,
+            &[
+                ("https_proxy", "PROXY"),
+                ("no_proxy", "www.example.invalid"),
+            ],
+        ),
+        (
+            NAME,
+            &[("https_proxy", "PROXY"), ("no_proxy", "example.invalid")],
+        ),
+        (
+            NAME,
+            &[("https_proxy", "PROXY"), ("no_proxy", ".example.invalid")],
+        ),
+        (
+            NAME,
+            &[("https_proxy", "PROXY"), ("no_proxy", "EXAMPLE.invalid")],
+        ),
+        (
+            NAME,
+            &[("https_proxy", "PROXY"), ("no_proxy", "ample.invalid")],
+        ),
+        (NAME, &[("https_proxy", "PROXY"), ("no_proxy", "invalid")]),
+        (
+            NAME,
+            &[("https_proxy", "PROXY"), ("no_proxy", "a.test,invalid")],
+        ),
+        (
+            NAME,
+            &[("https_proxy", "PROXY"), ("no_proxy", "a.test invalid")],
+        ),
+        (
+            NAME,
+            &[
+                ("https_proxy", "PROXY"),
+                ("no_proxy", "a.www.example.invalid"),
+            ],
+        ),
+        (NAME, &[("https_proxy", "PROXY"), ("NO_PROXY", "invalid")]),
+        (
+            NAME,
+            &[
+                ("https_proxy", "PROXY"),
+                ("no_proxy", "a.test"),
+                ("NO_PROXY", "invalid"),
+            ],
+        ),
+        (NAME, &[("https_proxy", "PROXY"), ("no_proxy", "a.test,*")]),
+        (V4, &[("https_proxy", "PROXY")]),
+        (V4, &[("https_proxy", "PROXY"), ("no_proxy", "127.0.0.9")]),
+        (V4, &[("https_proxy", "PROXY"), ("no_proxy", "127.0.0.0/8")]),
+        (
+            V4,
+            &[("https_proxy", "PROXY"), ("no_proxy", "127.0.0.0/29")],
+        ),
+        (
+            V4,
+            &[
+                ("https_proxy", "PROXY"),
+                ("no_proxy", "10.0.0.0/8,127.0.0.8/31"),
+            ],
+        ),
+        (V4, &[("https_proxy", "PROXY"), ("no_proxy", "0.9")]),
+        (V6, &[("https_proxy", "PROXY")]),
+        (V6, &[("https_proxy", "PROXY"), ("no_proxy", "::1")]),
+        (V6, &[("https_proxy", "PROXY"), ("no_proxy", "::2")]),
+    ];
+    let dead = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for (host, variables) in cases {
+        let (address, asked) = refusing("HTTP/1.1 502 No\r\n\r\n");
+        let with = |run: Run<'_>| {
+            let mut run = run;
+            for (name, value) in variables {
+                let value = value.replace("PROXY", &address.to_string());
+                run = run.env(name, value.replace("DEAD", &dead.to_string()));
+            }
+            let _ = run.output();
+            let lines: Vec<String> = asked.try_iter().flatten().collect();
+            let kept = |line: &String| {
+                line.starts_with("CONNECT")
+                    || line.starts_with("Proxy-Auth")
+                    || line.starts_with("proxy-auth")
+            };
+            lines
+                .into_iter()
+                .filter(kept)
+                .map(|line| line.to_lowercase())
+                .collect::<Vec<_>>()
+        };
+        let curl = with(sandbox.bare(["curl", "-sk", "--max-time", "2", host]));
+        let ours = with(production(&sandbox).env("PHASE_HOST", host));
+        assert_eq!(ours, curl, "{host} {variables:?}");
+    }
+}
+
+/// TLS is with Phase, through the tunnel, by a name that this machine need not know.
+#[test]
+fn secrets_come_through_a_proxy_and_tls_is_with_phase() {
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    let (address, asked) = connecting(phase.port());
+    for login in ["", "user:p%3Ass%20w%40rd@"] {
+        let mut sandbox = Sandbox::new(&phase);
+        sandbox.canary(PASSWORD);
+        sandbox.canary("p%3Ass%20w%40rd");
+        sandbox.canary("dXNlcjpwOnNzIHdAcmQ=");
+        let run = production(&sandbox).env("https_proxy", format!("http://{login}{address}"));
+        let output = run.env("PHASE_LOG_FORMAT", "text").output().ok();
+        assert_eq!(output.text(), "value\n");
+        let lines = asked.recv().unwrap();
+        let port = phase.port();
+        assert_eq!(lines[0], format!("CONNECT localhost:{port} HTTP/1.1"));
+        let told = lines
+            .iter()
+            .find(|line| line.to_lowercase().starts_with("proxy-authorization"));
+        let told = told.map(|line| line.split_once(": ").unwrap().1);
+        let expected = (!login.is_empty()).then_some("Basic dXNlcjpwOnNzIHdAcmQ=");
+        assert_eq!(told, expected);
+        assert!(
+            !lines.iter().any(|line| line.contains("Bearer")),
+            "{lines:?}"
+        );
+    }
+    // A certificate of another name is refused, proxy or not.
+    let run = production(&sandbox).env("https_proxy", address.to_string());
+    let run = run.env("PHASE_HOST", "https://phase.example.invalid");
+    let _ = run.output().failed(125, "tls");
+    assert_eq!(phase.requests().len(), 2);
+}
+
+/// With `-v` the proxy is named, with where it comes from; never its password.
+#[test]
+fn the_proxy_is_named_and_its_password_never() {
+    let phase = Phase::serve(world());
+    let mut sandbox = Sandbox::new(&phase);
+    sandbox.canary("hunter22-word");
+    let (address, _asked) = connecting(phase.port());
+    let id = world().app("shop").id().to_owned();
+    let run = sandbox.run(["--app", &id, "--env", "Production", "-vv", "--", "true"]);
+    let run = run.env("ALL_PROXY", format!("http://user:hunter22-word@{address}"));
+    let output = run.output().ended(Status::Exited(0));
+    let said = format!("phase-run: by way of the proxy {address} (from ALL_PROXY)\n");
+    assert!(output.stderr.contains(&said), "{output}");
+}
+
+fn through(sandbox: &Sandbox, proxy: &str) -> Output {
+    production(sandbox).env("HTTPS_PROXY", proxy).output()
+}
+
+/// "a proxy that answers 407 or closes", or is silent, or is not there: the message names the proxy.
+#[test]
+fn a_proxy_that_fails_is_named() {
+    let phase = Phase::serve(world());
+    let mut sandbox = Sandbox::new(&phase);
+    sandbox.canary("hunter22-word");
+    let cases: [(&'static str, &str); 4] = [
+        (
+            "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\n\r\n",
+            "the proxy PROXY wants other credentials (407)",
+        ),
+        (
+            "HTTP/1.1 403 No\r\n\r\n",
+            "the proxy PROXY does not connect to it",
+        ),
+        (
+            "HTTP/1.1 502 No\r\n\r\n",
+            "the proxy PROXY does not connect to it",
+        ),
+        ("", "the proxy PROXY closed the connection"),
+    ];
+    for (answer, why) in cases {
+        let (address, asked) = refusing(answer);
+        let proxy = format!("http://user:hunter22-word@{address}");
+        let run = production(&sandbox)
+            .env("PHASE_MAX_WAIT", "2")
+            .env("HTTPS_PROXY", &proxy);
+        let output = run.output().ended(Status::Exited(125));
+        let why = why.replace("PROXY", &address.to_string());
+        assert!(
+            output.stderr.contains(&format!(
+                "error[unreachable]: cannot reach localhost:{}: {why}",
+                phase.port()
+            )),
+            "{output}"
+        );
+        // Other credentials do not come by waiting.
+        let tries = asked.try_iter().count();
+        assert_eq!(tries == 1, answer.contains("407"), "{output}");
+    }
+    let silent = stranger(stay_silent);
+    let output = through(&sandbox, &silent.to_string()).failed(125, "unreachable");
+    assert!(
+        output
+            .stderr
+            .contains(&format!("by way of the proxy {silent}")),
+        "{output}"
+    );
+    let dead = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let output = through(&sandbox, &dead.to_string()).failed(125, "unreachable");
+    assert!(
+        output
+            .stderr
+            .contains(&format!("connection refused (by way of the proxy {dead})")),
+        "{output}"
+    );
+    let output = through(&sandbox, "proxy.invalid:3128").failed(125, "unreachable");
+    assert!(
+        output
+            .stderr
+            .contains("by way of the proxy proxy.invalid:3128"),
+        "{output}"
+    );
+}
+
+/// "A scheme that is not http or https is a `config` error", and nothing is sent.
+#[test]
+fn a_proxy_of_another_kind_is_refused() {
+    let phase = Phase::serve(world());
+    let mut sandbox = Sandbox::new(&phase);
+    sandbox.canary("hunter22-word");
+    for proxy in [
+        "socks5://proxy.test:1080",
+        "socks5h://user:hunter22-word@proxy.test",
+        "ftp://proxy.test",
+        "http://:3128",
+        "http://user:hunter22-word@proxy.test:x",
+    ] {
+        let output = through(&sandbox, proxy).failed(125, "config");
+        assert!(
+            output.stderr.contains("error[config]: HTTPS_PROXY="),
+            "{output}"
+        );
+    }
+    assert!(phase.requests().is_empty());
+}
+
+/// A real one.
+#[test]
+fn tinyproxy_brings_the_secrets() {
+    if Command::new("tinyproxy")
+        .arg("-v")
+        .stdout(Stdio::null())
+        .status()
+        .is_err()
+    {
+        skipped("tinyproxy is not installed");
+        return;
+    }
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let lines =
+        format!("Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 10\nBasicAuth user word\n");
+    let configuration = sandbox.file("tinyproxy.conf", lines);
+    let words = ["tinyproxy", "-d", "-c", configuration.to_str().unwrap()];
+    let proxy = sandbox.bare(words).spawn();
+    eventually("listening", || {
+        TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.kind())
+    });
+    let output = through(&sandbox, &format!("user:word@127.0.0.1:{port}")).ok();
+    assert_eq!(output.text(), "value\n");
+    let output = through(&sandbox, &format!("user:wrong@127.0.0.1:{port}"));
+    let output = output.failed(125, "unreachable");
+    assert!(
+        output.stderr.contains("does not connect") || output.stderr.contains("407"),
+        "{output}"
+    );
+    proxy.kill(libc::SIGTERM);
+    let _ = proxy.wait();
+}
