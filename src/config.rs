@@ -9,6 +9,7 @@
 mod choices;
 pub(crate) mod credential;
 mod decryption;
+mod headers;
 mod host;
 mod pattern;
 mod project;
@@ -30,6 +31,7 @@ use crate::source::Source;
 use choices::Choices;
 use credential::TokenSource;
 pub(crate) use decryption::{Dynamic, Mode};
+pub(crate) use headers::HeaderFile;
 pub(crate) use host::Host;
 pub(crate) use pattern::{FileRule, Folder, Pattern};
 #[cfg(any(test, fuzzing))]
@@ -42,6 +44,7 @@ pub(crate) use snapshot::Fallback;
 pub(crate) struct Config {
     pub(crate) request: Request,
     pub(crate) token: TokenSource,
+    pub(crate) headers: Option<HeaderFile>,
     pub(crate) filter: Filter,
     /// `--snapshot`, if it is given.
     pub(crate) fallback: Option<Fallback>,
@@ -183,6 +186,8 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
         }
         found => found?,
     };
+    let headers = choices.path_of(Opt::HeaderFile)?;
+    let headers = headers.map(|(path, source)| HeaderFile { path, source });
     let request = Request {
         host,
         roots,
@@ -196,6 +201,7 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
     Ok(Config {
         request,
         token,
+        headers,
         filter,
         fallback,
         injection,

@@ -93,6 +93,11 @@ pub(crate) enum Error {
         source: Source,
         why: String,
     },
+    HeaderFile {
+        path: PathBuf,
+        source: Source,
+        why: String,
+    },
     EndToEnd {
         app: String,
     },
@@ -335,6 +340,7 @@ impl Error {
             | Self::WorkingDirectory { .. }
             | Self::Host { .. }
             | Self::CaFile { .. }
+            | Self::HeaderFile { .. }
             | Self::EndToEnd { .. } => "config",
             Self::NoToken
             | Self::TokenAsFile { .. }

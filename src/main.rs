@@ -154,7 +154,7 @@ fn run(
         Deed::Become(_) | Deed::DryRun(_) => alone,
     };
     let credential = config.token.read(&inherited, &say)?;
-    go_on(alone, config, inherited, &credential, None, setting, &say)
+    go_on(alone, config, inherited, credential, None, setting, &say)
 }
 
 /// The rest of the line in a process that a watch has forked. Until it becomes the command, nobody
@@ -190,15 +190,7 @@ fn fetch_for_watch(
         .open(&config.token, variables, &mut inherited, &say)
         .and_then(|Opened { credential, key }| {
             let watched = Some((reporter, &key));
-            go_on(
-                alone,
-                config,
-                inherited,
-                &credential,
-                watched,
-                setting,
-                &say,
-            )
+            go_on(alone, config, inherited, credential, watched, setting, &say)
         });
     match outcome {
         Err(error) if reporter.polls() => {
@@ -217,12 +209,16 @@ fn go_on(
     alone: SingleThreaded,
     config: Config,
     inherited: Inherited,
-    credential: &Credential,
+    mut credential: Credential,
     watched: Option<(&Reporter, &SecretBytes)>,
     setting: &Setting,
     say: Say<'_>,
 ) -> Result<Exit, Error> {
     startup::use_builtin_lookups();
+    if let Some(headers) = &config.headers {
+        credential.gateway = headers.read(watched.is_some(), say)?;
+    }
+    let credential = &credential;
     let fetch = || chosen(alone, &config, credential, setting, say);
     let (chosen, lease) = match &config.fallback {
         None => fetch()?,

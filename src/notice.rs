@@ -33,7 +33,7 @@ pub(crate) enum Notice<'a> {
         chosen: &'a str,
         by: &'static str,
     },
-    /// Others may read the token's file, and its owner could change that.
+    /// Others may read the token's file, or a gateway's headers, and its owner could change that.
     TokenFileExposed { path: &'a str, mode: u32 },
     /// `PHASE_VERIFY_SSL` asks for what phase-run does not do.
     VerificationStays,

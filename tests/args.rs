@@ -111,6 +111,12 @@ fn every_option_may_be_written_in_each_way() {
         ),
         ("--host", &host, &format!("{listed} HOST"), alpha),
         ("--token-file", token, &format!("{listed} TOKEN"), alpha),
+        (
+            "--header-file",
+            "none",
+            listed,
+            "cannot use none (from --header-file)",
+        ),
         ("--ca-file", ca, &format!("{listed} CA"), alpha),
         (
             "--timeout",

@@ -325,9 +325,8 @@ fn a_token_file_that_others_may_read_gets_a_warning_from_its_owner() {
     for bits in [0o440, 0o604, 0o640, 0o644, 0o666] {
         mode(&path, bits);
         let run = || from(&shop, &path);
-        let warning = format!(
-            "warning: others may read the token file {path} (mode {bits:04o}): chmod 600 it"
-        );
+        let warning =
+            format!("warning: others may read the file {path} (mode {bits:04o}): chmod 600 it");
         let _ = run().output().notices(&[&warning]).ok();
         let quiet = shop.run(["-q"]).args(SHOP).args(["--token-file", &path]);
         let _ = quiet.arg("true").output().ok();
@@ -335,9 +334,7 @@ fn a_token_file_that_others_may_read_gets_a_warning_from_its_owner() {
         let link = shop.directory().join(format!("link-{bits:o}"));
         symlink(&path, &link).unwrap();
         let linked = from(&shop, link.to_str().unwrap()).output();
-        let _ = linked
-            .notices(&["warning: others may read the token file "])
-            .ok();
+        let _ = linked.notices(&["warning: others may read the file "]).ok();
         let _ = from(&shop, "fd:3")
             .hand_over(File::open(&path).unwrap(), 3)
             .output()
@@ -367,9 +364,7 @@ fn a_token_file_that_the_user_cannot_mend_gets_no_warning() {
         chown(&path, Some(65534), None).unwrap();
         let _ = from(&shop, &path).output().ok();
         let own = from(&shop, &path).as_user(65534).output();
-        let _ = own
-            .notices(&["warning: others may read the token file "])
-            .ok();
+        let _ = own.notices(&["warning: others may read the file "]).ok();
     }
 }
 

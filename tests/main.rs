@@ -25,6 +25,7 @@ mod exec;
 mod fetch;
 mod forwarding;
 mod harness;
+mod headers;
 mod interrupt;
 mod jobs;
 mod leader;

@@ -186,12 +186,7 @@ fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
 /// at another one.
 #[test]
 fn an_option_of_another_version_is_unknown() {
-    for option in [
-        "--header-file",
-        "--identity",
-        "--service-account",
-        "--generate",
-    ] {
+    for option in ["--identity", "--service-account", "--generate"] {
         let message = format!("phase-run: error[usage]: there is no option {option}\n");
         assert_eq!(refused(&[option, "1", "x"]), message);
         assert_eq!(refused(&[&format!("{option}=1"), "x"]), message);
@@ -203,11 +198,7 @@ fn an_option_of_another_version_is_unknown() {
 fn a_variable_of_another_version_is_refused_and_nothing_is_sent() {
     let (phase, sandbox) = shop();
     let run = || sandbox.run(SHOP).args(["--", "true"]);
-    for (name, value) in [
-        ("PHASE_HEADER_FILE", "headers"),
-        ("PHASE_IDENTITY", "aws"),
-        ("PHASE_SERVICE_ACCOUNT_ID", "x"),
-    ] {
+    for (name, value) in [("PHASE_IDENTITY", "aws"), ("PHASE_SERVICE_ACCOUNT_ID", "x")] {
         let sent = phase.requests().len();
         let output = run().env(name, value).output().failed(125, "usage");
         let message = format!("phase-run: error[usage]: {name} is set: ");

@@ -20,11 +20,7 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Variables of options that this version does not have. Ignoring one would be a silent change of
 /// what the operator asked for.
-const UNSUPPORTED: [&str; 3] = [
-    "PHASE_HEADER_FILE",
-    "PHASE_IDENTITY",
-    "PHASE_SERVICE_ACCOUNT_ID",
-];
+const UNSUPPORTED: [&str; 2] = ["PHASE_IDENTITY", "PHASE_SERVICE_ACCOUNT_ID"];
 
 /// The two places where a decision may be written.
 pub(super) struct Choices<'a> {

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, fstatvfs};
+use reqwest::header::HeaderMap;
 
 use crate::error::{Error, system_words};
 use crate::inherited::Inherited;
@@ -38,6 +39,8 @@ pub(crate) enum TokenSource {
 pub(crate) struct Credential {
     pub(crate) token: Token,
     pub(crate) from: String,
+    /// What a gateway wants to see beside it.
+    pub(crate) gateway: HeaderMap,
 }
 
 impl TokenSource {
@@ -120,7 +123,11 @@ impl TokenSource {
             });
         }
         match Token::parse(bytes.expose()) {
-            Ok(token) => Ok(Credential { token, from }),
+            Ok(token) => Ok(Credential {
+                token,
+                from,
+                gateway: HeaderMap::new(),
+            }),
             Err(why) => Err(Error::TokenShape { from, why }),
         }
     }
@@ -195,7 +202,7 @@ fn first_line() -> std::io::Result<SecretBytes> {
 
 /// Only where the user could mend it: a file of their own, not on a read-only mount, as the secret
 /// mounts of orchestrators are.
-fn warn_if_exposed(path: &Path, file: &File, say: Say<'_>) {
+pub(super) fn warn_if_exposed(path: &Path, file: &File, say: Say<'_>) {
     let Ok(facts) = file.metadata() else { return };
     let mode = facts.mode() & 0o7777;
     let mendable = facts.is_file()

@@ -124,6 +124,7 @@ impl Error {
             | Self::Project { .. }
             | Self::WorkingDirectory { .. }
             | Self::CaFile { .. }
+            | Self::HeaderFile { .. }
             | Self::TokenFile { .. }
             | Self::Unreachable { .. }
             | Self::Tls { .. }

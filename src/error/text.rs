@@ -82,7 +82,7 @@ impl fmt::Display for Error {
                     "cannot use {given} as Phase's address (from {source}): {why}"
                 )
             }
-            Self::CaFile { path, source, why } => {
+            Self::CaFile { path, source, why } | Self::HeaderFile { path, source, why } => {
                 write!(f, "cannot use {} (from {source}): {why}", path.display())
             }
             Self::EndToEnd { app } => write!(

@@ -13,7 +13,7 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "environment {chosen}: {given} (from {source}) is {by}")
             }
             Self::TokenFileExposed { path, mode } => {
-                write!(f, "others may read the token file {path} (mode {mode:04o}): chmod 600 it")
+                write!(f, "others may read the file {path} (mode {mode:04o}): chmod 600 it")
             }
             Self::VerificationStays => f.write_str(
                 "PHASE_VERIFY_SSL has no effect: certificates are always verified; name a CA of your own with --ca-file",

@@ -46,6 +46,7 @@ pub(super) struct Client<'a> {
     /// When `max_wait` began.
     start: Instant,
     authorization: HeaderValue,
+    gateway: &'a HeaderMap,
     token_source: &'a str,
     runtime: ManuallyDrop<Runtime>,
     /// The last one, made for the addresses of its host: Phase Cloud has two hosts.
@@ -92,6 +93,7 @@ impl<'a> Client<'a> {
             max_wait: request.max_wait,
             start: Instant::now(),
             authorization,
+            gateway: &credential.gateway,
             token_source: &credential.from,
             runtime: ManuallyDrop::new(runtime),
             library: RefCell::new(None),
@@ -238,6 +240,7 @@ impl<'a> Client<'a> {
         let mut response = library
             .get(url.clone())
             .headers(headers.clone())
+            .headers(self.gateway.clone())
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .header(AUTHORIZATION, self.authorization.clone())
             .send()

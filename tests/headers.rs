@@ -1,0 +1,154 @@
+//! `--header-file`: what a gateway before Phase wants to see, treated like the token.
+
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::support::{Shop, Status, shop};
+use crate::watch::{change, end, restarted, watched, watched_shop};
+
+const HEADERS: &str = "# for the gateway\n\nCF-Access-Client-Id: an id of some length\r\n\
+                       CF-Access-Client-Secret:  a secret of the gateway \nX-Twice: 1\nX-Twice: 2";
+
+fn file(shop: &Shop, content: &str) -> PathBuf {
+    let file = shop.file("headers", content);
+    set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    file
+}
+
+/// Each request has them, whole and with the spaces around a value dropped; no message does.
+#[test]
+fn every_request_has_them_and_no_message() {
+    for variable in [false, true] {
+        let mut shop = shop([("KEY", "value")]);
+        shop.canary("a secret of the gateway");
+        let path = file(&shop, HEADERS);
+        let run = shop.with(&["-vv"]).arg("true");
+        let run = match variable {
+            true => run.env("PHASE_HEADER_FILE", &path),
+            false => shop
+                .with(&["-vv", "--header-file", path.to_str().unwrap()])
+                .arg("true"),
+        };
+        let _ = run.output().ended(Status::Exited(0));
+        let requests = shop.phase.requests();
+        assert!(requests.len() > 1);
+        for request in requests {
+            assert_eq!(
+                request.header("cf-access-client-id"),
+                Some("an id of some length")
+            );
+            assert_eq!(
+                request.header("cf-access-client-secret"),
+                Some("a secret of the gateway")
+            );
+            assert!(request.header("authorization").is_some());
+        }
+    }
+}
+
+/// A server that repeats what it was sent must not bring it into a message.
+#[test]
+fn what_is_wrong_is_told_by_its_line_and_never_shown() {
+    let mut shop = shop([("KEY", "value")]);
+    shop.canary("word of the gateway");
+    for (content, why) in [
+        ("word of the gateway", "line 1: it is not Name: value"),
+        (
+            "A: b\n\n: word of the gateway",
+            "line 3: its name is none of a header",
+        ),
+        (
+            "A B: word of the gateway",
+            "line 1: its name is none of a header",
+        ),
+        (
+            "Authorization: word of the gateway",
+            "line 1: phase-run sets that header itself",
+        ),
+        (
+            "# x\nhost: word of the gateway",
+            "line 2: phase-run sets that header itself",
+        ),
+        (
+            "A: word of the gateway\u{1}",
+            "line 1: its value holds control characters",
+        ),
+    ] {
+        let path = file(&shop, content);
+        let output = shop
+            .with(&["--header-file", "headers"])
+            .arg("true")
+            .output();
+        let output = output.failed(125, "config");
+        let said = format!("cannot use headers (from --header-file): {why}\n");
+        assert!(output.stderr.ends_with(&said), "{output}");
+        drop(path);
+    }
+    let path = file(&shop, &format!("A: {}", "x".repeat(70_000)));
+    for (path, why) in [
+        (path, "it is longer than 65536 bytes"),
+        ("none".into(), "no such file"),
+        ("/".into(), "is a directory"),
+    ] {
+        let output = shop
+            .with(&["--header-file", path.to_str().unwrap()])
+            .arg("true")
+            .output();
+        assert!(output.stderr.contains(why), "{output}");
+        let _ = output.failed(125, "config");
+    }
+    assert!(shop.phase.requests().is_empty());
+}
+
+/// As for the token: others may read it, and the user could mend that.
+#[test]
+fn a_file_that_others_may_read_is_warned_of() {
+    let shop = shop([("KEY", "value")]);
+    let path = file(&shop, HEADERS);
+    set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    let output = shop
+        .with(&["--header-file", "headers"])
+        .arg("true")
+        .output();
+    let output = output.ended(Status::Exited(0));
+    assert_eq!(
+        output.stderr,
+        "phase-run: warning: others may read the file headers (mode 0644): chmod 600 it\n"
+    );
+}
+
+/// Each poll of a watch reads it anew; what cannot be read again is refused.
+#[test]
+fn a_watch_reads_them_anew_and_wants_a_regular_file() {
+    let shop = watched_shop();
+    let path = file(&shop, "X-Gateway: one");
+    let run = shop.with(&["--watch", "1", "--header-file", "headers"]);
+    let mut running = watched(run, "echo \"value $SECRET\"; exec \"$0\" serve 2");
+    std::fs::write(&path, "X-Gateway: two").unwrap();
+    change(&shop.phase, "two");
+    restarted(&mut running, "two");
+    let requests = shop.phase.requests();
+    assert_eq!(requests.last().unwrap().header("x-gateway"), Some("two"));
+    let _ = end(running);
+
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let words = ["--watch", "1", "--header-file", "/dev/fd/7"];
+    let output = shop.with(&words).arg("true").hand_over(reader, 7).output();
+    let output = output.failed(125, "config");
+    assert!(
+        output.stderr.contains("it has to be a regular file"),
+        "{output}"
+    );
+    // Once is enough for a start.
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut writer, b"X-Gateway: three").unwrap();
+    drop(writer);
+    let words = ["--header-file", "/dev/fd/7"];
+    let _ = shop
+        .with(&words)
+        .arg("true")
+        .hand_over(reader, 7)
+        .output()
+        .ok();
+}
