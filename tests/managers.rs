@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::support::proc::{children, gone, only_child, parent, stopped};
+use crate::support::proc::{asleep, children, gone, only_child, parent, stopped};
 use crate::support::{
     BARRIER, Run, Running, SHOP, Shop, Status, WAYS, Way, arrived, kill, probe, shop, skipped,
 };
@@ -219,6 +219,8 @@ fn timeout_ends_all_of_the_command() {
             let mut running = run.wrap(["timeout"]).wrap(options).spawn();
             running.ready();
             running.ready();
+            // Until it has noted whom it started it would end alone.
+            asleep(running.pid());
             running.kill(libc::SIGALRM);
             let _ = running.wait().ended(status);
         }
