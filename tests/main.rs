@@ -22,6 +22,7 @@ mod dynamic;
 mod e2ee;
 mod environ;
 mod exec;
+mod faults;
 mod fetch;
 mod forwarding;
 mod harness;

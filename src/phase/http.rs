@@ -278,7 +278,11 @@ impl<'a> Client<'a> {
             if body.len() + part.len() > MAX_BODY {
                 return Err(too_large());
             }
-            body.try_reserve(part.len()).map_err(no_memory)?;
+            // What was reserved and not filled is wiped too, and so costs as much.
+            if body.capacity() - body.len() < part.len() {
+                let more = part.len().max(body.len() / 4);
+                body.try_reserve_exact(more).map_err(no_memory)?;
+            }
             body.extend_from_slice(&part);
         }
         Ok((status, retry_after, location, body))

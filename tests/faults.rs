@@ -1,0 +1,168 @@
+//! Odd answers that are answers all the same, broken ones, and what they may cost in memory.
+
+use std::fs::read_to_string;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use fake_phase::{Phase, Responder, World};
+
+use crate::support::{Output, Run, Sandbox, Status, inherited, read_head, skipped, stranger};
+
+const BODY: &str = r#"[{"id":"1","key":"KEY","value":"value","path":"/","tags":[],"type":"secret","override":null}]"#;
+
+fn world() -> World {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "KEY", "value");
+    world
+}
+
+fn production<'a>(sandbox: &'a Sandbox, options: &[&str]) -> Run<'a> {
+    let id = world().app("shop").id().to_owned();
+    let run = sandbox.run(["--app", &id, "--env", "Production", "--timeout", "5"]);
+    run.args(options).args(["--", "printenv", "KEY"])
+}
+
+/// What a plain server that says just this leads to, with one second for another try.
+fn answered(head: &'static str, body: &'static str) -> Output {
+    let address = stranger(move |mut socket| {
+        read_head(&mut socket);
+        let _ = socket.write_all(head.as_bytes());
+        let _ = socket.write_all(body.as_bytes());
+    });
+    let sandbox = Sandbox::new(&Phase::serve(world()));
+    let run = production(&sandbox, &["--max-wait", "1"]);
+    run.env("PHASE_HOST", format!("http://{address}")).output()
+}
+
+/// RFC 9112: HTTP/1.0, a body that ends with the connection, chunks, a wrong type, odd headers.
+#[test]
+fn an_answer_in_another_form_is_an_answer() {
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunks: &'static str =
+        Box::leak(format!("{:x};x=y\r\n{BODY}\r\n0\r\nX: y\r\n\r\n", BODY.len()).into_boxed_str());
+    for (head, body) in [
+        ("HTTP/1.0 200 OK\r\n\r\n", BODY),
+        ("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", BODY),
+        (
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html\r\n\r\n",
+            BODY,
+        ),
+        (
+            "HTTP/1.1 200\r\nX-Odd: \u{fc}\r\nConnection: close\r\n\r\n",
+            BODY,
+        ),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+            BODY,
+        ),
+        (CHUNKED, chunks),
+    ] {
+        let output = answered(head, body).ended(Status::Exited(0));
+        assert_eq!(output.text(), "value\n", "{head}");
+    }
+}
+
+/// A length that is not the body's, chunks that are none: an error of a stated kind, and never half
+/// of the secrets.
+#[test]
+fn a_broken_answer_is_an_error() {
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (head, body, kind, retried) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n",
+            BODY,
+            "unreachable",
+            true,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n",
+            BODY,
+            "protocol",
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+            BODY,
+            "protocol",
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            BODY,
+            "protocol",
+            false,
+        ),
+        (CHUNKED, "zzz\r\n[]\r\n0\r\n\r\n", "", true),
+        (CHUNKED, "5\r\n[]\r\n", "unreachable", true),
+        (
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+            "[{",
+            "protocol",
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+            "",
+            "protocol",
+            false,
+        ),
+    ] {
+        let output = answered(head, body).ended(Status::Exited(125));
+        assert!(output.stdout.is_empty(), "{output}");
+        assert!(
+            output.stderr.contains(&format!("error[{kind}")),
+            "{head} {body} {output}"
+        );
+        if !kind.is_empty() {
+            assert_eq!(output.stderr.contains("retrying"), retried, "{output}");
+        }
+    }
+}
+
+/// The most memory that a run took, in KiB; time(1) is small, and so does not count itself.
+fn peak(sandbox: &Sandbox, run: Run<'_>) -> u64 {
+    let file = sandbox.directory().join("peak");
+    let words = ["/usr/bin/time", "-f", "%M", "-o", file.to_str().unwrap()];
+    let _ = run.wrap(words).output();
+    let told = read_to_string(file).unwrap();
+    told.lines().last().unwrap().parse().unwrap()
+}
+
+/// "Memory stays below 8 MiB unless the answer is large, and below 3 × the answer then."
+#[test]
+fn an_answer_costs_little_memory() {
+    let Some(binary) = inherited("PHASE_RUN_STATIC") else {
+        skipped("PHASE_RUN_STATIC does not name the static binary");
+        return;
+    };
+    if !Path::new("/usr/bin/time").exists() {
+        skipped("time(1) is not installed");
+        return;
+    }
+    let binary = binary.to_str().unwrap();
+    for responder in [
+        Responder::status(503),
+        Responder::reset(),
+        Responder::truncate(30),
+        Responder::html_login(),
+        Responder::slow_drip(Duration::from_millis(1)),
+    ] {
+        let phase = Phase::serve(world());
+        let mut sandbox = Sandbox::new(&phase);
+        sandbox.stand_in(binary);
+        phase.respond("", responder.times(5));
+        let peak = peak(&sandbox, production(&sandbox, &["--max-wait", "4"]));
+        assert!(peak < 8 << 10, "{peak} KiB");
+    }
+    for mebibytes in [8, 24, 60] {
+        let phase = Phase::serve(world());
+        let mut sandbox = Sandbox::new(&phase);
+        sandbox.stand_in(binary);
+        phase.respond("", Responder::endless(mebibytes << 20));
+        let peak = peak(&sandbox, production(&sandbox, &["--file", "*"]));
+        assert!(peak < 3 * (mebibytes << 10), "{mebibytes} MiB: {peak} KiB");
+        assert!(peak > mebibytes << 10, "{mebibytes} MiB: {peak} KiB");
+    }
+}
