@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fake_phase::{Options, Phase, Responder, World};
 use nix::unistd::Uid;
 
-use crate::support::{Output, Run, Sandbox, read_head, stay_silent, stranger};
+use crate::support::{Output, Run, Sandbox, Status, read_head, stay_silent, stranger};
 
 /// What the slowest machine may add to a second; whatever starts anew at each byte, or waits for a
 /// resolver, takes longer than this.
@@ -158,6 +158,42 @@ fn a_name_server_that_stays_silent_is_left_in_time() {
     let run = production(&sandbox).env("PHASE_HOST", "https://phase.test");
     let run = run.wrap(["unshare", "--mount", "--net"]).wrap(user);
     let _ = ends_in_time(run.wrap(["sh", "-c", SILENT_NETWORK]));
+}
+
+/// Answers each question with what it is asked and no answer (RFC 1035 §4.1.1), then starts the rest.
+const EMPTY_ANSWERS: &str = "import os, socket, sys\n\
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); server.bind(('127.0.0.1', 53))\n\
+    if os.fork(): os.execvp(sys.argv[1], sys.argv[1:])\n\
+    import ctypes; ctypes.CDLL(None).prctl(1, 9)\n\
+    os.close(1); os.close(2)\n\
+    while True:\n\
+    \tasked, whose = server.recvfrom(512)\n\
+    \tserver.sendto(asked[:2] + b'\\x81\\x80' + asked[4:6] + bytes(6) + asked[12:], whose)\n";
+
+/// A name server that knows of the name and gives no address for it: told at once, and tried again.
+#[test]
+fn an_empty_answer_of_a_name_server_is_a_failed_look_up() {
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    sandbox.file("resolv.conf", "nameserver 127.0.0.1\n");
+    sandbox.file("nsswitch.conf", "hosts: files dns\n");
+    let user: &[&str] = if Uid::effective().is_root() {
+        &[]
+    } else {
+        &["--user", "--map-root-user"]
+    };
+    let run = production(&sandbox).env("PHASE_HOST", "https://phase.test");
+    let run = run.env("PHASE_MAX_WAIT", "1");
+    let run = run.wrap(["unshare", "--mount", "--net"]).wrap(user);
+    let run = run.wrap(["sh", "-c", SILENT_NETWORK, "python3", "-c", EMPTY_ANSWERS]);
+    let output = run.output().ended(Status::Exited(125));
+    assert!(output.stderr.contains("retrying"), "{output}");
+    assert!(
+        output
+            .stderr
+            .contains("error[unreachable]: cannot reach phase.test: name look-up: "),
+        "{output}"
+    );
 }
 
 /// "`PHASE_TIMEOUT`"; the option wins.
