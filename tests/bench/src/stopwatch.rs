@@ -1,10 +1,11 @@
-//! Runs commands in turn, many times, and prints how long each took and its peak memory.
+//! Runs commands in turn, many times, and prints how long each took, its peak memory and its
+//! processor time.
 //!
 //! `stopwatch ROUNDS NAME COMMAND... [:: NAME COMMAND...]...`. A command's time ends when it exits,
 //! or, if it wrote a `struct timespec` of CLOCK_MONOTONIC to standard output (as `stamp.c` does at
 //! its start), at that moment. Every command runs once in each round, so that a machine whose speed
 //! drifts treats all alike. A line for each: name, median, minimum and maximum in microseconds, the
-//! peak in KiB.
+//! peak in KiB, the median of the processor time in microseconds, on all cores together.
 
 #![expect(
     clippy::unwrap_used,
@@ -32,31 +33,36 @@ fn main() {
     let rounds: usize = words[0].parse().unwrap();
     let commands: Vec<&[String]> = words[1..].split(|word| word == "::").collect();
     let mut times = vec![Vec::new(); commands.len()];
+    let mut processor = vec![Vec::new(); commands.len()];
     let mut peaks = vec![0; commands.len()];
     for round in 0..=rounds {
         for (nth, command) in commands.iter().enumerate() {
-            let (time, peak) = measure(&command[1..]);
+            let (time, used, peak) = measure(&command[1..]);
             // The first round warms the caches.
             if round > 0 {
                 times[nth].push(time);
+                processor[nth].push(used);
                 peaks[nth] = peaks[nth].max(peak);
             }
         }
     }
-    for ((command, mut times), peak) in commands.iter().zip(times).zip(peaks) {
+    for (nth, command) in commands.iter().enumerate() {
+        let (times, processor, peak) = (&mut times[nth], &mut processor[nth], peaks[nth]);
         times.sort_unstable();
+        processor.sort_unstable();
         let (name, median) = (&command[0], times[times.len() / 2]);
         println!(
-            "{name} {median} {} {} {peak}",
+            "{name} {median} {} {} {peak} {}",
             times[0],
-            times[times.len() - 1]
+            times[times.len() - 1],
+            processor[processor.len() / 2]
         );
     }
 }
 
-/// Microseconds, and the peak in KiB.
+/// Microseconds, those on all cores together, and the peak in KiB.
 #[expect(clippy::zombie_processes, reason = "wait4 in `wait` reaps it")]
-fn measure(command: &[String]) -> (i64, i64) {
+fn measure(command: &[String]) -> (i64, i64, i64) {
     let start = now();
     let mut child = Command::new(&command[0])
         .args(&command[1..])
@@ -70,17 +76,18 @@ fn measure(command: &[String]) -> (i64, i64) {
         .unwrap()
         .read_to_end(&mut output)
         .unwrap();
-    let peak = wait(&child);
+    let usage = wait(&child);
     let end = now();
     let stamped = |at: usize| i64::from_ne_bytes(output[at..at + 8].try_into().unwrap());
     let end = match output.len() {
         STAMP => stamped(0) * 1_000_000 + stamped(8) / 1_000,
         _ => end,
     };
-    (end - start, peak)
+    let used = microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
+    (end - start, used, usage.ru_maxrss)
 }
 
-fn wait(child: &Child) -> i64 {
+fn wait(child: &Child) -> libc::rusage {
     let mut status = 0;
     // SAFETY: a rusage is plain numbers, for which zeros are values.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -91,7 +98,11 @@ fn wait(child: &Child) -> i64 {
         waited == pid && status == 0,
         "{pid} ended with status {status:#x}"
     );
-    usage.ru_maxrss
+    usage
+}
+
+fn microseconds(time: libc::timeval) -> i64 {
+    time.tv_sec * 1_000_000 + time.tv_usec
 }
 
 fn now() -> i64 {
