@@ -7,7 +7,9 @@ use fake_phase::{Options, Phase, Responder, World};
 use nix::sys::resource::Resource;
 use nix::unistd::Uid;
 
-use crate::support::{Output, Run, Sandbox, read_head, skipped, stay_silent, stranger};
+use crate::support::{
+    Output, Run, Sandbox, nobody_elses_user, read_head, skipped, stay_silent, stranger,
+};
 
 /// Values that the answers hold and no message may.
 const VALUE: &str = "a-value-that-stays-unsaid";
@@ -161,7 +163,9 @@ fn a_look_up_without_a_thread_is_unreachable() {
     let phase = Phase::serve(world());
     let sandbox = sandbox(&phase);
     let run = production(&sandbox).env("PHASE_HOST", "https://phase.example.test");
-    let run = run.as_user(65_533).limit(Resource::RLIMIT_NPROC, 0);
+    let run = run
+        .as_user(nobody_elses_user())
+        .limit(Resource::RLIMIT_NPROC, 0);
     let output = refused(run.output(), "unreachable");
     assert!(
         output.stderr.contains("name look-up: no thread: "),

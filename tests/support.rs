@@ -33,6 +33,6 @@ pub(crate) use running::Running;
 pub(crate) use sandbox::{Sandbox, inherited};
 pub(crate) use shop::{SHOP, Shop, shop};
 pub(crate) use skipped::skipped;
-pub(crate) use start::{kill, queue};
+pub(crate) use start::{kill, nobody_elses_user, queue};
 pub(crate) use stranger::{read_head, stay_silent, stranger};
 pub(crate) use ways::{Arrived, BARRIER, WAYS, Way, arrived};

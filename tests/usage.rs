@@ -9,7 +9,7 @@ use nix::sys::resource::Resource;
 use nix::unistd::Uid;
 
 use crate::args::{SHOP, shop};
-use crate::support::{Sandbox, Status, skipped};
+use crate::support::{Sandbox, Status, nobody_elses_user, skipped};
 
 /// What standard error says of a line that must be refused before anything is asked of anybody.
 fn refused(words: &[&str]) -> String {
@@ -262,7 +262,9 @@ fn a_process_that_cannot_be_started_is_no_verdict_on_the_command() {
     }
     let (_phase, sandbox) = shop();
     let run = sandbox.run(SHOP).args(["--supervise", "true"]);
-    let run = run.as_user(65_532).limit(Resource::RLIMIT_NPROC, 1);
+    let run = run
+        .as_user(nobody_elses_user())
+        .limit(Resource::RLIMIT_NPROC, 1);
     let output = run.output().failed(125, "exec");
     assert!(output.stderr.contains("cannot start a process"), "{output}");
 }

@@ -14,7 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::ptr::null_mut;
-use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -122,6 +122,13 @@ pub(crate) fn lift(file: impl AsFd) -> OwnedFd {
     let number = fcntl(file, FcntlArg::F_DUPFD_CLOEXEC(200)).unwrap();
     // SAFETY: the number is new, so nothing else owns it.
     unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+/// A user that runs nothing else: RLIMIT_NPROC counts all processes of one, whoever started them.
+pub(crate) fn nobody_elses_user() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Apart from those of the other test programs that may run.
+    1_000_000_000 + std::process::id() * 64 + NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Sends any signal, also a real-time one, which nix does not know.
