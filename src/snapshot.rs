@@ -40,7 +40,7 @@ pub(crate) enum Unfit {
     File {
         why: String,
     },
-    /// It is no snapshot, a damaged one, or one of something else; they cannot be told apart.
+    /// It is damaged, or one of something else; they cannot be told apart.
     Sealed,
     Old {
         age: Duration,

@@ -28,12 +28,17 @@ const MAX_SIZE: u64 = 129 << 20;
 /// How often a name that somebody else has just taken is tried again.
 const TRIES: usize = 100;
 
-/// All of it.
+const NO_SNAPSHOT: &str = "it is no snapshot of phase-run";
+
+/// All of it, if it starts as one.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Unfit> {
     let (file, size) = open(path)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0)));
     file.take(size).read_to_end(&mut bytes).map_err(unfit)?;
-    Ok(bytes)
+    match sealed::is_one(&bytes) {
+        true => Ok(bytes),
+        false => Err(unusable(NO_SNAPSHOT)),
+    }
 }
 
 /// Puts these bytes there, whole or not at all.
@@ -78,7 +83,7 @@ fn ours(path: &Path) -> Result<(), Unfit> {
     file.take(64).read_to_end(&mut start).map_err(unfit)?;
     match size == 0 || sealed::is_one(&start) {
         true => Ok(()),
-        false => Err(unusable("it is no snapshot of phase-run")),
+        false => Err(unusable(NO_SNAPSHOT)),
     }
 }
 
