@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fake_phase::Gate;
 
-use crate::support::proc::{asleep, children, gone, only_child, parent};
+use crate::support::proc::{asleep, children, gone, idle, only_child, parent, stopped};
 use crate::support::{Output, Running, Shop, Status, eventually, kill, queue};
 use crate::watch::{WATCH, change, restarted, watched, watched_shop};
 
@@ -221,6 +221,44 @@ fn another_signal_while_nothing_runs_is_the_new_commands() {
 fn ready(line: &str) -> i32 {
     let pid = line.strip_prefix("ready ").and_then(|pid| pid.parse().ok());
     pid.unwrap_or_else(|| panic!("{line}"))
+}
+
+/// Neither a signal that came while nothing ran nor one that comes while the new command is on its
+/// way is lost: here it is stopped on that way, so that all of them come before it goes on.
+#[test]
+fn a_signal_while_the_new_command_is_on_its_way_reaches_it() {
+    for (early, late) in [
+        (None, Some(libc::SIGTERM)),
+        (Some(libc::SIGUSR1), None),
+        (None, Some(40)),
+    ] {
+        let shop = watched_shop();
+        let (running, daemon) = clearing(&shop);
+        let standby = command_of(running.pid(), daemon);
+        kill(standby, libc::SIGSTOP);
+        stopped(&[standby]);
+        if let Some(signal) = early {
+            running.kill(signal);
+            idle(running.pid());
+        }
+        kill(daemon, libc::SIGKILL);
+        eventually("told to start", || {
+            match children(running.pid()).as_slice() {
+                [only] if *only == standby => Ok(()),
+                other => Err(other.to_vec()),
+            }
+        });
+        idle(running.pid());
+        if let Some(signal) = late {
+            running.kill(signal);
+            idle(running.pid());
+        }
+        kill(standby, libc::SIGCONT);
+        // Each of them ends a program that does not catch it, and so the command.
+        let signal = early.or(late).unwrap();
+        let output = running.wait().ended(Status::Killed(signal));
+        assert!(!output.text().contains("value two"), "{output}");
+    }
 }
 
 /// A standby that is killed from outside: the poll has failed, the command goes on.

@@ -20,6 +20,8 @@ pub(crate) type Digest = [u8; 32];
 /// The first byte of a message.
 const DIGEST: u8 = b'd';
 const FAILURE: u8 = b'f';
+/// Alone: from now on signals are for the command.
+const READY: u8 = b'r';
 
 /// Longer than each message: a digest and a time, or a kind.
 const LONGEST: usize = 64;
@@ -44,6 +46,7 @@ pub(super) enum Message {
     /// And how long what was leased lasts.
     Digest(Digest, Option<Duration>),
     Failure(String),
+    Ready,
     /// The other end is closed.
     End,
 }
@@ -69,12 +72,14 @@ impl Channel {
                 None => Message::End,
             },
             Some((&FAILURE, kind)) => Message::Failure(String::from_utf8_lossy(kind).into_owned()),
+            Some((&READY, _)) => Message::Ready,
             _ => Message::End,
         }
     }
 
-    /// Tells a standby that it is to become the command. Closing the channel tells it to go.
-    pub(super) fn start(self) {
+    /// Tells a standby that it is to become the command; it answers that it is ready. Closing the
+    /// channel tells it to go.
+    pub(super) fn start(&self) {
         let _ = write(&self.0, b"s");
     }
 }
@@ -143,6 +148,11 @@ impl Reporter {
         }
         if let Some(Ok(mask)) = mask {
             discard_all();
+            // Only what comes after this is the new command's, and none of it is lost: it is held
+            // back until the mask is what it was.
+            if self.wanted.get() {
+                let _ = write(&self.channel, &[READY]);
+            }
             mask.restore();
         }
         self.wanted.get()

@@ -24,6 +24,9 @@ pub(super) enum Stage {
     Stopping { then: Then, killed: bool },
     /// The command is gone; what it left is told to stop.
     Clearing,
+    /// The standby was told to become the command, and may still throw away what was sent to the old
+    /// one's group.
+    Launching,
 }
 
 /// What follows the end of a command that was told to stop.
@@ -72,6 +75,8 @@ pub(super) enum Told {
     Same,
     Other,
     Failed,
+    /// It has thrown away what was not for it.
+    Ready,
     /// Its end of the channel is closed, and nothing was told.
     Nothing,
 }
@@ -105,8 +110,10 @@ pub(super) enum Action {
     Cancel(Supervised),
     /// The standby has ended meanwhile.
     Lost(Reaped),
-    /// The signal is for the new command, which does not run yet.
+    /// The signal is for the new command, which cannot take it yet.
     Keep(Supervised),
+    /// The new command can: what was kept is its.
+    HandOver,
     /// End by this signal: there is no command.
     EndBy(Signal),
 }
@@ -124,9 +131,15 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
             match (state.stage, supervised) {
                 (_, Supervised::Reap) => Action::Supervise(supervised),
                 (Stage::Stopping { .. }, _) if ends && !from_below => Action::Cancel(supervised),
+                // A terminal told the group, and who may still throw it away is part of it.
+                (Stage::Launching, _) if ends => {
+                    Action::Keep(Supervised::Forward(received.signal, received.cause))
+                }
                 (Stage::Clearing, _) if from_below => NOTHING,
                 (Stage::Clearing, _) if ends => Action::EndBy(received.signal),
-                (Stage::Clearing, Supervised::Forward(..)) => Action::Keep(supervised),
+                (Stage::Clearing | Stage::Launching, Supervised::Forward(..)) => {
+                    Action::Keep(supervised)
+                }
                 _ => Action::Supervise(supervised),
             }
         }
@@ -151,7 +164,7 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
             Stage::Polling | Stage::Changed | Stage::Leasing => Action::Failed,
             Stage::Stopping { .. } => Action::Lost(end),
             Stage::Clearing => Action::Supervise(Supervised::End(end)),
-            Stage::Starting | Stage::Waiting => NOTHING,
+            Stage::Starting | Stage::Waiting | Stage::Launching => NOTHING,
         },
         Event::Child(..) => match state.stage {
             Stage::Clearing => Action::Clear,
@@ -162,6 +175,7 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
             (Stage::Polling, Told::Same) => Action::Unchanged,
             (Stage::Polling, Told::Other) => Action::Delay,
             (Stage::Leasing, Told::Same | Told::Other) => Action::Stop,
+            (Stage::Launching, Told::Ready) => Action::HandOver,
             (Stage::Polling | Stage::Leasing, Told::Failed) => Action::Failed,
             (Stage::Polling | Stage::Leasing, Told::Nothing) => Action::EndStandby,
             _ => NOTHING,
@@ -177,7 +191,11 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
                 then: Then::Start, ..
             }
             | Stage::Clearing => Action::Clear,
-            Stage::Starting | Stage::Polling | Stage::Leasing | Stage::Stopping { .. } => NOTHING,
+            Stage::Starting
+            | Stage::Polling
+            | Stage::Leasing
+            | Stage::Launching
+            | Stage::Stopping { .. } => NOTHING,
         },
     }
 }
@@ -186,10 +204,12 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
 mod tests {
     use super::super::super::signal::Cause;
     use super::Action::{
-        Cancel, Clear, Delay, EndBy, EndStandby, Failed, Keep, Kill, Learn, Lease, Lost, Poll,
-        Stop, Supervise, Unchanged,
+        Cancel, Clear, Delay, EndBy, EndStandby, Failed, HandOver, Keep, Kill, Learn, Lease, Lost,
+        Poll, Stop, Supervise, Unchanged,
     };
-    use super::Stage::{Changed, Clearing, Leasing, Polling, Starting, Stopping, Waiting};
+    use super::Stage::{
+        Changed, Clearing, Launching, Leasing, Polling, Starting, Stopping, Waiting,
+    };
     use super::*;
 
     const COMMAND: Pid = Pid::from_raw(2_000_000_020);
@@ -203,7 +223,7 @@ mod tests {
         Stopping { then, killed }
     }
 
-    const STAGES: [Stage; 12] = [
+    const STAGES: [Stage; 13] = [
         Starting,
         Waiting,
         Polling,
@@ -216,6 +236,7 @@ mod tests {
         stopping(Then::EndAs(LOST), false),
         stopping(Then::EndAs(LOST), true),
         Clearing,
+        Launching,
     ];
 
     fn state(stage: Stage) -> State {
@@ -228,7 +249,7 @@ mod tests {
         }
     }
 
-    fn decided(event: Event) -> [Action; 12] {
+    fn decided(event: Event) -> [Action; 13] {
         STAGES.map(|stage| decide(&state(stage), event))
     }
 
@@ -237,7 +258,7 @@ mod tests {
         use super::NOTHING as NO;
         let told = |told| decided(Event::Told(told));
         let only = |starting, polling, leasing| {
-            let mut all = [NO; 12];
+            let mut all = [NO; 13];
             (all[0], all[2], all[4]) = (starting, polling, leasing);
             all
         };
@@ -245,6 +266,9 @@ mod tests {
         assert_eq!(told(Told::Other), only(Learn, Delay, Stop));
         assert_eq!(told(Told::Failed), only(NO, Failed, Failed));
         assert_eq!(told(Told::Nothing), only(NO, EndStandby, EndStandby));
+        let mut ready = [NO; 13];
+        ready[12] = HandOver;
+        assert_eq!(told(Told::Ready), ready);
     }
 
     #[test]
@@ -253,7 +277,7 @@ mod tests {
         assert_eq!(
             decided(Event::Due),
             [
-                NO, Poll, NO, Stop, NO, Kill, Clear, Kill, NO, Kill, NO, Clear
+                NO, Poll, NO, Stop, NO, Kill, Clear, Kill, NO, Kill, NO, Clear, NO
             ]
         );
         for (leases, lease_is_old, due) in
@@ -276,22 +300,22 @@ mod tests {
         assert_eq!(
             decided(Event::Child(COMMAND, END)),
             [
-                end, end, end, end, end, Clear, Clear, end, end, lost, lost, Clear
+                end, end, end, end, end, Clear, Clear, end, end, lost, lost, Clear, end
             ]
         );
         let gone = Lost(END);
         assert_eq!(
             decided(Event::Child(STANDBY, END)),
             [
-                NO, NO, Failed, Failed, Failed, gone, gone, gone, gone, gone, gone, end
+                NO, NO, Failed, Failed, Failed, gone, gone, gone, gone, gone, gone, end, NO
             ]
         );
-        let mut other = [NO; 12];
+        let mut other = [NO; 13];
         other[11] = Clear;
         assert_eq!(decided(Event::Child(OTHER, END)), other);
         for pid in [STANDBY, OTHER] {
             let stopped = Event::Child(pid, Reaped::Stopped(Signal::TSTP));
-            assert_eq!(decided(stopped), [NO; 12]);
+            assert_eq!(decided(stopped), [NO; 13]);
         }
     }
 
@@ -305,6 +329,23 @@ mod tests {
             let alone = supervise::decide(&state.command, supervise::Event::Child(COMMAND, what));
             assert_eq!(decide(&state, event), Supervise(alone), "{stage:?}");
         }
+    }
+
+    #[test]
+    fn a_terminals_key_is_not_lost_on_the_way() {
+        let (signal, cause) = (Signal::INT, Cause::Kernel);
+        let received = Received {
+            signal,
+            cause,
+            sender: 0,
+        };
+        let event = Event::Signal {
+            received,
+            ends: true,
+            from_below: false,
+        };
+        let kept = Keep(Supervised::Forward(signal, cause));
+        assert_eq!(decide(&state(Launching), event), kept);
     }
 
     #[test]
@@ -333,7 +374,7 @@ mod tests {
                     Stopping { .. } if ends && !from_below => Cancel(forward),
                     Clearing if from_below => NOTHING,
                     Clearing if ends => EndBy(signal),
-                    Clearing => Keep(forward),
+                    Clearing | Launching => Keep(forward),
                     _ => Supervise(forward),
                 };
                 assert_eq!(

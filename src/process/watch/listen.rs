@@ -21,7 +21,7 @@ impl Watcher<'_> {
         // A digest is all that is told, so it is listened to only for that.
         let listening = matches!(
             self.state.stage,
-            Stage::Starting | Stage::Polling | Stage::Leasing
+            Stage::Starting | Stage::Polling | Stage::Leasing | Stage::Launching
         );
         let channel = self.channel.as_ref().filter(|_| listening);
         let mut ready = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
@@ -70,6 +70,7 @@ impl Watcher<'_> {
                 self.failure = Some(kind);
                 Told::Failed
             }
+            Message::Ready => Told::Ready,
             Message::End => {
                 self.channel = None;
                 Told::Nothing

@@ -118,7 +118,7 @@ impl<'a> Watcher<'a> {
             }
         }
         // A command that has ended a moment ago has no use for it any more.
-        if let Event::Signal { ends: true, .. } = event
+        if let Event::Signal { .. } = event
             && let Some(over) = self.supervise(Supervised::Reap)?
         {
             return Ok(Some(over));
@@ -144,6 +144,13 @@ impl<'a> Watcher<'a> {
             }
             Action::Keep(Supervised::Forward(signal, cause)) => self.kept.push((signal, cause)),
             Action::Keep(_) => {}
+            Action::HandOver => {
+                self.channel = None;
+                for (signal, cause) in take(&mut self.kept) {
+                    signal::send(self.state.command.command, signal, cause);
+                }
+                self.wait_for_next_poll();
+            }
             Action::EndBy(signal) => return Ok(Some(Watched::Ended(Reaped::Killed(signal)))),
             Action::Learn => {
                 self.of_command = take(&mut self.of_standby);
@@ -324,13 +331,9 @@ impl<'a> Watcher<'a> {
             self.state.command = supervise::State::new(command);
         }
         self.of_command = take(&mut self.of_standby);
-        if let Some(channel) = self.channel.take() {
-            channel.start();
-        }
-        for (signal, cause) in take(&mut self.kept) {
-            signal::send(self.state.command.command, signal, cause);
-        }
-        self.wait_for_next_poll();
+        self.channel.as_ref().inspect(|channel| channel.start());
+        self.state.stage = Stage::Launching;
+        self.due = None;
     }
 
     /// Of a standby, which cannot say it itself. What ends a terminal's whole group is no news.
