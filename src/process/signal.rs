@@ -61,6 +61,11 @@ impl Signal {
         ENDING.contains(&self)
     }
 
+    /// Whether it stops or continues what does not catch it.
+    pub(super) fn is_job_control(self) -> bool {
+        [Self::TSTP, Self::TTIN, Self::TTOU, Self::CONT].contains(&self)
+    }
+
     /// As messages name it: `TERM`, or its number where it has no name.
     pub(crate) fn name(self) -> String {
         match nix::sys::signal::Signal::try_from(self.0) {

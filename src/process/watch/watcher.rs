@@ -117,8 +117,11 @@ impl<'a> Watcher<'a> {
                 self.say_killed(by);
             }
         }
-        // A command that has ended a moment ago has no use for it any more.
-        if let Event::Signal { .. } = event
+        // An old command that has ended a moment ago has no use for it any more. A stop or a
+        // continuation is of this moment: looking may stop along, and it would come a second time.
+        if let Event::Signal { received, .. } = event
+            && matches!(self.state.stage, Stage::Stopping { .. })
+            && !received.signal.is_job_control()
             && let Some(over) = self.supervise(Supervised::Reap)?
         {
             return Ok(Some(over));
