@@ -38,6 +38,7 @@ mod names;
 mod pid1;
 mod project;
 mod proxy;
+mod proxy_trust;
 mod references;
 mod refusals;
 mod retries;

@@ -12,14 +12,14 @@ use crate::support::{Output, Run, Sandbox, Status, eventually, skipped, stay_sil
 
 const PASSWORD: &str = "p:ss w@rd";
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "KEY", "value");
     world
 }
 
-fn production(sandbox: &Sandbox) -> Run<'_> {
+pub(crate) fn production(sandbox: &Sandbox) -> Run<'_> {
     let id = world().app("shop").id().to_owned();
     let words = ["--app", &id, "--env", "Production", "--timeout", "2"];
     sandbox.run(words).args(["--", "printenv", "KEY"]).reveals()
@@ -37,7 +37,7 @@ fn head(socket: &mut TcpStream) -> Vec<String> {
 }
 
 /// Answers each CONNECT with these bytes and closes; what it was asked.
-fn refusing(answer: &'static str) -> (SocketAddr, Receiver<Vec<String>>) {
+pub(crate) fn refusing(answer: &'static str) -> (SocketAddr, Receiver<Vec<String>>) {
     let (sender, asked) = channel();
     let address = stranger(move |mut socket| {
         let _ = sender.send(head(&mut socket));
@@ -47,7 +47,7 @@ fn refusing(answer: &'static str) -> (SocketAddr, Receiver<Vec<String>>) {
 }
 
 /// Connects each CONNECT to this port of 127.0.0.1, whatever name it asks for.
-fn connecting(port: u16) -> (SocketAddr, Receiver<Vec<String>>) {
+pub(crate) fn connecting(port: u16) -> (SocketAddr, Receiver<Vec<String>>) {
     let (sender, asked) = channel();
     let address = stranger(move |mut socket| {
         let _ = sender.send(head(&mut socket));
@@ -82,7 +82,7 @@ fn a_proxy_is_chosen_as_curl_chooses_it() {
     const V6: &str = "https://[::1]:9";
     let sandbox = Sandbox::new(&Phase::serve(world()));
     // PROXY is the address of the one that is asked, DEAD one where nobody listens.
-    let cases: [(&str, &[(&str, &str)]); 38] = [
+    let cases: [(&str, &[(&str, &str)]); 46] = [
         (NAME, &[]),
         (NAME, &[("https_proxy", "PROXY")]),
         (NAME, &[("https_proxy", "http://PROXY")]),
@@ -149,6 +149,20 @@ fn a_proxy_is_chosen_as_curl_chooses_it() {
             ],
         ),
         (NAME, &[("https_proxy", "PROXY"), ("no_proxy", "a.test,*")]),
+        (NAME, &[("https_proxy", "PROXY"), ("no_proxy", "* ")]),
+        (NAME, &[("https_proxy", "PROXY"), ("no_proxy", "*.invalid")]),
+        (NAME, &[("https_proxy", "PROXY"), ("no_proxy", "..invalid")]),
+        (NAME, &[("https_proxy", "PROXY"), ("no_proxy", "invalid.")]),
+        (
+            NAME,
+            &[("https_proxy", "PROXY"), ("no_proxy", "invalid:443")],
+        ),
+        (
+            V4,
+            &[("https_proxy", "PROXY"), ("no_proxy", "127.0.0.9/33")],
+        ),
+        (V4, &[("https_proxy", "PROXY"), ("no_proxy", "0.0.0.0/0")]),
+        (V4, &[("https_proxy", "PROXY"), ("no_proxy", "127.0.0.9:9")]),
         (V4, &[("https_proxy", "PROXY")]),
         (V4, &[("https_proxy", "PROXY"), ("no_proxy", "127.0.0.9")]),
         (V4, &[("https_proxy", "PROXY"), ("no_proxy", "127.0.0.0/8")]),

@@ -105,6 +105,13 @@ impl Host {
         self.base.starts_with("http:")
     }
 
+    /// The hosts that requests go to, without their ports.
+    pub(super) fn names(&self) -> Vec<String> {
+        let addresses = [self.rest(""), self.sealed()];
+        let name = |address: &String| Url::parse(address).ok()?.host_str().map(str::to_owned);
+        addresses.iter().filter_map(name).collect()
+    }
+
     /// An address of the public REST interface; `path` starts without a slash.
     pub(crate) fn rest(&self, path: &str) -> String {
         match self.cloud {

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! The proxy that the variables ask for, and the hosts that they except: as curl(1) reads them.
 
+use std::ffi::OsStr;
 use std::net::IpAddr;
 
 use base64ct::{Base64, Encoding};
@@ -31,19 +32,41 @@ pub(crate) struct Proxy {
     pub(crate) name: String,
     /// Where it was asked for.
     pub(crate) variable: &'static str,
-    exceptions: Vec<String>,
+    exceptions: Exceptions,
 }
 
 impl Proxy {
-    /// Whether a host is to be reached without it; of an IPv6 address, without its brackets.
+    /// Whether a host is to be reached without it.
     pub(crate) fn excepts(&self, host: &str) -> bool {
+        self.exceptions.cover(host)
+    }
+}
+
+/// What `no_proxy` lists.
+struct Exceptions(Vec<String>);
+
+impl Exceptions {
+    /// `*` counts alone, to the byte; between two others stand commas or blanks.
+    fn parse(list: &str) -> Option<Self> {
+        let each = list.split([',', ' ', '\t']).filter(|one| !one.is_empty());
+        (list != "*").then(|| Self(each.map(str::to_lowercase).collect()))
+    }
+
+    /// An IPv6 address may stand in brackets.
+    fn cover(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_lowercase();
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
-        self.exceptions.iter().any(|one| match address {
+        let address = bare(&host).parse::<IpAddr>().ok();
+        self.0.iter().any(|one| match address {
             Some(address) => covers_address(one, address),
             None => covers_name(one, &host),
         })
     }
+}
+
+fn bare(address: &str) -> &str {
+    let inner = address.strip_prefix('[');
+    let inner = inner.and_then(|rest| rest.strip_suffix(']'));
+    inner.unwrap_or(address)
 }
 
 /// The name itself and all names below it.
@@ -57,21 +80,22 @@ fn covers_name(exception: &str, host: &str) -> bool {
 fn covers_address(exception: &str, address: IpAddr) -> bool {
     let (network, bits) = match exception.split_once('/') {
         Some((network, bits)) => (network, bits.parse::<u32>().ok()),
-        None => (exception, Some(u32::MAX)),
+        None => (exception, Some(0)),
     };
-    let network = network.trim_matches(['[', ']']).parse::<IpAddr>();
-    let (Ok(network), Some(bits)) = (network, bits) else {
+    let (Ok(network), Some(bits)) = (bare(network).parse::<IpAddr>(), bits) else {
         return false;
     };
-    let differ = |one: u128, other: u128, size: u32| {
-        let kept = if bits == 0 { size } else { bits.min(size) };
-        (one ^ other).checked_shr(size - kept).unwrap_or(0) != 0
+    // Of 0 bits curl compares all.
+    let alike = |one: u128, other: u128, size: u32| {
+        let kept = if bits == 0 { size } else { bits };
+        size.checked_sub(kept)
+            .is_some_and(|dropped| (one ^ other) >> dropped == 0)
     };
     match (network, address) {
         (IpAddr::V4(one), IpAddr::V4(other)) => {
-            !differ(one.to_bits().into(), other.to_bits().into(), 32)
+            alike(one.to_bits().into(), other.to_bits().into(), 32)
         }
-        (IpAddr::V6(one), IpAddr::V6(other)) => !differ(one.to_bits(), other.to_bits(), 128),
+        (IpAddr::V6(one), IpAddr::V6(other)) => alike(one.to_bits(), other.to_bits(), 128),
         _ => false,
     }
 }
@@ -91,21 +115,22 @@ impl Choices<'_> {
             return Ok(None);
         }
         let exceptions = NO_PROXIES.into_iter().find(set);
-        let exceptions = exceptions.and_then(|name| self.inherited.get(name)?.to_str());
-        let exceptions = exceptions.unwrap_or_default().trim();
-        if exceptions == "*" {
+        let exceptions = exceptions.and_then(|name| self.inherited.get(name));
+        // What is not UTF-8 is no host; the others in the list count.
+        let exceptions = exceptions.unwrap_or_default().to_string_lossy();
+        let Some(exceptions) = Exceptions::parse(&exceptions) else {
+            return Ok(None);
+        };
+        // A proxy that nothing goes through may be of any kind.
+        if host.names().iter().all(|name| exceptions.cover(name)) {
             return Ok(None);
         }
-        let exceptions = exceptions.split([',', ' ', '\t']);
-        let exceptions = exceptions.filter(|one| !one.is_empty());
-        let given = self.variable(variable)?.unwrap_or_default();
-        // Nothing before an @ is shown: a password may stand there.
-        let refused = || Error::BadVariable {
+        let given = self.inherited.get(variable).and_then(OsStr::to_str);
+        let (address, login) = given.and_then(parsed).ok_or_else(|| Error::BadVariable {
             name: variable,
-            given: given.rsplit('@').next().unwrap_or_default().to_owned(),
+            given: shown(given.unwrap_or_default()),
             wants: WANTS,
-        };
-        let (address, login) = parsed(given).ok_or_else(refused)?;
+        })?;
         Ok(Some(Proxy {
             name: [
                 address.host_str().unwrap_or_default(),
@@ -115,50 +140,59 @@ impl Choices<'_> {
             address,
             login,
             variable,
-            exceptions: exceptions.map(str::to_lowercase).collect(),
+            exceptions,
         }))
     }
 }
 
-/// Address and login, which is taken out of it.
-fn parsed(given: &str) -> Option<(Url, Option<HeaderValue>)> {
-    let with_scheme = match given.contains("://") {
-        true => Zeroizing::new(given.to_owned()),
-        false => Zeroizing::new(["http://", given].concat()),
-    };
-    let mut url = Url::parse(&with_scheme).ok()?;
-    let (_, default) = PORTS
-        .into_iter()
-        .find(|(scheme, _)| *scheme == url.scheme())?;
-    url.host_str()?;
-    // The port that is a scheme's own is dropped by the parser, also where it was given.
-    let (_, rest) = with_scheme.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let place = authority.rsplit('@').next()?;
-    let explicit = place
-        .rsplit_once(':')
-        .is_some_and(|(before, port)| is_port(port) && !before.ends_with(':'));
-    if !explicit {
-        url.set_port(Some(default)).ok()?;
+/// Its scheme alone: of what cannot be read as an address, nobody knows where the password is.
+fn shown(given: &str) -> String {
+    let scheme = given.split_once("://").map(|(scheme, _)| scheme);
+    let letters = |scheme: &&str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match scheme.filter(letters) {
+        Some(scheme) => format!("{scheme}://…"),
+        None => "…".to_owned(),
     }
-    let login = match (url.username(), url.password()) {
-        ("", None) => None,
-        (user, password) => Some(basic(user, password.unwrap_or_default())?),
+}
+
+/// Address and login, which is taken out before anything else looks at it.
+fn parsed(given: &str) -> Option<(Url, Option<HeaderValue>)> {
+    let (scheme, rest) = given.split_once("://").unwrap_or(("http", given));
+    let mut known = PORTS.into_iter();
+    let (scheme, default) = known.find(|(known, _)| known.eq_ignore_ascii_case(scheme))?;
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    // The start of a password, if one of these stands in it unescaped, is no host.
+    if path.contains('@') {
+        return None;
+    }
+    let (login, place) = match authority.rsplit_once('@') {
+        Some((login, place)) => (Some(login), place),
+        None => (None, authority),
     };
-    url.set_username("").ok()?;
-    url.set_password(None).ok()?;
-    Some((url, login))
+    let behind = place.rsplit(']').next().unwrap_or_default();
+    let port = match behind.split_once(':') {
+        Some((_, port)) => port.parse::<u16>().ok()?,
+        None => default,
+    };
+    let mut address = Url::parse(&[scheme, "://", place].concat()).ok()?;
+    // The parser drops the port that is a scheme's own.
+    address.set_port(Some(port)).ok()?;
+    let login = match login.filter(|login| !login.is_empty()) {
+        Some(login) => Some(basic(login.split_once(':').unwrap_or((login, "")))?),
+        None => None,
+    };
+    Some((address, login))
 }
 
-fn is_port(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// `Basic` and what RFC 7617 has behind it.
-fn basic(user: &str, password: &str) -> Option<HeaderValue> {
+/// `Basic` and what RFC 7617 has behind it, which holds no control characters.
+fn basic((user, password): (&str, &str)) -> Option<HeaderValue> {
     let mut login = Zeroizing::new(decoded(user));
     login.push(b':');
     login.extend_from_slice(&Zeroizing::new(decoded(password)));
+    if login.iter().any(u8::is_ascii_control) {
+        return None;
+    }
     let encoded = Zeroizing::new(Base64::encode_string(&login));
     let text = Zeroizing::new(["Basic ", &encoded].concat());
     let mut header = HeaderValue::from_str(&text).ok()?;
@@ -193,7 +227,8 @@ mod tests {
             ("proxy.test", "http://proxy.test:1080/", None),
             ("http://proxy.test:80", "http://proxy.test/", None),
             ("https://proxy.test", "https://proxy.test/", None),
-            ("HTTP://10.0.0.1:3128/x", "http://10.0.0.1:3128/x", None),
+            ("HTTP://10.0.0.1:3128/x", "http://10.0.0.1:3128/", None),
+            ("@proxy.test", "http://proxy.test:1080/", None),
             ("[::1]:8080", "http://[::1]:8080/", None),
             ("http://[::1]", "http://[::1]:1080/", None),
             (
@@ -224,6 +259,15 @@ mod tests {
             "://",
             "http://",
             "http://x:y",
+            "http://x:",
+            "http://x:65536",
+            "http:/x:1",
+            "http:///x:1",
+            "::1",
+            "u:1/2@x:1",
+            "u:1#2@x:1",
+            "u:1\\2@x:1",
+            "u:1%0a2@x:1",
         ] {
             assert!(parsed(given).is_none(), "{given}");
         }

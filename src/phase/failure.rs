@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError};
 
-use crate::config::Roots;
+use crate::config::{Proxy, Roots};
 use crate::error::{Error, lowered, system_words};
 
 /// An exchange that came to nothing.
@@ -25,14 +25,26 @@ pub(super) enum Failure {
     /// The issuer is not among the roots.
     Untrusted {
         why: &'static str,
+        whose: Whose,
     },
     Tls {
         why: &'static str,
+        whose: Whose,
     },
     NotPhase {
         why: String,
     },
 }
+
+/// Whose certificate or handshake it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Phase,
+    Proxy,
+}
+
+/// How the texts of the library's tunnel begin, whose type is not to be had.
+const TUNNEL: &str = "tunnel error: ";
 
 impl Failure {
     pub(super) fn too_slow(limit: Duration) -> Self {
@@ -41,15 +53,20 @@ impl Failure {
         }
     }
 
-    /// The same where a proxy was in between, so that nobody looks for the fault at Phase. The first
-    /// words are those of the library's tunnel.
-    pub(super) fn through(self, proxy: &str) -> Self {
+    /// The same where a proxy was in between, so that nobody looks for the fault at Phase. A
+    /// certificate is told with its owner.
+    pub(super) fn through(self, proxy: &Proxy) -> Self {
         let Self::Unreachable { why } = self else {
             return self;
         };
-        match why.strip_prefix("tunnel error: ") {
+        let credentials = match proxy.login {
+            Some(_) => "other credentials",
+            None => "credentials",
+        };
+        let proxy = &proxy.name;
+        match why.strip_prefix(TUNNEL) {
             Some("proxy authorization required") => Self::ProxyRefuses {
-                why: format!("the proxy {proxy} wants other credentials (407)"),
+                why: format!("the proxy {proxy} wants {credentials} (407)"),
             },
             Some("unexpected end of file") => Self::Unreachable {
                 why: format!("the proxy {proxy} closed the connection"),
@@ -63,17 +80,26 @@ impl Failure {
         }
     }
 
-    pub(super) fn about(self, host: &str, roots: &Roots) -> Error {
+    /// `proxy` is the one in between, if there is one.
+    pub(super) fn about(self, host: &str, proxy: Option<&Proxy>, roots: &Roots) -> Error {
+        let of = |whose| match (whose, proxy) {
+            (Whose::Proxy, Some(proxy)) => format!("the proxy {}", proxy.name),
+            (Whose::Proxy | Whose::Phase, _) => host.to_owned(),
+        };
         let host = host.to_owned();
         match self {
             Self::Unreachable { why } | Self::ProxyRefuses { why } => {
                 Error::Unreachable { host, why }
             }
-            Self::Untrusted { why } => {
-                let given = roots.file();
-                Error::Untrusted { host, why, given }
-            }
-            Self::Tls { why } => Error::Tls { host, why },
+            Self::Untrusted { why, whose } => Error::Untrusted {
+                host: of(whose),
+                why,
+                given: roots.file(),
+            },
+            Self::Tls { why, whose } => Error::Tls {
+                host: of(whose),
+                why,
+            },
             Self::NotPhase { why } => Error::NotPhase {
                 host,
                 why,
@@ -87,9 +113,10 @@ impl Failure {
 pub(super) fn of(error: &reqwest::Error) -> Failure {
     let mut cause: Option<&(dyn Cause + 'static)> = error.source();
     let mut innermost = String::new();
+    let mut whose = Whose::Phase;
     while let Some(this) = cause {
         if let Some(tls) = this.downcast_ref::<rustls::Error>() {
-            return of_tls(tls);
+            return of_tls(tls, whose);
         }
         if let Some(http) = this.downcast_ref::<hyper::Error>() {
             if http.is_parse() {
@@ -110,6 +137,10 @@ pub(super) fn of(error: &reqwest::Error) -> Failure {
             };
         }
         innermost = this.to_string();
+        // TLS with Phase begins when the tunnel is there.
+        if innermost.starts_with(TUNNEL) {
+            whose = Whose::Proxy;
+        }
         // An io::Error hides what it wraps: its source is the wrapped one's source.
         cause = match inner.and_then(io::Error::get_ref) {
             Some(wrapped) => Some(wrapped),
@@ -131,17 +162,17 @@ pub(super) fn in_body(error: &reqwest::Error) -> Failure {
     }
 }
 
-fn of_tls(error: &rustls::Error) -> Failure {
+fn of_tls(error: &rustls::Error, whose: Whose) -> Failure {
     let why = match error {
         rustls::Error::InvalidCertificate(certificate) => match certificate {
             CertificateError::UnknownIssuer => {
                 let why = "its certificate is signed by a CA that is not known";
-                return Failure::Untrusted { why };
+                return Failure::Untrusted { why, whose };
             }
             // The CA of that name has another key here: the file with the right one is missing.
             CertificateError::BadSignature => {
                 let why = "a CA of the name in its certificate is known, and has not signed it";
-                return Failure::Untrusted { why };
+                return Failure::Untrusted { why, whose };
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired (or this machine's clock is wrong)"
@@ -173,5 +204,5 @@ fn of_tls(error: &rustls::Error) -> Failure {
         rustls::Error::AlertReceived(_) => "it refused the TLS handshake",
         _ => "the TLS handshake went wrong",
     };
-    Failure::Tls { why }
+    Failure::Tls { why, whose }
 }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
-use super::failure::{self, Failure};
+use super::failure::{self, Failure, Whose};
 use super::library::{self, Place};
 use super::{lookup, retry};
 use crate::chance::chance;
@@ -85,7 +85,7 @@ impl<'a> Client<'a> {
             .build()
             .map_err(|error| {
                 let why = system_words(&error);
-                Failure::Unreachable { why }.about(request.host.name(), &request.roots)
+                Failure::Unreachable { why }.about(request.host.name(), None, &request.roots)
             })?;
         Ok(Self {
             host: &request.host,
@@ -131,6 +131,8 @@ impl<'a> Client<'a> {
         let headers = headers.iter().map(named).collect::<Option<HeaderMap>>();
         let headers = headers
             .ok_or_else(|| not_phase(host, "it names an environment that cannot be".to_owned()))?;
+        let proxy = self.proxy_of(&url);
+        let failed = |failure: Failure| failure.about(host, proxy, self.roots);
         let mut tries = 0;
         loop {
             tries += 1;
@@ -141,11 +143,11 @@ impl<'a> Client<'a> {
                     (format!("status {}", answer.status), asked.and_then(delay))
                 }
                 Err(Failure::Unreachable { why }) => (why.clone(), None),
-                _ => return outcome.map_err(|failure| failure.about(host, self.roots)),
+                _ => return outcome.map_err(failed),
             };
             let elapsed = self.start.elapsed();
             let Some(wait) = retry::wait(tries, elapsed, self.max_wait, floor, chance()) else {
-                return outcome.map_err(|failure| failure.about(host, self.roots));
+                return outcome.map_err(failed);
             };
             (self.say)(Notice::Retrying {
                 why: &why,
@@ -171,7 +173,7 @@ impl<'a> Client<'a> {
         let outcome = self.runtime.block_on(bounded);
         let outcome = outcome.unwrap_or_else(|_| Err(Failure::too_slow(bound)));
         let outcome = outcome.map_err(|failure| match self.proxy_of(url) {
-            Some(proxy) => failure.through(&proxy.name),
+            Some(proxy) => failure.through(proxy),
             None => failure,
         });
         let (status, retry_after, location, body) = outcome.inspect_err(|_| {
@@ -221,9 +223,12 @@ impl<'a> Client<'a> {
         let built = |roots| library::build(roots, &place, proxy, self.timeout);
         let mut library = built(self.roots.store())?;
         let mut outcome = self.attempt(&library, url, headers).await;
-        if let (Roots::BuiltIn, Err(Failure::Untrusted { .. })) = (self.roots, &outcome) {
-            let host_named = self.host.name();
-            (self.say)(Notice::SystemRoots { host: host_named });
+        if let (Roots::BuiltIn, Err(Failure::Untrusted { whose, .. })) = (self.roots, &outcome) {
+            let untrusted = match (whose, proxy) {
+                (Whose::Proxy, Some(proxy)) => &proxy.name,
+                (Whose::Proxy | Whose::Phase, _) => self.host.name(),
+            };
+            (self.say)(Notice::SystemRoots { host: untrusted });
             library = built(Roots::system())?;
             outcome = self.attempt(&library, url, headers).await;
         }

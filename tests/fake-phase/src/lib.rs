@@ -34,6 +34,7 @@ use certificates::Identity;
 pub use environment::{Environment, Row};
 pub use fault::Responder;
 pub use request::Request;
+use rustls::ServerConfig;
 pub use shared::Gate;
 use shared::Shared;
 pub use world::{Account, App, World};
@@ -118,6 +119,11 @@ impl Phase {
     /// The PEM file of the CA that signs good certificates. It goes when the server ends.
     pub fn ca_file(&self) -> &Path {
         self.identity.ca_file()
+    }
+
+    /// Its side of TLS, for a proxy that is to present the same certificate.
+    pub fn tls(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.identity.config)
     }
 
     /// All requests so far, in the order in which they came.

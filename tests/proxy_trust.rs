@@ -1,0 +1,172 @@
+//! What a proxy is trusted with: its certificate is checked like Phase's, and nothing of its password
+//! is shown, however its address is written.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use fake_phase::{Certificate, Options, Phase};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustls::{ServerConfig, ServerConnection};
+
+use crate::proxy::{connecting, production, world};
+use crate::support::{Sandbox, stranger};
+
+/// TLS before the proxy at `inner`.
+fn over_tls(config: Arc<ServerConfig>, inner: SocketAddr) -> SocketAddr {
+    stranger(move |socket| {
+        let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+        let inner = TcpStream::connect(inner).unwrap();
+        // Whatever ended it, the client sees it.
+        let _ = carry(tls, socket, inner);
+    })
+}
+
+/// Both ways, until one side is gone.
+fn carry(mut tls: ServerConnection, mut outer: TcpStream, mut inner: TcpStream) -> io::Result<()> {
+    loop {
+        while tls.wants_write() {
+            tls.write_tls(&mut outer)?;
+        }
+        let mut sides =
+            [outer.as_fd(), inner.as_fd()].map(|side| PollFd::new(side, PollFlags::POLLIN));
+        poll(&mut sides, PollTimeout::NONE)?;
+        let [from_outer, from_inner] = sides.map(|side| side.any().unwrap_or(false));
+        if from_outer {
+            if tls.read_tls(&mut outer)? == 0 {
+                return Ok(());
+            }
+            let state = tls.process_new_packets().map_err(io::Error::other)?;
+            let mut plain = vec![0; state.plaintext_bytes_to_read()];
+            tls.reader().read_exact(&mut plain)?;
+            inner.write_all(&plain)?;
+        }
+        if from_inner {
+            let mut plain = [0; 8192];
+            let count = inner.read(&mut plain)?;
+            if count == 0 {
+                return Ok(());
+            }
+            tls.writer().write_all(&plain[..count])?;
+        }
+    }
+}
+
+/// An https proxy presents a certificate for its name, and the same roots vouch for it. TLS with
+/// Phase goes on inside.
+#[test]
+fn an_https_proxy_brings_the_secrets() {
+    let phase = Phase::serve(world());
+    let mut sandbox = Sandbox::new(&phase);
+    sandbox.canary("hunter22-word");
+    let (inner, asked) = connecting(phase.port());
+    let port = over_tls(phase.tls(), inner).port();
+    for name in ["localhost", "127.0.0.1"] {
+        let proxy = format!("https://user:hunter22-word@{name}:{port}");
+        let output = production(&sandbox).env("https_proxy", proxy).output().ok();
+        assert_eq!(output.text(), "value\n");
+        let lines = asked.recv().unwrap();
+        assert_eq!(
+            lines[0],
+            format!("CONNECT localhost:{} HTTP/1.1", phase.port())
+        );
+        let told = "Proxy-Authorization: Basic dXNlcjpodW50ZXIyMi13b3Jk";
+        let has = lines.iter().any(|line| line.eq_ignore_ascii_case(told));
+        assert!(has, "{lines:?}");
+    }
+    // What is wrong with Phase's own certificate is told of Phase.
+    let run = production(&sandbox).env("https_proxy", format!("https://localhost:{port}"));
+    let run = run.env("PHASE_HOST", "https://phase.example.invalid");
+    let output = run.output().failed(125, "tls");
+    let said = "cannot trust phase.example.invalid: its certificate is for another name";
+    assert!(output.stderr.contains(said), "{output}");
+}
+
+/// A proxy whose certificate does not verify is asked for nothing, and the message says that it is
+/// the proxy's.
+#[test]
+fn an_https_proxy_that_cannot_be_trusted_is_named() {
+    let refused = |sandbox: &Sandbox, port: u16, why: &str| {
+        let proxy = format!("https://user:hunter22-word@localhost:{port}");
+        let output = production(sandbox).env("https_proxy", proxy).output();
+        let output = output.failed(125, "tls");
+        let said = format!("cannot trust the proxy localhost:{port}: {why}");
+        assert!(output.stderr.contains(&said), "{output}");
+    };
+    for (certificate, why) in [
+        (
+            Certificate::UnknownCa,
+            "its certificate is signed by a CA that is not known",
+        ),
+        (
+            Certificate::OtherName,
+            "its certificate is for another name",
+        ),
+        (Certificate::Expired, "its certificate has expired"),
+    ] {
+        let options = Options {
+            certificate,
+            ..Options::default()
+        };
+        let other = Phase::with(world(), options);
+        let mut sandbox = Sandbox::new(&other);
+        sandbox.canary("hunter22-word");
+        refused(&sandbox, other.port(), why);
+        assert!(other.requests().is_empty());
+    }
+    let phase = Phase::serve(world());
+    let plain = stranger(|mut socket| {
+        let _ = socket.read(&mut [0; 64]);
+        let _ = socket.write_all(b"HTTP/1.1 400 No\r\n\r\n");
+    });
+    let sandbox = Sandbox::new(&phase);
+    refused(&sandbox, plain.port(), "it does not speak TLS on this port");
+}
+
+/// "User and password are never shown in any message": of an address that cannot be read nobody
+/// knows where they are.
+#[test]
+fn of_an_address_that_cannot_be_read_the_scheme_alone_is_shown() {
+    let phase = Phase::serve(world());
+    let mut sandbox = Sandbox::new(&phase);
+    sandbox.canary("hunter22");
+    let cases: [(&[u8], &str); 9] = [
+        (b"http://user:hunter22\xff@proxy.test:1", "…"),
+        (b"http://user:hunter22", "http://…"),
+        (b"user:hunter22", "…"),
+        (b"socks5://user:hunter22@proxy.test", "socks5://…"),
+        (b"http://user:4711/hunter22@proxy.test:1", "http://…"),
+        (b"http://user:4711?hunter22@proxy.test:1", "http://…"),
+        (b"user:4711#hunter22@proxy.test:1", "…"),
+        (b"http://user:4711\\hunter22@proxy.test:1", "http://…"),
+        (b"user:hunter22%0a@proxy.test:1", "…"),
+    ];
+    for (proxy, shown) in cases {
+        let entry = [b"HTTPS_PROXY=", proxy].concat();
+        let output = production(&sandbox).env_bytes(entry).output();
+        let output = output.failed(125, "config");
+        let said = format!(
+            "phase-run: error[config]: HTTPS_PROXY={shown}: \
+             not a proxy's address, http://HOST:PORT or https://HOST:PORT\n"
+        );
+        assert_eq!(output.stderr, said, "{}", String::from_utf8_lossy(proxy));
+    }
+    assert_eq!(phase.connections(), 0);
+}
+
+/// A proxy that nothing goes through may be of any kind, and `-v` does not claim that it is used. A
+/// list that is not all UTF-8 counts for the rest.
+#[test]
+fn a_proxy_from_which_phase_is_excepted_is_no_matter() {
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    let id = world().app("shop").id().to_owned();
+    for list in [&b"localhost"[..], b"*", b"\xff,localhost"] {
+        let words = ["--app", &id, "--env", "Production", "-v", "--", "true"];
+        let run = sandbox.run(words).env("ALL_PROXY", "socks5://proxy.test");
+        let output = run.env_bytes([b"NO_PROXY=", list].concat()).output();
+        let output = output.ended(crate::support::Status::Exited(0));
+        assert!(!output.stderr.contains("proxy"), "{output}");
+    }
+}
