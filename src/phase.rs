@@ -18,6 +18,7 @@ mod library;
 mod lookup;
 mod references;
 mod refusal;
+mod repeated;
 mod rest;
 mod retry;
 mod rows;

@@ -4,6 +4,8 @@ use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use fake_phase::Responder;
+
 use crate::support::{Shop, Status, shop};
 use crate::watch::{change, end, restarted, watched, watched_shop};
 
@@ -47,7 +49,27 @@ fn every_request_has_them_and_no_message() {
     }
 }
 
-/// A server that repeats what it was sent must not bring it into a message.
+/// A server that repeats what it was sent does not bring it into a message, be it a refusal or the
+/// target of a redirect.
+#[test]
+fn what_a_server_repeats_of_them_is_cut_off() {
+    let mut shop = shop([("KEY", "value")]);
+    shop.canary("a secret of the gateway");
+    shop.canary("id of some length");
+    let _ = file(&shop, HEADERS);
+    let said = "no: a secret of the gateway, an id of some length";
+    for responder in [
+        Responder::error(403, said),
+        Responder::redirect(&format!("https://gateway.test/{said}")),
+    ] {
+        shop.phase.respond("/", responder);
+        let run = shop.with(&["-vv", "--header-file", "headers"]).arg("true");
+        let output = run.output().ended(Status::Exited(125));
+        assert!(output.stderr.contains("no: …, …"), "{output}");
+    }
+}
+
+/// "config errors that name file and line number, never content".
 #[test]
 fn what_is_wrong_is_told_by_its_line_and_never_shown() {
     let mut shop = shop([("KEY", "value")]);

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::failure::{self, Failure, Whose};
 use super::library::{self, Place};
-use super::{lookup, retry};
+use super::{lookup, repeated, retry};
 use crate::chance::chance;
 use crate::config::credential::Credential;
 use crate::config::{Host, Proxy, Request, Roots};
@@ -63,6 +63,8 @@ pub(super) struct Answer {
     pub(super) location: Option<String>,
     pub(super) host: String,
     pub(super) token_source: String,
+    /// What went to the gateway, which no message repeats.
+    sent: HeaderMap,
     /// Wiped like every block when it is freed, by the allocator: it can have megabytes, which a
     /// second wiping byte by byte would double the work of.
     body: Vec<u8>,
@@ -186,10 +188,12 @@ impl<'a> Client<'a> {
             status,
             took: start.elapsed(),
         });
+        let text = |text: Option<String>| text.map(|text| repeated::cut(&text, self.gateway));
         Ok(Answer {
             status,
-            retry_after,
-            location,
+            retry_after: text(retry_after),
+            location: text(location),
+            sent: self.gateway.clone(),
             host: host.to_owned(),
             token_source: self.token_source.to_owned(),
             body,
@@ -365,7 +369,7 @@ impl Answer {
             error: String,
         }
         let Object(refusal) = serde_json::from_slice::<Object<Refusal>>(&self.body).ok()?;
-        let text = refusal.error;
+        let text = repeated::cut(&refusal.error, &self.sent);
         let Some((end, _)) = text.char_indices().nth(MAX_TEXT) else {
             return Some(text);
         };
