@@ -150,6 +150,31 @@ fn it_is_over_in_time() {
     }
 }
 
+/// A last try that the end of the time cuts short does not hide why the one before failed.
+#[test]
+fn the_reason_is_that_of_a_try_that_had_its_time() {
+    let phase = Phase::serve(world());
+    let sandbox = Sandbox::new(&phase);
+    phase.respond("", Responder::stall());
+    phase.respond("", Responder::status(503).times(1));
+    let id = world().app("shop").id().to_owned();
+    let words = [
+        "--app",
+        &id,
+        "--env",
+        "Production",
+        "--timeout",
+        "60",
+        "--max-wait",
+        "1.5",
+    ];
+    let output = sandbox.run(words).arg("true").output();
+    assert_eq!(phase.requests().len(), 2);
+    let output = output.ended(Status::Exited(125));
+    assert!(output.stderr.contains("error[server]"), "{output}");
+    assert!(output.stderr.contains("503"), "{output}");
+}
+
 /// "`Retry-After` is a floor", as seconds or as a date.
 #[test]
 fn what_the_server_asks_for_is_waited() {

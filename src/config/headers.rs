@@ -19,8 +19,9 @@ use crate::source::Source;
 const MAX_SIZE: u64 = 64 << 10;
 
 /// What phase-run says itself, and what belongs to one connection (RFC 9110 §7.6.1).
-const OURS: [&str; 18] = [
+const OURS: [&str; 19] = [
     "accept",
+    "accept-encoding",
     "authorization",
     "connection",
     "content-length",

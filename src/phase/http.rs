@@ -136,6 +136,7 @@ impl<'a> Client<'a> {
         let proxy = self.proxy_of(&url);
         let failed = |failure: Failure| failure.about(host, proxy, self.roots);
         let mut tries = 0;
+        let mut earlier = None;
         loop {
             tries += 1;
             let outcome = self.once(&url, &headers);
@@ -149,7 +150,9 @@ impl<'a> Client<'a> {
             };
             let elapsed = self.start.elapsed();
             let Some(wait) = retry::wait(tries, elapsed, self.max_wait, floor, chance()) else {
-                return outcome.map_err(failed);
+                // A last try that the end of the time cut short says less than the one before.
+                let cut = outcome.is_err() && elapsed >= self.max_wait;
+                return earlier.filter(|_| cut).unwrap_or(outcome).map_err(failed);
             };
             (self.say)(Notice::Retrying {
                 why: &why,
@@ -158,6 +161,7 @@ impl<'a> Client<'a> {
                 left: self.max_wait.saturating_sub(elapsed),
             });
             self.runtime.block_on(async { sleep(wait).await });
+            earlier = Some(outcome);
         }
     }
 
