@@ -1,14 +1,14 @@
 //! Answers that are not Phase's: refused as what they are, with none of their text.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use fake_phase::{Options, Phase, Responder, World};
 use nix::sys::resource::Resource;
 use nix::unistd::Uid;
 
 use crate::support::{
-    Output, Run, Sandbox, nobody_elses_user, read_head, skipped, stay_silent, stranger,
+    Output, Run, Sandbox, nobody_elses_user, quiet_port, read_head, skipped, stay_silent, stranger,
 };
 
 /// Values that the answers hold and no message may.
@@ -313,10 +313,7 @@ fn a_head_without_an_end_is_protocol() {
 
 #[test]
 fn a_port_where_nobody_listens_is_unreachable() {
-    let address = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], quiet_port()));
     let phase = Phase::serve(world());
     let output = refused(at(address, &sandbox(&phase)), "unreachable");
     let expected = format!("cannot reach {address}: connection refused");

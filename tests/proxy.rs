@@ -1,14 +1,16 @@
 //! Proxies: which one, for which hosts, as curl(1) decides; what it is told; what it can do wrong.
 
 use std::io::{Read, Write, copy};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::spawn;
 
 use fake_phase::{Phase, World};
 
-use crate::support::{Output, Run, Sandbox, Status, eventually, skipped, stay_silent, stranger};
+use crate::support::{
+    Output, Run, Sandbox, Status, eventually, quiet_port, skipped, stay_silent, stranger,
+};
 
 const PASSWORD: &str = "p:ss w@rd";
 
@@ -182,10 +184,7 @@ fn a_proxy_is_chosen_as_curl_chooses_it() {
         (V6, &[("https_proxy", "PROXY"), ("no_proxy", "::1")]),
         (V6, &[("https_proxy", "PROXY"), ("no_proxy", "::2")]),
     ];
-    let dead = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let dead = SocketAddr::from(([127, 0, 0, 1], quiet_port()));
     for (host, variables) in cases {
         let (address, asked) = refusing("HTTP/1.1 502 No\r\n\r\n");
         let with = |run: Run<'_>| {
@@ -315,10 +314,7 @@ fn a_proxy_that_fails_is_named() {
             .contains(&format!("by way of the proxy {silent}")),
         "{output}"
     );
-    let dead = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let dead = SocketAddr::from(([127, 0, 0, 1], quiet_port()));
     let output = through(&sandbox, &dead.to_string()).failed(125, "unreachable");
     assert!(
         output
@@ -371,11 +367,7 @@ fn tinyproxy_brings_the_secrets() {
     }
     let phase = Phase::serve(world());
     let sandbox = Sandbox::new(&phase);
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = quiet_port();
     let lines =
         format!("Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 10\nBasicAuth user word\n");
     let configuration = sandbox.file("tinyproxy.conf", lines);

@@ -1,11 +1,10 @@
 //! What is tried again and what never is; how long is waited; when it is over.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use fake_phase::{Certificate, Options, Phase, Responder, World};
 
-use crate::support::{Output, Run, Sandbox, Status};
+use crate::support::{Output, Run, Sandbox, Status, quiet_port};
 
 /// What a slow machine may add.
 const SLACK: Duration = Duration::from_secs(4);
@@ -236,9 +235,7 @@ fn what_is_asked_for_beyond_the_end_is_not_waited_for() {
 /// A server that comes up late, on a port where nobody listened.
 #[test]
 fn a_server_that_comes_up_in_time_is_reached() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let port = quiet_port();
     // Each server has a certificate authority of its own.
     let options = Options {
         port,
@@ -258,9 +255,13 @@ fn a_server_that_comes_up_in_time_is_reached() {
 /// A certificate that is swapped between two tries is a refusal, whatever came before.
 #[test]
 fn a_certificate_that_is_swapped_between_tries_is_refused() {
-    let phase = Phase::serve(world());
+    let port = quiet_port();
+    let options = Options {
+        port,
+        ..Options::default()
+    };
+    let phase = Phase::with(world(), options);
     let sandbox = Sandbox::new(&phase);
-    let port = phase.port();
     phase.respond("", Responder::status(503));
     let mut running = production(&sandbox, "20").spawn();
     let _ = running.stderr_line();

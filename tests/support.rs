@@ -34,5 +34,5 @@ pub(crate) use sandbox::{Sandbox, inherited};
 pub(crate) use shop::{SHOP, Shop, shop};
 pub(crate) use skipped::skipped;
 pub(crate) use start::{kill, nobody_elses_user, queue};
-pub(crate) use stranger::{read_head, stay_silent, stranger};
+pub(crate) use stranger::{quiet_port, read_head, stay_silent, stranger};
 pub(crate) use ways::{Arrived, BARRIER, WAYS, Way, arrived};

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use nix::unistd::Uid;
 
 use crate::support::proc::{asleep, children, command, gone, only_child, state};
-use crate::support::{Running, Shop, Status, eventually, kill, probe, skipped};
+use crate::support::{Running, Shop, Status, eventually, kill, probe, quiet_port, skipped};
 use crate::watch::{WATCH, change, end, restarted, watched, watched_shop};
 
 /// Serves for ever: no signal that is sent once ends it.
@@ -113,10 +113,7 @@ fn a_server_that_went_off_is_ended_before_the_new_one_starts() {
         ("", "signal.signal(signal.SIGTERM, signal.SIG_IGN)", "0.3"),
     ] {
         let shop = watched_shop();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let number = free.local_addr().unwrap().port();
-        drop(free);
-        shop.file("port", number.to_string());
+        shop.file("port", quiet_port().to_string());
         let script = port(daemon).replace("IGNORE", ignore);
         let run = shop.with(&["--watch", "1", "--grace", grace]);
         let mut running = run.args(["sh", "-c", &script, probe()]).spawn();

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::spawn;
 
 /// Gives each connection to `serve`, on a thread of its own, until the test program ends.
@@ -15,6 +16,19 @@ pub(crate) fn stranger(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> So
         }
     });
     address
+}
+
+/// A port where nobody listens and that stays free until it is asked for: below those that the kernel
+/// gives to whoever asks for any (ip(7), ip_local_port_range).
+pub(crate) fn quiet_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id() * 97 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(20_000 + number % 12_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Reads the head of a request, so that closing the socket afterwards is no reset.
