@@ -22,11 +22,12 @@ mod tokens;
 mod wire;
 mod world;
 
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use captures::{Exchange, exchanges};
 pub use certificates::Certificate;
@@ -85,7 +86,7 @@ impl Phase {
 
     /// This world, as `options` say.
     pub fn with(world: World, options: Options) -> Phase {
-        let listener = TcpListener::bind(("127.0.0.1", options.port)).unwrap();
+        let listener = listener(options.port);
         let port = listener.local_addr().unwrap().port();
         let identity = Identity::new(options.certificate);
         let tls = options.tls.then(|| Arc::clone(&identity.config));
@@ -164,6 +165,23 @@ impl Phase {
     /// Holds requests whose path contains `path` before anything answers them.
     pub fn gate(&self, path: &str) -> Gate {
         self.shared.gate(path)
+    }
+}
+
+/// Longer than any program takes from its fork to its exec.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A process that somebody else forks has a copy of each listener until it executes its program: a
+/// port that was given up a moment ago may be taken for that long.
+fn listener(port: u16) -> TcpListener {
+    let start = Instant::now();
+    loop {
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && start.elapsed() < PATIENCE => {
+                thread::park_timeout(Duration::from_millis(2));
+            }
+            bound => return bound.unwrap(),
+        }
     }
 }
 
