@@ -6,7 +6,6 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use fake_phase::{Options, Phase, Responder, World};
-use nix::unistd::Uid;
 
 use crate::support::{Output, Run, Sandbox, Status, read_head, stay_silent, stranger};
 
@@ -137,27 +136,26 @@ fn a_tls_handshake_that_drips_is_left_in_time() {
     let _ = ends_in_time(production(&Sandbox::new(&phase)).env("PHASE_HOST", host));
 }
 
-/// In a network where whatever is sent to the name server vanishes: packets to 192.0.2.53 (RFC
-/// 5737) go out through the loopback interface, and nobody is there.
-const SILENT_NETWORK: &str = "ip link set lo up && ip route add 192.0.2.0/24 dev lo && \
+/// A network of its own. Packets to 192.0.2.53 (RFC 5737) go out through the loopback interface,
+/// and nobody is there.
+const NETWORK: &str = "ip link set lo up && ip route add 192.0.2.0/24 dev lo && \
     mount --bind resolv.conf /etc/resolv.conf && mount --bind nsswitch.conf /etc/nsswitch.conf && \
-    exec \"$0\" \"$@\"";
+    exec \"$@\"";
+
+/// Asks this name server for phase.test.
+fn asking<'a>(sandbox: &'a Sandbox, server: &str) -> Run<'a> {
+    sandbox.file("resolv.conf", format!("nameserver {server}\n"));
+    sandbox.file("nsswitch.conf", "hosts: files dns\n");
+    let run = production(sandbox).env("PHASE_HOST", "https://phase.test");
+    run.prepared(&["--mount", "--net"], NETWORK)
+}
 
 /// resolv.conf(5) waits 5 seconds for a name server and asks it twice.
 #[test]
 fn a_name_server_that_stays_silent_is_left_in_time() {
     let phase = Phase::serve(world());
     let sandbox = Sandbox::new(&phase);
-    sandbox.file("resolv.conf", "nameserver 192.0.2.53\n");
-    sandbox.file("nsswitch.conf", "hosts: files dns\n");
-    let user: &[&str] = if Uid::effective().is_root() {
-        &[]
-    } else {
-        &["--user", "--map-root-user"]
-    };
-    let run = production(&sandbox).env("PHASE_HOST", "https://phase.test");
-    let run = run.wrap(["unshare", "--mount", "--net"]).wrap(user);
-    let _ = ends_in_time(run.wrap(["sh", "-c", SILENT_NETWORK]));
+    let _ = ends_in_time(asking(&sandbox, "192.0.2.53"));
 }
 
 /// Answers each question with what it is asked and no answer (RFC 1035 §4.1.1), then starts the rest.
@@ -175,17 +173,8 @@ const EMPTY_ANSWERS: &str = "import os, socket, sys\n\
 fn an_empty_answer_of_a_name_server_is_a_failed_look_up() {
     let phase = Phase::serve(world());
     let sandbox = Sandbox::new(&phase);
-    sandbox.file("resolv.conf", "nameserver 127.0.0.1\n");
-    sandbox.file("nsswitch.conf", "hosts: files dns\n");
-    let user: &[&str] = if Uid::effective().is_root() {
-        &[]
-    } else {
-        &["--user", "--map-root-user"]
-    };
-    let run = production(&sandbox).env("PHASE_HOST", "https://phase.test");
-    let run = run.env("PHASE_MAX_WAIT", "1");
-    let run = run.wrap(["unshare", "--mount", "--net"]).wrap(user);
-    let run = run.wrap(["sh", "-c", SILENT_NETWORK, "python3", "-c", EMPTY_ANSWERS]);
+    let run = asking(&sandbox, "127.0.0.1").env("PHASE_MAX_WAIT", "1");
+    let run = run.wrap(["python3", "-c", EMPTY_ANSWERS]);
     let output = run.output().ended(Status::Exited(125));
     assert!(output.stderr.contains("retrying"), "{output}");
     assert!(

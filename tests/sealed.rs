@@ -5,7 +5,7 @@ use std::fs::read;
 use nix::sys::resource::Resource;
 use nix::unistd::Uid;
 
-use crate::support::{SHOP, Shop, probe, shop, skipped};
+use crate::support::{Run, SHOP, Shop, probe, shop, skipped};
 
 /// A value that would be noticed anywhere.
 const VALUE: &str = "-----BEGIN KEY-----\n$x\\n'\"\nü👋\n-----END KEY-----\n";
@@ -193,17 +193,7 @@ fn too_many_files_for_the_limit_are_an_error() {
 #[test]
 fn without_proc_it_is_an_error() {
     let shop = with_key();
-    let hide = "mount -t tmpfs none /proc && exec \"$@\"";
-    let wrap = [
-        "unshare",
-        "--mount",
-        "--map-root-user",
-        "sh",
-        "-c",
-        hide,
-        "sh",
-    ];
-    let output = shop.refuses_with(&["--file", "KEY"], |run| run.wrap(wrap));
+    let output = shop.refuses_with(&["--file", "KEY"], Run::without_proc);
     assert!(
         output
             .stderr
@@ -211,7 +201,7 @@ fn without_proc_it_is_an_error() {
         "{output}"
     );
     // Whoever asks for no file needs none.
-    let run = shop.with(&[]).arg("true").wrap(wrap).output();
+    let run = shop.with(&[]).arg("true").without_proc().output();
     let _ = run.ok();
 }
 

@@ -206,16 +206,7 @@ fn a_place_that_cannot_be_written_is_a_warning() {
 }
 
 fn read_only(run: Run<'_>) -> Run<'_> {
-    in_mounts(run, READ_ONLY)
-}
-
-fn in_mounts<'a>(run: Run<'a>, script: &str) -> Run<'a> {
-    let user: &[&str] = match Uid::effective().is_root() {
-        true => &[],
-        false => &["--user", "--map-root-user"],
-    };
-    let run = run.wrap(["unshare", "--mount"]).wrap(user);
-    run.wrap(["sh", "-c", script, "sh"])
+    run.prepared(&["--mount"], READ_ONLY)
 }
 
 /// A disk of four pages takes the small one; the large one that does not fit leaves it as it is.
@@ -231,7 +222,7 @@ fn a_full_disk_leaves_the_old_one() {
         \"$@\" --file LARGE -- printenv SECRET && \
         \"$@\" --only SECRET --offline -- printenv SECRET && ls -A disk";
     let run = shop.sandbox.run(SHOP).args(["--snapshot", "disk/snapshot"]);
-    let output = in_mounts(run, script).reveals().output();
+    let output = run.prepared(&["--mount"], script).reveals().output();
     let said = [
         "warning: cannot keep a snapshot in disk/snapshot: no space left on device",
         "using the snapshot disk/snapshot, made ",

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, fstatvfs};
@@ -20,8 +20,8 @@ use crate::secret::{SecretBytes, Token};
 /// The variable that holds the token itself.
 const VARIABLE: &str = "PHASE_SERVICE_TOKEN";
 
-/// A token has about 350 bytes, the JSON of `phase auth` about 1,000.
-const MAX_SIZE: u64 = 64 << 10;
+/// In bytes. A token has about 350, the JSON of `phase auth` about 1,000.
+pub(super) const MAX_SIZE: u64 = 64 << 10;
 
 /// Where the token is; never the token.
 #[derive(Debug)]
@@ -90,10 +90,7 @@ impl TokenSource {
     /// # Errors
     /// `token` when it cannot be read.
     pub(crate) fn bytes(&self, inherited: &Inherited, say: Say<'_>) -> Result<SecretBytes, Error> {
-        let unreadable = |error: std::io::Error| Error::TokenFile {
-            from: self.name(),
-            why: system_words(&error),
-        };
+        let unreadable = |error| self.unreadable(&error);
         Ok(match self {
             Self::Variable => {
                 let token = inherited.get(VARIABLE).unwrap_or_default();
@@ -149,21 +146,30 @@ impl TokenSource {
         inherited: &Inherited,
         say: Say<'_>,
     ) -> Result<Credential, Error> {
-        if let Self::File(path) = self
-            && path.metadata().is_ok_and(|facts| !facts.is_file())
-        {
-            return Err(Error::TokenFile {
-                from: self.name(),
-                why: "it is no regular file any more".to_owned(),
-            });
-        }
-        self.read(inherited, say)
+        let Self::File(path) = self else {
+            return self.read(inherited, say);
+        };
+        let unreadable = |error| self.unreadable(&error);
+        let file = regular(path).map_err(unreadable)?;
+        let file = file.ok_or_else(|| Error::TokenFile {
+            from: self.name(),
+            why: "it is no regular file any more".to_owned(),
+        })?;
+        warn_if_exposed(path, &file, say);
+        self.parse(&whole(file).map_err(unreadable)?)
     }
 
     /// For a process that does not read it and stays: closes the descriptor, if it is one.
     pub(crate) fn let_go(&self) {
         if let Self::Descriptor(number) = self {
             drop(descriptor::adopt(*number));
+        }
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> Error {
+        Error::TokenFile {
+            from: self.name(),
+            why: system_words(error),
         }
     }
 
@@ -178,7 +184,21 @@ impl TokenSource {
     }
 }
 
-fn whole(file: File) -> std::io::Result<SecretBytes> {
+/// For what is read again: `None` for anything but a regular file. Opened before it is looked at,
+/// and without waiting for the other end, so that a pipe in its place cannot keep the reader.
+pub(super) fn regular(path: &Path) -> std::io::Result<Option<File>> {
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    match options.open(path) {
+        Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
+        // A socket, open(2).
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// To its end, or to one byte more than [`MAX_SIZE`].
+pub(super) fn whole(file: File) -> std::io::Result<SecretBytes> {
     let mut bytes = Vec::new();
     file.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
     Ok(SecretBytes::new(bytes))

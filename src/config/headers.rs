@@ -3,20 +3,14 @@
 //! that fetches: configuration knows only where it is.
 
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use zeroize::Zeroizing;
 
-use super::credential::warn_if_exposed;
+use super::credential::{MAX_SIZE, regular, warn_if_exposed, whole};
 use crate::error::{Error, system_words};
 use crate::notice::Say;
 use crate::source::Source;
-
-/// In bytes; servers take a few thousand.
-const MAX_SIZE: u64 = 64 << 10;
 
 /// What phase-run says itself, and what belongs to one connection (RFC 9110 §7.6.1).
 const OURS: [&str; 19] = [
@@ -60,20 +54,18 @@ impl HeaderFile {
             why,
         };
         let unreadable = |error: std::io::Error| unusable(system_words(&error));
-        // A pipe where nobody writes must not keep a poll for ever.
-        let flags = if again { libc::O_NONBLOCK } else { 0 };
-        let mut options = File::options();
-        let file = options.read(true).custom_flags(flags).open(&self.path);
-        let file = file.map_err(unreadable)?;
-        let facts = file.metadata().map_err(unreadable)?;
-        if again && !facts.is_file() {
+        let file = if again {
+            regular(&self.path)
+        } else {
+            File::open(&self.path).map(Some)
+        };
+        let file = file.map_err(unreadable)?.ok_or_else(|| {
             let why = "with --watch it is read again, so it has to be a regular file";
-            return Err(unusable(why.to_owned()));
-        }
+            unusable(why.to_owned())
+        })?;
         warn_if_exposed(&self.path, &file, say);
-        let mut bytes = Zeroizing::new(Vec::new());
-        let read = file.take(MAX_SIZE + 1).read_to_end(&mut bytes);
-        read.map_err(unreadable)?;
+        let bytes = whole(file).map_err(unreadable)?;
+        let bytes = bytes.expose();
         if bytes.len() as u64 > MAX_SIZE {
             return Err(unusable(format!("it is longer than {MAX_SIZE} bytes")));
         }

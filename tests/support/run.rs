@@ -170,6 +170,18 @@ impl<'a> Run<'a> {
         self
     }
 
+    /// In new namespaces, which are the options of unshare(1), and after a shell's script that
+    /// prepares them and ends in `exec "$@"`.
+    pub(crate) fn prepared(self, namespaces: &[&str], script: &str) -> Self {
+        let run = self.wrap(["unshare"]).wrap(namespaces).wrap(mapping());
+        run.wrap(["sh", "-c", script, "sh"])
+    }
+
+    /// Where there is no /proc.
+    pub(crate) fn without_proc(self) -> Self {
+        self.prepared(&["--mount"], "mount -t tmpfs none /proc && exec \"$@\"")
+    }
+
     /// The command prints secrets on purpose: only standard error is searched for canaries.
     pub(crate) fn reveals(mut self) -> Self {
         self.stdout_holds = Stdout::Secrets;
@@ -259,15 +271,9 @@ impl<'a> Run<'a> {
     /// All words, with what goes before them.
     fn line(&mut self) -> Vec<OsString> {
         if self.started == Started::ParentOfPid1 {
-            let root = Uid::effective().is_root();
-            let user: &[&str] = if root {
-                &[]
-            } else {
-                &["--user", "--map-root-user"]
-            };
             let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
             self.wrap
-                .splice(0..0, words.iter().chain(user).map(OsString::from));
+                .splice(0..0, words.iter().chain(mapping()).map(OsString::from));
         }
         let words = self.wrap.iter().chain([&self.program]).chain(&self.words);
         words.cloned().collect()
@@ -286,6 +292,15 @@ impl<'a> Run<'a> {
             text.join(" "),
             self.cwd.display()
         )
+    }
+}
+
+/// What unshare(1) wants besides from a user who is not root.
+fn mapping() -> &'static [&'static str] {
+    if Uid::effective().is_root() {
+        &[]
+    } else {
+        &["--user", "--map-root-user"]
     }
 }
 

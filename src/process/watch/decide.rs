@@ -3,7 +3,7 @@
 
 use nix::unistd::Pid;
 
-use super::super::signal::{Received, Signal};
+use super::super::signal::{Cause, Received, Signal};
 use super::super::supervise::{self, Action as Supervised};
 use super::super::wait::Reaped;
 
@@ -111,7 +111,7 @@ pub(super) enum Action {
     /// The standby has ended meanwhile.
     Lost(Reaped),
     /// The signal is for the new command, which cannot take it yet.
-    Keep(Supervised),
+    Keep(Signal, Cause),
     /// The new command can: what was kept is its.
     HandOver,
     /// End by this signal: there is no command.
@@ -132,13 +132,11 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
                 (_, Supervised::Reap) => Action::Supervise(supervised),
                 (Stage::Stopping { .. }, _) if ends && !from_below => Action::Cancel(supervised),
                 // A terminal told the group, and who may still throw it away is part of it.
-                (Stage::Launching, _) if ends => {
-                    Action::Keep(Supervised::Forward(received.signal, received.cause))
-                }
+                (Stage::Launching, _) if ends => Action::Keep(received.signal, received.cause),
                 (Stage::Clearing, _) if from_below => NOTHING,
                 (Stage::Clearing, _) if ends => Action::EndBy(received.signal),
-                (Stage::Clearing | Stage::Launching, Supervised::Forward(..)) => {
-                    Action::Keep(supervised)
+                (Stage::Clearing | Stage::Launching, Supervised::Forward(signal, cause)) => {
+                    Action::Keep(signal, cause)
                 }
                 _ => Action::Supervise(supervised),
             }
@@ -202,7 +200,6 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::signal::Cause;
     use super::Action::{
         Cancel, Clear, Delay, EndBy, EndStandby, Failed, HandOver, Keep, Kill, Learn, Lease, Lost,
         Poll, Stop, Supervise, Unchanged,
@@ -344,8 +341,7 @@ mod tests {
             ends: true,
             from_below: false,
         };
-        let kept = Keep(Supervised::Forward(signal, cause));
-        assert_eq!(decide(&state(Launching), event), kept);
+        assert_eq!(decide(&state(Launching), event), Keep(signal, cause));
     }
 
     #[test]
@@ -374,7 +370,7 @@ mod tests {
                     Stopping { .. } if ends && !from_below => Cancel(forward),
                     Clearing if from_below => NOTHING,
                     Clearing if ends => EndBy(signal),
-                    Clearing | Launching => Keep(forward),
+                    Clearing | Launching => Keep(signal, cause),
                     _ => Supervise(forward),
                 };
                 assert_eq!(

@@ -145,8 +145,7 @@ impl<'a> Watcher<'a> {
                 self.rethink(Then::EndAs(end));
                 self.dismiss();
             }
-            Action::Keep(Supervised::Forward(signal, cause)) => self.kept.push((signal, cause)),
-            Action::Keep(_) => {}
+            Action::Keep(signal, cause) => self.kept.push((signal, cause)),
             Action::HandOver => {
                 self.channel = None;
                 for (signal, cause) in take(&mut self.kept) {
