@@ -68,7 +68,8 @@ pub(crate) fn account(world: &World, authorization: &str) -> Option<Account> {
     let (kind, bearer) = (words.next()?, words.next()?);
     let holds = |account: &Account| {
         account.authorization_type() == kind
-            && account.bearer() == bearer
+            && (account.bearer() == bearer
+                || *account == Account::ServiceAccount && world.identities.has_minted(bearer))
             && !world.revoked.contains(account)
     };
     Account::ALL.into_iter().find(holds)

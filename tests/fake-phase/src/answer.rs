@@ -19,6 +19,8 @@ pub(crate) enum View {
     /// One app.
     Detail,
     Tokens,
+    /// A token for a cloud identity.
+    Identity,
 }
 
 /// What Phase says of a path that it doesn't have.
@@ -41,6 +43,7 @@ impl View {
             View::List => "GET, POST, HEAD, OPTIONS",
             View::Detail => "GET, PUT, DELETE, HEAD, OPTIONS",
             View::Tokens => "GET, OPTIONS",
+            View::Identity => "POST, OPTIONS",
         }
     }
 
@@ -49,7 +52,7 @@ impl View {
         match self {
             View::BoxedSecrets => Some("Accept, origin"),
             View::Tokens => Some("Accept, origin, Cookie"),
-            View::Secrets | View::List | View::Detail => None,
+            View::Secrets | View::List | View::Detail | View::Identity => None,
         }
     }
 }
@@ -58,7 +61,7 @@ impl Answer {
     /// JSON as `view` sends it. `retry_after` is in seconds.
     pub(crate) fn json(view: View, status: u16, retry_after: Option<u64>, body: Vec<u8>) -> Answer {
         let mut headers = Headers::new("application/json");
-        if status == 401 {
+        if status == 401 && view != View::Identity {
             headers.add("WWW-Authenticate", "Bearer");
         }
         if let Some(seconds) = retry_after {
@@ -79,7 +82,11 @@ impl Answer {
         message: &str,
     ) -> Answer {
         let message = serde_json::to_string(message).unwrap();
-        let space = if view == View::Tokens { " " } else { "" };
+        let space = if matches!(view, View::Tokens | View::Identity) {
+            " "
+        } else {
+            ""
+        };
         let body = format!("{{\"error\":{space}{message}}}");
         Answer::json(view, status, retry_after, body.into_bytes())
     }

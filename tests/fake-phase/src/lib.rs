@@ -9,15 +9,19 @@ mod access;
 mod answer;
 mod captures;
 mod certificates;
+mod cloud;
+mod credentials;
 mod environment;
 mod fault;
 mod identifiers;
+mod identities;
 mod request;
 mod rules;
 mod sealing;
 mod secrets;
 mod server;
 mod shared;
+mod sigv4;
 mod tokens;
 mod wire;
 mod world;
@@ -32,12 +36,15 @@ use std::time::{Duration, Instant};
 pub use captures::{Exchange, exchanges};
 pub use certificates::Certificate;
 use certificates::Identity;
+pub use credentials::{AccessKey, aws, azure};
 pub use environment::{Environment, Row};
 pub use fault::Responder;
+pub use identities::{Identities, Mint, minted_bearer};
 pub use request::Request;
 use rustls::ServerConfig;
 pub use shared::Gate;
 use shared::Shared;
+pub use sigv4::Signed;
 pub use world::{Account, App, World};
 
 /// A running server. It ends when this is dropped: the listener and all connections are closed.
@@ -146,6 +153,11 @@ impl Phase {
         self.requests()
     }
 
+    /// The requests for a token by a cloud identity, in their order; what is none panics.
+    pub fn mints(&self) -> Vec<Mint> {
+        self.requests().iter().filter_map(Mint::of).collect()
+    }
+
     /// How many TCP connections were accepted.
     pub fn connections(&self) -> usize {
         self.shared.state().connections
@@ -214,6 +226,13 @@ pub fn bearer() -> &'static str {
 /// The bearer of the user, 64 hex digits.
 pub fn user_bearer() -> &'static str {
     captures::credential("/user/bearer")
+}
+
+/// The UUID of the service account.
+pub fn service_account_id() -> String {
+    let answer = captures::token_answer(Account::ServiceAccount);
+    let id = answer.get("account_id").and_then(|id| id.as_str());
+    id.unwrap().to_owned()
 }
 
 /// A bearer that has expired.

@@ -30,12 +30,12 @@ impl Request {
     /// The percent-decoded value of a query parameter; the last one wins, as in Django.
     pub fn query(&self, name: &str) -> Option<String> {
         let (_, query) = self.target.split_once('?')?;
-        query
-            .split('&')
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .filter(|(key, _)| percent_decoded(key) == name)
-            .map(|(_, value)| percent_decoded(value))
-            .next_back()
+        field(query, name)
+    }
+
+    /// The same of a body that is a form (application/x-www-form-urlencoded).
+    pub fn form(&self, name: &str) -> Option<String> {
+        field(std::str::from_utf8(&self.body).ok()?, name)
     }
 
     /// The first header of this name, in any case.
@@ -46,6 +46,15 @@ impl Request {
             .filter(|(key, _)| key.eq_ignore_ascii_case(name));
         same.next().map(|(_, value)| value.as_str())
     }
+}
+
+fn field(pairs: &str, name: &str) -> Option<String> {
+    pairs
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .filter(|(key, _)| percent_decoded(key) == name)
+        .map(|(_, value)| percent_decoded(value))
+        .next_back()
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -81,10 +90,12 @@ mod tests {
             method: "GET".into(),
             target: "/v1/secrets/?env=a&path=%2Fb%20c+d%C3%BC%zz&env=b&bare".into(),
             headers: vec![("Accept".into(), "*/*".into())],
-            body: Vec::new(),
+            body: b"Action=Ask&name=%2Fb+c".into(),
             tls: true,
             received: Instant::now(),
         };
+        assert_eq!(request.form("name").as_deref(), Some("/b c"));
+        assert_eq!(request.form("env"), None);
         assert_eq!(request.path(), "/v1/secrets/");
         assert_eq!(request.query("env").as_deref(), Some("b"));
         assert_eq!(request.query("path").as_deref(), Some("/b c dü%zz"));

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::access::{Access, Refusal, authenticate};
 use crate::answer::{Answer, View};
 use crate::environment::{Environment, normalised};
+use crate::identities;
 use crate::request::Request;
 use crate::secrets;
 use crate::tokens;
@@ -14,13 +15,19 @@ use crate::world::{App, World};
 const MAX_TARGET: usize = 8 << 10;
 
 /// Answers as Phase does behind `prefix`.
-pub(crate) fn answer(world: &World, prefix: &str, request: &Request) -> Answer {
+pub(crate) fn answer(world: &mut World, prefix: &str, request: &Request) -> Answer {
+    if let Some(cloud) = &world.cloud {
+        return cloud.answer(request);
+    }
     if request.target.len() > MAX_TARGET {
         return Answer::bare_html(414);
     }
     let Some(path) = request.path().strip_prefix(prefix) else {
         return Answer::not_found();
     };
+    if let Some(provider) = identities::route(path) {
+        return world.identities.answer(provider, request);
+    }
     let Some((view, app_id)) = route(path) else {
         return Answer::not_found();
     };
@@ -45,6 +52,7 @@ pub(crate) fn answer(world: &World, prefix: &str, request: &Request) -> Answer {
         View::List if path.ends_with("/apps/") => apps(world, request),
         View::List => environments(world, request),
         View::Detail => app(world, request, app_id),
+        View::Identity => return Answer::not_found(),
     };
     match body {
         Ok(body) => Answer::json(view, 200, None, body),

@@ -146,7 +146,7 @@ impl Shared {
         let mut latest = state.responders.iter_mut().rev();
         let found = latest.find_map(|responder| matching(responder).then_some(&mut responder.1));
         let Some(responder) = found else {
-            return Fault::Answer(rules::answer(&state.world, &self.prefix, request));
+            return Fault::Answer(rules::answer(&mut state.world, &self.prefix, request));
         };
         if let Some(left) = &mut responder.left {
             *left -= 1;
@@ -156,7 +156,7 @@ impl Shared {
 
     /// The world's answer, for faults that spoil it.
     pub(crate) fn answer(&self, request: &Request) -> Answer {
-        rules::answer(&self.state().world, &self.prefix, request)
+        rules::answer(&mut self.state().world, &self.prefix, request)
     }
 
     pub(crate) fn respond(&self, path: &str, responder: Responder) {

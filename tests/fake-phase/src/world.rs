@@ -2,8 +2,10 @@
 //! or change the captured one while the server runs.
 
 use crate::captures;
+use crate::cloud::Cloud;
 use crate::environment::Environment;
 use crate::identifiers::uuid;
+use crate::identities::Identities;
 
 /// When everything was made.
 pub(crate) const STAMP: &str = "2026-11-24T14:00:00.000000Z";
@@ -26,6 +28,8 @@ pub struct World {
     pub(crate) revoked: Vec<Account>,
     pub(crate) wrapped_key_share: Option<String>,
     pub(crate) lease_failure: Option<String>,
+    pub(crate) identities: Identities,
+    pub(crate) cloud: Option<Cloud>,
 }
 
 /// One app, with server-side encryption unless it is said otherwise.
@@ -55,7 +59,23 @@ impl World {
             revoked: Vec::new(),
             wrapped_key_share: None,
             lease_failure: None,
+            identities: Identities::default(),
+            cloud: None,
         }
+    }
+
+    /// No Phase at all but what a machine in a cloud can ask for its identity: the metadata services
+    /// of AWS and Azure, the endpoints of containers, STS and Entra, all on one port.
+    pub fn cloud() -> World {
+        World {
+            cloud: Some(Cloud),
+            ..World::empty()
+        }
+    }
+
+    /// The cloud identities of the service account.
+    pub fn identities(&mut self) -> &mut Identities {
+        &mut self.identities
     }
 
     /// The first app of this name, made if there is none.

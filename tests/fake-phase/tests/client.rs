@@ -134,6 +134,20 @@ impl<S: Read + Write> Client<S> {
         self.send(method, target, headers)?;
         self.reply()
     }
+
+    pub(crate) fn post(
+        &mut self,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> io::Result<Reply> {
+        let length = body.len().to_string();
+        let headers = [headers, &[("Content-Length", length.as_str())]].concat();
+        self.send("POST", target, &headers)?;
+        self.0.get_mut().write_all(body.as_bytes())?;
+        self.0.get_mut().flush()?;
+        self.reply()
+    }
 }
 
 impl Reply {

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed step should stop the test")]
 
 mod client;
+mod cloud;
 mod faults;
+mod identities;
 mod program;
 mod replay;
 mod rules;

@@ -1,0 +1,215 @@
+//! Signature Version 4 from AWS's side: what STS checks of a signed request, and when it was made.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
+
+use base16ct::lower::encode_string as hex;
+use ring::{digest, hmac};
+
+use crate::credentials::{AccessKey, aws};
+
+/// The request that somebody signed for STS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// `POST`, as sent.
+    pub method: String,
+    /// `https://sts.REGION.amazonaws.com/`.
+    pub url: String,
+    /// Names as sent.
+    pub headers: Vec<(String, String)>,
+    /// The form.
+    pub body: String,
+}
+
+/// The algorithm of all of them.
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+impl Signed {
+    /// The first header of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut same = self
+            .headers
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        same.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The key that it says it was signed with.
+    pub fn access_key(&self) -> Option<AccessKey> {
+        let (id, _) = self.part("Credential=")?.split_once('/')?;
+        aws::KEYS.into_iter().find(|key| key.id == id)
+    }
+
+    /// The region that it was signed for.
+    pub fn region(&self) -> Option<&str> {
+        self.part("Credential=")?.split('/').nth(2)
+    }
+
+    /// The host of its URL.
+    pub(crate) fn host(&self) -> &str {
+        host(&self.url)
+    }
+
+    /// What it asks, and that it was signed for this by who holds the key.
+    pub(crate) fn is_genuine(&self) -> bool {
+        let expected = self
+            .access_key()
+            .and_then(|key| self.expected(key.secret, key.token));
+        self.body == "Action=GetCallerIdentity&Version=2011-06-15"
+            && self.method == "POST"
+            && expected.is_some()
+            && expected.as_deref() == self.part("Signature=")
+    }
+
+    /// A part of the Authorization header.
+    fn part(&self, name: &str) -> Option<&str> {
+        let parts = self.header("Authorization")?.strip_prefix(ALGORITHM)?;
+        let mut parts = parts.split(',').map(str::trim);
+        parts.find_map(|part| part.strip_prefix(name))
+    }
+
+    /// The right signature, if what must be signed is.
+    fn expected(&self, secret: &str, token: Option<&str>) -> Option<String> {
+        let stamp = self.header("X-Amz-Date")?;
+        if self.header("X-Amz-Security-Token") != token {
+            return None;
+        }
+        let (_, scope) = self.part("Credential=")?.split_once('/')?;
+        let [date, region, "sts", "aws4_request"] = *scope.split('/').collect::<Vec<_>>() else {
+            return None;
+        };
+        let names = self.part("SignedHeaders=")?;
+        let signed = |name: &str| names.split(';').any(|one| one == name);
+        let must = |name: &&str| self.header(name).is_some() || *name == "host";
+        let all = ["content-type", "host", "x-amz-date", "x-amz-security-token"];
+        if !all
+            .iter()
+            .filter(|name| must(name))
+            .all(|name| signed(name))
+            || !stamp.starts_with(date)
+        {
+            return None;
+        }
+        let mut request = format!("{}\n{}\n\n", self.method, path(&self.url));
+        for name in names.split(';') {
+            let value = self.header(name);
+            let value = value.or_else(|| (name == "host").then(|| self.host()))?;
+            request.push_str(&format!("{name}:{}\n", value.trim()));
+        }
+        request.push_str(&format!("\n{names}\n{}", sha256(&self.body)));
+        let text = format!("{ALGORITHM}\n{stamp}\n{scope}\n{}", sha256(&request));
+
+        let mut derived = format!("AWS4{secret}").into_bytes();
+        for part in [date, region, "sts", "aws4_request"] {
+            derived = hmac(&derived, part);
+        }
+        Some(hex(&hmac(&derived, &text)))
+    }
+}
+
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or_default()
+}
+
+fn path(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
+}
+
+fn sha256(text: &str) -> String {
+    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+}
+
+fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
+}
+
+/// Seconds since 1970 of `20261126T000000Z`.
+pub(crate) fn seconds(stamp: &str) -> Option<i64> {
+    let number = |at: usize, length: usize| -> Option<i64> {
+        let digits = stamp.get(at..at + length)?;
+        let all = digits.bytes().all(|digit| digit.is_ascii_digit());
+        all.then(|| digits.parse().ok()).flatten()
+    };
+    let shape = stamp.len() == 16 && stamp.get(8..9) == Some("T") && stamp.ends_with('Z');
+    let (year, month, day) = (number(0, 4)?, number(4, 2)?, number(6, 2)?);
+    // Years that begin in March end with the leap day; March is month 0.
+    let (year, month) = match month {
+        3.. => (year, month - 3),
+        _ => (year - 1, month + 9),
+    };
+    let leaps = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    // 719,468 days lie between the first of March of year 0 and 1970.
+    let days = year * 365 + leaps + (153 * month + 2) / 5 + day - 1 - 719_468;
+    let clock = number(9, 2)? * 3600 + number(11, 2)? * 60 + number(13, 2)?;
+    shape.then_some(days * 86_400 + clock)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn vectors() -> Vec<Value> {
+        serde_json::from_str(include_str!("../../vectors/sigv4.json")).unwrap()
+    }
+
+    fn text<'a>(vector: &'a Value, member: &str) -> &'a str {
+        vector.get(member).and_then(Value::as_str).unwrap()
+    }
+
+    #[test]
+    fn what_botocore_signed_is_genuine_and_nothing_else_is() {
+        for vector in vectors() {
+            let headers = vector.get("headers").and_then(Value::as_object).unwrap();
+            let headers = headers.iter();
+            let signed = Signed {
+                method: "POST".to_owned(),
+                url: text(&vector, "endpoint").to_owned(),
+                headers: headers
+                    .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+                    .collect(),
+                body: text(&vector, "body").to_owned(),
+            };
+            let (secret, token) = (text(&vector, "secret_key"), &vector["session_token"]);
+            let signature = signed.part("Signature=");
+            assert!(signature.is_some_and(|digits| digits.len() == 64));
+            let expected = |signed: &Signed| signed.expected(secret, token.as_str());
+            assert_eq!(expected(&signed).as_deref(), signature, "{vector}");
+            assert_eq!(signed.region(), vector["region"].as_str());
+
+            let changed = |change: fn(&mut Signed)| {
+                let mut other = signed.clone();
+                change(&mut other);
+                assert_ne!(expected(&other).as_deref(), signature, "{other:?}");
+            };
+            changed(|signed| signed.body.push('1'));
+            changed(|signed| signed.method = "GET".to_owned());
+            changed(|signed| signed.headers.retain(|(name, _)| name != "X-Amz-Date"));
+            changed(|signed| signed.headers.retain(|(name, _)| name != "Content-Type"));
+            assert_ne!(
+                signed.expected("another", token.as_str()).as_deref(),
+                signature
+            );
+            assert_eq!(signed.expected(secret, Some("another")), None);
+        }
+    }
+
+    #[test]
+    fn the_dates_of_the_vectors_are_their_seconds() {
+        for vector in vectors() {
+            let stamp = text(&vector, "amz_date");
+            let unix = vector.get("unix").and_then(Value::as_i64);
+            assert_eq!(seconds(stamp), unix, "{stamp}");
+        }
+        for stamp in [
+            "",
+            "20261126T000000",
+            "2026-11-26T00:00Z",
+            "20261126 000000Z",
+        ] {
+            assert_eq!(seconds(stamp), None, "{stamp}");
+        }
+    }
+}
