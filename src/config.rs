@@ -11,6 +11,7 @@ pub(crate) mod credential;
 mod decryption;
 mod headers;
 mod host;
+mod identity;
 mod pattern;
 mod project;
 mod proxy;
@@ -33,6 +34,11 @@ use credential::TokenSource;
 pub(crate) use decryption::{Dynamic, Mode};
 pub(crate) use headers::HeaderFile;
 pub(crate) use host::Host;
+#[cfg(any(test, fuzzing))]
+pub(crate) use identity::fuzz as fuzz_profile;
+pub(crate) use identity::{
+    Access, Aws, AwsKeys, AwsSource, Azure, AzureSource, Evidence, REGION, Tried, is_region,
+};
 pub(crate) use pattern::{FileRule, Folder, Pattern};
 #[cfg(any(test, fuzzing))]
 pub(crate) use project::fuzz as fuzz_project;
@@ -43,7 +49,7 @@ pub(crate) use snapshot::Fallback;
 /// All that was decided before the first request.
 pub(crate) struct Config {
     pub(crate) request: Request,
-    pub(crate) token: TokenSource,
+    pub(crate) access: Access,
     pub(crate) headers: Option<HeaderFile>,
     pub(crate) filter: Filter,
     /// `--snapshot`, if it is given.
@@ -175,16 +181,19 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
         say(Notice::VerificationStays);
     }
     let target = choices.target()?;
-    let token = match TokenSource::find(choices.path_of(Opt::TokenFile)?, inherited) {
-        // Without either, the app is what to think of first.
-        Err(Error::NoToken) if target.app.is_none() => {
-            return Err(Error::NoApp {
-                misplaced: target.misplaced,
-                readable: vec![],
-                passed_over: target.passed_over,
-            });
-        }
-        found => found?,
+    let access = match choices.identity(say)? {
+        Some(identity) => Access::Identity(identity),
+        None => match TokenSource::find(choices.path_of(Opt::TokenFile)?, inherited) {
+            // Without either, the app is what to think of first.
+            Err(Error::NoToken) if target.app.is_none() => {
+                return Err(Error::NoApp {
+                    misplaced: target.misplaced,
+                    readable: vec![],
+                    passed_over: target.passed_over,
+                });
+            }
+            found => Access::Token(found?),
+        },
     };
     let headers = choices.path_of(Opt::HeaderFile)?;
     let headers = headers.map(|(path, source)| HeaderFile { path, source });
@@ -200,11 +209,39 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
     };
     Ok(Config {
         request,
-        token,
+        access,
         headers,
         filter,
         fallback,
         injection,
         deed,
     })
+}
+
+/// A UUID with dashes, in any case, as the server compares it: in lower case.
+pub(crate) fn uuid(text: &str) -> Option<String> {
+    let groups: Vec<usize> = text.split('-').map(str::len).collect();
+    let hex = text
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    (groups == [8, 4, 4, 4, 12] && hex).then(|| text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_uuid_with_dashes() {
+        let id_of = "f1300fdf-7b0e-4571-a680-6e10f05d5401";
+        assert_eq!(uuid(&id_of.to_uppercase()).as_deref(), Some(id_of));
+        for name in [
+            "shop",
+            "",
+            "f1300fdf7b0e4571a6806e10f05d5401",
+            "g1300fdf-7b0e-4571-a680-6e10f05d5401",
+        ] {
+            assert_eq!(uuid(name), None, "{name}");
+        }
+    }
 }

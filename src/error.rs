@@ -53,9 +53,6 @@ pub(crate) enum Error {
     TokenAsFile {
         option: &'static str,
     },
-    UnsupportedVariable {
-        name: &'static str,
-    },
     NoCommand,
 
     // config: what to fetch, from where.
@@ -125,6 +122,21 @@ pub(crate) enum Error {
     /// Its private key, put together, is not that of its public key.
     TokenKeys {
         from: String,
+    },
+
+    // identity: what the machine says of itself.
+    /// Each place that was asked, and why it was of no use.
+    NoIdentity {
+        provider: &'static str,
+        places: Vec<String>,
+        hint: Option<&'static str>,
+    },
+    /// `from` is the place that was.
+    IdentityRefused {
+        host: String,
+        from: String,
+        server: String,
+        hint: Option<String>,
     },
 
     // access: a good token that may not.
@@ -331,7 +343,6 @@ impl Error {
             | Self::NotText { .. }
             | Self::BadValue { .. }
             | Self::Pointless { .. }
-            | Self::UnsupportedVariable { .. }
             | Self::NoCommand => "usage",
             Self::NoApp { .. }
             | Self::NoEnvironment { .. }
@@ -349,6 +360,7 @@ impl Error {
             | Self::TokenRefused { .. }
             | Self::BearerAlone { .. }
             | Self::TokenKeys { .. } => "token",
+            Self::NoIdentity { .. } | Self::IdentityRefused { .. } => "identity",
             Self::Denied { .. } | Self::ListingDenied { .. } => "access",
             Self::AppNotFound { .. }
             | Self::EnvironmentNotFound { .. }

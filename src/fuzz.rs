@@ -9,9 +9,10 @@ use crate::{config, phase, snapshot};
 /// By the name of the program in `fuzz/Cargo.toml`.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     ("token", token),
     ("references", references),
+    ("profile", config::fuzz_profile),
     ("project", config::fuzz_project),
     ("field", phase::fuzz::field),
     ("rows", phase::fuzz::rows),

@@ -42,7 +42,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use cli::{Opt, Words, help};
-use config::credential::Credential;
+use config::credential::Pass;
 use config::{Config, Deed};
 use error::{Error, Exit, errno_words};
 use inherited::Inherited;
@@ -135,7 +135,7 @@ fn run(
             let vault = Vault::new()?;
             let mut forget = || {
                 inherited.forget_tokens();
-                config.token.let_go();
+                config.access.let_go();
             };
             let say = |notice: Notice<'_>| voice.say_at_once(&notice);
             return match watch(&alone, &terms, &mut forget, &say)? {
@@ -153,8 +153,8 @@ fn run(
         }
         Deed::Become(_) | Deed::DryRun(_) => alone,
     };
-    let credential = config.token.read(&inherited, &say)?;
-    go_on(alone, config, inherited, credential, None, setting, &say)
+    let pass = config.access.pass(&inherited, &|_, _| {}, &say)?;
+    go_on(alone, config, inherited, pass, None, setting, &say)
 }
 
 /// The rest of the line in a process that a watch has forked. Until it becomes the command, nobody
@@ -186,12 +186,16 @@ fn fetch_for_watch(
         config.request.dynamic = config.request.dynamic.without_leases();
     }
     let variables = config.injection.keep_token;
+    let keep = |token: &SecretBytes, lasts| vault.keep(token, lasts);
     let outcome = vault
-        .open(&config.token, variables, &mut inherited, &say)
-        .and_then(|Opened { credential, key }| {
+        .open(&config.access, variables, &mut inherited, &keep, &say)
+        .and_then(|Opened { pass, key }| {
             let watched = Some((reporter, &key));
-            go_on(alone, config, inherited, credential, watched, setting, &say)
+            go_on(alone, config, inherited, pass, watched, setting, &say)
         });
+    if let Err(Error::TokenRefused { .. }) = outcome {
+        vault.forget();
+    }
     match outcome {
         Err(error) if reporter.polls() => {
             if reporter.is_news(error.kind()) {
@@ -209,20 +213,21 @@ fn go_on(
     alone: SingleThreaded,
     config: Config,
     inherited: Inherited,
-    mut credential: Credential,
+    mut pass: Pass<'_>,
     watched: Option<(&Reporter, &SecretBytes)>,
     setting: &Setting,
     say: Say<'_>,
 ) -> Result<Exit, Error> {
     startup::use_builtin_lookups();
     if let Some(headers) = &config.headers {
-        credential.gateway = headers.read(watched.is_some(), say)?;
+        pass.set_gateway(headers.read(watched.is_some(), say)?);
     }
-    let credential = &credential;
-    let fetch = || chosen(alone, &config, credential, setting, say);
-    let (chosen, lease) = match &config.fallback {
-        None => fetch()?,
-        Some(fallback) => {
+    let pass = &pass;
+    let fetch = || chosen(alone, &config, pass, setting, say);
+    let (chosen, lease) = match (&config.fallback, pass) {
+        // No copy is made by a token that is another one at the next start.
+        (None, _) | (_, Pass::Identity(_)) => fetch()?,
+        (Some(fallback), Pass::Token(credential)) => {
             let occasion = match (&config.deed, watched) {
                 (Deed::DryRun(_), _) => Occasion::DryRun,
                 (_, Some((reporter, _))) if reporter.polls() => Occasion::Poll,
@@ -267,7 +272,7 @@ fn go_on(
 fn chosen(
     alone: SingleThreaded,
     config: &Config,
-    credential: &Credential,
+    pass: &Pass<'_>,
     setting: &Setting,
     say: Say<'_>,
 ) -> Result<(Vec<Secret>, Option<Lease>), Error> {
@@ -276,7 +281,7 @@ fn chosen(
         place,
         lease,
         references,
-    } = phase::fetch(alone, &config.request, credential, &config.filter, say)?;
+    } = phase::fetch(alone, &config.request, pass, &config.filter, say)?;
     let of = secrets.len();
     let chosen = selection::select(secrets, &config.filter, &place, say)?;
     let chosen = references.resolve(chosen)?;

@@ -35,6 +35,17 @@ pub(crate) enum Notice<'a> {
     },
     /// Others may read the token's file, or a gateway's headers, and its owner could change that.
     TokenFileExposed { path: &'a str, mode: u32 },
+    /// Two things were set that cannot both count.
+    PassedOver {
+        what: &'static str,
+        by: &'static str,
+    },
+    /// `-v`: who vouched for this machine, and what came of it.
+    Identified {
+        from: &'a str,
+        account: &'a str,
+        lasts: Duration,
+    },
     /// `PHASE_VERIFY_SSL` asks for what phase-run does not do.
     VerificationStays,
     /// Nothing is in the environment, and no filter was given.
@@ -93,6 +104,7 @@ pub(crate) enum Notice<'a> {
     SystemRoots { host: &'a str },
     /// `-vv`: one request.
     Request {
+        method: &'a str,
         host: &'a str,
         path: &'a str,
         status: u16,
@@ -134,6 +146,7 @@ impl Notice<'_> {
     fn level(&self) -> Level {
         match self {
             Self::TokenFileExposed { .. }
+            | Self::PassedOver { .. }
             | Self::VerificationStays
             | Self::EnvironmentEmpty { .. }
             | Self::OddName { .. }
@@ -155,6 +168,7 @@ impl Notice<'_> {
             | Self::Restarting { .. }
             | Self::PollsWork => Level::Choice,
             Self::Fetching { .. }
+            | Self::Identified { .. }
             | Self::Proxy { .. }
             | Self::Selected { .. }
             | Self::SystemRoots { .. }
@@ -170,6 +184,8 @@ impl Notice<'_> {
         match self {
             Self::EnvironmentChosen { .. } => "environment-chosen",
             Self::TokenFileExposed { .. } => "token-file-exposed",
+            Self::PassedOver { .. } => "passed-over",
+            Self::Identified { .. } => "identified",
             Self::VerificationStays => "verification-stays",
             Self::EnvironmentEmpty { .. } => "environment-empty",
             Self::OddName { .. } => "odd-name",

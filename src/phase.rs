@@ -6,6 +6,7 @@
 //! the token can read. [`fetch`] consumes the proof that there is one thread: the HTTP client starts
 //! more.
 
+mod answer;
 mod catalogue;
 mod crypto;
 mod e2ee;
@@ -13,9 +14,11 @@ mod failure;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod http;
+mod identity;
 mod lease;
 mod library;
 mod lookup;
+mod network;
 mod references;
 mod refusal;
 mod repeated;
@@ -23,8 +26,8 @@ mod rest;
 mod retry;
 mod rows;
 
-use crate::config::credential::Credential;
-use crate::config::{Dynamic, Filter, Mode, Request, Sourced};
+use crate::config::credential::Pass;
+use crate::config::{Dynamic, Filter, Mode, Request, Sourced, uuid};
 use crate::error::Error;
 use crate::notice::{Notice, Say};
 use crate::process::SingleThreaded;
@@ -33,6 +36,7 @@ use catalogue::{App, Catalogue, Encryption, Environment};
 use e2ee::Keyring;
 use http::Client;
 pub(crate) use lease::Lease;
+use network::Network;
 pub(crate) use references::References;
 use rest::Answer;
 
@@ -63,11 +67,19 @@ struct Narrowed<'f> {
 pub(crate) fn fetch<'a>(
     _alone: SingleThreaded,
     request: &'a Request,
-    credential: &'a Credential,
+    pass: &'a Pass<'_>,
     filter: &Filter,
     say: Say<'a>,
 ) -> Result<Fetched<'a>, Error> {
-    let client = Client::new(request, credential, say)?;
+    let network = Network::new(request, say)?;
+    let credential = match pass {
+        Pass::Token(credential) => credential,
+        Pass::Identity(proof) => {
+            let minted = identity::credential(&network, proof)?;
+            proof.minted.get_or_init(|| minted)
+        }
+    };
+    let client = Client::new(network, credential);
     let catalogue = Catalogue::new(client, credential, request.mode);
     let target = &request.target;
     let Some(given) = &target.app else {
@@ -78,7 +90,7 @@ pub(crate) fn fetch<'a>(
             misplaced: target.misplaced,
         });
     };
-    let mut app = match (catalogue::id(&given.value), request.mode) {
+    let mut app = match (uuid(&given.value), request.mode) {
         (Some(id), Mode::Auto | Mode::Rest) => App::unseen(id, &given.value),
         // Without its keys a token could only ask the interface that is not to be asked.
         (_, Mode::EndToEnd) if !credential.token.is_full() => {

@@ -19,6 +19,9 @@ pub(crate) mod watch;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, system_words};
 use fork::{Origin, Side};
@@ -36,6 +39,13 @@ impl SingleThreaded {
         static CLAIMED: AtomicBool = AtomicBool::new(false);
         (!CLAIMED.swap(true, Ordering::Relaxed)).then_some(Self(()))
     }
+}
+
+/// The time since this machine was started, what it slept included (clock_gettime(2),
+/// CLOCK_BOOTTIME): the same in every process, and nobody can set it.
+pub(crate) fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME);
+    now.map(Duration::from).unwrap_or_default()
 }
 
 /// The two processes of `--supervise`.

@@ -1,33 +1,45 @@
 #![forbid(unsafe_code)]
 //! What the standbys of a watch need and their watcher must not know: the token, where it cannot be
-//! read again, and the digest's key.
+//! read again, and the digest's key; with `--identity` the token that was got last.
 //!
 //! The watcher makes the file, in memory and empty, and never reads it. The first process that
-//! fetches fills it and seals it, each standby reads it. It is closed at the exec, so the command
-//! never has it, and a watcher is not dumpable, so nobody but root gets at it by `/proc`.
+//! fetches fills it, each standby reads it. It is closed at the exec, so the command never has it,
+//! and a watcher is not dumpable, so nobody but root gets at it by `/proc`. It is sealed, but with
+//! `--identity`: there a standby that gets a new token puts it in the place of the old one.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io;
 use std::mem;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
+use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use crate::config::credential::{Credential, TokenSource};
+use crate::config::Access;
+use crate::config::credential::{Keep, Pass};
 use crate::error::{Error, system_words};
 use crate::inherited::Inherited;
 use crate::notice::Say;
-use crate::process::sealed;
+use crate::process::{sealed, since_boot};
 use crate::secret::SecretBytes;
 
 /// As long as the hash of the digest.
 const KEY: usize = 32;
 
+/// Before what stays the same, its length; before the token that was got, a hash of the rest.
+const LENGTH: usize = 8;
+const HASH: usize = 32;
+
+/// More than a token has, in bytes.
+const LONGEST: usize = 4096;
+
 pub(crate) struct Vault(File);
 
 /// What a process that fetches for a watch starts with.
-pub(crate) struct Opened {
-    pub(crate) credential: Credential,
+pub(crate) struct Opened<'k> {
+    pub(crate) pass: Pass<'k>,
     /// Of the digest.
     pub(crate) key: SecretBytes,
 }
@@ -40,68 +52,88 @@ impl Vault {
     }
 
     /// Reads the token, from its source in the first process and where that can be read again, else
-    /// from here. With `variables`, the token's variables are as they were at the start.
+    /// from here. With `variables`, the token's variables are as they were at the start. `keep` is
+    /// for a token that is got.
     ///
     /// # Errors
-    /// `token` when it cannot be read or is none, `exec` when this file cannot be written.
-    pub(crate) fn open(
-        mut self,
-        source: &TokenSource,
+    /// `token` when it cannot be read or is none, `identity` where none can be got, `exec` when this
+    /// file cannot be written.
+    pub(crate) fn open<'k>(
+        &self,
+        access: &Access,
         variables: bool,
         inherited: &mut Inherited,
+        keep: Keep<'k>,
         say: Say<'_>,
-    ) -> Result<Opened, Error> {
+    ) -> Result<Opened<'k>, Error> {
         let mut fields = self.fields().map_err(refused)?;
-        let (key, token, values) = match fields.as_mut_slice() {
-            [] => return self.fill(source, variables, inherited, say),
-            [key, token, values @ ..] => (mem::take(key), mem::take(token), values),
+        let (key, token) = match fields.as_mut_slice() {
+            [] => self.fill(access, variables, inherited, say)?,
+            [key, token, values @ ..] => {
+                inherited.recall_tokens(values.iter().map(SecretBytes::expose));
+                (mem::take(key), mem::take(token))
+            }
             [_] => return Err(refused(io::ErrorKind::UnexpectedEof.into())),
         };
-        inherited.recall_tokens(values.iter().map(SecretBytes::expose));
-        let credential = match token.expose().is_empty() {
-            true => source.read_again(inherited, say)?,
-            false => source.parse(&token)?,
+        let pass = match access {
+            Access::Token(source) if token.expose().is_empty() => {
+                Pass::Token(source.read_again(inherited, say)?)
+            }
+            Access::Token(source) => Pass::Token(source.parse(&token)?),
+            Access::Identity(identity) => match self.got() {
+                Some(token) => Pass::Token(identity.credential(&token)?),
+                None => identity.pass(inherited, keep)?,
+            },
         };
-        Ok(Opened { credential, key })
+        Ok(Opened { pass, key })
     }
 
+    /// The key, and the token where it cannot be read again.
     fn fill(
-        &mut self,
-        source: &TokenSource,
+        &self,
+        access: &Access,
         variables: bool,
         inherited: &Inherited,
         say: Say<'_>,
-    ) -> Result<Opened, Error> {
-        let again = source.can_be_read_again();
-        let token = source.bytes(inherited, say)?;
-        let credential = source.parse(&token)?;
+    ) -> Result<(SecretBytes, SecretBytes), Error> {
+        let token = match access {
+            Access::Token(source) if !source.can_be_read_again() => source.bytes(inherited, say)?,
+            Access::Token(_) | Access::Identity(_) => SecretBytes::default(),
+        };
         let mut key = vec![0; KEY];
         let random = SystemRandom::new().fill(&mut key);
         let key = SecretBytes::new(key);
         random.map_err(|_| refused(io::Error::other("there is no randomness")))?;
         let values = inherited.tokens().filter(|_| variables);
-        let token = if again { b"" } else { token.expose() };
-        let fields: Vec<&[u8]> = [key.expose(), token].into_iter().chain(values).collect();
-        self.write(&fields).map_err(refused)?;
-        Ok(Opened { credential, key })
+        let fields = [key.expose(), token.expose()].into_iter().chain(values);
+        self.write(fields).map_err(refused)?;
+        if let Access::Token(_) = access {
+            sealed::seal_file(&self.0).map_err(refused)?;
+        }
+        Ok((key, token))
     }
 
     /// Each with its length before it.
-    fn write(&mut self, fields: &[&[u8]]) -> io::Result<()> {
+    fn write<'f>(&self, fields: impl Iterator<Item = &'f [u8]>) -> io::Result<()> {
+        let mut bytes = Zeroizing::new(Vec::new());
         for field in fields {
             let length = u32::try_from(field.len()).map_err(io::Error::other)?;
-            self.0.write_all(&length.to_le_bytes())?;
-            self.0.write_all(field)?;
+            bytes.extend_from_slice(&length.to_le_bytes());
+            bytes.extend_from_slice(field);
         }
-        sealed::seal_file(&self.0)
+        let length = (bytes.len() as u64).to_le_bytes();
+        self.0.write_all_at(&length, 0)?;
+        self.0.write_all_at(&bytes, LENGTH as u64)
     }
 
-    fn fields(&mut self) -> io::Result<Vec<SecretBytes>> {
-        let mut bytes = Zeroizing::new(Vec::new());
-        // The offset is shared with all that read it before.
-        self.0.rewind()?;
-        self.0.read_to_end(&mut bytes)?;
+    /// None in a file that nobody has filled.
+    fn fields(&self) -> io::Result<Vec<SecretBytes>> {
         let mut fields = Vec::new();
+        let Some(length) = self.length()? else {
+            return Ok(fields);
+        };
+        let mut bytes = Zeroizing::new(vec![0; length]);
+        self.0.read_exact_at(&mut bytes, LENGTH as u64)?;
         let mut rest = bytes.as_slice();
         while let Some((length, after)) = rest.split_first_chunk() {
             let length = u32::from_le_bytes(*length) as usize;
@@ -112,6 +144,53 @@ impl Vault {
             rest = after;
         }
         Ok(fields)
+    }
+
+    fn length(&self) -> io::Result<Option<usize>> {
+        let mut length = [0; LENGTH];
+        match self.0.read_exact_at(&mut length, 0) {
+            Ok(()) => usize::try_from(u64::from_le_bytes(length))
+                .map(Some)
+                .map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The token that was got last, for two thirds of its life.
+    fn got(&self) -> Option<SecretBytes> {
+        let mut bytes = Zeroizing::new(vec![0; LONGEST]);
+        let length = self.0.read_at(&mut bytes, self.place()?).ok()?;
+        let (hash, rest) = bytes.get(..length)?.split_at_checked(HASH)?;
+        let (until, token) = rest.split_first_chunk()?;
+        let whole = digest(&SHA256, rest).as_ref() == hash;
+        let fresh = since_boot() < Duration::from_millis(u64::from_le_bytes(*until));
+        (whole && fresh).then(|| SecretBytes::new(token.to_vec()))
+    }
+
+    /// Puts it in the place of the last one. What is cut off in between, by a signal, is none.
+    pub(crate) fn keep(&self, token: &SecretBytes, lasts: Duration) {
+        let until = since_boot().saturating_add(lasts * 2 / 3);
+        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        let rest = Zeroizing::new([&until.to_le_bytes(), token.expose()].concat());
+        let hash = digest(&SHA256, &rest);
+        let bytes = Zeroizing::new([hash.as_ref(), &rest].concat());
+        if let Some(place) = self.place() {
+            // The next standby gets one of its own otherwise.
+            let _ = self.0.set_len(place);
+            let _ = self.0.write_all_at(&bytes, place);
+        }
+    }
+
+    /// Phase does not know it any more.
+    pub(crate) fn forget(&self) {
+        if let Some(place) = self.place() {
+            let _ = self.0.set_len(place);
+        }
+    }
+
+    fn place(&self) -> Option<u64> {
+        Some((LENGTH + self.length().ok()??) as u64)
     }
 }
 

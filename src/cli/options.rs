@@ -23,6 +23,8 @@ pub(crate) enum Opt {
     Strict,
     Host,
     TokenFile,
+    Identity,
+    ServiceAccount,
     HeaderFile,
     CaFile,
     Timeout,
@@ -114,7 +116,7 @@ use Value::{MayBeEmpty, None as Nothing, Text};
 
 /// The table. Texts are for a person who reads `--help`.
 #[rustfmt::skip]
-pub(crate) static OPTIONS: [Row; 40] = [
+pub(crate) static OPTIONS: [Row; 42] = [
     row!(App, Some('a'), "app", Some("app-id"), ["PHASE_APP"], Text("NAME|ID"), Once, "app, by its exact name in any case or by its id"),
     row!(Env, Some('e'), "env", None, ["PHASE_ENV"], Text("NAME"), Once, "environment, by its name, its type (dev, staging, prod) or the start of its name"),
     row!(Path, Some('p'), "path", None, ["PHASE_PATH"], MayBeEmpty("FOLDER"), Many, "folder: /a is that folder alone, /a/** it and all below, \"\" every folder; later ones win (PHASE_PATH: a colon between two)"),
@@ -134,6 +136,8 @@ pub(crate) static OPTIONS: [Row; 40] = [
     row!(Strict, None, "strict", None, [], Nothing, Once, "a reference that is not resolved is an error"),
     row!(Host, None, "host", None, ["PHASE_HOST"], Text("URL"), Once, "Phase's address (default https://console.phase.dev)"),
     row!(TokenFile, None, "token-file", None, ["PHASE_SERVICE_TOKEN_FILE"], Text("FILE"), Once, "file that holds the token; - is the first line of standard input, fd:N an open descriptor (or set PHASE_SERVICE_TOKEN to the token itself)"),
+    row!(Identity, None, "identity", None, ["PHASE_IDENTITY"], Text("aws|azure"), Once, "no stored token: prove to Phase what this machine is in its cloud, and get a token that is good for a while"),
+    row!(ServiceAccount, None, "service-account", None, ["PHASE_SERVICE_ACCOUNT_ID"], Text("ID"), Once, "with --identity, the service account whose token it is to be, by its id"),
     row!(HeaderFile, None, "header-file", None, ["PHASE_HEADER_FILE"], Text("FILE"), Once, "file of further request headers for a gateway before Phase, Name: value lines, treated like the token"),
     row!(CaFile, None, "ca-file", None, ["PHASE_CA_FILE", "SSL_CERT_FILE"], Text("FILE"), Once, "PEM file of the roots to trust instead of the built-in ones"),
     row!(Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], Text("SECS"), Once, "the longest that one request may take, in seconds (default 10)"),

@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! What was chosen on the line or by a variable, one decision at a time.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,10 +18,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it is tried unless `--max-wait` says otherwise.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// Variables of options that this version does not have. Ignoring one would be a silent change of
-/// what the operator asked for.
-const UNSUPPORTED: [&str; 2] = ["PHASE_IDENTITY", "PHASE_SERVICE_ACCOUNT_ID"];
-
 /// The two places where a decision may be written.
 pub(super) struct Choices<'a> {
     pub(super) words: &'a Words,
@@ -30,13 +26,6 @@ pub(super) struct Choices<'a> {
 
 impl<'a> Choices<'a> {
     pub(super) fn check_contradictions(&self) -> Result<(), Error> {
-        for name in UNSUPPORTED {
-            // Switched off, it asks for what is done anyway.
-            let asks = |value: &OsStr| !["", "0", "false"].iter().any(|off| value == *off);
-            if self.inherited.get(name).is_some_and(asks) {
-                return Err(Error::UnsupportedVariable { name });
-            }
-        }
         for (option, other, because, pointless_with) in [
             (
                 Opt::Pass,

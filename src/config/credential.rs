@@ -1,16 +1,19 @@
 #![forbid(unsafe_code)]
 //! Where the token is, and reading it from there when it is needed.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use reqwest::header::HeaderMap;
 
+use super::Evidence;
 use crate::error::{Error, system_words};
 use crate::inherited::Inherited;
 use crate::notice::{Notice, Say};
@@ -41,6 +44,38 @@ pub(crate) struct Credential {
     pub(crate) from: String,
     /// What a gateway wants to see beside it.
     pub(crate) gateway: HeaderMap,
+}
+
+/// What requests are made with.
+pub(crate) enum Pass<'k> {
+    Token(Credential),
+    /// A token is got for it before the first.
+    Identity(Box<Proof<'k>>),
+}
+
+/// What a token is got for.
+pub(crate) struct Proof<'k> {
+    pub(crate) evidence: Evidence,
+    /// The service account's id.
+    pub(crate) account: String,
+    /// What the token is from, as messages name it.
+    pub(crate) name: String,
+    pub(crate) gateway: HeaderMap,
+    /// Called with the token and how long it is good for.
+    pub(crate) keep: Keep<'k>,
+    pub(crate) minted: OnceCell<Credential>,
+}
+
+/// What becomes of a token that was got, for who comes later.
+pub(crate) type Keep<'k> = &'k dyn Fn(&SecretBytes, Duration);
+
+impl Pass<'_> {
+    pub(crate) fn set_gateway(&mut self, headers: HeaderMap) {
+        match self {
+            Self::Token(credential) => credential.gateway = headers,
+            Self::Identity(proof) => proof.gateway = headers,
+        }
+    }
 }
 
 impl TokenSource {
@@ -99,12 +134,12 @@ impl TokenSource {
             Self::File(path) => {
                 let file = File::open(path).map_err(unreadable)?;
                 warn_if_exposed(path, &file, say);
-                whole(file).map_err(unreadable)?
+                whole(file, MAX_SIZE).map_err(unreadable)?
             }
             Self::StandardInput => first_line().map_err(unreadable)?,
             Self::Descriptor(number) => {
                 let file = descriptor::adopt(*number).map_err(unreadable)?;
-                whole(File::from(file)).map_err(unreadable)?
+                whole(File::from(file), MAX_SIZE).map_err(unreadable)?
             }
         })
     }
@@ -112,21 +147,7 @@ impl TokenSource {
     /// # Errors
     /// `token` when it has not the shape of one.
     pub(crate) fn parse(&self, bytes: &SecretBytes) -> Result<Credential, Error> {
-        let from = self.name();
-        if bytes.expose().len() as u64 > MAX_SIZE {
-            return Err(Error::TokenShape {
-                from,
-                why: "it is longer than 65536 bytes",
-            });
-        }
-        match Token::parse(bytes.expose()) {
-            Ok(token) => Ok(Credential {
-                token,
-                from,
-                gateway: HeaderMap::new(),
-            }),
-            Err(why) => Err(Error::TokenShape { from, why }),
-        }
+        parsed(self.name(), bytes)
     }
 
     /// Whether it can be read again later, and may be another one then: a file that is no pipe.
@@ -156,7 +177,7 @@ impl TokenSource {
             why: "it is no regular file any more".to_owned(),
         })?;
         warn_if_exposed(path, &file, say);
-        self.parse(&whole(file).map_err(unreadable)?)
+        self.parse(&whole(file, MAX_SIZE).map_err(unreadable)?)
     }
 
     /// For a process that does not read it and stays: closes the descriptor, if it is one.
@@ -184,6 +205,23 @@ impl TokenSource {
     }
 }
 
+pub(super) fn parsed(from: String, bytes: &SecretBytes) -> Result<Credential, Error> {
+    if bytes.expose().len() as u64 > MAX_SIZE {
+        return Err(Error::TokenShape {
+            from,
+            why: "it is longer than 65536 bytes",
+        });
+    }
+    match Token::parse(bytes.expose()) {
+        Ok(token) => Ok(Credential {
+            token,
+            from,
+            gateway: HeaderMap::new(),
+        }),
+        Err(why) => Err(Error::TokenShape { from, why }),
+    }
+}
+
 /// For what is read again: `None` for anything but a regular file. Opened before it is looked at,
 /// and without waiting for the other end, so that a pipe in its place cannot keep the reader.
 pub(super) fn regular(path: &Path) -> std::io::Result<Option<File>> {
@@ -197,10 +235,10 @@ pub(super) fn regular(path: &Path) -> std::io::Result<Option<File>> {
     }
 }
 
-/// To its end, or to one byte more than [`MAX_SIZE`].
-pub(super) fn whole(file: File) -> std::io::Result<SecretBytes> {
+/// To its end, or to one byte more than `longest`.
+pub(super) fn whole(file: File, longest: u64) -> std::io::Result<SecretBytes> {
     let mut bytes = Vec::new();
-    file.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
+    file.take(longest + 1).read_to_end(&mut bytes)?;
     Ok(SecretBytes::new(bytes))
 }
 

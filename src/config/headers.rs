@@ -64,7 +64,7 @@ impl HeaderFile {
             unusable(why.to_owned())
         })?;
         warn_if_exposed(&self.path, &file, say);
-        let bytes = whole(file).map_err(unreadable)?;
+        let bytes = whole(file, MAX_SIZE).map_err(unreadable)?;
         let bytes = bytes.expose();
         if bytes.len() as u64 > MAX_SIZE {
             return Err(unusable(format!("it is longer than {MAX_SIZE} bytes")));

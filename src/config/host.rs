@@ -145,7 +145,7 @@ fn plain(url: &Url) -> bool {
 }
 
 /// RFC 6761 §6.3 keeps `localhost` on this machine.
-fn is_loopback(name: &str) -> bool {
+pub(super) fn is_loopback(name: &str) -> bool {
     let address = name
         .trim_start_matches('[')
         .trim_end_matches(']')

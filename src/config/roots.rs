@@ -76,6 +76,15 @@ impl Roots {
         }
     }
 
+    /// The built-in ones, and those of the file beside them.
+    pub(crate) fn with_built_in(&self) -> RootCertStore {
+        let mut store = Self::BuiltIn.store();
+        if let Self::Given { store: given, .. } = self {
+            store.extend(given.roots.iter().cloned());
+        }
+        store
+    }
+
     /// The bundle of this system, empty where it has none. Where to look for it is asked of no
     /// variable: those that name one count before the built-in roots.
     pub(crate) fn system() -> RootCertStore {

@@ -16,7 +16,6 @@ impl Error {
             }
             Self::RepeatedOption { option } => return Some(format!("keep one {option}")),
             Self::TokenAsFile { .. } => "put the token in a file, or in PHASE_SERVICE_TOKEN",
-            Self::UnsupportedVariable { name } => return Some(format!("unset {name}")),
             Self::NoCommand => "put it last: phase-run --app shop --env production -- printenv",
             Self::NoApp {
                 misplaced: true, ..
@@ -35,7 +34,9 @@ impl Error {
             Self::EndToEnd { .. } => {
                 "leave out --mode rest, or enable server-side encryption for this app in Phase's console"
             }
-            Self::NoToken => "set PHASE_SERVICE_TOKEN, or name a file with --token-file",
+            Self::NoToken => {
+                "set PHASE_SERVICE_TOKEN, name a file with --token-file, or let a cloud vouch with --identity"
+            }
             Self::BearerAlone { .. } => {
                 "give the whole token of Phase's console: pss_service:v2:… or pss_user:v1:… with four fields"
             }
@@ -45,6 +46,8 @@ impl Error {
             Self::TokenRefused { .. } => {
                 "check that the token exists there and has not expired, and that --host is where it was made"
             }
+            Self::NoIdentity { hint, .. } => return hint.map(str::to_owned),
+            Self::IdentityRefused { hint, .. } => return hint.clone(),
             Self::Denied { .. } => {
                 "give this account access in Phase's console, or name an environment that it can read"
             }

@@ -35,12 +35,6 @@ impl fmt::Display for Error {
                     "{option} holds a token: it takes the path of a file that holds it"
                 )
             }
-            Self::UnsupportedVariable { name } => {
-                write!(
-                    f,
-                    "{name} is set: this version of phase-run cannot do what it asks for"
-                )
-            }
             Self::NoCommand => f.write_str("no command to run"),
 
             Self::NoApp {
@@ -105,6 +99,17 @@ impl fmt::Display for Error {
                 f,
                 "cannot decrypt with the token from {from}: its key shares do not give the key of its public key"
             ),
+
+            Self::NoIdentity {
+                provider, places, ..
+            } => {
+                write!(f, "no credentials of {provider}: {}", places.join("; "))
+            }
+            Self::IdentityRefused {
+                host, from, server, ..
+            } => {
+                write!(f, "{host} does not take {from}: {server}")
+            }
 
             Self::Denied { what, server } => write!(f, "cannot read {what}: {server}"),
             Self::ListingDenied { what, server, .. } => {

@@ -15,6 +15,12 @@ impl fmt::Display for Notice<'_> {
             Self::TokenFileExposed { path, mode } => {
                 write!(f, "others may read the file {path} (mode {mode:04o}): chmod 600 it")
             }
+            Self::PassedOver { what, by } => write!(f, "{what} is not used: {by} counts"),
+            Self::Identified { from, account, lasts } => write!(
+                f,
+                "a token of the service account {account} for {} s, by {from}",
+                lasts.as_secs()
+            ),
             Self::VerificationStays => f.write_str(
                 "PHASE_VERIFY_SSL has no effect: certificates are always verified; name a CA of your own with --ca-file",
             ),
@@ -65,8 +71,8 @@ impl fmt::Display for Notice<'_> {
             Self::SystemRoots { host } => {
                 write!(f, "the issuer of {host} is not among the built-in roots: once more with the system's")
             }
-            Self::Request { host, path, status, took } => {
-                write!(f, "GET {host}{path}: {status} in {} ms", millis(took))
+            Self::Request { method, host, path, status, took } => {
+                write!(f, "{method} {host}{path}: {status} in {} ms", millis(took))
             }
             Self::Unchanged => f.write_str("the secrets are as they were"),
             Self::Restarting { delay } if delay.is_zero() => f.write_str("the secrets have changed: restarting the command"),

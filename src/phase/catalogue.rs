@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::http::Client;
 use super::refusal::{self, Asked};
 use crate::config::credential::Credential;
-use crate::config::{Mode, Sourced};
+use crate::config::{Mode, Sourced, uuid};
 use crate::error::Error;
 use crate::object::Object;
 
@@ -56,15 +56,6 @@ pub(super) struct Key {
     pub(super) identity_key: String,
     /// Its seed, boxed for the account.
     pub(super) wrapped_seed: String,
-}
-
-/// The app's id, if that is what was given: a UUID with dashes, in any case.
-pub(super) fn id(text: &str) -> Option<String> {
-    let groups: Vec<usize> = text.split('-').map(str::len).collect();
-    let hex = text
-        .bytes()
-        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    (groups == [8, 4, 4, 4, 12] && hex).then(|| text.to_ascii_lowercase())
 }
 
 /// Looks up what a request does not need.
@@ -170,7 +161,7 @@ impl<'a> Catalogue<'a> {
     /// `not-found`, `ambiguous`; those of a request.
     pub(super) fn app(&self, given: &Sourced) -> Result<App, Error> {
         let apps = self.apps()?;
-        let named = |app: &&App| match id(&given.value) {
+        let named = |app: &&App| match uuid(&given.value) {
             Some(id) => app.id == id,
             None => app.name.to_lowercase() == given.value.to_lowercase(),
         };
@@ -393,20 +384,6 @@ pub(super) fn resolve<'a>(
 mod tests {
     use super::*;
     use crate::source::Source;
-
-    #[test]
-    fn an_id_is_a_uuid_with_dashes() {
-        let id_of = "f1300fdf-7b0e-4571-a680-6e10f05d5401";
-        assert_eq!(id(&id_of.to_uppercase()).as_deref(), Some(id_of));
-        for name in [
-            "shop",
-            "",
-            "f1300fdf7b0e4571a6806e10f05d5401",
-            "g1300fdf-7b0e-4571-a680-6e10f05d5401",
-        ] {
-            assert_eq!(id(name), None, "{name}");
-        }
-    }
 
     #[test]
     fn a_word_is_an_environment() {

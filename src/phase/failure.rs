@@ -39,7 +39,7 @@ pub(super) enum Failure {
 /// Whose certificate or handshake it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
-    Phase,
+    Peer,
     Proxy,
 }
 
@@ -84,7 +84,7 @@ impl Failure {
     pub(super) fn about(self, host: &str, proxy: Option<&Proxy>, roots: &Roots) -> Error {
         let of = |whose| match (whose, proxy) {
             (Whose::Proxy, Some(proxy)) => format!("the proxy {}", proxy.name),
-            (Whose::Proxy | Whose::Phase, _) => host.to_owned(),
+            (Whose::Proxy | Whose::Peer, _) => host.to_owned(),
         };
         let host = host.to_owned();
         match self {
@@ -113,7 +113,7 @@ impl Failure {
 pub(super) fn of(error: &reqwest::Error) -> Failure {
     let mut cause: Option<&(dyn Cause + 'static)> = error.source();
     let mut innermost = String::new();
-    let mut whose = Whose::Phase;
+    let mut whose = Whose::Peer;
     while let Some(this) = cause {
         if let Some(tls) = this.downcast_ref::<rustls::Error>() {
             return of_tls(tls, whose);

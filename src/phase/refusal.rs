@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! What the server's refusals mean, by what was asked.
 
-use super::http::Answer;
+use super::answer::Answer;
 use crate::error::Error;
 
 /// What was asked for; the same status means different things.

@@ -2,7 +2,7 @@
 //! A server or a gateway may repeat what it was sent: what `--header-file` holds is cut off, as a
 //! token is.
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 
 /// In bytes. What is shorter keeps no gateway closed, and stands in any text.
 const SHORTEST: usize = 8;
@@ -10,9 +10,14 @@ const SHORTEST: usize = 8;
 /// The text without a header's whole value, and without its words: of `Basic …` a server may repeat
 /// the second alone, of a cookie what is behind its name.
 pub(super) fn cut(text: &str, sent: &HeaderMap) -> String {
+    without(text, sent.values().map(HeaderValue::as_bytes))
+}
+
+/// The same for what went out in another way.
+pub(super) fn without<'s>(text: &str, sent: impl Iterator<Item = &'s [u8]>) -> String {
     let mut shown = text.to_owned();
-    for value in sent.values() {
-        let value = String::from_utf8_lossy(value.as_bytes());
+    for value in sent {
+        let value = String::from_utf8_lossy(value.trim_ascii());
         let words = value.split([' ', '\t', ',', ';', '=']);
         for secret in [value.as_ref()].into_iter().chain(words) {
             if secret.len() >= SHORTEST {

@@ -1,0 +1,229 @@
+#![forbid(unsafe_code)]
+//! AWS: keys from where they are, and a request to STS that is signed by them and never sent. Phase
+//! sends it, and STS tells Phase whose keys they are.
+
+use std::time::SystemTime;
+
+use base64ct::{Base64, Encoding};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
+use serde::Deserialize;
+
+use super::super::answer::Answer;
+use super::super::network::{Call, Network, Peer, Received};
+use super::{NOT_IT, Place, asked, form, header, json, posted, signature};
+use crate::config::{Aws, AwsKeys, AwsSource, REGION, is_region};
+use crate::error::Error;
+use crate::secret::SecretBytes;
+
+/// Of the session with the metadata service, in seconds: longer than any start.
+const SESSION: &str = "300";
+
+const TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
+
+/// What the container's endpoint and the metadata service answer.
+#[derive(Deserialize)]
+struct Given {
+    #[serde(rename = "AccessKeyId")]
+    id: SecretBytes,
+    #[serde(rename = "SecretAccessKey")]
+    secret: SecretBytes,
+    #[serde(rename = "Token")]
+    session: Option<SecretBytes>,
+}
+
+impl From<Given> for AwsKeys {
+    fn from(
+        Given {
+            id,
+            secret,
+            session,
+        }: Given,
+    ) -> Self {
+        Self {
+            id,
+            secret,
+            session,
+        }
+    }
+}
+
+/// The member `awsIam` of a request to Phase.
+pub(super) fn evidence(network: &Network<'_>, aws: &Aws) -> Result<SecretBytes, Error> {
+    let mut region = aws.region.clone();
+    let place = Place {
+        tried: &aws.tried,
+        name: &aws.from,
+        is_last: matches!(aws.source, AwsSource::Instance { .. }),
+    };
+    let got;
+    let keys = match &aws.source {
+        AwsSource::Keys(keys) => keys,
+        AwsSource::WebIdentity {
+            role,
+            session,
+            token,
+        } => {
+            let region = region.as_deref().unwrap_or(REGION);
+            let url = match &aws.exchange {
+                Some(url) => url.clone(),
+                None => Url::parse(&signature::endpoint(region))
+                    .map_err(|_| place.fails("the region is none"))?,
+            };
+            got = assumed(network, place, &url, [role, session], token)?;
+            &got
+        }
+        AwsSource::Container { url, authorization } => {
+            got = container(network, place, url, authorization.as_ref())?;
+            &got
+        }
+        AwsSource::Instance { url } => {
+            let (keys, told) = instance(network, place, url, region.is_none())?;
+            region = region.or(told);
+            got = keys;
+            &got
+        }
+    };
+    let region = region.as_deref().unwrap_or(REGION);
+    let signed = signature::sign(keys, region, SystemTime::now());
+    let signed = signed.ok_or_else(|| place.fails("they hold what no header can"))?;
+    let encoded = |bytes: &[u8]| Base64::encode_string(bytes);
+    let member = [
+        r#""awsIam":{"httpRequestMethod":"POST","httpRequestUrl":""#,
+        &encoded(signed.url.as_bytes()),
+        r#"","httpRequestHeaders":""#,
+        &encoded(&signed.headers),
+        r#"","httpRequestBody":""#,
+        &encoded(signature::BODY.as_bytes()),
+        r#""}"#,
+    ];
+    Ok(SecretBytes::new(member.concat().into_bytes()))
+}
+
+/// `AssumeRoleWithWebIdentity`, which needs no signature: the token is the proof.
+fn assumed(
+    network: &Network<'_>,
+    place: Place<'_>,
+    url: &Url,
+    [role, session]: [&String; 2],
+    token: &SecretBytes,
+) -> Result<AwsKeys, Error> {
+    let text = str::from_utf8(token.expose()).map_err(|_| place.fails("its token is not text"))?;
+    let body = form(&[
+        ("Action", "AssumeRoleWithWebIdentity"),
+        ("Version", "2011-06-15"),
+        ("RoleArn", role),
+        ("RoleSessionName", session),
+        ("WebIdentityToken", text.trim()),
+    ]);
+    let said = |received: &Received| element(&received.body, "Message").map(str::to_owned);
+    let received = asked(network, &posted(url, body), place, &[token], said)?;
+    let part = |name| {
+        let text = element(&received.body, name)?;
+        Some(SecretBytes::new(text.as_bytes().to_vec()))
+    };
+    let keys = || {
+        Some(AwsKeys {
+            id: part("AccessKeyId")?,
+            secret: part("SecretAccessKey")?,
+            session: part("SessionToken"),
+        })
+    };
+    keys().ok_or_else(|| place.fails(NOT_IT))
+}
+
+fn container(
+    network: &Network<'_>,
+    place: Place<'_>,
+    url: &Url,
+    authorization: Option<&SecretBytes>,
+) -> Result<AwsKeys, Error> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = authorization {
+        let value = header(token.expose());
+        let value = value.ok_or_else(|| place.fails("its token is no header"))?;
+        headers.insert(AUTHORIZATION, value);
+    }
+    let call = Call {
+        peer: Peer::Metadata,
+        method: Method::GET,
+        url: url.clone(),
+        headers,
+        body: Vec::new(),
+    };
+    let received = asked(network, &call, place, &[], |_| None)?;
+    Ok(json::<Given>(&received, place)?.into())
+}
+
+/// Version 2 alone: a session first, which a request that somebody else forged could not make.
+fn instance(
+    network: &Network<'_>,
+    place: Place<'_>,
+    base: &Url,
+    wants_region: bool,
+) -> Result<(AwsKeys, Option<String>), Error> {
+    let asked = |method, path: &str, headers| -> Result<Received, Error> {
+        let mut url = base.clone();
+        url.set_path(&format!(
+            "{}/latest/{path}",
+            base.path().trim_end_matches('/')
+        ));
+        let call = Call {
+            peer: Peer::Metadata,
+            method,
+            url,
+            headers,
+            body: Vec::new(),
+        };
+        asked(network, &call, place, &[], |_| None)
+    };
+    let ttl = HeaderMap::from_iter([(TTL, HeaderValue::from_static(SESSION))]);
+    let session = asked(Method::PUT, "api/token", ttl)?;
+    let session = header(&session.body).ok_or_else(|| place.fails("its session is no header"))?;
+    let with_session = || HeaderMap::from_iter([(TOKEN, session.clone())]);
+    let get = |path: &str| asked(Method::GET, path, with_session());
+
+    const ROLES: &str = "meta-data/iam/security-credentials/";
+    let roles = get(ROLES)?;
+    let roles = String::from_utf8_lossy(&roles.body);
+    let role = roles.lines().next().unwrap_or_default().trim();
+    let is_role = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+    if role.is_empty() || !role.bytes().all(is_role) {
+        return Err(place.fails("it names no role"));
+    }
+    let received = get(&format!("{ROLES}{role}"))?;
+    let keys = json::<Given>(&received, place)?.into();
+    if !wants_region {
+        return Ok((keys, None));
+    }
+    let told = get("meta-data/placement/region")?;
+    let told = String::from_utf8_lossy(&told.body).trim().to_owned();
+    match is_region(&told) {
+        true => Ok((keys, Some(told))),
+        false => Err(place.fails("it names no region")),
+    }
+}
+
+/// The text of the first element of that name: AWS's answers have no attributes, and what is asked
+/// for has no escapes.
+fn element<'b>(xml: &'b [u8], name: &str) -> Option<&'b str> {
+    let text = str::from_utf8(xml).ok()?;
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (inside, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(inside)
+}
+
+/// Phase names the address of STS that it expects.
+pub(super) fn hint(answer: &Answer) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Expected {
+        #[serde(rename = "expectedEndpoint")]
+        endpoint: String,
+    }
+    let Expected { endpoint } = answer.json("a refusal").ok()?;
+    let region = signature::region_of(&endpoint)?;
+    Some(format!(
+        "set AWS_REGION={region}, or set the STS endpoint of the identity in Phase's console to this region's"
+    ))
+}

@@ -1,0 +1,315 @@
+#![forbid(unsafe_code)]
+//! The way out: one request with its bounds, tried again as long as that may help.
+//!
+//! One timer bounds an exchange from the name look-up to the last byte. It needs the library's
+//! asynchronous side, run on this thread: the blocking side starts its timeout anew at each read of
+//! a body, and costs two threads more. The runtime is never dropped, because that waits for a name
+//! look-up that hangs.
+
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+use std::time::{Duration, Instant, SystemTime};
+
+use reqwest::header::{HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::{Client as Library, Method, Url};
+use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
+
+use super::failure::{self, Failure, Whose};
+use super::library::{self, Place};
+use super::{lookup, retry};
+use crate::chance::chance;
+use crate::config::{Proxy, Request, Roots};
+use crate::error::{Error, system_words};
+use crate::notice::{Notice, Say};
+
+/// No environment of Phase comes near; what is larger is not its answer. In bytes.
+const MAX_BODY: usize = 64 << 20;
+
+/// What is reserved for a body before any of it is there, in bytes: a server may announce what it
+/// likes. Enough for 10,000 secrets, whose body then never grows, which would leave copies to wipe.
+const FIRST_ROOM: usize = 6 << 20;
+
+/// What connecting to a cloud's metadata may take: where there is no cloud, nobody refuses.
+const METADATA_CONNECT: Duration = Duration::from_secs(1);
+
+/// What all of it may take: a new machine's first answer takes seconds.
+const METADATA: Duration = Duration::from_secs(5);
+
+/// Whom a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    Phase,
+    /// A public service of a cloud, over TLS. A `--ca-file` vouches beside the built-in roots: it is
+    /// Phase's, or that of a gateway which is in the way of both.
+    Cloud,
+    /// What tells a machine of itself, in plain http: never through a proxy, and asked twice at most.
+    Metadata,
+}
+
+/// One request.
+pub(super) struct Call {
+    pub(super) peer: Peer,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// What arrived whole.
+pub(super) struct Received {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<String>,
+    pub(super) location: Option<String>,
+    /// Wiped like every block when it is freed, by the allocator: it can have megabytes, which a
+    /// second wiping byte by byte would double the work of.
+    pub(super) body: Vec<u8>,
+}
+
+/// What every request of a process goes through.
+pub(super) struct Network<'a> {
+    pub(super) request: &'a Request,
+    /// When `max_wait` began.
+    start: Instant,
+    runtime: ManuallyDrop<Runtime>,
+    /// The last one, made for the addresses of its host: Phase Cloud has two hosts.
+    library: RefCell<Option<(Peer, String, Library)>>,
+    pub(super) say: Say<'a>,
+}
+
+impl<'a> Network<'a> {
+    /// # Errors
+    /// `unreachable` when there is no runtime to be had.
+    pub(super) fn new(request: &'a Request, say: Say<'a>) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                let why = system_words(&error);
+                Failure::Unreachable { why }.about(request.host.name(), None, &request.roots)
+            })?;
+        Ok(Self {
+            request,
+            start: Instant::now(),
+            runtime: ManuallyDrop::new(runtime),
+            library: RefCell::new(None),
+            say,
+        })
+    }
+
+    /// One request, and again as long as that may help. Each try is bounded by `--timeout` from the
+    /// name look-up to the last byte, all of them and what is waited between by `--max-wait`.
+    ///
+    /// # Errors
+    /// `unreachable`, `tls`, and `protocol` for what is no answer of HTTP or too large.
+    pub(super) fn answer(&self, call: &Call) -> Result<Received, Error> {
+        let max_wait = self.request.max_wait;
+        let name = self.name_of(call);
+        let failed =
+            |failure: Failure| failure.about(&name, self.proxy_of(call), &self.request.roots);
+        let mut tries = 0;
+        let mut earlier = None;
+        loop {
+            tries += 1;
+            let outcome = self.once(call, &name);
+            let (why, floor) = match &outcome {
+                Ok(answer) if retry::is_passing(answer.status) => {
+                    let asked = answer.retry_after.as_deref();
+                    (format!("status {}", answer.status), asked.and_then(delay))
+                }
+                Err(Failure::Unreachable { why }) => (why.clone(), None),
+                _ => return outcome.map_err(failed),
+            };
+            let elapsed = self.start.elapsed();
+            let again = call.peer != Peer::Metadata || tries < 2;
+            let wait = retry::wait(tries, elapsed, max_wait, floor, chance());
+            let Some(wait) = wait.filter(|_| again) else {
+                // A last try that the end of the time cut short says less than the one before.
+                let cut = outcome.is_err() && elapsed >= max_wait;
+                return earlier.filter(|_| cut).unwrap_or(outcome).map_err(failed);
+            };
+            let why = match call.peer {
+                Peer::Phase => why,
+                Peer::Cloud | Peer::Metadata => format!("{name}: {why}"),
+            };
+            (self.say)(Notice::Retrying {
+                why: &why,
+                wait,
+                attempt: tries + 1,
+                left: max_wait.saturating_sub(elapsed),
+            });
+            self.runtime.block_on(async { sleep(wait).await });
+            earlier = Some(outcome);
+        }
+    }
+
+    fn once(&self, call: &Call, name: &str) -> Result<Received, Failure> {
+        let start = Instant::now();
+        let longest = match call.peer {
+            Peer::Phase | Peer::Cloud => self.request.timeout,
+            Peer::Metadata => self.request.timeout.min(METADATA),
+        };
+        let bound = match self.request.max_wait.is_zero() {
+            true => longest,
+            false => longest.min(self.request.max_wait.saturating_sub(self.start.elapsed())),
+        };
+        // The timer belongs to the runtime, and can only be made inside it.
+        let bounded = async { timeout(bound, self.exchange(call, name)).await };
+        let outcome = self.runtime.block_on(bounded);
+        let outcome = outcome.unwrap_or_else(|_| Err(Failure::too_slow(bound)));
+        let outcome = outcome.map_err(|failure| match self.proxy_of(call) {
+            Some(proxy) => failure.through(proxy),
+            None => failure,
+        });
+        let received = outcome.inspect_err(|_| {
+            // The next try looks the name up again, and connects anew.
+            self.library.replace(None);
+        })?;
+        (self.say)(Notice::Request {
+            method: call.method.as_str(),
+            host: name,
+            path: call.url.path(),
+            status: received.status,
+            took: start.elapsed(),
+        });
+        Ok(received)
+    }
+
+    /// As messages name it.
+    fn name_of(&self, call: &Call) -> String {
+        match (call.peer, call.url.port()) {
+            (Peer::Phase, _) => self.request.host.name().to_owned(),
+            (_, Some(port)) => format!("{}:{port}", call.host()),
+            (_, None) => call.host().to_owned(),
+        }
+    }
+
+    /// The one that a request goes through.
+    fn proxy_of(&self, call: &Call) -> Option<&'a Proxy> {
+        let proxy = self.request.proxy.as_ref();
+        proxy.filter(|proxy| call.peer != Peer::Metadata && !proxy.excepts(call.host()))
+    }
+
+    /// Once with the roots that are given or built in; if those do not know the issuer and nothing
+    /// was given, once more with the system's. No token went out before that.
+    async fn exchange(&self, call: &Call, name: &str) -> Result<Received, Failure> {
+        let host = call.host();
+        let kept = self.library.borrow().clone();
+        if let Some((.., library)) =
+            kept.filter(|(peer, of, _)| (*peer, &**of) == (call.peer, host))
+        {
+            return self.attempt(&library, call).await;
+        }
+        let proxy = self.proxy_of(call);
+        let to = proxy.map_or(&call.url, |proxy| &proxy.address);
+        let addresses = match to.domain() {
+            Some(name) => lookup::addresses(name).await?,
+            None => Vec::new(),
+        };
+        let place = Place {
+            name: to.host_str().unwrap_or_default(),
+            addresses: &addresses,
+        };
+        let (roots, connect) = match call.peer {
+            Peer::Phase => (self.request.roots.store(), self.request.timeout),
+            Peer::Cloud => (self.request.roots.with_built_in(), self.request.timeout),
+            Peer::Metadata => (self.request.roots.with_built_in(), METADATA_CONNECT),
+        };
+        let built = |roots| library::build(roots, &place, proxy, connect);
+        let mut library = built(roots)?;
+        let mut outcome = self.attempt(&library, call).await;
+        if let (Roots::BuiltIn, Err(Failure::Untrusted { whose, .. })) =
+            (&self.request.roots, &outcome)
+        {
+            let untrusted = match (whose, proxy) {
+                (Whose::Proxy, Some(proxy)) => &proxy.name,
+                (Whose::Proxy | Whose::Peer, _) => name,
+            };
+            (self.say)(Notice::SystemRoots { host: untrusted });
+            library = built(Roots::system())?;
+            outcome = self.attempt(&library, call).await;
+        }
+        self.library
+            .replace(Some((call.peer, host.to_owned(), library)));
+        outcome
+    }
+
+    async fn attempt(&self, library: &Library, call: &Call) -> Result<Received, Failure> {
+        let mut request = library
+            .request(call.method.clone(), call.url.clone())
+            .headers(call.headers.clone());
+        if call.method != Method::GET {
+            request = request.body(call.body.clone());
+        }
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| match error.is_timeout() {
+                true => Failure::too_slow(match call.peer {
+                    Peer::Phase | Peer::Cloud => self.request.timeout,
+                    Peer::Metadata => METADATA_CONNECT,
+                }),
+                false => failure::of(&error),
+            })?;
+        let header = |name: HeaderName| {
+            let value = response.headers().get(name);
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let (retry_after, location) = (header(RETRY_AFTER), header(LOCATION));
+        let status = response.status().as_u16();
+        let too_large = || Failure::NotPhase {
+            why: format!("the answer is larger than {MAX_BODY} bytes"),
+        };
+        let announced = response.content_length().unwrap_or(0);
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+        if announced > MAX_BODY {
+            return Err(too_large());
+        }
+        // Little memory is no reason to end without a word.
+        let no_memory = |_| Failure::NotPhase {
+            why: "this process has not the memory for the answer".to_owned(),
+        };
+        let mut body: Vec<u8> = Vec::new();
+        body.try_reserve(announced.min(FIRST_ROOM))
+            .map_err(no_memory)?;
+        while let Some(part) = response
+            .chunk()
+            .await
+            .map_err(|error| failure::in_body(&error))?
+        {
+            if body.len() + part.len() > MAX_BODY {
+                return Err(too_large());
+            }
+            // What was reserved and not filled is wiped too, and so costs as much.
+            if body.capacity() - body.len() < part.len() {
+                let more = part.len().max(body.len() / 4);
+                body.try_reserve_exact(more).map_err(no_memory)?;
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(Received {
+            status,
+            retry_after,
+            location,
+            body,
+        })
+    }
+}
+
+impl Call {
+    fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+}
+
+/// `Retry-After`: seconds, or a date of HTTP (RFC 9110 §10.2.3).
+fn delay(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        true => Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX))),
+        false => {
+            let until = httpdate::parse_http_date(text).ok()?;
+            Some(until.duration_since(SystemTime::now()).unwrap_or_default())
+        }
+    }
+}
