@@ -5,6 +5,7 @@
 //! hint. It holds names, sizes and statuses, never a value or a token. The texts are in
 //! [`text`] and [`hint`]; only `main` prints them and picks the exit status.
 
+mod exit;
 mod hint;
 mod text;
 mod words;
@@ -12,9 +13,9 @@ mod words;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::process::wait::Reaped;
 use crate::snapshot::Unfit;
 use crate::source::Source;
+pub(crate) use exit::Exit;
 pub(crate) use words::{errno_words, lowered, system_words};
 
 /// A failure, named by what the person must do about it.
@@ -299,36 +300,6 @@ pub(crate) enum CommandMissing {
     Builtin,
     /// One word that holds a whole command line.
     CommandLine,
-}
-
-/// How phase-run itself ends. The statuses are those of env(1), timeout(1) and `docker run`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// `--help`, `--version` and `--dry-run` did what they were asked to.
-    Done,
-    /// 125: phase-run failed; nothing was run.
-    NothingRun,
-    /// 126: the command was found but cannot be executed.
-    NotExecutable,
-    /// 127: the command, or the interpreter it names, is not there.
-    NotFound,
-    /// As the supervised command ended. A death by a signal is told by dying of it; where that has
-    /// no effect, as PID 1, by 128+N.
-    AsCommand(Reaped),
-}
-
-impl Exit {
-    /// The status that the parent sees.
-    pub(crate) fn status(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::NothingRun => 125,
-            Self::NotExecutable => 126,
-            Self::NotFound => 127,
-            Self::AsCommand(Reaped::Exited(status)) => status,
-            Self::AsCommand(Reaped::Killed(by) | Reaped::Stopped(by)) => by.status(),
-        }
-    }
 }
 
 impl Error {

@@ -110,6 +110,18 @@ fn every_option_may_be_written_in_each_way() {
             "--strict is given twice",
         ),
         ("--host", &host, &format!("{listed} HOST"), alpha),
+        (
+            "--identity",
+            "azure",
+            &format!("{shop} x"),
+            "without --service-account",
+        ),
+        (
+            "--service-account",
+            "x",
+            &format!("{shop} x"),
+            "without --identity",
+        ),
         ("--token-file", token, &format!("{listed} TOKEN"), alpha),
         (
             "--header-file",

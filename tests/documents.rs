@@ -106,7 +106,7 @@ fn every_option_and_status_is_in_the_readme() {
     for name in options().iter().flat_map(Row::names) {
         assert!(readme.split(words).any(|word| word == name), "no {name}");
     }
-    let source = source("src/error.rs");
+    let source = source("src/error/exit.rs");
     let (_, body) = source.split_once("fn status(").unwrap();
     let (body, _) = body.split_once("\n    }\n").unwrap();
     let statuses: Vec<&str> = body
