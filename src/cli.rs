@@ -1,11 +1,12 @@
 #![forbid(unsafe_code)]
 //! The command line: one table of options, and what was typed.
 //!
-//! [`OPTIONS`] has a row for each option; parsing, `--help`, the hints for mistyped options and the
-//! README's table all come from it. [`parse`] knows neither the environment nor files: it turns
+//! [`OPTIONS`] has a row for each option; parsing, `--help`, the hints for mistyped options and all
+//! that `--generate` prints come from it. [`parse`] knows neither the environment nor files: it turns
 //! argv into [`Words`], which `config` turns into decisions. Options end at `--` or at the first
 //! word that is not one, as in POSIX's utility conventions (guideline 9).
 
+pub(crate) mod generate;
 pub(crate) mod help;
 mod options;
 
@@ -14,7 +15,7 @@ use std::ffi::{OsStr, OsString};
 use lexopt::Arg;
 
 use crate::error::Error;
-pub(crate) use options::{OPTIONS, Opt, Row, Times, Value};
+pub(crate) use options::{OPTIONS, Opt, Row, Takes, Times, Value};
 
 /// What was typed: options with their values, in order, and the command's words.
 #[derive(Debug, Default)]
@@ -122,7 +123,7 @@ fn read(arguments: Vec<OsString>, words: &mut Words) -> Result<(), Error> {
             return Err(Error::RepeatedOption { option: last });
         }
         words.given.push((row.option, value));
-        if matches!(row.option, Opt::Help | Opt::Version) {
+        if matches!(row.option, Opt::Generate | Opt::Help | Opt::Version) {
             return Ok(());
         }
     }

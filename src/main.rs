@@ -41,7 +41,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use cli::{Opt, Words, help};
+use cli::{Opt, Words, generate, help};
 use config::credential::Pass;
 use config::{Config, Deed};
 use error::{Error, Exit, errno_words};
@@ -116,6 +116,9 @@ fn run(
     }
     if words.has(Opt::Version) {
         return print(&help::version());
+    }
+    if let Some(form) = words.text(Opt::Generate)? {
+        return print(&generate::generate(form)?);
     }
     let voice = setting.voice;
     let say = |notice: Notice<'_>| voice.say(&notice);

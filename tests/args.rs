@@ -197,6 +197,7 @@ fn every_option_may_be_written_in_each_way() {
         ("--quiet", "", &format!("{shop} -v x"), "means nothing here"),
         ("--verbose", "", &format!("{shop} echo"), "becoming echo"),
         ("--log-format", "json", listed, "{\"name\":\"ALPHA\""),
+        ("--generate", "fish", "", "complete -c phase-run"),
         ("--help", "", "", "Usage: phase-run [options]"),
         ("--version", "", "", env!("CARGO_PKG_VERSION")),
     ];
@@ -332,7 +333,7 @@ fn help_and_version_are_printed_before_anything_is_decided() {
 #[test]
 fn help_that_cannot_be_written_is_an_error() {
     let sandbox = Sandbox::offline();
-    for option in ["--help", "--version"] {
+    for option in ["--help", "--version", "--generate=man"] {
         let full = sandbox.run([option]).stdout_to("/dev/full").output();
         let full = full.failed(125, "output");
         let message = "cannot write to standard output: no space left on device\n";

@@ -1,6 +1,7 @@
 //! The documents against the program: every word that it can say or be told is explained, and the
 //! rules of how the source is written hold.
 
+use std::collections::BTreeSet;
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +12,8 @@ pub(crate) struct Row {
     pub(crate) name: String,
     short: Option<String>,
     alias: Option<String>,
-    takes_value: bool,
+    /// What its value is called, `NAME|ID`.
+    pub(crate) value: Option<String>,
 }
 
 impl Row {
@@ -23,7 +25,7 @@ impl Row {
 
     /// Each way to write it with this value, as words.
     pub(crate) fn spellings(&self, value: &str) -> Vec<Vec<String>> {
-        if !self.takes_value {
+        if self.value.is_none() {
             return self.names().into_iter().map(|name| vec![name]).collect();
         }
         let apart = |name: String| vec![name, value.to_owned()];
@@ -61,12 +63,16 @@ fn row(line: &str) -> Option<Row> {
     let short = quoted(cells.next()?).map(|letter| format!("-{letter}"));
     let name = format!("--{}", cells.next()?.trim_matches('"'));
     let alias = quoted(cells.next()?).map(|alias| format!("--{alias}"));
-    let takes_value = !cells.next()?.contains(" Nothing, ");
+    let rest = cells.next()?;
+    let value = ["Text(\"", "MayBeEmpty(\""]
+        .iter()
+        .find_map(|start| rest.split_once(start))
+        .and_then(|(_, value)| Some(value.split_once("\")")?.0.to_owned()));
     Some(Row {
         name,
         short,
         alias,
-        takes_value,
+        value,
     })
 }
 
@@ -81,11 +87,50 @@ pub(crate) fn kinds() -> Vec<String> {
     kinds
 }
 
-fn root() -> &'static Path {
+/// Every status that is phase-run's own, but for 0 and a signal's.
+pub(crate) fn statuses() -> Vec<String> {
+    let source = source("src/error/exit.rs");
+    let (_, body) = source.split_once("fn status(").unwrap();
+    let (body, _) = body.split_once("\n    }\n").unwrap();
+    let numbers = body.split(|c: char| !c.is_ascii_digit());
+    let statuses = numbers.filter(|number| number.len() == 3);
+    let statuses: Vec<String> = statuses.map(str::to_owned).collect();
+    assert_eq!(statuses, ["125", "126", "127"]);
+    statuses
+}
+
+/// Every variable whose name stands as a word in the source, tests aside: those that are read.
+pub(crate) fn variables() -> BTreeSet<String> {
+    let mut variables = BTreeSet::new();
+    for path in rust_files("src") {
+        if path.ends_with("cli/generate/facts.rs") {
+            continue;
+        }
+        let text = read_to_string(path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod ").next().unwrap();
+        let letters = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let words = text.split('"').filter(|word| word.chars().all(letters));
+        for word in words {
+            let proxy = word.to_lowercase().ends_with("_proxy");
+            match word.split_once('_').map(|(family, _)| family) {
+                // What the clouds' kits read has a description of their own.
+                Some(cloud @ ("AWS" | "AZURE")) => variables.insert(format!("{cloud}_*")),
+                Some("PHASE") if word != "PHASE_" => variables.insert(word.to_owned()),
+                Some("IDENTITY" | "SSL") => variables.insert(word.to_owned()),
+                _ if proxy => variables.insert(word.to_owned()),
+                _ => false,
+            };
+        }
+    }
+    assert!(variables.len() > 15, "not read whole: {variables:?}");
+    variables
+}
+
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn source(path: &str) -> String {
+pub(crate) fn source(path: &str) -> String {
     read_to_string(root().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"))
 }
 
@@ -106,15 +151,7 @@ fn every_option_and_status_is_in_the_readme() {
     for name in options().iter().flat_map(Row::names) {
         assert!(readme.split(words).any(|word| word == name), "no {name}");
     }
-    let source = source("src/error/exit.rs");
-    let (_, body) = source.split_once("fn status(").unwrap();
-    let (body, _) = body.split_once("\n    }\n").unwrap();
-    let statuses: Vec<&str> = body
-        .split(|c: char| !c.is_ascii_digit())
-        .filter(|number| number.len() == 3)
-        .collect();
-    assert_eq!(statuses, ["125", "126", "127"]);
-    for status in statuses {
+    for status in statuses() {
         assert!(
             readme.split(words).any(|word| word == status),
             "no {status}"

@@ -116,6 +116,11 @@ fn each_mistake_in_the_line_is_a_usage_error_that_names_it() {
             "--mode REST: not auto, rest or e2ee",
         ),
         (
+            vec!["--generate", "html"],
+            "--generate html: not man, bash, zsh, fish or markdown",
+        ),
+        (vec!["--generate"], "--generate needs a value: man|bash|"),
+        (
             vec!["--dynamic", "--lease-ttl", "1.5", "x"],
             "--lease-ttl 1.5: not a whole number of seconds above 0",
         ),
@@ -186,7 +191,7 @@ fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
 /// at another one.
 #[test]
 fn an_option_of_another_version_is_unknown() {
-    for option in ["--generate", "--import"] {
+    for option in ["--import", "--template"] {
         let message = format!("phase-run: error[usage]: there is no option {option}\n");
         assert_eq!(refused(&[option, "1", "x"]), message);
         assert_eq!(refused(&[&format!("{option}=1"), "x"]), message);

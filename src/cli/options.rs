@@ -44,6 +44,7 @@ pub(crate) enum Opt {
     Quiet,
     Verbose,
     LogFormat,
+    Generate,
     Help,
     Version,
 }
@@ -81,6 +82,43 @@ pub(crate) struct Row {
     pub(crate) help: &'static str,
 }
 
+/// What can be offered for an option's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    Nothing,
+    /// One of these, with a `|` between two.
+    Words(&'static str),
+    File,
+    /// A line for a shell, behind which the words are its arguments.
+    Line,
+    Anything,
+}
+
+impl Row {
+    /// Each way to name it: `-a`, `--app`, `--app-id`.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        let short = self.short.map(|letter| format!("-{letter}"));
+        let alias = self.alias.map(|alias| format!("--{alias}"));
+        short.into_iter().chain([self.name.to_owned()]).chain(alias)
+    }
+
+    /// What its value is called says what it takes: `FILE`, `LINE`; what is in lower case is typed as
+    /// it stands.
+    pub(crate) fn takes(&self) -> Takes {
+        match self.value {
+            Nothing => Takes::Nothing,
+            Text(name) | MayBeEmpty(name) => match name {
+                "FILE" => Takes::File,
+                "LINE" => Takes::Line,
+                words if !words.contains(|letter: char| letter.is_ascii_uppercase()) => {
+                    Takes::Words(words)
+                }
+                _ => Takes::Anything,
+            },
+        }
+    }
+}
+
 impl Opt {
     pub(crate) fn row(self) -> &'static Row {
         // The table has a row for each option: `the_table_is_whole` holds it to that.
@@ -116,7 +154,7 @@ use Value::{MayBeEmpty, None as Nothing, Text};
 
 /// The table. Texts are for a person who reads `--help`.
 #[rustfmt::skip]
-pub(crate) static OPTIONS: [Row; 42] = [
+pub(crate) static OPTIONS: [Row; 43] = [
     row!(App, Some('a'), "app", Some("app-id"), ["PHASE_APP"], Text("NAME|ID"), Once, "app, by its exact name in any case or by its id"),
     row!(Env, Some('e'), "env", None, ["PHASE_ENV"], Text("NAME"), Once, "environment, by its name, its type (dev, staging, prod) or the start of its name"),
     row!(Path, Some('p'), "path", None, ["PHASE_PATH"], MayBeEmpty("FOLDER"), Many, "folder: /a is that folder alone, /a/** it and all below, \"\" every folder; later ones win (PHASE_PATH: a colon between two)"),
@@ -138,7 +176,7 @@ pub(crate) static OPTIONS: [Row; 42] = [
     row!(TokenFile, None, "token-file", None, ["PHASE_SERVICE_TOKEN_FILE"], Text("FILE"), Once, "file that holds the token; - is the first line of standard input, fd:N an open descriptor (or set PHASE_SERVICE_TOKEN to the token itself)"),
     row!(Identity, None, "identity", None, ["PHASE_IDENTITY"], Text("aws|azure"), Once, "no stored token: prove to Phase what this machine is in its cloud, and get a token that is good for a while"),
     row!(ServiceAccount, None, "service-account", None, ["PHASE_SERVICE_ACCOUNT_ID"], Text("ID"), Once, "with --identity, the service account whose token it is to be, by its id"),
-    row!(HeaderFile, None, "header-file", None, ["PHASE_HEADER_FILE"], Text("FILE"), Once, "file of further request headers for a gateway before Phase, Name: value lines, treated like the token"),
+    row!(HeaderFile, None, "header-file", None, ["PHASE_HEADER_FILE"], Text("FILE"), Once, "file of further request headers (Name: value lines) for a gateway before Phase; treated like the token"),
     row!(CaFile, None, "ca-file", None, ["PHASE_CA_FILE", "SSL_CERT_FILE"], Text("FILE"), Once, "PEM file of the roots to trust instead of the built-in ones"),
     row!(Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], Text("SECS"), Once, "the longest that one request may take, in seconds (default 10)"),
     row!(MaxWait, None, "max-wait", None, ["PHASE_MAX_WAIT"], Text("SECS"), Once, "the longest to keep trying before giving up, in seconds (default 30; 0: one try)"),
@@ -157,6 +195,7 @@ pub(crate) static OPTIONS: [Row; 42] = [
     row!(Quiet, Some('q'), "quiet", None, [], Nothing, Once, "say errors only"),
     row!(Verbose, Some('v'), "verbose", None, [], Nothing, Many, "say what was chosen and how long it took; twice: each request too"),
     row!(LogFormat, None, "log-format", None, ["PHASE_LOG_FORMAT"], Text("text|json"), Once, "how messages are written; json: one object a line"),
+    row!(Generate, None, "generate", None, [], Text("man|bash|zsh|fish|markdown"), Once, "print the manual page, a shell's completion or the README's tables and exit; for packagers"),
     row!(Help, Some('h'), "help", None, [], Nothing, Once, "print this and exit"),
     row!(Version, Some('V'), "version", None, [], Nothing, Once, "print the version and exit"),
 ];

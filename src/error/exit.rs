@@ -6,7 +6,7 @@ use crate::process::wait::Reaped;
 /// How phase-run itself ends. The statuses are those of env(1), timeout(1) and `docker run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// `--help`, `--version` and `--dry-run` did what they were asked to.
+    /// `--help`, `--version`, `--generate` and `--dry-run` did what they were asked to.
     Done,
     /// 125: phase-run failed; nothing was run.
     NothingRun,

@@ -1,0 +1,174 @@
+//! What `--generate` prints for packagers: the manual page and the README's tables, against the
+//! program and the documents.
+
+use std::collections::BTreeSet;
+use std::fs::write;
+use std::process::Command;
+
+use crate::documents::{Row, kinds, options, root, source, statuses, variables};
+use crate::support::{Sandbox, inherited, skipped};
+
+fn generated(form: &str) -> String {
+    let sandbox = Sandbox::offline();
+    let output = sandbox.run(["--generate", form]).output().ok();
+    output.text().to_owned()
+}
+
+/// "Short-circuits like `--help`": whatever else is wrong.
+#[test]
+fn each_form_is_printed_before_anything_is_decided() {
+    let sandbox = Sandbox::offline();
+    for (form, start) in [
+        ("man", ".TH PHASE\\-RUN 1 "),
+        ("bash", "# bash completion"),
+        ("zsh", "#compdef phase-run\n"),
+        ("fish", "# fish completion"),
+        ("markdown", "<!-- options: generated -->\n| option "),
+    ] {
+        let alone = generated(form);
+        assert!(alone.starts_with(start), "{alone}");
+        // No place is left open.
+        let mut words = alone.split('@').skip(1);
+        let place = |word: &str| word.chars().all(|c| c.is_ascii_uppercase());
+        assert!(
+            !words.any(|word| !word.is_empty() && place(word)),
+            "{alone}"
+        );
+        let form = format!("--generate={form}");
+        for more in [vec![], vec!["--app"], vec!["no-such-command"]] {
+            let run = sandbox.run([&form]).args(more);
+            let output = run.env("PHASE_TIMEOUT", "bad").output().ok();
+            assert_eq!(output.text(), alone);
+        }
+    }
+}
+
+/// `UPDATE=1` rewrites them.
+#[test]
+fn the_readme_has_the_tables_as_they_are() {
+    let tables = generated("markdown");
+    let mut readme = source("README.md");
+    let old = readme.clone();
+    for name in ["options", "variables", "statuses"] {
+        let marks = [": generated", ": end"].map(|which| format!("<!-- {name}{which} -->\n"));
+        let between = |text: &str| {
+            let (_, rest) = text.split_once(&marks[0]).unwrap();
+            rest.split_once(&marks[1]).unwrap().0.to_owned()
+        };
+        readme = readme.replace(&between(&readme), &between(&tables));
+    }
+    if readme != old {
+        assert!(
+            inherited("UPDATE").is_some(),
+            "the README's tables are old: run this test once with UPDATE=1"
+        );
+        write(root().join("README.md"), readme).unwrap();
+    }
+}
+
+/// The items of a section of the page, as they are read.
+fn items(page: &str, section: &str) -> Vec<String> {
+    let (_, rest) = page.split_once(&format!("\n.SH {section}\n")).unwrap();
+    let section = rest.split("\n.SH ").next().unwrap();
+    let items = section.split(".TP\n").skip(1);
+    items
+        .map(|item| read(item.lines().next().unwrap()))
+        .collect()
+}
+
+/// A line of the page without the formatter's escapes.
+fn read(line: &str) -> String {
+    let mut line = line.replace("\\-", "-");
+    for font in ["\\fB", "\\fI", "\\fP"] {
+        line = line.replace(font, "");
+    }
+    assert!(!line.contains('\\'), "{line}");
+    line
+}
+
+/// No more either: what is gone from the program is gone from the page.
+#[test]
+fn the_page_tells_all_that_there_is() {
+    let page = generated("man");
+    for section in [
+        "NAME",
+        "SYNOPSIS",
+        "DESCRIPTION",
+        "OPTIONS",
+        "ENVIRONMENT",
+        "FILES",
+        "EXIT STATUS",
+        "SIGNALS",
+        "DIAGNOSTICS",
+        "SECURITY",
+        "EXAMPLES",
+        "SEE ALSO",
+    ] {
+        assert!(page.contains(&format!("\n.SH {section}\n")), "no {section}");
+    }
+    assert_eq!(items(&page, "DIAGNOSTICS"), kinds());
+    let own = ["0".to_owned()].into_iter().chain(statuses());
+    let own: Vec<String> = own.chain(["128+N".to_owned()]).collect();
+    assert_eq!(items(&page, "EXIT STATUS"), own);
+    let named = items(&page, "ENVIRONMENT");
+    let named: BTreeSet<&str> = named.iter().flat_map(|item| item.split(", ")).collect();
+    let known = variables();
+    assert_eq!(named, known.iter().map(String::as_str).collect());
+    let rows: Vec<String> = options().iter().map(heading).collect();
+    assert_eq!(items(&page, "OPTIONS"), rows);
+    let text = read_all(&page);
+    for name in options().iter().flat_map(Row::names) {
+        let words = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
+        assert!(text.split(words).any(|word| word == name), "no {name}");
+    }
+}
+
+fn heading(row: &Row) -> String {
+    let mut names = row.names();
+    names.retain(|name| *name == row.name || !name.starts_with("--"));
+    names.sort_by_key(String::len);
+    let value = row.value.as_ref().map(|value| format!(" {value}"));
+    names.join(", ") + &value.unwrap_or_default()
+}
+
+fn read_all(page: &str) -> String {
+    page.replace("\\-", "-")
+        .replace("\\fP", " ")
+        .replace("\\fB", " ")
+}
+
+/// "reads well": no fault that either formatter finds, and its name where whatis(1) looks for it.
+#[test]
+fn neither_formatter_finds_a_fault_in_the_page() {
+    let sandbox = Sandbox::offline();
+    let page = sandbox.file("phase-run.1", generated("man"));
+    let run = |program: &str, options: &[&str]| {
+        let mut command = Command::new(program);
+        let command = command.args(options).arg(&page).env("MANWIDTH", "80");
+        let output = command.env("LC_ALL", "C.UTF-8").output().ok()?;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.success() && said.is_empty(),
+            "{program}: {said}"
+        );
+        Some(String::from_utf8(output.stdout).unwrap())
+    };
+    match run("mandoc", &["-Tlint", "-Wall"]) {
+        Some(found) => assert_eq!(found, ""),
+        None => skipped("mandoc is not installed"),
+    }
+    let Some(shown) = run("man", &["--warnings", "-l"]) else {
+        return skipped("man is not installed");
+    };
+    let words: Vec<&str> = shown.split_whitespace().collect();
+    let words = words.join(" ");
+    assert!(
+        words.contains(" NAME phase-run - run a command with "),
+        "{words}"
+    );
+    // A hyphen that can be copied.
+    assert!(words.contains(" --header-file FILE "), "{words}");
+    for line in shown.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
