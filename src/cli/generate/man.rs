@@ -105,3 +105,23 @@ fn exact(words: &str) -> String {
 fn plain(words: &str) -> String {
     words.replace('\\', "\\e").replace('…', "...")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_no_requests_to_the_formatter() {
+        for (words, line) in [
+            (".phase.json", "\\&.phase.json\n"),
+            ("'x' \\n", "\\&'x' \\en\n"),
+            (
+                "in-memory (--clean, -)",
+                "in-memory (\\fB\\-\\-clean\\fP, \\fB\\-\\fP)\n",
+            ),
+            ("`a-b` $1 …", "\\fBa\\-b\\fP $1 ...\n"),
+        ] {
+            assert_eq!(text(words), line);
+        }
+    }
+}
