@@ -13,6 +13,7 @@ mod answers;
 mod args;
 mod arrival;
 mod bounds;
+mod clock;
 mod completion;
 mod config;
 mod credential;

@@ -4,6 +4,7 @@
 //! same preparation without it. Nothing here sleeps for an event; every wait has a deadline.
 
 mod canary;
+mod clock;
 mod eventually;
 mod output;
 mod probe;
@@ -22,6 +23,7 @@ mod transparent;
 mod ways;
 
 pub(crate) use canary::holds;
+pub(crate) use clock::Clock;
 pub(crate) use eventually::{DEADLINE, eventually};
 pub(crate) use output::{Output, Status};
 pub(crate) use probe::probe;

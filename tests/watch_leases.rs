@@ -7,12 +7,12 @@ use fake_phase::{Phase, Request, Responder, World};
 use crate::support::{Running, SHOP, Sandbox};
 use crate::watch::{change, end, requests_more, restarted, watched};
 
-const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
+pub(crate) const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
 
 const IN_TIME: Duration = Duration::from_secs(20);
 
-/// An app with a secret and a lease of so many seconds.
-fn leased(mode: &str, seconds: i64) -> (Phase, Sandbox, Vec<String>) {
+/// An app with a secret and a lease of so many seconds, polled each `every` seconds.
+pub(crate) fn leased(mode: &str, seconds: i64, every: &str) -> (Phase, Sandbox, Vec<String>) {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "SECRET", "one");
@@ -24,13 +24,13 @@ fn leased(mode: &str, seconds: i64) -> (Phase, Sandbox, Vec<String>) {
     );
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    let words = ["--mode", mode, "--dynamic", "--watch", "1", "--"];
+    let words = ["--mode", mode, "--dynamic", "--watch", every, "--"];
     let words = SHOP.iter().chain(&words).map(|word| (*word).to_owned());
     (phase, sandbox, words.collect())
 }
 
 /// For each request for secrets so far, whether it leases.
-fn leases(phase: &Phase) -> Vec<bool> {
+pub(crate) fn leases(phase: &Phase) -> Vec<bool> {
     let requests = phase.requests();
     let of_secrets = requests
         .iter()
@@ -54,7 +54,7 @@ fn said(running: &mut Running) -> String {
 #[test]
 fn polls_lease_nothing_and_a_restart_does() {
     for mode in ["rest", "e2ee"] {
-        let (phase, sandbox, words) = leased(mode, 3600);
+        let (phase, sandbox, words) = leased(mode, 3600, "1");
         let mut running = watched(sandbox.run(&words), SERVER);
         requests_more(&phase, 4);
         let before = leases(&phase);
@@ -81,8 +81,7 @@ fn polls_lease_nothing_and_a_restart_does() {
 /// "a restart is due when two thirds of the shortest lease are over".
 #[test]
 fn a_lease_is_replaced_when_two_thirds_are_over() {
-    let (phase, sandbox, words) = leased("rest", 3);
-    let words: Vec<String> = words.iter().map(|word| word.replace('1', "600")).collect();
+    let (phase, sandbox, words) = leased("rest", 3, "600");
     let mut running = watched(sandbox.run(&words), SERVER);
     for _ in 0..2 {
         restarted(&mut running, "one");
@@ -98,7 +97,7 @@ fn a_lease_is_replaced_when_two_thirds_are_over() {
 /// A start that cannot lease is a failed poll: the old command goes on with the lease it has.
 #[test]
 fn a_lease_that_fails_leaves_the_command_alone() {
-    let (phase, sandbox, words) = leased("rest", 3600);
+    let (phase, sandbox, words) = leased("rest", 3600, "1");
     let mut running = watched(sandbox.run(&words), SERVER);
     let gate = phase.gate("");
     gate.arrived(IN_TIME);

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::header::{HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Client as Library, Method, Url};
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
@@ -60,6 +60,8 @@ pub(super) struct Call {
 pub(super) struct Received {
     pub(super) status: u16,
     pub(super) retry_after: Option<String>,
+    /// How long the same asks to wait.
+    floor: Option<Duration>,
     pub(super) location: Option<String>,
     /// Wiped like every block when it is freed, by the allocator: it can have megabytes, which a
     /// second wiping byte by byte would double the work of.
@@ -114,8 +116,7 @@ impl<'a> Network<'a> {
             let outcome = self.once(call, &name);
             let (why, floor) = match &outcome {
                 Ok(answer) if retry::is_passing(answer.status) => {
-                    let asked = answer.retry_after.as_deref();
-                    (format!("status {}", answer.status), asked.and_then(delay))
+                    (format!("status {}", answer.status), answer.floor)
                 }
                 Err(Failure::Unreachable { why }) => (why.clone(), None),
                 _ => return outcome.map_err(failed),
@@ -255,7 +256,9 @@ impl<'a> Network<'a> {
             let value = response.headers().get(name);
             value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        let (retry_after, location) = (header(RETRY_AFTER), header(LOCATION));
+        let [retry_after, date, location] = [RETRY_AFTER, DATE, LOCATION].map(header);
+        let asked = retry_after.as_deref();
+        let floor = asked.and_then(|asked| delay(asked, date.as_deref()));
         let status = response.status().as_u16();
         let too_large = || Failure::NotPhase {
             why: format!("the answer is larger than {MAX_BODY} bytes"),
@@ -290,6 +293,7 @@ impl<'a> Network<'a> {
         Ok(Received {
             status,
             retry_after,
+            floor,
             location,
             body,
         })
@@ -302,14 +306,17 @@ impl Call {
     }
 }
 
-/// `Retry-After`: seconds, or a date of HTTP (RFC 9110 §10.2.3).
-fn delay(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
-        true => Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX))),
+/// `Retry-After`: seconds, or a date of HTTP (RFC 9110 §10.2.3). A date is by the clock of whoever
+/// answers, which says what time it is there (§6.6.1); ours may be wrong, or have jumped.
+fn delay(asked: &str, date: Option<&str>) -> Option<Duration> {
+    let asked = asked.trim();
+    match asked.bytes().all(|byte| byte.is_ascii_digit()) && !asked.is_empty() {
+        true => Some(Duration::from_secs(asked.parse().unwrap_or(u64::MAX))),
         false => {
-            let until = httpdate::parse_http_date(text).ok()?;
-            Some(until.duration_since(SystemTime::now()).unwrap_or_default())
+            let until = httpdate::parse_http_date(asked).ok()?;
+            let now = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+            let now = now.unwrap_or_else(SystemTime::now);
+            Some(until.duration_since(now).unwrap_or_default())
         }
     }
 }

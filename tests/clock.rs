@@ -1,0 +1,237 @@
+//! A wall clock that jumps during a start, or is wrong from the beginning: waits and bounds go by the
+//! monotonic one, only a snapshot's age and a certificate's time by this one.
+
+use std::thread::scope;
+use std::time::{Duration, Instant, SystemTime};
+
+use fake_phase::Responder;
+use httpdate::fmt_http_date;
+
+use crate::snapshot::{VALUE, kept};
+use crate::support::{Clock, Output, Status};
+use crate::watch::{end, restarted, watched};
+use crate::watch_leases::{SERVER, leased, leases};
+
+const IN_TIME: Duration = Duration::from_secs(20);
+
+/// What a busy machine may add, far below the least of the jumps.
+const SLACK: Duration = Duration::from_secs(10);
+
+const HOUR: i64 = 3600;
+
+/// Within what the fake server's certificates are good for.
+const FORTY_YEARS: i64 = 14_610 * 24 * HOUR;
+
+const JUMPS: [i64; 4] = [-HOUR, HOUR, -FORTY_YEARS, FORTY_YEARS];
+
+/// Asked to come back in two seconds, by a date of its own clock, or not asked.
+fn refusal(status: u16, asks: bool) -> Responder {
+    let now = SystemTime::now();
+    let refusal = Responder::status(status).times(1);
+    match asks {
+        false => refusal,
+        true => refusal
+            .header("Date", &fmt_http_date(now))
+            .header("Retry-After", &fmt_http_date(now + Duration::from_secs(2))),
+    }
+}
+
+/// The one retry that was said: how long is waited, and how much is left.
+fn retry(output: &Output) -> (f64, f64) {
+    let said = output.stderr.strip_prefix("phase-run: retrying in ");
+    let numbers = said.and_then(|said| {
+        let (wait, rest) = said.split_once(" s (attempt 2, ")?;
+        let (left, rest) = rest.split_once(" s left): ")?;
+        assert_eq!(rest.lines().count(), 1, "{output}");
+        Some((wait.parse().ok()?, left.parse().ok()?))
+    });
+    numbers.unwrap_or_else(|| panic!("{output}"))
+}
+
+/// The first try is refused just after the jump, or by a clock that was off before: the second comes
+/// when it was asked for, and the notice says so.
+fn tried_again(jump: i64, during: bool, status: u16, asks: bool) {
+    let case = format!("{jump} {during} {status} {asks}");
+    let shop = kept();
+    let clock = Clock::of(&shop.sandbox);
+    shop.phase.respond("", refusal(status, asks));
+    if !during {
+        clock.jumps(jump);
+    }
+    let gate = shop.phase.gate("");
+    let running = clock.rules(shop.with(&["--max-wait", "20"])).spawn();
+    gate.arrived(IN_TIME);
+    clock.jumps(jump);
+    let start = Instant::now();
+    gate.open();
+    let output = running.wait().ended(Status::Exited(0));
+    let took = start.elapsed();
+    assert_eq!(output.text(), format!("{VALUE}\n"));
+    let least = if asks { 2.0 } else { 0.0 };
+    let (wait, left) = retry(&output);
+    // Up to a second more by chance, or half of one.
+    assert!((least..=least + 1.0).contains(&wait), "{case}: {output}");
+    assert!((10.0..=20.0).contains(&left), "{case}: {output}");
+    assert!(took.as_secs_f64() >= least, "{case}: {took:?}");
+    assert!(
+        took < Duration::from_secs_f64(least + 1.0) + SLACK,
+        "{case}: {took:?}"
+    );
+    // The jump was seen: the copy that was kept has its time.
+    assert!(clock.was_seen(), "{case}");
+    let output = shop.with(&["--offline"]).output();
+    let used = format!("using the snapshot snapshot{}", age(-jump));
+    let output = output.notices(&[&used]).ok();
+    assert_eq!(output.text(), format!("{VALUE}\n"), "{case}");
+}
+
+/// How the age of a copy is said by a clock that is so far ahead of the one it was made by.
+fn age(ahead: i64) -> &'static str {
+    match ahead {
+        HOUR => ", made 1 h 0 min ago: ",
+        FORTY_YEARS => ", made 14610 d 0 h ago: ",
+        _ => " of unknown age (by this machine's clock it is made in the future): ",
+    }
+}
+
+/// No early end, no longer wait, and the numbers that are said are true.
+#[test]
+fn a_jump_between_two_tries_changes_no_wait() {
+    scope(|scope| {
+        for jump in JUMPS {
+            for (during, status, asks) in [
+                (true, 503, false),
+                (true, 503, true),
+                (true, 429, true),
+                (false, 429, true),
+            ] {
+                scope.spawn(move || tried_again(jump, during, status, asks));
+            }
+        }
+    });
+}
+
+/// A jump, the bound of `--snapshot-max-age`, and whether a copy that was made before is used then.
+const AGES: [(i64, &str, bool); 6] = [
+    (-HOUR, "60", true),
+    (-FORTY_YEARS, "60", true),
+    (HOUR, "7200", true),
+    (HOUR, "1800", false),
+    (FORTY_YEARS, "1262390400", true),
+    (FORTY_YEARS, "1262217600", false),
+];
+
+/// What is said of that copy.
+fn judged(jump: i64, max_age: &str, used: bool, reason: &str) -> String {
+    let said = age(jump);
+    match used {
+        true => format!("using the snapshot snapshot{said}"),
+        false => {
+            let made = said.trim_start_matches(", ").trim_end_matches(": ");
+            format!("{reason}it was {made}, and --snapshot-max-age is {max_age} s")
+        }
+    }
+}
+
+/// Phase is silent and the clock jumps during the first try: it is over when `--timeout` and
+/// `--max-wait` say, and the copy is judged by what the clock says then.
+fn bridged(jump: i64, max_age: &str, used: bool) {
+    let shop = kept().made().answers(Responder::stall());
+    let clock = Clock::of(&shop.sandbox);
+    let mut options = vec!["--timeout", "1", "--max-wait", "4"];
+    options.extend(["--snapshot-max-age", max_age]);
+    let before = shop.phase.requests().len();
+    let start = Instant::now();
+    let running = clock.rules(shop.with(&options)).spawn();
+    let _ = shop.phase.wait_for_requests(before + 1, IN_TIME);
+    clock.jumps(jump);
+    let output = running.wait();
+    let took = start.elapsed();
+    // Of four seconds the last half is not begun a try in.
+    let bounds = Duration::from_millis(3500)..Duration::from_secs(4) + SLACK;
+    assert!(bounds.contains(&took), "{took:?}\n{output}");
+    assert!(clock.was_seen(), "{output}");
+    let said = judged(
+        jump,
+        max_age,
+        used,
+        "warning: cannot use the snapshot snapshot instead: ",
+    );
+    let lines: Vec<&str> = output.stderr.lines().collect();
+    let after = lines.iter().position(|line| !line.contains("retrying in "));
+    let (retries, rest) = lines.split_at(after.unwrap());
+    assert!((1..=4).contains(&retries.len()), "{output}");
+    assert!(rest[0].contains(&said), "{said}\n{output}");
+    let value = format!("{VALUE}\n");
+    match used {
+        true => {
+            assert_eq!((rest.len(), output.text()), (1, &*value));
+            let _ = output.ended(Status::Exited(0));
+        }
+        false => {
+            assert!(rest[1].contains("error[unreachable]"), "{output}");
+            assert!(output.stdout.is_empty());
+            let _ = output.ended(Status::Exited(125));
+        }
+    }
+}
+
+#[test]
+fn a_jump_in_an_outage_moves_no_bound_and_counts_for_the_copy() {
+    scope(|scope| {
+        for (jump, max_age, used) in AGES {
+            scope.spawn(move || bridged(jump, max_age, used));
+        }
+    });
+}
+
+/// The same by a clock that was off when the start began.
+#[test]
+fn a_copy_is_judged_by_the_clock_that_there_is() {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    // What a machine without a battery says before anybody has told it.
+    let unset = 100 - now.cast_signed();
+    let shop = kept().made();
+    let clock = Clock::of(&shop.sandbox);
+    for (jump, max_age, used) in AGES.into_iter().chain([(unset, "1", true)]) {
+        clock.jumps(jump);
+        let run = shop.with(&["--offline", "--snapshot-max-age", max_age]);
+        let output = clock.rules(run).output();
+        let said = judged(jump, max_age, used, "cannot use the snapshot snapshot: ");
+        match used {
+            true => {
+                let output = output.notices(&[&said]).ok();
+                assert_eq!(output.text(), format!("{VALUE}\n"));
+            }
+            false => {
+                let output = output.failed(125, "snapshot");
+                assert!(output.stderr.contains(&said), "{said}\n{output}");
+            }
+        }
+    }
+    // No certificate is good then, which is no outage.
+    let _ = clock.rules(shop.with(&[])).output().failed(125, "tls");
+    shop.is_whole();
+}
+
+/// A lease lasts as long as it lasts.
+#[test]
+fn a_lease_is_replaced_in_time_whatever_the_clock_does() {
+    let (phase, sandbox, words) = leased("rest", 3, "600");
+    let clock = Clock::of(&sandbox);
+    let start = Instant::now();
+    let mut running = watched(clock.rules(sandbox.run(&words)), SERVER);
+    for (count, jump) in [(1, FORTY_YEARS), (2, -FORTY_YEARS)] {
+        clock.jumps(jump);
+        restarted(&mut running, "one");
+        let took = start.elapsed();
+        // Two thirds of three seconds each.
+        let least = Duration::from_secs(2 * count);
+        assert!((least..least + SLACK).contains(&took), "{took:?}");
+        assert!(clock.was_seen());
+        let said = running.stderr_line();
+        assert!(said.contains("two thirds of a lease are over"), "{said}");
+    }
+    assert_eq!(leases(&phase), [true; 3]);
+    let _ = end(running);
+}
