@@ -1,37 +1,32 @@
 //! `--snapshot`: a file is whole or not there, whoever is killed and however many write it.
 
-use std::ffi::OsStr;
-use std::fs::read_to_string;
+use std::ffi::c_int;
+use std::fs::{read, read_to_string, remove_file};
+use std::thread::scope;
 
 use fake_phase::Phase;
 
 use crate::snapshot::{Kept, VALUE, kept, names};
 use crate::support::{Run, Status};
 
-const NOTHING: &[&str] = &[];
-
 const NEW: &str = "canary of the new value";
 
-/// The two ways to write: whether the file system has files without a name, the call that begins,
-/// and the name on the way.
-const WAYS: [(bool, &str, &str); 2] = [
-    (true, "O_TMPFILE", ".snapshot.new"),
-    (false, ".snapshot.part", ".snapshot.part"),
+/// The two ways to write: what open(2) says where there are no files without a name, and the name
+/// that there is on the way.
+const WAYS: [(Option<c_int>, &str); 2] = [
+    (None, ".snapshot.new"),
+    (Some(libc::EOPNOTSUPP), ".snapshot.part"),
 ];
 
-/// The words by which strace makes it one that has none (open(2)), if it is not to have any.
-fn refusal(shop: &Kept, unnamed: bool) -> Vec<String> {
-    if unnamed {
-        return vec![];
+fn by(refused: Option<c_int>, run: Run<'_>) -> Run<'_> {
+    match refused {
+        None => run,
+        Some(errno) => run.without_unnamed_files(errno),
     }
-    let nth = place_of_unnamed(shop);
-    let inject = format!("inject=openat:error=EOPNOTSUPP:when={nth}");
-    vec!["-e".to_owned(), inject]
 }
 
-fn traced<'a>(run: Run<'a>, more: &[impl AsRef<OsStr>]) -> Run<'a> {
+fn traced(run: Run<'_>) -> Run<'_> {
     run.wrap(["strace", "-f", "-qqq", "-o", "../trace"])
-        .wrap(more)
 }
 
 fn change(phase: &Phase, value: &str) {
@@ -41,34 +36,14 @@ fn change(phase: &Phase, value: &str) {
     });
 }
 
-/// The calls of a whole start from before the old file is looked at until after the new one is in
-/// place, each as its name and how manieth of that name it is.
-fn steps(shop: &Kept, refuse: &[String], begins: &str) -> Vec<(String, usize)> {
-    let _ = traced(shop.with(&[]), refuse).output().ok();
-    let calls = calls(shop);
-    let of = |word: &'static str| move |(.., line): &(String, usize, String)| line.contains(word);
-    let first = calls.iter().position(of("AT_FDCWD, \"snapshot\"")).unwrap();
-    let last = calls.iter().rposition(of("\"snapshot\")")).unwrap();
-    let between = &calls[first..last + 3];
-    let found = between.iter().any(|(.., line)| line.contains(begins));
-    assert!(found, "{between:?}");
-    let step = |(name, nth, _): &(String, usize, String)| (name.clone(), *nth);
-    between.iter().map(step).collect()
-}
+/// A system call of the process that becomes the command: its name, how manieth of that name it is,
+/// and the whole line.
+type Call = (String, usize, String);
 
-/// Which openat asks for the file without a name.
-fn place_of_unnamed(shop: &Kept) -> usize {
-    let _ = traced(shop.with(&[]), NOTHING).output().ok();
-    let calls = calls(shop);
-    let found = calls.iter().find(|(.., line)| line.contains("O_TMPFILE"));
-    found.unwrap().1
-}
-
-/// Of the process that becomes the command: name, how manieth of that name, and the whole line.
-fn calls(shop: &Kept) -> Vec<(String, usize, String)> {
+fn calls(shop: &Kept) -> Vec<Call> {
     let trace = read_to_string(shop.sandbox.directory().with_file_name("trace")).unwrap();
     let pid = trace.split(' ').next().unwrap().to_owned() + " ";
-    let mut calls: Vec<(String, usize, String)> = Vec::new();
+    let mut calls: Vec<Call> = Vec::new();
     for line in trace.lines().filter_map(|line| line.strip_prefix(&pid)) {
         let Some((name, _)) = line.trim_start().split_once('(') else {
             continue;
@@ -79,64 +54,140 @@ fn calls(shop: &Kept) -> Vec<(String, usize, String)> {
     calls
 }
 
-/// Killed at each call: the old file or the new one, whole, and at most the name on the way beside
-/// it, which the next start takes away.
+/// Those from before the old file is looked at until after the new one is in place.
+fn steps(calls: &[Call]) -> Vec<Call> {
+    let of = |word: &'static str| move |(.., line): &Call| line.contains(word);
+    let first = calls.iter().position(of("AT_FDCWD, \"snapshot\"")).unwrap();
+    let last = calls.iter().rposition(of("\"snapshot\")")).unwrap();
+    calls[first..last + 3].to_vec()
+}
+
+/// What it is about, where that is a file.
+fn named((name, _, line): &Call) -> Option<&str> {
+    let file = ["openat", "linkat", "unlink", "rename"].contains(&name.as_str());
+    line.split('"').nth(1).filter(|_| file)
+}
+
+/// What these calls have done: whether the name on the way is there after them, as it was before or
+/// not, and whether the new file is in place.
+fn done(calls: &[Call], on_the_way: &str, mut there: bool) -> (bool, bool) {
+    let on_the_way = format!("\"{on_the_way}\"");
+    let mut in_place = false;
+    for (name, _, line) in calls {
+        let failed = line.contains(") = -1") || line.contains(" = ?");
+        if failed || !line.contains(&on_the_way) {
+            continue;
+        }
+        match name.as_str() {
+            "openat" if line.contains("O_CREAT") => there = true,
+            "linkat" => there = true,
+            "unlink" => there = false,
+            "rename" => (there, in_place) = (false, true),
+            _ => {}
+        }
+    }
+    (there, in_place)
+}
+
+/// What there is before a start that is killed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Before {
+    Nothing,
+    Old,
+    /// And what another one that was killed has left.
+    OldAndLeft,
+}
+
+/// A start that is killed at each system call of writing, the openings too.
+fn killed_at_each_call(refused: Option<c_int>, on_the_way: &str, before: Before) {
+    let shop = kept().made();
+    let old = read(&shop.file).unwrap();
+    change(&shop.phase, NEW);
+    let left = before == Before::OldAndLeft;
+    let prepare = || {
+        match before {
+            Before::Nothing => remove_file(&shop.file).unwrap(),
+            Before::Old | Before::OldAndLeft => drop(shop.sandbox.file("snapshot", &old)),
+        }
+        if left {
+            shop.sandbox.file(on_the_way, &old[..old.len() / 2]);
+        }
+    };
+    prepare();
+    let _ = by(refused, traced(shop.with(&[]))).output().ok();
+    let whole = calls(&shop);
+    assert_eq!(done(&whole, on_the_way, left), (false, true));
+    let steps = steps(&whole);
+    let mut seen = Vec::new();
+    for step in &steps {
+        let (name, nth, line) = step;
+        prepare();
+        let kill = format!("inject={name}:signal=KILL:when={nth}");
+        let run = traced(shop.with(&[])).wrap(["-e", &kill]);
+        let killed = by(refused, run).output();
+        let _ = killed.ended(Status::Killed(libc::SIGKILL));
+        let calls = calls(&shop);
+        let last = calls.last().unwrap();
+        assert_eq!((&last.0, last.1), (name, *nth), "{line}");
+        assert_eq!(named(last), named(step));
+
+        let (there, in_place) = done(&calls, on_the_way, left);
+        let case = format!("{refused:?} {before:?}, killed at {line}");
+        let has_one = in_place || before != Before::Nothing;
+        let expected = [on_the_way, "snapshot"].into_iter().zip([there, has_one]);
+        let expected: Vec<&str> = expected
+            .filter_map(|(name, is)| is.then_some(name))
+            .collect();
+        assert_eq!(names(shop.sandbox.directory()), expected, "{case}");
+        let output = shop.with(&["--offline"]).output();
+        if has_one {
+            let output = output.notices(&["using the snapshot"]).ok();
+            let value = if in_place { NEW } else { VALUE };
+            assert_eq!(output.text().trim_end(), value, "{case}");
+        } else {
+            let output = output.failed(125, "snapshot");
+            assert!(output.stderr.contains("there is none"), "{output}");
+        }
+        seen.push((there, in_place));
+
+        // The next start goes on as if nothing had been.
+        let output = by(refused, shop.with(&[])).output().ok();
+        assert_eq!(output.text().trim_end(), NEW);
+        assert_eq!(names(shop.sandbox.directory()), ["snapshot"], "{case}");
+        let output = shop.with(&["--offline"]).output();
+        let output = output.notices(&["using the snapshot"]).ok();
+        assert_eq!(output.text().trim_end(), NEW, "{case}");
+    }
+    // From before the name on the way is there to after the new file is, without a gap.
+    seen.dedup();
+    let expected: &[_] = match before {
+        Before::OldAndLeft => &[(true, false), (false, false), (true, false), (false, true)],
+        Before::Nothing | Before::Old => &[(false, false), (true, false), (false, true)],
+    };
+    assert_eq!(seen, expected, "{refused:?} {before:?}");
+}
+
+/// Killed at each call: the old file or the new one, whole. Beside it is at most the name on the way:
+/// from the call that makes it to the one that renames it, and never after that. The next start takes
+/// its place.
 #[test]
 fn whoever_is_killed_while_writing_leaves_the_old_file_or_the_new_one() {
-    for (unnamed, begins, on_the_way) in WAYS {
-        let shop = kept().made();
-        let refuse = &refusal(&shop, unnamed)[..];
-        let mut steps = steps(&shop, refuse, begins);
-        // One call takes one injection: what is before the one that is refused is the same.
-        steps.retain(|(name, _)| refuse.is_empty() || name != "openat");
-        for call in ["pwrite64", "fdatasync", "rename"] {
-            assert!(steps.iter().any(|(name, _)| name == call), "{steps:?}");
-        }
-        let (mut old, mut new, mut left) = (0, 0, 0);
-        for (name, at) in &steps {
-            change(&shop.phase, VALUE);
-            let _ = shop.with(&[]).output().ok();
-            change(&shop.phase, NEW);
-            let kill = format!("inject={name}:signal=KILL:when={at}");
-            let words = [&["-e".to_owned(), kill], refuse].concat();
-            let killed = traced(shop.with(&[]), &words).output();
-            let _ = killed.ended(Status::Killed(libc::SIGKILL));
-            let there = names(shop.sandbox.directory());
-            left += usize::from(there.len() > 1);
-            let known = |name: &String| name == "snapshot" || name == on_the_way;
-            assert!(there.iter().all(known), "{name} {at}: {there:?}");
-            let output = shop.with(&["--offline"]).output();
-            match output
-                .notices(&["using the snapshot"])
-                .ok()
-                .text()
-                .trim_end()
-            {
-                VALUE => old += 1,
-                NEW => new += 1,
-                other => panic!("{name} {at}: {other}"),
+    scope(|scope| {
+        for (refused, on_the_way) in WAYS {
+            for before in [Before::Nothing, Before::Old, Before::OldAndLeft] {
+                scope.spawn(move || killed_at_each_call(refused, on_the_way, before));
             }
-            // The next start goes on as if nothing had been.
-            let output = traced(shop.with(&[]), refuse).output().ok();
-            assert_eq!(output.text(), format!("{NEW}\n"));
-            assert_eq!(names(shop.sandbox.directory()), ["snapshot"], "{name} {at}");
         }
-        assert!(old > 2 && new > 0 && left > 0, "{old} {new} {left}");
-    }
+    });
 }
 
 /// "two starts at once": the last one wins, and it is whole all the time.
 #[test]
 fn many_starts_at_once_never_tear_it() {
-    for (unnamed, ..) in WAYS {
+    for (refused, _) in WAYS {
         let shop = kept().made();
-        let refuse = refusal(&shop, unnamed);
-        let rounds = if unnamed { 12 } else { 4 };
-        for _ in 0..rounds {
-            let start = || match unnamed {
-                true => shop.with(&[]).spawn(),
-                false => traced(shop.with(&[]), &refuse).spawn(),
-            };
+        for _ in 0..12 {
+            let start = || by(refused, shop.with(&[])).spawn();
             let starts: Vec<_> = (0..6).map(|_| start()).collect();
             shop.is_whole();
             for running in starts {
@@ -148,19 +199,26 @@ fn many_starts_at_once_never_tear_it() {
     }
 }
 
-/// Without O_TMPFILE, and without a /proc to link from, it is written all the same.
+/// Without O_TMPFILE, whichever way open(2) says so, and without a /proc to link from, it is written
+/// all the same.
 #[test]
 fn it_is_written_without_unnamed_files_and_without_proc() {
-    let shop = kept();
-    let refuse = refusal(&shop, false);
-    std::fs::remove_file(&shop.file).unwrap();
-    let _ = traced(shop.with(&[]), &refuse).output().ok();
-    assert!(
-        calls(&shop)
-            .iter()
-            .any(|(.., line)| line.contains(".snapshot.part"))
-    );
-    shop.is_whole();
+    for errno in [libc::EOPNOTSUPP, libc::EISDIR, libc::EINVAL] {
+        let shop = kept();
+        let run = traced(shop.with(&[]));
+        let _ = run.without_unnamed_files(errno).output().ok();
+        let calls = calls(&shop);
+        let of = |word: &str| {
+            calls
+                .iter()
+                .filter(|(.., line)| line.contains(word))
+                .count()
+        };
+        assert_eq!(of("O_TMPFILE, 0600) = -1 E"), 1);
+        assert_eq!(of(".snapshot.new"), 0);
+        assert!(of("O_CREAT") > 0 && of(".snapshot.part") > 0);
+        shop.is_whole();
+    }
     let shop = kept();
     let _ = shop.with(&[]).without_proc().output().ok();
     shop.is_whole();
@@ -175,7 +233,7 @@ fn without_the_option_there_is_no_trace_of_it() {
         .sandbox
         .run(crate::snapshot::SHOP)
         .args(["printenv", "SECRET"]);
-    let _ = traced(run.reveals(), NOTHING).output().ok();
+    let _ = traced(run.reveals()).output().ok();
     let trace = read_to_string(shop.sandbox.directory().with_file_name("trace")).unwrap();
     for word in ["\"snapshot", "O_TMPFILE", "fdatasync", "pwrite64"] {
         assert!(!trace.contains(word), "{word}");

@@ -20,6 +20,7 @@ mod skipped;
 mod start;
 mod stranger;
 mod transparent;
+mod unnamed;
 mod ways;
 
 pub(crate) use canary::holds;

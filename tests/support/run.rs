@@ -156,6 +156,12 @@ impl<'a> Run<'a> {
         self
     }
 
+    /// Where open(2) knows no files without a name and says so with `errno`.
+    pub(crate) fn without_unnamed_files(mut self, errno: c_int) -> Self {
+        self.start.no_unnamed = Some(errno);
+        self
+    }
+
     /// As the first process of a new PID namespace with its own /proc. What goes before it with
     /// `wrap` is that process instead, unless it execs.
     pub(crate) fn as_pid1(mut self) -> Self {

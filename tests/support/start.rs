@@ -21,7 +21,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
-use super::pty;
+use super::{pty, unnamed};
 
 /// What the new process is to find. Every signal has its default disposition and none is blocked,
 /// and no descriptor above 2 is open, unless it is said here: the test's own start must not matter.
@@ -37,6 +37,8 @@ pub(crate) struct Start {
     pub(crate) blocked: Vec<c_int>,
     pub(crate) limits: Vec<(Resource, u64)>,
     pub(crate) user: Option<u32>,
+    /// What open(2) answers where there are no files without a name.
+    pub(crate) no_unnamed: Option<c_int>,
     /// As the leader of a process group.
     pub(crate) group: bool,
     /// What 0–2 are instead of pipes.
@@ -109,6 +111,9 @@ impl Start {
             setgroups(&[])?;
             setgid(Gid::from_raw(user))?;
             setuid(Uid::from_raw(user))?;
+        }
+        if let Some(errno) = self.no_unnamed {
+            unnamed::refuse(errno)?;
         }
         Ok(())
     }
