@@ -18,11 +18,15 @@ fn world() -> World {
 
 /// One request where all is well.
 fn production<'a>(sandbox: &'a Sandbox, max_wait: &str) -> Run<'a> {
+    bounded(sandbox, max_wait, "1")
+}
+
+fn bounded<'a>(sandbox: &'a Sandbox, max_wait: &str, timeout: &str) -> Run<'a> {
     let id = world().app("shop").id().to_owned();
     let words = ["--app", &id, "--env", "Production", "--max-wait", max_wait];
     sandbox
         .run(words)
-        .args(["--timeout", "1", "echo", "started"])
+        .args(["--timeout", timeout, "echo", "started"])
 }
 
 /// The words of a retry: `(attempt, why)`.
@@ -95,8 +99,8 @@ fn what_is_final_is_asked_for_once() {
         let phase = Phase::serve(world());
         let sandbox = Sandbox::new(&phase);
         phase.respond("", responder);
-        let run = production(&sandbox, "30").env("PHASE_TIMEOUT", "30");
-        let _ = run.output().failed(125, kind);
+        // What is largest takes a busy machine more than a second.
+        let _ = bounded(&sandbox, "30", "30").output().failed(125, kind);
         assert_eq!(phase.requests().len(), 1, "{kind}");
     }
     for certificate in [
@@ -136,7 +140,9 @@ fn it_is_over_in_time() {
             "{took:?}\n{output}"
         );
         let count = phase.requests().len();
-        assert_eq!(retries(&output).len(), count - 1, "{output}");
+        // A last try may have too little time left to get as far as its request.
+        let said = retries(&output).len();
+        assert!(said + 1 == count || said == count, "{output}");
         let last = output.stderr.lines().find(|line| line.contains("error["));
         assert!(last.unwrap().contains(kind), "{output}");
         assert!(output.stdout.is_empty() && output.status == Status::Exited(125));
