@@ -166,10 +166,15 @@ impl<'a> Network<'a> {
             // The next try looks the name up again, and connects anew.
             self.library.replace(None);
         })?;
+        // A container's path to its credentials is as good as a token.
+        let path = match call.peer {
+            Peer::Phase | Peer::Cloud => call.url.path(),
+            Peer::Metadata => "",
+        };
         (self.say)(Notice::Request {
             method: call.method.as_str(),
             host: name,
-            path: call.url.path(),
+            path,
             status: received.status,
             took: start.elapsed(),
         });

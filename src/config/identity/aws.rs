@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! What proves an AWS principal, in the order in which AWS's own kits look for it.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use reqwest::Url;
 
@@ -27,8 +27,6 @@ pub(crate) struct Aws {
     pub(crate) tried: Tried,
     /// None where neither a variable nor a profile says it.
     pub(crate) region: Option<String>,
-    /// Where a web identity is exchanged, if not at the region's own address.
-    pub(crate) exchange: Option<Url>,
 }
 
 pub(crate) enum AwsSource {
@@ -38,6 +36,8 @@ pub(crate) enum AwsSource {
         role: String,
         session: String,
         token: SecretBytes,
+        /// STS, if not at the region's own address.
+        at: Option<Url>,
     },
     Container {
         url: Url,
@@ -66,8 +66,13 @@ impl Aws {
             }
         };
         let mut tried = Tried::new(Provider::Aws, hint);
-        let mut profiles = Profiles::of(around);
-        let (source, from) = source(around, &mut profiles, &mut tried)?;
+        let profiles = Profiles::of(around);
+        let search = Search {
+            around,
+            profiles: &profiles,
+            tried: &mut tried,
+        };
+        let (source, from) = search.first()?;
         let named = ["AWS_REGION", "AWS_DEFAULT_REGION"];
         let set = named.into_iter().find_map(|name| around.text(name));
         let region = set.map(str::to_owned).or_else(|| profiles.region());
@@ -75,23 +80,11 @@ impl Aws {
             let why = "what it names is no region of AWS, such as eu-central-1";
             return Err(tried.broken("the region", why, None));
         }
-        let urls = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
-        let exchange = match urls
-            .into_iter()
-            .find_map(|name| Some((name, around.text(name)?)))
-        {
-            None => None,
-            Some((name, text)) => match service(text) {
-                Ok(url) => Some(url),
-                Err(why) => return Err(tried.broken(name, why, None)),
-            },
-        };
         Ok(Self {
             source,
             from,
             tried,
             region,
-            exchange,
         })
     }
 }
@@ -102,113 +95,160 @@ pub(crate) fn is_region(text: &str) -> bool {
     !text.is_empty() && text.len() <= 32 && text.bytes().all(known)
 }
 
-/// The first that is set up.
-fn source(
-    around: &Surroundings<'_>,
-    profiles: &mut Profiles,
-    tried: &mut Tried,
-) -> Result<(AwsSource, String), Error> {
-    const KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
-    let named = |name: &str, source| Ok((source, name.to_owned()));
-    let place = "variables";
-    match KEYS.map(|name| around.secret(name)) {
-        [Some(id), Some(secret)] => {
-            let session = around.secret("AWS_SESSION_TOKEN");
-            let keys = AwsKeys {
-                id,
-                secret,
-                session,
-            };
-            return named(
-                "the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-                AwsSource::Keys(keys),
-            );
-        }
-        [Some(_), None] => {
-            let why = "AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not";
-            return Err(tried.broken(place, why, None));
-        }
-        [None, _] => tried.pass(place, "AWS_ACCESS_KEY_ID is not set"),
-    }
+/// A source, and how messages name it.
+type Named = (AwsSource, String);
 
-    let place = "web identity";
-    let role = around.text("AWS_ROLE_ARN");
-    match (around.path("AWS_WEB_IDENTITY_TOKEN_FILE"), role) {
-        (None, _) => tried.pass(place, "AWS_WEB_IDENTITY_TOKEN_FILE is not set"),
-        (Some(_), None) => {
-            let why = "AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not";
-            return Err(tried.broken(place, why, None));
-        }
-        (Some(path), Some(role)) => {
-            let token = read(path).map_err(|why| tried.broken(place, &why, None))?;
-            let source = web_identity(role, around.text("AWS_ROLE_SESSION_NAME"), token);
-            return named("the web identity of AWS_WEB_IDENTITY_TOKEN_FILE", source);
-        }
-    }
-
-    let place = "shared files";
-    match profiles.credentials() {
-        Found::Keys(keys, from) => return Ok((AwsSource::Keys(keys), from)),
-        Found::WebIdentity {
-            role,
-            session,
-            file,
-            from,
-        } => {
-            let token =
-                read(&PathBuf::from(file)).map_err(|why| tried.broken(&from, &why, None))?;
-            return Ok((web_identity(&role, session.as_deref(), token), from));
-        }
-        Found::Nothing(why) => tried.pass(place, &why),
-        Found::Broken { why, hint } => return Err(tried.broken(place, &why, hint)),
-    }
-
-    let place = "container";
-    let relative = around.text("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    let relative = relative.map(|path| format!("{TASK}{path}"));
-    let whole = around
-        .text("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-        .map(str::to_owned);
-    match relative.or(whole) {
-        None => tried.pass(
-            place,
-            "neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set",
-        ),
-        Some(text) => {
-            let broken = |why: &str| tried.broken(place, why, None);
-            let url = metadata(&text).map_err(|why| broken(&format!("the address {text}: {why}")))?;
-            let authorization = match around.path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
-                Some(path) => Some(read(path).map_err(|why| broken(&why))?),
-                None => around.secret("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
-            };
-            return named("the container's endpoint", AwsSource::Container { url, authorization });
-        }
-    }
-
-    let place = "instance metadata";
-    if around
-        .text("AWS_EC2_METADATA_DISABLED")
-        .is_some_and(|v| v.eq_ignore_ascii_case("true"))
-    {
-        return Err(tried.nothing(place, "AWS_EC2_METADATA_DISABLED is set"));
-    }
-    let mode = around.text("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
-    let known = match mode.is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6")) {
-        true => INSTANCE_V6,
-        false => INSTANCE,
-    };
-    let text = around
-        .text("AWS_EC2_METADATA_SERVICE_ENDPOINT")
-        .unwrap_or(known);
-    let url = metadata(text)
-        .map_err(|why| tried.broken(place, &format!("the address {text}: {why}"), None))?;
-    named("the instance's metadata", AwsSource::Instance { url })
+/// The places, in order. Each is set up and counts, or is passed by, or cannot be used.
+struct Search<'a, 't> {
+    around: &'a Surroundings<'a>,
+    profiles: &'a Profiles,
+    tried: &'t mut Tried,
 }
 
-fn web_identity(role: &str, session: Option<&str>, token: SecretBytes) -> AwsSource {
-    AwsSource::WebIdentity {
-        role: role.to_owned(),
-        session: session.unwrap_or("phase-run").to_owned(),
-        token,
+impl Search<'_, '_> {
+    fn first(mut self) -> Result<Named, Error> {
+        let places = [
+            Self::variables,
+            Self::web_identity,
+            Self::shared_files,
+            Self::container,
+        ];
+        for place in places {
+            if let Some(found) = place(&mut self)? {
+                return Ok(found);
+            }
+        }
+        self.instance()
+    }
+
+    fn variables(&mut self) -> Result<Option<Named>, Error> {
+        const PLACE: &str = "variables";
+        let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+        match names.map(|name| self.around.secret(name)) {
+            [Some(id), Some(secret)] => {
+                let session = self.around.secret("AWS_SESSION_TOKEN");
+                let source = AwsSource::Keys(AwsKeys {
+                    id,
+                    secret,
+                    session,
+                });
+                Ok(Some((
+                    source,
+                    format!("the variables {}", names.join(" and ")),
+                )))
+            }
+            [Some(_), None] => {
+                let why = "AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not";
+                Err(self.tried.broken(PLACE, why, None))
+            }
+            [None, _] => self.pass(PLACE, "AWS_ACCESS_KEY_ID is not set"),
+        }
+    }
+
+    fn web_identity(&mut self) -> Result<Option<Named>, Error> {
+        const PLACE: &str = "web identity";
+        const FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+        let Some(file) = self.around.path(FILE) else {
+            return self.pass(PLACE, "AWS_WEB_IDENTITY_TOKEN_FILE is not set");
+        };
+        let Some(role) = self.around.text("AWS_ROLE_ARN") else {
+            let why = "AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not";
+            return Err(self.tried.broken(PLACE, why, None));
+        };
+        let session = self.around.text("AWS_ROLE_SESSION_NAME");
+        let source = self.assumed(PLACE, role, session, file)?;
+        Ok(Some((source, format!("the web identity of {FILE}"))))
+    }
+
+    fn shared_files(&mut self) -> Result<Option<Named>, Error> {
+        const PLACE: &str = "shared files";
+        match self.profiles.credentials() {
+            Found::Keys(keys, from) => Ok(Some((AwsSource::Keys(keys), from))),
+            Found::WebIdentity {
+                role,
+                session,
+                file,
+                from,
+            } => {
+                let source = self.assumed(&from, &role, session.as_deref(), Path::new(&file))?;
+                Ok(Some((source, from)))
+            }
+            Found::Nothing(why) => self.pass(PLACE, &why),
+            Found::Broken { why, hint } => Err(self.tried.broken(PLACE, &why, hint)),
+        }
+    }
+
+    fn container(&mut self) -> Result<Option<Named>, Error> {
+        const PLACE: &str = "container";
+        const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+        const WHOLE: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+        let relative = self.around.text(RELATIVE);
+        let (variable, address) = match (relative, self.around.text(WHOLE)) {
+            (Some(path), _) => (RELATIVE, format!("{TASK}{path}")),
+            (None, Some(whole)) => (WHOLE, whole.to_owned()),
+            (None, None) => {
+                return self.pass(PLACE, &format!("neither {RELATIVE} nor {WHOLE} is set"));
+            }
+        };
+        let broken = |why: &str| self.tried.broken(PLACE, why, None);
+        // Who knows the address can ask there: it is not shown.
+        let url = metadata(&address).map_err(|why| broken(&format!("{variable}: {why}")))?;
+        let authorization = match self.around.path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
+            Some(path) => Some(read(path).map_err(|why| broken(&why))?),
+            None => self.around.secret("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+        };
+        let source = AwsSource::Container { url, authorization };
+        Ok(Some((source, "the container's endpoint".to_owned())))
+    }
+
+    fn instance(self) -> Result<Named, Error> {
+        const PLACE: &str = "the instance's metadata";
+        const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
+        const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+        let is = |name, word| {
+            let set = self.around.text(name);
+            set.is_some_and(|set| set.eq_ignore_ascii_case(word))
+        };
+        if is(DISABLED, "true") {
+            let why = format!("{DISABLED} is set");
+            return Err(self.tried.nothing(PLACE, &why));
+        }
+        let known = match is("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ipv6") {
+            true => INSTANCE_V6,
+            false => INSTANCE,
+        };
+        let url = metadata(self.around.text(ENDPOINT).unwrap_or(known));
+        let url = url.map_err(|why| {
+            self.tried
+                .broken(PLACE, &format!("{ENDPOINT}: {why}"), None)
+        })?;
+        Ok((AwsSource::Instance { url }, PLACE.to_owned()))
+    }
+
+    fn pass(&mut self, place: &str, why: &str) -> Result<Option<Named>, Error> {
+        self.tried.pass(place, why);
+        Ok(None)
+    }
+
+    fn assumed(
+        &self,
+        place: &str,
+        role: &str,
+        session: Option<&str>,
+        file: &Path,
+    ) -> Result<AwsSource, Error> {
+        let broken = |why: &str| self.tried.broken(place, why, None);
+        let names = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
+        let named = names
+            .into_iter()
+            .find_map(|name| Some((name, self.around.text(name)?)));
+        let at = named
+            .map(|(name, text)| service(text).map_err(|why| broken(&format!("{name}: {why}"))));
+        Ok(AwsSource::WebIdentity {
+            role: role.to_owned(),
+            session: session.unwrap_or("phase-run").to_owned(),
+            token: read(file).map_err(|why| broken(&why))?,
+            at: at.transpose()?,
+        })
     }
 }

@@ -86,7 +86,7 @@ fn source(
         let authority = around.text("AZURE_AUTHORITY_HOST").unwrap_or(AUTHORITY);
         let authority = authority.trim_end_matches('/');
         let url = service(&format!("{authority}/{tenant}/oauth2/v2.0/token"));
-        let url = url.map_err(|why| broken(&format!("AZURE_AUTHORITY_HOST={authority}: {why}")))?;
+        let url = url.map_err(|why| broken(&format!("AZURE_AUTHORITY_HOST: {why}")))?;
         Ok((url, client))
     };
 
@@ -132,8 +132,7 @@ fn source(
                     "IDENTITY_ENDPOINT is set, and IDENTITY_HEADER is not",
                 ));
             };
-            let url =
-                metadata(text).map_err(|why| broken(&format!("the address {text}: {why}")))?;
+            let url = metadata(text).map_err(|why| broken(&format!("IDENTITY_ENDPOINT: {why}")))?;
             let source = AzureSource::AppService {
                 url,
                 header,
@@ -143,22 +142,11 @@ fn source(
         }
     }
 
-    let text = around
-        .text("AZURE_POD_IDENTITY_AUTHORITY_HOST")
-        .unwrap_or(INSTANCE);
-    let text = format!(
-        "{}/metadata/identity/oauth2/token",
-        text.trim_end_matches('/')
-    );
-    let url = metadata(&text).map_err(|why| {
-        tried.broken(
-            "instance metadata",
-            &format!("the address {text}: {why}"),
-            None,
-        )
-    })?;
-    Ok((
-        AzureSource::Instance { url, client },
-        "the instance's metadata",
-    ))
+    const PLACE: &str = "the instance's metadata";
+    const ENDPOINT: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+    let base = around.text(ENDPOINT).unwrap_or(INSTANCE);
+    let base = base.trim_end_matches('/');
+    let url = metadata(&format!("{base}/metadata/identity/oauth2/token"));
+    let url = url.map_err(|why| tried.broken(PLACE, &format!("{ENDPOINT}: {why}"), None))?;
+    Ok((AzureSource::Instance { url, client }, PLACE))
 }

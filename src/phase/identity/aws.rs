@@ -64,9 +64,10 @@ pub(super) fn evidence(network: &Network<'_>, aws: &Aws) -> Result<SecretBytes, 
             role,
             session,
             token,
+            at,
         } => {
             let region = region.as_deref().unwrap_or(REGION);
-            let url = match &aws.exchange {
+            let url = match at {
                 Some(url) => url.clone(),
                 None => Url::parse(&signature::endpoint(region))
                     .map_err(|_| place.fails("the region is none"))?,
