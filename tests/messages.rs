@@ -1,17 +1,17 @@
 //! What is said, word for word: a file a case in `tests/messages`, so that a changed message is a
 //! changed file in the review. `UPDATE=1` writes what was said into the files.
 //!
-//! `{port}`, `{directory}`, `{ca}`, `{shop}`, `{sealed}`, `{bearer}` and `{mixed}` stand for the server's port, the
-//! working directory, the ids of the captured apps, the service account's bearer, and its token with
-//! a part of another.
+//! `{port}`, `{directory}`, `{ca}`, `{shop}`, `{sealed}`, `{bearer}`, `{mixed}` and `{account}` stand for
+//! the server's port, the working directory, the ids of the captured apps, the service account's
+//! bearer, its token with a part of another, and its id.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string, write};
 use std::path::{Path, PathBuf};
 
 use fake_phase::{
-    Account, Certificate, Options, Phase, Responder, World, app_id, bearer, service_token,
-    user_bearer,
+    Account, Certificate, Options, Phase, Responder, World, app_id, bearer, service_account_id,
+    service_token, user_bearer,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -54,6 +54,11 @@ enum Server {
     OddKeyShare,
     NoLease,
     UnleasedRow,
+    Untrusted,
+    KeysOff,
+    Detached,
+    OtherEndpoint,
+    ClockAhead,
     RateLimited,
     Broken,
     Silent,
@@ -127,6 +132,14 @@ impl Server {
                     "id": "5f0c", "name": "s3-writer", "path": "/", "type": "dynamic"
                 }));
             }
+            Self::Untrusted => drop(world.identities().distrust()),
+            Self::KeysOff => drop(world.identities().without_server_side_keys()),
+            Self::Detached => drop(world.identities().detach()),
+            Self::OtherEndpoint => {
+                let endpoint = "https://sts.eu-west-3.amazonaws.com";
+                world.identities().endpoint(endpoint);
+            }
+            Self::ClockAhead => drop(world.identities().clock_ahead(3600)),
             Self::UnknownCa => options.certificate = Certificate::UnknownCa,
             Self::OtherName => options.certificate = Certificate::OtherName,
             Self::Expired => options.certificate = Certificate::Expired,
@@ -159,6 +172,7 @@ impl Case {
         let ca = sandbox.directory().with_file_name("ca.pem");
         let share = service_token().split(':').nth(4).unwrap();
         let mixed = service_token().replace(share, user_bearer());
+        let account = service_account_id();
         let places = [
             ("{port}", port.as_str()),
             ("{directory}", directory),
@@ -167,6 +181,7 @@ impl Case {
             ("{sealed}", app_id("shop-e2ee")),
             ("{bearer}", bearer()),
             ("{mixed}", &mixed),
+            ("{account}", &account),
         ];
         let filled = |text: &str| {
             places.iter().fold(text.to_owned(), |text, (name, value)| {

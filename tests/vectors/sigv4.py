@@ -2,10 +2,12 @@
 
     python3 -m pip install --target DIR botocore==1.44.8 && PYTHONPATH=DIR python3 sigv4.py > sigv4.json
     PYTHONPATH=DIR python3 sigv4.py --verify < requests.json
+    PYTHONPATH=DIR python3 sigv4.py --credentials
 
 Nothing here is phase-run's. Before anything is printed, botocore is held to the signatures that AWS
 publishes: those of its Signature Version 4 test suite and the example of its documentation.
-With `--verify`, signs again what a list of such requests says was signed, and compares.
+With `--verify`, signs again what a list of such requests says was signed, and compares; with
+`--credentials`, prints the id of the access key that botocore finds on this machine, and its region.
 """
 
 import datetime
@@ -14,6 +16,7 @@ import sys
 from urllib.parse import urlsplit
 
 import botocore.auth
+import botocore.session
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -112,7 +115,16 @@ def verify(requests: list) -> None:
             sys.exit(f"signed otherwise than botocore does: {lower[0]} is not {lower[1]}")
 
 
+def found() -> str:
+    session = botocore.session.Session()
+    credentials = session.get_credentials()
+    key = credentials.get_frozen_credentials().access_key if credentials else "none"
+    return f"{key} {session.get_config_variable('region')}"
+
+
 def main() -> None:
+    if sys.argv[1:] == ["--credentials"]:
+        return print(found())
     check_published()
     if sys.argv[1:] == ["--verify"]:
         verify(json.load(sys.stdin))

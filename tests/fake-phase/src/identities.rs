@@ -102,6 +102,12 @@ impl Identities {
         self
     }
 
+    /// It is in one again.
+    pub fn trust(&mut self) -> &mut Identities {
+        self.trusting = true;
+        self
+    }
+
     /// The account's keys are its owner's alone.
     pub fn without_server_side_keys(&mut self) -> &mut Identities {
         self.server_side_keys = false;
