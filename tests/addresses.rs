@@ -10,7 +10,7 @@ use fake_phase::{Phase, app_id};
 use crate::support::Sandbox;
 
 /// A port where nothing is answered, not even a connection: its queue is full.
-fn dead(address: IpAddr) -> (TcpListener, Vec<TcpStream>) {
+pub(crate) fn dead(address: IpAddr) -> (TcpListener, Vec<TcpStream>) {
     let listener = TcpListener::bind((address, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let moment = Duration::from_millis(200);

@@ -6,6 +6,7 @@
 mod canary;
 mod clock;
 mod eventually;
+mod machine;
 mod output;
 mod probe;
 pub(crate) mod proc;
@@ -26,6 +27,7 @@ mod ways;
 pub(crate) use canary::holds;
 pub(crate) use clock::Clock;
 pub(crate) use eventually::{DEADLINE, eventually};
+pub(crate) use machine::{Machine, machine, with};
 pub(crate) use output::{Output, Status};
 pub(crate) use probe::probe;
 pub(crate) use prompt::{BASH, DASH, MODES, Mode, Prompt, SHELLS, ZSH, at_prompts};

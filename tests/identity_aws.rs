@@ -1,0 +1,266 @@
+//! AWS: each source of credentials for itself, the region, and the signature.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use fake_phase::{AccessKey, Phase, Signed, World, aws};
+use serde_json::{Value, json};
+
+use crate::identity::keyed;
+use crate::support::{Machine, Run, machine, skipped, with};
+use crate::vectors::python_package;
+
+/// What was signed at the last mint.
+pub(crate) fn signed(machine: &Machine) -> Signed {
+    machine.phase.mints().pop().unwrap().signed.unwrap()
+}
+
+/// The shared files of two profiles, where `HOME` has them.
+pub(crate) fn profiles(machine: &Machine) {
+    std::fs::create_dir_all(machine.directory().join(".aws")).unwrap();
+    machine.file(".aws/credentials", credentials());
+}
+
+/// As people write them.
+pub(crate) fn credentials() -> String {
+    let (default, other) = (aws::DEFAULT_PROFILE, aws::OTHER_PROFILE);
+    format!(
+        "# comment\n[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n\n\
+         [other]\r\naws_access_key_id={}\r\n  ; comment\naws_secret_access_key  =  {}\n\
+         AWS_SESSION_TOKEN = {}\nunknown = [x]\n[half]\naws_access_key_id = AKIAHALF\n",
+        default.id,
+        default.secret,
+        other.id,
+        other.secret,
+        other.token.unwrap()
+    )
+}
+
+/// A part of what `-v` calls a source, what it needs, and what it gives.
+pub(crate) type Source = (
+    &'static str,
+    for<'a> fn(&'a Machine, Run<'a>) -> Run<'a>,
+    AccessKey,
+);
+
+/// In the SDKs' order.
+pub(crate) const SOURCES: [Source; 5] = [
+    (
+        "the variables AWS_ACCESS_KEY_ID",
+        |_, run| keyed(run, aws::ENVIRONMENT),
+        aws::ENVIRONMENT,
+    ),
+    (
+        "the web identity of AWS_WEB_IDENTITY_TOKEN_FILE",
+        web_identity,
+        aws::WEB_IDENTITY,
+    ),
+    (
+        "the profile default of ",
+        |machine, run| {
+            profiles(machine);
+            run
+        },
+        aws::DEFAULT_PROFILE,
+    ),
+    ("the container's endpoint", container, aws::CONTAINER),
+    (
+        "the instance's metadata",
+        |_, run| run.unset("AWS_EC2_METADATA_DISABLED"),
+        aws::METADATA,
+    ),
+];
+
+pub(crate) fn web_identity<'a>(machine: &Machine, run: Run<'a>) -> Run<'a> {
+    let file = machine.path("web-token", aws::WEB_TOKEN);
+    run.env("AWS_WEB_IDENTITY_TOKEN_FILE", file)
+        .env("AWS_ROLE_ARN", aws::ROLE_ARN)
+}
+
+pub(crate) fn container<'a>(machine: &Machine, run: Run<'a>) -> Run<'a> {
+    let uri = format!("{}/v2/credentials/abc?task=1", machine.cloud.host());
+    run.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri).env(
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        aws::CONTAINER_AUTHORIZATION,
+    )
+}
+
+/// Each for itself; only what it needs is asked, and `-v` names it.
+#[test]
+fn each_source_is_used_and_named() {
+    let asked: [&[&str]; 5] = [
+        &[],
+        &["POST /"],
+        &[],
+        &["GET /v2/credentials/abc"],
+        &[
+            "PUT /latest/api/token",
+            "GET /latest/meta-data/iam/security-credentials/",
+            "GET /latest/meta-data/iam/security-credentials/shop-reader",
+        ],
+    ];
+    for ((name, prepare, key), asked) in SOURCES.into_iter().zip(asked) {
+        for options in [&["-v"][..], &["-vv"], &[]] {
+            let machine = machine();
+            let run = machine
+                .proving("aws", options)
+                .env("AWS_REGION", "us-east-1");
+            let output = machine.gets_value(prepare(&machine, run));
+            match options {
+                [] => assert!(output.stderr.is_empty(), "{name}\n{output}"),
+                _ => assert!(output.stderr.contains(name), "{name}\n{output}"),
+            }
+            assert_eq!(signed(&machine).access_key(), Some(key), "{name}");
+            assert_eq!(machine.asked(), asked, "{name}");
+        }
+    }
+}
+
+/// A temporary key's token goes with it, signed.
+#[test]
+fn a_session_token_is_signed_too() {
+    for key in [aws::ENVIRONMENT, aws::SESSION] {
+        let machine = machine();
+        let _ = machine.gets_value(keyed(machine.proving("aws", &[]), key));
+        let signed = signed(&machine);
+        assert_eq!(signed.access_key(), Some(key));
+        assert_eq!(signed.header("X-Amz-Security-Token"), key.token);
+        assert_eq!(signed.region(), Some("us-east-1"));
+        assert_eq!(
+            signed.url.trim_end_matches('/'),
+            "https://sts.amazonaws.com"
+        );
+    }
+}
+
+/// The container's token may be in a file, which is EKS Pod Identity's way; it is read anew, so white
+/// space at its end is none of it.
+#[test]
+fn a_containers_token_may_be_in_a_file() {
+    for content in [
+        aws::CONTAINER_AUTHORIZATION.to_owned(),
+        format!("{}\n", aws::CONTAINER_AUTHORIZATION),
+    ] {
+        let machine = machine();
+        let file = machine.path("pod-token", &content);
+        let uri = format!("{}/v1/credentials", machine.cloud.host());
+        let run = machine.proving("aws", &[]);
+        let run = run.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
+        let run = run.env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file);
+        // The file comes first.
+        let _ = machine.gets_value(run.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "other"));
+        assert_eq!(signed(&machine).access_key(), Some(aws::CONTAINER));
+    }
+}
+
+/// STS is asked unsigned, with a session's name, over TLS; and it is not what the signed request names.
+#[test]
+fn a_web_identity_is_taken_to_sts() {
+    let machine = Machine::with(Phase::serve(World::cloud()));
+    for name in [None, Some("the-pod")] {
+        let run = web_identity(&machine, machine.proving("aws", &[]));
+        let run = match name {
+            Some(name) => run.env("AWS_ROLE_SESSION_NAME", name),
+            None => run,
+        };
+        let _ = machine.gets_value(run);
+        let request = machine.cloud.requests().pop().unwrap();
+        assert!(request.tls && request.header("Authorization").is_none());
+        if let Some(name) = name {
+            assert_eq!(request.form("RoleSessionName").as_deref(), Some(name));
+        }
+        let signed = signed(&machine);
+        assert_eq!(signed.access_key(), Some(aws::WEB_IDENTITY));
+        assert_eq!(
+            signed.url.trim_end_matches('/'),
+            "https://sts.amazonaws.com"
+        );
+    }
+    // The general variable for all of AWS's services does the same.
+    let run = web_identity(&machine, machine.proving("aws", &[]));
+    let run = run.unset("AWS_ENDPOINT_URL_STS");
+    let _ = machine.gets_value(run.env("AWS_ENDPOINT_URL", machine.cloud.host()));
+    assert_eq!(machine.cloud.requests().len(), 3);
+}
+
+/// What Phase got is what botocore would have signed, byte for byte, in several regions.
+#[test]
+fn botocore_signs_the_same() {
+    let Some(packages) = python_package("botocore", "1.44.8") else {
+        return skipped("botocore cannot be installed from PyPI");
+    };
+    let mut requests = Vec::new();
+    for region in ["us-east-1", "eu-central-1", "ap-southeast-2"] {
+        for (_, prepare, key) in SOURCES {
+            let machine = machine();
+            machine.identities(|identities| {
+                if region != "us-east-1" {
+                    identities.endpoint(&format!("https://sts.{region}.amazonaws.com"));
+                }
+            });
+            let run = machine.proving("aws", &[]).env("AWS_REGION", region);
+            let _ = machine.gets_value(prepare(&machine, run));
+            requests.push(described(&signed(&machine), key));
+        }
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/sigv4.py");
+    let verified = |requests: &[Value]| {
+        let mut python = Command::new("python3");
+        python
+            .arg(&script)
+            .arg("--verify")
+            .env("PYTHONPATH", &packages);
+        python.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut python = python.spawn().unwrap();
+        let mut stdin = python.stdin.take().unwrap();
+        stdin
+            .write_all(json!(requests).to_string().as_bytes())
+            .unwrap();
+        drop(stdin);
+        let output = python.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), said)
+    };
+    let (good, said) = verified(&requests);
+    assert!(good, "{said}");
+    // The script tells a wrong one.
+    requests[0]["secret_key"] = "another".into();
+    assert!(!verified(&requests).0);
+}
+
+/// As the script takes it.
+fn described(signed: &Signed, key: AccessKey) -> Value {
+    let mut headers = serde_json::Map::new();
+    for (name, value) in &signed.headers {
+        headers.insert(name.clone(), value.clone().into());
+    }
+    // The host may be left to who sends it on.
+    let host = signed
+        .url
+        .trim_start_matches("https://")
+        .trim_end_matches('/');
+    if signed.header("Host").is_none() {
+        headers.insert("Host".to_owned(), host.into());
+    }
+    json!({
+        "access_key": key.id,
+        "secret_key": key.secret,
+        "session_token": key.token,
+        "region": signed.region(),
+        "endpoint": signed.url,
+        "amz_date": signed.header("X-Amz-Date"),
+        "body": signed.body,
+        "headers": headers,
+    })
+}
+
+/// Half a key is none, and is told as what it is.
+#[test]
+fn half_a_key_is_told() {
+    let machine = machine();
+    let run = machine.proving("aws", &[]);
+    let output = machine.is_refused(with(run, [("AWS_ACCESS_KEY_ID", aws::ENVIRONMENT.id)]));
+    assert!(output.stderr.contains("AWS_SECRET_ACCESS_KEY"), "{output}");
+    assert!(machine.phase.requests().is_empty());
+}

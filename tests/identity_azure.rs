@@ -1,0 +1,154 @@
+//! Azure: each source of an access token for itself, and what the token is for.
+
+use fake_phase::{Phase, World, azure};
+
+use crate::identity::simple_azure;
+use crate::support::{Machine, Run, machine, with};
+
+/// What came to Phase at the last mint.
+pub(crate) fn token(machine: &Machine) -> String {
+    machine.phase.mints().pop().unwrap().access_token.unwrap()
+}
+
+/// A part of what `-v` calls a source, what it needs, and what it gives.
+pub(crate) type Source = (
+    &'static str,
+    for<'a> fn(&'a Machine, Run<'a>) -> Run<'a>,
+    &'static str,
+);
+
+/// In the SDK's order.
+pub(crate) const SOURCES: [Source; 4] = [
+    (
+        "the variable AZURE_CLIENT_SECRET",
+        client_secret,
+        azure::CLIENT_SECRET,
+    ),
+    (
+        "the workload identity of AZURE_FEDERATED_TOKEN_FILE",
+        workload,
+        azure::WORKLOAD,
+    ),
+    (
+        "the endpoint of the app service",
+        app_service,
+        azure::APP_SERVICE,
+    ),
+    ("the instance's metadata", |_, run| run, azure::METADATA),
+];
+
+pub(crate) fn client_secret<'a>(_: &Machine, run: Run<'a>) -> Run<'a> {
+    let variables = [
+        ("AZURE_TENANT_ID", azure::TENANT),
+        ("AZURE_CLIENT_ID", azure::CLIENT),
+        ("AZURE_CLIENT_SECRET", azure::SECRET),
+    ];
+    with(run, variables)
+}
+
+pub(crate) fn workload<'a>(machine: &Machine, run: Run<'a>) -> Run<'a> {
+    let file = machine.path("federated", azure::FEDERATED);
+    let variables = [
+        ("AZURE_TENANT_ID", azure::TENANT),
+        ("AZURE_CLIENT_ID", azure::CLIENT),
+        ("AZURE_FEDERATED_TOKEN_FILE", &file),
+    ];
+    with(run, variables)
+}
+
+pub(crate) fn app_service<'a>(machine: &Machine, run: Run<'a>) -> Run<'a> {
+    let endpoint = format!("{}/msi/token", machine.cloud.host());
+    run.env("IDENTITY_ENDPOINT", endpoint)
+        .env("IDENTITY_HEADER", azure::IDENTITY_HEADER)
+}
+
+/// Each for itself; only what it needs is asked, once, and `-v` names it.
+#[test]
+fn each_source_is_used_and_named() {
+    let entra = format!("POST /{}/oauth2/v2.0/token", azure::TENANT);
+    let asked = [
+        entra.as_str(),
+        &entra,
+        "GET /msi/token",
+        "GET /metadata/identity/oauth2/token",
+    ];
+    for ((name, prepare, given), asked) in SOURCES.into_iter().zip(asked) {
+        for options in [&["-v"][..], &["-vv"], &[]] {
+            let machine = machine();
+            let run = prepare(&machine, machine.proving("azure", options));
+            let output = machine.gets_value(run);
+            match options {
+                [] => assert!(output.stderr.is_empty(), "{name}\n{output}"),
+                _ => assert!(output.stderr.contains(name), "{name}\n{output}"),
+            }
+            assert_eq!(token(&machine), given, "{name}");
+            assert_eq!(machine.asked(), [asked], "{name}");
+        }
+    }
+}
+
+/// The default resource, and its scope at Entra.
+#[test]
+fn a_token_is_for_the_resource_that_phase_expects() {
+    let machine = machine();
+    for (_, prepare, _) in SOURCES {
+        let _ = machine.gets_value(prepare(&machine, machine.proving("azure", &[])));
+        let request = machine.cloud.requests().pop().unwrap();
+        let resource = match request.method.as_str() {
+            "POST" => {
+                let scope = request.form("scope").unwrap();
+                scope.strip_suffix("/.default").unwrap().to_owned()
+            }
+            _ => request.query("resource").unwrap(),
+        };
+        // Phase accepts the audience with and without its last slash.
+        assert_eq!(
+            resource.trim_end_matches('/'),
+            azure::RESOURCE.trim_end_matches('/')
+        );
+    }
+}
+
+/// A user-assigned identity is asked for by its client's id, only if there is one.
+#[test]
+fn a_user_assigned_identity_is_named() {
+    for (name, prepare, _) in &SOURCES[2..] {
+        let machine = machine();
+        let run = || prepare(&machine, machine.proving("azure", &[]));
+        let _ = machine.gets_value(run());
+        let _ = machine.gets_value(run().env("AZURE_CLIENT_ID", azure::CLIENT));
+        let requests = machine.cloud.requests();
+        let asked = requests.iter().map(|request| request.query("client_id"));
+        let client = Some(azure::CLIENT.to_owned());
+        assert_eq!(asked.collect::<Vec<_>>(), [None, client], "{name}");
+        let _ = machine.is_refused(run().env("AZURE_CLIENT_ID", "another"));
+    }
+}
+
+/// Entra over TLS, at an authority with a path and a slash at its end, or none.
+#[test]
+fn entra_is_asked_over_tls() {
+    let machine = Machine::with(Phase::serve(World::cloud()));
+    for end in ["", "/"] {
+        let authority = format!("{}{end}", machine.cloud.host());
+        let run = simple_azure(&machine, &[]).env("AZURE_AUTHORITY_HOST", authority);
+        let _ = machine.gets_value(run);
+    }
+    let path = format!("/{}/oauth2/v2.0/token", azure::TENANT);
+    for request in machine.cloud.requests() {
+        assert!(request.tls && request.path() == path, "{request:?}");
+        assert_eq!(request.form("client_id").as_deref(), Some(azure::CLIENT));
+    }
+}
+
+/// The file of a workload is read with its white space dropped; one that is not there is told.
+#[test]
+fn a_federated_token_comes_from_its_file() {
+    let machine = machine();
+    let run = || workload(&machine, machine.proving("azure", &[]));
+    let file = machine.path("lines", &format!("{}\n", azure::FEDERATED));
+    let _ = machine.gets_value(run().env("AZURE_FEDERATED_TOKEN_FILE", file));
+    let gone = machine.directory().join("gone");
+    let output = machine.is_refused(run().env("AZURE_FEDERATED_TOKEN_FILE", gone));
+    assert!(output.stderr.contains("gone"), "{output}");
+}

@@ -1,0 +1,329 @@
+//! What can go wrong between the machine and its cloud: silence, refusal, redirects, strangers and
+//! proxies.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use fake_phase::{Phase, Responder, World, aws, azure};
+
+use crate::addresses::dead;
+use crate::identity::Proving;
+use crate::identity_aws::{container, web_identity};
+use crate::identity_azure::{app_service, client_secret, workload};
+use crate::proxy::connecting;
+use crate::support::{Machine, Run, Status, machine, quiet_port, stay_silent, stranger};
+
+/// What a slow machine may add.
+const SLACK: Duration = Duration::from_millis(1500);
+
+/// Everything that is asked over the network, and a part of the path of its first request.
+const LOOK_UPS: [(&str, &str, Proving); 7] = [
+    ("web identity", "/", |machine| {
+        web_identity(machine, machine.proving("aws", &[]))
+    }),
+    ("container", "/v2/credentials", |machine| {
+        container(machine, machine.proving("aws", &[]))
+    }),
+    ("instance", "/latest/api/token", |machine| {
+        machine
+            .proving("aws", &[])
+            .unset("AWS_EC2_METADATA_DISABLED")
+    }),
+    ("client secret", "/oauth2/v2.0/token", |machine| {
+        client_secret(machine, machine.proving("azure", &[]))
+    }),
+    ("workload", "/oauth2/v2.0/token", |machine| {
+        workload(machine, machine.proving("azure", &[]))
+    }),
+    ("App Service", "/msi/token", |machine| {
+        app_service(machine, machine.proving("azure", &[]))
+    }),
+    ("Azure's instance", "/metadata/identity", |machine| {
+        machine.proving("azure", &[])
+    }),
+];
+
+/// Those that are somewhere else than the machine: a cloud's own.
+const SERVICES: [&str; 3] = ["web identity", "client secret", "workload"];
+
+/// Only AWS's us-east-1 is what Phase expects.
+fn near<'a>(look_up: fn(&'a Machine) -> Run<'a>, machine: &'a Machine) -> Run<'a> {
+    look_up(machine).env("AWS_REGION", "us-east-1")
+}
+
+/// "Metadata look-ups are … retried once": one failure does not matter, two do. STS and Entra are tried
+/// as Phase is, as long as `--max-wait` allows.
+#[test]
+fn a_look_up_is_retried_once() {
+    for (name, path, look_up) in LOOK_UPS {
+        for responder in [
+            Responder::status(500),
+            Responder::html(503),
+            Responder::close(),
+            Responder::reset(),
+        ] {
+            let machine = machine();
+            machine.cloud.respond(path, responder.clone().times(1));
+            let _ = machine
+                .gets_value(near(look_up, &machine))
+                .notices(&["retrying in "])
+                .ok();
+            assert!(machine.asked().len() >= 2, "{name}");
+
+            if SERVICES.contains(&name) {
+                continue;
+            }
+            machine.cloud.respond(path, responder);
+            let before = machine.asked().len();
+            let _ = machine.is_refused(near(look_up, &machine));
+            assert_eq!(machine.asked().len() - before, 2, "{name}");
+            assert_eq!(machine.phase.mints().len(), 1, "{name}");
+        }
+    }
+}
+
+/// What the other side refuses stays refused, and its words are told, but not what it was asked with.
+#[test]
+fn a_refusal_is_final_and_told() {
+    for (name, path, look_up) in LOOK_UPS {
+        for status in [400, 401, 403, 404] {
+            let machine = machine();
+            machine
+                .cloud
+                .respond(path, Responder::error(status, "the reason"));
+            let output = machine.is_refused(near(look_up, &machine));
+            let told = output.stderr.contains(&status.to_string());
+            assert!(told, "{name}\n{output}");
+            assert_eq!(machine.asked().len(), 1, "{name} {status}");
+            assert!(machine.phase.requests().is_empty());
+        }
+    }
+}
+
+/// A page, other JSON, nothing, an answer without end.
+#[test]
+fn an_answer_of_another_shape_is_told() {
+    for (name, path, look_up) in LOOK_UPS {
+        for responder in [
+            Responder::html_login(),
+            Responder::json(200, "{}"),
+            Responder::json(200, r#"{"access_token": 5, "AccessKeyId": null}"#),
+            Responder::raw(200, "text/plain", Vec::new()),
+            Responder::raw(200, "text/plain", b"\x1b[31m\0\xff\r\n".into()),
+            Responder::endless(80 << 20),
+        ] {
+            let machine = machine();
+            machine.cloud.respond(path, responder);
+            let output = machine.is_refused(near(look_up, &machine));
+            assert!(machine.phase.requests().is_empty(), "{name}\n{output}");
+        }
+    }
+}
+
+/// "A metadata answer that redirects is refused."
+#[test]
+fn a_redirect_is_refused() {
+    for (name, path, look_up) in LOOK_UPS {
+        for status in [301, 302, 307, 308] {
+            let (machine, other) = (machine(), machine());
+            let to = format!("{}{path}", other.cloud.host());
+            let responder = Responder::raw(status, "text/plain", Vec::new());
+            machine
+                .cloud
+                .respond(path, responder.header("Location", &to));
+            let output = machine.is_refused(near(look_up, &machine));
+            assert!(output.stderr.contains("redirect"), "{name}\n{output}");
+            assert_eq!(other.cloud.connections(), 0, "{name}");
+            assert_eq!(machine.asked().len(), 1, "{name}");
+        }
+    }
+}
+
+/// "bounded (1 s to connect) and retried once": where a packet is lost, two seconds.
+#[test]
+fn a_dead_address_costs_two_seconds_at_most() {
+    let (listener, _queue) = dead(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let address = listener.local_addr().unwrap();
+    let machine = machine();
+    for (provider, variable) in [
+        ("aws", "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+        ("azure", "AZURE_POD_IDENTITY_AUTHORITY_HOST"),
+    ] {
+        let run = machine
+            .proving(provider, &[])
+            .env("AWS_REGION", "us-east-1");
+        let run = run.unset("AWS_EC2_METADATA_DISABLED");
+        let took = refused_after(&machine, run.env(variable, format!("http://{address}")));
+        let (least, most) = (Duration::from_millis(900), Duration::from_secs(2) + SLACK);
+        assert!(took > least && took < most, "{provider} {took:?}");
+    }
+}
+
+/// Nobody listens: told at once.
+#[test]
+fn a_closed_port_costs_nothing() {
+    let machine = machine();
+    let nobody = format!("http://127.0.0.1:{}", quiet_port());
+    let run = machine
+        .proving("aws", &[])
+        .unset("AWS_EC2_METADATA_DISABLED");
+    let run = run.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", nobody);
+    let took = refused_after(&machine, run.env("AWS_REGION", "us-east-1"));
+    assert!(took < SLACK, "{took:?}");
+}
+
+/// Somebody listens and says nothing: within `--max-wait`, whatever `--timeout` allows.
+#[test]
+fn silence_is_bounded() {
+    for (name, path, look_up) in LOOK_UPS {
+        let machine = machine();
+        machine.cloud.respond(path, Responder::stall());
+        let run = near(look_up, &machine).env("PHASE_MAX_WAIT", "2");
+        let took = refused_after(&machine, run.env("PHASE_TIMEOUT", "1"));
+        assert!(took < Duration::from_secs(2) + SLACK, "{name} {took:?}");
+    }
+    let machine = machine();
+    let silent = format!("http://{}", stranger(stay_silent));
+    let run = machine.proving("azure", &[]).env("PHASE_MAX_WAIT", "2");
+    let took = refused_after(
+        &machine,
+        run.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", silent),
+    );
+    assert!(took < Duration::from_secs(2) + SLACK, "{took:?}");
+}
+
+fn refused_after(machine: &Machine, run: Run<'_>) -> Duration {
+    let start = Instant::now();
+    let _ = machine.is_refused(run);
+    start.elapsed()
+}
+
+/// "Plain http only to the link-local metadata addresses and to loopback": a stranger is named and
+/// never spoken to. 192.0.2.1 (RFC 5737) would not answer, which takes a second to notice.
+#[test]
+fn plain_http_to_a_stranger_is_refused() {
+    let machine = machine();
+    let aws = || {
+        let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
+        run.unset("AWS_EC2_METADATA_DISABLED")
+    };
+    let azure = || machine.proving("azure", &[]);
+    let stranger = "http://192.0.2.1/";
+    let cases = [
+        container(&machine, aws()).env("AWS_CONTAINER_CREDENTIALS_FULL_URI", stranger),
+        aws().env("AWS_EC2_METADATA_SERVICE_ENDPOINT", stranger),
+        web_identity(&machine, aws()).env("AWS_ENDPOINT_URL_STS", stranger),
+        client_secret(&machine, azure()).env("AZURE_AUTHORITY_HOST", stranger),
+        app_service(&machine, azure()).env("IDENTITY_ENDPOINT", stranger),
+        azure().env("AZURE_POD_IDENTITY_AUTHORITY_HOST", stranger),
+        // Not loopback, whatever they look like.
+        aws().env(
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            "http://127.0.0.1.example.com/",
+        ),
+        aws().env(
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            "http://localhost@192.0.2.1/",
+        ),
+        aws().env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ftp://127.0.0.1/"),
+    ];
+    for run in cases {
+        let start = Instant::now();
+        let output = run.args(["echo", "started"]).output();
+        let took = start.elapsed();
+        assert!(took < Duration::from_millis(900), "{took:?}\n{output}");
+        assert!(output.stdout.is_empty(), "{output}");
+        let told = ["192.0.2.1", "example.com", "ftp", "AWS_ENDPOINT_URL_STS"];
+        assert!(
+            told.iter().any(|part| output.stderr.contains(part)),
+            "{output}"
+        );
+        let _ = output.failed(125, "identity");
+    }
+    assert!(machine.phase.requests().is_empty());
+}
+
+/// "never through a proxy": the metadata is asked directly.
+#[test]
+fn no_proxy_sees_metadata() {
+    for (name, _, look_up) in LOOK_UPS {
+        if !SERVICES.contains(&name) {
+            asks_directly(name, look_up);
+        }
+    }
+}
+
+fn asks_directly(name: &str, look_up: Proving) {
+    let machine = machine();
+    let (proxy, asked) = connecting(machine.phase.port());
+    let run = proxied(near(look_up, &machine), proxy);
+    let _ = machine.gets_value(run);
+    let phase = format!("CONNECT localhost:{} HTTP/1.1", machine.phase.port());
+    let lines: Vec<Vec<String>> = asked.try_iter().collect();
+    assert!(
+        !lines.is_empty(),
+        "{name}: Phase was not asked through the proxy"
+    );
+    assert!(
+        lines.iter().all(|lines| lines[0] == phase),
+        "{name} {lines:?}"
+    );
+    assert!(!machine.asked().is_empty());
+}
+
+/// STS and Entra are on the other side of the proxy, as Phase is.
+#[test]
+fn sts_and_entra_are_asked_through_a_proxy() {
+    for (name, _, look_up) in LOOK_UPS
+        .into_iter()
+        .filter(|look_up| SERVICES.contains(&look_up.0))
+    {
+        let machine = Machine::with(Phase::serve(World::cloud()));
+        let (proxy, asked) = connecting(machine.cloud.port());
+        // The proxy leads to the cloud alone: what is for Phase ends there, too.
+        let run = proxied(near(look_up, &machine), proxy).env("PHASE_MAX_WAIT", "0");
+        let _ = run.arg("true").output().ended(Status::Exited(125));
+        let hosts: Vec<String> = asked.try_iter().map(|lines| lines[0].clone()).collect();
+        let wanted = [machine.cloud.port(), machine.phase.port()];
+        let wanted = wanted.map(|port| format!("CONNECT localhost:{port} HTTP/1.1"));
+        assert_eq!(hosts, wanted, "{name}");
+        assert!(machine.asked()[0].starts_with("POST "), "{name}");
+    }
+}
+
+fn proxied(run: Run<'_>, proxy: SocketAddr) -> Run<'_> {
+    let names = [
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ];
+    let proxy = format!("http://{proxy}");
+    names.iter().fold(run, |run, name| run.env(name, &proxy))
+}
+
+/// What the other side repeats of what it was asked with is in no message.
+#[test]
+fn what_a_cloud_repeats_is_not_shown() {
+    let secrets = [
+        aws::WEB_TOKEN,
+        aws::CONTAINER_AUTHORIZATION,
+        aws::METADATA_SESSION,
+        azure::SECRET,
+        azure::FEDERATED,
+        azure::IDENTITY_HEADER,
+    ];
+    for (_, path, look_up) in LOOK_UPS {
+        let machine = machine();
+        let said = format!("no: {}", secrets.join(" "));
+        machine.cloud.respond(path, Responder::error(403, &said));
+        // The run itself searches its standard error.
+        let _ = machine.is_refused(near(look_up, &machine));
+        machine
+            .cloud
+            .respond(path, Responder::raw(403, "text/plain", said.into()));
+        let _ = machine.is_refused(near(look_up, &machine));
+    }
+}

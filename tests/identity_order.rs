@@ -1,0 +1,158 @@
+//! Which of several sources is used: the first in the SDKs' order that has something; and what is
+//! said when none has.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fake_phase::Responder;
+
+use crate::support::{machine, quiet_port, skipped};
+use crate::vectors::python_package;
+use crate::{identity_aws, identity_azure};
+
+/// botocore is what is meant by that: it finds the same key on the same machines, and by way of the
+/// same requests in their order.
+#[test]
+fn botocore_finds_what_is_found_here() {
+    let Some(packages) = python_package("botocore", "1.44.8") else {
+        return skipped("botocore cannot be installed from PyPI");
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/sigv4.py");
+    let sources = identity_aws::SOURCES;
+    let alone = (0..sources.len()).map(|index| &sources[index..=index]);
+    let together = (0..sources.len()).map(|index| &sources[index..]);
+    for sources in alone.chain(together) {
+        let machine = machine();
+        let prepare = |run, source: &identity_aws::Source| (source.1)(&machine, run);
+        let python = machine.bare(["python3"]).arg(&script).arg("--credentials");
+        let run = machine.around(python.env("PYTHONPATH", &packages));
+        let run = run.env("AWS_DEFAULT_REGION", "us-east-1");
+        let output = sources.iter().fold(run, prepare).output();
+        let (name, _, key) = sources[0];
+        assert_eq!(
+            output.text(),
+            format!("{} us-east-1\n", key.id),
+            "{name}\n{output}"
+        );
+        let theirs = machine.asked();
+        let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
+        let _ = machine.gets_value(sources.iter().fold(run, prepare));
+        let ours = machine.asked().split_off(theirs.len());
+        assert_eq!(ours, theirs, "{name}");
+    }
+}
+
+/// All at once, then without the first, and so on.
+#[test]
+fn aws_sources_are_asked_in_the_sdks_order() {
+    let sources = identity_aws::SOURCES;
+    for first in 0..sources.len() {
+        let machine = machine();
+        let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
+        let prepare = |run, source: &identity_aws::Source| (source.1)(&machine, run);
+        let _ = machine.gets_value(sources[first..].iter().fold(run, prepare));
+        let (name, _, key) = sources[first];
+        assert_eq!(
+            identity_aws::signed(&machine).access_key(),
+            Some(key),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn azure_sources_are_asked_in_the_sdks_order() {
+    let sources = identity_azure::SOURCES;
+    for first in 0..sources.len() {
+        let machine = machine();
+        let run = machine.proving("azure", &[]);
+        let prepare = |run, source: &identity_azure::Source| (source.1)(&machine, run);
+        let _ = machine.gets_value(sources[first..].iter().fold(run, prepare));
+        let (name, _, token) = sources[first];
+        assert_eq!(identity_azure::token(&machine), token, "{name}");
+    }
+}
+
+/// A variable that is set but empty is not set.
+#[test]
+fn empty_variables_are_none() {
+    let machine = machine();
+    let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
+    let run = run.unset("AWS_EC2_METADATA_DISABLED");
+    let empty = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_ROLE_ARN",
+        "AWS_PROFILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    ];
+    let _ = machine.gets_value(empty.iter().fold(run, |run, name| run.env(name, "")));
+    let empty = [
+        "AZURE_TENANT_ID",
+        "AZURE_CLIENT_ID",
+        "AZURE_CLIENT_SECRET",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "IDENTITY_ENDPOINT",
+        "IDENTITY_HEADER",
+    ];
+    let run = machine.proving("azure", &[]);
+    let _ = machine.gets_value(empty.iter().fold(run, |run, name| run.env(name, "")));
+}
+
+/// "When none answers, the error lists each that was tried and why not, in one line, and the hint
+/// names the likeliest".
+#[test]
+fn none_of_aws_is_told_with_all_that_were_tried() {
+    let machine = machine();
+    let output = machine.is_refused(machine.proving("aws", &[]));
+    let (error, hint) = output.stderr.split_once('\n').unwrap();
+    for part in [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        ".aws/credentials",
+        "AWS_CONTAINER_CREDENTIALS",
+        "AWS_EC2_METADATA_DISABLED",
+    ] {
+        assert!(error.contains(part), "{part}\n{output}");
+    }
+    assert!(hint.starts_with("hint: "), "{output}");
+    assert!(machine.phase.requests().is_empty() && machine.asked().is_empty());
+    // The instance that has no role.
+    machine
+        .cloud
+        .respond("/security-credentials/", Responder::html(404));
+    let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
+    let output = machine.is_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+    assert!(
+        output.stderr.contains("404") || output.stderr.contains("role"),
+        "{output}"
+    );
+    assert!(machine.phase.requests().is_empty());
+}
+
+#[test]
+fn none_of_azure_is_told_with_all_that_were_tried() {
+    let machine = machine();
+    let nobody = format!("http://127.0.0.1:{}", quiet_port());
+    let run = machine.proving("azure", &[]);
+    let run = run.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", nobody);
+    let start = Instant::now();
+    let output = machine.is_refused(run);
+    let took = start.elapsed();
+    let (error, hint) = output.stderr.split_once('\n').unwrap();
+    for part in [
+        "AZURE_CLIENT_SECRET",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "IDENTITY_ENDPOINT",
+        "metadata",
+        "refused",
+    ] {
+        assert!(error.contains(part), "{part}\n{output}");
+    }
+    assert!(hint.starts_with("hint: "), "{output}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(machine.phase.requests().is_empty() && machine.asked().is_empty());
+}

@@ -1,0 +1,206 @@
+//! `--watch` with a minted token: it lies where a token lies, and the next is minted when two thirds
+//! of its life are over.
+
+use std::fs::{read, read_dir, read_link};
+use std::time::Duration;
+
+use fake_phase::{Identities, Request};
+use nix::unistd::Uid;
+
+use crate::identity::{simple, simple_azure};
+use crate::supervisor::memory;
+use crate::support::proc::idle;
+use crate::support::{Machine, Run, Running, holds, machine, probe, skipped};
+use crate::watch::end;
+
+const IN_TIME: Duration = Duration::from_secs(30);
+
+/// Says which value it has, then serves until it has been told to stop: TERM and CONT.
+const SERVER: &str = "echo \"value $KEY $AWS_ACCESS_KEY_ID\"; exec \"$0\" serve 2";
+
+fn watched(run: Run<'_>) -> Running {
+    let mut running = run.args(["sh", "-c", SERVER, probe()]).spawn();
+    let line = running.line();
+    assert!(line.starts_with("value value"), "{line}");
+    running.ready();
+    running
+}
+
+/// Nothing was said, but so many lines.
+fn end_after(lines: usize, running: Running) {
+    let output = end(running);
+    assert_eq!(output.stderr.lines().count(), lines, "{output}");
+}
+
+fn is_mint(request: &Request) -> bool {
+    request.path().contains("/identities/")
+}
+
+/// When there are so many mints, all requests so far.
+fn after_mints(machine: &Machine, count: usize) -> Vec<Request> {
+    loop {
+        let requests = machine.phase.requests();
+        if requests.iter().filter(|request| is_mint(request)).count() >= count {
+            return requests;
+        }
+        machine.phase.wait_for_requests(requests.len() + 1, IN_TIME);
+    }
+}
+
+/// Of a life of six seconds, four: not before, and before it ends, so that no poll is refused.
+#[test]
+fn the_next_token_is_minted_when_two_thirds_are_over() {
+    for run in [simple, simple_azure] {
+        let machine = machine();
+        machine.identities(|identities| {
+            identities.ttl(6);
+        });
+        let running = watched(run(&machine, &["--watch", "1"]));
+        let requests = after_mints(&machine, 3);
+        let mints = requests.iter().filter(|request| is_mint(request));
+        let times: Vec<_> = mints.map(|mint| mint.received).collect();
+        for pair in times.windows(2) {
+            let between = pair[1] - pair[0];
+            let (least, most) = (Duration::from_millis(3900), Duration::from_secs(6));
+            assert!(between > least && between < most, "{between:?}");
+        }
+        // The polls between two mints use the token of the first.
+        let mut minted = 0;
+        let mut polls = [0; 3];
+        for request in &requests {
+            if is_mint(request) {
+                minted += 1;
+                continue;
+            }
+            polls[minted - 1] += 1;
+            let bearer = fake_phase::minted_bearer(minted - 1);
+            let used = format!("Bearer ServiceAccount {bearer}");
+            assert_eq!(request.header("Authorization"), Some(used.as_str()));
+        }
+        assert!(polls[..2].iter().all(|polls| *polls >= 3), "{polls:?}");
+        end_after(0, running);
+    }
+}
+
+/// A long life: however many polls, one mint.
+#[test]
+fn polls_share_the_token_of_the_start() {
+    let machine = machine();
+    let running = watched(simple(&machine, &["--watch", "1"]));
+    let fetched = machine.phase.requests().len();
+    machine.phase.wait_for_requests(fetched + 3, IN_TIME);
+    assert_eq!(machine.phase.mints().len(), 1);
+    end_after(0, running);
+}
+
+/// The command that a restart starts has the new value and still the cloud's variables.
+#[test]
+fn a_restart_has_what_the_start_had() {
+    let machine = machine();
+    machine.identities(|identities| {
+        identities.ttl(3);
+    });
+    let mut running = watched(simple(&machine, &["--watch", "1"]));
+    after_mints(&machine, 2);
+    machine.phase.edit(|world| {
+        let production = world.app("shop").environment("Production", "prod");
+        production.find("/", "KEY").unwrap().value("another");
+    });
+    assert_eq!(running.signal().signal, libc::SIGTERM);
+    assert_eq!(running.signal().signal, libc::SIGCONT);
+    let line = running.line();
+    assert_eq!(
+        line,
+        format!("value another {}", fake_phase::aws::SESSION.id)
+    );
+    running.ready();
+    let said = running.stderr_line();
+    assert!(said.contains("the secrets have changed"), "{said}");
+    end_after(1, running);
+}
+
+/// A mint that is refused is a poll that failed: said once, the command goes on; once it is trusted
+/// again that is said, too.
+#[test]
+fn a_mint_that_is_refused_is_a_failed_poll() {
+    let machine = machine();
+    machine.identities(|identities| {
+        identities.ttl(3);
+    });
+    let mut running = watched(simple(&machine, &["--watch", "1"]));
+    machine.identities(|identities| {
+        let _: &mut Identities = identities.distrust();
+    });
+    let said = running.stderr_line();
+    let failed = "phase-run: warning: a poll failed, and the command goes on as it is: ";
+    assert!(said.starts_with(failed), "{said}");
+    assert!(said.contains("Untrusted principal"), "{said}");
+    assert!(running.signals().is_empty());
+    machine.identities(|identities| {
+        identities.trust();
+    });
+    let said = running.stderr_line();
+    assert_eq!(said, "phase-run: the secrets can be read again");
+    end_after(2, running);
+}
+
+/// A token that was ended early, by hand: the poll that meets this fails, a later one mints anew.
+#[test]
+fn a_token_that_is_gone_early_is_replaced() {
+    let machine = machine();
+    let mut running = watched(simple(&machine, &["--watch", "1"]));
+    machine.identities(|identities| {
+        identities.expire();
+    });
+    let said = running.stderr_line();
+    assert!(said.contains("refused the token"), "{said}");
+    after_mints(&machine, 2);
+    let said = running.stderr_line();
+    assert_eq!(said, "phase-run: the secrets can be read again");
+    end_after(2, running);
+}
+
+/// As with any token: the watcher's memory and environment hold none, also after the second mint, and
+/// its one sealed file is all there is. The cloud's credentials in its environment are the command's.
+#[test]
+fn a_watcher_holds_no_minted_token() {
+    if !Uid::effective().is_root() {
+        skipped("only root may look into a process that is not dumpable");
+        return;
+    }
+    let mut machine = machine();
+    machine.canary("a value that nobody else has");
+    machine.phase.edit(|world| {
+        let production = world.app("shop").environment("Production", "prod");
+        production.secret("/", "OTHER", "a value that nobody else has");
+    });
+    machine.identities(|identities| {
+        identities.ttl(3);
+    });
+    let run = simple_azure(&machine, &["--watch", "1"]);
+    let running = watched(run.env("MARKER", "a marker to be found"));
+    after_mints(&machine, 2);
+    let pid = running.pid();
+    idle(pid);
+    let environ = read(format!("/proc/{pid}/environ")).unwrap();
+    let memory = memory(pid);
+    assert!(
+        holds(&memory, b"a marker to be found"),
+        "the search finds nothing"
+    );
+    let minted = machine.phase.mints().len();
+    for bearer in (0..minted).map(fake_phase::minted_bearer) {
+        for (what, bytes) in [("memory", &memory), ("environment", &environ)] {
+            assert!(!holds(bytes, bearer.as_bytes()), "the watcher's {what}");
+        }
+    }
+    assert!(!holds(&memory, b"a value that nobody else has"));
+    for token in fake_phase::azure::TOKENS {
+        assert!(!holds(&memory, token.as_bytes()), "{token}");
+    }
+    let open = read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let links = open.filter_map(|entry| read_link(entry.path()).ok());
+    let vaults = links.filter(|link| link.to_string_lossy().contains("memfd:phase-run"));
+    assert_eq!(vaults.count(), 1);
+    end_after(0, running);
+}
