@@ -253,6 +253,16 @@ fn no_proxy_sees_metadata() {
     }
 }
 
+/// Nor does one see what goes in plain http to loopback, be it meant for STS or Entra.
+#[test]
+fn no_proxy_sees_plain_http() {
+    for (name, _, look_up) in LOOK_UPS {
+        if SERVICES.contains(&name) {
+            asks_directly(name, look_up);
+        }
+    }
+}
+
 fn asks_directly(name: &str, look_up: Proving) {
     let machine = machine();
     let (proxy, asked) = connecting(machine.phase.port());
