@@ -190,10 +190,11 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// The one that a request goes through.
+    /// The one that a request goes through. Plain http stays on this machine or its link.
     fn proxy_of(&self, call: &Call) -> Option<&'a Proxy> {
-        let proxy = self.request.proxy.as_ref();
-        proxy.filter(|proxy| call.peer != Peer::Metadata && !proxy.excepts(call.host()))
+        let goes_far = call.peer != Peer::Metadata && call.url.scheme() == "https";
+        let proxy = self.request.proxy.as_ref().filter(|_| goes_far);
+        proxy.filter(|proxy| !proxy.excepts(call.host()))
     }
 
     /// Once with the roots that are given or built in; if those do not know the issuer and nothing
