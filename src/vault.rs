@@ -170,7 +170,7 @@ impl Vault {
 
     /// Puts it in the place of the last one. What is cut off in between, by a signal, is none.
     pub(crate) fn keep(&self, token: &SecretBytes, lasts: Duration) {
-        let until = since_boot().saturating_add(lasts * 2 / 3);
+        let until = since_boot().saturating_add(lasts / 3 * 2);
         let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
         let rest = Zeroizing::new([&until.to_le_bytes(), token.expose()].concat());
         let hash = digest(&SHA256, &rest);

@@ -93,6 +93,20 @@ fn polls_share_the_token_of_the_start() {
     end_after(0, running);
 }
 
+/// A life that no clock can hold is a long one.
+#[test]
+fn a_life_without_end_is_no_end_of_the_start() {
+    let machine = machine();
+    machine.identities(|identities| {
+        identities.ttl(u64::MAX).max_ttl(u64::MAX);
+    });
+    let running = watched(simple(&machine, &["--watch", "1"]));
+    let fetched = machine.phase.requests().len();
+    machine.phase.wait_for_requests(fetched + 2, IN_TIME);
+    assert_eq!(machine.phase.mints().len(), 1);
+    end_after(0, running);
+}
+
 /// The command that a restart starts has the new value and still the cloud's variables.
 #[test]
 fn a_restart_has_what_the_start_had() {
