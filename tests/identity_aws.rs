@@ -255,6 +255,23 @@ fn described(signed: &Signed, key: AccessKey) -> Value {
     })
 }
 
+/// Variables of sources that are not used do not matter: an endpoint for another service of AWS's, a
+/// container's without its file.
+#[test]
+fn what_is_not_used_may_be_unusable() {
+    let machine = machine();
+    let run = keyed(machine.proving("aws", &[]), aws::ENVIRONMENT);
+    let run = run.unset("AWS_ENDPOINT_URL_STS");
+    let variables = [
+        ("AWS_ENDPOINT_URL", "http://192.0.2.1:4566"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "no address"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://192.0.2.1"),
+    ];
+    let _ = machine.gets_value(with(run, variables));
+    assert_eq!(signed(&machine).access_key(), Some(aws::ENVIRONMENT));
+}
+
 /// Half a key is none, and is told as what it is.
 #[test]
 fn half_a_key_is_told() {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use fake_phase::{Phase, Responder, World, aws, azure};
+use serde_json::json;
 
 use crate::addresses::dead;
 use crate::identity::Proving;
@@ -330,23 +331,33 @@ fn proxied(run: Run<'_>, proxy: SocketAddr) -> Run<'_> {
     names.iter().fold(run, |run, name| run.env(name, &proxy))
 }
 
-/// What the other side repeats of what it was asked with is in no message.
+/// What the other side repeats of what it was asked with is in no message, but the rest of its words is.
 #[test]
 fn what_a_cloud_repeats_is_not_shown() {
-    let secrets = [
+    let sent = [
         aws::WEB_TOKEN,
         aws::CONTAINER_AUTHORIZATION,
         aws::METADATA_SESSION,
         azure::SECRET,
         azure::FEDERATED,
         azure::IDENTITY_HEADER,
+        // There is nothing secret in that request.
+        azure::CLIENT,
     ];
-    for (_, path, look_up) in LOOK_UPS {
+    for ((name, path, look_up), secret) in LOOK_UPS.into_iter().zip(sent) {
         let machine = machine();
-        let said = format!("no: {}", secrets.join(" "));
-        machine.cloud.respond(path, Responder::error(403, &said));
+        let said = format!("not with {secret}, never");
+        let body = match name {
+            "web identity" => format!("<Error><Message>{said}</Message></Error>"),
+            _ => json!({"error": said, "error_description": said, "message": said}).to_string(),
+        };
+        machine.cloud.respond(path, Responder::json(403, &body));
         // The run itself searches its standard error.
-        let _ = machine.is_refused(near(look_up, &machine));
+        let output = machine.is_refused(near(look_up, &machine));
+        if SERVICES.contains(&name) || name == "App Service" {
+            assert!(output.stderr.contains("403: not with "), "{output}");
+            assert!(output.stderr.contains(", never"), "{output}");
+        }
         machine
             .cloud
             .respond(path, Responder::raw(403, "text/plain", said.into()));

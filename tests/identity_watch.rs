@@ -2,7 +2,7 @@
 //! of its life are over.
 
 use std::fs::{read, read_dir, read_link};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fake_phase::{Identities, Request};
 use nix::unistd::Uid;
@@ -38,7 +38,9 @@ fn is_mint(request: &Request) -> bool {
 
 /// When there are so many mints, all requests so far.
 fn after_mints(machine: &Machine, count: usize) -> Vec<Request> {
+    let start = Instant::now();
     loop {
+        assert!(start.elapsed() < IN_TIME, "fewer than {count} mints");
         let requests = machine.phase.requests();
         if requests.iter().filter(|request| is_mint(request)).count() >= count {
             return requests;
