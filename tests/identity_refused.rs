@@ -28,7 +28,7 @@ type Change = fn(&mut Identities) -> &mut Identities;
 /// The server's words, its status, and what to do about it; asked once.
 #[test]
 fn who_is_refused_is_told_why_and_what_to_do() {
-    let cases: [(Change, &str, &str); 8] = [
+    let cases: [(Change, &str, &str); 9] = [
         (Identities::distrust, "Untrusted principal", "(403)"),
         (
             Identities::without_server_side_keys,
@@ -47,6 +47,11 @@ fn who_is_refused_is_told_why_and_what_to_do() {
             |all| all.endpoint("https://sts.eu-west-3.amazonaws.com"),
             "STS endpoint mismatch",
             "set AWS_REGION=eu-west-3",
+        ),
+        (
+            |all| all.endpoint("https://vpce-1.sts.eu-west-3.vpce.amazonaws.com"),
+            "STS endpoint mismatch",
+            "hint: change the STS endpoint of the identity in Phase's console from https://vpce-1.sts.eu-west-3.vpce.amazonaws.com ",
         ),
         (|all| all.clock_ahead(59), "", ""),
     ];

@@ -306,8 +306,9 @@ fn every_kind_of_error_has_a_case() {
 
 /// Verbs that a hint may start with.
 const VERBS: [&str; 22] = [
-    "add", "assign", "check", "choose", "copy", "enable", "give", "hand", "keep", "leave", "list",
-    "look", "mend", "name", "pass", "put", "rename", "run", "set", "start", "unset", "use",
+    "add", "assign", "change", "check", "choose", "copy", "enable", "give", "hand", "keep",
+    "leave", "list", "look", "mend", "name", "pass", "put", "rename", "run", "set", "start",
+    "unset", "use",
 ];
 
 /// "Lower case, no full stop, no \"failed to\" / \"error while\" / \"invalid\" …, no Rust type

@@ -48,8 +48,10 @@ const TUNNEL: &str = "tunnel error: ";
 
 impl Failure {
     pub(super) fn too_slow(limit: Duration) -> Self {
+        // What is left of a bound on several is no round number.
+        let limit = (limit.as_secs_f64() * 100.0).round() / 100.0;
         Self::Unreachable {
-            why: format!("no whole answer within {} s", limit.as_secs_f64()),
+            why: format!("no whole answer within {limit} s"),
         }
     }
 

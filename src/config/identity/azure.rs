@@ -84,7 +84,12 @@ fn source(
             return Err(broken("AZURE_TENANT_ID is no tenant"));
         }
         let authority = around.text("AZURE_AUTHORITY_HOST").unwrap_or(AUTHORITY);
-        let authority = authority.trim_end_matches('/');
+        let scheme = if authority.contains("://") {
+            ""
+        } else {
+            "https://"
+        };
+        let authority = format!("{scheme}{}", authority.trim_end_matches('/'));
         let url = service(&format!("{authority}/{tenant}/oauth2/v2.0/token"));
         let url = url.map_err(|why| broken(&format!("AZURE_AUTHORITY_HOST: {why}")))?;
         Ok((url, client))

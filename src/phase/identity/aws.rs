@@ -223,8 +223,12 @@ pub(super) fn hint(answer: &Answer) -> Option<String> {
         endpoint: String,
     }
     let Expected { endpoint } = answer.json("a refusal").ok()?;
-    let region = signature::region_of(&endpoint)?;
+    let instead = match signature::region_of(&endpoint) {
+        Some(region) => format!("set AWS_REGION={region}, or "),
+        // That of a network of its own, say.
+        None => String::new(),
+    };
     Some(format!(
-        "set AWS_REGION={region}, or set the STS endpoint of the identity in Phase's console to this region's"
+        "{instead}change the STS endpoint of the identity in Phase's console from {endpoint} to this region's"
     ))
 }
