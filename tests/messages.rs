@@ -305,7 +305,7 @@ fn every_kind_of_error_has_a_case() {
 }
 
 /// Verbs that a hint may start with.
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "add", "assign", "change", "check", "choose", "copy", "enable", "give", "hand", "keep",
     "leave", "list", "look", "mend", "name", "pass", "put", "rename", "run", "set", "start",
     "unset", "use",
