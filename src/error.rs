@@ -5,6 +5,8 @@
 //! hint. It holds names, sizes and statuses, never a value or a token. The texts are in
 //! [`text`] and [`hint`]; only `main` prints them and picks the exit status.
 
+#[cfg(test)]
+pub(crate) mod each;
 mod exit;
 mod hint;
 mod text;

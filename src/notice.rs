@@ -5,6 +5,8 @@
 //! how to say things: as text or JSON, at which verbosity. Writing is attempted and its result
 //! ignored: a closed standard error must not stop the command.
 
+#[cfg(test)]
+mod every;
 mod safe;
 mod text;
 
@@ -279,16 +281,18 @@ impl Voice {
 
     /// Says what ended phase-run. Called by `main` alone.
     pub(crate) fn fail(&self, error: &Error) {
-        let (message, hint) = (
-            masked(&error.to_string()),
-            error.hint().map(|hint| masked(&hint)),
-        );
+        self.lines_of(error).iter().for_each(|text| line(text));
+    }
+
+    /// The line, and in text the hint's.
+    fn lines_of(&self, error: &Error) -> Vec<String> {
+        let message = masked(&error.to_string());
+        let hint = error.hint().map(|hint| masked(&hint));
         match self.format {
             Format::Text => {
-                line(&format!("phase-run: error[{}]: {message}", error.kind()));
-                if let Some(hint) = hint {
-                    line(&format!("hint: {hint}"));
-                }
+                let first = format!("phase-run: error[{}]: {message}", error.kind());
+                let second = hint.map(|hint| format!("hint: {hint}"));
+                [Some(first), second].into_iter().flatten().collect()
             }
             Format::Json => {
                 let mut members = vec![
@@ -296,10 +300,8 @@ impl Voice {
                     ("kind", error.kind()),
                     ("message", message.as_str()),
                 ];
-                if let Some(hint) = &hint {
-                    members.push(("hint", hint));
-                }
-                line(&json(&members));
+                members.extend(hint.as_deref().map(|hint| ("hint", hint)));
+                vec![json(&members)]
             }
         }
     }
