@@ -50,6 +50,7 @@ mod pid1;
 mod project;
 mod proxy;
 mod proxy_trust;
+mod questions;
 mod references;
 mod refusals;
 mod retries;
