@@ -280,3 +280,44 @@ fn what_is_fuzzed_has_the_dependencies_of_the_program() {
     };
     assert_eq!(lines("fuzz/Cargo.toml"), lines("Cargo.toml"));
 }
+
+/// The words of a text that look like options, without their values.
+fn option_words(text: &str) -> impl Iterator<Item = &str> {
+    let other = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
+    let words = text.split(other).filter(|word| word.len() > 1);
+    words.filter(|word| word.starts_with('-') && !word.ends_with('-'))
+}
+
+/// In the page for those who move over, the second column and each command line of ours name what
+/// there is; whatever else looks like an option is theirs, and stands in a first column.
+#[test]
+fn whoever_moves_over_finds_each_option_that_is_named() {
+    let page = source("docs/moving.md");
+    let ours: Vec<String> = options().iter().flat_map(Row::names).collect();
+    let mut theirs = Vec::new();
+    let mut named = Vec::new();
+    let mut rest = Vec::new();
+    for line in page.lines() {
+        if let Some(row) = line.strip_prefix("| ") {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            theirs.extend(option_words(cells[0]));
+            named.extend(option_words(cells[1]));
+            rest.extend(cells[2..].iter().copied().flat_map(option_words));
+        } else if let Some(line) = line.strip_prefix("$ phase-run ") {
+            let options = line.split(" -- ").next().unwrap();
+            named.extend(option_words(options.split(" -c ").next().unwrap()));
+        } else if !line.starts_with("$ ") {
+            rest.extend(option_words(line));
+        }
+    }
+    let once = |word: &str| word.replace("-vv", "-v");
+    let known = |word: &&str| ours.contains(&once(word));
+    let unknown: Vec<&&str> = named.iter().filter(|word| !known(word)).collect();
+    assert!(unknown.is_empty(), "not ours: {unknown:?}");
+    let strangers: Vec<&&str> = rest
+        .iter()
+        .filter(|word| !known(word) && !theirs.contains(word))
+        .collect();
+    assert!(strangers.is_empty(), "nobody's: {strangers:?}");
+    assert!(named.len() > 60, "only {} were looked at", named.len());
+}
