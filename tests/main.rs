@@ -22,6 +22,7 @@ mod documents;
 mod dry_run;
 mod dynamic;
 mod e2ee;
+mod elsewhere;
 mod environ;
 mod exec;
 mod faults;

@@ -1,0 +1,111 @@
+//! What has gone wrong in other runners, and has no test of its own among ours by topic: the rows of
+//! SECURITY.md that name this file.
+
+use std::collections::BTreeSet;
+use std::fs::read_to_string;
+
+use fake_phase::{Phase, World, app_id};
+
+use crate::support::{SHOP, Sandbox, Status};
+
+/// A name with a line break in it made a header of its own, or a further parameter of the query.
+/// RFC 9112 §5: a line break ends a field; RFC 3986 §3.4: `&` and `#` end a value.
+#[test]
+fn a_name_cannot_become_another_part_of_the_request() {
+    let odd = "/a\r\nX-Evil: 1\r\n&env=Development#%0d%0a+?";
+    for options in [
+        ["--env", "Production", "--path", odd],
+        ["--env", odd, "--path", "/"],
+        ["--env", "Production", "--tags", odd],
+    ] {
+        let phase = Phase::start();
+        let sandbox = Sandbox::new(&phase);
+        let run = sandbox.run(["--app", app_id("shop")]).args(options);
+        let output = run.arg("true").output();
+        assert_eq!(output.status, Status::Exited(125), "{output}");
+        let requests = phase.requests();
+        assert!(!requests.is_empty(), "{options:?}");
+        let mut arrived = BTreeSet::new();
+        for request in requests {
+            assert_eq!(request.headers.len(), 4, "{request:?}");
+            let plain = |c: char| c.is_ascii_graphic() && c != '#';
+            assert!(request.target.chars().all(plain), "{request:?}");
+            for name in ["env", "path", "tags"] {
+                arrived.extend(request.query(name));
+            }
+        }
+        // As one value; a list of tags is sent as it is written.
+        assert!(arrived.contains(odd), "{options:?}: {arrived:?}");
+    }
+}
+
+/// An error about a secret quoted its value.
+#[test]
+fn no_error_about_a_secret_has_its_value() {
+    let value = "the value itself";
+    let of = |key: &str, value: &str| {
+        let mut world = World::empty();
+        let production = world.app("shop").environment("Production", "prod");
+        production.secret("/", key, value);
+        world
+    };
+    let mut twice = of("KEY", value);
+    let production = twice.app("shop").environment("Production", "prod");
+    production.secret("/b", "KEY", "of another");
+    let large = format!("{value}{}", "x".repeat(200_000));
+    for (world, kind) in [
+        (of("KEY", &format!("{value}\0")), "environment"),
+        (of("KEY", &large), "environment"),
+        (of("LD_PRELOAD", value), "environment"),
+        (of("A=B", value), "environment"),
+        (of("KEY", &format!("{value} ${{NOPE}}")), "environment"),
+        (twice, "ambiguous"),
+    ] {
+        let phase = Phase::serve(world);
+        let mut sandbox = Sandbox::new(&phase);
+        // Whatever is said is searched for it.
+        sandbox.canary(value);
+        for form in ["text", "json"] {
+            let run = sandbox
+                .run(SHOP)
+                .args(["--strict", "-vv", "--log-format", form]);
+            let output = run.arg("true").output();
+            assert_eq!(output.status, Status::Exited(125), "{output}");
+            assert!(output.stderr.contains(kind), "{output}");
+        }
+    }
+}
+
+/// A runner asked elsewhere for a newer version of itself, and told somebody what it was used for.
+/// Each address that a socket is connected to is seen under strace; the failing run may not report
+/// home either.
+#[test]
+fn nobody_but_phase_is_asked() {
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    for app in ["shop", "none"] {
+        let strace = [
+            "strace",
+            "-f",
+            "-qqq",
+            "-e",
+            "trace=connect",
+            "-o",
+            "../trace",
+        ];
+        let run = sandbox.run(["--app", app, "--env", "Production", "--path", "/"]);
+        let output = run.wrap(strace).arg("true").output();
+        let expected = if app == "shop" { 0 } else { 125 };
+        assert_eq!(output.status, Status::Exited(expected), "{output}");
+        let trace = read_to_string(sandbox.directory().with_file_name("trace")).unwrap();
+        let internet: Vec<&str> = trace
+            .lines()
+            .filter(|line| line.contains("AF_INET"))
+            .collect();
+        assert!(!internet.is_empty(), "{trace}");
+        let ours = format!("htons({})", phase.port());
+        for line in internet {
+            assert!(line.contains(&ours), "{line}");
+        }
+    }
+}
