@@ -163,8 +163,8 @@ impl Server {
 }
 
 impl Case {
-    /// What is said, with the placeholders back in.
-    fn said(&self) -> (Status, String) {
+    /// What is said, with the placeholders back in; as JSON where that is asked for.
+    fn said(&self, json: bool) -> (Status, String) {
         let phase = self.server.start();
         let sandbox = Sandbox::new(&phase);
         let port = phase.port().to_string();
@@ -194,6 +194,9 @@ impl Case {
         let mut run = sandbox.run(self.arguments.iter().map(|word| filled(word)));
         for (name, value) in &self.environment {
             run = run.env(name, filled(value));
+        }
+        if json {
+            run = run.env("PHASE_LOG_FORMAT", "json");
         }
         if let Some(path) = &self.stdout {
             run = run.stdout_to(path);
@@ -230,7 +233,7 @@ fn every_message_is_as_written() {
     let mut wrong = Vec::new();
     for (path, text) in cases() {
         let case = parsed(&path, &text);
-        let (status, said) = case.said();
+        let (status, said) = case.said(false);
         if status == Status::Exited(case.status) && said == case.stderr {
             continue;
         }
@@ -250,6 +253,26 @@ fn every_message_is_as_written() {
         "UPDATE=1 accepts other words:\n{}",
         wrong.join("\n")
     );
+}
+
+/// `kind`, `message` and `hint` of each object are those of the text.
+#[test]
+fn every_message_says_the_same_as_json() {
+    for (path, text) in cases() {
+        let case = parsed(&path, &text);
+        if case.arguments.iter().any(|word| word == "--log-format") {
+            continue;
+        }
+        let (status, said) = case.said(true);
+        let place = format!("{}: {said}", path.display());
+        assert_eq!(status, Status::Exited(case.status), "{place}");
+        assert!(said.lines().all(|line| line.starts_with('{')), "{place}");
+        let parts = |said| -> Vec<_> {
+            let parts = |line: Line| (line.kind, line.message, line.hint);
+            lines(said).into_iter().map(parts).collect()
+        };
+        assert_eq!(parts(&said), parts(&case.stderr), "{place}");
+    }
 }
 
 /// What is written as `error[kind]: message`, `warning: message`, `message` or in JSON.
