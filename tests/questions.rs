@@ -32,7 +32,7 @@ fn below_a_shell<'a>(shop: &'a Shop, line: &str) -> Run<'a> {
 const STAYS: &str = "\"$0\" serve 1; true";
 const EXECS: &str = "true; exec \"$0\" serve 1";
 
-/// "a shell keeps a TERM to itself: it ends, and `b` goes on without it"
+/// "a shell keeps a TERM to itself: it ends, and what it has started goes on without it"
 #[test]
 fn a_shell_with_more_to_do_keeps_term_to_itself() {
     let shop = shop([("KEY", "value")]);
