@@ -24,6 +24,8 @@ mod dynamic;
 mod e2ee;
 mod elsewhere;
 mod environ;
+mod examples;
+mod examples_in_containers;
 mod exec;
 mod faults;
 mod fetch;

@@ -1,11 +1,9 @@
 //! Who starts and stops programs: shells and scripts, timeout(1), nohup(1), setsid(1), process
 //! managers. What they do to the bare command they do to the supervised one.
 
-use std::path::PathBuf;
-
 use crate::support::proc::{asleep, children, gone, only_child, parent, stopped};
 use crate::support::{
-    BARRIER, Run, Running, SHOP, Shop, Status, WAYS, Way, arrived, kill, probe, shop, skipped,
+    BARRIER, Run, Running, SHOP, Shop, Status, WAYS, Way, arrived, kill, packages, probe, shop,
 };
 
 /// A command with a child, both of which tell their signals: the command on standard output, the
@@ -17,6 +15,10 @@ const STUBBORN: &str = "trap '' TERM; \"$0\" sleep & \"$0\" sleep";
 
 /// The same with neither ignoring it.
 const SERVER: &str = "\"$0\" sleep & \"$0\" sleep";
+
+/// The real honcho, from PyPI.
+pub(crate) const HONCHO: [&str; 1] = ["honcho==2.0.0"];
+pub(crate) const START: &str = "import sys; from honcho.command import main; sys.exit(main())";
 
 struct Family {
     running: Running,
@@ -287,26 +289,12 @@ fn an_ignored_sigchld_loses_no_end() {
     }
 }
 
-/// The folder of the real honcho, from PyPI; none where it cannot be had.
-fn honcho() -> Option<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("honcho");
-    if !folder.join("honcho").exists() {
-        let install = ["-m", "pip", "install", "--quiet", "--no-input", "--target"];
-        let mut pip = std::process::Command::new("python3");
-        let pip = pip.args(install).arg(&folder).arg("honcho==2.0.0");
-        let output = pip.output().ok()?;
-        if !output.status.success() {
-            skipped("honcho cannot be installed from PyPI");
-            return None;
-        }
-    }
-    Some(folder)
-}
-
 /// honcho starts each program as the leader of a session, and signals its group.
 #[test]
 fn honcho_stops_the_command_and_its_child() {
-    let Some(folder) = honcho() else { return };
+    let Some(folder) = packages(&HONCHO) else {
+        return;
+    };
     let shop = shop([("SECRET", "value")]);
     shop.executable(
         "server",
@@ -315,8 +303,7 @@ fn honcho_stops_the_command_and_its_child() {
     let supervised = [shop.program(), &SHOP.join(" "), "--supervise", "--", ""].join(" ");
     let statuses = ["", &supervised].map(|before| {
         shop.file("Procfile", format!("web: {before}./server\n"));
-        let start = "import sys; from honcho.command import main; sys.exit(main())";
-        let run = shop.bare(["python3", "-c", start, "--no-colour", "start"]);
+        let run = shop.bare(["python3", "-c", START, "--no-colour", "start"]);
         let run = run.env("PYTHONPATH", &folder).env("PYTHONUNBUFFERED", "1");
         let mut running = run.spawn();
         let mut ready: Vec<i32> = Vec::new();

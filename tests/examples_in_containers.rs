@@ -1,0 +1,338 @@
+//! The examples for containers, without an engine: an image's root is made by hand, words, variables,
+//! files and users are those of the example, and the command is PID 1.
+
+use std::fs::{create_dir_all, read, read_to_string, set_permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use fake_phase::{Phase, Responder, service_token};
+use serde_json::Value;
+
+use crate::examples::{example, market, variable, words, yaml};
+use crate::static_binary::binary_as_root;
+use crate::support::{Running, Sandbox, probe};
+
+/// The user of the images that are not root's.
+const NONROOT: u32 = 65532;
+
+/// An image, and what it is started with.
+struct Container {
+    phase: Phase,
+    sandbox: Sandbox,
+    root: PathBuf,
+    variables: Vec<(String, String)>,
+    directory: String,
+    user: u32,
+    entrypoint: Vec<String>,
+    command: Vec<String>,
+    /// A shell's commands.
+    mounts: String,
+}
+
+impl Container {
+    /// With nothing in it but what the test needs; none where there is no static binary to test.
+    fn empty() -> Option<Self> {
+        binary_as_root()?;
+        let (phase, sandbox) = market();
+        let root = sandbox.directory().join("root");
+        create_dir_all(root.join("proc")).unwrap();
+        let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let container = Container {
+            variables: vec![
+                ("PATH".into(), path.into()),
+                ("PHASE_CA_FILE".into(), "/ca.pem".into()),
+            ],
+            directory: "/".into(),
+            user: 0,
+            entrypoint: Vec::new(),
+            command: Vec::new(),
+            mounts: format!(
+                "set -e; mount --bind {root} {root}; ",
+                root = root.display()
+            ),
+            phase,
+            sandbox,
+            root,
+        };
+        container.copy(container.phase.ca_file(), "/ca.pem");
+        set_permissions(container.at("/ca.pem"), PermissionsExt::from_mode(0o444)).unwrap();
+        container.copy(probe(), "/probe");
+        Some(container)
+    }
+
+    /// The last stage of a Dockerfile.
+    fn image(name: &str) -> Option<Self> {
+        let mut image = Self::empty()?;
+        let text = example(name);
+        let (_, stage) = text.rsplit_once("\nFROM ").unwrap();
+        let (base, instructions) = stage.split_once('\n').unwrap();
+        match base {
+            "scratch" => {}
+            "gcr.io/distroless/nodejs22-debian12:nonroot" => {
+                image.stand_in("/nodejs/bin/node");
+                image.user = NONROOT;
+            }
+            other => panic!("what is in {other}?"),
+        }
+        for line in instructions.lines() {
+            let line: Vec<&str> = line.splitn(2, ' ').collect();
+            let list = || words(&serde_json::from_str(line[1]).unwrap());
+            match line[0] {
+                "COPY" => image.copied(line[1]),
+                "WORKDIR" => image.directory = line[1].into(),
+                "USER" => assert_eq!(line[1], format!("{NONROOT}:{NONROOT}")),
+                "ENV" => {
+                    let pairs = line[1].split(' ').map(|pair| pair.split_once('=').unwrap());
+                    image
+                        .variables
+                        .extend(pairs.map(|(name, value)| (name.into(), value.into())));
+                }
+                "ENTRYPOINT" => image.entrypoint = list(),
+                "CMD" => image.command = list(),
+                other => panic!("what does {other} do?"),
+            }
+            if line[0] == "USER" {
+                image.user = NONROOT;
+            }
+        }
+        Some(image)
+    }
+
+    fn copied(&self, words: &str) {
+        match words.split(' ').collect::<Vec<_>>()[..] {
+            // Where scripts/build leaves it.
+            ["--from=phase-run", "target/dist/phase-run", to] => self.put_phase_run(to),
+            ["--from=build", "/app", to] => create_dir_all(self.at(to)).unwrap(),
+            ["--from=build", _, to] => self.stand_in(to),
+            _ => panic!("what does COPY {words} do?"),
+        }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// By another process, as a file that this one has open could not be executed.
+    fn copy(&self, from: impl AsRef<Path>, to: &str) {
+        let copy = self.sandbox.bare(["cp"]).arg(from.as_ref());
+        let _ = copy.arg(self.at(to)).output().ok();
+    }
+
+    fn put_phase_run(&self, to: &str) {
+        self.copy(binary_as_root().unwrap(), to);
+    }
+
+    /// A program that says `ready` and then each signal.
+    fn stand_in(&self, path: &str) {
+        create_dir_all(self.at(path).parent().unwrap()).unwrap();
+        self.sandbox
+            .executable(&format!("root{path}"), "#!/probe serve\n");
+    }
+
+    /// The token, in a file of this user that nobody else may read.
+    fn put_token(&self, path: &Path, user: u32) {
+        create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, format!("{}\n", service_token())).unwrap();
+        set_permissions(path, PermissionsExt::from_mode(0o400)).unwrap();
+        chown(path, Some(user), Some(user)).unwrap();
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.into(), value.into()));
+    }
+
+    fn start(&self) -> Running {
+        let enter = [
+            "unshare".to_owned(),
+            "--mount-proc".to_owned(),
+            format!("--root={}", self.root.display()),
+            format!("--wd={}", self.directory),
+            format!("--setgid={}", self.user),
+            format!("--setuid={}", self.user),
+        ];
+        let run = self.sandbox.bare(enter).unset("PHASE_SERVICE_TOKEN");
+        let run = run.args(self.entrypoint.iter().chain(&self.command));
+        let variables = self.variables.iter();
+        let run = variables.fold(run, |run, (name, value)| run.env(name, value));
+        let script = format!("{} exec \"$@\"", self.mounts);
+        run.prepared(&["--mount"], &script).as_pid1().spawn()
+    }
+
+    /// Starts it, looks at the command as PID 1, and stops it as `docker stop` does.
+    fn serves(&self, look: impl Fn(i32)) {
+        let mut running = self.start();
+        assert_eq!(running.ready(), 1);
+        self.check(running.pid(), &look);
+        running.kill(libc::SIGTERM);
+        assert!(running.line().starts_with("signal 15 "));
+        let _ = running.wait().ok();
+    }
+
+    fn check(&self, pid: i32, look: impl Fn(i32)) {
+        assert_eq!(variable(pid, "PHASE_SERVICE_TOKEN"), None);
+        let line = read(format!("/proc/{pid}/cmdline")).unwrap();
+        let line: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        // After the words of the stand-in and the path where it was found.
+        assert_eq!(line[..2], [&b"/probe"[..], b"serve"]);
+        let rest: Vec<&[u8]> = self.command[1..].iter().map(String::as_bytes).collect();
+        assert!(line[2].ends_with(self.command[0].as_bytes()), "{line:?}");
+        assert_eq!(line[3..line.len() - 1], rest);
+        let status = read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let user = format!("\nUid:\t{user}\t{user}\t", user = self.user);
+        assert!(status.contains(&user), "{status}");
+        look(pid);
+    }
+}
+
+fn has_secret(pid: i32) {
+    assert_eq!(variable(pid, "SECRET").unwrap(), "Production");
+}
+
+#[test]
+fn the_dockerfiles_make_images_whose_command_is_pid_1() {
+    for name in ["Dockerfile.distroless", "Dockerfile.scratch"] {
+        let Some(mut image) = Container::image(name) else {
+            return;
+        };
+        assert_eq!(image.user, NONROOT);
+        image.set("PHASE_SERVICE_TOKEN", service_token());
+        image.serves(has_secret);
+        // An id and an exact name cost one request.
+        assert_eq!(image.phase.requests().len(), 1);
+    }
+}
+
+/// What is in a service, over what its image says.
+fn compose(image: &mut Container, service: &Value) {
+    image.entrypoint = words(&service["entrypoint"]);
+    image.command = words(&service["command"]);
+    for (name, value) in service["environment"].as_object().unwrap() {
+        image.set(name, value.as_str().unwrap());
+    }
+    for secret in words(&service["secrets"]) {
+        let path = image.at(&format!("/run/secrets/{secret}"));
+        image.put_token(&path, image.user);
+    }
+}
+
+#[test]
+fn compose_hands_the_token_over_as_a_file() {
+    let Some(file) = yaml("compose.yaml") else {
+        return;
+    };
+    let Some(mut image) = Container::image("Dockerfile.scratch") else {
+        return;
+    };
+    compose(&mut image, &file["services"]["web"]);
+    assert_eq!(file["secrets"]["phase"]["file"], "./phase-token");
+    image.serves(has_secret);
+}
+
+/// The value is in the file that the variable names, and in no variable of phase-run's.
+#[test]
+fn an_official_image_finds_its_password_in_a_file() {
+    let Some(file) = yaml("postgres.compose.yaml") else {
+        return;
+    };
+    let Some(mut image) = Container::empty() else {
+        return;
+    };
+    let service = &file["services"]["db"];
+    compose(&mut image, service);
+    assert_eq!(service["volumes"][0], "./phase-run:/phase-run:ro");
+    image.put_phase_run("/phase-run");
+    image.stand_in("/usr/local/bin/docker-entrypoint.sh");
+    let start = image
+        .entrypoint
+        .iter()
+        .position(|word| word == "--")
+        .unwrap()
+        + 1;
+    image.command = [image.entrypoint.split_off(start), image.command.clone()].concat();
+    image.serves(|pid| {
+        assert_eq!(variable(pid, "POSTGRES_PASSWORD"), None);
+        assert_eq!(variable(pid, "SECRET"), None);
+        let path = variable(pid, "POSTGRES_PASSWORD_FILE").unwrap();
+        let path = path.replace("/proc/1/", &format!("/proc/{pid}/"));
+        assert_eq!(read(path).unwrap(), b"canary of a folder");
+    });
+}
+
+/// The Pod's only container, and what it is given by kubelet: a Secret's file behind links, on a
+/// read-only mount; an emptyDir; both of the group fsGroup; a root that cannot be written.
+#[test]
+fn a_pod_starts_and_starts_again_while_phase_is_away() {
+    let Some(deployment) = yaml("kubernetes.yaml") else {
+        return;
+    };
+    let Some(mut image) = Container::image("Dockerfile.scratch") else {
+        return;
+    };
+    let pod = &deployment["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    image.entrypoint = words(&container["command"]);
+    image.command = words(&container["args"]);
+    image.user = u32::try_from(pod["securityContext"]["runAsUser"].as_u64().unwrap()).unwrap();
+    for variable in container["env"].as_array().unwrap() {
+        let [name, value] = ["name", "value"].map(|key| variable[key].as_str().unwrap());
+        image.set(name, value);
+    }
+    for mount in container["volumeMounts"].as_array().unwrap() {
+        let path = mount["mountPath"].as_str().unwrap();
+        let volumes = pod["volumes"].as_array().unwrap();
+        let volume = volumes
+            .iter()
+            .find(|volume| volume["name"] == mount["name"])
+            .unwrap();
+        volume_at(&mut image, volume, path);
+    }
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+    let root = image.root.display();
+    image.mounts += &format!("mount -o remount,bind,ro {root};");
+    image.serves(has_secret);
+    // The container is started again; its volumes are as it left them.
+    image.phase.respond("", Responder::status(503));
+    let mut running = image.start();
+    assert_eq!(running.ready(), 1);
+    image.check(running.pid(), has_secret);
+    let _ = running
+        .wait()
+        .notices(&["using the snapshot /var/cache/phase/secrets"])
+        .ok();
+}
+
+fn volume_at(image: &mut Container, volume: &Value, path: &str) {
+    let name = volume["name"].as_str().unwrap();
+    let folder = image.sandbox.directory().join(name);
+    create_dir_all(image.at(path)).unwrap();
+    let target = image.at(path);
+    image.mounts += &format!("mount --bind {} {}; ", folder.display(), target.display());
+    if let Some(mode) = volume["secret"]["defaultMode"].as_u64() {
+        let token = folder.join("..2026_11_26/token");
+        image.put_token(&token, 0);
+        chown(&token, Some(0), Some(image.user)).unwrap();
+        let mode = u32::try_from(mode).unwrap();
+        set_permissions(&token, PermissionsExt::from_mode(mode)).unwrap();
+        symlink("..2026_11_26", folder.join("..data")).unwrap();
+        symlink("..data/token", folder.join("token")).unwrap();
+        image.mounts += &format!("mount -o remount,bind,ro {}; ", target.display());
+    } else {
+        assert!(volume["emptyDir"].is_object());
+        create_dir_all(&folder).unwrap();
+        chown(&folder, Some(0), Some(image.user)).unwrap();
+        set_permissions(&folder, PermissionsExt::from_mode(0o2777)).unwrap();
+        assert_eq!(folder.metadata().unwrap().gid(), image.user);
+    }
+}
+
+/// A Pod is not given up while phase-run still tries: `--max-wait` is 30 seconds by default.
+#[test]
+fn the_startup_probe_waits_longer_than_phase_run() {
+    let Some(deployment) = yaml("kubernetes.yaml") else {
+        return;
+    };
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let probe = &container["startupProbe"];
+    let [period, tries] = ["periodSeconds", "failureThreshold"].map(|key| probe[key].as_u64());
+    assert!(period.unwrap() * tries.unwrap() > 30);
+}
