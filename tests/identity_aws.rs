@@ -8,8 +8,7 @@ use fake_phase::{AccessKey, Phase, Signed, World, aws};
 use serde_json::{Value, json};
 
 use crate::identity::keyed;
-use crate::support::{Machine, Run, machine, skipped, with};
-use crate::vectors::python_package;
+use crate::support::{BOTOCORE, Machine, Run, machine, packages, with};
 
 /// What was signed at the last mint.
 pub(crate) fn signed(machine: &Machine) -> Signed {
@@ -187,8 +186,8 @@ fn a_web_identity_is_taken_to_sts() {
 /// What Phase got is what botocore would have signed, byte for byte, in several regions.
 #[test]
 fn botocore_signs_the_same() {
-    let Some(packages) = python_package("botocore", "1.44.8") else {
-        return skipped("botocore cannot be installed from PyPI");
+    let Some(packages) = packages(&BOTOCORE) else {
+        return;
     };
     let mut requests = Vec::new();
     for region in ["us-east-1", "eu-central-1", "ap-southeast-2"] {

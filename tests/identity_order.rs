@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 
 use fake_phase::Responder;
 
-use crate::support::{machine, quiet_port, skipped};
-use crate::vectors::python_package;
+use crate::support::{BOTOCORE, machine, packages, quiet_port};
 use crate::{identity_aws, identity_azure};
 
 /// botocore is what is meant by that: it finds the same key on the same machines, and by way of the
 /// same requests in their order.
 #[test]
 fn botocore_finds_what_is_found_here() {
-    let Some(packages) = python_package("botocore", "1.44.8") else {
-        return skipped("botocore cannot be installed from PyPI");
+    let Some(packages) = packages(&BOTOCORE) else {
+        return;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/sigv4.py");
     let sources = identity_aws::SOURCES;

@@ -33,7 +33,7 @@ pub(crate) use output::{Output, Status};
 pub(crate) use probe::probe;
 pub(crate) use prompt::{BASH, DASH, MODES, Mode, Prompt, SHELLS, ZSH, at_prompts};
 pub(crate) use pty::{Log, Terminal};
-pub(crate) use python::packages;
+pub(crate) use python::{BOTOCORE, packages};
 pub(crate) use report::{Access, Descriptor, Disposition, Report};
 pub(crate) use run::Run;
 pub(crate) use running::Running;

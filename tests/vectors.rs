@@ -1,14 +1,13 @@
 //! What an independent implementation sealed is opened: PyNaCl, which is libsodium, by the script in
 //! `tests/vectors`. The file beside it was written by it; where PyNaCl can be had, a new one is too.
 
-use std::fs::rename;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fake_phase::{Phase, World, bearer};
 use serde_json::{Value, json};
 
-use crate::support::{SHOP, Sandbox, skipped};
+use crate::support::{SHOP, Sandbox, packages};
 
 fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value[member].as_str().unwrap()
@@ -49,26 +48,6 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
 }
 
-/// Where a package of this version is after it was installed there, once. It appears as a whole, so
-/// that of two tests that want it neither sees half of it.
-pub(crate) fn python_package(name: &str, version: &str) -> Option<PathBuf> {
-    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{version}"));
-    if !place.exists() {
-        let parent = place.parent().unwrap();
-        let unfinished = tempfile::tempdir_in(parent).unwrap();
-        let install = ["-m", "pip", "install", "--quiet", "--no-input", "--target"];
-        let mut pip = Command::new("python3");
-        let pip = pip.args(install).arg(unfinished.path());
-        let output = pip.arg(format!("{name}=={version}")).output();
-        if !output.is_ok_and(|output| output.status.success()) {
-            return None;
-        }
-        // Another test may have been quicker.
-        let _ = rename(unfinished.path(), &place);
-    }
-    Some(place)
-}
-
 #[test]
 fn what_libsodium_sealed_is_opened() {
     opens(&std::fs::read_to_string(folder().join("sealed.json")).unwrap());
@@ -76,8 +55,8 @@ fn what_libsodium_sealed_is_opened() {
 
 #[test]
 fn what_libsodium_seals_now_is_opened() {
-    let Some(nacl) = python_package("PyNaCl", "1.6.0") else {
-        return skipped("PyNaCl cannot be installed from PyPI");
+    let Some(nacl) = packages(&["PyNaCl==1.6.0"]) else {
+        return;
     };
     let mut python = Command::new("python3");
     let python = python.arg(folder().join("seal.py")).env("PYTHONPATH", nacl);
