@@ -1,8 +1,10 @@
 //! What a release is made of and by: `scripts/package` looks into the packages themselves.
 
-use std::fs::read;
+use std::fs::{read, read_to_string};
 use std::path::Path;
 use std::process::Command;
+
+use serde_json::Value;
 
 use crate::examples::LINTERS;
 use crate::static_binary::binary;
@@ -29,6 +31,54 @@ fn the_static_binary_names_no_path_of_the_machine() {
     ] {
         assert!(!holds(place), "{place} is in it");
     }
+}
+
+/// The library's own validation, and what is to be in it: all that is linked and nothing of the tests.
+#[test]
+fn the_bill_of_materials_is_cyclonedx() {
+    let Some(library) = packages(&["cyclonedx-python-lib[json-validation]==11.12.0"]) else {
+        return;
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let run = |command: &mut Command| {
+        let output = command.current_dir(root).output().unwrap();
+        assert!(output.status.success(), "{output:#?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let version = run(Command::new("rustc").arg("-vV"));
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let mut sbom = Command::new(root.join("scripts/sbom"));
+    let sbom = sbom.arg(host.unwrap()).arg(folder.path());
+    run(sbom.env("SOURCE_DATE_EPOCH", "0"));
+    let bill = folder.path().join("phase-run.cdx.json");
+    let validate = "\
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+print(JsonStrictValidator(SchemaVersion.V1_5).validate_str(open(sys.argv[1]).read()))";
+    let mut python = Command::new("python3");
+    let python = python.args(["-c", validate]).arg(&bill);
+    assert_eq!(run(python.env("PYTHONPATH", library)), "None\n");
+    let bill: Value = serde_json::from_slice(&read(bill).unwrap()).unwrap();
+    let components = bill["components"].as_array().unwrap().iter();
+    let names: Vec<&str> = components.filter_map(|one| one["name"].as_str()).collect();
+    for linked in ["ring", "webpki-roots", "rust-std", "glibc"] {
+        assert!(names.contains(&linked), "no {linked} in {names:?}");
+    }
+    for other in ["fake-phase", "tempfile", "toml"] {
+        assert!(!names.contains(&other), "{other} in {names:?}");
+    }
+    let notices = read_to_string(folder.path().join("THIRD-PARTY")).unwrap();
+    assert!(notices.contains("\nring 0."), "ring's licence is missing");
+}
+
+/// What "Install" and the example of GitHub Actions download is called after this version.
+#[test]
+fn the_readme_installs_this_version() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let file = concat!("phase-run_", env!("CARGO_PKG_VERSION"), "_amd64.deb");
+    assert!(read_to_string(readme).unwrap().contains(file), "no {file}");
 }
 
 /// GitHub's schema of it, as the linters bring it along.
