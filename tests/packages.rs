@@ -1,5 +1,6 @@
 //! What a release is made of and by: `scripts/package` looks into the packages themselves.
 
+use std::collections::BTreeSet;
 use std::fs::{read, read_to_string};
 use std::path::Path;
 use std::process::Command;
@@ -33,6 +34,10 @@ fn the_static_binary_names_no_path_of_the_machine() {
     }
 }
 
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
 /// The library's own validation, and what is to be in it: all that is linked and nothing of the tests.
 #[test]
 fn the_bill_of_materials_is_cyclonedx() {
@@ -61,8 +66,15 @@ print(JsonStrictValidator(SchemaVersion.V1_5).validate_str(open(sys.argv[1]).rea
     let python = python.args(["-c", validate]).arg(&bill);
     assert_eq!(run(python.env("PYTHONPATH", library)), "None\n");
     let bill: Value = serde_json::from_slice(&read(bill).unwrap()).unwrap();
-    let components = bill["components"].as_array().unwrap().iter();
-    let names: Vec<&str> = components.filter_map(|one| one["name"].as_str()).collect();
+    let components = bill["components"].as_array().unwrap();
+    let places: BTreeSet<&str> = components.iter().map(|one| text(&one["bom-ref"])).collect();
+    assert_eq!(places.len(), components.len());
+    for dependency in bill["dependencies"].as_array().unwrap() {
+        for place in dependency["dependsOn"].as_array().unwrap() {
+            assert!(places.contains(text(place)), "there is no {place}");
+        }
+    }
+    let names: Vec<&str> = components.iter().map(|one| text(&one["name"])).collect();
     for linked in ["ring", "webpki-roots", "rust-std", "glibc"] {
         assert!(names.contains(&linked), "no {linked} in {names:?}");
     }
