@@ -37,7 +37,7 @@ pub(crate) use host::Host;
 #[cfg(any(test, fuzzing))]
 pub(crate) use identity::fuzz as fuzz_profile;
 pub(crate) use identity::{
-    Access, Aws, AwsKeys, AwsSource, Azure, AzureSource, Evidence, REGION, Tried, is_region,
+    Access, Aws, AwsKeys, AwsSource, Azure, AzureSource, Evidence, REGION, Sts, Tried, is_region,
 };
 pub(crate) use pattern::{FileRule, Folder, Pattern};
 #[cfg(any(test, fuzzing))]
@@ -168,7 +168,8 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
     let injection = choices.injection()?;
     let filter = choices.filter()?;
     let host = choices.host()?;
-    let proxy = choices.proxy(&host)?;
+    let identity = choices.identity(say)?;
+    let proxy = choices.proxy(&host, identity.is_some())?;
     let timeout = choices.timeout()?;
     let max_wait = choices.max_wait()?;
     let fallback = choices.fallback()?;
@@ -181,7 +182,7 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
         say(Notice::VerificationStays);
     }
     let target = choices.target()?;
-    let access = match choices.identity(say)? {
+    let access = match identity {
         Some(identity) => Access::Identity(identity),
         None => match TokenSource::find(choices.path_of(Opt::TokenFile)?, inherited) {
             // Without either, the app is what to think of first.

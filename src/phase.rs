@@ -75,8 +75,14 @@ pub(crate) fn fetch<'a>(
     let credential = match pass {
         Pass::Token(credential) => credential,
         Pass::Identity(proof) => {
-            let minted = identity::credential(&network, proof)?;
-            proof.minted.get_or_init(|| minted)
+            match (identity::credential(&network, proof), &proof.spare) {
+                (Ok(minted), _) => proof.minted.get_or_init(|| minted),
+                // Who is refused is told at once; what may pass, when there is no token left.
+                (Err(error @ Error::IdentityRefused { .. }), _) | (Err(error), None) => {
+                    return Err(error);
+                }
+                (Err(_), Some(spare)) => spare,
+            }
         }
     };
     let client = Client::new(network, credential);

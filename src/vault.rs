@@ -44,6 +44,14 @@ pub(crate) struct Opened<'k> {
     pub(crate) key: SecretBytes,
 }
 
+/// Of a token that is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    /// Less than two thirds of its life are over.
+    Young,
+    Old,
+}
+
 impl Vault {
     /// # Errors
     /// `exec` where the system has no such files.
@@ -81,8 +89,13 @@ impl Vault {
             }
             Access::Token(source) => Pass::Token(source.parse(&token)?),
             Access::Identity(identity) => match self.got() {
-                Some(token) => Pass::Token(identity.credential(&token)?),
-                None => identity.pass(inherited, keep)?,
+                Some((token, Age::Young)) => Pass::Token(identity.credential(&token)?),
+                older => {
+                    let mut proof = identity.proof(inherited, keep)?;
+                    let spare = older.map(|(token, _)| identity.credential(&token));
+                    proof.spare = spare.transpose()?;
+                    Pass::Identity(Box::new(proof))
+                }
             },
         };
         Ok(Opened { pass, key })
@@ -157,22 +170,33 @@ impl Vault {
         }
     }
 
-    /// The token that was got last, for two thirds of its life.
-    fn got(&self) -> Option<SecretBytes> {
+    /// The token that was got last, as long as it is good.
+    fn got(&self) -> Option<(SecretBytes, Age)> {
         let mut bytes = Zeroizing::new(vec![0; LONGEST]);
         let length = self.0.read_at(&mut bytes, self.place()?).ok()?;
         let (hash, rest) = bytes.get(..length)?.split_at_checked(HASH)?;
-        let (until, token) = rest.split_first_chunk()?;
-        let whole = digest(&SHA256, rest).as_ref() == hash;
-        let fresh = since_boot() < Duration::from_millis(u64::from_le_bytes(*until));
-        (whole && fresh).then(|| SecretBytes::new(token.to_vec()))
+        if digest(&SHA256, rest).as_ref() != hash {
+            return None;
+        }
+        let (young, rest) = rest.split_first_chunk()?;
+        let (good, token) = rest.split_first_chunk()?;
+        let until = |millis: &[u8; 8]| Duration::from_millis(u64::from_le_bytes(*millis));
+        let age = match since_boot() {
+            now if now < until(young) => Age::Young,
+            now if now < until(good) => Age::Old,
+            _ => return None,
+        };
+        Some((SecretBytes::new(token.to_vec()), age))
     }
 
     /// Puts it in the place of the last one. What is cut off in between, by a signal, is none.
     pub(crate) fn keep(&self, token: &SecretBytes, lasts: Duration) {
-        let until = since_boot().saturating_add(lasts / 3 * 2);
-        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-        let rest = Zeroizing::new([&until.to_le_bytes(), token.expose()].concat());
+        let until = |part: Duration| {
+            let until = since_boot().saturating_add(part).as_millis();
+            u64::try_from(until).unwrap_or(u64::MAX).to_le_bytes()
+        };
+        let (young, good) = (until(lasts / 3 * 2), until(lasts));
+        let rest = Zeroizing::new([&young, &good, token.expose()].concat());
         let hash = digest(&SHA256, &rest);
         let bytes = Zeroizing::new([hash.as_ref(), &rest].concat());
         if let Some(place) = self.place() {

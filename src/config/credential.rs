@@ -63,6 +63,8 @@ pub(crate) struct Proof<'k> {
     pub(crate) gateway: HeaderMap,
     /// Called with the token and how long it is good for.
     pub(crate) keep: Keep<'k>,
+    /// An older one that is still good, for when no new one can be got now.
+    pub(crate) spare: Option<Credential>,
     pub(crate) minted: OnceCell<Credential>,
 }
 
@@ -73,7 +75,12 @@ impl Pass<'_> {
     pub(crate) fn set_gateway(&mut self, headers: HeaderMap) {
         match self {
             Self::Token(credential) => credential.gateway = headers,
-            Self::Identity(proof) => proof.gateway = headers,
+            Self::Identity(proof) => {
+                if let Some(spare) = &mut proof.spare {
+                    spare.gateway = headers.clone();
+                }
+                proof.gateway = headers;
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
 mod aws;
 mod azure;
 mod profile;
+mod shared;
 
 use std::cell::OnceCell;
 use std::ffi::OsStr;
@@ -27,7 +28,7 @@ use crate::inherited::Inherited;
 use crate::notice::{Notice, Say};
 use crate::secret::SecretBytes;
 use crate::source::Source;
-pub(crate) use aws::{Aws, AwsKeys, AwsSource, REGION, is_region};
+pub(crate) use aws::{Aws, AwsKeys, AwsSource, REGION, Sts, is_region};
 pub(crate) use azure::{Azure, AzureSource};
 #[cfg(any(test, fuzzing))]
 pub(crate) use profile::fuzz;
@@ -52,7 +53,7 @@ impl Access {
     ) -> Result<Pass<'k>, Error> {
         Ok(match self {
             Self::Token(source) => Pass::Token(source.read(inherited, say)?),
-            Self::Identity(identity) => identity.pass(inherited, keep)?,
+            Self::Identity(identity) => Pass::Identity(Box::new(identity.proof(inherited, keep)?)),
         })
     }
 
@@ -99,24 +100,25 @@ pub(crate) enum Evidence {
 impl Identity {
     /// # Errors
     /// `identity` where nothing can be found, or what is there cannot be used.
-    pub(crate) fn pass<'k>(
+    pub(crate) fn proof<'k>(
         &self,
         inherited: &Inherited,
         keep: Keep<'k>,
-    ) -> Result<Pass<'k>, Error> {
+    ) -> Result<Proof<'k>, Error> {
         let around = Surroundings(inherited);
         let evidence = match self.provider {
             Provider::Aws => Evidence::Aws(Aws::find(&around)?),
             Provider::Azure => Evidence::Azure(Azure::find(&around)?),
         };
-        Ok(Pass::Identity(Box::new(Proof {
+        Ok(Proof {
             evidence,
             account: self.account.clone(),
             name: self.name(),
             gateway: HeaderMap::new(),
             keep,
+            spare: None,
             minted: OnceCell::new(),
-        })))
+        })
     }
 
     /// # Errors
@@ -206,8 +208,24 @@ impl<'a> Surroundings<'a> {
         self.0.get(name).filter(|value| !value.is_empty())
     }
 
+    /// Those that are looked at with [`Self::text`] have to be text: one that could not be read would
+    /// count as not set, and another principal be found.
+    fn first_that_is_no_text(&self, names: &[&'static str]) -> Option<&'static str> {
+        let no_text = |name: &&&str| {
+            self.bytes(name)
+                .is_some_and(|value| value.to_str().is_none())
+        };
+        names.iter().find(no_text).copied()
+    }
+
     fn text(&self, name: &str) -> Option<&'a str> {
         self.bytes(name)?.to_str()
+    }
+
+    /// Whether it is set to this word, in any case.
+    fn is(&self, name: &str, word: &str) -> bool {
+        self.text(name)
+            .is_some_and(|set| set.eq_ignore_ascii_case(word))
     }
 
     fn secret(&self, name: &str) -> Option<SecretBytes> {
@@ -267,14 +285,22 @@ impl Tried {
 
 /// A file that holds a secret, in the words of why not.
 fn read(path: &Path) -> Result<SecretBytes, String> {
+    // A JSON web token (RFC 7519 §3.1) where its file's path belongs is not shown.
+    if path.as_os_str().as_bytes().starts_with(b"eyJ") {
+        return Err("a token stands in the place of its file's path".to_owned());
+    }
     let unusable = |why: &str| format!("{}: {why}", path.display());
     let unreadable = |error| unusable(&system_words(&error));
     let file = regular(path).map_err(unreadable)?;
     let file = file.ok_or_else(|| unusable("it is no regular file"))?;
     let bytes = whole(file, MAX_SIZE).map_err(unreadable)?;
-    match bytes.expose().len() as u64 > MAX_SIZE {
-        true => Err(unusable(&format!("it is longer than {MAX_SIZE} bytes"))),
-        false => Ok(bytes),
+    match (
+        bytes.expose().len() as u64 > MAX_SIZE,
+        bytes.expose().trim_ascii(),
+    ) {
+        (true, _) => Err(unusable(&format!("it is longer than {MAX_SIZE} bytes"))),
+        (false, b"") => Err(unusable("it is empty")),
+        (false, _) => Ok(bytes),
     }
 }
 

@@ -101,17 +101,18 @@ fn covers_address(exception: &str, address: IpAddr) -> bool {
 }
 
 impl Choices<'_> {
-    /// None where no variable asks for one, and where it could not matter.
+    /// None where no variable asks for one, and where it could not matter: `others` than Phase may be
+    /// asked too.
     ///
     /// # Errors
     /// `config` for an address that is none, or of a proxy that phase-run does not speak with.
-    pub(super) fn proxy(&self, host: &Host) -> Result<Option<Proxy>, Error> {
+    pub(super) fn proxy(&self, host: &Host, others: bool) -> Result<Option<Proxy>, Error> {
         let set = |name: &&'static str| self.inherited.get(name).is_some_and(|v| !v.is_empty());
         let Some(variable) = PROXIES.into_iter().find(set) else {
             return Ok(None);
         };
         // Plain http is for this machine alone, and never goes through a proxy.
-        if host.is_plain_http() {
+        if host.is_plain_http() && !others {
             return Ok(None);
         }
         let exceptions = NO_PROXIES.into_iter().find(set);
@@ -122,7 +123,7 @@ impl Choices<'_> {
             return Ok(None);
         };
         // A proxy that nothing goes through may be of any kind.
-        if host.names().iter().all(|name| exceptions.cover(name)) {
+        if !others && host.names().iter().all(|name| exceptions.cover(name)) {
             return Ok(None);
         }
         let given = self.inherited.get(variable).and_then(OsStr::to_str);

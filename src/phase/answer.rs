@@ -8,6 +8,7 @@ use super::network::Received;
 use super::repeated;
 use crate::error::Error;
 use crate::object::Object;
+use crate::secret::SecretBytes;
 
 /// What a message quotes of the server's text, in characters. Phase's own have up to 100.
 const MAX_TEXT: usize = 300;
@@ -21,6 +22,8 @@ pub(super) struct Answer {
     pub(super) token_source: String,
     /// What went to the gateway, which no message repeats.
     sent: HeaderMap,
+    /// And what else was in the request.
+    pub(super) hidden: Vec<SecretBytes>,
     body: Vec<u8>,
 }
 
@@ -39,6 +42,7 @@ impl Answer {
             host: host.to_owned(),
             token_source: token_source.to_owned(),
             sent: gateway.clone(),
+            hidden: Vec::new(),
             body: received.body,
         }
     }
@@ -77,6 +81,12 @@ impl Answer {
         })
     }
 
+    /// A text of the server's, without what it repeats.
+    pub(super) fn shown(&self, text: &str) -> String {
+        let hidden = self.hidden.iter().map(SecretBytes::expose);
+        repeated::without(&repeated::cut(text, &self.sent), hidden)
+    }
+
     /// Whether the server says that it cannot read the app.
     pub(super) fn is_end_to_end(&self) -> bool {
         let said = self.server_error();
@@ -91,7 +101,7 @@ impl Answer {
             error: String,
         }
         let Object(refusal) = serde_json::from_slice::<Object<Refusal>>(&self.body).ok()?;
-        let text = repeated::cut(&refusal.error, &self.sent);
+        let text = self.shown(&refusal.error);
         let Some((end, _)) = text.char_indices().nth(MAX_TEXT) else {
             return Some(text);
         };

@@ -65,7 +65,7 @@ impl<'a> Client<'a> {
             method: Method::GET,
             url,
             headers,
-            body: Vec::new(),
+            body: &Vec::new,
         })?;
         let Credential { from, gateway, .. } = self.credential;
         Ok(Answer::new(received, host, from, gateway))

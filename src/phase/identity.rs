@@ -33,7 +33,7 @@ const MAX_TEXT: usize = 200;
 
 #[derive(Deserialize)]
 struct Minted {
-    authentication: Authentication,
+    authentication: Object<Authentication>,
 }
 
 #[derive(Deserialize)]
@@ -78,22 +78,25 @@ pub(super) fn credential(network: &Network<'_>, proof: &Proof<'_>) -> Result<Cre
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let account = proof.account.as_bytes();
     let (start, middle) = (br#"{"account":{"type":"service","id":""#, br#""},"#);
-    let body = [start, account, middle, evidence.expose(), b"}"].concat();
+    let Shown { member, hidden } = evidence;
+    let body = || [start, account, middle, &member(), b"}"].concat();
     let received = network.answer(&Call {
         peer: Peer::Phase,
         method: Method::POST,
         url,
         headers,
-        body,
+        body: &body,
     })?;
-    let answer = Answer::new(received, host.name(), &proof.name, &proof.gateway);
+    let mut answer = Answer::new(received, host.name(), &proof.name, &proof.gateway);
+    answer.hidden = hidden;
     if answer.status != 200 {
         return Err(refused(&answer, from, proof));
     }
     let Object(Minted { authentication }) = answer.json("a token")?;
-    let Authentication { token, lasts } = authentication;
-    let parsed = Token::parse(token.expose());
-    let parsed = parsed.map_err(|_| not_phase("what it calls a token is none"))?;
+    let Object(Authentication { token, lasts }) = authentication;
+    let parsed = Token::parse(token.expose()).ok();
+    let parsed = parsed.filter(|parsed| parsed.is_full() && parsed.is_of_a_machine());
+    let parsed = parsed.ok_or_else(|| not_phase("what it calls a token is none"))?;
     let lasts = Duration::from_secs(lasts);
     (network.say)(Notice::Identified {
         from: &from,
@@ -119,6 +122,11 @@ fn refused(answer: &Answer, from: String, proof: &Proof<'_>) -> Error {
             "set this machine's clock: Phase compares the time of the signature with its own"
                 .to_owned(),
         ),
+        (401, Evidence::Aws(_)) => Some("check that these credentials are still good".to_owned()),
+        (401, Evidence::Azure(_)) => Some(
+            "check that the identity in Phase's console is of this tenant and takes tokens for https://management.azure.com/"
+                .to_owned(),
+        ),
         (403, _) if said.to_lowercase().contains("server-side") || said.contains("SSK") => Some(
             "enable server-side key management for the service account in Phase's console"
                 .to_owned(),
@@ -138,6 +146,14 @@ fn refused(answer: &Answer, from: String, proof: &Proof<'_>) -> Error {
         server: format!("{said} ({})", answer.status),
         hint,
     }
+}
+
+/// What Phase is shown.
+struct Shown<'e> {
+    /// A member of the request's object, made anew for each try.
+    member: Box<dyn Fn() -> Vec<u8> + 'e>,
+    /// What no message repeats of it.
+    hidden: Vec<SecretBytes>,
 }
 
 /// Where credentials are asked for.
@@ -163,13 +179,16 @@ impl Place<'_> {
 /// of it.
 fn asked(
     network: &Network<'_>,
-    call: &Call,
+    call: &Call<'_>,
     place: Place<'_>,
     sent: &[&SecretBytes],
     words: impl Fn(&Received) -> Option<String>,
 ) -> Result<Received, Error> {
     let answer = network.answer(call);
-    let received = answer.map_err(|error| place.fails(&error.to_string()))?;
+    let received = answer.map_err(|error| match error {
+        Error::NotPhase { host, why, .. } => place.fails(&format!("{host}: {why}")),
+        error => place.fails(&error.to_string()),
+    })?;
     if received.status == 200 {
         return Ok(received);
     }
@@ -182,8 +201,7 @@ fn asked(
     let why = match words(&received) {
         Some(words) => {
             let words = repeated::without(&words, sent.iter().map(|secret| secret.expose()));
-            let words: String = words.chars().take(MAX_TEXT).collect();
-            format!("{status}: {words}")
+            format!("{status}: {}", short(&words))
         }
         None => status,
     };
@@ -198,6 +216,10 @@ fn json<'b, T: Deserialize<'b>>(received: &'b Received, place: Place<'_>) -> Res
     }
 }
 
+fn short(words: &str) -> String {
+    words.chars().take(MAX_TEXT).collect()
+}
+
 fn header(value: &[u8]) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_bytes(value.trim_ascii()).ok()?;
     value.set_sensitive(true);
@@ -205,13 +227,13 @@ fn header(value: &[u8]) -> Option<HeaderValue> {
 }
 
 /// `application/x-www-form-urlencoded`, for a body or a query.
-fn form(pairs: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn form(pairs: &[(&str, &str)]) -> Vec<u8> {
     let url = Url::parse_with_params("http://localhost/", pairs);
     let query = url.as_ref().ok().and_then(|url| url.query());
     query.unwrap_or_default().as_bytes().to_vec()
 }
 
-fn posted(url: &Url, body: Vec<u8>) -> Call {
+fn posted<'b>(url: &Url, body: &'b dyn Fn() -> Vec<u8>) -> Call<'b> {
     let form = HeaderValue::from_static("application/x-www-form-urlencoded");
     Call {
         peer: Peer::Cloud,

@@ -48,12 +48,13 @@ pub(super) enum Peer {
 }
 
 /// One request.
-pub(super) struct Call {
+pub(super) struct Call<'b> {
     pub(super) peer: Peer,
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+    /// Asked for at each try: a signature does not last.
+    pub(super) body: &'b dyn Fn() -> Vec<u8>,
 }
 
 /// What arrived whole.
@@ -104,7 +105,7 @@ impl<'a> Network<'a> {
     ///
     /// # Errors
     /// `unreachable`, `tls`, and `protocol` for what is no answer of HTTP or too large.
-    pub(super) fn answer(&self, call: &Call) -> Result<Received, Error> {
+    pub(super) fn answer(&self, call: &Call<'_>) -> Result<Received, Error> {
         let max_wait = self.request.max_wait;
         let name = self.name_of(call);
         let failed =
@@ -144,7 +145,7 @@ impl<'a> Network<'a> {
         }
     }
 
-    fn once(&self, call: &Call, name: &str) -> Result<Received, Failure> {
+    fn once(&self, call: &Call<'_>, name: &str) -> Result<Received, Failure> {
         let start = Instant::now();
         let longest = match call.peer {
             Peer::Phase | Peer::Cloud => self.request.timeout,
@@ -182,7 +183,7 @@ impl<'a> Network<'a> {
     }
 
     /// As messages name it.
-    fn name_of(&self, call: &Call) -> String {
+    fn name_of(&self, call: &Call<'_>) -> String {
         match (call.peer, call.url.port()) {
             (Peer::Phase, _) => self.request.host.name().to_owned(),
             (_, Some(port)) => format!("{}:{port}", call.host()),
@@ -191,7 +192,7 @@ impl<'a> Network<'a> {
     }
 
     /// The one that a request goes through. Plain http stays on this machine or its link.
-    fn proxy_of(&self, call: &Call) -> Option<&'a Proxy> {
+    fn proxy_of(&self, call: &Call<'_>) -> Option<&'a Proxy> {
         let goes_far = call.peer != Peer::Metadata && call.url.scheme() == "https";
         let proxy = self.request.proxy.as_ref().filter(|_| goes_far);
         proxy.filter(|proxy| !proxy.excepts(call.host()))
@@ -199,7 +200,7 @@ impl<'a> Network<'a> {
 
     /// Once with the roots that are given or built in; if those do not know the issuer and nothing
     /// was given, once more with the system's. No token went out before that.
-    async fn exchange(&self, call: &Call, name: &str) -> Result<Received, Failure> {
+    async fn exchange(&self, call: &Call<'_>, name: &str) -> Result<Received, Failure> {
         let host = call.host();
         let kept = self.library.borrow().clone();
         if let Some((.., library)) =
@@ -241,12 +242,12 @@ impl<'a> Network<'a> {
         outcome
     }
 
-    async fn attempt(&self, library: &Library, call: &Call) -> Result<Received, Failure> {
+    async fn attempt(&self, library: &Library, call: &Call<'_>) -> Result<Received, Failure> {
         let mut request = library
             .request(call.method.clone(), call.url.clone())
             .headers(call.headers.clone());
         if call.method != Method::GET {
-            request = request.body(call.body.clone());
+            request = request.body((call.body)());
         }
         let mut response = request
             .send()
@@ -306,7 +307,7 @@ impl<'a> Network<'a> {
     }
 }
 
-impl Call {
+impl Call<'_> {
     fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
     }

@@ -1,31 +1,56 @@
 #![forbid(unsafe_code)]
-//! A server or a gateway may repeat what it was sent: what `--header-file` holds is cut off, as a
-//! token is.
+//! A server, a gateway or a cloud may repeat what it was sent: what `--header-file` holds and a cloud's
+//! credentials are cut off, as a token is.
 
+use base64ct::{Base64, Encoding};
 use reqwest::header::{HeaderMap, HeaderValue};
 
-/// In bytes. What is shorter keeps no gateway closed, and stands in any text.
+/// In bytes. What is shorter keeps nothing closed, and stands in any text.
 const SHORTEST: usize = 8;
 
-/// The text without a header's whole value, and without its words: of `Basic …` a server may repeat
-/// the second alone, of a cookie what is behind its name.
+/// The text without what is also in a header's value, whole or in part.
 pub(super) fn cut(text: &str, sent: &HeaderMap) -> String {
     without(text, sent.values().map(HeaderValue::as_bytes))
 }
 
-/// The same for what went out in another way.
+/// The same for what went out in another way, as it is, in base64 or percent-encoded.
 pub(super) fn without<'s>(text: &str, sent: impl Iterator<Item = &'s [u8]>) -> String {
-    let mut shown = text.to_owned();
-    for value in sent {
-        let value = String::from_utf8_lossy(value.trim_ascii());
-        let words = value.split([' ', '\t', ',', ';', '=']);
-        for secret in [value.as_ref()].into_iter().chain(words) {
-            if secret.len() >= SHORTEST {
-                shown = shown.replace(secret, "…");
-            }
+    let mut hidden = vec![false; text.len()];
+    for secret in sent {
+        let secret = secret.trim_ascii();
+        let base64 = Base64::encode_string(secret);
+        for form in [secret, base64.as_bytes(), &percent_encoded(secret)] {
+            hide(text.as_bytes(), form, &mut hidden);
         }
     }
+    let mut shown = String::new();
+    let mut cut = false;
+    for (at, letter) in text.char_indices() {
+        let hides = hidden.get(at).is_some_and(|hides| *hides);
+        match (hides, cut) {
+            (true, false) => shown.push('…'),
+            (true, true) => {}
+            (false, _) => shown.push(letter),
+        }
+        cut = hides;
+    }
     shown
+}
+
+/// Marks each run of [`SHORTEST`] bytes or more that stands in the secret too.
+fn hide(text: &[u8], secret: &[u8], hidden: &mut [bool]) {
+    for (at, part) in text.windows(SHORTEST).enumerate() {
+        if secret.windows(SHORTEST).any(|of_secret| of_secret == part) {
+            let run = hidden.iter_mut().skip(at).take(SHORTEST);
+            run.for_each(|hides| *hides = true);
+        }
+    }
+}
+
+/// As a form writes it.
+fn percent_encoded(secret: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(secret);
+    super::identity::form(&[("", &text)])
 }
 
 #[cfg(test)]
@@ -44,8 +69,26 @@ mod tests {
             ("bad aGVsbG8gd29ybGQ", "bad …"),
             ("no abcdefghij in b=1", "no … in b=1"),
             ("Basic 1 session", "Basic 1 session"),
+            ("ab 2345678 cd", "ab 2345678 cd"),
+            ("ab 23456789 cd", "ab … cd"),
         ] {
             assert_eq!(cut(text, &sent), shown);
+        }
+    }
+
+    #[test]
+    fn other_forms_are_cut_off_too() {
+        let secret = b"AZ~canary+secret/==";
+        for (text, shown) in [
+            ("bad AZ~canary+secret/==.", "bad …."),
+            (
+                "client_secret=AZ%7Ecanary%2Bsecret%2F%3D%3D&a",
+                "client_secret=…&a",
+            ),
+            ("bad QVp+Y2FuYXJ5K3NlY3JldC89PQ==", "bad …"),
+            ("bad canary+s, 42", "bad …, 42"),
+        ] {
+            assert_eq!(without(text, [&secret[..]].into_iter()), shown);
         }
     }
 }

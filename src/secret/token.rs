@@ -142,6 +142,11 @@ impl Token {
         self.keys.is_some()
     }
 
+    /// Whether it is a service account's.
+    pub(crate) fn is_of_a_machine(&self) -> bool {
+        self.account == Account::Machine
+    }
+
     /// Of a full token: its public key, key share 0 and the key that unwraps share 1, in hex digits.
     pub(crate) fn keys(&self) -> Option<[&[u8]; 3]> {
         let mut fields = self.keys.as_ref()?.expose().split(|byte| *byte == b':');

@@ -20,6 +20,24 @@ const INSTANCE_V6: &str = "http://[fd00:ec2::254]";
 /// Where nothing says the region.
 pub(crate) const REGION: &str = "us-east-1";
 
+/// What is read as text.
+const TEXTS: [&str; 14] = [
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+];
+
 pub(crate) struct Aws {
     pub(crate) source: AwsSource,
     /// As messages name the source.
@@ -27,6 +45,16 @@ pub(crate) struct Aws {
     pub(crate) tried: Tried,
     /// None where neither a variable nor a profile says it.
     pub(crate) region: Option<String>,
+    pub(crate) sts: Sts,
+}
+
+/// Which of a region's addresses of STS is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sts {
+    /// `AWS_STS_REGIONAL_ENDPOINTS=regional`: us-east-1 has one that is older than regions, too.
+    pub(crate) regional: bool,
+    /// `AWS_USE_FIPS_ENDPOINT=true`.
+    pub(crate) fips: bool,
 }
 
 pub(crate) enum AwsSource {
@@ -66,6 +94,9 @@ impl Aws {
             }
         };
         let mut tried = Tried::new(Provider::Aws, hint);
+        if let Some(name) = around.first_that_is_no_text(&TEXTS) {
+            return Err(tried.broken(name, "it is not UTF-8", None));
+        }
         let profiles = Profiles::of(around);
         let search = Search {
             around,
@@ -74,17 +105,23 @@ impl Aws {
         };
         let (source, from) = search.first()?;
         let named = ["AWS_REGION", "AWS_DEFAULT_REGION"];
-        let set = named.into_iter().find_map(|name| around.text(name));
-        let region = set.map(str::to_owned).or_else(|| profiles.region());
-        if region.as_deref().is_some_and(|region| !is_region(region)) {
-            let why = "what it names is no region of AWS, such as eu-central-1";
-            return Err(tried.broken("the region", why, None));
+        let set = named
+            .into_iter()
+            .find_map(|name| Some((name, around.text(name)?.to_owned())));
+        let region = set.or_else(|| Some(("the profile's region", profiles.region()?)));
+        if let Some((name, _)) = region.as_ref().filter(|(_, region)| !is_region(region)) {
+            let why = "it is no region of AWS, such as eu-central-1";
+            return Err(tried.broken(name, why, None));
         }
         Ok(Self {
             source,
             from,
             tried,
-            region,
+            region: region.map(|(_, region)| region),
+            sts: Sts {
+                regional: around.is("AWS_STS_REGIONAL_ENDPOINTS", "regional"),
+                fips: around.is("AWS_USE_FIPS_ENDPOINT", "true"),
+            },
         })
     }
 }
@@ -126,7 +163,8 @@ impl Search<'_, '_> {
         let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
         match names.map(|name| self.around.secret(name)) {
             [Some(id), Some(secret)] => {
-                let session = self.around.secret("AWS_SESSION_TOKEN");
+                let older = || self.around.secret("AWS_SECURITY_TOKEN");
+                let session = self.around.secret("AWS_SESSION_TOKEN").or_else(older);
                 let source = AwsSource::Keys(AwsKeys {
                     id,
                     secret,
@@ -170,7 +208,14 @@ impl Search<'_, '_> {
                 file,
                 from,
             } => {
-                let source = self.assumed(&from, &role, session.as_deref(), Path::new(&file))?;
+                // Variables say more than files, as everywhere.
+                let role = self.around.text("AWS_ROLE_ARN").or(role.as_deref());
+                let named = self.around.text("AWS_ROLE_SESSION_NAME");
+                let session = named.or(session.as_deref());
+                let Some(role) = role else {
+                    return Err(self.tried.broken(&from, "it has no role_arn", None));
+                };
+                let source = self.assumed(&from, role, session, Path::new(&file))?;
                 Ok(Some((source, from)))
             }
             Found::Nothing(why) => self.pass(PLACE, &why),
@@ -205,15 +250,14 @@ impl Search<'_, '_> {
         const PLACE: &str = "the instance's metadata";
         const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
         const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
-        let is = |name, word| {
-            let set = self.around.text(name);
-            set.is_some_and(|set| set.eq_ignore_ascii_case(word))
-        };
-        if is(DISABLED, "true") {
+        if self.around.is(DISABLED, "true") {
             let why = format!("{DISABLED} is set");
             return Err(self.tried.nothing(PLACE, &why));
         }
-        let known = match is("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ipv6") {
+        let known = match self
+            .around
+            .is("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ipv6")
+        {
             true => INSTANCE_V6,
             false => INSTANCE,
         };

@@ -13,6 +13,15 @@ const AUTHORITY: &str = "https://login.microsoftonline.com/";
 /// The instance metadata service.
 const INSTANCE: &str = "http://169.254.169.254";
 
+/// What is read as text.
+const TEXTS: [&str; 5] = [
+    "AZURE_CLIENT_ID",
+    "AZURE_TENANT_ID",
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    "IDENTITY_ENDPOINT",
+];
+
 pub(crate) struct Azure {
     pub(crate) source: AzureSource,
     /// As messages name the source.
@@ -55,6 +64,9 @@ impl Azure {
             }
         };
         let mut tried = Tried::new(Provider::Azure, hint);
+        if let Some(name) = around.first_that_is_no_text(&TEXTS) {
+            return Err(tried.broken(name, "it is not UTF-8", None));
+        }
         let (source, from) = source(around, &mut tried)?;
         Ok(Self {
             source,
@@ -80,7 +92,7 @@ fn source(
             return Err(broken("AZURE_TENANT_ID is not set"));
         };
         let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-        if !tenant.bytes().all(known) {
+        if !tenant.bytes().all(known) || tenant.contains("..") {
             return Err(broken("AZURE_TENANT_ID is no tenant"));
         }
         let authority = around.text("AZURE_AUTHORITY_HOST").unwrap_or(AUTHORITY);
@@ -97,6 +109,10 @@ fn source(
 
     let place = "client secret";
     match around.secret("AZURE_CLIENT_SECRET") {
+        None if around.bytes("AZURE_CLIENT_CERTIFICATE_PATH").is_some() => {
+            let why = "AZURE_CLIENT_CERTIFICATE_PATH is set, which phase-run does not follow";
+            return Err(tried.broken("client certificate", why, None));
+        }
         None => tried.pass(place, "AZURE_CLIENT_SECRET is not set"),
         Some(secret) => {
             let (url, client) = application(tried, place)?;

@@ -11,10 +11,13 @@ use serde::Deserialize;
 
 use super::super::answer::Answer;
 use super::super::network::{Call, Network, Peer, Received};
-use super::{NOT_IT, Place, asked, form, header, json, posted, signature};
+use super::{NOT_IT, Place, Shown, asked, form, header, json, posted, short, signature};
 use crate::config::{Aws, AwsKeys, AwsSource, REGION, is_region};
 use crate::error::Error;
 use crate::secret::SecretBytes;
+
+/// Of an address of STS, in bytes.
+const LONGEST: usize = 100;
 
 /// Of the session with the metadata service, in seconds: longer than any start.
 const SESSION: &str = "300";
@@ -26,40 +29,45 @@ const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 #[derive(Deserialize)]
 struct Given {
     #[serde(rename = "AccessKeyId")]
-    id: SecretBytes,
+    id: Option<SecretBytes>,
     #[serde(rename = "SecretAccessKey")]
-    secret: SecretBytes,
+    secret: Option<SecretBytes>,
     #[serde(rename = "Token")]
     session: Option<SecretBytes>,
+    /// `Success`, or why there are none.
+    #[serde(rename = "Code")]
+    code: Option<String>,
 }
 
-impl From<Given> for AwsKeys {
-    fn from(
-        Given {
-            id,
-            secret,
-            session,
-        }: Given,
-    ) -> Self {
-        Self {
-            id,
-            secret,
-            session,
+impl Given {
+    fn keys(self, place: Place<'_>) -> Result<AwsKeys, Error> {
+        let filled = |bytes: &SecretBytes| !bytes.expose().is_empty();
+        match (
+            self.id.filter(filled),
+            self.secret.filter(filled),
+            self.code,
+        ) {
+            (Some(id), Some(secret), _) => Ok(AwsKeys {
+                id,
+                secret,
+                session: self.session.filter(filled),
+            }),
+            (_, _, Some(code)) => Err(place.fails(&format!("it gives none: {}", short(&code)))),
+            (_, _, None) => Err(place.fails(NOT_IT)),
         }
     }
 }
 
-/// The member `awsIam` of a request to Phase.
-pub(super) fn evidence(network: &Network<'_>, aws: &Aws) -> Result<SecretBytes, Error> {
+/// The member `awsIam` of a request to Phase, signed anew for each.
+pub(super) fn evidence<'e>(network: &Network<'_>, aws: &'e Aws) -> Result<Shown<'e>, Error> {
     let mut region = aws.region.clone();
     let place = Place {
         tried: &aws.tried,
         name: &aws.from,
         is_last: matches!(aws.source, AwsSource::Instance { .. }),
     };
-    let got;
     let keys = match &aws.source {
-        AwsSource::Keys(keys) => keys,
+        AwsSource::Keys(keys) => Keys::Given(keys),
         AwsSource::WebIdentity {
             role,
             session,
@@ -69,37 +77,60 @@ pub(super) fn evidence(network: &Network<'_>, aws: &Aws) -> Result<SecretBytes, 
             let region = region.as_deref().unwrap_or(REGION);
             let url = match at {
                 Some(url) => url.clone(),
-                None => Url::parse(&signature::endpoint(region))
+                None => Url::parse(&signature::endpoint(region, aws.sts))
                     .map_err(|_| place.fails("the region is none"))?,
             };
-            got = assumed(network, place, &url, [role, session], token)?;
-            &got
+            Keys::Got(assumed(network, place, &url, [role, session], token)?)
         }
         AwsSource::Container { url, authorization } => {
-            got = container(network, place, url, authorization.as_ref())?;
-            &got
+            Keys::Got(container(network, place, url, authorization.as_ref())?)
         }
         AwsSource::Instance { url } => {
             let (keys, told) = instance(network, place, url, region.is_none())?;
             region = region.or(told);
-            got = keys;
-            &got
+            Keys::Got(keys)
         }
     };
-    let region = region.as_deref().unwrap_or(REGION);
-    let signed = signature::sign(keys, region, SystemTime::now());
-    let signed = signed.ok_or_else(|| place.fails("they hold what no header can"))?;
+    let region = region.unwrap_or_else(|| REGION.to_owned());
+    let sign = move || signature::sign(keys.as_ref(), &region, aws.sts, SystemTime::now());
+    let first = sign().ok_or_else(|| place.fails("they hold what no header can"))?;
+    let mut hidden = first.secrets;
+    hidden.push(SecretBytes::new(
+        Base64::encode_string(&first.headers).into_bytes(),
+    ));
     let encoded = |bytes: &[u8]| Base64::encode_string(bytes);
-    let member = [
-        r#""awsIam":{"httpRequestMethod":"POST","httpRequestUrl":""#,
-        &encoded(signed.url.as_bytes()),
-        r#"","httpRequestHeaders":""#,
-        &encoded(&signed.headers),
-        r#"","httpRequestBody":""#,
-        &encoded(signature::BODY.as_bytes()),
-        r#""}"#,
-    ];
-    Ok(SecretBytes::new(member.concat().into_bytes()))
+    let member = move || {
+        let signed = sign()?;
+        let parts = [
+            r#""awsIam":{"httpRequestMethod":"POST","httpRequestUrl":""#,
+            &encoded(signed.url.as_bytes()),
+            r#"","httpRequestHeaders":""#,
+            &encoded(&signed.headers),
+            r#"","httpRequestBody":""#,
+            &encoded(signature::BODY.as_bytes()),
+            r#""}"#,
+        ];
+        Some(parts.concat().into_bytes())
+    };
+    Ok(Shown {
+        member: Box::new(move || member().unwrap_or_default()),
+        hidden,
+    })
+}
+
+/// Those that were there, or those that were asked for.
+enum Keys<'k> {
+    Given(&'k AwsKeys),
+    Got(AwsKeys),
+}
+
+impl Keys<'_> {
+    fn as_ref(&self) -> &AwsKeys {
+        match self {
+            Self::Given(keys) => keys,
+            Self::Got(keys) => keys,
+        }
+    }
 }
 
 /// `AssumeRoleWithWebIdentity`, which needs no signature: the token is the proof.
@@ -119,7 +150,8 @@ fn assumed(
         ("WebIdentityToken", text.trim()),
     ]);
     let said = |received: &Received| element(&received.body, "Message").map(str::to_owned);
-    let received = asked(network, &posted(url, body), place, &[token], said)?;
+    let body = || body.clone();
+    let received = asked(network, &posted(url, &body), place, &[token], said)?;
     let part = |name| {
         let text = element(&received.body, name)?;
         Some(SecretBytes::new(text.as_bytes().to_vec()))
@@ -151,10 +183,10 @@ fn container(
         method: Method::GET,
         url: url.clone(),
         headers,
-        body: Vec::new(),
+        body: &Vec::new,
     };
     let received = asked(network, &call, place, &[], |_| None)?;
-    Ok(json::<Given>(&received, place)?.into())
+    json::<Given>(&received, place)?.keys(place)
 }
 
 /// Version 2 alone: a session first, which a request that somebody else forged could not make.
@@ -175,7 +207,7 @@ fn instance(
             method,
             url,
             headers,
-            body: Vec::new(),
+            body: &Vec::new,
         };
         asked(network, &call, place, &[], |_| None)
     };
@@ -194,7 +226,7 @@ fn instance(
         return Err(place.fails("it names no role"));
     }
     let received = get(&format!("{ROLES}{role}"))?;
-    let keys = json::<Given>(&received, place)?.into();
+    let keys = json::<Given>(&received, place)?.keys(place)?;
     if !wants_region {
         return Ok((keys, None));
     }
@@ -223,12 +255,16 @@ pub(super) fn hint(answer: &Answer) -> Option<String> {
         endpoint: String,
     }
     let Expected { endpoint } = answer.json("a refusal").ok()?;
-    let instead = match signature::region_of(&endpoint) {
-        Some(region) => format!("set AWS_REGION={region}, or "),
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-".contains(&byte);
+    let endpoint = answer.shown(&endpoint);
+    let shown = endpoint.len() <= LONGEST && endpoint.bytes().all(is_plain);
+    let expected = if shown { &endpoint } else { "another" };
+    let instead = match signature::settings_for(&endpoint) {
+        Some(settings) => format!("set {settings}, or "),
         // That of a network of its own, say.
         None => String::new(),
     };
     Some(format!(
-        "{instead}change the STS endpoint of the identity in Phase's console from {endpoint} to this region's"
+        "{instead}change the STS endpoint of the identity in Phase's console from {expected} to this region's"
     ))
 }

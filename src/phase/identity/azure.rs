@@ -7,13 +7,13 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::super::network::{Call, Network, Peer, Received};
-use super::{Place, asked, form, header, json, posted};
+use super::{NOT_IT, Place, Shown, asked, form, header, json, posted};
 use crate::config::{Azure, AzureSource};
 use crate::error::Error;
 use crate::object::Object;
 use crate::secret::SecretBytes;
 
-/// What the access token is for, unless the identity in Phase says otherwise.
+/// What the access token is for: what Phase takes unless the identity there names something else.
 const RESOURCE: &str = "https://management.azure.com/";
 
 /// How a workload's token says what it is (RFC 7523 §2.2).
@@ -31,63 +31,86 @@ struct Refused {
 }
 
 /// The member `azureEntra` of a request to Phase.
-pub(super) fn evidence(network: &Network<'_>, azure: &Azure) -> Result<SecretBytes, Error> {
+pub(super) fn evidence(network: &Network<'_>, azure: &Azure) -> Result<Shown<'static>, Error> {
     let place = Place {
         tried: &azure.tried,
         name: azure.from,
         is_last: matches!(azure.source, AzureSource::Instance { .. }),
     };
-    let (call, sent) = match &azure.source {
+    let text = |secret: &SecretBytes| {
+        let text = str::from_utf8(secret.expose());
+        text.map(|text| text.trim().to_owned())
+            .map_err(|_| place.fails("it is not UTF-8"))
+    };
+    let received = match &azure.source {
         AzureSource::Secret {
             url,
             client,
             secret,
         } => {
-            let text =
-                str::from_utf8(secret.expose()).map_err(|_| place.fails("it is not UTF-8"))?;
-            let proof = [("client_secret", text)];
-            (posted(url, granted(client, &proof)), Some(secret))
+            let proof = text(secret)?;
+            let body = granted(client, &[("client_secret", &proof)]);
+            let body = || body.clone();
+            asked(network, &posted(url, &body), place, &[secret], words)?
         }
         AzureSource::Workload {
             url,
             client,
             assertion,
         } => {
-            let text =
-                str::from_utf8(assertion.expose()).map_err(|_| place.fails("it is not UTF-8"))?;
+            let proof = text(assertion)?;
             let proof = [
                 ("client_assertion_type", ASSERTION),
-                ("client_assertion", text.trim()),
+                ("client_assertion", &proof),
             ];
-            (posted(url, granted(client, &proof)), Some(assertion))
+            let body = granted(client, &proof);
+            let body = || body.clone();
+            asked(network, &posted(url, &body), place, &[assertion], words)?
         }
         AzureSource::AppService {
             url,
             header: secret,
             client,
         } => {
-            let value = header(secret.expose())
-                .ok_or_else(|| place.fails("IDENTITY_HEADER is no header"))?;
-            let name = HeaderName::from_static("x-identity-header");
-            (
-                machine(url, "2019-08-01", (name, value), client),
-                Some(secret),
-            )
+            let value = header(secret.expose());
+            let value = value.ok_or_else(|| place.fails("IDENTITY_HEADER is no header"))?;
+            let said = (HeaderName::from_static("x-identity-header"), value);
+            asked(
+                network,
+                &machine(url, "2019-08-01", said, client),
+                place,
+                &[secret],
+                words,
+            )?
         }
         AzureSource::Instance { url, client } => {
+            let (name, value) = ("metadata", "true");
             let said = (
-                HeaderName::from_static("metadata"),
-                HeaderValue::from_static("true"),
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
             );
-            (machine(url, "2018-02-01", said, client), None)
+            asked(
+                network,
+                &machine(url, "2018-02-01", said, client),
+                place,
+                &[],
+                words,
+            )?
         }
     };
-    let sent: Vec<&SecretBytes> = sent.into_iter().collect();
-    let received = asked(network, &call, place, &sent, words)?;
     let Given { access_token } = json(&received, place)?;
+    if access_token.expose().is_empty() {
+        return Err(place.fails(NOT_IT));
+    }
     let encoded = Base64::encode_string(access_token.expose());
-    let member = [r#""azureEntra":{"jwt":""#, &encoded, r#""}"#];
-    Ok(SecretBytes::new(member.concat().into_bytes()))
+    let member = [r#""azureEntra":{"jwt":""#, &encoded, r#""}"#]
+        .concat()
+        .into_bytes();
+    let member = SecretBytes::new(member);
+    Ok(Shown {
+        member: Box::new(move || member.expose().to_vec()),
+        hidden: vec![access_token],
+    })
 }
 
 /// The body of a request to Entra (RFC 6749 §4.4).
@@ -106,7 +129,7 @@ fn machine(
     version: &str,
     said: (HeaderName, HeaderValue),
     client: &Option<String>,
-) -> Call {
+) -> Call<'static> {
     let mut url = url.clone();
     url.query_pairs_mut()
         .append_pair("api-version", version)
@@ -117,7 +140,7 @@ fn machine(
         method: Method::GET,
         url,
         headers: HeaderMap::from_iter([said]),
-        body: Vec::new(),
+        body: &Vec::new,
     }
 }
 

@@ -9,7 +9,8 @@ use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, Tag, sign as hmac};
 use zeroize::Zeroizing;
 
-use crate::config::{AwsKeys, is_region};
+use crate::config::{AwsKeys, Sts, is_region};
+use crate::secret::SecretBytes;
 
 pub(super) const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 const TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
@@ -19,32 +20,65 @@ pub(super) struct Signed {
     pub(super) url: String,
     /// A JSON object of names and values.
     pub(super) headers: Zeroizing<Vec<u8>>,
+    /// What no message repeats of it.
+    pub(super) secrets: Vec<SecretBytes>,
 }
 
-/// The address of STS in a region. The one of us-east-1 is older than regions.
-pub(super) fn endpoint(region: &str) -> String {
-    match region {
-        "us-east-1" => "https://sts.amazonaws.com".to_owned(),
-        china if china.starts_with("cn-") => format!("https://sts.{china}.amazonaws.com.cn"),
-        region => format!("https://sts.{region}.amazonaws.com"),
+/// The address of STS in a region. The plain one of us-east-1 is older than regions.
+pub(super) fn endpoint(region: &str, sts: Sts) -> String {
+    let domain = match region {
+        _ if region.starts_with("cn-") => "amazonaws.com.cn",
+        _ if region.starts_with("eusc-") => "amazonaws.eu",
+        _ if region.starts_with("us-iso-") => "c2s.ic.gov",
+        _ if region.starts_with("us-isob-") => "sc2s.sgov.gov",
+        _ if region.starts_with("us-isof-") => "csp.hci.ic.gov",
+        _ if region.starts_with("eu-isoe-") => "cloud.adc-e.uk",
+        _ => "amazonaws.com",
+    };
+    match (region, sts) {
+        (
+            "us-east-1",
+            Sts {
+                regional: false,
+                fips: false,
+            },
+        ) => "https://sts.amazonaws.com".to_owned(),
+        (region, Sts { fips: true, .. }) => format!("https://sts-fips.{region}.{domain}"),
+        (region, _) => format!("https://sts.{region}.{domain}"),
     }
 }
 
-/// The other way round.
-pub(super) fn region_of(endpoint: &str) -> Option<&str> {
-    let host = endpoint.strip_prefix("https://").unwrap_or(endpoint);
-    let host = host.trim_end_matches('/');
-    if host == "sts.amazonaws.com" {
-        return Some("us-east-1");
-    }
-    let region = host.strip_prefix("sts.")?;
-    let region = region.strip_suffix(".cn").unwrap_or(region);
-    let region = region.strip_suffix(".amazonaws.com")?;
-    Some(region).filter(|region| is_region(region))
+/// What has to be set for an address of STS.
+pub(super) fn settings_for(address: &str) -> Option<String> {
+    let address = address.trim_end_matches('/');
+    let words = address.split(['.', '/']).filter(|word| is_region(word));
+    let regions = ["us-east-1"].into_iter().chain(words);
+    let ways = [
+        ("", Sts::default()),
+        (
+            " and AWS_STS_REGIONAL_ENDPOINTS=regional",
+            Sts {
+                regional: true,
+                fips: false,
+            },
+        ),
+        (
+            " and AWS_USE_FIPS_ENDPOINT=true",
+            Sts {
+                regional: false,
+                fips: true,
+            },
+        ),
+    ];
+    let all = regions.flat_map(|region| ways.map(|(more, sts)| (region, more, sts)));
+    let (region, more, _) = all
+        .into_iter()
+        .find(|(region, _, sts)| endpoint(region, *sts) == address)?;
+    Some(format!("AWS_REGION={region}{more}"))
 }
 
 /// None where a key cannot stand in a header or in JSON as it is.
-pub(super) fn sign(keys: &AwsKeys, region: &str, at: SystemTime) -> Option<Signed> {
+pub(super) fn sign(keys: &AwsKeys, region: &str, sts: Sts, at: SystemTime) -> Option<Signed> {
     let plain = |bytes: &[u8]| {
         let fits = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
         bytes.iter().all(fits)
@@ -52,7 +86,11 @@ pub(super) fn sign(keys: &AwsKeys, region: &str, at: SystemTime) -> Option<Signe
     let id = str::from_utf8(keys.id.expose())
         .ok()
         .filter(|id| plain(id.as_bytes()))?;
-    let session = match &keys.session {
+    let session = match keys
+        .session
+        .as_ref()
+        .filter(|token| !token.expose().is_empty())
+    {
         None => None,
         Some(token) => Some(
             str::from_utf8(token.expose())
@@ -62,7 +100,7 @@ pub(super) fn sign(keys: &AwsKeys, region: &str, at: SystemTime) -> Option<Signe
     };
     let time = time(at)?;
     let (date, _) = time.split_once('T')?;
-    let url = endpoint(region);
+    let url = endpoint(region, sts);
     let host = url.strip_prefix("https://")?;
 
     // Names in lower case and in order, each once.
@@ -121,7 +159,14 @@ pub(super) fn sign(keys: &AwsKeys, region: &str, at: SystemTime) -> Option<Signe
         }
     }
     headers.extend_from_slice(b"}");
-    Some(Signed { url, headers })
+    let secrets = [Some(&keys.id), Some(&keys.secret), keys.session.as_ref()];
+    let copy = |bytes: &SecretBytes| SecretBytes::new(bytes.expose().to_vec());
+    let secrets = secrets.into_iter().flatten().map(copy).collect();
+    Some(Signed {
+        url,
+        headers,
+        secrets,
+    })
 }
 
 /// `20150830T123600Z`, by the calendar that repeats every 400 years.
@@ -163,7 +208,6 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::secret::SecretBytes;
 
     #[derive(Deserialize)]
     struct Vector {
@@ -195,7 +239,7 @@ mod tests {
             let session = vector.session_token.as_deref();
             let keys = keys(&vector.access_key, &vector.secret_key, session);
             let at = UNIX_EPOCH + Duration::from_secs(vector.unix);
-            let signed = sign(&keys, &vector.region, at).unwrap();
+            let signed = sign(&keys, &vector.region, Sts::default(), at).unwrap();
             let headers: BTreeMap<String, String> =
                 serde_json::from_slice(&signed.headers).unwrap();
             assert_eq!(headers, vector.headers);
@@ -208,32 +252,69 @@ mod tests {
     fn a_key_that_could_leave_its_header_is_none() {
         for bad in ["a\"b", "a\\b", "a b", "a\nb", "\u{e4}"] {
             assert!(
-                sign(&keys(bad, "s", None), "x", UNIX_EPOCH).is_none(),
+                sign(&keys(bad, "s", None), "x", Sts::default(), UNIX_EPOCH).is_none(),
                 "{bad}"
             );
             assert!(
-                sign(&keys("a", "s", Some(bad)), "x", UNIX_EPOCH).is_none(),
+                sign(&keys("a", "s", Some(bad)), "x", Sts::default(), UNIX_EPOCH).is_none(),
                 "{bad}"
             );
             assert!(
-                sign(&keys("a", bad, None), "x", UNIX_EPOCH).is_some(),
+                sign(&keys("a", bad, None), "x", Sts::default(), UNIX_EPOCH).is_some(),
                 "{bad}"
             );
         }
     }
 
     #[test]
-    fn an_address_names_its_region() {
-        for region in ["us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1"] {
-            assert_eq!(region_of(&endpoint(region)), Some(region));
+    fn an_address_tells_what_to_set() {
+        for (address, settings) in [
+            ("https://sts.amazonaws.com", "AWS_REGION=us-east-1"),
+            ("https://sts.amazonaws.com/", "AWS_REGION=us-east-1"),
+            (
+                "https://sts.us-east-1.amazonaws.com",
+                "AWS_REGION=us-east-1 and AWS_STS_REGIONAL_ENDPOINTS=regional",
+            ),
+            (
+                "https://sts-fips.us-west-2.amazonaws.com",
+                "AWS_REGION=us-west-2 and AWS_USE_FIPS_ENDPOINT=true",
+            ),
+            (
+                "https://sts.eu-central-1.amazonaws.com",
+                "AWS_REGION=eu-central-1",
+            ),
+            (
+                "https://sts.cn-north-1.amazonaws.com.cn",
+                "AWS_REGION=cn-north-1",
+            ),
+            (
+                "https://sts.us-iso-east-1.c2s.ic.gov",
+                "AWS_REGION=us-iso-east-1",
+            ),
+            (
+                "https://sts.us-isob-east-1.sc2s.sgov.gov",
+                "AWS_REGION=us-isob-east-1",
+            ),
+            (
+                "https://sts.eusc-de-east-1.amazonaws.eu",
+                "AWS_REGION=eusc-de-east-1",
+            ),
+        ] {
+            assert_eq!(
+                settings_for(address).as_deref(),
+                Some(settings),
+                "{address}"
+            );
         }
         for other in [
             "https://sts.acme.test",
             "",
             "https://sts..amazonaws.com",
             "https://sts.A.amazonaws.com",
+            "http://sts.amazonaws.com",
+            "https://vpce-1.sts.eu-west-3.vpce.amazonaws.com",
         ] {
-            assert_eq!(region_of(other), None, "{other}");
+            assert_eq!(settings_for(other), None, "{other}");
         }
     }
 
