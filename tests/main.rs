@@ -34,6 +34,7 @@ mod generate;
 mod harness;
 mod headers;
 mod identity;
+mod identity_attacked;
 mod identity_aws;
 mod identity_azure;
 mod identity_faults;

@@ -1,0 +1,90 @@
+//! What was found by attack on `--identity`, each as a test.
+
+use fake_phase::{Responder, aws, azure};
+
+use crate::identity::{simple, simple_azure};
+use crate::identity_aws::signed;
+use crate::support::machine;
+
+/// "Cloud credentials … no message has them": what Phase repeats of what it was sent, too.
+#[test]
+fn what_phase_repeats_of_aws_is_not_shown() {
+    for status in [400, 401, 403, 404] {
+        let machine = machine();
+        let said = format!("no: {}", aws::SESSION.token.unwrap());
+        let responder = Responder::error(status, &said);
+        machine.phase.respond("/identities/", responder);
+        // The run itself searches its standard error.
+        let _ = machine.is_refused(simple(&machine, &[]));
+    }
+}
+
+/// The same of Azure's access token.
+#[test]
+fn what_phase_repeats_of_azure_is_not_shown() {
+    for token in azure::TOKENS {
+        let machine = machine();
+        let responder = Responder::error(401, &format!("no: {token}"));
+        machine.phase.respond("/identities/", responder);
+        let _ = machine.is_refused(simple_azure(&machine, &[]));
+    }
+}
+
+/// What AWS's own kits read as keys of a profile is read as such, or is an error; another principal
+/// never takes its place.
+#[test]
+fn a_profile_that_the_sdks_read_is_not_passed_over() {
+    let (id, secret) = (aws::DEFAULT_PROFILE.id, aws::DEFAULT_PROFILE.secret);
+    for text in [
+        format!("[default]\n  aws_access_key_id = {id}\n  aws_secret_access_key = {secret}\n"),
+        format!("[default]\naws_access_key_id: {id}\naws_secret_access_key: {secret}\n"),
+        format!(" [default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n"),
+        format!("\u{feff}[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n"),
+        "[default]\nrole_arn = arn:aws:iam::123456789012:role/shop\n".to_owned(),
+        "[default]\nlogin_session = arn:aws:iam::123456789012:user/shop\n".to_owned(),
+    ] {
+        let machine = machine();
+        let file = machine.path("file", &text);
+        let endpoint = format!("https://sts.{}.amazonaws.com", aws::INSTANCE_REGION);
+        machine.identities(|identities| {
+            identities.endpoint(&endpoint);
+        });
+        let run = machine.proving("aws", &[]).env("AWS_CONFIG_FILE", &file);
+        let run = run.unset("AWS_EC2_METADATA_DISABLED");
+        let _ = run.arg("true").output();
+        assert!(machine.asked().is_empty(), "the instance was asked: {text}");
+    }
+}
+
+/// A signature is good for a minute, and less where the identity says so: each try has its own.
+#[test]
+fn each_try_is_signed_anew() {
+    let machine = machine();
+    let responder = Responder::rate_limited(2).times(1);
+    machine.phase.respond("/identities/", responder);
+    let _ = machine.gets_value(simple(&machine, &["-q"]));
+    let mints = machine.phase.mints();
+    let bodies: Vec<_> = machine.phase.requests();
+    let bodies = bodies
+        .iter()
+        .filter(|request| request.path().contains("/identities/"));
+    let bodies: Vec<_> = bodies.map(|request| request.body.clone()).collect();
+    assert_eq!((mints.len(), bodies.len()), (2, 2));
+    let again = bodies[0] == bodies[1];
+    assert!(!again, "the signature of the first try was sent again");
+    let _ = signed(&machine);
+}
+
+/// "Each error has its message and hint (`expectedEndpoint`)": us-east-1 has two addresses, and Phase's
+/// console offers both.
+#[test]
+fn the_other_address_of_us_east_1_has_a_hint_that_helps() {
+    let machine = machine();
+    machine.identities(|identities| {
+        identities.endpoint("https://sts.us-east-1.amazonaws.com");
+    });
+    let run = simple(&machine, &[]).env("AWS_REGION", "us-east-1");
+    let output = machine.is_refused(run);
+    let useless = output.stderr.contains("set AWS_REGION=us-east-1, or");
+    assert!(!useless, "it is set already\n{output}");
+}
