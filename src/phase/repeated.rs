@@ -40,7 +40,8 @@ pub(super) fn without<'s>(text: &str, sent: impl Iterator<Item = &'s [u8]>) -> S
 /// Marks each run of [`SHORTEST`] bytes or more that stands in the secret too.
 fn hide(text: &[u8], secret: &[u8], hidden: &mut [bool]) {
     for (at, part) in text.windows(SHORTEST).enumerate() {
-        if secret.windows(SHORTEST).any(|of_secret| of_secret == part) {
+        let is_word = part.trim_ascii().len() == SHORTEST;
+        if is_word && secret.windows(SHORTEST).any(|of_secret| of_secret == part) {
             let run = hidden.iter_mut().skip(at).take(SHORTEST);
             run.for_each(|hides| *hides = true);
         }
@@ -50,7 +51,8 @@ fn hide(text: &[u8], secret: &[u8], hidden: &mut [bool]) {
 /// As a form writes it.
 fn percent_encoded(secret: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(secret);
-    super::identity::form(&[("", &text)])
+    let pair = super::identity::form(&[("", &text)]);
+    pair.strip_prefix(b"=").map(<[u8]>::to_vec).unwrap_or(pair)
 }
 
 #[cfg(test)]
