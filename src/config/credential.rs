@@ -195,10 +195,15 @@ impl TokenSource {
     }
 
     fn unreadable(&self, error: &std::io::Error) -> Error {
-        Error::TokenFile {
-            from: self.name(),
-            why: system_words(error),
-        }
+        let why = match error.kind() {
+            // An image's user is rarely the file's.
+            ErrorKind::PermissionDenied => {
+                format!("{} to user {}", system_words(error), nix::unistd::geteuid())
+            }
+            _ => system_words(error),
+        };
+        let from = self.name();
+        Error::TokenFile { from, why }
     }
 
     /// As messages name it.
