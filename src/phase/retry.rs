@@ -89,7 +89,10 @@ mod tests {
     fn nothing_is_waited_for_beyond_the_end() {
         let at = |elapsed, max_wait| {
             let [elapsed, max_wait] = [elapsed, max_wait].map(Duration::from_secs_f64);
-            let wait = wait(9, elapsed, max_wait, None, 1.0);
+            // To be asked for no wait is to be asked for none.
+            let [wait, alike] =
+                [None, Some(Duration::ZERO)].map(|floor| wait(9, elapsed, max_wait, floor, 1.0));
+            assert_eq!(wait, alike, "{elapsed:?} {max_wait:?}");
             wait.map(|wait| wait.as_secs_f64())
         };
         for (elapsed, max_wait, longest) in [

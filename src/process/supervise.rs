@@ -21,7 +21,7 @@ use crate::error::Error;
 pub(super) struct State {
     pub(super) command: Pid,
     own: Pid,
-    session: Session,
+    pub(super) session: Session,
     /// Somebody could resume this process if it stopped.
     resumable: bool,
 }

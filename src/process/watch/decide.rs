@@ -200,6 +200,7 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::terminal::Session;
     use super::Action::{
         Cancel, Clear, Delay, EndBy, EndStandby, Failed, HandOver, Keep, Kill, Learn, Lease, Lost,
         Poll, Stop, Supervise, Unchanged,
@@ -328,20 +329,31 @@ mod tests {
         }
     }
 
+    /// And what ends nothing is its group's alone: the new command is part of it.
     #[test]
     fn a_terminals_key_is_not_lost_on_the_way() {
-        let (signal, cause) = (Signal::INT, Cause::Kernel);
-        let received = Received {
-            signal,
-            cause,
-            sender: 0,
-        };
-        let event = Event::Signal {
-            received,
-            ends: true,
-            from_below: false,
-        };
-        assert_eq!(decide(&state(Launching), event), Keep(signal, cause));
+        let cause = Cause::Kernel;
+        for (signal, ends, action) in [
+            (Signal::INT, true, Keep(Signal::INT, cause)),
+            (Signal::WINCH, false, NOTHING),
+        ] {
+            let mut state = state(Launching);
+            state.command.session = Session {
+                terminal: true,
+                leader: false,
+            };
+            let received = Received {
+                signal,
+                cause,
+                sender: 0,
+            };
+            let event = Event::Signal {
+                received,
+                ends,
+                from_below: false,
+            };
+            assert_eq!(decide(&state, event), action, "{signal:?}");
+        }
     }
 
     #[test]
