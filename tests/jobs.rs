@@ -5,7 +5,9 @@ use libc::{SIGCONT, SIGINT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{DEADLINE, MODES, Mode, Prompt, SHELLS, ZSH, at_prompts, eventually, proc};
+use crate::support::{
+    BASH, DEADLINE, MODES, Mode, Prompt, SHELLS, ZSH, at_prompts, eventually, proc,
+};
 
 /// What siginfo_t says of a signal that kill(2) made (sigaction(2), SI_USER).
 const SENT: i32 = 0;
@@ -363,6 +365,23 @@ fn ctrl_z_during_the_fetch_and_fg_completes_it() {
             }
         }
     }
+}
+
+/// "… if there is … somebody who can resume it": its parent, another process of the session, may go
+/// after the start.
+#[test]
+fn a_stop_of_the_command_does_not_stop_what_has_lost_its_parent() {
+    let mut prompt = Prompt::open(BASH, Mode::Supervised);
+    let (command, runner) = prompt.start("(run probe sleep; exit)");
+    let send = |pid, signal| kill(Pid::from_raw(pid), signal).unwrap();
+    send(proc::parent(runner), Signal::SIGKILL);
+    prompt.prompt();
+    send(command, Signal::SIGSTOP);
+    proc::stopped(&[command]);
+    // It has seen the stop, and still runs.
+    proc::idle(runner);
+    send(command, Signal::SIGKILL);
+    proc::gone(&[command, runner]);
 }
 
 /// A hangup while the job is stopped: HUP and CONT, so that nothing is left behind (credentials(7),
