@@ -222,27 +222,52 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused() {
+    fn what_is_no_token_is_refused_with_the_reason() {
         let (_, short) = KEY.split_at(1);
-        for text in [
-            String::new(),
-            " \n".into(),
-            "x".into(),
-            short.into(),
-            format!("{KEY} {KEY}"),
-            format!("user {KEY}"),
-            format!("pss_service:v3:{KEY}:{KEY}:{KEY}:{KEY}"),
-            format!("pss_service:v2:{KEY}:{KEY}:{KEY}"),
-            format!("pss_service:v2:{KEY}:{KEY}:{KEY}:{KEY}:{KEY}"),
-            format!("pss_service:v2:{KEY}:{KEY}:{KEY}:{short}"),
-            format!("pss_service:v2:{KEY}:{KEY} :{KEY}:{KEY}"),
-            format!("pss_other:v1:{KEY}:{KEY}:{KEY}:{KEY}"),
-            "{}".into(),
-            "{".into(),
-            r#"{"token": "{}"}"#.into(),
-            "pss_service".into(),
+        let of = |prefix: &str, keys: &[&str]| [&[prefix], keys].concat().join(":");
+        let service = |keys: &[&str]| of("pss_service:v2", keys);
+        let odd = "it is neither pss_service:…, pss_user:… nor 64 hex digits";
+        let space = "there is white space inside it";
+        let version = "it has a version that is not known";
+        let field = "one of its four fields is not 64 hex digits";
+        let fields = "it does not have four fields behind its version";
+        let quoted = "it starts with a quotation mark";
+        let bearer = "it starts with the word Bearer, which is not part of it";
+        let variable = "it starts with a variable's name, as a line of an env file does";
+        let prefix = "it starts with neither pss_service: nor pss_user:";
+        let no_json = "it starts like JSON, but is not what phase auth --no-store prints";
+        let empty_json = "the JSON holds no token";
+        for (text, flaw) in [
+            (String::new(), "it is empty"),
+            (" \n".into(), "it is empty"),
+            ("x".into(), odd),
+            (short.into(), odd),
+            (service(&[short, KEY, KEY, KEY]), odd),
+            (format!("{KEY} {KEY}"), space),
+            (format!("user {KEY}"), space),
+            (format!("pss_service:v2:{KEY}:{KEY} :{KEY}:{KEY}"), space),
+            (format!("Bearer User {KEY}"), bearer),
+            (format!("Bearer {KEY}"), bearer),
+            (format!("\"{KEY}\""), quoted),
+            (format!("'{KEY}'"), quoted),
+            (format!("PHASE_SERVICE_TOKEN={KEY}"), variable),
+            ("pss_service".into(), "it breaks off"),
+            (of("pss_service:v3", &[KEY; 4]), version),
+            (of("pss_user:v2", &[KEY; 4]), version),
+            (of("pss_other:v1", &[KEY; 4]), prefix),
+            (service(&[KEY; 3]), fields),
+            (service(&[KEY; 5]), fields),
+            (service(&[KEY, short, KEY, KEY]), field),
+            (service(&[KEY, KEY, KEY, short]), field),
+            ("{".into(), no_json),
+            ("{}".into(), empty_json),
+            (r#"{"token": "{}"}"#.into(), empty_json),
+            (
+                format!(r#"{{"token": "{{\"token\": \"{KEY}\"}}"}}"#),
+                empty_json,
+            ),
         ] {
-            assert!(read(&text).is_err(), "{text}");
+            assert_eq!(read(&text), Err(flaw), "{text}");
         }
     }
 
