@@ -228,6 +228,8 @@ mod tests {
         let all: Vec<u8> = (0..=255).collect();
         let secrets = [secret("\u{fc} =\n", &all, None), secret("", b"", None)];
         let file = seal(&secrets, MADE, &token(TOKEN), b"of").unwrap();
+        // It did not grow, which would have left a copy behind.
+        assert_eq!(file.capacity(), file.len());
         let contents = open(file, &token(TOKEN), b"of").unwrap();
         assert_eq!((contents.made, contents.leased.len()), (MADE, 0));
         assert_eq!(contents.secrets.len(), 2);
