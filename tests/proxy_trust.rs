@@ -10,7 +10,7 @@ use fake_phase::{Certificate, Options, Phase};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::proxy::{connecting, production, world};
+use crate::proxy::{connecting, production, refusing, world};
 use crate::support::{Sandbox, stranger};
 
 /// TLS before the proxy at `inner`.
@@ -168,5 +168,30 @@ fn a_proxy_from_which_phase_is_excepted_is_no_matter() {
         let output = run.env_bytes([b"NO_PROXY=", list].concat()).output();
         let output = output.ended(crate::support::Status::Exited(0));
         assert!(!output.stderr.contains("proxy"), "{output}");
+    }
+}
+
+/// Phase Cloud has two hosts, of which a list may hold one. Secrets are those of the second.
+#[test]
+fn a_host_of_two_is_excepted_alone() {
+    let sandbox = Sandbox::new(&Phase::serve(world()));
+    let [console, api] = ["console.phase.dev", "api.phase.dev"];
+    sandbox.file("hosts", format!("127.0.0.1 {console} {api}\n"));
+    for (list, expected) in [
+        (console, &["CONNECT api.phase.dev:443 HTTP/1.1"][..]),
+        (api, &[]),
+    ] {
+        let (address, asked) = refusing("HTTP/1.1 502 No\r\n\r\n");
+        let run = production(&sandbox).env("PHASE_HOST", format!("https://{console}"));
+        let run = run
+            .env("no_proxy", list)
+            .env("https_proxy", address.to_string());
+        let run = run.prepared(&["--mount"], "mount --bind hosts /etc/hosts && exec \"$@\"");
+        let output = run.output().failed(125, "unreachable");
+        let asked: Vec<String> = asked
+            .try_iter()
+            .filter_map(|head| head.into_iter().next())
+            .collect();
+        assert_eq!(asked, expected, "{output}");
     }
 }
