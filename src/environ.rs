@@ -148,3 +148,54 @@ fn check_sizes(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::{Secret, SecretBytes};
+
+    /// Beside `A=1`, for the command `a bc`.
+    fn built(secrets: &[(&str, &str)], limits: Limits) -> Result<Environ, Error> {
+        let planned = |(name, value): &(&str, &str)| Planned {
+            name: (*name).to_owned(),
+            form: Form::Variable,
+            secret: Secret {
+                key: (*name).to_owned(),
+                value: SecretBytes::new(value.as_bytes().to_vec()),
+                folder: "/".to_owned(),
+                tags: vec![],
+                kind: "secret".into(),
+                dynamic: None,
+            },
+        };
+        let secrets = secrets.iter().map(planned).collect();
+        let base = Inherited::new(vec![Entry::pair("A", b"1").unwrap()]);
+        let command = ["a", "bc"].map(OsString::from);
+        build(base, Plan { secrets }, &[], &command, limits)
+    }
+
+    #[test]
+    fn the_total_is_counted_to_the_byte() {
+        // `A=1`, `K=value`, `a` and `bc`: each has a NUL and a pointer.
+        let needed = 4 + 8 + 2 + 3 + 4 * size_of::<usize>() + PROGRAM;
+        let within = |total| built(&[("K", "value")], Limits { string: 8, total });
+        assert!(within(needed).is_ok());
+        let Err(Error::EnvironmentTooLarge { total, limit, .. }) = within(needed - 1) else {
+            panic!("it was taken");
+        };
+        assert_eq!((total, limit), (needed, needed - 1));
+    }
+
+    #[test]
+    fn of_the_strings_those_that_do_not_fit_are_named_the_largest_first() {
+        let limits = Limits {
+            string: 8,
+            total: usize::MAX,
+        };
+        let secrets = [("FITS", "12"), ("ONE", "1234"), ("TWO", "12345")];
+        let Err(Error::ValueTooLarge { largest, .. }) = built(&secrets, limits) else {
+            panic!("they were taken");
+        };
+        assert_eq!(largest, [("TWO".to_owned(), 10), ("ONE".to_owned(), 9)]);
+    }
+}
