@@ -207,7 +207,11 @@ fn a_proxy_is_no_matter_to_plain_http_on_this_machine() {
     };
     let phase = Phase::with(World::captured(), options);
     let sandbox = Sandbox::new(&phase);
-    for name in ["HTTPS_PROXY", "all_proxy"] {
+    for (name, proxy) in [
+        ("HTTPS_PROXY", "http://proxy.test"),
+        ("all_proxy", "http://proxy.test"),
+        ("all_proxy", "socks5://proxy.test"),
+    ] {
         let run = sandbox.run([
             "--app",
             "shop",
@@ -217,7 +221,7 @@ fn a_proxy_is_no_matter_to_plain_http_on_this_machine() {
             "/",
             "true",
         ]);
-        let _ = run.env(name, "http://proxy.test").output().ok();
+        let _ = run.env(name, proxy).output().ok();
     }
 }
 
