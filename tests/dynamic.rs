@@ -63,6 +63,19 @@ fn a_lease_is_part_of_the_environment_and_its_end_is_said() {
     }
 }
 
+/// A password may look like a reference, and is none beside a value that holds one.
+#[test]
+fn what_is_leased_holds_no_reference() {
+    let mut world = world();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "REFERS", "${KEY}");
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let line = "echo $REFERS \"$AWS_KEY\"";
+    let output = run(&sandbox, "e2ee", &["-q", "--dynamic", "-c", line]).output();
+    assert_eq!(output.ok().text(), "static wJalr ${KEY}\n");
+}
+
 /// "`--lease-ttl SECS`"
 #[test]
 fn the_time_that_a_lease_is_to_last_is_sent() {
