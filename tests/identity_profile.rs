@@ -3,7 +3,7 @@
 use fake_phase::aws;
 
 use crate::identity::simple;
-use crate::identity_aws::{credentials, profiles, signed};
+use crate::identity_aws::{container, credentials, profiles, signed};
 use crate::support::{Run, machine};
 
 /// Which of the files and which part of them: AWS_PROFILE, and variables with other paths. A file of
@@ -42,6 +42,21 @@ fn a_profile_is_found_where_the_sdks_look() {
     let run = machine.proving("aws", &[]).env("AWS_PROFILE", "other");
     let _ = machine.gets_value(run);
     assert_eq!(signed(&machine).access_key(), Some(other));
+}
+
+/// A profile that is there and has no keys leaves them to what comes next; one that is not there does
+/// not.
+#[test]
+fn a_profile_without_keys_is_passed_over() {
+    let machine = machine();
+    let config = machine.path("config", "[profile bare]\nregion = us-east-1\n");
+    let run = |name: &str| {
+        let run = machine.proving("aws", &[]).env("AWS_CONFIG_FILE", &config);
+        container(&machine, run.env("AWS_PROFILE", name))
+    };
+    let _ = machine.gets_value(run("bare"));
+    assert_eq!(signed(&machine).access_key(), Some(aws::CONTAINER));
+    let _ = machine.is_refused(run("missing"));
 }
 
 /// "Region: AWS_REGION, AWS_DEFAULT_REGION, the profile", else us-east-1: a machine whose keys come from
