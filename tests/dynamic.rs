@@ -45,7 +45,11 @@ fn texts(values: [Option<&str>; 3]) -> [Option<String>; 3] {
 #[test]
 fn a_lease_is_part_of_the_environment_and_its_end_is_said() {
     for mode in MODES {
-        let phase = Phase::serve(world());
+        let mut world = world();
+        // Of three, neither the first nor the last.
+        let production = world.app("shop").environment("Production", "prod");
+        production.dynamic("/", "third", &[("THIRD", "3")], 1800);
+        let phase = Phase::serve(world);
         let sandbox = Sandbox::new(&phase);
         let line = "echo $KEY $AWS_ID \"$AWS_KEY\" $DB_USER";
         let output = run(&sandbox, mode, &["--dynamic", "-c", line]).output();
