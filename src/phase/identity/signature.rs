@@ -296,6 +296,14 @@ mod tests {
                 "AWS_REGION=us-isob-east-1",
             ),
             (
+                "https://sts.us-isof-south-1.csp.hci.ic.gov",
+                "AWS_REGION=us-isof-south-1",
+            ),
+            (
+                "https://sts.eu-isoe-west-1.cloud.adc-e.uk",
+                "AWS_REGION=eu-isoe-west-1",
+            ),
+            (
                 "https://sts.eusc-de-east-1.amazonaws.eu",
                 "AWS_REGION=eusc-de-east-1",
             ),
