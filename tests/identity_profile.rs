@@ -59,6 +59,37 @@ fn a_profile_without_keys_is_passed_over() {
     let _ = machine.is_refused(run("missing"));
 }
 
+/// Where two variables name two profiles, nobody has chosen one.
+#[test]
+fn two_profiles_are_none() {
+    let machine = machine();
+    profiles(&machine);
+    let run = |name: &str| {
+        let run = machine.proving("aws", &[]).env("AWS_PROFILE", "other");
+        run.env("AWS_DEFAULT_PROFILE", name)
+    };
+    let _ = machine.gets_value(run("other"));
+    let _ = machine.is_refused(run("default"));
+}
+
+/// As the SDKs look: keys of the one file, a program, keys of the other file.
+#[test]
+fn a_program_comes_between_the_two_files() {
+    let machine = machine();
+    let default = aws::DEFAULT_PROFILE;
+    let keys = format!(
+        "aws_access_key_id={}\naws_secret_access_key={}\n",
+        default.id, default.secret
+    );
+    let credentials = machine.path("elsewhere", &format!("[default]\n{keys}"));
+    let config = format!("[default]\ncredential_process = true\n{keys}");
+    let config = machine.path("config", &config);
+    let run = || machine.proving("aws", &[]).env("AWS_CONFIG_FILE", &config);
+    let _ = machine.gets_value(run().env("AWS_SHARED_CREDENTIALS_FILE", &credentials));
+    assert_eq!(signed(&machine).access_key(), Some(default));
+    let _ = machine.is_refused(run());
+}
+
 /// "Region: AWS_REGION, AWS_DEFAULT_REGION, the profile", else us-east-1: a machine whose keys come from
 /// elsewhere is not taken for an instance, and waits for no metadata.
 #[test]
