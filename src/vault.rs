@@ -223,3 +223,53 @@ fn refused(error: io::Error) -> Error {
         why: format!("no file in memory for the token: {}", system_words(&error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LASTS: Duration = Duration::from_secs(3600);
+
+    fn vault() -> Vault {
+        let vault = Vault::new().unwrap();
+        vault.write([&b"key"[..], b""].into_iter()).unwrap();
+        vault
+    }
+
+    fn kept(vault: &Vault, text: &[u8], lasts: Duration) -> Option<(Vec<u8>, Age)> {
+        vault.keep(&SecretBytes::new(text.to_vec()), lasts);
+        let (token, age) = vault.got()?;
+        Some((token.expose().to_vec(), age))
+    }
+
+    #[test]
+    fn the_token_that_was_kept_last_is_got_alone() {
+        let vault = vault();
+        assert!(vault.got().is_none());
+        for token in [&b"a long token"[..], b"short", b"a longer token"] {
+            let young = Some((token.to_vec(), Age::Young));
+            assert_eq!(kept(&vault, token, LASTS), young);
+        }
+        assert_eq!(kept(&vault, b"over", Duration::ZERO), None);
+        assert!(kept(&vault, b"good", LASTS).is_some());
+        vault.forget();
+        assert!(vault.got().is_none());
+        assert_eq!(vault.fields().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_was_cut_off_on_the_way_is_no_token() {
+        let vault = vault();
+        let _ = kept(&vault, b"token", LASTS);
+        let end = vault.0.metadata().unwrap().len();
+        for length in vault.place().unwrap()..end {
+            let _ = kept(&vault, b"token", LASTS);
+            vault.0.set_len(length).unwrap();
+            assert!(vault.got().is_none(), "{length}");
+        }
+        // One over the other, half.
+        let _ = kept(&vault, b"token", LASTS);
+        vault.0.write_all_at(b"b", end - 5).unwrap();
+        assert!(vault.got().is_none());
+    }
+}

@@ -1,10 +1,13 @@
 //! What was found by attack on `--identity`, each as a test.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use fake_phase::{Responder, aws, azure};
 
 use crate::identity::{simple, simple_azure};
-use crate::identity_aws::signed;
-use crate::support::machine;
+use crate::identity_aws::{container, profiles, signed};
+use crate::support::{Status, machine};
 
 /// "Cloud credentials … no message has them": what Phase repeats of what it was sent, too.
 #[test]
@@ -87,4 +90,114 @@ fn the_other_address_of_us_east_1_has_a_hint_that_helps() {
     let output = machine.is_refused(run);
     let useless = output.stderr.contains("set AWS_REGION=us-east-1, or");
     assert!(!useless, "it is set already\n{output}");
+}
+
+/// STS has more than one address in a region; what is signed names the one that is asked for.
+#[test]
+fn the_endpoint_that_is_asked_for_is_signed() {
+    for (variable, value, region, endpoint) in [
+        (
+            "AWS_STS_REGIONAL_ENDPOINTS",
+            "regional",
+            "us-east-1",
+            "https://sts.us-east-1.amazonaws.com",
+        ),
+        (
+            "AWS_USE_FIPS_ENDPOINT",
+            "true",
+            "us-east-1",
+            "https://sts-fips.us-east-1.amazonaws.com",
+        ),
+        (
+            "AWS_USE_FIPS_ENDPOINT",
+            "true",
+            "us-west-2",
+            "https://sts-fips.us-west-2.amazonaws.com",
+        ),
+    ] {
+        let machine = machine();
+        machine.identities(|identities| {
+            identities.endpoint(endpoint);
+        });
+        let run = simple(&machine, &[]).env("AWS_REGION", region);
+        let _ = machine.gets_value(run.env(variable, value));
+        assert_eq!(signed(&machine).region(), Some(region));
+    }
+}
+
+/// The name becomes a part of a path: what could lead elsewhere is no role.
+#[test]
+fn what_is_no_name_of_a_role_is_not_asked_for() {
+    for name in [
+        "../../x",
+        "a b",
+        "a?b",
+        "a\u{7}b",
+        "r\u{f4}le",
+        "",
+        "\nname",
+    ] {
+        let machine = machine();
+        let responder = Responder::raw(200, "text/plain", name.into());
+        machine
+            .cloud
+            .respond("/security-credentials/", responder.times(1));
+        let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
+        let output = machine.is_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+        assert!(output.stderr.contains("it names no role"), "{output}");
+        // The session, and the roles.
+        assert_eq!(machine.asked().len(), 2, "{name:?}");
+    }
+}
+
+/// AWS says in so many words that the role does not trust the instance.
+#[test]
+fn an_instance_that_may_not_have_its_role_is_told() {
+    let machine = machine();
+    let answer = r#"{"Code": "AssumeRoleUnauthorizedAccess", "Message": "no"}"#;
+    let path = format!("/security-credentials/{}", aws::INSTANCE_ROLE);
+    machine.cloud.respond(&path, Responder::json(200, answer));
+    let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
+    let output = machine.is_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+    let code = "it gives none: AssumeRoleUnauthorizedAccess";
+    assert!(output.stderr.contains(code), "{output}");
+}
+
+/// Who knows a container's path can ask there: `-vv` names its host alone.
+#[test]
+fn no_message_has_the_path_of_a_metadata_request() {
+    let mut machine = machine();
+    machine.canary("credentials/abc");
+    let run = machine.proving("aws", &["-vv"]);
+    // The run itself searches its standard error.
+    let output = machine.gets_value(container(&machine, run));
+    let host = machine.cloud.host();
+    let asked = format!("GET {}", host.trim_start_matches("http://"));
+    assert!(output.stderr.contains(&asked), "{output}");
+    machine
+        .cloud
+        .respond("/v2/credentials", Responder::status(500));
+    let run = machine.proving("aws", &["-vv"]).arg("true");
+    let output = container(&machine, run).output();
+    let output = output.ended(Status::Exited(125));
+    assert!(output.stderr.contains("status 500"), "{output}");
+}
+
+/// A name that cannot be read is not taken for none: another principal would be found.
+#[test]
+fn a_name_that_is_no_text_is_told() {
+    let machine = machine();
+    profiles(&machine);
+    let name = OsStr::from_bytes(b"caf\xe9");
+    for (variable, provider) in [
+        ("AWS_PROFILE", "aws"),
+        ("AWS_DEFAULT_PROFILE", "aws"),
+        ("AZURE_CLIENT_ID", "azure"),
+    ] {
+        let run = machine.proving(provider, &[]).env(variable, name);
+        let output = machine.is_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+        let told = format!("{variable}: it is not UTF-8");
+        assert!(output.stderr.contains(&told), "{output}");
+    }
+    assert!(machine.asked().is_empty() && machine.phase.requests().is_empty());
 }

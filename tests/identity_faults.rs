@@ -11,7 +11,7 @@ use crate::addresses::dead;
 use crate::identity::Proving;
 use crate::identity_aws::{container, web_identity};
 use crate::identity_azure::{app_service, client_secret, workload};
-use crate::proxy::connecting;
+use crate::proxy::{connecting, refusing};
 use crate::support::{Machine, Run, Status, machine, quiet_port, stay_silent, stranger};
 
 /// What a slow machine may add.
@@ -192,6 +192,19 @@ fn silence_is_bounded() {
     assert!(took < Duration::from_secs(2) + SLACK, "{took:?}");
 }
 
+/// "5 s for all of it", where `--timeout` and `--max-wait` allow more: what is left is for the second.
+#[test]
+fn metadata_that_is_silent_is_given_up_after_five_seconds() {
+    let machine = machine();
+    machine
+        .cloud
+        .respond("/metadata/identity", Responder::stall());
+    let run = machine.proving("azure", &[]).env("PHASE_MAX_WAIT", "6");
+    let output = machine.is_refused(run);
+    assert!(output.stderr.contains("5 s"), "{output}");
+    assert_eq!(machine.asked().len(), 2, "{output}");
+}
+
 fn refused_after(machine: &Machine, run: Run<'_>) -> Duration {
     let start = Instant::now();
     let _ = machine.is_refused(run);
@@ -259,13 +272,16 @@ fn plain_http_to_a_stranger_is_refused() {
     assert!(machine.phase.requests().is_empty());
 }
 
-/// "never through a proxy": the metadata is asked directly.
+/// "never through a proxy": the metadata is asked directly, over TLS as well.
 #[test]
 fn no_proxy_sees_metadata() {
     for (name, _, look_up) in LOOK_UPS {
         if !SERVICES.contains(&name) {
-            asks_directly(name, look_up);
+            asks_directly(&machine(), name, look_up);
         }
+    }
+    for (name, _, look_up) in &LOOK_UPS[1..3] {
+        asks_directly(&Machine::with(Phase::serve(World::cloud())), name, *look_up);
     }
 }
 
@@ -274,15 +290,14 @@ fn no_proxy_sees_metadata() {
 fn no_proxy_sees_plain_http() {
     for (name, _, look_up) in LOOK_UPS {
         if SERVICES.contains(&name) {
-            asks_directly(name, look_up);
+            asks_directly(&machine(), name, look_up);
         }
     }
 }
 
-fn asks_directly(name: &str, look_up: Proving) {
-    let machine = machine();
+fn asks_directly(machine: &Machine, name: &str, look_up: Proving) {
     let (proxy, asked) = connecting(machine.phase.port());
-    let run = proxied(near(look_up, &machine), proxy);
+    let run = proxied(near(look_up, machine), proxy);
     let _ = machine.gets_value(run);
     let phase = format!("CONNECT localhost:{} HTTP/1.1", machine.phase.port());
     let lines: Vec<Vec<String>> = asked.try_iter().collect();
@@ -314,6 +329,25 @@ fn sts_and_entra_are_asked_through_a_proxy() {
         let wanted = wanted.map(|port| format!("CONNECT localhost:{port} HTTP/1.1"));
         assert_eq!(hosts, wanted, "{name}");
         assert!(machine.asked()[0].starts_with("POST "), "{name}");
+    }
+}
+
+/// A host that needs no proxy does not speak for the others.
+#[test]
+fn a_phase_without_a_proxy_leaves_it_to_sts_and_entra() {
+    let machine = machine();
+    for (name, _, look_up) in LOOK_UPS
+        .into_iter()
+        .filter(|look_up| SERVICES.contains(&look_up.0))
+    {
+        let (proxy, asked) = refusing("HTTP/1.1 502 No\r\n\r\n");
+        let run = proxied(near(look_up, &machine), proxy).env("NO_PROXY", "localhost");
+        let elsewhere = "https://elsewhere.invalid";
+        let run = run.env("AWS_ENDPOINT_URL_STS", elsewhere);
+        let run = run.env("AZURE_AUTHORITY_HOST", elsewhere);
+        let _ = machine.is_refused(run.env("PHASE_MAX_WAIT", "0"));
+        let hosts: Vec<String> = asked.try_iter().map(|lines| lines[0].clone()).collect();
+        assert_eq!(hosts, ["CONNECT elsewhere.invalid:443 HTTP/1.1"], "{name}");
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fs::{read, read_dir, read_link};
 use std::time::{Duration, Instant};
 
-use fake_phase::{Identities, Request};
+use fake_phase::{Identities, Request, Responder};
 use nix::unistd::Uid;
 
 use crate::identity::{simple, simple_azure};
@@ -147,13 +147,15 @@ fn a_restart_has_what_the_start_had() {
 fn a_mint_that_is_refused_is_a_failed_poll() {
     let machine = machine();
     machine.identities(|identities| {
-        identities.ttl(3);
+        identities.ttl(6);
     });
     let mut running = watched(simple(&machine, &WATCH));
     machine.identities(|identities| {
         let _: &mut Identities = identities.distrust();
     });
     let said = running.stderr_line();
+    // The old token would be good for two seconds more, and is nobody's who is trusted.
+    assert!(is_mint(machine.phase.requests().last().unwrap()));
     let failed = "phase-run: warning: a poll failed, and the command goes on as it is: ";
     assert!(said.starts_with(failed), "{said}");
     assert!(said.contains("Untrusted principal"), "{said}");
@@ -164,6 +166,33 @@ fn a_mint_that_is_refused_is_a_failed_poll() {
     let said = running.stderr_line();
     assert_eq!(said, "phase-run: the secrets can be read again");
     end_after(2, running);
+}
+
+/// A Phase that mints nothing just now, or cannot be reached: the token is good for a third of its life
+/// yet, so nothing failed. When that is over, something did.
+#[test]
+fn a_mint_that_may_pass_is_not_missed_while_the_token_is_good() {
+    for responder in [Responder::status(503), Responder::close()] {
+        let machine = machine();
+        machine.identities(|identities| {
+            identities.ttl(6);
+        });
+        let run = simple(&machine, &WATCH).env("PHASE_MAX_WAIT", "0");
+        let mut running = watched(run);
+        machine.phase.respond("/identities/", responder);
+        let before = after_mints(&machine, 2).len();
+        machine.phase.wait_for_requests(before + 1, IN_TIME);
+        let poll = machine.phase.requests().swap_remove(before);
+        let used = format!("Bearer ServiceAccount {}", fake_phase::minted_bearer(0));
+        assert_eq!(poll.header("Authorization"), Some(used.as_str()));
+        let said = running.stderr_line();
+        assert!(said.contains("a poll failed"), "{said}");
+        let requests = machine.phase.requests();
+        let last = requests.iter().rposition(|request| !is_mint(request));
+        let life = requests[last.unwrap()].received - requests[0].received;
+        assert!(life > Duration::from_secs(4), "{life:?}");
+        end_after(1, running);
+    }
 }
 
 /// A token that was ended early, by hand: the poll that meets this fails, a later one mints anew.

@@ -296,3 +296,39 @@ impl Search<'_, '_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inherited::{Entry, Inherited};
+
+    fn found(variables: &[(&str, &str)]) -> AwsSource {
+        let none = ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"].map(|name| (name, "/none"));
+        let pairs = none.iter().chain(variables);
+        let entries = pairs.map(|(name, value)| Entry::pair(name, value.as_bytes()).unwrap());
+        let inherited = Inherited::new(entries.collect());
+        Aws::find(&Surroundings(&inherited)).unwrap().source
+    }
+
+    /// Nothing answers there but on an instance.
+    #[test]
+    fn an_instance_has_an_address_of_either_family() {
+        const MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
+        const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+        for (variables, address) in [
+            (&[][..], "http://169.254.169.254/"),
+            (&[(MODE, "IPv4")], "http://169.254.169.254/"),
+            (&[(MODE, "IPv6")], "http://[fd00:ec2::254]/"),
+            (&[(MODE, "ipv6")], "http://[fd00:ec2::254]/"),
+            (
+                &[(MODE, "IPv6"), (ENDPOINT, "http://127.0.0.1:1")],
+                "http://127.0.0.1:1/",
+            ),
+        ] {
+            let AwsSource::Instance { url } = found(variables) else {
+                panic!("no instance: {variables:?}");
+            };
+            assert_eq!(url.as_str(), address);
+        }
+    }
+}
