@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use fake_phase::{Responder, aws, azure};
 
 use crate::identity::{simple, simple_azure};
-use crate::identity_aws::{container, profiles, signed};
+use crate::identity_aws::{container, profiles, signed, web_identity};
+use crate::proxy::refusing;
 use crate::support::{Status, machine};
 
 /// "Cloud credentials … no message has them": what Phase repeats of what it was sent, too.
@@ -147,6 +148,63 @@ fn what_is_no_name_of_a_role_is_not_asked_for() {
         assert!(output.stderr.contains("it names no role"), "{output}");
         // The session, and the roles.
         assert_eq!(machine.asked().len(), 2, "{name:?}");
+    }
+}
+
+/// So does the region of the metadata, in the address of STS; and a tenant, in Entra's.
+#[test]
+fn what_is_no_region_and_no_tenant_is_not_asked() {
+    for region in ["evil.example/", "a b", "EU-WEST-1", ""] {
+        let machine = machine();
+        let responder = Responder::raw(200, "text/plain", region.into());
+        machine.cloud.respond("/placement/region", responder);
+        let run = machine.proving("aws", &[]);
+        let output = machine.is_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+        assert!(output.stderr.contains("it names no region"), "{output}");
+        assert!(machine.phase.requests().is_empty());
+    }
+    let machine = machine();
+    for tenant in ["..", "a/b", "a?b", "a#b", "a b"] {
+        let run = simple_azure(&machine, &[]).env("AZURE_TENANT_ID", tenant);
+        let output = machine.is_refused(run);
+        let told = "AZURE_TENANT_ID is no tenant";
+        assert!(output.stderr.contains(told), "{output}");
+    }
+    assert!(machine.asked().is_empty());
+}
+
+/// The token of a web identity goes to the address that is asked for, too. No further than the proxy.
+#[test]
+fn a_web_identity_is_taken_to_the_endpoint_that_is_asked_for() {
+    let machine = machine();
+    for (variable, value, region, host) in [
+        ("A", "", "us-east-1", "sts.amazonaws.com"),
+        ("A", "", "eu-west-3", "sts.eu-west-3.amazonaws.com"),
+        ("A", "", "cn-north-1", "sts.cn-north-1.amazonaws.com.cn"),
+        (
+            "AWS_STS_REGIONAL_ENDPOINTS",
+            "regional",
+            "us-east-1",
+            "sts.us-east-1.amazonaws.com",
+        ),
+        (
+            "AWS_USE_FIPS_ENDPOINT",
+            "true",
+            "us-west-2",
+            "sts-fips.us-west-2.amazonaws.com",
+        ),
+    ] {
+        let (proxy, asked) = refusing("HTTP/1.1 502 No\r\n\r\n");
+        let run = web_identity(&machine, machine.proving("aws", &[]));
+        let run = run
+            .unset("AWS_ENDPOINT_URL_STS")
+            .env("AWS_REGION", region)
+            .env(variable, value)
+            .env("PHASE_MAX_WAIT", "0")
+            .env("https_proxy", format!("http://{proxy}"));
+        let _ = machine.is_refused(run);
+        let hosts: Vec<String> = asked.try_iter().map(|lines| lines[0].clone()).collect();
+        assert_eq!(hosts, [format!("CONNECT {host}:443 HTTP/1.1")]);
     }
 }
 

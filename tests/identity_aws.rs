@@ -131,6 +131,12 @@ fn a_session_token_is_signed_too() {
             "https://sts.amazonaws.com"
         );
     }
+    // The older name of the variable.
+    let machine = machine();
+    let run = keyed(machine.proving("aws", &[]), aws::SESSION);
+    let run = run.unset("AWS_SESSION_TOKEN");
+    let _ = machine.gets_value(run.env("AWS_SECURITY_TOKEN", aws::SESSION.token.unwrap()));
+    assert_eq!(signed(&machine).access_key(), Some(aws::SESSION));
 }
 
 /// The container's token may be in a file, which is EKS Pod Identity's way; it is read anew, so white
@@ -176,11 +182,15 @@ fn a_web_identity_is_taken_to_sts() {
             "https://sts.amazonaws.com"
         );
     }
+    // What is written to a file often ends its line.
+    let file = machine.path("line", &format!("{}\n", aws::WEB_TOKEN));
+    let run = web_identity(&machine, machine.proving("aws", &[]));
+    let _ = machine.gets_value(run.env("AWS_WEB_IDENTITY_TOKEN_FILE", file));
     // The general variable for all of AWS's services does the same.
     let run = web_identity(&machine, machine.proving("aws", &[]));
     let run = run.unset("AWS_ENDPOINT_URL_STS");
     let _ = machine.gets_value(run.env("AWS_ENDPOINT_URL", machine.cloud.host()));
-    assert_eq!(machine.cloud.requests().len(), 3);
+    assert_eq!(machine.cloud.requests().len(), 4);
 }
 
 /// What Phase got is what botocore would have signed, byte for byte, in several regions.

@@ -33,6 +33,9 @@ fn a_profile_is_found_where_the_sdks_look() {
         assert_eq!(signed(&machine).access_key(), Some(default), "{file}");
         let _ = machine.gets_value(run().env("AWS_PROFILE", "other"));
         assert_eq!(signed(&machine).access_key(), Some(other), "{file}");
+        // The older name of the variable.
+        let _ = machine.gets_value(run().env("AWS_DEFAULT_PROFILE", "other"));
+        assert_eq!(signed(&machine).access_key(), Some(other), "{file}");
         for profile in ["missing", "half"] {
             let _ = machine.is_refused(run().env("AWS_PROFILE", profile));
         }

@@ -358,6 +358,7 @@ mod tests {
             "http://[fd00:ec2::255]",
             "http://[fe80::1]",
             "http://user:word@127.0.0.1",
+            "http://127.0.0.1/#fragment",
             "http://acme.test",
             "file:///etc/passwd",
             "169.254.169.254",
