@@ -93,6 +93,25 @@ fn the_other_address_of_us_east_1_has_a_hint_that_helps() {
     assert!(!useless, "it is set already\n{output}");
 }
 
+/// A path that AWS's kits would complete is not taken for a file that is not there.
+#[test]
+fn a_path_with_a_variable_is_told() {
+    let machine = machine();
+    profiles(&machine);
+    for variable in ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"] {
+        for path in ["$HOME/.aws/credentials", "${HOME}/c", "~root/.aws/config"] {
+            let run = machine.proving("aws", &[]).env(variable, path);
+            let output = machine.is_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+            assert!(output.stderr.contains(path), "{output}");
+        }
+        let run = machine
+            .proving("aws", &[])
+            .env(variable, "~/.aws/credentials");
+        let _ = machine.gets_value(run);
+    }
+    assert!(machine.asked().is_empty());
+}
+
 /// STS has more than one address in a region; what is signed names the one that is asked for.
 #[test]
 fn the_endpoint_that_is_asked_for_is_signed() {

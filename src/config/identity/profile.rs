@@ -4,6 +4,7 @@
 //! Keys and web identities are read from them. Profiles that need a login, a second role or another
 //! program are named, with the command of AWS's own that turns them into variables.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::shared::{Kind, Line, Shared};
@@ -60,6 +61,7 @@ impl Profiles {
                 None => home.join(".aws").join(name),
                 Some(path) => match path.strip_prefix("~") {
                     Ok(below) => home.join(below),
+                    Err(_) if is_a_shells(path) => return Shared::elsewhere(path, kind),
                     Err(_) => path.to_owned(),
                 },
             };
@@ -171,6 +173,12 @@ impl Profiles {
             value(&lines, key).map(str::to_owned)
         })
     }
+}
+
+/// AWS's kits put variables and other users' directories in their places, each in its own way.
+fn is_a_shells(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    bytes.starts_with(b"~") || bytes.contains(&b'$')
 }
 
 fn value<'t>(lines: &[Line<'t>], key: &str) -> Option<&'t str> {

@@ -54,6 +54,16 @@ impl Shared {
         }
     }
 
+    /// A path that is not as it is written.
+    pub(super) fn elsewhere(path: &Path, kind: Kind) -> Self {
+        let why = format!("{}: $ and ~ are not followed there", path.display());
+        Self {
+            path: path.to_owned(),
+            kind,
+            text: Text::Broken(why),
+        }
+    }
+
     fn checked(bytes: SecretBytes, kind: Kind) -> Result<SecretBytes, String> {
         if bytes.expose().len() as u64 > MAX_SIZE {
             return Err(format!("it is longer than {MAX_SIZE} bytes"));
