@@ -23,6 +23,18 @@ pub(super) fn without<'s>(text: &str, sent: impl Iterator<Item = &'s [u8]>) -> S
             hide(text.as_bytes(), form, &mut hidden);
         }
     }
+    // Blanks around it are the sentence's.
+    let is_blank = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_whitespace);
+    let mut kept = true;
+    for (at, hides) in hidden.iter_mut().enumerate() {
+        *hides &= !(kept && is_blank(at));
+        kept = !*hides;
+    }
+    let mut kept = true;
+    for (at, hides) in hidden.iter_mut().enumerate().rev() {
+        *hides &= !(kept && is_blank(at));
+        kept = !*hides;
+    }
     let mut shown = String::new();
     let mut cut = false;
     for (at, letter) in text.char_indices() {
@@ -40,8 +52,7 @@ pub(super) fn without<'s>(text: &str, sent: impl Iterator<Item = &'s [u8]>) -> S
 /// Marks each run of [`SHORTEST`] bytes or more that stands in the secret too.
 fn hide(text: &[u8], secret: &[u8], hidden: &mut [bool]) {
     for (at, part) in text.windows(SHORTEST).enumerate() {
-        let is_word = part.trim_ascii().len() == SHORTEST;
-        if is_word && secret.windows(SHORTEST).any(|of_secret| of_secret == part) {
+        if secret.windows(SHORTEST).any(|of_secret| of_secret == part) {
             let run = hidden.iter_mut().skip(at).take(SHORTEST);
             run.for_each(|hides| *hides = true);
         }

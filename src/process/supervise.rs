@@ -137,9 +137,9 @@ impl Supervisor {
     /// # Errors
     /// `exec` when signals cannot be read any more.
     pub(crate) fn until_end(mut self) -> Result<Reaped, Error> {
-        let_go_of_code();
         // Nobody tells of a child that ended before signals were held back.
         let mut ended = self.perform(Action::Reap);
+        let_go_of_code();
         loop {
             if let Some(end) = ended {
                 return Ok(end);

@@ -23,6 +23,8 @@ const FOREIGN: [&str; 5] = [
 /// The same; keys of the credentials file come before it, those of the other do not.
 const PROCESS: &str = "credential_process";
 
+const KEYS: [&str; 2] = ["aws_access_key_id", "aws_secret_access_key"];
+
 const EXPORT: &str = "run eval \"$(aws configure export-credentials --format env)\" before";
 
 /// Both files, as far as they can be read.
@@ -132,7 +134,7 @@ impl Profiles {
                 let text = value(&lines, key)?.as_bytes();
                 Some(SecretBytes::new(text.to_vec()))
             };
-            match [of("aws_access_key_id"), of("aws_secret_access_key")] {
+            match KEYS.map(of) {
                 [Some(id), Some(secret)] => {
                     let session = of("aws_session_token").or_else(|| of("aws_security_token"));
                     return Found::Keys(
@@ -146,6 +148,9 @@ impl Profiles {
                 }
                 [Some(_), None] | [None, Some(_)] => {
                     return broken(&format!("{} has one of the two keys", from(file)));
+                }
+                [None, None] if lines.iter().any(|line| KEYS.contains(&line.key)) => {
+                    return broken(&format!("{} has empty keys", from(file)));
                 }
                 [None, None] => {}
             }
