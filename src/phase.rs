@@ -11,6 +11,7 @@ mod catalogue;
 mod crypto;
 mod e2ee;
 mod failure;
+mod form;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod http;

@@ -226,13 +226,6 @@ fn header(value: &[u8]) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// `application/x-www-form-urlencoded`, for a body or a query.
-pub(super) fn form(pairs: &[(&str, &str)]) -> Vec<u8> {
-    let url = Url::parse_with_params("http://localhost/", pairs);
-    let query = url.as_ref().ok().and_then(|url| url.query());
-    query.unwrap_or_default().as_bytes().to_vec()
-}
-
 fn posted<'b>(url: &Url, body: &'b dyn Fn() -> Vec<u8>) -> Call<'b> {
     let form = HeaderValue::from_static("application/x-www-form-urlencoded");
     Call {

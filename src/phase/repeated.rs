@@ -5,6 +5,8 @@
 use base64ct::{Base64, Encoding};
 use reqwest::header::{HeaderMap, HeaderValue};
 
+use super::form;
+
 /// In bytes. What is shorter keeps nothing closed, and stands in any text.
 const SHORTEST: usize = 8;
 
@@ -62,7 +64,7 @@ fn hide(text: &[u8], secret: &[u8], hidden: &mut [bool]) {
 /// As a form writes it.
 fn percent_encoded(secret: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(secret);
-    let pair = super::identity::form(&[("", &text)]);
+    let pair = form::encoded(&[("", &text)]);
     pair.strip_prefix(b"=").map(<[u8]>::to_vec).unwrap_or(pair)
 }
 

@@ -10,8 +10,9 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::super::answer::Answer;
+use super::super::form;
 use super::super::network::{Call, Network, Peer, Received};
-use super::{NOT_IT, Place, Shown, asked, form, header, json, posted, short, signature};
+use super::{NOT_IT, Place, Shown, asked, header, json, posted, short, signature};
 use crate::config::{Aws, AwsKeys, AwsSource, REGION, is_region};
 use crate::error::Error;
 use crate::secret::SecretBytes;
@@ -142,7 +143,7 @@ fn assumed(
     token: &SecretBytes,
 ) -> Result<AwsKeys, Error> {
     let text = str::from_utf8(token.expose()).map_err(|_| place.fails("its token is not text"))?;
-    let body = form(&[
+    let body = form::encoded(&[
         ("Action", "AssumeRoleWithWebIdentity"),
         ("Version", "2011-06-15"),
         ("RoleArn", role),

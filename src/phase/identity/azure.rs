@@ -6,8 +6,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
+use super::super::form;
 use super::super::network::{Call, Network, Peer, Received};
-use super::{NOT_IT, Place, Shown, asked, form, header, json, posted};
+use super::{NOT_IT, Place, Shown, asked, header, json, posted};
 use crate::config::{Azure, AzureSource};
 use crate::error::Error;
 use crate::object::Object;
@@ -121,7 +122,7 @@ fn granted(client: &str, proof: &[(&str, &str)]) -> Vec<u8> {
         ("client_id", client),
         ("scope", &scope),
     ];
-    form(&[&known, proof].concat())
+    form::encoded(&[&known, proof].concat())
 }
 
 fn machine(
