@@ -118,7 +118,7 @@ fn refused(answer: &Answer, from: String, proof: &Proof<'_>) -> Error {
     };
     let hint = match (answer.status, &proof.evidence) {
         (400, Evidence::Aws(_)) => aws::hint(answer),
-        (401, Evidence::Aws(_)) if said.contains("expired") => Some(
+        (401, Evidence::Aws(_)) if is_of_another_time(&said) => Some(
             "set this machine's clock: Phase compares the time of the signature with its own"
                 .to_owned(),
         ),
@@ -146,6 +146,12 @@ fn refused(answer: &Answer, from: String, proof: &Proof<'_>) -> Error {
         server: format!("{said} ({})", answer.status),
         hint,
     }
+}
+
+/// Of the signature, not of the keys.
+fn is_of_another_time(said: &str) -> bool {
+    let said = said.to_lowercase();
+    said.contains("signature expired") || said.contains("signature not yet current")
 }
 
 /// What Phase is shown.
