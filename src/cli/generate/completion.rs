@@ -137,7 +137,8 @@ fn brief(row: &Row) -> &'static str {
         .min_by_key(|brief| brief.len());
     let brief = brief.unwrap_or(row.help);
     match brief.rsplit_once(" (") {
-        Some((before, _)) if brief.ends_with(')') => before,
+        // One at the end, or one that was cut in the middle.
+        Some((before, more)) if more.ends_with(')') || !more.contains(')') => before,
         _ => brief,
     }
 }
@@ -145,4 +146,20 @@ fn brief(row: &Row) -> &'static str {
 /// One word for a shell, whose way to write a quote is `quote`.
 fn quoted(word: &str, quote: &str) -> String {
     format!("'{}'", word.replace('\'', quote))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::OPTIONS;
+
+    #[test]
+    fn no_description_breaks_off_inside_a_parenthesis() {
+        for row in &OPTIONS {
+            let brief = brief(row);
+            let count = |letter| brief.matches(letter).count();
+            assert_eq!(count('('), count(')'), "{}: {brief}", row.name);
+            assert!(!brief.is_empty(), "{}", row.name);
+        }
+    }
 }
