@@ -177,8 +177,9 @@ fn lines(text: &str, kind: Kind) -> Result<Vec<Line<'_>>, Flaw> {
             return flaw("neither a section nor a key with its value");
         };
         let (key, value) = (key.trim(), value.trim());
-        let twice = |line: &Line<'_>| line.section == section && line.key.eq_ignore_ascii_case(key);
-        if found.iter().any(twice) {
+        let here = found.iter().rev();
+        let mut here = here.take_while(|line| line.section == section);
+        if here.any(|line| line.key.eq_ignore_ascii_case(key)) {
             return flaw("a key that stands twice, or none");
         }
         found.push(Line {

@@ -93,9 +93,16 @@ pub(super) fn evidence<'e>(network: &Network<'_>, aws: &'e Aws) -> Result<Shown<
         }
     };
     let region = region.unwrap_or_else(|| REGION.to_owned());
+    let copy = |secret: &SecretBytes| SecretBytes::new(secret.expose().to_vec());
+    let AwsKeys {
+        id,
+        secret,
+        session,
+    } = keys.as_ref();
+    let secrets = [Some(id), Some(secret), session.as_ref()];
+    let mut hidden: Vec<SecretBytes> = secrets.into_iter().flatten().map(copy).collect();
     let sign = move || signature::sign(keys.as_ref(), &region, aws.sts, SystemTime::now());
     let first = sign().ok_or_else(|| place.fails("they hold what no header can"))?;
-    let mut hidden = first.secrets;
     hidden.push(SecretBytes::new(
         Base64::encode_string(&first.headers).into_bytes(),
     ));

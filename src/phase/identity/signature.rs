@@ -20,8 +20,6 @@ pub(super) struct Signed {
     pub(super) url: String,
     /// A JSON object of names and values.
     pub(super) headers: Zeroizing<Vec<u8>>,
-    /// What no message repeats of it.
-    pub(super) secrets: Vec<SecretBytes>,
 }
 
 /// The address of STS in a region. The plain one of us-east-1 is older than regions.
@@ -79,24 +77,10 @@ pub(super) fn settings_for(address: &str) -> Option<String> {
 
 /// None where a key cannot stand in a header or in JSON as it is.
 pub(super) fn sign(keys: &AwsKeys, region: &str, sts: Sts, at: SystemTime) -> Option<Signed> {
-    let plain = |bytes: &[u8]| {
-        let fits = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
-        bytes.iter().all(fits)
-    };
-    let id = str::from_utf8(keys.id.expose())
-        .ok()
-        .filter(|id| plain(id.as_bytes()))?;
-    let session = match keys
-        .session
-        .as_ref()
-        .filter(|token| !token.expose().is_empty())
-    {
+    let id = plain(&keys.id)?;
+    let session = match &keys.session {
         None => None,
-        Some(token) => Some(
-            str::from_utf8(token.expose())
-                .ok()
-                .filter(|text| plain(text.as_bytes()))?,
-        ),
+        Some(token) => Some(plain(token)?).filter(|text| !text.is_empty()),
     };
     let time = time(at)?;
     let (date, _) = time.split_once('T')?;
@@ -159,14 +143,13 @@ pub(super) fn sign(keys: &AwsKeys, region: &str, sts: Sts, at: SystemTime) -> Op
         }
     }
     headers.extend_from_slice(b"}");
-    let secrets = [Some(&keys.id), Some(&keys.secret), keys.session.as_ref()];
-    let copy = |bytes: &SecretBytes| SecretBytes::new(bytes.expose().to_vec());
-    let secrets = secrets.into_iter().flatten().map(copy).collect();
-    Some(Signed {
-        url,
-        headers,
-        secrets,
-    })
+    Some(Signed { url, headers })
+}
+
+fn plain(secret: &SecretBytes) -> Option<&str> {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
+    let text = str::from_utf8(secret.expose()).ok()?;
+    text.bytes().all(fits).then_some(text)
 }
 
 /// `20150830T123600Z`, by the calendar that repeats every 400 years.

@@ -40,12 +40,16 @@ impl Request {
 
     /// The first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut same = self
-            .headers
-            .iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
-        same.next().map(|(_, value)| value.as_str())
+        header(&self.headers, name)
     }
+}
+
+/// The first of this name, in any case.
+pub(crate) fn header<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str> {
+    let mut same = headers
+        .iter()
+        .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    same.next().map(|(_, value)| value.as_str())
 }
 
 fn field(pairs: &str, name: &str) -> Option<String> {

@@ -5,6 +5,7 @@ use base16ct::lower::encode_string as hex;
 use ring::{digest, hmac};
 
 use crate::credentials::{AccessKey, aws};
+use crate::request;
 
 /// The request that somebody signed for STS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +26,7 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 impl Signed {
     /// The first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut same = self
-            .headers
-            .iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
-        same.next().map(|(_, value)| value.as_str())
+        request::header(&self.headers, name)
     }
 
     /// The key that it says it was signed with.
