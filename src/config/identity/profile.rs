@@ -149,7 +149,7 @@ impl Profiles {
                 [Some(_), None] | [None, Some(_)] => {
                     return broken(&format!("{} has one of the two keys", from(file)));
                 }
-                [None, None] if lines.iter().any(|line| KEYS.contains(&line.key)) => {
+                [None, None] if KEYS.iter().any(|key| line(&lines, key).is_some()) => {
                     return broken(&format!("{} has empty keys", from(file)));
                 }
                 [None, None] => {}
@@ -187,10 +187,12 @@ fn is_a_shells(path: &Path) -> bool {
 }
 
 fn value<'t>(lines: &[Line<'t>], key: &str) -> Option<&'t str> {
-    let line = lines
-        .iter()
-        .find(|line| line.key.eq_ignore_ascii_case(key))?;
-    Some(line.value).filter(|value| !value.is_empty())
+    let value = line(lines, key)?.value;
+    Some(value).filter(|value| !value.is_empty())
+}
+
+fn line<'l, 't>(lines: &'l [Line<'t>], key: &str) -> Option<&'l Line<'t>> {
+    lines.iter().find(|line| line.key.eq_ignore_ascii_case(key))
 }
 
 /// Reads any bytes as both files.
@@ -207,4 +209,29 @@ pub(crate) fn fuzz(data: &[u8]) {
         assert!(!keys.id.expose().is_empty() && !keys.secret.expose().is_empty());
     }
     let _ = profiles.region();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_keys_are_an_error_however_they_are_written() {
+        for text in [
+            "[default]\naws_access_key_id =\naws_secret_access_key =",
+            "[default]\nAWS_ACCESS_KEY_ID =",
+        ] {
+            let profiles = Profiles {
+                name: "default".to_owned(),
+                chosen: false,
+                two: false,
+                credentials: Shared::of(text.as_bytes(), Kind::Credentials),
+                config: Shared::of(b"", Kind::Config),
+            };
+            let Found::Broken { why, .. } = profiles.credentials() else {
+                panic!("{text} was taken")
+            };
+            assert!(why.ends_with("has empty keys"), "{why}");
+        }
+    }
 }
