@@ -3,7 +3,7 @@
 //!
 //! [`OPTIONS`] has a row for each option; parsing, `--help`, the hints for mistyped options and all
 //! that `--generate` prints come from it. [`parse`] knows neither the environment nor files: it turns
-//! argv into [`Words`], which `config` turns into decisions. Options end at `--` or at the first
+//! argv into [`ParsedArgs`], which `config` turns into decisions. Options end at `--` or at the first
 //! word that is not one, as in POSIX's utility conventions (guideline 9).
 
 pub(crate) mod generate;
@@ -15,17 +15,17 @@ use std::ffi::{OsStr, OsString};
 use lexopt::Arg;
 
 use crate::error::Error;
-pub(crate) use options::{OPTIONS, Opt, Row, Takes, Times, Value};
+pub(crate) use options::{Arity, Completion, OPTIONS, Opt, Row, Value};
 
 /// What was typed: options with their values, in order, and the command's words.
 #[derive(Debug, Default)]
-pub(crate) struct Words {
+pub(crate) struct ParsedArgs {
     given: Vec<(Opt, OsString)>,
     /// The command and its arguments, untouched.
     pub(crate) command: Vec<OsString>,
 }
 
-impl Words {
+impl ParsedArgs {
     pub(crate) fn has(&self, option: Opt) -> bool {
         self.count(option) > 0
     }
@@ -49,7 +49,7 @@ impl Words {
     pub(crate) fn texts(&self, option: Opt) -> Result<Vec<&str>, Error> {
         self.bytes(option)
             .map(|value| {
-                value.to_str().ok_or(Error::NotText {
+                value.to_str().ok_or(Error::NotUtf8 {
                     option: option.name(),
                 })
             })
@@ -67,13 +67,13 @@ impl Words {
 
 /// Reads the arguments behind the program's name. What was read before a mistake is kept, so that
 /// the mistake can be reported in the form that was asked for.
-pub(crate) fn parse(arguments: Vec<OsString>) -> (Words, Result<(), Error>) {
-    let mut words = Words::default();
+pub(crate) fn parse(arguments: Vec<OsString>) -> (ParsedArgs, Result<(), Error>) {
+    let mut words = ParsedArgs::default();
     let outcome = read(arguments, &mut words);
     (words, outcome)
 }
 
-fn read(arguments: Vec<OsString>, words: &mut Words) -> Result<(), Error> {
+fn read(arguments: Vec<OsString>, words: &mut ParsedArgs) -> Result<(), Error> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut last = "";
     loop {
@@ -101,12 +101,12 @@ fn read(arguments: Vec<OsString>, words: &mut Words) -> Result<(), Error> {
                 .find(|row| row.short == Some(letter))
                 .ok_or_else(|| unknown_short(letter))?,
             // The only mistake left: `-q=x`.
-            Err(_) => return Err(Error::StrayValue { option: last }),
+            Err(_) => return Err(Error::UnexpectedValue { option: last }),
         };
         last = row.option.name();
         let value = match row.value {
             Value::None if long && parser.optional_value().is_some() => {
-                return Err(Error::StrayValue { option: last });
+                return Err(Error::UnexpectedValue { option: last });
             }
             Value::None => OsString::new(),
             Value::Text(name) | Value::MayBeEmpty(name) => {
@@ -119,7 +119,7 @@ fn read(arguments: Vec<OsString>, words: &mut Words) -> Result<(), Error> {
         if matches!(row.value, Value::Text(_)) && value.is_empty() {
             return Err(Error::EmptyValue { option: last });
         }
-        if row.times == Times::Once && words.has(row.option) {
+        if row.times == Arity::Once && words.has(row.option) {
             return Err(Error::RepeatedOption { option: last });
         }
         words.given.push((row.option, value));
@@ -170,7 +170,7 @@ fn unknown_short(letter: char) -> Error {
 mod tests {
     use super::*;
 
-    fn parsed(line: &[&str]) -> Result<Words, String> {
+    fn parsed(line: &[&str]) -> Result<ParsedArgs, String> {
         let (words, outcome) = parse(line.iter().map(OsString::from).collect());
         outcome.map(|()| words).map_err(|error| error.to_string())
     }

@@ -6,67 +6,53 @@
 //! it is. A value that got through cannot be wrong later: an address cannot be plain http to a
 //! stranger, a pattern is compiled, a number of seconds is above 0.
 
-mod choices;
-pub(crate) mod credential;
+mod credential;
+pub(crate) mod credential_file;
 mod decryption;
 mod headers;
 mod host;
-mod identity;
 mod pattern;
 mod project;
 mod proxy;
-mod roots;
+mod reader;
 mod snapshot;
 mod watch;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::time::Duration;
 
-use crate::cli::{Opt, Words};
-use crate::error::Error;
-use crate::inherited::Inherited;
-use crate::notice::{Format, Notice, Say, Voice};
-use crate::process::watch::Terms;
-use crate::source::Source;
-use choices::Choices;
-use credential::TokenSource;
+use crate::cli::{Opt, ParsedArgs};
+use crate::error::{Error, Source};
+use crate::http::{HttpOptions, Roots};
+use crate::log::{Event, Format, Log, Logger};
+use crate::process::env_block::EnvBlock;
+use crate::process::watch::WatchOptions;
+pub(crate) use credential::{AuthSource, Identity, Provider, TOKEN_VARIABLE, TokenSource};
 pub(crate) use decryption::{Dynamic, Mode};
 pub(crate) use headers::HeaderFile;
 pub(crate) use host::Host;
-#[cfg(any(test, fuzzing))]
-pub(crate) use identity::fuzz as fuzz_profile;
-pub(crate) use identity::{
-    Access, Aws, AwsKeys, AwsSource, Azure, AzureSource, Evidence, REGION, Sts, Tried, is_region,
-};
 pub(crate) use pattern::{FileRule, Folder, Pattern};
 #[cfg(any(test, fuzzing))]
 pub(crate) use project::fuzz as fuzz_project;
-pub(crate) use proxy::Proxy;
-pub(crate) use roots::Roots;
-pub(crate) use snapshot::Fallback;
+use reader::ConfigReader;
+pub(crate) use snapshot::SnapshotOptions;
 
 /// All that was decided before the first request.
 pub(crate) struct Config {
-    pub(crate) request: Request,
-    pub(crate) access: Access,
+    pub(crate) request: FetchConfig,
+    pub(crate) access: AuthSource,
     pub(crate) headers: Option<HeaderFile>,
     pub(crate) filter: Filter,
     /// `--snapshot`, if it is given.
-    pub(crate) fallback: Option<Fallback>,
+    pub(crate) fallback: Option<SnapshotOptions>,
     pub(crate) injection: Injection,
-    pub(crate) deed: Deed,
+    pub(crate) deed: RunMode,
 }
 
 /// What to ask of whom.
-pub(crate) struct Request {
+pub(crate) struct FetchConfig {
     pub(crate) host: Host,
-    pub(crate) roots: Roots,
-    pub(crate) proxy: Option<Proxy>,
-    /// The longest that one request may take, name look-up and last byte included.
-    pub(crate) timeout: Duration,
-    /// The longest to keep trying, all requests and waits together; zero is one try.
-    pub(crate) max_wait: Duration,
+    pub(crate) http: HttpOptions,
     pub(crate) mode: Mode,
     pub(crate) dynamic: Dynamic,
     pub(crate) target: Target,
@@ -74,15 +60,15 @@ pub(crate) struct Request {
 
 /// Which app and environment were named.
 pub(crate) struct Target {
-    pub(crate) app: Option<Sourced>,
-    pub(crate) environment: Option<Sourced>,
+    pub(crate) app: Option<Setting>,
+    pub(crate) environment: Option<Setting>,
     /// A `.phase.json` that was read and is of another app.
-    pub(crate) passed_over: Option<PathBuf>,
+    pub(crate) ignored_project: Option<PathBuf>,
     /// The environment is that of this app's id alone, as the `.phase.json` says that it is from: an
     /// app of the same name may be another one.
-    pub(crate) only_of: Option<(String, PathBuf)>,
+    pub(crate) environment_scope: Option<(String, PathBuf)>,
     /// `--app` stands behind the command.
-    pub(crate) misplaced: bool,
+    pub(crate) app_flag_after_command: bool,
 }
 
 /// Which of the fetched secrets are selected.
@@ -101,7 +87,7 @@ pub(crate) struct Filter {
 pub(crate) struct Injection {
     pub(crate) prefix: String,
     pub(crate) files: Vec<FileRule>,
-    pub(crate) keep: Keep,
+    pub(crate) keep: KeepPolicy,
     /// `--clean`, with the patterns of `--pass`.
     pub(crate) clean: Option<Vec<Pattern>>,
     pub(crate) keep_token: bool,
@@ -112,7 +98,7 @@ pub(crate) struct Injection {
 
 /// Which variables that are already set win over a secret.
 #[derive(Default)]
-pub(crate) enum Keep {
+pub(crate) enum KeepPolicy {
     #[default]
     Nothing,
     Matching(Vec<Pattern>),
@@ -120,36 +106,36 @@ pub(crate) enum Keep {
 }
 
 /// What to do with the environment.
-pub(crate) enum Deed {
+pub(crate) enum RunMode {
     /// Become this: the program as typed and its arguments.
     Become(Vec<OsString>),
     /// Become this in a child, and stay as its parent.
     Supervise(Vec<OsString>),
     /// The same, and again each time that the secrets have changed.
-    Watch(Vec<OsString>, Terms),
+    Watch(Vec<OsString>, WatchOptions),
     /// Print what would be injected; the words count for the kernel's limits.
     DryRun(Vec<OsString>),
 }
 
 /// A word with where it came from.
 #[derive(Clone, Debug)]
-pub(crate) struct Sourced {
+pub(crate) struct Setting {
     pub(crate) value: String,
     pub(crate) source: Source,
 }
 
 /// How things are said, read leniently so that a mistake can be reported in the form asked for;
-/// [`decide`] is strict about the same words.
-pub(crate) fn voice(words: &Words, inherited: &Inherited) -> Voice {
-    let typed = words.bytes(Opt::LogFormat).next();
+/// [`decide`] is strict about the same args.
+pub(crate) fn logger(args: &ParsedArgs, inherited: &EnvBlock) -> Logger {
+    let typed = args.bytes(Opt::LogFormat).next();
     let json = match typed {
         Some(typed) => typed == "json",
         None => inherited.get("PHASE_LOG_FORMAT") == Some(OsStr::new("json")),
     };
-    Voice {
+    Logger {
         format: if json { Format::Json } else { Format::Text },
-        quiet: words.has(Opt::Quiet),
-        verbose: words.count(Opt::Verbose),
+        quiet: args.has(Opt::Quiet),
+        verbose: args.count(Opt::Verbose),
     }
 }
 
@@ -158,8 +144,12 @@ pub(crate) fn voice(words: &Words, inherited: &Inherited) -> Voice {
 /// # Errors
 /// `usage` for words that contradict each other or are not what their option takes, `config` for
 /// variables and files that cannot be used, `token` where there is none.
-pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Result<Config, Error> {
-    let choices = Choices { words, inherited };
+pub(crate) fn decide(
+    args: &ParsedArgs,
+    inherited: &EnvBlock,
+    log: &dyn Log,
+) -> Result<Config, Error> {
+    let choices = ConfigReader { args, inherited };
     choices.check_contradictions()?;
     let deed = choices.deed()?;
     choices.one_of(Opt::LogFormat, &["text", "json"], "text or json")?;
@@ -168,7 +158,7 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
     let injection = choices.injection()?;
     let filter = choices.filter()?;
     let host = choices.host()?;
-    let identity = choices.identity(say)?;
+    let identity = choices.identity(log)?;
     let proxy = choices.proxy(&host, identity.is_some())?;
     let timeout = choices.timeout()?;
     let max_wait = choices.max_wait()?;
@@ -179,31 +169,33 @@ pub(crate) fn decide(words: &Words, inherited: &Inherited, say: Say<'_>) -> Resu
             .iter()
             .any(|no| asked.eq_ignore_ascii_case(no))
     {
-        say(Notice::VerificationStays);
+        log.log(Event::VerifySslIgnored);
     }
     let target = choices.target()?;
     let access = match identity {
-        Some(identity) => Access::Identity(identity),
+        Some(identity) => AuthSource::Identity(identity),
         None => match TokenSource::find(choices.path_of(Opt::TokenFile)?, inherited) {
             // Without either, the app is what to think of first.
             Err(Error::NoToken) if target.app.is_none() => {
                 return Err(Error::NoApp {
-                    misplaced: target.misplaced,
+                    app_flag_after_command: target.app_flag_after_command,
                     readable: vec![],
-                    passed_over: target.passed_over,
+                    ignored_project: target.ignored_project,
                 });
             }
-            found => Access::Token(found?),
+            found => AuthSource::Token(found?),
         },
     };
     let headers = choices.path_of(Opt::HeaderFile)?;
     let headers = headers.map(|(path, source)| HeaderFile { path, source });
-    let request = Request {
+    let request = FetchConfig {
         host,
-        roots,
-        proxy,
-        timeout,
-        max_wait,
+        http: HttpOptions {
+            roots,
+            proxy,
+            timeout,
+            max_wait,
+        },
         mode,
         dynamic,
         target,

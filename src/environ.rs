@@ -6,8 +6,8 @@
 //! pure. Inherited entries pass as bytes, each name stands once, and a secret takes the place of
 //! what it replaces (environ(7), execve(2)).
 
-mod base;
 mod digest;
+mod inherited;
 mod listing;
 mod names;
 mod plan;
@@ -16,36 +16,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::error::Error;
-use crate::inherited::{Entry, Inherited};
-pub(crate) use base::base;
+use crate::process::env_block::{EnvBlock, EnvEntry, ExecLimits};
+pub(crate) use inherited::inherited_env;
 pub(crate) use plan::{Form, Plan, Planned, plan};
-
-/// The finished block: every name once, everything checked.
-#[derive(Debug)]
-pub(crate) struct Environ(Vec<Entry>);
-
-impl Environ {
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.0
-    }
-
-    /// A variable's value, as the command will see it.
-    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0
-            .iter()
-            .find_map(|entry| entry.value_of(name.as_bytes()))
-    }
-}
-
-/// What the kernel takes at an exec, in bytes (execve(2), «Limits on size of arguments and
-/// environment»).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// One string with its NUL.
-    pub(crate) string: usize,
-    /// All strings, and a pointer for each.
-    pub(crate) total: usize,
-}
 
 /// How many of the largest secrets a message names.
 const NAMED: usize = 5;
@@ -60,12 +33,12 @@ const PROGRAM: usize = 4096;
 /// # Errors
 /// `environment` when the kernel would not take it.
 pub(crate) fn build(
-    base: Inherited,
+    base: EnvBlock,
     plan: Plan,
     paths: &[String],
     command: &[OsString],
-    limits: Limits,
-) -> Result<Environ, Error> {
+    limits: ExecLimits,
+) -> Result<EnvBlock, Error> {
     let mut paths = paths.iter();
     let mut injected = Vec::with_capacity(plan.secrets.len());
     for Planned { name, secret, form } in plan.secrets {
@@ -73,9 +46,9 @@ pub(crate) fn build(
             Form::Kept => continue,
             Form::File => {
                 let path = paths.next().map(String::as_str).unwrap_or_default();
-                Entry::pair(&name, path.as_bytes())
+                EnvEntry::pair(&name, path.as_bytes())
             }
-            Form::Variable => Entry::pair(&name, secret.value.expose()),
+            Form::Variable => EnvEntry::pair(&name, secret.value.expose()),
         };
         let key = secret.key;
         let Some(entry) = entry else {
@@ -101,7 +74,7 @@ pub(crate) fn build(
     }
     entries.extend(injected.iter_mut().filter_map(|one| one.entry.take()));
     check_sizes(&entries, &injected, command, limits)?;
-    Ok(Environ(entries))
+    Ok(EnvBlock::new(entries))
 }
 
 /// A secret on its way into the block.
@@ -110,14 +83,14 @@ struct Injected {
     key: String,
     /// Of its entry, in bytes.
     size: usize,
-    entry: Option<Entry>,
+    entry: Option<EnvEntry>,
 }
 
 fn check_sizes(
-    entries: &[Entry],
+    entries: &[EnvEntry],
     injected: &[Injected],
     command: &[OsString],
-    limits: Limits,
+    limits: ExecLimits,
 ) -> Result<(), Error> {
     let largest_of = |fits: &dyn Fn(usize) -> bool| {
         let named = injected.iter().filter(|one| fits(one.size));
@@ -136,7 +109,7 @@ fn check_sizes(
     }
     let pointer = size_of::<usize>();
     let words = command.iter().map(|word| word.as_bytes().len() + 1);
-    let strings = entries.iter().map(Entry::size).chain(words);
+    let strings = entries.iter().map(EnvEntry::size).chain(words);
     let total = strings.map(|size| size + pointer).sum::<usize>() + PROGRAM;
     if total > limits.total {
         let (largest, limit) = (largest_of(&|_| true), limits.total);
@@ -155,7 +128,7 @@ mod tests {
     use crate::secret::{Secret, SecretBytes};
 
     /// Beside `A=1`, for the command `a bc`.
-    fn built(secrets: &[(&str, &str)], limits: Limits) -> Result<Environ, Error> {
+    fn built(secrets: &[(&str, &str)], limits: ExecLimits) -> Result<EnvBlock, Error> {
         let planned = |(name, value): &(&str, &str)| Planned {
             name: (*name).to_owned(),
             form: Form::Variable,
@@ -169,7 +142,7 @@ mod tests {
             },
         };
         let secrets = secrets.iter().map(planned).collect();
-        let base = Inherited::new(vec![Entry::pair("A", b"1").unwrap()]);
+        let base = EnvBlock::new(vec![EnvEntry::pair("A", b"1").unwrap()]);
         let command = ["a", "bc"].map(OsString::from);
         build(base, Plan { secrets }, &[], &command, limits)
     }
@@ -178,7 +151,7 @@ mod tests {
     fn the_total_is_counted_to_the_byte() {
         // `A=1`, `K=value`, `a` and `bc`: each has a NUL and a pointer.
         let needed = 4 + 8 + 2 + 3 + 4 * size_of::<usize>() + PROGRAM;
-        let within = |total| built(&[("K", "value")], Limits { string: 8, total });
+        let within = |total| built(&[("K", "value")], ExecLimits { string: 8, total });
         assert!(within(needed).is_ok());
         let Err(Error::EnvironmentTooLarge { total, limit, .. }) = within(needed - 1) else {
             panic!("it was taken");
@@ -188,7 +161,7 @@ mod tests {
 
     #[test]
     fn of_the_strings_those_that_do_not_fit_are_named_the_largest_first() {
-        let limits = Limits {
+        let limits = ExecLimits {
             string: 8,
             total: usize::MAX,
         };

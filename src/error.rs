@@ -13,12 +13,28 @@ mod text;
 mod words;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
-use crate::snapshot::Unfit;
-use crate::source::Source;
+use crate::snapshot::SnapshotError;
 pub(crate) use exit::Exit;
-pub(crate) use words::{errno_words, lowered, system_words};
+pub(crate) use words::{errno_text, lowercase_first, os_error_text};
+
+/// Where a decision came from, as messages name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Named(&'static str),
+    Project(PathBuf),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::Project(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
 
 /// A failure, named by what the person must do about it.
 #[derive(Debug)]
@@ -38,10 +54,10 @@ pub(crate) enum Error {
     EmptyValue {
         option: &'static str,
     },
-    StrayValue {
+    UnexpectedValue {
         option: &'static str,
     },
-    NotText {
+    NotUtf8 {
         option: &'static str,
     },
     BadValue {
@@ -49,7 +65,7 @@ pub(crate) enum Error {
         given: String,
         wants: &'static str,
     },
-    Pointless {
+    ConflictingOptions {
         option: &'static str,
         because: &'static str,
     },
@@ -61,14 +77,14 @@ pub(crate) enum Error {
     // config: what to fetch, from where.
     NoApp {
         readable: Vec<String>,
-        passed_over: Option<PathBuf>,
+        ignored_project: Option<PathBuf>,
         /// The option stands behind the command, where it is the command's.
-        misplaced: bool,
+        app_flag_after_command: bool,
     },
     NoEnvironment {
         app: String,
         readable: Vec<String>,
-        passed_over: Option<PathBuf>,
+        ignored_project: Option<PathBuf>,
     },
     BadVariable {
         name: &'static str,
@@ -108,7 +124,7 @@ pub(crate) enum Error {
         from: String,
         why: String,
     },
-    TokenShape {
+    InvalidToken {
         from: String,
         why: &'static str,
     },
@@ -143,7 +159,7 @@ pub(crate) enum Error {
     },
 
     // access: a good token that may not.
-    Denied {
+    AccessDenied {
         what: String,
         server: String,
     },
@@ -211,7 +227,7 @@ pub(crate) enum Error {
         status: u16,
         server: String,
     },
-    NotPhase {
+    UnexpectedResponse {
         host: String,
         why: String,
         hint: Option<&'static str>,
@@ -233,7 +249,7 @@ pub(crate) enum Error {
     // snapshot: the copy of an earlier fetch, where nothing else may be used.
     Snapshot {
         path: PathBuf,
-        why: Unfit,
+        why: SnapshotError,
     },
 
     // environment: what cannot or must not be injected.
@@ -312,10 +328,10 @@ impl Error {
             | Self::RepeatedOption { .. }
             | Self::MissingValue { .. }
             | Self::EmptyValue { .. }
-            | Self::StrayValue { .. }
-            | Self::NotText { .. }
+            | Self::UnexpectedValue { .. }
+            | Self::NotUtf8 { .. }
             | Self::BadValue { .. }
-            | Self::Pointless { .. }
+            | Self::ConflictingOptions { .. }
             | Self::NoCommand => "usage",
             Self::NoApp { .. }
             | Self::NoEnvironment { .. }
@@ -329,12 +345,12 @@ impl Error {
             Self::NoToken
             | Self::TokenAsFile { .. }
             | Self::TokenFile { .. }
-            | Self::TokenShape { .. }
+            | Self::InvalidToken { .. }
             | Self::TokenRefused { .. }
             | Self::BearerAlone { .. }
             | Self::TokenKeys { .. } => "token",
             Self::NoIdentity { .. } | Self::IdentityRefused { .. } => "identity",
-            Self::Denied { .. } | Self::ListingDenied { .. } => "access",
+            Self::AccessDenied { .. } | Self::ListingDenied { .. } => "access",
             Self::AppNotFound { .. }
             | Self::EnvironmentNotFound { .. }
             | Self::FilterSelectsNothing { .. }
@@ -346,7 +362,7 @@ impl Error {
             Self::Unreachable { .. } => "unreachable",
             Self::Untrusted { .. } | Self::Tls { .. } => "tls",
             Self::Server { .. } | Self::NotLeased { .. } => "server",
-            Self::NotPhase { .. } => "protocol",
+            Self::UnexpectedResponse { .. } => "protocol",
             Self::Undecryptable { .. } => "decrypt",
             Self::Snapshot { .. } => "snapshot",
             Self::BadName { .. }

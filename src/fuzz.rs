@@ -2,9 +2,9 @@
 //! Whatever reads bytes from elsewhere, for any bytes: `cargo fuzz run NAME` in `fuzz/`. The seeds
 //! there, and what is near them, are read in the ordinary tests.
 
-use crate::reference::{Piece, pieces};
+use crate::phase::reference::{Piece, pieces};
 use crate::secret::Token;
-use crate::{config, phase, snapshot};
+use crate::{auth, config, phase, snapshot};
 
 /// By the name of the program in `fuzz/Cargo.toml`.
 type Target = (&'static str, fn(&[u8]));
@@ -12,7 +12,7 @@ type Target = (&'static str, fn(&[u8]));
 const TARGETS: [Target; 8] = [
     ("token", token),
     ("references", references),
-    ("profile", config::fuzz_profile),
+    ("profile", auth::fuzz_profile),
     ("project", config::fuzz_project),
     ("field", phase::fuzz::field),
     ("rows", phase::fuzz::rows),

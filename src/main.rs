@@ -1,6 +1,6 @@
 //! phase-run: puts a Phase app's secrets in a command's environment and becomes the command.
 //!
-//! The whole way of the data is in [`run`] and [`go_on`]: words → decisions → secrets → selection →
+//! The whole way of the data is in [`run`] and [`fetch_and_exec`]: args → decisions → secrets → selection →
 //! environment → exec. Each step takes the previous one's output; nothing points back. Only this file prints
 //! errors and picks the exit status.
 #![cfg_attr(
@@ -9,28 +9,25 @@
     expect(dead_code, reason = "only what reads bytes from elsewhere is run")
 )]
 
-mod chance;
+mod auth;
 mod cli;
 mod config;
 mod environ;
 mod error;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
-mod inherited;
-mod notice;
-mod object;
+mod http;
+mod json;
+mod log;
 mod phase;
 #[expect(
     unsafe_code,
     reason = "signals, descriptors by number and the initial environment"
 )]
 mod process;
-mod reference;
 mod secret;
 mod selection;
 mod snapshot;
-mod source;
-mod vault;
 
 use std::cell::RefCell;
 use std::io;
@@ -41,21 +38,21 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use cli::{Opt, Words, generate, help};
-use config::credential::Pass;
-use config::{Config, Deed};
-use error::{Error, Exit, errno_words};
-use inherited::Inherited;
-use notice::{Notice, Say, Voice};
+use auth::{Auth, CachedAuth, TokenCache};
+use cli::{Opt, ParsedArgs, generate, help};
+use config::{Config, RunMode};
+use error::{Error, Exit, errno_text};
+
+use log::{Event, Log, Logger};
 use phase::{Fetched, Lease};
+use process::env_block::EnvBlock;
 use process::harden::{Hardened, harden};
-use process::sealed::{Sealed, seal};
-use process::wait::Reaped;
-use process::watch::{Reporter, Watched, watch};
+use process::secret_file::{SecretFile, seal};
+use process::wait::WaitStatus;
+use process::watch::{StandbyChannel, Watched, watch};
 use process::{Forked, SingleThreaded, exec, signal, startup};
 use secret::{Secret, SecretBytes};
-use snapshot::{Occasion, Snapshot};
-use vault::{Opened, Vault};
+use snapshot::{FetchPurpose, Snapshot};
 
 /// Wipes every block that is freed: what TLS, HTTP and JSON leave behind goes with it.
 #[global_allocator]
@@ -69,25 +66,25 @@ fn main() -> ExitCode {
     };
     let inherited = startup::take_environ(&alone);
     let hardened = harden();
-    signal::drop_the_runtimes_handlers();
-    signal::end_as_pid_1();
-    let (words, read) = cli::parse(std::env::args_os().skip(1).collect());
-    let voice = config::voice(&words, &inherited);
-    let mut setting = Setting {
+    signal::remove_runtime_handlers();
+    signal::install_pid1_handlers();
+    let (args, read) = cli::parse(std::env::args_os().skip(1).collect());
+    let logger = config::logger(&args, &inherited);
+    let mut context = Context {
         hardened,
-        voice,
+        logger,
         start,
     };
-    let outcome = read.and_then(|()| run(alone, &words, inherited, &mut setting));
+    let outcome = read.and_then(|()| run(alone, &args, inherited, &mut context));
     match outcome {
         Ok(exit) => {
-            if let Exit::AsCommand(Reaped::Killed(by)) = exit {
-                signal::take(by);
+            if let Exit::AsCommand(WaitStatus::Killed(by)) = exit {
+                signal::raise_default(by);
             }
             exit.into()
         }
         Err(error) => {
-            voice.fail(&error);
+            logger.fail(&error);
             error.exit().into()
         }
     }
@@ -97,9 +94,9 @@ fn main() -> ExitCode {
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::run(env!("CARGO_BIN_NAME"), data));
 
 /// What stays the same from the first line to the last.
-struct Setting {
+struct Context {
     hardened: Hardened,
-    voice: Voice,
+    logger: Logger,
     start: Instant,
 }
 
@@ -107,103 +104,103 @@ struct Setting {
 /// went wrong, or in the supervisor.
 fn run(
     alone: SingleThreaded,
-    words: &Words,
-    mut inherited: Inherited,
-    setting: &mut Setting,
+    args: &ParsedArgs,
+    mut inherited: EnvBlock,
+    context: &mut Context,
 ) -> Result<Exit, Error> {
-    if words.has(Opt::Help) {
+    if args.has(Opt::Help) {
         return print(&help::help());
     }
-    if words.has(Opt::Version) {
+    if args.has(Opt::Version) {
         return print(&help::version());
     }
-    if let Some(form) = words.text(Opt::Generate)? {
+    if let Some(form) = args.text(Opt::Generate)? {
         return print(&generate::generate(form)?);
     }
-    let voice = setting.voice;
-    let say = |notice: Notice<'_>| voice.say(&notice);
-    let config = config::decide(words, &inherited, &say)?;
+    let logger = context.logger;
+    let log = |notice: Event<'_>| logger.log(&notice);
+    let config = config::decide(args, &inherited, &log)?;
     let alone = match config.deed {
-        Deed::Supervise(_) => match process::fork_command(&alone)? {
+        RunMode::Supervise(_) => match process::fork_command(&alone)? {
             Forked::Supervisor(supervisor) => {
                 drop((config, inherited));
                 return Ok(Exit::AsCommand(supervisor.until_end()?));
             }
             Forked::Command { alone, parent } => {
-                inherited.hand_over_pid(parent, std::process::id());
+                inherited.rewrite_systemd_pids(parent, std::process::id());
                 alone
             }
         },
-        Deed::Watch(_, terms) => {
-            let vault = Vault::new()?;
+        RunMode::Watch(_, terms) => {
+            let cache = TokenCache::new()?;
             let mut forget = || {
-                inherited.forget_tokens();
-                config.access.let_go();
+                inherited.wipe_tokens();
+                config.access.release();
             };
-            let say = |notice: Notice<'_>| voice.say_at_once(&notice);
-            return match watch(&alone, &terms, &mut forget, &say)? {
+            let log = |notice: Event<'_>| logger.try_log(&notice);
+            return match watch(&alone, &terms, &mut forget, &log)? {
                 Watched::Ended(end) => Ok(Exit::AsCommand(end)),
                 Watched::Fetching {
                     alone,
                     parent,
-                    reporter,
+                    standby,
                 } => {
-                    inherited.hand_over_pid(parent, std::process::id());
-                    setting.start = Instant::now();
-                    fetch_for_watch(alone, config, inherited, vault, &reporter, setting)
+                    inherited.rewrite_systemd_pids(parent, std::process::id());
+                    context.start = Instant::now();
+                    run_standby(alone, config, inherited, cache, &standby, context)
                 }
             };
         }
-        Deed::Become(_) | Deed::DryRun(_) => alone,
+        RunMode::Become(_) | RunMode::DryRun(_) => alone,
     };
-    let pass = config.access.pass(&inherited, &|_, _| {}, &say)?;
-    go_on(alone, config, inherited, pass, None, setting, &say)
+    let pass = config.access.pass(&inherited, &|_, _| {}, &log)?;
+    fetch_and_exec(alone, config, inherited, pass, None, context, &log)
 }
 
 /// The rest of the line in a process that a watch has forked. Until it becomes the command, nobody
 /// waits for what it has to say, and its failure is a poll's.
-fn fetch_for_watch(
+fn run_standby(
     alone: SingleThreaded,
     mut config: Config,
-    mut inherited: Inherited,
-    vault: Vault,
-    reporter: &Reporter,
-    setting: &Setting,
+    mut inherited: EnvBlock,
+    cache: TokenCache,
+    standby: &StandbyChannel,
+    context: &Context,
 ) -> Result<Exit, Error> {
-    let voice = setting.voice;
+    let logger = context.logger;
     let held = RefCell::new(Vec::new());
-    let say = |notice: Notice<'_>| match (&notice, reporter.polls()) {
+    let log = |notice: Event<'_>| match (&notice, standby.is_poll()) {
         // It has happened, whatever becomes of the poll.
-        (Notice::SnapshotRemoved { .. }, _) => voice.say(&notice),
+        (Event::SnapshotRemoved { .. }, _) => logger.log(&notice),
         // Of a poll's tries only what came of them is news.
-        (Notice::Retrying { .. }, true) => {}
-        (_, true) => held.borrow_mut().extend(voice.line_of(&notice)),
+        (Event::Retrying { .. }, true) => {}
+        (_, true) => held.borrow_mut().extend(logger.format(&notice)),
         (_, false) => {
             held.take()
                 .iter()
-                .for_each(|text: &String| notice::line(text));
-            voice.say(&notice);
+                .for_each(|text: &String| log::write_line(text));
+            logger.log(&notice);
         }
     };
-    if !reporter.leases() {
+    if !standby.may_lease() {
         config.request.dynamic = config.request.dynamic.without_leases();
     }
     let variables = config.injection.keep_token;
-    let keep = |token: &SecretBytes, lasts| vault.keep(token, lasts);
-    let outcome = vault
-        .open(&config.access, variables, &mut inherited, &keep, &say)
-        .and_then(|Opened { pass, key }| {
-            let watched = Some((reporter, &key));
-            go_on(alone, config, inherited, pass, watched, setting, &say)
+    let keep = |token: &SecretBytes, lasts| cache.store(token, lasts);
+    let outcome = cache
+        .open(&config.access, variables, &mut inherited, &keep, &log)
+        .and_then(|CachedAuth { pass, key }| {
+            let watched = Some((standby, &key));
+            fetch_and_exec(alone, config, inherited, pass, watched, context, &log)
         });
     if let Err(Error::TokenRefused { .. }) = outcome {
-        vault.forget();
+        cache.clear();
     }
     match outcome {
-        Err(error) if reporter.polls() => {
-            if reporter.is_news(error.kind()) {
+        Err(error) if standby.is_poll() => {
+            if standby.report_failure(error.kind()) {
                 let (kind, why) = (error.kind(), &error.to_string());
-                voice.say(&Notice::PollFailed { kind, why });
+                logger.log(&Event::PollFailed { kind, why });
             }
             Ok(error.exit())
         }
@@ -212,61 +209,63 @@ fn fetch_for_watch(
 }
 
 /// The line from the token to the exec.
-fn go_on(
+fn fetch_and_exec(
     alone: SingleThreaded,
     config: Config,
-    inherited: Inherited,
-    mut pass: Pass<'_>,
-    watched: Option<(&Reporter, &SecretBytes)>,
-    setting: &Setting,
-    say: Say<'_>,
+    inherited: EnvBlock,
+    mut pass: Auth<'_>,
+    watched: Option<(&StandbyChannel, &SecretBytes)>,
+    context: &Context,
+    log: &dyn Log,
 ) -> Result<Exit, Error> {
-    startup::use_builtin_lookups();
+    startup::disable_nss_modules();
     if let Some(headers) = &config.headers {
-        pass.set_gateway(headers.read(watched.is_some(), say)?);
+        pass.set_gateway(headers.read(watched.is_some(), log)?);
     }
     let pass = &pass;
-    let fetch = || chosen(alone, &config, pass, setting, say);
+    let fetch = || chosen(alone, &config, pass, context, log);
     let (chosen, lease) = match (&config.fallback, pass) {
         // No copy is made by a token that is another one at the next start.
-        (None, _) | (_, Pass::Identity(_)) => fetch()?,
-        (Some(fallback), Pass::Token(credential)) => {
+        (None, _) | (_, Auth::Identity(_)) => fetch()?,
+        (Some(fallback), Auth::Token(credential)) => {
             let occasion = match (&config.deed, watched) {
-                (Deed::DryRun(_), _) => Occasion::DryRun,
-                (_, Some((reporter, _))) if reporter.polls() => Occasion::Poll,
-                (_, _) => Occasion::Start,
+                (RunMode::DryRun(_), _) => FetchPurpose::DryRun,
+                (_, Some((standby, _))) if standby.is_poll() => FetchPurpose::Poll,
+                (_, _) => FetchPurpose::Start,
             };
             let snapshot = Snapshot::of(fallback, &config.request, &config.filter, credential);
-            snapshot.back(fetch, occasion, say)?
+            snapshot.fetch_or_restore(fetch, occasion, log)?
         }
     };
-    let base = environ::base(inherited, &config.injection);
+    let base = environ::inherited_env(inherited, &config.injection);
     let empty_is_fine = config.filter.allow_empty;
-    let plan = environ::plan(chosen, &base, &config.injection, empty_is_fine, say)?;
+    let plan = environ::plan(chosen, &base, &config.injection, empty_is_fine, log)?;
     match config.deed {
-        Deed::DryRun(command) => {
-            let listing = plan.listing(setting.voice.format);
-            let paths: Vec<String> = plan.files().map(|_| Sealed::longest_path()).collect();
+        RunMode::DryRun(command) => {
+            let listing = plan.listing(context.logger.format);
+            let paths: Vec<String> = plan.files().map(|_| SecretFile::longest_path()).collect();
             environ::build(base, plan, &paths, &command, startup::limits())?;
             print(&listing)
         }
-        Deed::Become(command) | Deed::Supervise(command) | Deed::Watch(command, _) => {
-            let digest = watched.map(|(reporter, key)| (reporter, plan.digest(key.expose())));
-            let files: Vec<Sealed> = plan.files().map(seal).collect::<Result<_, _>>()?;
-            let paths: Vec<String> = files.iter().map(Sealed::path).collect();
+        RunMode::Become(command) | RunMode::Supervise(command) | RunMode::Watch(command, _) => {
+            let digest = watched.map(|(standby, key)| (standby, plan.digest(key.expose())));
+            let files: Vec<SecretFile> = plan.files().map(seal).collect::<Result<_, _>>()?;
+            let paths: Vec<String> = files.iter().map(SecretFile::path).collect();
             let environ = environ::build(base, plan, &paths, &command, startup::limits())?;
             // Everything that can go wrong before the exec has not.
             match (digest, lease) {
-                (Some((reporter, digest)), lease) => {
-                    if !reporter.is_wanted(&digest, lease.map(|lease| lease.lasts)) {
+                (Some((standby, digest)), lease) => {
+                    if !standby.wait_for_promotion(&digest, lease.map(|lease| lease.lasts)) {
                         return Ok(Exit::Done);
                     }
                 }
-                (None, Some(Lease { ends, lasts })) => say(Notice::Leased { ends: &ends, lasts }),
+                (None, Some(Lease { ends, lasts })) => {
+                    log.log(Event::Leased { ends: &ends, lasts })
+                }
                 (None, None) => {}
             }
-            say(Notice::Becoming { command: &command });
-            Err(exec::become_command(&command, &environ, &setting.hardened))
+            log.log(Event::Exec { command: &command });
+            Err(exec::become_command(&command, &environ, &context.hardened))
         }
     }
 }
@@ -275,23 +274,23 @@ fn go_on(
 fn chosen(
     alone: SingleThreaded,
     config: &Config,
-    pass: &Pass<'_>,
-    setting: &Setting,
-    say: Say<'_>,
+    pass: &Auth<'_>,
+    context: &Context,
+    log: &dyn Log,
 ) -> Result<(Vec<Secret>, Option<Lease>), Error> {
     let Fetched {
         secrets,
         place,
         lease,
         references,
-    } = phase::fetch(alone, &config.request, pass, &config.filter, say)?;
+    } = phase::fetch(alone, &config.request, pass, &config.filter, log)?;
     let of = secrets.len();
-    let chosen = selection::select(secrets, &config.filter, &place, say)?;
+    let chosen = selection::select(secrets, &config.filter, &place, log)?;
     let chosen = references.resolve(chosen)?;
-    say(Notice::Selected {
+    log.log(Event::Selected {
         secrets: chosen.len(),
         of,
-        took: setting.start.elapsed(),
+        took: context.start.elapsed(),
     });
     Ok((chosen, lease))
 }
@@ -311,7 +310,7 @@ fn print(text: &str) -> Result<Exit, Error> {
             }
             Err(errno) => {
                 return Err(Error::Output {
-                    why: errno_words(errno),
+                    why: errno_text(errno),
                 });
             }
         }

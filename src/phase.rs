@@ -6,40 +6,35 @@
 //! the token can read. [`fetch`] consumes the proof that there is one thread: the HTTP client starts
 //! more.
 
-mod answer;
-mod catalogue;
+mod client;
 mod crypto;
+mod directory;
 mod e2ee;
-mod failure;
-mod form;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod http;
-mod identity;
 mod lease;
-mod library;
-mod lookup;
-mod network;
-mod references;
-mod refusal;
-mod repeated;
+mod login;
+pub(crate) mod reference;
+mod resolver;
+mod response;
 mod rest;
-mod retry;
 mod rows;
+mod status;
 
-use crate::config::credential::Pass;
-use crate::config::{Dynamic, Filter, Mode, Request, Sourced, uuid};
+use crate::auth::Auth;
+use crate::config::{Dynamic, FetchConfig, Filter, Mode, Setting, uuid};
 use crate::error::Error;
-use crate::notice::{Notice, Say};
+use crate::log::{Event, Log};
 use crate::process::SingleThreaded;
 use crate::secret::Secret;
-use catalogue::{App, Catalogue, Encryption, Environment};
+use client::ApiClient;
+use directory::{App, Directory, Encryption, Environment};
 use e2ee::Keyring;
-use http::Client;
 pub(crate) use lease::Lease;
-use network::Network;
-pub(crate) use references::References;
-use rest::Answer;
+
+use crate::http::HttpClient;
+pub(crate) use resolver::References;
+use rest::RestOutcome;
 
 /// What was fetched, and what it is called.
 pub(crate) struct Fetched<'a> {
@@ -55,7 +50,7 @@ pub(crate) struct Fetched<'a> {
 /// The filter that the server gets: what it leaves out it never sends. It gets one: of two it could
 /// not be told which one selects nothing.
 #[derive(Default)]
-struct Narrowed<'f> {
+struct ServerFilter<'f> {
     folder: Option<&'f str>,
     tags: Option<String>,
 }
@@ -67,16 +62,19 @@ struct Narrowed<'f> {
 /// a look at what the token could read.
 pub(crate) fn fetch<'a>(
     _alone: SingleThreaded,
-    request: &'a Request,
-    pass: &'a Pass<'_>,
+    request: &'a FetchConfig,
+    pass: &'a Auth<'_>,
     filter: &Filter,
-    say: Say<'a>,
+    log: &'a dyn Log,
 ) -> Result<Fetched<'a>, Error> {
-    let network = Network::new(request, say)?;
+    let network = HttpClient::new(&request.http, request.host.name(), log)?;
     let credential = match pass {
-        Pass::Token(credential) => credential,
-        Pass::Identity(proof) => {
-            match (identity::credential(&network, proof), &proof.spare) {
+        Auth::Token(credential) => credential,
+        Auth::Identity(proof) => {
+            match (
+                login::credential(&network, &request.host, proof),
+                &proof.spare,
+            ) {
                 (Ok(minted), _) => proof.minted.get_or_init(|| minted),
                 // Who is refused is told at once; what may pass, when there is no token left.
                 (Err(error @ Error::IdentityRefused { .. }), _) | (Err(error), None) => {
@@ -86,19 +84,19 @@ pub(crate) fn fetch<'a>(
             }
         }
     };
-    let client = Client::new(network, credential);
-    let catalogue = Catalogue::new(client, credential, request.mode);
+    let client = ApiClient::new(network, &request.host, credential);
+    let catalogue = Directory::new(client, credential, request.mode);
     let target = &request.target;
     let Some(given) = &target.app else {
         let readable = catalogue.app_names().unwrap_or_default();
         return Err(Error::NoApp {
             readable,
-            passed_over: target.passed_over.clone(),
-            misplaced: target.misplaced,
+            ignored_project: target.ignored_project.clone(),
+            app_flag_after_command: target.app_flag_after_command,
         });
     };
     let mut app = match (uuid(&given.value), request.mode) {
-        (Some(id), Mode::Auto | Mode::Rest) => App::unseen(id, &given.value),
+        (Some(id), Mode::Auto | Mode::Rest) => App::from_id(id, &given.value),
         // Without its keys a token could only ask the interface that is not to be asked.
         (_, Mode::EndToEnd) if !credential.token.is_full() => {
             let from = credential.from.clone();
@@ -108,7 +106,7 @@ pub(crate) fn fetch<'a>(
     };
     // An environment of `.phase.json` is that of the app whose id stands beside it.
     let foreign = target
-        .only_of
+        .environment_scope
         .as_ref()
         .filter(|(id, _)| !id.eq_ignore_ascii_case(&app.id));
     let Some(word) = target.environment.as_ref().filter(|_| foreign.is_none()) else {
@@ -118,17 +116,17 @@ pub(crate) fn fetch<'a>(
         return Err(Error::NoEnvironment {
             app: app.name,
             readable,
-            passed_over: target
-                .passed_over
+            ignored_project: target
+                .ignored_project
                 .clone()
                 .or(foreign.map(|(_, path)| path.clone())),
         });
     };
     let mut environment = match &app.environments {
-        Some(known) => chosen(catalogue::resolve(known, word, &app.name)?, word, say),
-        None => Environment::unseen(&word.value),
+        Some(known) => chosen(directory::resolve(known, word, &app.name)?, word, log),
+        None => Environment::from_id(&word.value),
     };
-    say(Notice::Fetching {
+    log.log(Event::Fetching {
         app: &app.name,
         app_source: given.source.to_string(),
         environment: &environment.name,
@@ -136,19 +134,19 @@ pub(crate) fn fetch<'a>(
         host: request.host.name(),
         token: &credential.from,
     });
-    if let Some(proxy) = &request.proxy {
-        say(Notice::Proxy {
+    if let Some(proxy) = &request.http.proxy {
+        log.log(Event::Proxy {
             name: &proxy.name,
             variable: proxy.variable,
         });
     }
-    let narrowed = Narrowed::by(filter);
+    let narrowed = ServerFilter::by(filter);
     loop {
         let known = app.environments.is_some();
-        if catalogue.opens(&app)? {
+        if catalogue.decrypts_locally(&app)? {
             if !known {
                 let listed = catalogue.environments(&mut app)?;
-                environment = chosen(catalogue::resolve(listed, word, &given.value)?, word, say);
+                environment = chosen(directory::resolve(listed, word, &given.value)?, word, log);
             }
             let keyring = Keyring::open(catalogue, credential)?;
             return opened(keyring, &app, &environment, &narrowed, request.dynamic);
@@ -158,11 +156,11 @@ pub(crate) fn fetch<'a>(
             rest::secrets(client, &app, &environment.name, &narrowed, dynamic)
         };
         let answer = naming_dynamic(request.dynamic, ask, |answer| match answer {
-            Answer::Secrets(secrets, _) => secrets.as_slice(),
+            RestOutcome::Secrets(secrets, _) => secrets.as_slice(),
             _ => &[],
         })?;
         match answer {
-            Answer::Secrets(secrets, lease) => {
+            RestOutcome::Secrets(secrets, lease) => {
                 return Ok(Fetched {
                     secrets,
                     place: place(&environment.name, &app),
@@ -170,10 +168,10 @@ pub(crate) fn fetch<'a>(
                     references: References::none(),
                 });
             }
-            Answer::EndToEnd => app.encryption = Some(Encryption::EndToEnd),
-            Answer::NoSuchApp => {
+            RestOutcome::EndToEnd => app.encryption = Some(Encryption::EndToEnd),
+            RestOutcome::NoSuchApp => {
                 let known = catalogue.app_names().unwrap_or_default();
-                let Sourced { value, source } = given.clone();
+                let Setting { value, source } = given.clone();
                 return Err(Error::AppNotFound {
                     given: value,
                     source,
@@ -181,12 +179,12 @@ pub(crate) fn fetch<'a>(
                 });
             }
             // The server compares whole names only: the word may be a type, or the start of one.
-            Answer::NoSuchEnvironment if !known => {
+            RestOutcome::NoSuchEnvironment if !known => {
                 let listed = catalogue.environments(&mut app)?;
-                environment = chosen(catalogue::resolve(listed, word, &given.value)?, word, say);
+                environment = chosen(directory::resolve(listed, word, &given.value)?, word, log);
             }
-            Answer::NoSuchEnvironment => {
-                let Sourced { value, source } = word.clone();
+            RestOutcome::NoSuchEnvironment => {
+                let Setting { value, source } = word.clone();
                 return Err(Error::EnvironmentNotFound {
                     given: value,
                     source,
@@ -203,7 +201,7 @@ fn opened<'a>(
     keyring: Keyring<'a>,
     app: &App,
     environment: &Environment,
-    narrowed: &Narrowed<'_>,
+    narrowed: &ServerFilter<'_>,
     dynamic: Dynamic,
 ) -> Result<Fetched<'a>, Error> {
     let ask = |dynamic| keyring.fetch(app, environment, narrowed, dynamic);
@@ -254,12 +252,12 @@ fn place(environment: &str, app: &App) -> String {
 /// The environment; says so where its name is not what was given.
 fn chosen(
     found: (&Environment, Option<&'static str>),
-    word: &Sourced,
-    say: Say<'_>,
+    word: &Setting,
+    log: &dyn Log,
 ) -> Environment {
     let (environment, by) = found;
     if let Some(by) = by {
-        say(Notice::EnvironmentChosen {
+        log.log(Event::EnvironmentChosen {
             given: &word.value,
             source: word.source.to_string(),
             chosen: &environment.name,
@@ -269,7 +267,7 @@ fn chosen(
     environment.clone()
 }
 
-impl<'f> Narrowed<'f> {
+impl<'f> ServerFilter<'f> {
     fn by(filter: &'f Filter) -> Self {
         match filter.paths.as_slice() {
             [] if !filter.tags.is_empty() => Self {

@@ -3,13 +3,14 @@
 //! The only place that touches signals, limits, descriptors by number, and `unsafe`. What it was
 //! started with is handed on as it was: dispositions, mask, limits, descriptors, directory.
 
+mod code_pages;
 pub(crate) mod descriptor;
+pub(crate) mod env_block;
 pub(crate) mod exec;
 mod fork;
 pub(crate) mod harden;
 mod loader;
-mod memory;
-pub(crate) mod sealed;
+pub(crate) mod secret_file;
 pub(crate) mod signal;
 pub(crate) mod startup;
 mod supervise;
@@ -22,9 +23,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::error::{Error, system_words};
-use fork::{Origin, Side};
+use crate::error::{Error, os_error_text};
+use fork::{Fork, ProcessState};
 pub(crate) use supervise::Supervisor;
 
 /// The proof that there is one thread. Only one exists in the life of a process, made before
@@ -66,10 +68,10 @@ pub(crate) enum Forked {
 /// `exec` when fork(2) or signalfd(2) is refused.
 pub(crate) fn fork_command(alone: &SingleThreaded) -> Result<Forked, Error> {
     let forked = || {
-        let (origin, signals) = Origin::leave()?;
+        let (origin, signals) = ProcessState::save_and_block()?;
         Ok(match origin.fork(alone)? {
-            Side::Parent { child } => Forked::Supervisor(Supervisor::new(child, signals)),
-            Side::Child(alone) => Forked::Command {
+            Fork::Parent { child } => Forked::Supervisor(Supervisor::new(child, signals)),
+            Fork::Child(alone) => Forked::Command {
                 alone,
                 parent: origin.own().as_raw().cast_unsigned(),
             },
@@ -80,6 +82,30 @@ pub(crate) fn fork_command(alone: &SingleThreaded) -> Result<Forked, Error> {
 
 fn no_process(error: &io::Error) -> Error {
     Error::NoProcess {
-        why: system_words(error),
+        why: os_error_text(error),
+    }
+}
+
+/// From 0 to 1, 1 left out.
+pub(crate) fn random_unit() -> f64 {
+    let mut drawn = [0; 4];
+    // getrandom(2) fails where the system has none at all, as TLS would before.
+    let _ = SystemRandom::new().fill(&mut drawn);
+    f64::from(u32::from_ne_bytes(drawn)) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chances_differ_and_are_below_one() {
+        let drawn: Vec<f64> = (0..100).map(|_| random_unit()).collect();
+        assert!(
+            drawn
+                .iter()
+                .all(|random_unit| (0.0..1.0).contains(random_unit))
+        );
+        assert!(drawn.iter().any(|random_unit| *random_unit != drawn[0]));
     }
 }

@@ -14,7 +14,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-pub(crate) use token::Token;
+pub(crate) use token::{Token, is_token_variable};
 
 /// Bytes that are wiped when dropped. No Display, no Clone, and a Debug that shows nothing.
 #[derive(Default)]

@@ -6,7 +6,7 @@
 
 use crate::config::{Filter, Folder, Pattern};
 use crate::error::Error;
-use crate::notice::{Notice, Say};
+use crate::log::{Event, Log};
 use crate::secret::Secret;
 
 /// Selects. `place` names the environment in messages.
@@ -18,14 +18,14 @@ pub(crate) fn select(
     secrets: Vec<Secret>,
     filter: &Filter,
     place: &str,
-    say: Say<'_>,
+    log: &dyn Log,
 ) -> Result<Vec<Secret>, Error> {
     if secrets.is_empty()
         && filter.paths.is_empty()
         && filter.tags.is_empty()
         && filter.only.is_empty()
     {
-        say(Notice::EnvironmentEmpty { place });
+        log.log(Event::EnvironmentEmpty { place });
     }
     let mut rows = secrets;
     let nothing = |option, given: &str| match filter.allow_empty {
@@ -119,6 +119,8 @@ mod tests {
     use super::*;
     use crate::secret::SecretBytes;
 
+    const IGNORE: fn(Event<'_>) = |_| ();
+
     /// `folder key value tags`
     fn rows(table: &[&str]) -> Vec<Secret> {
         let row = |line: &&str| {
@@ -211,7 +213,7 @@ mod tests {
                 "required but not among the selected: A, B",
             ),
         ] {
-            let outcome = match select(rows(&SHOP), &filter(line), "shop", &|_| ()) {
+            let outcome = match select(rows(&SHOP), &filter(line), "shop", &IGNORE) {
                 Ok(chosen) => {
                     let mut pairs: Vec<String> = chosen
                         .iter()
@@ -238,7 +240,7 @@ mod tests {
             rows(&["/a K v", "/b K v"]),
             &Filter::default(),
             "shop",
-            &|_| (),
+            &IGNORE,
         )
         .unwrap();
         assert_eq!(chosen.len(), 1);

@@ -7,23 +7,23 @@
 
 mod binding;
 mod file;
-mod sealed;
+mod format;
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::config::credential::Credential;
-use crate::config::{Fallback, Filter, Request};
+use crate::auth::Credential;
+use crate::config::{FetchConfig, Filter, SnapshotOptions};
 use crate::error::Error;
-use crate::notice::{Notice, Say, in_words};
+use crate::log::{Event, Log, humanize};
 use crate::secret::Secret;
-use sealed::Contents;
+use format::Contents;
 #[cfg(any(test, fuzzing))]
-pub(crate) use sealed::fuzz;
+pub(crate) use format::fuzz;
 
 /// What the secrets are fetched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Occasion {
+pub(crate) enum FetchPurpose {
     /// A command that has to start.
     Start,
     /// A look at what has changed: an outage is a failed poll, and no copy hides it.
@@ -34,14 +34,14 @@ pub(crate) enum Occasion {
 
 /// Why a snapshot cannot be used.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unfit {
+pub(crate) enum SnapshotError {
     Missing,
     /// It cannot be read, or is no file that only we can have written.
     File {
         why: String,
     },
     /// It is damaged, or one of something else; they cannot be told apart.
-    Sealed,
+    SecretFile,
     Old {
         age: Duration,
         limit: Duration,
@@ -52,18 +52,18 @@ pub(crate) enum Unfit {
     },
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("there is none"),
             Self::File { why } => f.write_str(why),
-            Self::Sealed => f.write_str(
+            Self::SecretFile => f.write_str(
                 "it is damaged, or was made with another token, host, app, environment, filter or mode",
             ),
             Self::Old { age, limit } => write!(
                 f,
                 "it was made {} ago, and --snapshot-max-age is {} s",
-                in_words(*age),
+                humanize(*age),
                 limit.as_secs_f64()
             ),
             Self::Leased { names } => write!(
@@ -77,16 +77,16 @@ impl fmt::Display for Unfit {
 
 /// The one of this command line and this token.
 pub(crate) struct Snapshot<'a> {
-    fallback: &'a Fallback,
-    request: &'a Request,
+    fallback: &'a SnapshotOptions,
+    request: &'a FetchConfig,
     filter: &'a Filter,
     credential: &'a Credential,
 }
 
 impl<'a> Snapshot<'a> {
     pub(crate) fn of(
-        fallback: &'a Fallback,
-        request: &'a Request,
+        fallback: &'a SnapshotOptions,
+        request: &'a FetchConfig,
         filter: &'a Filter,
         credential: &'a Credential,
     ) -> Self {
@@ -104,11 +104,11 @@ impl<'a> Snapshot<'a> {
     /// # Errors
     /// Those of `fetch`; with `--offline`, `snapshot`, and `config` where the app or the environment
     /// is missing.
-    pub(crate) fn back<T>(
+    pub(crate) fn fetch_or_restore<T>(
         &self,
         fetch: impl FnOnce() -> Result<(Vec<Secret>, Option<T>), Error>,
-        occasion: Occasion,
-        say: Say<'_>,
+        occasion: FetchPurpose,
+        log: &dyn Log,
     ) -> Result<(Vec<Secret>, Option<T>), Error> {
         let path = &self.fallback.path.display().to_string();
         if self.fallback.offline {
@@ -118,44 +118,44 @@ impl<'a> Snapshot<'a> {
                 why,
             })?;
             let why = "Phase is not asked, because of --offline";
-            say(Notice::SnapshotUsed { path, age, why });
+            log.log(Event::SnapshotUsed { path, age, why });
             return Ok((secrets, None));
         }
         let error = match fetch() {
             Ok((secrets, more)) => {
-                if occasion != Occasion::DryRun {
+                if occasion != FetchPurpose::DryRun {
                     match self.keep(&secrets) {
-                        Ok(()) => say(Notice::SnapshotWritten { path }),
-                        Err(why) => say(Notice::SnapshotUnwritten { path, why: &why }),
+                        Ok(()) => log.log(Event::SnapshotWritten { path }),
+                        Err(why) => log.log(Event::SnapshotWriteFailed { path, why: &why }),
                     }
                 }
                 return Ok((secrets, more));
             }
             Err(error) => error,
         };
-        match bearing(&error) {
-            Bearing::Outage if occasion != Occasion::Poll => match self.kept() {
+        match classify(&error) {
+            FailureClass::Outage if occasion != FetchPurpose::Poll => match self.kept() {
                 Ok((secrets, age)) => {
                     let why = &error.to_string();
-                    say(Notice::SnapshotUsed { path, age, why });
+                    log.log(Event::SnapshotUsed { path, age, why });
                     return Ok((secrets, None));
                 }
                 Err(unfit) => {
                     let why = &unfit.to_string();
-                    say(Notice::SnapshotUnfit { path, why });
+                    log.log(Event::SnapshotUnusable { path, why });
                 }
             },
-            Bearing::Refusal if occasion != Occasion::DryRun => {
+            FailureClass::Refusal if occasion != FetchPurpose::DryRun => {
                 match file::remove(&self.fallback.path) {
-                    Ok(()) => say(Notice::SnapshotRemoved { path }),
-                    Err(Unfit::Missing) => {}
+                    Ok(()) => log.log(Event::SnapshotRemoved { path }),
+                    Err(SnapshotError::Missing) => {}
                     Err(unfit) => {
                         let why = &unfit.to_string();
-                        say(Notice::SnapshotStays { path, why });
+                        log.log(Event::SnapshotRemoveFailed { path, why });
                     }
                 }
             }
-            Bearing::Outage | Bearing::Refusal | Bearing::None => {}
+            FailureClass::Outage | FailureClass::Refusal | FailureClass::None => {}
         }
         Err(error)
     }
@@ -166,28 +166,29 @@ impl<'a> Snapshot<'a> {
         match (&target.app, &target.environment) {
             (None, _) => Err(Error::NoApp {
                 readable: vec![],
-                passed_over: target.passed_over.clone(),
-                misplaced: target.misplaced,
+                ignored_project: target.ignored_project.clone(),
+                app_flag_after_command: target.app_flag_after_command,
             }),
             (Some(app), None) => Err(Error::NoEnvironment {
                 app: app.value.clone(),
                 readable: vec![],
-                passed_over: target.passed_over.clone(),
+                ignored_project: target.ignored_project.clone(),
             }),
             (Some(_), Some(_)) => Ok(()),
         }
     }
 
-    fn kept(&self) -> Result<(Vec<Secret>, Option<Duration>), Unfit> {
+    fn kept(&self) -> Result<(Vec<Secret>, Option<Duration>), SnapshotError> {
         let bytes = file::read(&self.fallback.path)?;
         let of = binding::of(self.request, self.filter);
-        let contents = sealed::open(bytes, &self.credential.token, &of).ok_or(Unfit::Sealed)?;
+        let contents =
+            format::open(bytes, &self.credential.token, &of).ok_or(SnapshotError::SecretFile)?;
         usable(contents, now(), self.fallback.max_age)
     }
 
     fn keep(&self, secrets: &[Secret]) -> Result<(), String> {
         let of = binding::of(self.request, self.filter);
-        let sealed = sealed::seal(secrets, now(), &self.credential.token, &of)
+        let sealed = format::seal(secrets, now(), &self.credential.token, &of)
             .ok_or("there is no randomness")?;
         file::replace(&self.fallback.path, &sealed)
     }
@@ -200,7 +201,7 @@ fn usable(
     contents: Contents,
     now: Duration,
     max_age: Option<Duration>,
-) -> Result<(Vec<Secret>, Option<Duration>), Unfit> {
+) -> Result<(Vec<Secret>, Option<Duration>), SnapshotError> {
     let Contents {
         made,
         leased,
@@ -208,8 +209,8 @@ fn usable(
     } = contents;
     let age = now.checked_sub(made);
     match (age, max_age) {
-        (Some(age), Some(limit)) if age > limit => Err(Unfit::Old { age, limit }),
-        _ if !leased.is_empty() => Err(Unfit::Leased { names: leased }),
+        (Some(age), Some(limit)) if age > limit => Err(SnapshotError::Old { age, limit }),
+        _ if !leased.is_empty() => Err(SnapshotError::Leased { names: leased }),
         _ => Ok((secrets, age)),
     }
 }
@@ -223,7 +224,7 @@ fn now() -> Duration {
 
 /// What a failed fetch means for the copy.
 #[derive(Debug, PartialEq, Eq)]
-enum Bearing {
+enum FailureClass {
     /// Phase is away or overloaded: the copy is as good as it was.
     Outage,
     /// Phase itself says that this token may not, or may no longer, have these values.
@@ -231,14 +232,14 @@ enum Bearing {
     None,
 }
 
-fn bearing(error: &Error) -> Bearing {
+fn classify(error: &Error) -> FailureClass {
     match error {
-        Error::Unreachable { .. } | Error::RateLimited { .. } => Bearing::Outage,
-        Error::Server { status, .. } if *status >= 500 => Bearing::Outage,
-        Error::TokenRefused { .. } | Error::Denied { .. } | Error::ListingDenied { .. } => {
-            Bearing::Refusal
+        Error::Unreachable { .. } | Error::RateLimited { .. } => FailureClass::Outage,
+        Error::Server { status, .. } if *status >= 500 => FailureClass::Outage,
+        Error::TokenRefused { .. } | Error::AccessDenied { .. } | Error::ListingDenied { .. } => {
+            FailureClass::Refusal
         }
-        _ => Bearing::None,
+        _ => FailureClass::None,
     }
 }
 
@@ -246,7 +247,11 @@ fn bearing(error: &Error) -> Bearing {
 mod tests {
     use super::*;
 
-    fn judged(made: u64, now: u64, max_age: Option<u64>) -> Result<Option<Duration>, Unfit> {
+    fn judged(
+        made: u64,
+        now: u64,
+        max_age: Option<u64>,
+    ) -> Result<Option<Duration>, SnapshotError> {
         let contents = Contents {
             made: Duration::from_secs(made),
             leased: vec![],
@@ -266,7 +271,7 @@ mod tests {
         for (made, now, limit) in [(100, 161, 60), (0, 1 << 40, 3600)] {
             let (age, limit) = (Duration::from_secs(now - made), Duration::from_secs(limit));
             let judged = judged(made, now, Some(limit.as_secs()));
-            assert_eq!(judged, Err(Unfit::Old { age, limit }));
+            assert_eq!(judged, Err(SnapshotError::Old { age, limit }));
         }
         assert_eq!(judged(100, 99, None), Ok(None));
         assert_eq!(judged(100, 0, Some(1)), Ok(None));
@@ -281,7 +286,7 @@ mod tests {
         };
         let names = vec!["lender".to_owned()];
         let judged = usable(contents, Duration::ZERO, None).map(drop);
-        assert_eq!(judged, Err(Unfit::Leased { names }));
+        assert_eq!(judged, Err(SnapshotError::Leased { names }));
     }
 
     /// Outages: `unreachable`, `rate-limited`, 5xx. Never a 400 to 404; Phase's own 401 and 403 end it.
@@ -299,32 +304,32 @@ mod tests {
                     host: host(),
                     why: String::new(),
                 },
-                Bearing::Outage,
+                FailureClass::Outage,
             ),
             (
                 Error::RateLimited {
                     host: host(),
                     retry_after: None,
                 },
-                Bearing::Outage,
+                FailureClass::Outage,
             ),
-            (answered(500), Bearing::Outage),
-            (answered(599), Bearing::Outage),
-            (answered(400), Bearing::None),
+            (answered(500), FailureClass::Outage),
+            (answered(599), FailureClass::Outage),
+            (answered(400), FailureClass::None),
             (
                 Error::TokenRefused {
                     host: host(),
                     from: String::new(),
                     server: server(),
                 },
-                Bearing::Refusal,
+                FailureClass::Refusal,
             ),
             (
-                Error::Denied {
+                Error::AccessDenied {
                     what: String::new(),
                     server: server(),
                 },
-                Bearing::Refusal,
+                FailureClass::Refusal,
             ),
             (
                 Error::ListingDenied {
@@ -332,26 +337,26 @@ mod tests {
                     instead: "",
                     server: server(),
                 },
-                Bearing::Refusal,
+                FailureClass::Refusal,
             ),
             (
-                Error::NotPhase {
+                Error::UnexpectedResponse {
                     host: host(),
                     why: String::new(),
                     hint: None,
                 },
-                Bearing::None,
+                FailureClass::None,
             ),
             (
                 Error::Tls {
                     host: host(),
                     why: "",
                 },
-                Bearing::None,
+                FailureClass::None,
             ),
-            (Error::NoToken, Bearing::None),
+            (Error::NoToken, FailureClass::None),
         ] {
-            assert_eq!(bearing(&error), expected, "{error}");
+            assert_eq!(classify(&error), expected, "{error}");
         }
     }
 }

@@ -43,13 +43,13 @@ pub(crate) fn generate(form: &str) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Takes;
+    use crate::cli::Completion;
 
     #[test]
     fn the_table_names_the_forms() {
         let words = FORMS.map(|(word, _)| word);
         let row = Opt::Generate.row();
-        let Takes::Words(named) = row.takes() else {
+        let Completion::ParsedArgs(named) = row.takes() else {
             panic!("{row:?}")
         };
         assert_eq!(named, words.join("|"));

@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! What `--help` and `--version` print, from the table of options.
 
-use super::{OPTIONS, Row, Times, Value};
+use super::{Arity, OPTIONS, Row, Value};
 
 /// The text of `--help`.
 pub(crate) fn help() -> String {
@@ -42,7 +42,7 @@ pub(super) fn value(row: &Row) -> String {
 /// The row's text, with what its other columns say.
 pub(super) fn meaning(row: &Row) -> String {
     let mut text = row.help.to_owned();
-    if row.times == Times::Many {
+    if row.times == Arity::Many {
         text.push_str("; repeatable");
     }
     if let Some(alias) = row.alias {

@@ -61,7 +61,7 @@ pub(crate) enum Value {
 
 /// How often an option may be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Times {
+pub(crate) enum Arity {
     Once,
     Many,
 }
@@ -78,16 +78,16 @@ pub(crate) struct Row {
     /// Variables that say the same, the first that is set wins.
     pub(crate) variables: &'static [&'static str],
     pub(crate) value: Value,
-    pub(crate) times: Times,
+    pub(crate) times: Arity,
     pub(crate) help: &'static str,
 }
 
 /// What can be offered for an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Takes {
+pub(crate) enum Completion {
     Nothing,
     /// One of these, with a `|` between two.
-    Words(&'static str),
+    ParsedArgs(&'static str),
     File,
     /// A line for a shell, behind which the words are its arguments.
     Line,
@@ -104,16 +104,16 @@ impl Row {
 
     /// What its value is called says what it takes: `FILE`, `LINE`; what is in lower case is typed as
     /// it stands.
-    pub(crate) fn takes(&self) -> Takes {
+    pub(crate) fn takes(&self) -> Completion {
         match self.value {
-            Nothing => Takes::Nothing,
+            Nothing => Completion::Nothing,
             Text(name) | MayBeEmpty(name) => match name {
-                "FILE" => Takes::File,
-                "LINE" => Takes::Line,
+                "FILE" => Completion::File,
+                "LINE" => Completion::Line,
                 words if !words.contains(|letter: char| letter.is_ascii_uppercase()) => {
-                    Takes::Words(words)
+                    Completion::ParsedArgs(words)
                 }
-                _ => Takes::Anything,
+                _ => Completion::Anything,
             },
         }
     }
@@ -144,7 +144,7 @@ macro_rules! row {
             alias: $alias,
             variables: &$variables,
             value: $value,
-            times: Times::$times,
+            times: Arity::$times,
             help: $help,
         }
     };

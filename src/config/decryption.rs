@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! Who decrypts, and what becomes of secrets that are made at each lease.
 
-use super::choices::Choices;
+use super::reader::ConfigReader;
 use crate::cli::Opt;
 use crate::error::Error;
 
@@ -60,7 +60,7 @@ impl Dynamic {
     }
 }
 
-impl Choices<'_> {
+impl ConfigReader<'_> {
     pub(super) fn mode(&self) -> Result<Mode, Error> {
         match self.text_of(Opt::Mode)? {
             None => Ok(Mode::Auto),
@@ -68,7 +68,7 @@ impl Choices<'_> {
                 "auto" => Ok(Mode::Auto),
                 "rest" => Ok(Mode::Rest),
                 "e2ee" => Ok(Mode::EndToEnd),
-                _ => Err(self.not(given, Opt::Mode, "auto, rest or e2ee")),
+                _ => Err(self.invalid_value(given, Opt::Mode, "auto, rest or e2ee")),
             },
         }
     }
@@ -80,11 +80,11 @@ impl Choices<'_> {
             None => None,
             Some(given) => match given.value.parse() {
                 Ok(seconds @ 1..) if !given.value.starts_with('+') => Some(seconds),
-                _ => return Err(self.not(given, Opt::LeaseTtl, WANTS)),
+                _ => return Err(self.invalid_value(given, Opt::LeaseTtl, WANTS)),
             },
         };
         Ok(
-            match (self.words.has(Opt::Dynamic), self.words.has(Opt::DryRun)) {
+            match (self.args.has(Opt::Dynamic), self.args.has(Opt::DryRun)) {
                 (false, _) => Dynamic::Ignored,
                 (true, true) => Dynamic::Listed,
                 (true, false) => Dynamic::Leased { ttl },

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::credential::{MAX_SIZE, regular, warn_if_exposed, whole};
-use crate::error::{Error, system_words};
-use crate::notice::Say;
-use crate::source::Source;
+use super::credential_file::{MAX_SIZE, regular, warn_if_exposed, whole};
+use crate::error::Source;
+use crate::error::{Error, os_error_text};
+use crate::log::Log;
 
 /// What phase-run says itself, and what belongs to one connection (RFC 9110 §7.6.1).
 const OURS: [&str; 19] = [
@@ -47,13 +47,13 @@ impl HeaderFile {
     ///
     /// # Errors
     /// `config`, with the number of a line and never what is in it.
-    pub(crate) fn read(&self, again: bool, say: Say<'_>) -> Result<HeaderMap, Error> {
+    pub(crate) fn read(&self, again: bool, log: &dyn Log) -> Result<HeaderMap, Error> {
         let unusable = |why: String| Error::HeaderFile {
             path: self.path.clone(),
             source: Source::Named(self.source),
             why,
         };
-        let unreadable = |error: std::io::Error| unusable(system_words(&error));
+        let unreadable = |error: std::io::Error| unusable(os_error_text(&error));
         let file = if again {
             regular(&self.path)
         } else {
@@ -63,7 +63,7 @@ impl HeaderFile {
             let why = "with --watch it is read again, so it has to be a regular file";
             unusable(why.to_owned())
         })?;
-        warn_if_exposed(&self.path, &file, say);
+        warn_if_exposed(&self.path, &file, log);
         let bytes = whole(file, MAX_SIZE).map_err(unreadable)?;
         let bytes = bytes.expose();
         if bytes.len() as u64 > MAX_SIZE {

@@ -1,12 +1,10 @@
 #![forbid(unsafe_code)]
 //! Phase's address: where its three interfaces are, and that nothing is sent there in clear.
 
-use std::net::IpAddr;
-
 use reqwest::Url;
 
-use crate::error::Error;
-use crate::source::Source;
+use crate::error::{Error, Source};
+use crate::http::is_loopback;
 
 /// Phase Cloud serves REST under a name of its own.
 const CLOUD: [&str; 2] = ["console.phase.dev", "api.phase.dev"];
@@ -142,15 +140,6 @@ fn plain(url: &Url) -> bool {
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none()
-}
-
-/// RFC 6761 §6.3 keeps `localhost` on this machine.
-pub(super) fn is_loopback(name: &str) -> bool {
-    let address = name
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>();
-    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

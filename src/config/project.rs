@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::error::{Error, system_words};
-use crate::object::Object;
+use crate::error::{Error, os_error_text};
+use crate::json::JsonObject;
 
 /// How many parents are searched for a file that says it is meant for the folders below, too.
 pub(super) const DEPTH: &str = "PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH";
@@ -56,7 +56,7 @@ impl Project {
             })?,
         };
         let here = std::env::current_dir().map_err(|error| Error::WorkingDirectory {
-            why: system_words(&error),
+            why: os_error_text(&error),
         })?;
         for (level, folder) in here.ancestors().enumerate().take(depth.saturating_add(1)) {
             let path = folder.join(NAME);
@@ -108,18 +108,18 @@ fn read(path: &Path) -> Result<Option<Written>, Error> {
     let file = match file {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(system_words(&error))),
+        Err(error) => return Err(unusable(os_error_text(&error))),
     };
     let mut text = Vec::new();
     file.take(MAX_SIZE)
         .read_to_end(&mut text)
-        .map_err(|error| unusable(system_words(&error)))?;
+        .map_err(|error| unusable(os_error_text(&error)))?;
     parsed(&text).map(Some).map_err(unusable)
 }
 
 fn parsed(text: &[u8]) -> Result<Written, String> {
     let read = serde_json::from_slice(text);
-    read.map(|Object(written)| written).map_err(|error| {
+    read.map(|JsonObject(written)| written).map_err(|error| {
         let what = match error.is_data() {
             true => "not what phase init writes",
             false => "not JSON",

@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::choices::{Choices, seconds};
+use super::reader::{ConfigReader, seconds};
 use crate::cli::Opt;
 use crate::error::Error;
 
 /// What to start from when Phase cannot be reached.
 #[derive(Debug)]
-pub(crate) struct Fallback {
+pub(crate) struct SnapshotOptions {
     pub(crate) path: PathBuf,
     /// An older one is not used.
     pub(crate) max_age: Option<Duration>,
@@ -18,20 +18,20 @@ pub(crate) struct Fallback {
     pub(crate) offline: bool,
 }
 
-impl Choices<'_> {
+impl ConfigReader<'_> {
     /// None without `--snapshot`.
-    pub(super) fn fallback(&self) -> Result<Option<Fallback>, Error> {
+    pub(super) fn fallback(&self) -> Result<Option<SnapshotOptions>, Error> {
         const WANTS: &str = "a number of seconds above 0";
-        let pointless = |option, because| Err(Error::Pointless { option, because });
+        let pointless = |option, because| Err(Error::ConflictingOptions { option, because });
         let offline = self.switch(Opt::Offline)?;
-        let typed_or_set = match self.words.has(Opt::Offline) {
+        let typed_or_set = match self.args.has(Opt::Offline) {
             true => Opt::Offline.name(),
             false => "PHASE_OFFLINE",
         };
         let max_age = match self.text_of(Opt::SnapshotMaxAge)? {
             None => None,
             Some(given) => match seconds(&given.value).filter(|limit| !limit.is_zero()) {
-                None => return Err(self.not(given, Opt::SnapshotMaxAge, WANTS)),
+                None => return Err(self.invalid_value(given, Opt::SnapshotMaxAge, WANTS)),
                 limit => limit,
             },
         };
@@ -48,10 +48,10 @@ impl Choices<'_> {
                 (None, false) => Ok(None),
             };
         };
-        if offline && self.words.has(Opt::Watch) {
+        if offline && self.args.has(Opt::Watch) {
             return pointless(Opt::Watch.name(), "with --offline Phase is never asked");
         }
-        Ok(Some(Fallback {
+        Ok(Some(SnapshotOptions {
             path,
             max_age,
             offline,

@@ -2,7 +2,7 @@
 //! What `--dry-run` prints: names, folders, types and forms, never a value.
 
 use super::plan::Plan;
-use crate::notice::{Format, escaped, json};
+use crate::log::{Format, escaped, json};
 
 impl Plan {
     /// A line for each secret, by name: four fields with a TAB between two, or a JSON object.

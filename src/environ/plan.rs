@@ -2,11 +2,11 @@
 //! Which secret gets which name, in which form.
 
 use super::names;
-use crate::config::{Injection, Keep, Pattern};
+use crate::config::{Injection, KeepPolicy, Pattern};
 use crate::error::Error;
-use crate::inherited::Inherited;
-use crate::notice::{Notice, Say};
-use crate::reference::holds_reference;
+use crate::log::{Event, Log};
+use crate::phase::reference::holds_reference;
+use crate::process::env_block::EnvBlock;
 use crate::secret::Secret;
 
 /// How a secret reaches the command.
@@ -62,10 +62,10 @@ impl Plan {
 /// references with `--strict`; `not-found` for a `--file` that is about no selected secret.
 pub(crate) fn plan(
     secrets: Vec<Secret>,
-    base: &Inherited,
+    base: &EnvBlock,
     injection: &Injection,
     empty_is_fine: bool,
-    say: Say<'_>,
+    log: &dyn Log,
 ) -> Result<Plan, Error> {
     let mut used = vec![false; injection.files.len()];
     let mut planned = Vec::with_capacity(secrets.len());
@@ -86,7 +86,7 @@ pub(crate) fn plan(
             (false, None) => Form::Variable,
         };
         if form != Form::Kept {
-            check(&name, form, &secret, &injection.allowed_names, say)?;
+            check(&name, form, &secret, &injection.allowed_names, log)?;
         }
         planned.push(Planned { name, secret, form });
     }
@@ -105,15 +105,15 @@ pub(crate) fn plan(
     }
     planned.sort_by(|a, b| a.name.cmp(&b.name));
     check_once(&planned)?;
-    check_references(&planned, injection.strict, say)?;
+    check_references(&planned, injection.strict, log)?;
     Ok(Plan { secrets: planned })
 }
 
-fn is_kept(name: &str, base: &Inherited, keep: &Keep) -> bool {
+fn is_kept(name: &str, base: &EnvBlock, keep: &KeepPolicy) -> bool {
     let wanted = match keep {
-        Keep::Nothing => false,
-        Keep::Matching(patterns) => patterns.iter().any(|pattern| pattern.matches(name)),
-        Keep::Everything => true,
+        KeepPolicy::Nothing => false,
+        KeepPolicy::Matching(patterns) => patterns.iter().any(|pattern| pattern.matches(name)),
+        KeepPolicy::Everything => true,
     };
     wanted && !name.is_empty() && base.get(name).is_some()
 }
@@ -123,7 +123,7 @@ fn check(
     form: Form,
     secret: &Secret,
     allowed: &[Pattern],
-    say: Say<'_>,
+    log: &dyn Log,
 ) -> Result<(), Error> {
     if let Some(why) = names::flaw(name) {
         return Err(Error::BadName {
@@ -144,7 +144,7 @@ fn check(
         });
     }
     if !names::is_portable(name) {
-        say(Notice::OddName { name });
+        log.log(Event::NonportableName { name });
     }
     Ok(())
 }
@@ -164,7 +164,7 @@ fn check_once(sorted: &[Planned]) -> Result<(), Error> {
     }
 }
 
-fn check_references(planned: &[Planned], strict: bool, say: Say<'_>) -> Result<(), Error> {
+fn check_references(planned: &[Planned], strict: bool, log: &dyn Log) -> Result<(), Error> {
     let keys: Vec<String> = planned
         .iter()
         .filter(|planned| {
@@ -175,7 +175,7 @@ fn check_references(planned: &[Planned], strict: bool, say: Say<'_>) -> Result<(
     match (keys.is_empty(), strict) {
         (true, _) => {}
         (false, true) => return Err(Error::Unresolved { keys }),
-        (false, false) => say(Notice::Unresolved { keys: &keys }),
+        (false, false) => log.log(Event::Unresolved { keys: &keys }),
     }
     Ok(())
 }

@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use super::{CommandMissing, Error};
-use crate::snapshot::Unfit;
-use crate::source::Source;
+use crate::error::Source;
+use crate::snapshot::SnapshotError;
 
 /// One of each variant, in a list; the match that it makes knows those alone.
 macro_rules! one_of_each {
@@ -36,14 +36,14 @@ pub(crate) fn errors() -> Vec<Error> {
             value: "NAME"
         },
         EmptyValue { option: "--app" },
-        StrayValue { option: "--app" },
-        NotText { option: "--app" },
+        UnexpectedValue { option: "--app" },
+        NotUtf8 { option: "--app" },
         BadValue {
             option: "--app",
             given: text(),
             wants: "a number"
         },
-        Pointless {
+        ConflictingOptions {
             option: "--app",
             because: "there is none"
         },
@@ -53,13 +53,13 @@ pub(crate) fn errors() -> Vec<Error> {
         NoCommand {},
         NoApp {
             readable: texts(),
-            passed_over: Some(file()),
-            misplaced: false
+            ignored_project: Some(file()),
+            app_flag_after_command: false
         },
         NoEnvironment {
             app: text(),
             readable: texts(),
-            passed_over: None
+            ignored_project: None
         },
         BadVariable {
             name: "PHASE_TIMEOUT",
@@ -93,7 +93,7 @@ pub(crate) fn errors() -> Vec<Error> {
             from: text(),
             why: text()
         },
-        TokenShape {
+        InvalidToken {
             from: text(),
             why: "too short"
         },
@@ -115,7 +115,7 @@ pub(crate) fn errors() -> Vec<Error> {
             server: text(),
             hint: Some(text())
         },
-        Denied {
+        AccessDenied {
             what: text(),
             server: text()
         },
@@ -176,7 +176,7 @@ pub(crate) fn errors() -> Vec<Error> {
             status: 500,
             server: text()
         },
-        NotPhase {
+        UnexpectedResponse {
             host: text(),
             why: text(),
             hint: Some("check it")
@@ -192,7 +192,7 @@ pub(crate) fn errors() -> Vec<Error> {
         },
         Snapshot {
             path: file(),
-            why: Unfit::Missing
+            why: SnapshotError::Missing
         },
         BadName {
             key: text(),

@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! The statuses that phase-run ends with.
 
-use crate::process::wait::Reaped;
+use crate::process::wait::WaitStatus;
 
 /// How phase-run itself ends. The statuses are those of env(1), timeout(1) and `docker run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     NotFound,
     /// As the supervised command ended. A death by a signal is told by dying of it; where that has
     /// no effect, as PID 1, by 128+N.
-    AsCommand(Reaped),
+    AsCommand(WaitStatus),
 }
 
 impl Exit {
@@ -27,8 +27,8 @@ impl Exit {
             Self::NothingRun => 125,
             Self::NotExecutable => 126,
             Self::NotFound => 127,
-            Self::AsCommand(Reaped::Exited(status)) => status,
-            Self::AsCommand(Reaped::Killed(by) | Reaped::Stopped(by)) => by.status(),
+            Self::AsCommand(WaitStatus::Exited(status)) => status,
+            Self::AsCommand(WaitStatus::Killed(by) | WaitStatus::Stopped(by)) => by.status(),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! It is left out where it would be a guess.
 
 use super::{CommandMissing, Error};
-use crate::snapshot::Unfit;
-use crate::source::Source;
+use crate::error::Source;
+use crate::snapshot::SnapshotError;
 
 impl Error {
     /// What to do, where that is no guess: an imperative.
@@ -18,7 +18,8 @@ impl Error {
             Self::TokenAsFile { .. } => "put the token in a file, or in PHASE_SERVICE_TOKEN",
             Self::NoCommand => "put it last: phase-run --app shop --env production -- printenv",
             Self::NoApp {
-                misplaced: true, ..
+                app_flag_after_command: true,
+                ..
             } => "put --app before the command: what stands behind it is the command's",
             Self::NoApp { .. } => "pass --app NAME, or set PHASE_APP",
             Self::CaFile {
@@ -40,7 +41,7 @@ impl Error {
             Self::BearerAlone { .. } => {
                 "give the whole token of Phase's console: pss_service:v2:… or pss_user:v1:… with four fields"
             }
-            Self::TokenShape { .. } | Self::TokenKeys { .. } => {
+            Self::InvalidToken { .. } | Self::TokenKeys { .. } => {
                 "copy the whole token from Phase's console: pss_service:v2:… with four fields of 64 hex digits"
             }
             Self::TokenRefused { .. } => {
@@ -48,7 +49,7 @@ impl Error {
             }
             Self::NoIdentity { hint, .. } => return hint.map(str::to_owned),
             Self::IdentityRefused { hint, .. } => return hint.clone(),
-            Self::Denied { .. } => {
+            Self::AccessDenied { .. } => {
                 "give this account access in Phase's console, or name an environment that it can read"
             }
             Self::ListingDenied { instead, .. } => return Some(format!("pass {instead}")),
@@ -74,13 +75,13 @@ impl Error {
             Self::Untrusted { given: None, .. } => "name the file of its CA with --ca-file",
             Self::Untrusted { .. } => "add its CA to that file, or name another with --ca-file",
             Self::NotLeased { .. } => "leave out --dynamic to start without them",
-            Self::NotPhase { hint, .. } => return hint.map(str::to_owned),
+            Self::UnexpectedResponse { hint, .. } => return hint.map(str::to_owned),
             Self::Snapshot {
-                why: Unfit::Missing | Unfit::Sealed | Unfit::Old { .. },
+                why: SnapshotError::Missing | SnapshotError::SecretFile | SnapshotError::Old { .. },
                 ..
             } => "start once without --offline, while Phase can be reached, to make a new one",
             Self::Snapshot {
-                why: Unfit::Leased { .. },
+                why: SnapshotError::Leased { .. },
                 ..
             } => "leave out --dynamic to start without them",
             Self::BadName { .. } => "rename it in Phase, or leave it out with --except",
@@ -119,10 +120,10 @@ impl Error {
             }
             Self::MissingValue { .. }
             | Self::EmptyValue { .. }
-            | Self::StrayValue { .. }
-            | Self::NotText { .. }
+            | Self::UnexpectedValue { .. }
+            | Self::NotUtf8 { .. }
             | Self::BadValue { .. }
-            | Self::Pointless { .. }
+            | Self::ConflictingOptions { .. }
             | Self::BadVariable { .. }
             | Self::Project { .. }
             | Self::WorkingDirectory { .. }

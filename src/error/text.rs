@@ -19,14 +19,14 @@ impl fmt::Display for Error {
             }
             Self::MissingValue { option, value } => write!(f, "{option} needs a value: {value}"),
             Self::EmptyValue { option } => write!(f, "the value of {option} is empty"),
-            Self::StrayValue { option } => write!(f, "{option} takes no value"),
-            Self::NotText { option } => write!(f, "the value of {option} is not UTF-8"),
+            Self::UnexpectedValue { option } => write!(f, "{option} takes no value"),
+            Self::NotUtf8 { option } => write!(f, "the value of {option} is not UTF-8"),
             Self::BadValue {
                 option,
                 given,
                 wants,
             } => write!(f, "{option} {}: not {wants}", shown(given)),
-            Self::Pointless { option, because } => {
+            Self::ConflictingOptions { option, because } => {
                 write!(f, "{option} means nothing here: {because}")
             }
             Self::TokenAsFile { option } => {
@@ -39,23 +39,23 @@ impl fmt::Display for Error {
 
             Self::NoApp {
                 readable,
-                passed_over,
+                ignored_project,
                 ..
             } => {
                 f.write_str("no app is given")?;
-                passed(f, passed_over)?;
+                passed(f, ignored_project)?;
                 list(f, "this token can read", readable)
             }
             Self::NoEnvironment {
                 app,
                 readable,
-                passed_over,
+                ignored_project,
             } => {
                 write!(
                     f,
                     "no environment of {app} is given, and there is no default"
                 )?;
-                passed(f, passed_over)?;
+                passed(f, ignored_project)?;
                 list(f, "this token can read", readable)
             }
             Self::BadVariable { name, given, wants } => {
@@ -86,7 +86,7 @@ impl fmt::Display for Error {
 
             Self::NoToken => f.write_str("no token is given"),
             Self::TokenFile { from, why } => write!(f, "cannot read the token from {from}: {why}"),
-            Self::TokenShape { from, why } => write!(f, "what {from} holds is no token: {why}"),
+            Self::InvalidToken { from, why } => write!(f, "what {from} holds is no token: {why}"),
             Self::TokenRefused { host, from, server } => {
                 write!(f, "{host} refused the token from {from}: {server}")
             }
@@ -111,7 +111,7 @@ impl fmt::Display for Error {
                 write!(f, "{host} does not take {from}: {server}")
             }
 
-            Self::Denied { what, server } => write!(f, "cannot read {what}: {server}"),
+            Self::AccessDenied { what, server } => write!(f, "cannot read {what}: {server}"),
             Self::ListingDenied { what, server, .. } => {
                 write!(
                     f,
@@ -206,7 +206,7 @@ impl fmt::Display for Error {
             } => {
                 write!(f, "{host} answered {status}: {server}")
             }
-            Self::NotPhase { host, why, .. } => {
+            Self::UnexpectedResponse { host, why, .. } => {
                 write!(f, "{host} does not answer like Phase: {why}")
             }
 

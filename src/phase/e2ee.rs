@@ -7,19 +7,19 @@
 use std::num::NonZero;
 use std::thread;
 
-use super::catalogue::{App, Catalogue, Environment, Key};
 use super::crypto::{Flaw, KeyPair, lower_hex, mixed_hex, open_sealed};
+use super::directory::{App, Directory, Environment, Key};
 use super::lease::{self, Lease};
-use super::refusal::{self, Asked};
 use super::rows::{Override, Rows, StaticRow, Text};
-use super::{Narrowed, place};
+use super::status::{self, Endpoint};
+use super::{ServerFilter, place};
+use crate::auth::Credential;
 use crate::config::Dynamic;
-use crate::config::credential::Credential;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
 /// Rows that a thread of its own is worth: some 10 ms of work.
-const SHARE: usize = 64;
+const ROWS_PER_THREAD: usize = 64;
 
 /// More threads than this would wait for each other's memory.
 const MAX_THREADS: usize = 8;
@@ -29,7 +29,7 @@ const STACK: usize = 256 << 10;
 
 /// What opens environments: what the token can read, and the keys of its account.
 pub(super) struct Keyring<'a> {
-    pub(super) catalogue: Catalogue<'a>,
+    pub(super) catalogue: Directory<'a>,
     account: KeyPair,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Keyring<'a> {
     /// # Errors
     /// `token` where the token lacks its keys, or they are not each other's; `decrypt` where the
     /// server's share does not open; those of a request.
-    pub(super) fn open(catalogue: Catalogue<'a>, credential: &Credential) -> Result<Self, Error> {
+    pub(super) fn open(catalogue: Directory<'a>, credential: &Credential) -> Result<Self, Error> {
         let from = &credential.from;
         let Some([public, share, unwrap]) = credential.token.keys() else {
             return Err(Error::BearerAlone { from: from.clone() });
@@ -92,7 +92,7 @@ impl<'a> Keyring<'a> {
         &self,
         app: &App,
         environment: &Environment,
-        narrowed: &Narrowed<'_>,
+        narrowed: &ServerFilter<'_>,
         dynamic: Dynamic,
     ) -> Result<Contents, Error> {
         let place = place(&environment.name, app);
@@ -117,11 +117,11 @@ impl<'a> Keyring<'a> {
         headers.extend(tags.map(|tags| ("tags", tags)));
         let answer = client.get(&client.host().sealed(), &[], &headers)?;
         if answer.status != 200 {
-            let asked = Asked::Secrets {
+            let asked = Endpoint::Secrets {
                 place: &place,
                 leased: dynamic.takes_leases(),
             };
-            return Err(refusal::of(&answer, asked));
+            return Err(status::error_for_status(&answer, asked));
         }
         let rows: Rows<'_, StaticRow<'_, Text<'_>>, Text<'_>> =
             answer.json("a list of encrypted secrets")?;
@@ -165,7 +165,7 @@ pub(super) fn open_all(
     let open_some = |rows: &[StaticRow<'_, Text<'_>>]| -> Result<Vec<OpenedRow>, Error> {
         rows.iter().map(|row| open(row, pair, place)).collect()
     };
-    let worth = (rows.len() / SHARE).min(MAX_THREADS);
+    let worth = (rows.len() / ROWS_PER_THREAD).min(MAX_THREADS);
     let cores = match worth {
         0 | 1 => 1,
         worth => thread::available_parallelism()

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::rows::{Credential, DynamicRow, LeaseRow};
 use crate::config::Dynamic;
 use crate::error::Error;
-use crate::object::Object;
+use crate::json::JsonObject;
 use crate::secret::{Secret, SecretBytes};
 
 /// When what was leased ends; of several leases, the one that ends first.
@@ -49,7 +49,8 @@ pub(super) fn secrets<V>(
         match (row.lease, dynamic) {
             (Some(lease), Dynamic::Leased { .. }) if lease.holds_something() => {
                 let taken = Lease::of(&lease);
-                for Object(Credential { key, value }) in lease.credentials.into_iter().flatten() {
+                for JsonObject(Credential { key, value }) in lease.credentials.into_iter().flatten()
+                {
                     let value = open(value, &row.name)?;
                     secrets.push(leased(open(key, &row.name)?, value)?);
                 }

@@ -1,18 +1,18 @@
 #![forbid(unsafe_code)]
 //! The REST interface: an environment's secrets, decrypted by the server.
 
-use super::catalogue::App;
-use super::http::Client;
+use super::client::ApiClient;
+use super::directory::App;
 use super::lease::{self, Lease};
-use super::refusal::{self, Asked};
 use super::rows::{Override, Rows, StaticRow};
-use super::{Narrowed, place};
+use super::status::{self, Endpoint};
+use super::{ServerFilter, place};
 use crate::config::Dynamic;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
 /// What came of asking for secrets.
-pub(super) enum Answer {
+pub(super) enum RestOutcome {
     Secrets(Vec<Secret>, Option<Lease>),
     NoSuchApp,
     NoSuchEnvironment,
@@ -25,12 +25,12 @@ pub(super) enum Answer {
 /// # Errors
 /// Those of a request, and of a server that refuses; `protocol` for rows of another shape.
 pub(super) fn secrets(
-    client: &Client<'_>,
+    client: &ApiClient<'_>,
     app: &App,
     environment: &str,
-    narrowed: &Narrowed<'_>,
+    narrowed: &ServerFilter<'_>,
     dynamic: Dynamic,
-) -> Result<Answer, Error> {
+) -> Result<RestOutcome, Error> {
     let ttl = dynamic.ttl().map(|seconds| seconds.to_string());
     let mut query = vec![("app_id", app.id.as_str()), ("env", environment)];
     query.extend(narrowed.folder.map(|folder| ("path", folder)));
@@ -38,7 +38,7 @@ pub(super) fn secrets(
     query.extend(dynamic.asked(ttl.as_deref()));
     let answer = client.get(&client.host().rest("v1/secrets/"), &query, &[])?;
     let place = place(environment, app);
-    let asked = Asked::Secrets {
+    let asked = Endpoint::Secrets {
         place: &place,
         leased: dynamic.takes_leases(),
     };
@@ -49,15 +49,15 @@ pub(super) fn secrets(
             let open = |value, _: &str| Ok(value);
             let (leased, lease) = lease::secrets(rows.dynamic, dynamic, &place, open)?;
             secrets.extend(leased);
-            Ok(Answer::Secrets(secrets, lease))
+            Ok(RestOutcome::Secrets(secrets, lease))
         }
-        400 if answer.is_end_to_end() => Ok(Answer::EndToEnd),
+        400 if answer.is_end_to_end() => Ok(RestOutcome::EndToEnd),
         404 => match answer.server_error().as_deref() {
-            Some(text) if text.starts_with("App ") => Ok(Answer::NoSuchApp),
-            Some(text) if text.starts_with("Environment ") => Ok(Answer::NoSuchEnvironment),
-            _ => Err(refusal::of(&answer, asked)),
+            Some(text) if text.starts_with("App ") => Ok(RestOutcome::NoSuchApp),
+            Some(text) if text.starts_with("Environment ") => Ok(RestOutcome::NoSuchEnvironment),
+            _ => Err(status::error_for_status(&answer, asked)),
         },
-        _ => Err(refusal::of(&answer, asked)),
+        _ => Err(status::error_for_status(&answer, asked)),
     }
 }
 

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::object::Object;
+use crate::json::JsonObject;
 
 /// Text straight from the answer's buffer, where it has no escapes.
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ pub(super) struct Override<V> {
 #[derive(Deserialize)]
 pub(super) struct LeaseRow<'a, V> {
     #[serde(default = "Option::default")]
-    pub(super) credentials: Option<Vec<Object<Credential<V>>>>,
+    pub(super) credentials: Option<Vec<JsonObject<Credential<V>>>>,
     #[serde(borrow, default, alias = "createdAt")]
     pub(super) created_at: Option<Text<'a>>,
     #[serde(borrow, default, alias = "expiresAt")]
@@ -90,13 +90,13 @@ struct Row<'a, V> {
     #[serde(borrow)]
     r#type: Text<'a>,
     #[serde(default)]
-    r#override: Option<Object<Override<V>>>,
+    r#override: Option<JsonObject<Override<V>>>,
     #[serde(default)]
     name: Option<String>,
     #[serde(default = "Option::default", alias = "keyMap")]
-    key_map: Option<Vec<Object<KeyName<V>>>>,
+    key_map: Option<Vec<JsonObject<KeyName<V>>>>,
     #[serde(borrow, default)]
-    lease: Option<Object<LeaseRow<'a, V>>>,
+    lease: Option<JsonObject<LeaseRow<'a, V>>>,
 }
 
 impl<'de, T, V> Deserialize<'de> for Rows<'de, T, V>
@@ -121,7 +121,7 @@ where
                 let (mut secrets, mut dynamic) = (Vec::new(), Vec::new());
                 // With two of the tags asked for, a secret comes twice: one with fewer cannot.
                 let mut seen = HashSet::new();
-                while let Some(Object(row)) = rows.next_element::<Object<Row<'de, V>>>()? {
+                while let Some(JsonObject(row)) = rows.next_element::<JsonObject<Row<'de, V>>>()? {
                     if row.tags.len() >= 2 && !seen.insert(row.id.0.clone()) {
                         continue;
                     }
@@ -161,7 +161,7 @@ impl<'a, V> Row<'a, V> {
             folder: self.path,
             tags: self.tags,
             kind,
-            personal: self.r#override.map(|Object(personal)| personal),
+            personal: self.r#override.map(|JsonObject(personal)| personal),
         })
     }
 
@@ -173,9 +173,9 @@ impl<'a, V> Row<'a, V> {
                 .key_map
                 .into_iter()
                 .flatten()
-                .map(|Object(one)| one.key_name)
+                .map(|JsonObject(one)| one.key_name)
                 .collect(),
-            lease: self.lease.map(|Object(lease)| lease),
+            lease: self.lease.map(|JsonObject(lease)| lease),
         })
     }
 }

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::unistd::execve;
 
+use super::env_block::EnvBlock;
 use super::harden::Hardened;
 use super::loader::SHELL;
 use super::{loader, startup};
-use crate::environ::Environ;
-use crate::error::{CommandMissing, Error, errno_words};
+use crate::error::{CommandMissing, Error, errno_text};
 
 /// What execvp(3) searches where there is no PATH.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -35,7 +35,7 @@ const BUILTINS: [&str; 58] = [
 /// Replaces this process by the command. Returns only if that could not be done.
 pub(crate) fn become_command(
     command: &[OsString],
-    environ: &Environ,
+    environ: &EnvBlock,
     hardened: &Hardened,
 ) -> Error {
     startup::restore_pipe();
@@ -45,7 +45,7 @@ pub(crate) fn become_command(
     error
 }
 
-fn search(command: &[OsString], environ: &Environ) -> Error {
+fn search(command: &[OsString], environ: &EnvBlock) -> Error {
     let program = command.first().map(OsString::as_os_str).unwrap_or_default();
     // A word of argv cannot hold a NUL: it came as a C string.
     let words: Vec<CString> = command
@@ -72,7 +72,7 @@ fn search(command: &[OsString], environ: &Environ) -> Error {
             other => {
                 return Error::CommandNotExecutable {
                     command: path,
-                    why: errno_words(other),
+                    why: errno_text(other),
                 };
             }
         }
@@ -81,7 +81,7 @@ fn search(command: &[OsString], environ: &Environ) -> Error {
         let why = if path.is_dir() {
             "it is a directory".to_owned()
         } else {
-            errno_words(Errno::EACCES)
+            errno_text(Errno::EACCES)
         };
         return Error::CommandNotExecutable { command: path, why };
     }
@@ -100,7 +100,7 @@ fn search(command: &[OsString], environ: &Environ) -> Error {
 
 /// The paths to try: the program itself if it has a slash, else one for each folder of PATH, where
 /// an empty one is the working directory.
-fn candidates(program: &OsStr, environ: &Environ) -> Vec<PathBuf> {
+fn candidates(program: &OsStr, environ: &EnvBlock) -> Vec<PathBuf> {
     if program.as_bytes().contains(&b'/') {
         return vec![PathBuf::from(program)];
     }
@@ -108,14 +108,14 @@ fn candidates(program: &OsStr, environ: &Environ) -> Vec<PathBuf> {
     if program.is_empty() || program == "." {
         return Vec::new();
     }
-    let path = environ.get("PATH").unwrap_or(DEFAULT_PATH);
+    let path = environ.get("PATH").map_or(DEFAULT_PATH, OsStr::as_bytes);
     path.split(|byte| *byte == b':')
         .map(|folder| Path::new(OsStr::from_bytes(folder)).join(program))
         .collect()
 }
 
 /// One execve(2), and the shell for a file that the kernel does not know how to run.
-fn attempt(path: &Path, words: &[CString], environ: &Environ) -> Errno {
+fn attempt(path: &Path, words: &[CString], environ: &EnvBlock) -> Errno {
     let Ok(file) = CString::new(path.as_os_str().as_bytes()) else {
         return Errno::ENOENT;
     };

@@ -9,7 +9,7 @@ use super::SingleThreaded;
 use super::signal::{self, Disposition, Mask, Signal, Signals};
 
 /// What phase-run was started with and a parent changes for itself.
-pub(super) struct Origin {
+pub(super) struct ProcessState {
     mask: Mask,
     of_children: Disposition,
     subreaper: bool,
@@ -17,18 +17,18 @@ pub(super) struct Origin {
 }
 
 /// The two processes that there are afterwards.
-pub(super) enum Side {
+pub(super) enum Fork {
     Parent { child: Pid },
     Child(SingleThreaded),
 }
 
-impl Origin {
+impl ProcessState {
     /// Makes this process a parent: all signals are blocked, so that none is lost, and read from a
     /// stream.
     ///
     /// # Errors
     /// Those of signalfd(2).
-    pub(super) fn leave() -> io::Result<(Self, Signals)> {
+    pub(super) fn save_and_block() -> io::Result<(Self, Signals)> {
         let mask = Mask::block_all()?;
         // Ignored, the kernel would reap the command itself and keep its status (wait(2)).
         let of_children = Disposition::of(Signal::CHLD);
@@ -53,11 +53,11 @@ impl Origin {
     ///
     /// # Errors
     /// Those of fork(2).
-    pub(super) fn fork(&self, _alone: &SingleThreaded) -> io::Result<Side> {
+    pub(super) fn fork(&self, _alone: &SingleThreaded) -> io::Result<Fork> {
         // SAFETY: `_alone` proves that there is no other thread, so the child may do all that a
         // program may; without that, only what signal-safety(7) lists.
         let side = match unsafe { fork() }? {
-            ForkResult::Parent { child } => Side::Parent { child },
+            ForkResult::Parent { child } => Fork::Parent { child },
             ForkResult::Child => {
                 end_with(self.own);
                 if self.of_children == Disposition::Ignored {
@@ -66,11 +66,11 @@ impl Origin {
                 if self.subreaper {
                     let _ = set_child_subreaper(true);
                 }
-                Side::Child(SingleThreaded(()))
+                Fork::Child(SingleThreaded(()))
             }
         };
-        signal::end_as_others_do();
-        if let Side::Child(_) = side {
+        signal::reset_pid1_handlers();
+        if let Fork::Child(_) = side {
             self.mask.restore();
         }
         Ok(side)
@@ -82,6 +82,6 @@ impl Origin {
 fn end_with(parent: Pid) {
     let _ = set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
     if getppid() != parent {
-        signal::take(Signal::KILL);
+        signal::raise_default(Signal::KILL);
     }
 }

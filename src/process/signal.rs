@@ -57,7 +57,7 @@ impl Signal {
     }
 
     /// Whether it ends a program that does not catch it, as managers and terminals mean it.
-    pub(super) fn asks_to_end(self) -> bool {
+    pub(super) fn is_termination(self) -> bool {
         ENDING.contains(&self)
     }
 
@@ -130,7 +130,7 @@ fn install(signal: Signal, handler: libc::sighandler_t) {
 const OF_THE_RUNTIME: [Signal; 2] = [Signal(libc::SIGSEGV), Signal(libc::SIGBUS)];
 
 /// Gives back to signals what they do to any program.
-pub(crate) fn drop_the_runtimes_handlers() {
+pub(crate) fn remove_runtime_handlers() {
     drop_handlers(&OF_THE_RUNTIME);
 }
 
@@ -148,7 +148,7 @@ const ENDING: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUI
 /// The kernel lets PID 1 ignore what it has no handler for (pid_namespaces(7)): a stop during the
 /// fetch would be lost. Here it ends the program at once, by status 128+N. What is ignored stays
 /// ignored, and execve(2) makes the handled ones default again.
-pub(crate) fn end_as_pid_1() {
+pub(crate) fn install_pid1_handlers() {
     if std::process::id() != 1 {
         return;
     }
@@ -159,8 +159,8 @@ pub(crate) fn end_as_pid_1() {
     }
 }
 
-/// Undoes [`end_as_pid_1`], for a child that is not PID 1 or a supervisor that reads its signals.
-pub(super) fn end_as_others_do() {
+/// Undoes [`install_pid1_handlers`], for a child that is not PID 1 or a supervisor that reads its signals.
+pub(super) fn reset_pid1_handlers() {
     drop_handlers(&ENDING);
 }
 
@@ -192,7 +192,7 @@ impl Mask {
 
 /// A signal with all that the kernel tells of its sender (sigaction(2), siginfo_t).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Received {
+pub(super) struct SignalInfo {
     pub(super) signal: Signal,
     pub(super) cause: Cause,
     /// In this PID namespace; 0 for a sender outside it.
@@ -234,7 +234,7 @@ impl Signals {
     ///
     /// # Errors
     /// Those of read(2), but for interruptions.
-    pub(super) fn next(&self) -> io::Result<Received> {
+    pub(super) fn next(&self) -> io::Result<SignalInfo> {
         loop {
             let info = match self.0.read_signal() {
                 Ok(Some(info)) => info,
@@ -250,7 +250,7 @@ impl Signals {
             let number = c_int::try_from(info.ssi_signo).unwrap_or_default();
             if let Some(signal) = Signal::new(number) {
                 let sender = info.ssi_pid.cast_signed();
-                return Ok(Received {
+                return Ok(SignalInfo {
                     signal,
                     cause,
                     sender,
@@ -292,7 +292,7 @@ pub(super) fn discard(signal: Signal) {
 
 /// Lets a signal do to this process what it does by default; returns if that was nothing, or when
 /// the process goes on after a stop. Meant for a process that blocks everything.
-pub(crate) fn take(signal: Signal) {
+pub(crate) fn raise_default(signal: Signal) {
     let before = Disposition::of(signal);
     set(signal, Disposition::Default);
     send(Pid::this(), signal, Cause::Sent);

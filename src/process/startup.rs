@@ -12,9 +12,9 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::SingleThreaded;
+use super::env_block::{EnvBlock, EnvEntry, ExecLimits};
 use super::signal::{self, Disposition, Signal};
-use crate::environ::Limits;
-use crate::inherited::{Entry, Inherited, is_token};
+use crate::secret::is_token_variable;
 
 unsafe extern "C" {
     static mut environ: *mut *mut libc::c_char;
@@ -63,23 +63,23 @@ pub(super) fn ignore_pipe() {
 
 /// Reads the initial environment as bytes, and overwrites the token's values in the block that
 /// `/proc/PID/environ` shows. Names and `=` stay.
-pub(crate) fn take_environ(_alone: &SingleThreaded) -> Inherited {
+pub(crate) fn take_environ(_alone: &SingleThreaded) -> EnvBlock {
     let mut entries = Vec::new();
     // SAFETY: `environ` is libc's own (environ(7)); no other thread can change it meanwhile.
     let mut place = unsafe { environ };
     if place.is_null() {
-        return Inherited::default();
+        return EnvBlock::default();
     }
     loop {
         // SAFETY: `place` walks the array that environ(7) ends by a null pointer, and does not go
         // past it.
         let text = unsafe { *place };
         if text.is_null() {
-            return Inherited::new(entries);
+            return EnvBlock::new(entries);
         }
         // SAFETY: each pointer before the null is a C string that lives as long as the process.
-        let entry = Entry::new(unsafe { CStr::from_ptr(text) });
-        if entry.name().is_some_and(is_token) {
+        let entry = EnvEntry::new(unsafe { CStr::from_ptr(text) });
+        if entry.name().is_some_and(is_token_variable) {
             // SAFETY: it is one of those strings, which execve(2) put in writable memory of this
             // process; there is no other thread that could look at it.
             unsafe { wipe_value(text) };
@@ -116,7 +116,7 @@ unsafe fn wipe_value(entry: *mut libc::c_char) {
 
 /// What the kernel takes at an exec. execve(2): a string has at most 32 pages; all of it a quarter
 /// of the stack's soft limit, but at least 128 KiB and at most 6 MiB.
-pub(crate) fn limits() -> Limits {
+pub(crate) fn limits() -> ExecLimits {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     let page = page
         .and_then(|size| usize::try_from(size).ok())
@@ -125,7 +125,7 @@ pub(crate) fn limits() -> Limits {
     let total = usize::try_from(stack / 4)
         .unwrap_or(usize::MAX)
         .clamp(128 << 10, 6 << 20);
-    Limits {
+    ExecLimits {
         string: 32 * page,
         total,
     }
@@ -133,7 +133,7 @@ pub(crate) fn limits() -> Limits {
 
 /// Keeps a static glibc from loading the machine's name-service modules, which are of another
 /// glibc: host look-ups use what is linked in.
-pub(crate) fn use_builtin_lookups() {
+pub(crate) fn disable_nss_modules() {
     #[cfg(all(target_os = "linux", target_env = "gnu", target_feature = "crt-static"))]
     {
         unsafe extern "C" {

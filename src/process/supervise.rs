@@ -8,12 +8,12 @@
 
 use nix::unistd::{Pid, chdir};
 
+use super::code_pages::drop_code_pages;
 use super::descriptor::close_all_but;
-use super::memory::let_go_of_code;
 use super::no_process;
-use super::signal::{self, Cause, Received, Signal, Signals};
+use super::signal::{self, Cause, Signal, SignalInfo, Signals};
 use super::terminal::{Session, can_be_resumed};
-use super::wait::{self, Reaped};
+use super::wait::{self, WaitStatus};
 use crate::error::Error;
 
 /// What is known while the command runs.
@@ -37,16 +37,16 @@ impl State {
     }
 
     /// The parent may have gone since.
-    pub(super) fn look_again(&mut self) {
+    pub(super) fn refresh_terminal(&mut self) {
         self.resumable = can_be_resumed();
     }
 }
 
 /// What there is to react to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Event {
-    Signal(Received),
-    Child(Pid, Reaped),
+pub(super) enum Input {
+    Signal(SignalInfo),
+    Child(Pid, WaitStatus),
 }
 
 /// What is done about it.
@@ -60,11 +60,11 @@ pub(super) enum Action {
     /// Stop as the command did, and go on with it.
     StopAlong(Signal),
     /// The command has ended: so does phase-run, in the same way.
-    End(Reaped),
+    End(WaitStatus),
 }
 
 /// What a terminal sends to the whole foreground group, the command included.
-const OF_TERMINALS: [Signal; 8] = [
+const TERMINAL_SIGNALS: [Signal; 8] = [
     Signal::INT,
     Signal::QUIT,
     Signal::TSTP,
@@ -76,24 +76,24 @@ const OF_TERMINALS: [Signal; 8] = [
 ];
 
 /// Never lost ranks before never twice: everything is forwarded but what the command has already.
-pub(super) fn decide(state: &State, event: Event) -> Action {
+pub(super) fn decide(state: &State, event: Input) -> Action {
     match event {
-        Event::Signal(Received {
+        Input::Signal(SignalInfo {
             signal: Signal::CHLD,
             ..
         }) => Action::Reap,
-        Event::Signal(Received {
+        Input::Signal(SignalInfo {
             signal,
             cause: Cause::Kernel,
             ..
-        }) if state.session.terminal && OF_TERMINALS.contains(&signal) => {
+        }) if state.session.terminal && TERMINAL_SIGNALS.contains(&signal) => {
             // A hangup, and the CONT that follows it, tell only a session's leader.
             match state.session.leader && [Signal::HUP, Signal::CONT].contains(&signal) {
                 true => Action::Forward(signal, Cause::Kernel),
                 false => Action::Nothing,
             }
         }
-        Event::Signal(Received {
+        Input::Signal(SignalInfo {
             signal,
             cause,
             sender,
@@ -105,15 +105,15 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
                 false => Action::Forward(signal, cause),
             }
         }
-        Event::Child(pid, Reaped::Stopped(by)) if pid == state.command => {
+        Input::Child(pid, WaitStatus::Stopped(by)) if pid == state.command => {
             match state.session.terminal && !state.session.leader && state.resumable {
                 true => Action::StopAlong(by),
                 false => Action::Nothing,
             }
         }
-        Event::Child(pid, end) if pid == state.command => Action::End(end),
+        Input::Child(pid, end) if pid == state.command => Action::End(end),
         // An orphan that was left to PID 1: reaped is enough.
-        Event::Child(_, _) => Action::Nothing,
+        Input::Child(_, _) => Action::Nothing,
     }
 }
 
@@ -136,27 +136,27 @@ impl Supervisor {
     ///
     /// # Errors
     /// `exec` when signals cannot be read any more.
-    pub(crate) fn until_end(mut self) -> Result<Reaped, Error> {
+    pub(crate) fn until_end(mut self) -> Result<WaitStatus, Error> {
         // Nobody tells of a child that ended before signals were held back.
         let mut ended = self.perform(Action::Reap);
-        let_go_of_code();
+        drop_code_pages();
         loop {
             if let Some(end) = ended {
                 return Ok(end);
             }
             let received = self.signals.next().map_err(|error| no_process(&error))?;
-            ended = self.react(Event::Signal(received));
+            ended = self.react(Input::Signal(received));
         }
     }
 
-    fn react(&mut self, event: Event) -> Option<Reaped> {
-        if let Event::Child(..) = event {
-            self.state.look_again();
+    fn react(&mut self, event: Input) -> Option<WaitStatus> {
+        if let Input::Child(..) = event {
+            self.state.refresh_terminal();
         }
         self.perform(decide(&self.state, event))
     }
 
-    fn perform(&mut self, action: Action) -> Option<Reaped> {
+    fn perform(&mut self, action: Action) -> Option<WaitStatus> {
         match action {
             Action::Nothing => {}
             Action::Reap => {
@@ -164,7 +164,7 @@ impl Supervisor {
                 // of a PID 1 that is about to end.
                 let mut end = None;
                 while let Some((pid, reaped)) = wait::reap() {
-                    end = self.react(Event::Child(pid, reaped)).or(end);
+                    end = self.react(Input::Child(pid, reaped)).or(end);
                 }
                 return end;
             }
@@ -180,13 +180,13 @@ impl Supervisor {
 /// where the whole job was; else it is continued now.
 pub(super) fn stop_along(command: Pid, by: Signal) {
     // It may have been continued while this was decided.
-    if wait::goes_on(command) {
+    if wait::was_continued(command) {
         return;
     }
-    signal::take(by);
+    signal::raise_default(by);
     signal::discard(Signal::CONT);
     // A program that stops itself may have gone on and be in its next stop by now.
-    if !wait::goes_on(command) && !wait::stopped_again(command) {
+    if !wait::was_continued(command) && !wait::is_stopped(command) {
         signal::send(command, Signal::CONT, Cause::Sent);
     }
 }
@@ -219,14 +219,14 @@ mod tests {
         for (signal, state) in signals.flat_map(|signal| every_state().map(move |s| (signal, s))) {
             for cause in [Cause::Kernel, Cause::Sent, Cause::Queued(7)] {
                 for sender in [0, 1, OTHER, COMMAND, OWN] {
-                    let received = Received {
+                    let received = SignalInfo {
                         signal,
                         cause,
                         sender,
                     };
                     let kernel = cause == Cause::Kernel;
                     let terminals =
-                        kernel && state.session.terminal && OF_TERMINALS.contains(&signal);
+                        kernel && state.session.terminal && TERMINAL_SIGNALS.contains(&signal);
                     let hangup =
                         [Signal::HUP, Signal::CONT].contains(&signal) && state.session.leader;
                     let expected = match signal {
@@ -236,7 +236,7 @@ mod tests {
                         _ => Action::Forward(signal, cause),
                     };
                     assert_eq!(
-                        decide(&state, Event::Signal(received)),
+                        decide(&state, Input::Signal(received)),
                         expected,
                         "{received:?} in {state:?}"
                     );
@@ -249,15 +249,15 @@ mod tests {
     fn the_commands_end_is_the_end_and_others_are_reaped_alone() {
         for state in every_state() {
             for end in [
-                Reaped::Exited(0),
-                Reaped::Exited(255),
-                Reaped::Killed(Signal::TERM),
+                WaitStatus::Exited(0),
+                WaitStatus::Exited(255),
+                WaitStatus::Killed(Signal::TERM),
             ] {
                 assert_eq!(
-                    decide(&state, Event::Child(state.command, end)),
+                    decide(&state, Input::Child(state.command, end)),
                     Action::End(end)
                 );
-                let other = Event::Child(Pid::from_raw(OTHER), end);
+                let other = Input::Child(Pid::from_raw(OTHER), end);
                 assert_eq!(decide(&state, other), Action::Nothing);
             }
         }
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn it_stops_along_only_where_somebody_can_resume_it() {
         for state in every_state() {
-            let stopped = Reaped::Stopped(Signal::TSTP);
+            let stopped = WaitStatus::Stopped(Signal::TSTP);
             let along = state.session.terminal && !state.session.leader && state.resumable;
             let expected = if along {
                 Action::StopAlong(Signal::TSTP)
@@ -274,10 +274,10 @@ mod tests {
                 Action::Nothing
             };
             assert_eq!(
-                decide(&state, Event::Child(state.command, stopped)),
+                decide(&state, Input::Child(state.command, stopped)),
                 expected
             );
-            let other = Event::Child(Pid::from_raw(OTHER), stopped);
+            let other = Input::Child(Pid::from_raw(OTHER), stopped);
             assert_eq!(decide(&state, other), Action::Nothing);
         }
     }

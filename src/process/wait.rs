@@ -9,14 +9,14 @@ use super::signal::Signal;
 
 /// What a wait tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reaped {
+pub(crate) enum WaitStatus {
     Exited(u8),
     Killed(Signal),
     Stopped(Signal),
 }
 
 /// One child that has ended or stopped since the last call; none when there is no more to tell.
-pub(super) fn reap() -> Option<(Pid, Reaped)> {
+pub(super) fn reap() -> Option<(Pid, WaitStatus)> {
     loop {
         let mut status: c_int = 0;
         // SAFETY: the status is a local of the right type.
@@ -31,25 +31,25 @@ pub(super) fn reap() -> Option<(Pid, Reaped)> {
     }
 }
 
-fn decoded(status: c_int) -> Option<Reaped> {
+fn decoded(status: c_int) -> Option<WaitStatus> {
     if libc::WIFEXITED(status) {
         return u8::try_from(libc::WEXITSTATUS(status))
             .ok()
-            .map(Reaped::Exited);
+            .map(WaitStatus::Exited);
     }
     if libc::WIFSIGNALED(status) {
-        return Signal::new(libc::WTERMSIG(status)).map(Reaped::Killed);
+        return Signal::new(libc::WTERMSIG(status)).map(WaitStatus::Killed);
     }
-    Signal::new(libc::WSTOPSIG(status)).map(Reaped::Stopped)
+    Signal::new(libc::WSTOPSIG(status)).map(WaitStatus::Stopped)
 }
 
 /// Whether a child that had stopped goes on.
-pub(super) fn goes_on(child: Pid) -> bool {
+pub(super) fn was_continued(child: Pid) -> bool {
     tells(child, libc::WCONTINUED)
 }
 
 /// Whether a child is in a stop that has not been reaped yet: it went on and stopped again.
-pub(super) fn stopped_again(child: Pid) -> bool {
+pub(super) fn is_stopped(child: Pid) -> bool {
     tells(child, libc::WSTOPPED | libc::WNOWAIT)
 }
 
@@ -75,11 +75,11 @@ mod tests {
     #[expect(clippy::zombie_processes, reason = "waitpid reaps them")]
     fn each_end_is_told_whole() {
         for (line, expected) in [
-            ("exit 0", Reaped::Exited(0)),
-            ("exit 255", Reaped::Exited(255)),
-            ("kill -TERM $$", Reaped::Killed(Signal::TERM)),
-            ("kill -64 $$", Reaped::Killed(Signal::new(64).unwrap())),
-            ("kill -KILL $$", Reaped::Killed(Signal::new(9).unwrap())),
+            ("exit 0", WaitStatus::Exited(0)),
+            ("exit 255", WaitStatus::Exited(255)),
+            ("kill -TERM $$", WaitStatus::Killed(Signal::TERM)),
+            ("kill -64 $$", WaitStatus::Killed(Signal::new(64).unwrap())),
+            ("kill -KILL $$", WaitStatus::Killed(Signal::new(9).unwrap())),
         ] {
             let child = Command::new("sh").args(["-c", line]).spawn().unwrap();
             let mut status = 0;

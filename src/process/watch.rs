@@ -6,11 +6,11 @@
 //! What leads to what is `decide`'s, which is pure; [`Watcher`] does it.
 
 mod channel;
-mod clearing;
+mod cleanup;
 mod decide;
-mod family;
+mod descendants;
 mod listen;
-mod pace;
+mod schedule;
 mod watcher;
 
 use std::io;
@@ -18,19 +18,19 @@ use std::time::Duration;
 
 use nix::sys::prctl::set_child_subreaper;
 
-use super::fork::{Origin, Side};
+use super::fork::{Fork, ProcessState};
 use super::signal::Signal;
-use super::wait::Reaped;
+use super::wait::WaitStatus;
 use super::{SingleThreaded, no_process};
 use crate::error::Error;
-use crate::notice::Say;
+use crate::log::Log;
 use channel::Role;
-pub(crate) use channel::{Digest, Reporter};
+pub(crate) use channel::{Digest, StandbyChannel};
 use watcher::Watcher;
 
 /// How to watch, and how to restart.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct WatchOptions {
     /// From one poll to the next.
     pub(crate) interval: Duration,
     /// What tells the command to stop.
@@ -44,13 +44,13 @@ pub(crate) struct Terms {
 /// The processes of `--watch`: [`watch`] returns once in the parent, and once in each child.
 pub(crate) enum Watched {
     /// In the parent: how the last command ended.
-    Ended(Reaped),
+    Ended(WaitStatus),
     /// In a process that fetches.
     Fetching {
         alone: SingleThreaded,
         /// Whose pid the command would have had.
         parent: u32,
-        reporter: Reporter,
+        standby: StandbyChannel,
     },
 }
 
@@ -61,19 +61,19 @@ pub(crate) enum Watched {
 /// `exec` when what a watcher needs is refused by the system.
 pub(crate) fn watch(
     alone: &SingleThreaded,
-    terms: &Terms,
+    options: &WatchOptions,
     forget: &mut dyn FnMut(),
-    say: Say<'_>,
+    log: &dyn Log,
 ) -> Result<Watched, Error> {
     let mut watched = || -> io::Result<Watched> {
-        let before = family::children();
-        let (origin, signals) = Origin::leave()?;
+        let before = descendants::children();
+        let (origin, signals) = ProcessState::save_and_block()?;
         let (channel, of_child) = channel::pair()?;
         let command = match origin.fork(alone)? {
-            Side::Parent { child } => child,
-            Side::Child(alone) => {
-                let reporter = Reporter::new(of_child, Role::First, None);
-                return Ok(fetching(alone, &origin, reporter));
+            Fork::Parent { child } => child,
+            Fork::Child(alone) => {
+                let standby = StandbyChannel::new(of_child, Role::First, None);
+                return Ok(fetching(alone, &origin, standby));
             }
         };
         drop(of_child);
@@ -81,15 +81,15 @@ pub(crate) fn watch(
         // What the command leaves comes here, and is ended before the next one starts.
         let _ = set_child_subreaper(true);
         let (own, child) = ((origin, signals), (command, channel));
-        Watcher::new(alone, terms, say, own, child, before).until_end()
+        Watcher::new(alone, options, log, own, child, before).until_end()
     };
     watched().map_err(|error| no_process(&error))
 }
 
-fn fetching(alone: SingleThreaded, origin: &Origin, reporter: Reporter) -> Watched {
+fn fetching(alone: SingleThreaded, origin: &ProcessState, standby: StandbyChannel) -> Watched {
     Watched::Fetching {
         alone,
         parent: origin.own().as_raw().cast_unsigned(),
-        reporter,
+        standby,
     }
 }

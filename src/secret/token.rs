@@ -169,6 +169,12 @@ fn is_key(field: &[u8]) -> bool {
     field.len() == 64 && field.iter().all(u8::is_ascii_hexdigit)
 }
 
+/// `PHASE_*TOKEN*`: what gives access to Phase is not the command's.
+pub(crate) fn is_token_variable(name: &[u8]) -> bool {
+    name.strip_prefix(b"PHASE_")
+        .is_some_and(|rest| rest.windows(5).any(|part| part == b"TOKEN"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,17 +1,20 @@
 #![forbid(unsafe_code)]
 //! What a snapshot is a copy of, as bytes that are equal for equal questions alone.
 
-use crate::config::{Dynamic, Filter, Folder, Mode, Pattern, Request};
+use crate::config::{Dynamic, FetchConfig, Filter, Folder, Mode, Pattern};
 
 /// Everything that decides which values are chosen: a snapshot of another host, app, environment,
 /// filter, mode or with other dynamic secrets does not open. One list after the other, each with its
 /// length and the length of each of its words before them, so that no two questions look alike.
-pub(super) fn of(request: &Request, filter: &Filter) -> Vec<u8> {
+pub(super) fn of(request: &FetchConfig, filter: &Filter) -> Vec<u8> {
     let target = &request.target;
     // As the catalogue compares apps.
     let app = target.app.iter().map(|app| app.value.to_lowercase());
     let environment = target.environment.iter().map(|word| word.value.clone());
-    let only_of = target.only_of.iter().map(|(id, _)| id.to_lowercase());
+    let environment_scope = target
+        .environment_scope
+        .iter()
+        .map(|(id, _)| id.to_lowercase());
     let mode = match request.mode {
         Mode::Auto => "auto",
         Mode::Rest => "rest",
@@ -26,7 +29,7 @@ pub(super) fn of(request: &Request, filter: &Filter) -> Vec<u8> {
     list(&mut bytes, [request.host.rest("")]);
     list(&mut bytes, app);
     list(&mut bytes, environment);
-    list(&mut bytes, only_of);
+    list(&mut bytes, environment_scope);
     list(&mut bytes, [mode]);
     list(&mut bytes, dynamic);
     list(&mut bytes, filter.paths.iter().map(Folder::text));

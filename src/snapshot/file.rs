@@ -19,8 +19,8 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{geteuid, linkat};
 use zeroize::Zeroizing;
 
-use super::{Unfit, sealed};
-use crate::error::system_words;
+use super::{SnapshotError, format};
+use crate::error::os_error_text;
 
 /// An answer has at most 64 MiB, and references can add as much. In bytes.
 const MAX_SIZE: u64 = 129 << 20;
@@ -31,11 +31,11 @@ const TRIES: usize = 100;
 const NO_SNAPSHOT: &str = "it is no snapshot of phase-run";
 
 /// All of it, if it starts as one.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Unfit> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SnapshotError> {
     let (file, size) = open(path)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0)));
     file.take(size).read_to_end(&mut bytes).map_err(unfit)?;
-    match sealed::is_one(&bytes) {
+    match format::is_one(&bytes) {
         true => Ok(bytes),
         false => Err(unusable(NO_SNAPSHOT)),
     }
@@ -55,7 +55,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
         return Err("the limit on the size of files is lower (ulimit -f)".to_owned());
     }
     match ours(path) {
-        Ok(()) | Err(Unfit::Missing) => {}
+        Ok(()) | Err(SnapshotError::Missing) => {}
         Err(unfit) => return Err(unfit.to_string()),
     }
     let [new, part] = temporary(path);
@@ -64,11 +64,11 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
             true => Ok(()),
             false => named(path, &part, bytes),
         })
-        .map_err(|error| system_words(&error))
+        .map_err(|error| os_error_text(&error))
 }
 
 /// Removes a snapshot, and what a killed start may have left of one.
-pub(super) fn remove(path: &Path) -> Result<(), Unfit> {
+pub(super) fn remove(path: &Path) -> Result<(), SnapshotError> {
     ours(path)?;
     for left in temporary(path) {
         let _ = fs::remove_file(left);
@@ -77,11 +77,11 @@ pub(super) fn remove(path: &Path) -> Result<(), Unfit> {
 }
 
 /// What is in its place is not overwritten or removed unless it is one, or empty.
-fn ours(path: &Path) -> Result<(), Unfit> {
+fn ours(path: &Path) -> Result<(), SnapshotError> {
     let (file, size) = open(path)?;
     let mut start = Vec::new();
     file.take(64).read_to_end(&mut start).map_err(unfit)?;
-    match size == 0 || sealed::is_one(&start) {
+    match size == 0 || format::is_one(&start) {
         true => Ok(()),
         false => Err(unusable(NO_SNAPSHOT)),
     }
@@ -89,7 +89,7 @@ fn ours(path: &Path) -> Result<(), Unfit> {
 
 /// Opens it, unless others could have written it or put it there; with its size. Nothing is followed
 /// and nothing is waited for.
-fn open(path: &Path) -> Result<(File, u64), Unfit> {
+fn open(path: &Path) -> Result<(File, u64), SnapshotError> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -105,26 +105,26 @@ fn open(path: &Path) -> Result<(File, u64), Unfit> {
         () if owner != 0 && owner != geteuid().as_raw() => {
             Err(unusable("it belongs to another user"))
         }
-        () if mode & 0o022 != 0 => Err(Unfit::File {
+        () if mode & 0o022 != 0 => Err(SnapshotError::File {
             why: format!("others may write it (mode {mode:04o})"),
         }),
-        () if facts.len() > MAX_SIZE => Err(Unfit::File {
+        () if facts.len() > MAX_SIZE => Err(SnapshotError::File {
             why: format!("it has more than {MAX_SIZE} bytes"),
         }),
         () => Ok((file, facts.len())),
     }
 }
 
-fn unusable(why: &str) -> Unfit {
+fn unusable(why: &str) -> SnapshotError {
     let why = why.to_owned();
-    Unfit::File { why }
+    SnapshotError::File { why }
 }
 
-fn unfit(error: io::Error) -> Unfit {
+fn unfit(error: io::Error) -> SnapshotError {
     match error.kind() {
-        ErrorKind::NotFound => Unfit::Missing,
-        _ => Unfit::File {
-            why: system_words(&error),
+        ErrorKind::NotFound => SnapshotError::Missing,
+        _ => SnapshotError::File {
+            why: os_error_text(&error),
         },
     }
 }

@@ -3,7 +3,7 @@
 //! command's own completion offers.
 
 use crate::cli::help::value;
-use crate::cli::{OPTIONS, Row, Takes, Times};
+use crate::cli::{Arity, Completion, OPTIONS, Row};
 
 /// For bash.
 pub(super) fn bash() -> String {
@@ -13,14 +13,14 @@ pub(super) fn bash() -> String {
     };
     let (switches, valued): (Vec<&Row>, Vec<&Row>) = OPTIONS
         .iter()
-        .partition(|row| row.takes() == Takes::Nothing);
+        .partition(|row| row.takes() == Completion::Nothing);
     let letters: String = switches.iter().filter_map(|row| row.short).collect();
     let offers = valued.iter().filter_map(|row| {
         let offer = match row.takes() {
-            Takes::Words(words) => compgen(&format!("-W '{}'", words.replace('|', " "))),
-            Takes::Line => compgen("-c"),
-            Takes::File => "compopt -o default".to_owned(),
-            Takes::Nothing | Takes::Anything => return None,
+            Completion::ParsedArgs(words) => compgen(&format!("-W '{}'", words.replace('|', " "))),
+            Completion::Line => compgen("-c"),
+            Completion::File => "compopt -o default".to_owned(),
+            Completion::Nothing | Completion::Anything => return None,
         };
         Some(format!("\t{}) {offer}; return ;;\n", names(&[row], "|")))
     });
@@ -46,16 +46,16 @@ pub(super) fn zsh() -> String {
     let options = OPTIONS.iter().flat_map(|row| {
         let names: Vec<String> = row.names().collect();
         let others = match row.times {
-            Times::Once => format!("({})", names.join(" ")),
-            Times::Many => "*".to_owned(),
+            Arity::Once => format!("({})", names.join(" ")),
+            Arity::Many => "*".to_owned(),
         };
         let brief = brief(row).replace('[', "\\[").replace(']', "\\]");
         let action = match row.takes() {
-            Takes::Nothing => String::new(),
-            Takes::Words(words) => format!("({})", words.replace('|', " ")),
-            Takes::File => "_files".to_owned(),
-            Takes::Line => "_cmdstring".to_owned(),
-            Takes::Anything => " ".to_owned(),
+            Completion::Nothing => String::new(),
+            Completion::ParsedArgs(words) => format!("({})", words.replace('|', " ")),
+            Completion::File => "_files".to_owned(),
+            Completion::Line => "_cmdstring".to_owned(),
+            Completion::Anything => " ".to_owned(),
         };
         let (short, long, value) = match value(row).trim() {
             "" => ("", "", String::new()),
@@ -76,7 +76,7 @@ pub(super) fn zsh() -> String {
 /// For fish.
 pub(super) fn fish() -> String {
     let specs = OPTIONS.iter().flat_map(|row| {
-        let equals = if row.takes() == Takes::Nothing {
+        let equals = if row.takes() == Completion::Nothing {
             ""
         } else {
             "="
@@ -101,18 +101,18 @@ pub(super) fn fish() -> String {
             })
             .collect();
         let offer = match row.takes() {
-            Takes::Nothing => String::new(),
-            Takes::Words(words) => format!(" -x -a '{}'", words.replace('|', " ")),
-            Takes::File => " -r -F".to_owned(),
-            Takes::Line => " -x -a '(__fish_complete_command)'".to_owned(),
-            Takes::Anything => " -x".to_owned(),
+            Completion::Nothing => String::new(),
+            Completion::ParsedArgs(words) => format!(" -x -a '{}'", words.replace('|', " ")),
+            Completion::File => " -r -F".to_owned(),
+            Completion::Line => " -x -a '(__fish_complete_command)'".to_owned(),
+            Completion::Anything => " -x".to_owned(),
         };
         let brief = quoted(brief(row), "\\'");
         format!("complete -c phase-run -n __phase_run_is_before{names}{offer} -d {brief}\n")
     });
     let lines = OPTIONS
         .iter()
-        .filter(|row| row.takes() == Takes::Line)
+        .filter(|row| row.takes() == Completion::Line)
         .map(|row| format!("_flag_{}", row.long.replace('-', "_")));
     include_str!("phase-run.fish")
         .replace("@SPECS@", &specs.collect::<Vec<_>>().join(" "))
@@ -124,7 +124,7 @@ pub(super) fn fish() -> String {
 fn of_lines() -> impl Iterator<Item = String> {
     OPTIONS
         .iter()
-        .filter(|row| row.takes() == Takes::Line)
+        .filter(|row| row.takes() == Completion::Line)
         .flat_map(|row| row.names())
 }
 

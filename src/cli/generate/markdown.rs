@@ -3,7 +3,7 @@
 
 use super::facts::{STATUSES, VARIABLES};
 use crate::cli::help::value;
-use crate::cli::{OPTIONS, Times};
+use crate::cli::{Arity, OPTIONS};
 
 /// All of them, with their comments.
 pub(super) fn tables() -> String {
@@ -27,7 +27,7 @@ fn options() -> String {
         if let Some(alias) = row.alias {
             text.push_str(&format!("; also `--{alias}`"));
         }
-        if row.times == Times::Many {
+        if row.times == Arity::Many {
             text.push_str("; repeatable");
         }
         table.push_str(&line(&[&name, &quoted(row.variables), &text]));

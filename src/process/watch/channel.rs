@@ -103,7 +103,7 @@ pub(super) enum Role {
 
 /// The end of the process that fetches.
 #[derive(Debug)]
-pub(crate) struct Reporter {
+pub(crate) struct StandbyChannel {
     channel: OwnedFd,
     role: Role,
     /// The kind of the failure that was said last.
@@ -111,7 +111,7 @@ pub(crate) struct Reporter {
     wanted: Cell<bool>,
 }
 
-impl Reporter {
+impl StandbyChannel {
     pub(super) fn new(channel: OwnedFd, role: Role, said: Option<String>) -> Self {
         Self {
             channel,
@@ -122,18 +122,18 @@ impl Reporter {
     }
 
     /// Whether it leases what is to be leased: a poll does not.
-    pub(crate) fn leases(&self) -> bool {
+    pub(crate) fn may_lease(&self) -> bool {
         self.role != Role::Poll
     }
 
     /// What it says and how it fails is a poll's matter: it does not become the command yet.
-    pub(crate) fn polls(&self) -> bool {
+    pub(crate) fn is_poll(&self) -> bool {
         !self.wanted.get()
     }
 
     /// Tells what was fetched, and how long what was leased lasts; a standby then waits until it is
     /// wanted. False when it is not.
-    pub(crate) fn is_wanted(&self, digest: &Digest, lease: Option<Duration>) -> bool {
+    pub(crate) fn wait_for_promotion(&self, digest: &Digest, lease: Option<Duration>) -> bool {
         let mut message = vec![DIGEST];
         message.extend_from_slice(digest);
         let millis = lease.map(|lease| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
@@ -159,7 +159,7 @@ impl Reporter {
     }
 
     /// Tells that the fetch failed. False when the same has been said already.
-    pub(crate) fn is_news(&self, kind: &str) -> bool {
+    pub(crate) fn report_failure(&self, kind: &str) -> bool {
         let message: Vec<u8> = [FAILURE].into_iter().chain(kind.bytes()).collect();
         let _ = write(&self.channel, &message);
         self.said.as_deref() != Some(kind)

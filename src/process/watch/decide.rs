@@ -3,9 +3,9 @@
 
 use nix::unistd::Pid;
 
-use super::super::signal::{Cause, Received, Signal};
+use super::super::signal::{Cause, Signal, SignalInfo};
 use super::super::supervise::{self, Action as Supervised};
-use super::super::wait::Reaped;
+use super::super::wait::WaitStatus;
 
 /// Where a watch is. A standby exists from [`Stage::Polling`] on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(super) enum Then {
     /// Somebody wants an end: phase-run ends as the command does.
     End,
     /// There is nothing to start any more: phase-run ends as the standby did.
-    EndAs(Reaped),
+    EndAs(WaitStatus),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,16 +53,16 @@ pub(super) struct State {
 
 /// What there is to react to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Event {
+pub(super) enum Input {
     Signal {
-        received: Received,
+        received: SignalInfo,
         /// It asks for an end, and is not ignored.
         ends: bool,
         /// The command sent it, or something that it started: many a script signals its whole group
         /// while it stops.
         from_below: bool,
     },
-    Child(Pid, Reaped),
+    Child(Pid, WaitStatus),
     /// From the process that fetches.
     Told(Told),
     /// It is time for what the stage waits for.
@@ -109,7 +109,7 @@ pub(super) enum Action {
     /// The start is off, and this is done about the signal.
     Cancel(Supervised),
     /// The standby has ended meanwhile.
-    Lost(Reaped),
+    Lost(WaitStatus),
     /// The signal is for the new command, which cannot take it yet.
     Keep(Signal, Cause),
     /// The new command can: what was kept is its.
@@ -120,14 +120,14 @@ pub(super) enum Action {
 
 const NOTHING: Action = Action::Supervise(Supervised::Nothing);
 
-pub(super) fn decide(state: &State, event: Event) -> Action {
+pub(super) fn decide(state: &State, event: Input) -> Action {
     match event {
-        Event::Signal {
+        Input::Signal {
             received,
             ends,
             from_below,
         } => {
-            let supervised = supervise::decide(&state.command, supervise::Event::Signal(received));
+            let supervised = supervise::decide(&state.command, supervise::Input::Signal(received));
             match (state.stage, supervised) {
                 (_, Supervised::Reap) => Action::Supervise(supervised),
                 (Stage::Stopping { .. }, _) if ends && !from_below => Action::Cancel(supervised),
@@ -141,8 +141,8 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
                 _ => Action::Supervise(supervised),
             }
         }
-        Event::Child(pid, what) if pid == state.command.command => {
-            let ended = !matches!(what, Reaped::Stopped(_));
+        Input::Child(pid, what) if pid == state.command.command => {
+            let ended = !matches!(what, WaitStatus::Stopped(_));
             match state.stage {
                 Stage::Stopping { then, .. } if ended => match then {
                     Then::Start => Action::Clear,
@@ -153,22 +153,22 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
                 Stage::Clearing => Action::Clear,
                 _ => Action::Supervise(supervise::decide(
                     &state.command,
-                    supervise::Event::Child(pid, what),
+                    supervise::Input::Child(pid, what),
                 )),
             }
         }
-        Event::Child(_, Reaped::Stopped(_)) => NOTHING,
-        Event::Child(pid, end) if Some(pid) == state.standby => match state.stage {
+        Input::Child(_, WaitStatus::Stopped(_)) => NOTHING,
+        Input::Child(pid, end) if Some(pid) == state.standby => match state.stage {
             Stage::Polling | Stage::Changed | Stage::Leasing => Action::Failed,
             Stage::Stopping { .. } => Action::Lost(end),
             Stage::Clearing => Action::Supervise(Supervised::End(end)),
             Stage::Starting | Stage::Waiting | Stage::Launching => NOTHING,
         },
-        Event::Child(..) => match state.stage {
+        Input::Child(..) => match state.stage {
             Stage::Clearing => Action::Clear,
             _ => NOTHING,
         },
-        Event::Told(told) => match (state.stage, told) {
+        Input::Told(told) => match (state.stage, told) {
             (Stage::Starting, Told::Other) => Action::Learn,
             (Stage::Polling, Told::Same) => Action::Unchanged,
             (Stage::Polling, Told::Other) => Action::Delay,
@@ -178,7 +178,7 @@ pub(super) fn decide(state: &State, event: Event) -> Action {
             (Stage::Polling | Stage::Leasing, Told::Nothing) => Action::EndStandby,
             _ => NOTHING,
         },
-        Event::Due => match state.stage {
+        Input::Due => match state.stage {
             Stage::Waiting if state.lease_is_old => Action::Lease,
             Stage::Waiting => Action::Poll,
             Stage::Changed if state.leases => Action::Lease,
@@ -214,8 +214,8 @@ mod tests {
     const STANDBY: Pid = Pid::from_raw(2_000_000_030);
     const OTHER: Pid = Pid::from_raw(2_000_000_040);
 
-    const END: Reaped = Reaped::Exited(3);
-    const LOST: Reaped = Reaped::Killed(Signal::KILL);
+    const END: WaitStatus = WaitStatus::Exited(3);
+    const LOST: WaitStatus = WaitStatus::Killed(Signal::KILL);
 
     const fn stopping(then: Then, killed: bool) -> Stage {
         Stopping { then, killed }
@@ -247,14 +247,14 @@ mod tests {
         }
     }
 
-    fn decided(event: Event) -> [Action; 13] {
+    fn decided(event: Input) -> [Action; 13] {
         STAGES.map(|stage| decide(&state(stage), event))
     }
 
     #[test]
     fn what_is_told_matters_to_whom_it_is_told() {
         use super::NOTHING as NO;
-        let told = |told| decided(Event::Told(told));
+        let told = |told| decided(Input::Told(told));
         let only = |starting, polling, leasing| {
             let mut all = [NO; 13];
             (all[0], all[2], all[4]) = (starting, polling, leasing);
@@ -273,7 +273,7 @@ mod tests {
     fn each_stage_waits_for_one_thing() {
         use super::NOTHING as NO;
         assert_eq!(
-            decided(Event::Due),
+            decided(Input::Due),
             [
                 NO, Poll, NO, Stop, NO, Kill, Clear, Kill, NO, Kill, NO, Clear, NO
             ]
@@ -284,7 +284,7 @@ mod tests {
             let due_in = |stage| {
                 let mut state = state(stage);
                 (state.leases, state.lease_is_old) = (leases, lease_is_old);
-                decide(&state, Event::Due)
+                decide(&state, Input::Due)
             };
             assert_eq!([Waiting, Changed].map(due_in), due);
         }
@@ -296,23 +296,23 @@ mod tests {
         let end = Supervise(Supervised::End(END));
         let lost = Supervise(Supervised::End(LOST));
         assert_eq!(
-            decided(Event::Child(COMMAND, END)),
+            decided(Input::Child(COMMAND, END)),
             [
                 end, end, end, end, end, Clear, Clear, end, end, lost, lost, Clear, end
             ]
         );
         let gone = Lost(END);
         assert_eq!(
-            decided(Event::Child(STANDBY, END)),
+            decided(Input::Child(STANDBY, END)),
             [
                 NO, NO, Failed, Failed, Failed, gone, gone, gone, gone, gone, gone, end, NO
             ]
         );
         let mut other = [NO; 13];
         other[11] = Clear;
-        assert_eq!(decided(Event::Child(OTHER, END)), other);
+        assert_eq!(decided(Input::Child(OTHER, END)), other);
         for pid in [STANDBY, OTHER] {
-            let stopped = Event::Child(pid, Reaped::Stopped(Signal::TSTP));
+            let stopped = Input::Child(pid, WaitStatus::Stopped(Signal::TSTP));
             assert_eq!(decided(stopped), [NO; 13]);
         }
     }
@@ -320,11 +320,11 @@ mod tests {
     /// The supervisor's own table says when it stops along.
     #[test]
     fn a_stop_of_the_command_is_the_supervisors_matter() {
-        let what = Reaped::Stopped(Signal::TSTP);
-        let event = Event::Child(COMMAND, what);
+        let what = WaitStatus::Stopped(Signal::TSTP);
+        let event = Input::Child(COMMAND, what);
         for stage in STAGES.into_iter().filter(|stage| *stage != Clearing) {
             let state = state(stage);
-            let alone = supervise::decide(&state.command, supervise::Event::Child(COMMAND, what));
+            let alone = supervise::decide(&state.command, supervise::Input::Child(COMMAND, what));
             assert_eq!(decide(&state, event), Supervise(alone), "{stage:?}");
         }
     }
@@ -342,12 +342,12 @@ mod tests {
                 terminal: true,
                 leader: false,
             };
-            let received = Received {
+            let received = SignalInfo {
                 signal,
                 cause,
                 sender: 0,
             };
-            let event = Event::Signal {
+            let event = Input::Signal {
                 received,
                 ends,
                 from_below: false,
@@ -362,12 +362,12 @@ mod tests {
         let flags = [(false, false), (false, true), (true, false), (true, true)];
         for (signal, (ends, from_below)) in signals.flat_map(|s| flags.map(|flag| (s, flag))) {
             let cause = Cause::Sent;
-            let received = Received {
+            let received = SignalInfo {
                 signal,
                 cause,
                 sender: OTHER.as_raw(),
             };
-            let event = Event::Signal {
+            let event = Input::Signal {
                 received,
                 ends,
                 from_below,

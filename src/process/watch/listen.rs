@@ -9,15 +9,15 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
-use super::super::signal::{Cause, Disposition, Received};
+use super::super::signal::{Cause, Disposition, SignalInfo};
 use super::channel::{Channel, Message};
-use super::decide::{Event, Stage, Told};
+use super::decide::{Input, Stage, Told};
 use super::watcher::{Fetched, Watcher};
-use super::{family, pace};
+use super::{descendants, schedule};
 
 impl Watcher<'_> {
     /// One wait for everything there is to wait for. None when it was for nothing.
-    pub(super) fn wait(&mut self) -> io::Result<Option<Event>> {
+    pub(super) fn wait(&mut self) -> io::Result<Option<Input>> {
         // A digest is all that is told, so it is listened to only for that.
         let listening = matches!(
             self.state.stage,
@@ -34,23 +34,23 @@ impl Watcher<'_> {
         let (signalled, told) = (ready.next(), ready.next());
         // What a standby tells comes before its end.
         if told == Some(true) {
-            return Ok(Some(Event::Told(self.told())));
+            return Ok(Some(Input::Told(self.told())));
         }
         if signalled == Some(true) {
             let received = self.signals.next()?;
             return Ok(Some(self.signal(received)));
         }
         let due = self.due.take_if(|due| *due <= Instant::now());
-        Ok(due.map(|_| Event::Due))
+        Ok(due.map(|_| Input::Due))
     }
 
-    fn signal(&self, received: Received) -> Event {
+    fn signal(&self, received: SignalInfo) -> Input {
         let sender = Pid::from_raw(received.sender);
-        Event::Signal {
+        Input::Signal {
             received,
-            ends: received.signal.asks_to_end()
+            ends: received.signal.is_termination()
                 && Disposition::of(received.signal) != Disposition::Ignored,
-            from_below: received.cause != Cause::Kernel && family::is_below(sender),
+            from_below: received.cause != Cause::Kernel && descendants::is_below(sender),
         }
     }
 
@@ -59,7 +59,7 @@ impl Watcher<'_> {
         match message.unwrap_or(Message::End) {
             Message::Digest(digest, lease) => {
                 let digest = Some(digest);
-                let old = lease.and_then(|lease| Instant::now().checked_add(pace::old(lease)));
+                let old = lease.and_then(|lease| Instant::now().checked_add(schedule::old(lease)));
                 self.of_standby = Fetched { digest, old };
                 match self.of_command.digest == digest {
                     true => Told::Same,

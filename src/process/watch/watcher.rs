@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
-use super::super::fork::{Origin, Side};
-use super::super::memory::let_go_of_code;
+use super::super::code_pages::drop_code_pages;
+use super::super::fork::{Fork, ProcessState};
 use super::super::signal::{self, Cause, Signal, Signals};
 use super::super::supervise::{self, Action as Supervised};
-use super::super::wait::{self, Reaped};
+use super::super::wait::{self, WaitStatus};
 use super::super::{SingleThreaded, no_process};
-use super::channel::{self, Channel, Digest, Reporter, Role};
-use super::clearing::{self, Clearing, Look};
-use super::decide::{Action, Event, Stage, State, Then, decide};
-use super::pace::Pace;
-use super::{Terms, Watched, fetching};
-use crate::chance::chance;
-use crate::notice::{Notice, Say};
+use super::channel::{self, Channel, Digest, Role, StandbyChannel};
+use super::cleanup::{self, Cleanup, Look};
+use super::decide::{Action, Input, Stage, State, Then, decide};
+use super::schedule::PollSchedule;
+use super::{WatchOptions, Watched, fetching};
+use crate::log::{Event, Log};
+use crate::process::random_unit;
 
 /// What a process has told of what it fetched.
 #[derive(Debug, Default)]
@@ -32,21 +32,21 @@ pub(super) struct Fetched {
 
 pub(super) struct Watcher<'a> {
     alone: &'a SingleThreaded,
-    terms: &'a Terms,
-    say: Say<'a>,
-    origin: Origin,
+    terms: &'a WatchOptions,
+    log: &'a dyn Log,
+    origin: ProcessState,
     pub(super) signals: Signals,
     pub(super) state: State,
     /// To the process that fetches.
     pub(super) channel: Option<Channel>,
     /// When it is time for what the stage waits for.
     pub(super) due: Option<Instant>,
-    pace: Pace,
+    pace: PollSchedule,
     pub(super) of_command: Fetched,
     pub(super) of_standby: Fetched,
     /// Children from before the start are not the command's.
     before: Vec<Pid>,
-    clearing: Option<Clearing>,
+    clearing: Option<Cleanup>,
     /// Signals for a command that does not run yet.
     kept: Vec<(Signal, Cause)>,
     /// The kind of the failure of the last poll.
@@ -59,16 +59,16 @@ impl<'a> Watcher<'a> {
     /// Of the first child, which has forked a moment ago.
     pub(super) fn new(
         alone: &'a SingleThreaded,
-        terms: &'a Terms,
-        say: Say<'a>,
-        (origin, signals): (Origin, Signals),
+        terms: &'a WatchOptions,
+        log: &'a dyn Log,
+        (origin, signals): (ProcessState, Signals),
         (command, channel): (Pid, OwnedFd),
         before: Vec<Pid>,
     ) -> Self {
         Self {
             alone,
             terms,
-            say,
+            log,
             origin,
             signals,
             state: State {
@@ -80,7 +80,7 @@ impl<'a> Watcher<'a> {
             },
             channel: Some(Channel(channel)),
             due: None,
-            pace: Pace::new(terms.interval),
+            pace: PollSchedule::new(terms.interval),
             of_command: Fetched::default(),
             of_standby: Fetched::default(),
             before,
@@ -93,7 +93,7 @@ impl<'a> Watcher<'a> {
 
     /// Returns in a standby, too.
     pub(super) fn until_end(mut self) -> io::Result<Watched> {
-        let_go_of_code();
+        drop_code_pages();
         // Nobody tells of a child that ended before signals were held back.
         let mut over = self.perform(Action::Supervise(Supervised::Reap))?;
         loop {
@@ -107,19 +107,19 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn react(&mut self, event: Event) -> io::Result<Option<Watched>> {
-        if let Event::Child(pid, what) = event {
-            self.state.command.look_again();
-            if !matches!(what, Reaped::Stopped(_)) {
+    fn react(&mut self, event: Input) -> io::Result<Option<Watched>> {
+        if let Input::Child(pid, what) = event {
+            self.state.command.refresh_terminal();
+            if !matches!(what, WaitStatus::Stopped(_)) {
                 self.before.retain(|known| *known != pid);
             }
-            if let (true, Reaped::Killed(by)) = (Some(pid) == self.state.standby, what) {
+            if let (true, WaitStatus::Killed(by)) = (Some(pid) == self.state.standby, what) {
                 self.say_killed(by);
             }
         }
         // An old command that has ended a moment ago has no use for it any more. A stop or a
         // continuation is of this moment: looking may stop along, and it would come a second time.
-        if let Event::Signal { received, .. } = event
+        if let Input::Signal { received, .. } = event
             && matches!(self.state.stage, Stage::Stopping { .. })
             && !received.signal.is_job_control()
             && let Some(over) = self.supervise(Supervised::Reap)?
@@ -135,7 +135,7 @@ impl<'a> Watcher<'a> {
             Action::Supervise(supervised) => return self.supervise(supervised),
             Action::Cancel(supervised) => {
                 if self.state.standby.is_some() {
-                    (self.say)(Notice::StartOff);
+                    self.log.log(Event::RestartCancelled);
                 }
                 self.rethink(Then::End);
                 self.dismiss();
@@ -153,7 +153,7 @@ impl<'a> Watcher<'a> {
                 }
                 self.wait_for_next_poll();
             }
-            Action::EndBy(signal) => return Ok(Some(Watched::Ended(Reaped::Killed(signal)))),
+            Action::EndBy(signal) => return Ok(Some(Watched::Ended(WaitStatus::Killed(signal)))),
             Action::Learn => {
                 self.of_command = take(&mut self.of_standby);
                 self.channel = None;
@@ -162,7 +162,7 @@ impl<'a> Watcher<'a> {
             Action::Poll => return self.fork(Role::Poll),
             Action::Lease => return self.fork(Role::Lease),
             Action::Unchanged => {
-                (self.say)(Notice::Unchanged);
+                self.log.log(Event::Unchanged);
                 self.polled();
                 self.dismiss();
                 self.wait_for_next_poll();
@@ -178,19 +178,19 @@ impl<'a> Watcher<'a> {
             }
             Action::Delay => {
                 self.polled();
-                let delay = self.pace.delay(chance());
-                (self.say)(Notice::Restarting { delay });
+                let delay = self.pace.delay(random_unit());
+                self.log.log(Event::Restarting { delay });
                 self.go_to(Stage::Changed, delay);
             }
             Action::Stop => self.stop(),
             Action::Kill => {
-                (self.say)(Notice::Killing {
+                self.log.log(Event::Killing {
                     grace: self.terms.grace,
                     signal: &self.terms.stop.name(),
                 });
                 signal::send(self.state.command.command, Signal::KILL, Cause::Sent);
                 if let Stage::Stopping { then, .. } = self.state.stage {
-                    self.go_to(Stage::Stopping { then, killed: true }, clearing::LAST);
+                    self.go_to(Stage::Stopping { then, killed: true }, cleanup::LAST);
                 }
             }
             Action::Clear => self.clear(),
@@ -204,7 +204,7 @@ impl<'a> Watcher<'a> {
             Supervised::Reap => {
                 let mut over = None;
                 while let Some((pid, reaped)) = wait::reap() {
-                    over = self.react(Event::Child(pid, reaped))?.or(over);
+                    over = self.react(Input::Child(pid, reaped))?.or(over);
                 }
                 return Ok(over);
             }
@@ -225,15 +225,15 @@ impl<'a> Watcher<'a> {
         self.dismiss();
         let forked = channel::pair().and_then(|pair| Ok((self.origin.fork(self.alone)?, pair)));
         match forked {
-            Ok((Side::Child(alone), (_, channel))) => {
+            Ok((Fork::Child(alone), (_, channel))) => {
                 let said = self.failure.take();
                 return Ok(Some(fetching(
                     alone,
                     &self.origin,
-                    Reporter::new(channel, role, said),
+                    StandbyChannel::new(channel, role, said),
                 )));
             }
-            Ok((Side::Parent { child }, (channel, _))) => {
+            Ok((Fork::Parent { child }, (channel, _))) => {
                 self.state.standby = Some(child);
                 self.channel = Some(Channel(channel));
                 self.announced = changed;
@@ -256,7 +256,7 @@ impl<'a> Watcher<'a> {
     fn polled(&mut self) {
         self.pace.succeeded();
         if self.failure.take().is_some() {
-            (self.say)(Notice::PollsWork);
+            self.log.log(Event::PollRecovered);
         }
     }
 
@@ -268,11 +268,11 @@ impl<'a> Watcher<'a> {
     }
 
     fn wait_for_next_poll(&mut self) {
-        self.go_to(Stage::Waiting, self.pace.wait(chance()));
+        self.go_to(Stage::Waiting, self.pace.wait(random_unit()));
         // One that is old already has been tried.
         let old = self.of_command.old.filter(|old| *old > Instant::now());
         self.due = self.due.into_iter().chain(old).min();
-        let_go_of_code();
+        drop_code_pages();
     }
 
     fn go_to(&mut self, stage: Stage, for_: Duration) {
@@ -290,7 +290,7 @@ impl<'a> Watcher<'a> {
         if self.state.stage == Stage::Leasing {
             self.polled();
             if !self.announced {
-                (self.say)(Notice::LeaseIsOld);
+                self.log.log(Event::LeaseExpiring);
             }
         }
         let command = self.state.command.command;
@@ -316,12 +316,12 @@ impl<'a> Watcher<'a> {
             .chain(self.state.standby)
             .collect();
         let grace = self.terms.grace;
-        let clearing = self.clearing.get_or_insert_with(|| Clearing::new(grace));
+        let clearing = self.clearing.get_or_insert_with(|| Cleanup::new(grace));
         match clearing.look(&spared) {
             Look::Left(again) => self.due = Some(again),
             Look::Gone => self.start(),
-            Look::Survivors(names) => {
-                (self.say)(Notice::Survivors { names: &names });
+            Look::ProcessesLeft(names) => {
+                self.log.log(Event::ProcessesLeft { names: &names });
                 self.start();
             }
         }
@@ -343,16 +343,16 @@ impl<'a> Watcher<'a> {
         let why = format!("its process was ended by signal {}", by.name());
         match self.state.stage {
             Stage::Stopping { .. } | Stage::Clearing => {
-                (self.say)(Notice::StartFailed { why: &why })
+                self.log.log(Event::StartFailed { why: &why })
             }
-            Stage::Polling | Stage::Leasing if by.asks_to_end() => {}
+            Stage::Polling | Stage::Leasing if by.is_termination() => {}
             _ => self.say_failed("exec", why),
         }
     }
 
     fn say_failed(&mut self, kind: &str, why: String) {
         if self.failure.as_deref() != Some(kind) {
-            (self.say)(Notice::PollFailed { kind, why: &why });
+            self.log.log(Event::PollFailed { kind, why: &why });
         }
         self.failure = Some(kind.to_owned());
     }

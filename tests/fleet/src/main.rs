@@ -3,12 +3,12 @@
 #![forbid(unsafe_code)]
 
 mod chance;
-#[path = "../../../src/process/watch/pace.rs"]
-#[cfg_attr(not(test), expect(dead_code, reason = "leases play no part here"))]
-mod pace;
-#[path = "../../../src/phase/retry.rs"]
+#[path = "../../../src/http/retry.rs"]
 #[cfg_attr(not(test), expect(dead_code, reason = "statuses play no part here"))]
 mod retry;
+#[path = "../../../src/process/watch/schedule.rs"]
+#[cfg_attr(not(test), expect(dead_code, reason = "leases play no part here"))]
+mod schedule;
 mod server;
 mod starts;
 mod watches;

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use crate::chance::Chance;
-use crate::pace::Pace;
+use crate::schedule::PollSchedule;
 use crate::server::{ANSWER, Answer, Server};
 use crate::starts::ratio;
 use crate::{peak, reached, retry};
@@ -31,7 +31,8 @@ impl Watches {
     pub(crate) fn run(fleet: usize, budget: Option<usize>) -> Self {
         let mut chance = Chance::new();
         let mut server = Server::limited(budget);
-        let mut paces: Vec<Pace> = (0..fleet).map(|_| Pace::new(INTERVAL)).collect();
+        let mut paces: Vec<PollSchedule> =
+            (0..fleet).map(|_| PollSchedule::new(INTERVAL)).collect();
         let mut restarted = vec![false; fleet];
         let mut watches = Self {
             fleet,

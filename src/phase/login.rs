@@ -1,0 +1,171 @@
+#![forbid(unsafe_code)]
+//! Exchanges a cloud identity for a Phase token.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Url};
+use serde::Deserialize;
+
+use super::response::Answer;
+use super::status::{self, Endpoint};
+use crate::auth::{
+    CloudCredentials, Credential, IdentityLogin, Shown, aws_fetch, azure_fetch, sigv4,
+};
+use crate::config::Host;
+use crate::error::Error;
+use crate::http::{HttpClient, Peer, Request};
+use crate::json::JsonObject;
+use crate::log::Event;
+use crate::secret::{SecretBytes, Token};
+
+/// The longest STS address that a hint quotes, in bytes.
+const MAX_ENDPOINT: usize = 100;
+
+#[derive(Deserialize)]
+struct Minted {
+    authentication: JsonObject<Authentication>,
+}
+
+#[derive(Deserialize)]
+struct Authentication {
+    token: SecretBytes,
+    /// In seconds.
+    #[serde(rename = "TTL")]
+    lasts: u64,
+}
+
+/// # Errors
+/// `identity` where the cloud gives nothing or Phase does not take it, and those of any request.
+pub(super) fn credential(
+    network: &HttpClient<'_>,
+    host: &Host,
+    proof: &IdentityLogin<'_>,
+) -> Result<Credential, Error> {
+    let (of, from, evidence) = match &proof.evidence {
+        CloudCredentials::Aws(aws) => {
+            let signed = aws_fetch::evidence(network, aws)?;
+            (
+                "aws/iam",
+                format!("the AWS credentials from {}", aws.from),
+                signed,
+            )
+        }
+        CloudCredentials::Azure(azure) => {
+            let token = azure_fetch::evidence(network, azure)?;
+            (
+                "azure/entra",
+                format!("the Azure token from {}", azure.from),
+                token,
+            )
+        }
+    };
+    let address = host.rest(&format!("identities/external/v1/{of}/auth/"));
+    let not_phase = |why: &str| Error::UnexpectedResponse {
+        host: host.name().to_owned(),
+        why: why.to_owned(),
+        hint: None,
+    };
+    let url = Url::parse(&address).map_err(|_| not_phase("the address is malformed"))?;
+    let mut headers = proof.gateway.clone();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let account = proof.account.as_bytes();
+    let (start, middle) = (br#"{"account":{"type":"service","id":""#, br#""},"#);
+    let Shown { member, hidden } = evidence;
+    let body = || [start, account, middle, &member(), b"}"].concat();
+    let received = network.answer(&Request {
+        peer: Peer::Api,
+        method: Method::POST,
+        url,
+        headers,
+        body: &body,
+    })?;
+    let mut answer = Answer::new(received, host.name(), &proof.name, &proof.gateway);
+    answer.hidden = hidden;
+    if answer.status != 200 {
+        return Err(refused(&answer, from, proof));
+    }
+    let JsonObject(Minted { authentication }) = answer.json("a token")?;
+    let JsonObject(Authentication { token, lasts }) = authentication;
+    let parsed = Token::parse(token.expose()).ok();
+    let parsed = parsed.filter(|parsed| parsed.is_full() && parsed.is_of_a_machine());
+    let parsed = parsed.ok_or_else(|| not_phase("what it calls a token is none"))?;
+    let lasts = Duration::from_secs(lasts);
+    network.log.log(Event::Identified {
+        from: &from,
+        account: &proof.account,
+        lasts,
+    });
+    (proof.keep)(&token, lasts);
+    Ok(Credential {
+        token: parsed,
+        from: proof.name.clone(),
+        gateway: proof.gateway.clone(),
+    })
+}
+
+fn refused(answer: &Answer, from: String, proof: &IdentityLogin<'_>) -> Error {
+    let said = answer.server_error();
+    let Some(said) = said.filter(|_| matches!(answer.status, 400 | 401 | 403 | 404)) else {
+        return status::error_for_status(answer, Endpoint::Token);
+    };
+    let hint = match (answer.status, &proof.evidence) {
+        (400, CloudCredentials::Aws(_)) => sts_endpoint_hint(answer),
+        (401, CloudCredentials::Aws(_)) if is_of_another_time(&said) => Some(
+            "set this machine's clock: Phase compares the time of the signature with its own"
+                .to_owned(),
+        ),
+        (401, CloudCredentials::Aws(_)) => Some("check that these credentials are still good".to_owned()),
+        (401, CloudCredentials::Azure(_)) => Some(
+            "check that the identity in Phase's console is of this tenant and takes tokens for https://management.azure.com/"
+                .to_owned(),
+        ),
+        (403, _) if said.to_lowercase().contains("server-side") || said.contains("SSK") => Some(
+            "enable server-side key management for the service account in Phase's console"
+                .to_owned(),
+        ),
+        (403, _) => Some(
+            "add this principal to the trusted ones of the identity in Phase's console".to_owned(),
+        ),
+        (404, _) => Some(format!(
+            "check --service-account {}, and that an identity of this cloud is attached to it in Phase's console",
+            proof.account
+        )),
+        _ => None,
+    };
+    Error::IdentityRefused {
+        host: answer.host.clone(),
+        from,
+        server: format!("{said} ({})", answer.status),
+        hint,
+    }
+}
+
+/// Of the signature, not of the keys.
+fn is_of_another_time(said: &str) -> bool {
+    let said = said.to_lowercase();
+    said.contains("signature expired") || said.contains("signature not yet current")
+}
+
+/// Phase names the address of STS that it expects.
+fn sts_endpoint_hint(answer: &Answer) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Expected {
+        #[serde(rename = "expectedEndpoint")]
+        endpoint: String,
+    }
+    let Expected { endpoint } = answer.json("a refusal").ok()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-".contains(&byte);
+    let endpoint = answer.shown(&endpoint);
+    let shown = endpoint.len() <= MAX_ENDPOINT && endpoint.bytes().all(is_plain);
+    let expected = if shown { &endpoint } else { "another" };
+    let instead = match sigv4::settings_for(&endpoint) {
+        Some(settings) => format!("set {settings}, or "),
+        // That of a network of its own, say.
+        None => String::new(),
+    };
+    Some(format!(
+        "{instead}change the STS endpoint of the identity in Phase's console from {expected} to this region's"
+    ))
+}

@@ -1,0 +1,187 @@
+//! How things are said: nothing when all is well, `-v` and `-vv`, `-q`, and JSON.
+
+use std::collections::BTreeMap;
+
+use fake_phase::{Phase, app_id};
+
+use crate::config::stocked;
+use crate::support::{Output, SHOP, Sandbox, Status};
+
+/// "A start in which nothing was guessed and nothing is doubtful says nothing without `-v`", and
+/// standard output is the command's alone.
+#[test]
+fn a_start_without_doubt_says_nothing() {
+    let shop = stocked();
+    let output = shop
+        .with(&[])
+        .args(["echo", "from the command"])
+        .output()
+        .ok();
+    assert_eq!(output.text(), "from the command\n");
+    // Nor does a command that fails make it talk.
+    let output = shop.with(&[]).args(["sh", "-c", "exit 7"]).output();
+    let output = output.ended(Status::Exited(7));
+    assert_eq!(output.stderr, "");
+}
+
+/// `-v`: "say what was chosen and how long it took", with where each choice came from.
+#[test]
+fn verbose_says_what_was_chosen_and_how_long_it_took() {
+    let shop = stocked();
+    let port = shop.phase.port();
+    for option in ["-v", "--verbose"] {
+        let run = shop.run(["--app", "SHOP", option, "printenv", "KEY"]);
+        let output = run.env("PHASE_ENV", "production").output();
+        assert_eq!(output.text(), "of the shop\n");
+        let chosen = "app shop (from --app), environment Production (from PHASE_ENV), from ";
+        let chosen = format!("{chosen}localhost:{port} with the token from PHASE_SERVICE_TOKEN\n");
+        let output = output.notices(&[&chosen, "1 of 1 secrets selected, "]);
+        let _ = output.notices(&["becoming printenv\n"]).ok();
+    }
+    let run = shop.with(&["-v", "--only", "K*"]).args(["true", "KEY"]);
+    let output = run.output();
+    let took = output.stderr.lines().nth(1).unwrap();
+    let took = took
+        .strip_prefix("phase-run: 1 of 1 secrets selected, ")
+        .unwrap();
+    let millis = took.strip_suffix(" ms after the start").unwrap();
+    assert!(millis.parse::<f64>().unwrap() > 0.0, "{output}");
+}
+
+/// `-vv`: "also each request's method, host, path, status and time" — not its query, which names
+/// what is asked for.
+#[test]
+fn twice_verbose_says_each_request() {
+    let phase = Phase::start();
+    let sandbox = Sandbox::new(&phase);
+    let host = format!("localhost:{}", phase.port());
+    for twice in [vec!["-vv"], vec!["-v", "--verbose"], vec!["-vvv"]] {
+        let run = sandbox
+            .run(&twice)
+            .args(["--app", "platform", "--env", "prod"]);
+        let output = run.args(["--path", "/", "true"]).output();
+        let tokens = format!("GET {host}/service/secrets/tokens/: 200 in ");
+        let secrets = format!("GET {host}/service/public/v1/secrets/: 200 in ");
+        let chosen = "environment Production: prod (from --env) is the only one of its type\n";
+        let output = output.notices(&[&tokens, chosen, "app platform (from --app), "]);
+        let _ = output
+            .notices(&[&secrets, "1 of 1 secrets", "becoming true\n"])
+            .ok();
+    }
+    let refused = ["-vv", "--app", app_id("shop"), "--env", "Staging", "true"];
+    let output = sandbox.run(refused).output();
+    let secrets = format!("GET {host}/service/public/v1/secrets/: 401 in ");
+    let output = output.notices(&["app ", &secrets]);
+    let _ = output.failed(125, "access");
+}
+
+/// `-q`: "say errors only"
+#[test]
+fn quiet_says_errors_only() {
+    let shop = stocked();
+    for option in ["-q", "--quiet"] {
+        let doubtful = ["--app", "shop", "--env", "prod", "--prefix", "x.", option];
+        let run = || shop.run(doubtful).env("PHASE_VERIFY_SSL", "false");
+        let _ = run().arg("true").output().ok();
+        let _ = run().arg("no-such-command").output().failed(127, "exec");
+    }
+}
+
+/// Standard error as objects of strings, a line each.
+fn objects(output: &Output) -> Vec<BTreeMap<String, String>> {
+    let object = |line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}\n{output}"));
+    output.stderr.lines().map(object).collect()
+}
+
+fn words(object: &BTreeMap<String, String>, names: [&str; 2]) -> [String; 2] {
+    names.map(|name| object[name].clone())
+}
+
+/// "one JSON object a line for log collectors"
+#[test]
+fn each_line_is_an_object_where_json_is_asked_for() {
+    let shop = stocked();
+    let doubtful = [
+        "-vv", "--app", "shop", "--env", "prod", "--prefix", "x.", "true",
+    ];
+    let run = || shop.run(doubtful).env("PHASE_VERIFY_SSL", "false");
+    let text = run().output().ended(Status::Exited(0));
+    let json = run().env("PHASE_LOG_FORMAT", "json").output();
+    let json = json.ended(Status::Exited(0));
+    let objects = objects(&json);
+    let kinds: Vec<String> = objects
+        .iter()
+        .map(|object| words(object, ["level", "kind"]).join(" "))
+        .collect();
+    let expected = [
+        "warning verify-ssl-ignored",
+        "info request",
+        "info environment-chosen",
+        "info fetching",
+        "info request",
+        "info selected",
+        "warning nonportable-name",
+        "info exec",
+    ];
+    assert_eq!(kinds, expected, "{json}");
+    // The same words in both forms, but for the times.
+    let untimed =
+        |message: &str| -> String { message.chars().filter(|c| !c.is_ascii_digit()).collect() };
+    for (object, line) in objects.iter().zip(text.stderr.lines()) {
+        assert_eq!(object.len(), 3, "{object:?}");
+        let line = line.strip_prefix("phase-run: ").unwrap();
+        let line = line.strip_prefix("warning: ").unwrap_or(line);
+        assert_eq!(untimed(&object["message"]), untimed(line));
+    }
+}
+
+/// An error is an object too, with its hint where it has one.
+#[test]
+fn an_error_is_one_object_with_its_hint() {
+    let shop = stocked();
+    let json = |words: &[&str]| {
+        let output = shop.run(words).output();
+        let [object] = objects(&output)
+            .try_into()
+            .unwrap_or_else(|_| panic!("{output}"));
+        (output.status, object)
+    };
+    let (status, object) = json(&["--log-format=json", "--app=shop", "--env", "x\"\\", "true"]);
+    assert_eq!(status, Status::Exited(125));
+    assert_eq!(words(&object, ["level", "kind"]), ["error", "not-found"]);
+    assert!(object["message"].starts_with("shop has no environment x\"\\ (from --env)"));
+    assert!(object["hint"].starts_with("pass --env "));
+    let (status, object) = json(&[
+        "--log-format",
+        "json",
+        "--app=shop",
+        "--env=production",
+        "/",
+    ]);
+    assert_eq!(status, Status::Exited(126));
+    assert_eq!(object.get("hint"), None);
+    // Also a mistake in the line that asked for it.
+    let (_, object) = json(&["--log-format=json", "--nope"]);
+    assert_eq!(
+        words(&object, ["kind", "message"]),
+        ["usage", "there is no option --nope"]
+    );
+    let output = shop
+        .run(["--nope"])
+        .env("PHASE_LOG_FORMAT", "json")
+        .output();
+    assert_eq!(objects(&output)[0]["kind"], "usage");
+    let run = shop
+        .run(["--log-format=text", "--nope"])
+        .env("PHASE_LOG_FORMAT", "json");
+    let _ = run.output().failed(125, "usage");
+}
+
+/// "Nothing is lost when stderr is closed: writes are attempted, results ignored": the command runs.
+#[test]
+fn a_closed_standard_error_does_not_stop_the_command() {
+    let shop = stocked();
+    let words = ["-vv", "printenv", "KEY"];
+    let output = shop.run(SHOP).args(words).closed(2).output().ok();
+    assert_eq!(output.text(), "of the shop\n");
+}
