@@ -15,10 +15,10 @@ mod words;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::snapshot::SnapshotError;
-pub(crate) use exit::Exit;
-pub(crate) use words::{errno_text, lowercase_first, os_error_text};
+pub(crate) use exit::ExitStatus;
+pub(crate) use words::{errno_text, humanize, lowercase_first, os_error_text};
 
 /// Where a decision came from, as messages name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -320,6 +320,49 @@ pub(crate) enum CommandMissing {
     CommandLine,
 }
 
+/// Why a snapshot cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SnapshotError {
+    Missing,
+    /// It cannot be read, or is no file that only we can have written.
+    File {
+        why: String,
+    },
+    /// It is damaged, or one of something else; they cannot be told apart.
+    Undecryptable,
+    Old {
+        age: Duration,
+        limit: Duration,
+    },
+    /// What was leased is in none.
+    Leased {
+        names: Vec<String>,
+    },
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is none"),
+            Self::File { why } => f.write_str(why),
+            Self::Undecryptable => f.write_str(
+                "it is damaged, or was made with another token, host, app, environment, filter or mode",
+            ),
+            Self::Old { age, limit } => write!(
+                f,
+                "it was made {} ago, and --snapshot-max-age is {} s",
+                humanize(*age),
+                limit.as_secs_f64()
+            ),
+            Self::Leased { names } => write!(
+                f,
+                "what is leased is in no snapshot, which {} would be",
+                names.join(", ")
+            ),
+        }
+    }
+}
+
 impl Error {
     /// The stable word in `error[kind]`; each has a heading in the README's troubleshooting.
     pub(crate) fn kind(&self) -> &'static str {
@@ -381,11 +424,11 @@ impl Error {
     }
 
     /// The status that phase-run ends with.
-    pub(crate) fn exit(&self) -> Exit {
+    pub(crate) fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::CommandNotFound { .. } => Exit::NotFound,
-            Self::CommandNotExecutable { .. } => Exit::NotExecutable,
-            _ => Exit::NothingRun,
+            Self::CommandNotFound { .. } => ExitStatus::NotFound,
+            Self::CommandNotExecutable { .. } => ExitStatus::NotExecutable,
+            _ => ExitStatus::NothingRun,
         }
     }
 }

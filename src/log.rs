@@ -20,7 +20,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::error::Error;
 use escape::masked;
 pub(crate) use escape::{escaped, json};
-pub(crate) use text::humanize;
 
 /// Where events go. `main` decides what becomes of them.
 pub(crate) trait Log {

@@ -9,13 +9,12 @@ mod binding;
 mod file;
 mod format;
 
-use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::auth::Credential;
 use crate::config::{FetchConfig, Filter, SnapshotOptions};
-use crate::error::Error;
-use crate::log::{Event, Log, humanize};
+use crate::error::{Error, SnapshotError};
+use crate::log::{Event, Log};
 use crate::secret::Secret;
 use format::Contents;
 #[cfg(any(test, fuzzing))]
@@ -30,49 +29,6 @@ pub(crate) enum FetchPurpose {
     Poll,
     /// A list for a person: nothing is written or removed.
     DryRun,
-}
-
-/// Why a snapshot cannot be used.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum SnapshotError {
-    Missing,
-    /// It cannot be read, or is no file that only we can have written.
-    File {
-        why: String,
-    },
-    /// It is damaged, or one of something else; they cannot be told apart.
-    SecretFile,
-    Old {
-        age: Duration,
-        limit: Duration,
-    },
-    /// What was leased is in none.
-    Leased {
-        names: Vec<String>,
-    },
-}
-
-impl fmt::Display for SnapshotError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("there is none"),
-            Self::File { why } => f.write_str(why),
-            Self::SecretFile => f.write_str(
-                "it is damaged, or was made with another token, host, app, environment, filter or mode",
-            ),
-            Self::Old { age, limit } => write!(
-                f,
-                "it was made {} ago, and --snapshot-max-age is {} s",
-                humanize(*age),
-                limit.as_secs_f64()
-            ),
-            Self::Leased { names } => write!(
-                f,
-                "what is leased is in no snapshot, which {} would be",
-                names.join(", ")
-            ),
-        }
-    }
 }
 
 /// The one of this command line and this token.
@@ -182,7 +138,7 @@ impl<'a> Snapshot<'a> {
         let bytes = file::read(&self.fallback.path)?;
         let of = binding::of(self.request, self.filter);
         let contents =
-            format::open(bytes, &self.credential.token, &of).ok_or(SnapshotError::SecretFile)?;
+            format::open(bytes, &self.credential.token, &of).ok_or(SnapshotError::Undecryptable)?;
         usable(contents, now(), self.fallback.max_age)
     }
 

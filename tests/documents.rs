@@ -90,7 +90,7 @@ pub(crate) fn kinds() -> Vec<String> {
 /// Every status that is phase-run's own, but for 0 and a signal's.
 pub(crate) fn statuses() -> Vec<String> {
     let source = source("src/error/exit.rs");
-    let (_, body) = source.split_once("fn status(").unwrap();
+    let (_, body) = source.split_once("fn code(").unwrap();
     let (body, _) = body.split_once("\n    }\n").unwrap();
     let numbers = body.split(|c: char| !c.is_ascii_digit());
     let statuses = numbers.filter(|number| number.len() == 3);

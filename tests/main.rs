@@ -44,6 +44,7 @@ mod identity_profile;
 mod identity_refused;
 mod identity_watch;
 mod jobs;
+mod layers;
 mod load;
 mod logging;
 mod lookup;

@@ -4,9 +4,8 @@
 
 use std::path::PathBuf;
 
-use super::{CommandMissing, Error};
+use super::{CommandMissing, Error, SnapshotError};
 use crate::error::Source;
-use crate::snapshot::SnapshotError;
 
 /// One of each variant, in a list; the match that it makes knows those alone.
 macro_rules! one_of_each {

@@ -3,9 +3,8 @@
 //!
 //! It is left out where it would be a guess.
 
-use super::{CommandMissing, Error};
+use super::{CommandMissing, Error, SnapshotError};
 use crate::error::Source;
-use crate::snapshot::SnapshotError;
 
 impl Error {
     /// What to do, where that is no guess: an imperative.
@@ -77,7 +76,8 @@ impl Error {
             Self::NotLeased { .. } => "leave out --dynamic to start without them",
             Self::UnexpectedResponse { hint, .. } => return hint.map(str::to_owned),
             Self::Snapshot {
-                why: SnapshotError::Missing | SnapshotError::SecretFile | SnapshotError::Old { .. },
+                why:
+                    SnapshotError::Missing | SnapshotError::Undecryptable | SnapshotError::Old { .. },
                 ..
             } => "start once without --offline, while Phase can be reached, to make a new one",
             Self::Snapshot {

@@ -207,7 +207,7 @@ fn the_document_has_every_kind_as_it_is() {
     let mut ends: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for error in errors() {
         let statuses = ends.entry(error.kind()).or_default();
-        statuses.insert(error.exit().status().to_string());
+        statuses.insert(error.exit_status().code().to_string());
     }
     let ends: BTreeSet<Vec<String>> = ends
         .into_iter()

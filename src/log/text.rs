@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Event;
+use crate::error::humanize;
 
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,37 +103,4 @@ impl fmt::Display for Event<'_> {
 
 fn millis(took: &Duration) -> String {
     format!("{:.1}", took.as_secs_f64() * 1000.0)
-}
-
-/// As somebody would say it, the two largest units: `3 h 12 min`.
-pub(crate) fn humanize(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
-        (0, ..) => format!("{hours} h {} min", minutes % 60),
-        _ => format!("{days} d {} h", hours % 24),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_said_in_its_two_largest_units() {
-        for (seconds, words) in [
-            (0, "0 s"),
-            (59, "59 s"),
-            (61, "1 min 1 s"),
-            (3599, "59 min 59 s"),
-            (11_529, "3 h 12 min"),
-            (86_399, "23 h 59 min"),
-            (90_000, "1 d 1 h"),
-            (u64::MAX, "213503982334601 d 7 h"),
-        ] {
-            assert_eq!(humanize(Duration::from_secs(seconds)), words);
-        }
-    }
 }

@@ -19,8 +19,8 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{geteuid, linkat};
 use zeroize::Zeroizing;
 
-use super::{SnapshotError, format};
-use crate::error::os_error_text;
+use super::format;
+use crate::error::{SnapshotError, os_error_text};
 
 /// An answer has at most 64 MiB, and references can add as much. In bytes.
 const MAX_SIZE: u64 = 129 << 20;
