@@ -65,9 +65,15 @@ pub(crate) enum Error {
         given: String,
         wants: &'static str,
     },
+    /// The option has no meaning without `requires`.
+    RequiresOption {
+        option: &'static str,
+        requires: &'static str,
+    },
     ConflictingOptions {
         option: &'static str,
-        because: &'static str,
+        other: &'static str,
+        why: &'static str,
     },
     TokenAsFile {
         option: &'static str,
@@ -374,6 +380,7 @@ impl Error {
             | Self::UnexpectedValue { .. }
             | Self::NotUtf8 { .. }
             | Self::BadValue { .. }
+            | Self::RequiresOption { .. }
             | Self::ConflictingOptions { .. }
             | Self::NoCommand => "usage",
             Self::NoApp { .. }

@@ -146,21 +146,36 @@ fn each_mistake_in_the_line_is_a_usage_error_that_names_it() {
 
 /// "An option that another one makes meaningless is a `usage` error."
 #[test]
-fn an_option_that_another_makes_meaningless_is_refused() {
-    for (words, option) in [
-        (["--pass", "X", "x"], "--pass"),
-        (["--keep=X", "--keep-existing", "x"], "--keep"),
-        (["--grace", "5", "x"], "--grace"),
-        (["--supervise", "--grace=0", "x"], "--grace"),
-        (["--stop-signal", "TERM", "x"], "--stop-signal"),
-        (["--lease-ttl", "60", "x"], "--lease-ttl"),
-        (["--dynamic", "--tags=a", "x"], "--dynamic"),
-        (["-q", "-v", "x"], "--verbose"),
-        (["-vv", "--quiet", "x"], "--verbose"),
+fn conflicting_options_are_refused() {
+    for (words, message) in [
+        (["--pass", "X", "x"], "--pass requires --clean"),
+        (["--grace", "5", "x"], "--grace requires --watch"),
+        (
+            ["--supervise", "--grace=0", "x"],
+            "--grace requires --watch",
+        ),
+        (
+            ["--stop-signal", "TERM", "x"],
+            "--stop-signal requires --watch",
+        ),
+        (["--lease-ttl", "60", "x"], "--lease-ttl requires --dynamic"),
+        (
+            ["--keep=X", "--keep-existing", "x"],
+            "--keep cannot be used with --keep-existing: ",
+        ),
+        (
+            ["--dynamic", "--tags=a", "x"],
+            "--dynamic cannot be used with --tags: ",
+        ),
+        (["-q", "-v", "x"], "--verbose cannot be used with --quiet: "),
+        (
+            ["-vv", "--quiet", "x"],
+            "--verbose cannot be used with --quiet: ",
+        ),
     ] {
-        let said = refused(&words);
-        let start = format!("phase-run: error[usage]: {option} means nothing here: ");
-        assert!(said.starts_with(&start), "{words:?}: {said}");
+        let stderr = refused(&words);
+        let start = format!("phase-run: error[usage]: {message}");
+        assert!(stderr.starts_with(&start), "{words:?}: {stderr}");
     }
 }
 

@@ -109,13 +109,15 @@ impl ConfigReader<'_> {
     /// # Errors
     /// `usage` and `config` for what is no cloud, no account, or makes no sense together.
     pub(super) fn identity(&self, log: &dyn Log) -> Result<Option<Identity>, Error> {
-        let pointless = |option, because| Err(Error::ConflictingOptions { option, because });
+        let identity = Opt::Identity.name();
+        let conflict = |option, why| {
+            let other = identity;
+            Err(Error::ConflictingOptions { option, other, why })
+        };
+        let requires = |option, requires| Err(Error::RequiresOption { option, requires });
         let Some(Setting { value, source }) = self.text_of(Opt::Identity)? else {
             return match self.args.has(Opt::ServiceAccount) {
-                true => pointless(
-                    Opt::ServiceAccount.name(),
-                    "without --identity the token says whose it is",
-                ),
+                true => requires(Opt::ServiceAccount.name(), identity),
                 false => Ok(None),
             };
         };
@@ -123,9 +125,9 @@ impl ConfigReader<'_> {
             return Ok(None);
         };
         let ignored_project = |what, by| log.log(Event::SettingIgnored { what, by });
-        match (self.args.has(Opt::TokenFile), name == Opt::Identity.name()) {
+        match (self.args.has(Opt::TokenFile), name == identity) {
             (true, true) => {
-                return pointless(Opt::TokenFile.name(), "--identity gets a token of its own");
+                return conflict(Opt::TokenFile.name(), "--identity obtains its own token");
             }
             (true, false) => {
                 ignored_project(name, Opt::TokenFile.name());
@@ -142,19 +144,16 @@ impl ConfigReader<'_> {
             }
         };
         let Some(account) = self.text_of(Opt::ServiceAccount)? else {
-            return pointless(
-                name,
-                "without --service-account there is no account to get a token of",
-            );
+            return requires(name, Opt::ServiceAccount.name());
         };
         let Some(id) = uuid(&account.value) else {
             let wants = "the id of a service account, as Phase's console shows it";
             return Err(self.invalid_value(account, Opt::ServiceAccount, wants));
         };
         if let Some((_, option)) = self.path_of(Opt::Snapshot)? {
-            return pointless(
+            return conflict(
                 option,
-                "with --identity the token is another one at each start, and no other start could open the copy",
+                "each start obtains a different token, and only the token that made a snapshot can open it",
             );
         }
         let set = |name: &&'static str| self.inherited.get(name).is_some_and(|v| !v.is_empty());

@@ -28,37 +28,28 @@ pub(super) struct ConfigReader<'a> {
 
 impl<'a> ConfigReader<'a> {
     pub(super) fn check_contradictions(&self) -> Result<(), Error> {
-        for (option, other, because, pointless_with) in [
-            (
-                Opt::Pass,
-                Opt::Clean,
-                "without --clean every variable is passed",
-                false,
-            ),
+        for (option, requires) in [(Opt::Pass, Opt::Clean), (Opt::LeaseTtl, Opt::Dynamic)] {
+            if self.args.has(option) && !self.args.has(requires) {
+                return Err(Error::RequiresOption {
+                    option: option.name(),
+                    requires: requires.name(),
+                });
+            }
+        }
+        for (option, other, why) in [
             (
                 Opt::Keep,
                 Opt::KeepExisting,
-                "--keep-existing keeps them all",
-                true,
+                "--keep-existing already keeps every variable",
             ),
-            (
-                Opt::LeaseTtl,
-                Opt::Dynamic,
-                "without --dynamic nothing is leased",
-                false,
-            ),
-            (
-                Opt::Dynamic,
-                Opt::Tags,
-                "dynamic secrets have no tags, and --tags selects by them",
-                true,
-            ),
-            (Opt::Verbose, Opt::Quiet, "--quiet says errors only", true),
+            (Opt::Dynamic, Opt::Tags, "dynamic secrets have no tags"),
+            (Opt::Verbose, Opt::Quiet, "--quiet prints only errors"),
         ] {
-            if self.args.has(option) && self.args.has(other) == pointless_with {
+            if self.args.has(option) && self.args.has(other) {
                 return Err(Error::ConflictingOptions {
                     option: option.name(),
-                    because,
+                    other: other.name(),
+                    why,
                 });
             }
         }

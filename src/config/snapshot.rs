@@ -22,7 +22,10 @@ impl ConfigReader<'_> {
     /// None without `--snapshot`.
     pub(super) fn fallback(&self) -> Result<Option<SnapshotOptions>, Error> {
         const WANTS: &str = "a number of seconds above 0";
-        let pointless = |option, because| Err(Error::ConflictingOptions { option, because });
+        let requires_snapshot = |option| {
+            let requires = Opt::Snapshot.name();
+            Err(Error::RequiresOption { option, requires })
+        };
         let offline = self.switch(Opt::Offline)?;
         let typed_or_set = match self.args.has(Opt::Offline) {
             true => Opt::Offline.name(),
@@ -37,19 +40,17 @@ impl ConfigReader<'_> {
         };
         let Some((path, _)) = self.path_of(Opt::Snapshot)? else {
             return match (max_age, offline) {
-                (Some(_), _) => pointless(
-                    Opt::SnapshotMaxAge.name(),
-                    "without --snapshot there is no copy to be of any age",
-                ),
-                (None, true) => pointless(
-                    typed_or_set,
-                    "without --snapshot there is nothing to start from",
-                ),
+                (Some(_), _) => requires_snapshot(Opt::SnapshotMaxAge.name()),
+                (None, true) => requires_snapshot(typed_or_set),
                 (None, false) => Ok(None),
             };
         };
         if offline && self.args.has(Opt::Watch) {
-            return pointless(Opt::Watch.name(), "with --offline Phase is never asked");
+            return Err(Error::ConflictingOptions {
+                option: Opt::Watch.name(),
+                other: typed_or_set,
+                why: "an offline run sends no requests",
+            });
         }
         Ok(Some(SnapshotOptions {
             path,

@@ -19,9 +19,9 @@ impl ConfigReader<'_> {
         let Some(given) = self.text_of(Opt::Watch)? else {
             let unused = [Opt::StopSignal, Opt::Grace];
             return match unused.into_iter().find(|option| self.args.has(*option)) {
-                Some(option) => Err(Error::ConflictingOptions {
+                Some(option) => Err(Error::RequiresOption {
                     option: option.name(),
-                    because: "without --watch nothing is restarted",
+                    requires: Opt::Watch.name(),
                 }),
                 None => Ok(None),
             };

@@ -42,9 +42,14 @@ pub(crate) fn errors() -> Vec<Error> {
             given: text(),
             wants: "a number"
         },
+        RequiresOption {
+            option: "--pass",
+            requires: "--clean"
+        },
         ConflictingOptions {
-            option: "--app",
-            because: "there is none"
+            option: "--verbose",
+            other: "--quiet",
+            why: "--quiet prints only errors"
         },
         TokenAsFile {
             option: "--token-file"

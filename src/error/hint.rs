@@ -123,6 +123,7 @@ impl Error {
             | Self::UnexpectedValue { .. }
             | Self::NotUtf8 { .. }
             | Self::BadValue { .. }
+            | Self::RequiresOption { .. }
             | Self::ConflictingOptions { .. }
             | Self::BadVariable { .. }
             | Self::Project { .. }

@@ -26,8 +26,9 @@ impl fmt::Display for Error {
                 given,
                 wants,
             } => write!(f, "{option} {}: not {wants}", shown(given)),
-            Self::ConflictingOptions { option, because } => {
-                write!(f, "{option} means nothing here: {because}")
+            Self::RequiresOption { option, requires } => write!(f, "{option} requires {requires}"),
+            Self::ConflictingOptions { option, other, why } => {
+                write!(f, "{option} cannot be used with {other}: {why}")
             }
             Self::TokenAsFile { option } => {
                 write!(
