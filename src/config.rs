@@ -40,7 +40,7 @@ pub(crate) use snapshot::SnapshotOptions;
 /// All that was decided before the first request.
 pub(crate) struct Config {
     pub(crate) request: FetchConfig,
-    pub(crate) access: AuthSource,
+    pub(crate) auth_source: AuthSource,
     pub(crate) headers: Option<HeaderFile>,
     pub(crate) filter: Filter,
     /// `--snapshot`, if it is given.
@@ -172,7 +172,7 @@ pub(crate) fn decide(
         log.log(Event::VerifySslIgnored);
     }
     let target = choices.target()?;
-    let access = match identity {
+    let auth_source = match identity {
         Some(identity) => AuthSource::Identity(identity),
         None => match TokenSource::find(choices.path_of(Opt::TokenFile)?, inherited) {
             // Without either, the app is what to think of first.
@@ -202,7 +202,7 @@ pub(crate) fn decide(
     };
     Ok(Config {
         request,
-        access,
+        auth_source,
         headers,
         filter,
         fallback,

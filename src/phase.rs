@@ -68,22 +68,7 @@ pub(crate) fn fetch<'a>(
     log: &'a dyn Log,
 ) -> Result<Fetched<'a>, Error> {
     let network = HttpClient::new(&request.http, request.host.name(), log)?;
-    let credential = match pass {
-        Auth::Token(credential) => credential,
-        Auth::Identity(proof) => {
-            match (
-                login::credential(&network, &request.host, proof),
-                &proof.spare,
-            ) {
-                (Ok(minted), _) => proof.minted.get_or_init(|| minted),
-                // Who is refused is told at once; what may pass, when there is no token left.
-                (Err(error @ Error::IdentityRefused { .. }), _) | (Err(error), None) => {
-                    return Err(error);
-                }
-                (Err(_), Some(spare)) => spare,
-            }
-        }
-    };
+    let credential = login::authenticate(&network, &request.host, pass)?;
     let client = ApiClient::new(network, &request.host, credential);
     let catalogue = Directory::new(client, credential, request.mode);
     let target = &request.target;
@@ -99,7 +84,7 @@ pub(crate) fn fetch<'a>(
         (Some(id), Mode::Auto | Mode::Rest) => App::from_id(id, &given.value),
         // Without its keys a token could only ask the interface that is not to be asked.
         (_, Mode::EndToEnd) if !credential.token.is_full() => {
-            let from = credential.from.clone();
+            let from = credential.token_source.clone();
             return Err(Error::BearerAlone { from });
         }
         _ => catalogue.app(given)?,
@@ -132,7 +117,7 @@ pub(crate) fn fetch<'a>(
         environment: &environment.name,
         environment_source: word.source.to_string(),
         host: request.host.name(),
-        token: &credential.from,
+        token: &credential.token_source,
     });
     if let Some(proxy) = &request.http.proxy {
         log.log(Event::Proxy {

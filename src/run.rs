@@ -68,7 +68,7 @@ pub(crate) fn run(
             let cache = TokenCache::new()?;
             let mut forget = || {
                 inherited.wipe_tokens();
-                config.access.release();
+                config.auth_source.close_descriptor();
             };
             let log = |notice: Event<'_>| logger.try_log(&notice);
             return match watch(&alone, &terms, &mut forget, &log)? {
@@ -86,7 +86,7 @@ pub(crate) fn run(
         }
         RunMode::Become(_) | RunMode::DryRun(_) => alone,
     };
-    let pass = config.access.pass(&inherited, &|_, _| {}, &log)?;
+    let pass = config.auth_source.load(&inherited, &|_, _| {}, &log)?;
     fetch_and_exec(alone, config, inherited, pass, None, context, &log)
 }
 
@@ -121,10 +121,10 @@ fn run_standby(
     let variables = config.injection.keep_token;
     let keep = |token: &SecretBytes, lasts| cache.store(token, lasts);
     let outcome = cache
-        .open(&config.access, variables, &mut inherited, &keep, &log)
-        .and_then(|CachedAuth { pass, key }| {
-            let watched = Some((standby, &key));
-            fetch_and_exec(alone, config, inherited, pass, watched, context, &log)
+        .load_auth(&config.auth_source, variables, &mut inherited, &keep, &log)
+        .and_then(|CachedAuth { auth, digest_key }| {
+            let watched = Some((standby, &digest_key));
+            fetch_and_exec(alone, config, inherited, auth, watched, context, &log)
         });
     if let Err(Error::TokenRefused { .. }) = outcome {
         cache.clear();
@@ -153,7 +153,7 @@ fn fetch_and_exec(
 ) -> Result<Outcome, Error> {
     startup::disable_nss_modules();
     if let Some(headers) = &config.headers {
-        pass.set_gateway(headers.read(watched.is_some(), log)?);
+        pass.set_gateway_headers(headers.read(watched.is_some(), log)?);
     }
     let pass = &pass;
     let fetch = || chosen(alone, &config, pass, context, log);

@@ -22,9 +22,9 @@ use crate::secret::{SecretBytes, Token};
 /// The token, and where it was, which a refusal of the server names.
 pub(crate) struct Credential {
     pub(crate) token: Token,
-    pub(crate) from: String,
+    pub(crate) token_source: String,
     /// What a gateway wants to see beside it.
-    pub(crate) gateway: HeaderMap,
+    pub(crate) gateway_headers: HeaderMap,
 }
 
 /// What requests are made with.
@@ -36,31 +36,31 @@ pub(crate) enum Auth<'k> {
 
 /// What a token is got for.
 pub(crate) struct IdentityLogin<'k> {
-    pub(crate) evidence: CloudCredentials,
-    /// The service account's id.
-    pub(crate) account: String,
-    /// What the token is from, as messages name it.
-    pub(crate) name: String,
-    pub(crate) gateway: HeaderMap,
-    /// Called with the token and how long it is good for.
-    pub(crate) keep: OnMinted<'k>,
-    /// An older one that is still good, for when no new one can be got now.
-    pub(crate) spare: Option<Credential>,
+    pub(crate) cloud_credentials: CloudCredentials,
+    /// The ID of the service account whose token is requested.
+    pub(crate) service_account: String,
+    /// Where the token comes from, as messages name it: `--identity AWS`.
+    pub(crate) token_source: String,
+    pub(crate) gateway_headers: HeaderMap,
+    pub(crate) on_minted: OnMinted<'k>,
+    /// The previous token, if it has not expired: used when Phase cannot mint a new one now.
+    pub(crate) previous: Option<Credential>,
+    /// The minted token, set by the login so that later steps can borrow it.
     pub(crate) minted: OnceCell<Credential>,
 }
 
-/// What becomes of a token that was got, for who comes later.
+/// Called with each newly minted token and its lifetime, so that later polls can reuse it.
 pub(crate) type OnMinted<'k> = &'k dyn Fn(&SecretBytes, Duration);
 
 impl Auth<'_> {
-    pub(crate) fn set_gateway(&mut self, headers: HeaderMap) {
+    pub(crate) fn set_gateway_headers(&mut self, headers: HeaderMap) {
         match self {
-            Self::Token(credential) => credential.gateway = headers,
-            Self::Identity(proof) => {
-                if let Some(spare) = &mut proof.spare {
-                    spare.gateway = headers.clone();
+            Self::Token(credential) => credential.gateway_headers = headers,
+            Self::Identity(login) => {
+                if let Some(previous) = &mut login.previous {
+                    previous.gateway_headers = headers.clone();
                 }
-                proof.gateway = headers;
+                login.gateway_headers = headers;
             }
         }
     }
@@ -136,7 +136,7 @@ impl TokenSource {
     }
 
     /// For a process that does not read it and stays: closes the descriptor, if it is one.
-    pub(crate) fn release(&self) {
+    pub(crate) fn close_descriptor(&self) {
         if let Self::Descriptor(number) = self {
             drop(descriptor::adopt(*number));
         }
@@ -169,8 +169,8 @@ pub(super) fn parsed(from: String, bytes: &SecretBytes) -> Result<Credential, Er
     match Token::parse(bytes.expose()) {
         Ok(token) => Ok(Credential {
             token,
-            from,
-            gateway: HeaderMap::new(),
+            token_source: from,
+            gateway_headers: HeaderMap::new(),
         }),
         Err(why) => Err(Error::InvalidToken { from, why }),
     }

@@ -49,12 +49,12 @@ impl Identity {
             Provider::Azure => CloudCredentials::Azure(Azure::find(&around)?),
         };
         Ok(IdentityLogin {
-            evidence,
-            account: self.account.clone(),
-            name: self.name(),
-            gateway: HeaderMap::new(),
-            keep,
-            spare: None,
+            cloud_credentials: evidence,
+            service_account: self.account.clone(),
+            token_source: self.name(),
+            gateway_headers: HeaderMap::new(),
+            on_minted: keep,
+            previous: None,
             minted: OnceCell::new(),
         })
     }
@@ -209,7 +209,7 @@ fn is_link_local(host: &str) -> bool {
 impl AuthSource {
     /// # Errors
     /// `token` and `identity`.
-    pub(crate) fn pass<'k>(
+    pub(crate) fn load<'k>(
         &self,
         inherited: &EnvBlock,
         keep: OnMinted<'k>,
@@ -222,9 +222,9 @@ impl AuthSource {
     }
 
     /// For a process that does not read it and stays.
-    pub(crate) fn release(&self) {
+    pub(crate) fn close_descriptor(&self) {
         match self {
-            Self::Token(source) => source.release(),
+            Self::Token(source) => source.close_descriptor(),
             Self::Identity(_) => {}
         }
     }

@@ -39,9 +39,9 @@ pub(crate) struct TokenCache(File);
 
 /// What a process that fetches for a watch starts with.
 pub(crate) struct CachedAuth<'k> {
-    pub(crate) pass: Auth<'k>,
-    /// Of the digest.
-    pub(crate) key: SecretBytes,
+    pub(crate) auth: Auth<'k>,
+    /// The key of the plan's digest.
+    pub(crate) digest_key: SecretBytes,
 }
 
 /// Of a token that is good.
@@ -68,7 +68,7 @@ impl TokenCache {
     /// # Errors
     /// `token` when it cannot be read or is none, `identity` where none can be got, `exec` when this
     /// file cannot be written.
-    pub(crate) fn open<'k>(
+    pub(crate) fn load_auth<'k>(
         &self,
         access: &AuthSource,
         variables: bool,
@@ -85,7 +85,7 @@ impl TokenCache {
             }
             [_] => return Err(refused(io::ErrorKind::UnexpectedEof.into())),
         };
-        let pass = match access {
+        let auth = match access {
             AuthSource::Token(source) if token.expose().is_empty() => {
                 Auth::Token(source.read_again(inherited, log)?)
             }
@@ -93,14 +93,17 @@ impl TokenCache {
             AuthSource::Identity(identity) => match self.load() {
                 Some((token, Freshness::Fresh)) => Auth::Token(identity.credential(&token)?),
                 older => {
-                    let mut proof = identity.proof(inherited, keep)?;
-                    let spare = older.map(|(token, _)| identity.credential(&token));
-                    proof.spare = spare.transpose()?;
-                    Auth::Identity(Box::new(proof))
+                    let mut login = identity.proof(inherited, keep)?;
+                    let previous = older.map(|(token, _)| identity.credential(&token));
+                    login.previous = previous.transpose()?;
+                    Auth::Identity(Box::new(login))
                 }
             },
         };
-        Ok(CachedAuth { pass, key })
+        Ok(CachedAuth {
+            auth,
+            digest_key: key,
+        })
     }
 
     /// The key, and the token where it cannot be read again.

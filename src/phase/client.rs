@@ -59,7 +59,7 @@ impl<'a> ApiClient<'a> {
         let headers = headers.iter().map(named).collect::<Option<HeaderMap>>();
         let mut headers = headers
             .ok_or_else(|| not_phase(host, "it names an environment that cannot be".to_owned()))?;
-        headers.extend(self.credential.gateway.clone());
+        headers.extend(self.credential.gateway_headers.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(AUTHORIZATION, self.authorization.clone());
         let received = self.network.answer(&Request {
@@ -69,8 +69,12 @@ impl<'a> ApiClient<'a> {
             headers,
             body: &Vec::new,
         })?;
-        let Credential { from, gateway, .. } = self.credential;
-        Ok(Answer::new(received, host, from, gateway))
+        let Credential {
+            token_source,
+            gateway_headers,
+            ..
+        } = self.credential;
+        Ok(Answer::new(received, host, token_source, gateway_headers))
     }
 }
 

@@ -148,7 +148,7 @@ impl<'a> Directory<'a> {
                 match self.credential.token.is_full() {
                     true => Ok(true),
                     false => Err(Error::BearerAlone {
-                        from: self.credential.from.clone(),
+                        from: self.credential.token_source.clone(),
                     }),
                 }
             }

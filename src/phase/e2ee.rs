@@ -56,7 +56,7 @@ impl<'a> Keyring<'a> {
     /// `token` where the token lacks its keys, or they are not each other's; `decrypt` where the
     /// server's share does not open; those of a request.
     pub(super) fn open(catalogue: Directory<'a>, credential: &Credential) -> Result<Self, Error> {
-        let from = &credential.from;
+        let from = &credential.token_source;
         let Some([public, share, unwrap]) = credential.token.keys() else {
             return Err(Error::BearerAlone { from: from.clone() });
         };

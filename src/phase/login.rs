@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::response::Answer;
 use super::status::{self, Endpoint};
 use crate::auth::{
-    CloudCredentials, Credential, IdentityLogin, Shown, aws_fetch, azure_fetch, sigv4,
+    Auth, CloudCredentials, Credential, IdentityLogin, Shown, aws_fetch, azure_fetch, sigv4,
 };
 use crate::config::Host;
 use crate::error::Error;
@@ -35,14 +35,38 @@ struct Authentication {
     lasts: u64,
 }
 
+/// Returns the credential for Phase's API: the token that was read, or one that Phase mints for the
+/// machine's cloud identity. While the previous token is valid, it is used if Phase or the cloud
+/// cannot be reached; a refused login fails at once.
+///
 /// # Errors
-/// `identity` where the cloud gives nothing or Phase does not take it, and those of any request.
-pub(super) fn credential(
+/// Those of [`log_in`].
+pub(super) fn authenticate<'a>(
     network: &HttpClient<'_>,
     host: &Host,
-    proof: &IdentityLogin<'_>,
+    auth: &'a Auth<'_>,
+) -> Result<&'a Credential, Error> {
+    let login = match auth {
+        Auth::Token(credential) => return Ok(credential),
+        Auth::Identity(login) => login,
+    };
+    match (log_in(network, host, login), &login.previous) {
+        (Ok(minted), _) => Ok(login.minted.get_or_init(|| minted)),
+        (Err(error @ Error::IdentityRefused { .. }), _) | (Err(error), None) => Err(error),
+        (Err(_), Some(previous)) => Ok(previous),
+    }
+}
+
+/// Exchanges the machine's cloud identity for a token of the service account.
+///
+/// # Errors
+/// `identity` if no cloud credentials can be fetched or Phase refuses them, and those of any request.
+fn log_in(
+    network: &HttpClient<'_>,
+    host: &Host,
+    login: &IdentityLogin<'_>,
 ) -> Result<Credential, Error> {
-    let (of, from, evidence) = match &proof.evidence {
+    let (of, from, evidence) = match &login.cloud_credentials {
         CloudCredentials::Aws(aws) => {
             let signed = aws_fetch::evidence(network, aws)?;
             (
@@ -67,10 +91,10 @@ pub(super) fn credential(
         hint: None,
     };
     let url = Url::parse(&address).map_err(|_| not_phase("the address is malformed"))?;
-    let mut headers = proof.gateway.clone();
+    let mut headers = login.gateway_headers.clone();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let account = proof.account.as_bytes();
+    let account = login.service_account.as_bytes();
     let (start, middle) = (br#"{"account":{"type":"service","id":""#, br#""},"#);
     let Shown { member, hidden } = evidence;
     let body = || [start, account, middle, &member(), b"}"].concat();
@@ -81,10 +105,15 @@ pub(super) fn credential(
         headers,
         body: &body,
     })?;
-    let mut answer = Answer::new(received, host.name(), &proof.name, &proof.gateway);
+    let mut answer = Answer::new(
+        received,
+        host.name(),
+        &login.token_source,
+        &login.gateway_headers,
+    );
     answer.hidden = hidden;
     if answer.status != 200 {
-        return Err(refused(&answer, from, proof));
+        return Err(refused(&answer, from, login));
     }
     let JsonObject(Minted { authentication }) = answer.json("a token")?;
     let JsonObject(Authentication { token, lasts }) = authentication;
@@ -94,23 +123,23 @@ pub(super) fn credential(
     let lasts = Duration::from_secs(lasts);
     network.log.log(Event::Identified {
         from: &from,
-        account: &proof.account,
+        account: &login.service_account,
         lasts,
     });
-    (proof.keep)(&token, lasts);
+    (login.on_minted)(&token, lasts);
     Ok(Credential {
         token: parsed,
-        from: proof.name.clone(),
-        gateway: proof.gateway.clone(),
+        token_source: login.token_source.clone(),
+        gateway_headers: login.gateway_headers.clone(),
     })
 }
 
-fn refused(answer: &Answer, from: String, proof: &IdentityLogin<'_>) -> Error {
+fn refused(answer: &Answer, from: String, login: &IdentityLogin<'_>) -> Error {
     let said = answer.server_error();
     let Some(said) = said.filter(|_| matches!(answer.status, 400 | 401 | 403 | 404)) else {
         return status::error_for_status(answer, Endpoint::Token);
     };
-    let hint = match (answer.status, &proof.evidence) {
+    let hint = match (answer.status, &login.cloud_credentials) {
         (400, CloudCredentials::Aws(_)) => sts_endpoint_hint(answer),
         (401, CloudCredentials::Aws(_)) if is_of_another_time(&said) => Some(
             "set this machine's clock: Phase compares the time of the signature with its own"
@@ -130,7 +159,7 @@ fn refused(answer: &Answer, from: String, proof: &IdentityLogin<'_>) -> Error {
         ),
         (404, _) => Some(format!(
             "check --service-account {}, and that an identity of this cloud is attached to it in Phase's console",
-            proof.account
+            login.service_account
         )),
         _ => None,
     };
