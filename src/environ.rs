@@ -46,9 +46,9 @@ pub(crate) fn build(
             Form::Kept => continue,
             Form::File => {
                 let path = paths.next().map(String::as_str).unwrap_or_default();
-                EnvEntry::pair(&name, path.as_bytes())
+                EnvEntry::new(&name, path.as_bytes())
             }
-            Form::Variable => EnvEntry::pair(&name, secret.value.expose()),
+            Form::Variable => EnvEntry::new(&name, secret.value.expose()),
         };
         let key = secret.key;
         let Some(entry) = entry else {
@@ -142,7 +142,7 @@ mod tests {
             },
         };
         let secrets = secrets.iter().map(planned).collect();
-        let base = EnvBlock::new(vec![EnvEntry::pair("A", b"1").unwrap()]);
+        let base = EnvBlock::new(vec![EnvEntry::new("A", b"1").unwrap()]);
         let command = ["a", "bc"].map(OsString::from);
         build(base, Plan { secrets }, &[], &command, limits)
     }

@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use error::ExitStatus;
-use process::harden::harden;
+use process::core_dumps;
 use process::wait::WaitStatus;
 use process::{SingleThreaded, signal, startup};
 use run::{Context, Outcome};
@@ -46,21 +46,21 @@ static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 
 fn main() -> ExitCode {
     let start = Instant::now();
-    let Some(alone) = SingleThreaded::claim() else {
+    let Some(single_threaded) = SingleThreaded::claim() else {
         return ExitCode::from(ExitStatus::NothingRun.code());
     };
-    let inherited = startup::take_environ(&alone);
-    let hardened = harden();
+    let inherited = startup::read_environ_and_wipe_tokens(&single_threaded);
+    let core_limit = core_dumps::disable();
     signal::remove_runtime_handlers();
     signal::install_pid1_handlers();
     let (args, read) = cli::parse(std::env::args_os().skip(1).collect());
     let logger = config::logger(&args, &inherited);
     let mut context = Context {
-        hardened,
+        core_limit,
         logger,
         start,
     };
-    let outcome = read.and_then(|()| run::run(alone, &args, inherited, &mut context));
+    let outcome = read.and_then(|()| run::run(single_threaded, &args, inherited, &mut context));
     match outcome {
         Ok(outcome) => {
             if let Outcome::CommandEnded(WaitStatus::Killed(by)) = outcome {

@@ -4,11 +4,11 @@
 //! started with is handed on as it was: dispositions, mask, limits, descriptors, directory.
 
 mod code_pages;
+pub(crate) mod core_dumps;
 pub(crate) mod descriptor;
 pub(crate) mod env_block;
 pub(crate) mod exec;
 mod fork;
-pub(crate) mod harden;
 mod loader;
 pub(crate) mod secret_file;
 pub(crate) mod signal;
@@ -51,14 +51,14 @@ pub(crate) fn since_boot() -> Duration {
 }
 
 /// The two processes of `--supervise`.
-pub(crate) enum Forked {
+pub(crate) enum CommandFork {
     /// The parent, which never sees a secret.
     Supervisor(Supervisor),
     /// The child, which goes on as if there were no parent.
     Command {
-        alone: SingleThreaded,
+        single_threaded: SingleThreaded,
         /// Whose pid the command would have had.
-        parent: u32,
+        supervisor_pid: u32,
     },
 }
 
@@ -66,14 +66,14 @@ pub(crate) enum Forked {
 ///
 /// # Errors
 /// `exec` when fork(2) or signalfd(2) is refused.
-pub(crate) fn fork_command(alone: &SingleThreaded) -> Result<Forked, Error> {
+pub(crate) fn fork_command(single_threaded: &SingleThreaded) -> Result<CommandFork, Error> {
     let forked = || {
         let (origin, signals) = ProcessState::save_and_block()?;
-        Ok(match origin.fork(alone)? {
-            Fork::Parent { child } => Forked::Supervisor(Supervisor::new(child, signals)),
-            Fork::Child(alone) => Forked::Command {
-                alone,
-                parent: origin.own().as_raw().cast_unsigned(),
+        Ok(match origin.fork(single_threaded)? {
+            Fork::Parent { child } => CommandFork::Supervisor(Supervisor::new(child, signals)),
+            Fork::Child(single_threaded) => CommandFork::Command {
+                single_threaded,
+                supervisor_pid: origin.own().as_raw().cast_unsigned(),
             },
         })
     };

@@ -17,18 +17,18 @@ use crate::{environ, selection};
 
 use crate::log::{self, Event, Log, Logger};
 use crate::phase::{self, Fetched, Lease};
+use crate::process::core_dumps::SavedCoreLimit;
 use crate::process::env_block::EnvBlock;
-use crate::process::harden::Hardened;
-use crate::process::secret_file::{SecretFile, seal};
+use crate::process::secret_file::SecretFile;
 use crate::process::wait::WaitStatus;
-use crate::process::watch::{StandbyChannel, Watched, watch};
-use crate::process::{self, Forked, SingleThreaded, exec, startup};
+use crate::process::watch::{StandbyChannel, WatchOutcome, watch};
+use crate::process::{self, CommandFork, SingleThreaded, exec, startup};
 use crate::secret::{Secret, SecretBytes};
 use crate::snapshot::{FetchPurpose, Snapshot};
 
 /// What stays the same from the first line to the last.
 pub(crate) struct Context {
-    pub(crate) hardened: Hardened,
+    pub(crate) core_limit: SavedCoreLimit,
     pub(crate) logger: Logger,
     pub(crate) start: Instant,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Context {
 /// The line up to the fork, if there is one. Returns when something was printed instead, when it
 /// went wrong, or in the supervisor.
 pub(crate) fn run(
-    alone: SingleThreaded,
+    single_threaded: SingleThreaded,
     args: &ParsedArgs,
     mut inherited: EnvBlock,
     context: &mut Context,
@@ -53,15 +53,18 @@ pub(crate) fn run(
     let logger = context.logger;
     let log = |notice: Event<'_>| logger.log(&notice);
     let config = config::decide(args, &inherited, &log)?;
-    let alone = match config.deed {
-        RunMode::Supervise(_) => match process::fork_command(&alone)? {
-            Forked::Supervisor(supervisor) => {
+    let single_threaded = match config.deed {
+        RunMode::Supervise(_) => match process::fork_command(&single_threaded)? {
+            CommandFork::Supervisor(supervisor) => {
                 drop((config, inherited));
-                return Ok(Outcome::CommandEnded(supervisor.until_end()?));
+                return Ok(Outcome::CommandEnded(supervisor.wait_for_command()?));
             }
-            Forked::Command { alone, parent } => {
-                inherited.rewrite_systemd_pids(parent, std::process::id());
-                alone
+            CommandFork::Command {
+                single_threaded,
+                supervisor_pid,
+            } => {
+                inherited.rewrite_systemd_pids(supervisor_pid, std::process::id());
+                single_threaded
             }
         },
         RunMode::Watch(_, terms) => {
@@ -71,29 +74,37 @@ pub(crate) fn run(
                 config.auth_source.close_descriptor();
             };
             let log = |notice: Event<'_>| logger.try_log(&notice);
-            return match watch(&alone, &terms, &mut forget, &log)? {
-                Watched::Ended(end) => Ok(Outcome::CommandEnded(end)),
-                Watched::Fetching {
-                    alone,
-                    parent,
+            return match watch(&single_threaded, &terms, &mut forget, &log)? {
+                WatchOutcome::CommandEnded(end) => Ok(Outcome::CommandEnded(end)),
+                WatchOutcome::Child {
+                    single_threaded,
+                    supervisor_pid,
                     standby,
                 } => {
-                    inherited.rewrite_systemd_pids(parent, std::process::id());
+                    inherited.rewrite_systemd_pids(supervisor_pid, std::process::id());
                     context.start = Instant::now();
-                    run_standby(alone, config, inherited, cache, &standby, context)
+                    run_standby(single_threaded, config, inherited, cache, &standby, context)
                 }
             };
         }
-        RunMode::Become(_) | RunMode::DryRun(_) => alone,
+        RunMode::Become(_) | RunMode::DryRun(_) => single_threaded,
     };
     let pass = config.auth_source.load(&inherited, &|_, _| {}, &log)?;
-    fetch_and_exec(alone, config, inherited, pass, None, context, &log)
+    fetch_and_exec(
+        single_threaded,
+        config,
+        inherited,
+        pass,
+        None,
+        context,
+        &log,
+    )
 }
 
 /// The rest of the line in a process that a watch has forked. Until it becomes the command, nobody
 /// waits for what it has to say, and its failure is a poll's.
 fn run_standby(
-    alone: SingleThreaded,
+    single_threaded: SingleThreaded,
     mut config: Config,
     mut inherited: EnvBlock,
     cache: TokenCache,
@@ -124,7 +135,15 @@ fn run_standby(
         .load_auth(&config.auth_source, variables, &mut inherited, &keep, &log)
         .and_then(|CachedAuth { auth, digest_key }| {
             let watched = Some((standby, &digest_key));
-            fetch_and_exec(alone, config, inherited, auth, watched, context, &log)
+            fetch_and_exec(
+                single_threaded,
+                config,
+                inherited,
+                auth,
+                watched,
+                context,
+                &log,
+            )
         });
     if let Err(Error::TokenRefused { .. }) = outcome {
         cache.clear();
@@ -143,7 +162,7 @@ fn run_standby(
 
 /// The line from the token to the exec.
 fn fetch_and_exec(
-    alone: SingleThreaded,
+    single_threaded: SingleThreaded,
     config: Config,
     inherited: EnvBlock,
     mut pass: Auth<'_>,
@@ -156,7 +175,7 @@ fn fetch_and_exec(
         pass.set_gateway_headers(headers.read(watched.is_some(), log)?);
     }
     let pass = &pass;
-    let fetch = || chosen(alone, &config, pass, context, log);
+    let fetch = || chosen(single_threaded, &config, pass, context, log);
     let (chosen, lease) = match (&config.fallback, pass) {
         // No copy is made by a token that is another one at the next start.
         (None, _) | (_, Auth::Identity(_)) => fetch()?,
@@ -177,14 +196,17 @@ fn fetch_and_exec(
         RunMode::DryRun(command) => {
             let listing = plan.listing(context.logger.format);
             let paths: Vec<String> = plan.files().map(|_| SecretFile::longest_path()).collect();
-            environ::build(base, plan, &paths, &command, startup::limits())?;
+            environ::build(base, plan, &paths, &command, startup::exec_limits())?;
             print(&listing)
         }
         RunMode::Become(command) | RunMode::Supervise(command) | RunMode::Watch(command, _) => {
             let digest = watched.map(|(standby, key)| (standby, plan.digest(key.expose())));
-            let files: Vec<SecretFile> = plan.files().map(seal).collect::<Result<_, _>>()?;
+            let files: Vec<SecretFile> = plan
+                .files()
+                .map(SecretFile::create)
+                .collect::<Result<_, _>>()?;
             let paths: Vec<String> = files.iter().map(SecretFile::path).collect();
-            let environ = environ::build(base, plan, &paths, &command, startup::limits())?;
+            let environ = environ::build(base, plan, &paths, &command, startup::exec_limits())?;
             // Everything that can go wrong before the exec has not.
             match (digest, lease) {
                 (Some((standby, digest)), lease) => {
@@ -198,14 +220,14 @@ fn fetch_and_exec(
                 (None, None) => {}
             }
             log.log(Event::Exec { command: &command });
-            Err(exec::become_command(&command, &environ, &context.hardened))
+            Err(exec::exec_command(&command, &environ, &context.core_limit))
         }
     }
 }
 
 /// What is fetched, selected and resolved, and how long what was leased lasts.
 fn chosen(
-    alone: SingleThreaded,
+    single_threaded: SingleThreaded,
     config: &Config,
     pass: &Auth<'_>,
     context: &Context,
@@ -216,7 +238,7 @@ fn chosen(
         place,
         lease,
         references,
-    } = phase::fetch(alone, &config.request, pass, &config.filter, log)?;
+    } = phase::fetch(single_threaded, &config.request, pass, &config.filter, log)?;
     let of = secrets.len();
     let chosen = selection::select(secrets, &config.filter, &place, log)?;
     let chosen = references.resolve(chosen)?;
@@ -270,7 +292,9 @@ impl Outcome {
             Self::Done => 0,
             Self::PollFailed(status) => status.code(),
             Self::CommandEnded(WaitStatus::Exited(status)) => status,
-            Self::CommandEnded(WaitStatus::Killed(by) | WaitStatus::Stopped(by)) => by.status(),
+            Self::CommandEnded(WaitStatus::Killed(by) | WaitStatus::Stopped(by)) => {
+                by.exit_status()
+            }
         }
     }
 }

@@ -311,7 +311,7 @@ mod tests {
     fn found(variables: &[(&str, &str)]) -> AwsSource {
         let none = ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"].map(|name| (name, "/none"));
         let pairs = none.iter().chain(variables);
-        let entries = pairs.map(|(name, value)| EnvEntry::pair(name, value.as_bytes()).unwrap());
+        let entries = pairs.map(|(name, value)| EnvEntry::new(name, value.as_bytes()).unwrap());
         let inherited = EnvBlock::new(entries.collect());
         Aws::find(&ProviderEnv(&inherited)).unwrap().source
     }

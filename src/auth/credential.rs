@@ -93,7 +93,7 @@ impl TokenSource {
             }
             Self::StandardInput => first_line().map_err(unreadable)?,
             Self::Descriptor(number) => {
-                let file = descriptor::adopt(*number).map_err(unreadable)?;
+                let file = descriptor::take_inherited(*number).map_err(unreadable)?;
                 whole(File::from(file), MAX_SIZE).map_err(unreadable)?
             }
         })
@@ -138,7 +138,7 @@ impl TokenSource {
     /// For a process that does not read it and stays: closes the descriptor, if it is one.
     pub(crate) fn close_descriptor(&self) {
         if let Self::Descriptor(number) = self {
-            drop(descriptor::adopt(*number));
+            drop(descriptor::take_inherited(*number));
         }
     }
 

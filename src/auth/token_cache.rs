@@ -56,7 +56,7 @@ impl TokenCache {
     /// # Errors
     /// `exec` where the system has no such files.
     pub(crate) fn new() -> Result<Self, Error> {
-        secret_file::in_memory(c"phase-run")
+        secret_file::create_memfd(c"phase-run")
             .map(Self)
             .map_err(refused)
     }
@@ -124,11 +124,11 @@ impl TokenCache {
         let random = SystemRandom::new().fill(&mut key);
         let key = SecretBytes::new(key);
         random.map_err(|_| refused(io::Error::other("there is no randomness")))?;
-        let values = inherited.tokens().filter(|_| variables);
+        let values = inherited.token_values().filter(|_| variables);
         let fields = [key.expose(), token.expose()].into_iter().chain(values);
         self.write(fields).map_err(refused)?;
         if let AuthSource::Token(_) = access {
-            secret_file::seal_file(&self.0).map_err(refused)?;
+            secret_file::add_seals(&self.0).map_err(refused)?;
         }
         Ok((key, token))
     }

@@ -29,7 +29,7 @@ impl ConfigReader<'_> {
         let interval = seconds(&given.value).filter(|interval| *interval >= Duration::from_secs(1));
         let wants = "a number of seconds, 1 or more";
         let interval = interval.ok_or_else(|| self.invalid_value(given, Opt::Watch, wants))?;
-        let chosen = |Setting { value, source }| match Signal::named(&value) {
+        let chosen = |Setting { value, source }| match Signal::parse(&value) {
             Some(signal) => Ok(signal),
             None => {
                 let given = Setting { value, source };
@@ -49,9 +49,9 @@ impl ConfigReader<'_> {
         };
         Ok(Some(WatchOptions {
             interval,
-            stop: stop.unwrap_or(Signal::TERM),
+            stop_signal: stop.unwrap_or(Signal::TERM),
             grace,
-            leases: self.args.has(Opt::Dynamic),
+            leases_secrets: self.args.has(Opt::Dynamic),
         }))
     }
 }

@@ -50,7 +50,7 @@ mod tests {
         EnvBlock::new(
             entries
                 .iter()
-                .map(|entry| EnvEntry::new(&CString::new(*entry).unwrap()))
+                .map(|entry| EnvEntry::from_c_str(&CString::new(*entry).unwrap()))
                 .collect(),
         )
     }

@@ -11,7 +11,7 @@ use super::startup;
 ///
 /// # Errors
 /// `EBADF` when it is not open, or is one that phase-run opened itself.
-pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: F_GETFD takes no pointer; it fails where the descriptor is closed.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
     // What was inherited across an exec cannot be close-on-exec; what phase-run opens is.
@@ -21,12 +21,12 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: it is open, and nothing else in this process closes it: it was inherited, this is
     // called once, for the token, and std's handles for 0–2 never close theirs.
     let inherited = unsafe { OwnedFd::from_raw_fd(number) };
-    let adopted = raise(inherited, 3);
+    let moved = raise(inherited, 3);
     if number < 3 {
         // Or the connection to Phase would get the number, and with it what is said on 1 or 2.
         startup::fill_lowest_hole();
     }
-    Ok(adopted)
+    Ok(moved)
 }
 
 /// Moves a descriptor to the first free number from `lowest` on; where the limit on descriptors
@@ -50,7 +50,7 @@ pub(super) fn close_all_but(kept: impl AsFd) {
     let kept = kept.as_fd().as_raw_fd().cast_unsigned();
     for (first, last) in [(0, kept.saturating_sub(1)), (kept + 1, u32::MAX)] {
         // SAFETY: close_range(2) takes numbers alone. Nothing here owns what it closes: all of it was
-        // inherited, a token's descriptor is adopted in the command's process only, and std's handles
+        // inherited, a token's descriptor is moved in the command's process only, and std's handles
         // for 0–2 never close theirs. An open file held across the fork would break this.
         if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } != 0 {
             return;

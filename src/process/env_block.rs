@@ -33,7 +33,7 @@ impl EnvBlock {
             let named = parent.to_string();
             for entry in &mut self.0 {
                 if entry.value_of(name.as_bytes()) == Some(named.as_bytes())
-                    && let Some(renamed) = EnvEntry::pair(name, own.to_string().as_bytes())
+                    && let Some(renamed) = EnvEntry::new(name, own.to_string().as_bytes())
                 {
                     *entry = renamed;
                 }
@@ -42,7 +42,7 @@ impl EnvBlock {
     }
 
     /// The values of all `PHASE_*TOKEN*` entries, in their order.
-    pub(crate) fn tokens(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn token_values(&self) -> impl Iterator<Item = &[u8]> {
         let tokens = self.0.iter().filter(|entry| entry.is_token());
         tokens.map(|entry| entry.value())
     }
@@ -89,12 +89,12 @@ pub(crate) struct ExecLimits {
 pub(crate) struct EnvEntry(Zeroizing<CString>);
 
 impl EnvEntry {
-    pub(crate) fn new(text: &CStr) -> Self {
+    pub(crate) fn from_c_str(text: &CStr) -> Self {
         Self(Zeroizing::new(text.to_owned()))
     }
 
     /// `NAME=value`; none where one of them holds a NUL.
-    pub(crate) fn pair(name: &str, value: &[u8]) -> Option<Self> {
+    pub(crate) fn new(name: &str, value: &[u8]) -> Option<Self> {
         Self::joined(name.as_bytes(), value)
     }
 

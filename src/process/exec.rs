@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::unistd::execve;
 
+use super::core_dumps::SavedCoreLimit;
 use super::env_block::EnvBlock;
-use super::harden::Hardened;
 use super::loader::SHELL;
 use super::{loader, startup};
 use crate::error::{CommandMissing, Error, errno_text};
@@ -33,13 +33,13 @@ const BUILTINS: [&str; 58] = [
 ];
 
 /// Replaces this process by the command. Returns only if that could not be done.
-pub(crate) fn become_command(
+pub(crate) fn exec_command(
     command: &[OsString],
     environ: &EnvBlock,
-    hardened: &Hardened,
+    core_limit: &SavedCoreLimit,
 ) -> Error {
     startup::restore_pipe();
-    hardened.undo();
+    core_limit.restore();
     let error = search(command, environ);
     startup::ignore_pipe();
     error

@@ -53,8 +53,8 @@ impl ProcessState {
     ///
     /// # Errors
     /// Those of fork(2).
-    pub(super) fn fork(&self, _alone: &SingleThreaded) -> io::Result<Fork> {
-        // SAFETY: `_alone` proves that there is no other thread, so the child may do all that a
+    pub(super) fn fork(&self, _single_threaded: &SingleThreaded) -> io::Result<Fork> {
+        // SAFETY: `_single_threaded` proves that there is no other thread, so the child may do all that a
         // program may; without that, only what signal-safety(7) lists.
         let side = match unsafe { fork() }? {
             ForkResult::Parent { child } => Fork::Parent { child },

@@ -28,6 +28,39 @@ pub(crate) struct SecretFile {
 }
 
 impl SecretFile {
+    /// Puts the value in a file of mode 0444.
+    ///
+    /// # Errors
+    /// `environment` where the system has no such files or no /proc to reach them by.
+    pub(crate) fn create(secret: &Secret) -> Result<Self, Error> {
+        let refused = |why: String| Error::SealedFile {
+            key: secret.key.clone(),
+            why,
+        };
+        let named = |what: &'static str| {
+            move |error: io::Error| refused(format!("{what}: {}", os_error_text(&error)))
+        };
+        let name = CString::new(format!("phase-run:{}", secret.key)).unwrap_or_default();
+        let mut file = create_memfd(&name).map_err(named("memfd_create"))?;
+        file.write_all(secret.value.expose())
+            .map_err(|error| refused(os_error_text(&error)))?;
+        let mode = Mode::S_IRUSR | Mode::S_IRGRP | Mode::S_IROTH;
+        fchmod(&file, mode).map_err(|errno| named("fchmod")(errno.into()))?;
+        add_seals(&file).map_err(named("sealing"))?;
+        let descriptor = descriptor::raise(file.into(), LOWEST);
+        fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::empty()))
+            .map_err(|errno| named("fcntl")(errno.into()))?;
+        match std::fs::read_link("/proc/self") {
+            Ok(own) if own.as_os_str() == std::process::id().to_string().as_str() => {
+                Ok(Self { descriptor })
+            }
+            Ok(_) => Err(refused("/proc is that of another PID namespace".to_owned())),
+            Err(_) => Err(refused(
+                "/proc is not mounted, and there is no other path to it".to_owned(),
+            )),
+        }
+    }
+
     /// The path under which the command, and what it starts, can open it.
     pub(crate) fn path(&self) -> String {
         format!(
@@ -45,7 +78,7 @@ impl SecretFile {
 
 /// A new file that only its descriptor leads to, close-on-exec, that can be sealed
 /// (memfd_create(2)). The name is for `/proc/PID/fd` alone.
-pub(crate) fn in_memory(name: &CStr) -> io::Result<File> {
+pub(crate) fn create_memfd(name: &CStr) -> io::Result<File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let made = match memfd_create(name, flags | NOEXEC_SEAL) {
         // Older kernels refuse a flag that they do not know, and names that are too long.
@@ -56,44 +89,11 @@ pub(crate) fn in_memory(name: &CStr) -> io::Result<File> {
 }
 
 /// Against every change (F_ADD_SEALS(2const)).
-pub(crate) fn seal_file(file: &File) -> io::Result<()> {
+pub(crate) fn add_seals(file: &File) -> io::Result<()> {
     let seals = SealFlag::F_SEAL_WRITE
         | SealFlag::F_SEAL_GROW
         | SealFlag::F_SEAL_SHRINK
         | SealFlag::F_SEAL_SEAL;
     fcntl(file, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(())
-}
-
-/// Puts the value in a file of mode 0444.
-///
-/// # Errors
-/// `environment` where the system has no such files or no /proc to reach them by.
-pub(crate) fn seal(secret: &Secret) -> Result<SecretFile, Error> {
-    let refused = |why: String| Error::SealedFile {
-        key: secret.key.clone(),
-        why,
-    };
-    let named = |what: &'static str| {
-        move |error: io::Error| refused(format!("{what}: {}", os_error_text(&error)))
-    };
-    let name = CString::new(format!("phase-run:{}", secret.key)).unwrap_or_default();
-    let mut file = in_memory(&name).map_err(named("memfd_create"))?;
-    file.write_all(secret.value.expose())
-        .map_err(|error| refused(os_error_text(&error)))?;
-    let mode = Mode::S_IRUSR | Mode::S_IRGRP | Mode::S_IROTH;
-    fchmod(&file, mode).map_err(|errno| named("fchmod")(errno.into()))?;
-    seal_file(&file).map_err(named("sealing"))?;
-    let descriptor = descriptor::raise(file.into(), LOWEST);
-    fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::empty()))
-        .map_err(|errno| named("fcntl")(errno.into()))?;
-    match std::fs::read_link("/proc/self") {
-        Ok(own) if own.as_os_str() == std::process::id().to_string().as_str() => {
-            Ok(SecretFile { descriptor })
-        }
-        Ok(_) => Err(refused("/proc is that of another PID namespace".to_owned())),
-        Err(_) => Err(refused(
-            "/proc is not mounted, and there is no other path to it".to_owned(),
-        )),
-    }
 }

@@ -35,7 +35,7 @@ impl Signal {
 
     /// By its name, `TERM` or `SIGTERM` in any case, `RTMIN+3`, `RTMAX-1`, or by its number: what
     /// `STOPSIGNAL` of a Dockerfile takes (signal(7)).
-    pub(crate) fn named(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_uppercase();
         let name = text.strip_prefix("SIG").unwrap_or(&text);
         if let Ok(number) = name.parse() {
@@ -75,7 +75,7 @@ impl Signal {
     }
 
     /// 128+N: how a shell tells a death by it, and what PID 1 ends with.
-    pub(crate) fn status(self) -> u8 {
+    pub(crate) fn exit_status(self) -> u8 {
         u8::try_from(128 + self.0).unwrap_or(u8::MAX)
     }
 }
@@ -296,14 +296,14 @@ pub(crate) fn raise_default(signal: Signal) {
     let before = Disposition::of(signal);
     set(signal, Disposition::Default);
     send(Pid::this(), signal, Cause::Sent);
-    let mut alone = MaybeUninit::<libc::sigset_t>::zeroed();
+    let mut single_threaded = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: the set is a local of the right type.
-    unsafe { libc::sigemptyset(alone.as_mut_ptr()) };
+    unsafe { libc::sigemptyset(single_threaded.as_mut_ptr()) };
     // SAFETY: as above, and the number is that of a signal.
-    unsafe { libc::sigaddset(alone.as_mut_ptr(), signal.0) };
+    unsafe { libc::sigaddset(single_threaded.as_mut_ptr(), signal.0) };
     for how in [libc::SIG_UNBLOCK, libc::SIG_BLOCK] {
         // SAFETY: the set was made by sigemptyset; the third argument may be null.
-        unsafe { libc::pthread_sigmask(how, alone.as_ptr(), std::ptr::null_mut()) };
+        unsafe { libc::pthread_sigmask(how, single_threaded.as_ptr(), std::ptr::null_mut()) };
     }
     set(signal, before);
 }
@@ -325,8 +325,8 @@ mod tests {
             ("RTMAX-1", 63),
             ("WINCH", 28),
         ] {
-            assert_eq!(Signal::named(text), Signal::new(number), "{text}");
-            assert!(Signal::named(text).is_some());
+            assert_eq!(Signal::parse(text), Signal::new(number), "{text}");
+            assert!(Signal::parse(text).is_some());
         }
         for text in [
             "",
@@ -345,7 +345,7 @@ mod tests {
             "SIGSIGTERM",
             " TERM",
         ] {
-            assert_eq!(Signal::named(text), None, "{text}");
+            assert_eq!(Signal::parse(text), None, "{text}");
         }
         assert_eq!(Signal::TERM.name(), "TERM");
         assert_eq!(Signal(40).name(), "40");

@@ -63,7 +63,7 @@ pub(super) fn ignore_pipe() {
 
 /// Reads the initial environment as bytes, and overwrites the token's values in the block that
 /// `/proc/PID/environ` shows. Names and `=` stay.
-pub(crate) fn take_environ(_alone: &SingleThreaded) -> EnvBlock {
+pub(crate) fn read_environ_and_wipe_tokens(_single_threaded: &SingleThreaded) -> EnvBlock {
     let mut entries = Vec::new();
     // SAFETY: `environ` is libc's own (environ(7)); no other thread can change it meanwhile.
     let mut place = unsafe { environ };
@@ -78,7 +78,7 @@ pub(crate) fn take_environ(_alone: &SingleThreaded) -> EnvBlock {
             return EnvBlock::new(entries);
         }
         // SAFETY: each pointer before the null is a C string that lives as long as the process.
-        let entry = EnvEntry::new(unsafe { CStr::from_ptr(text) });
+        let entry = EnvEntry::from_c_str(unsafe { CStr::from_ptr(text) });
         if entry.name().is_some_and(is_token_variable) {
             // SAFETY: it is one of those strings, which execve(2) put in writable memory of this
             // process; there is no other thread that could look at it.
@@ -116,7 +116,7 @@ unsafe fn wipe_value(entry: *mut libc::c_char) {
 
 /// What the kernel takes at an exec. execve(2): a string has at most 32 pages; all of it a quarter
 /// of the stack's soft limit, but at least 128 KiB and at most 6 MiB.
-pub(crate) fn limits() -> ExecLimits {
+pub(crate) fn exec_limits() -> ExecLimits {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     let page = page
         .and_then(|size| usize::try_from(size).ok())

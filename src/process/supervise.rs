@@ -2,7 +2,7 @@
 //! command ended.
 //!
 //! It is forked from before anybody reads a token, and knows the command's pid and no secret. What
-//! a signal leads to is decided by [`decide`], which is pure; [`Supervisor::until_end`] does it. The
+//! a signal leads to is decided by [`decide`], which is pure; [`Supervisor::wait_for_command`] does it. The
 //! command stays in phase-run's process group, so that a terminal, a shell's jobs and signals to the
 //! group find it as if it were alone.
 
@@ -136,7 +136,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// `exec` when signals cannot be read any more.
-    pub(crate) fn until_end(mut self) -> Result<WaitStatus, Error> {
+    pub(crate) fn wait_for_command(mut self) -> Result<WaitStatus, Error> {
         // Nobody tells of a child that ended before signals were held back.
         let mut ended = self.perform(Action::Reap);
         drop_code_pages();

@@ -34,22 +34,22 @@ pub(crate) struct WatchOptions {
     /// From one poll to the next.
     pub(crate) interval: Duration,
     /// What tells the command to stop.
-    pub(crate) stop: Signal,
+    pub(crate) stop_signal: Signal,
     /// How long it may take to.
     pub(crate) grace: Duration,
     /// A start leases dynamic secrets.
-    pub(crate) leases: bool,
+    pub(crate) leases_secrets: bool,
 }
 
 /// The processes of `--watch`: [`watch`] returns once in the parent, and once in each child.
-pub(crate) enum Watched {
+pub(crate) enum WatchOutcome {
     /// In the parent: how the last command ended.
-    Ended(WaitStatus),
+    CommandEnded(WaitStatus),
     /// In a process that fetches.
-    Fetching {
-        alone: SingleThreaded,
+    Child {
+        single_threaded: SingleThreaded,
         /// Whose pid the command would have had.
-        parent: u32,
+        supervisor_pid: u32,
         standby: StandbyChannel,
     },
 }
@@ -60,20 +60,20 @@ pub(crate) enum Watched {
 /// # Errors
 /// `exec` when what a watcher needs is refused by the system.
 pub(crate) fn watch(
-    alone: &SingleThreaded,
+    single_threaded: &SingleThreaded,
     options: &WatchOptions,
     forget: &mut dyn FnMut(),
     log: &dyn Log,
-) -> Result<Watched, Error> {
-    let mut watched = || -> io::Result<Watched> {
+) -> Result<WatchOutcome, Error> {
+    let mut watched = || -> io::Result<WatchOutcome> {
         let before = descendants::children();
         let (origin, signals) = ProcessState::save_and_block()?;
         let (channel, of_child) = channel::pair()?;
-        let command = match origin.fork(alone)? {
+        let command = match origin.fork(single_threaded)? {
             Fork::Parent { child } => child,
-            Fork::Child(alone) => {
+            Fork::Child(single_threaded) => {
                 let standby = StandbyChannel::new(of_child, Role::First, None);
-                return Ok(fetching(alone, &origin, standby));
+                return Ok(fetching(single_threaded, &origin, standby));
             }
         };
         drop(of_child);
@@ -81,15 +81,19 @@ pub(crate) fn watch(
         // What the command leaves comes here, and is ended before the next one starts.
         let _ = set_child_subreaper(true);
         let (own, child) = ((origin, signals), (command, channel));
-        Watcher::new(alone, options, log, own, child, before).until_end()
+        Watcher::new(single_threaded, options, log, own, child, before).wait_for_command()
     };
     watched().map_err(|error| no_process(&error))
 }
 
-fn fetching(alone: SingleThreaded, origin: &ProcessState, standby: StandbyChannel) -> Watched {
-    Watched::Fetching {
-        alone,
-        parent: origin.own().as_raw().cast_unsigned(),
+fn fetching(
+    single_threaded: SingleThreaded,
+    origin: &ProcessState,
+    standby: StandbyChannel,
+) -> WatchOutcome {
+    WatchOutcome::Child {
+        single_threaded,
+        supervisor_pid: origin.own().as_raw().cast_unsigned(),
         standby,
     }
 }

@@ -324,8 +324,13 @@ mod tests {
         let event = Input::Child(COMMAND, what);
         for stage in STAGES.into_iter().filter(|stage| *stage != Clearing) {
             let state = state(stage);
-            let alone = supervise::decide(&state.command, supervise::Input::Child(COMMAND, what));
-            assert_eq!(decide(&state, event), Supervise(alone), "{stage:?}");
+            let single_threaded =
+                supervise::decide(&state.command, supervise::Input::Child(COMMAND, what));
+            assert_eq!(
+                decide(&state, event),
+                Supervise(single_threaded),
+                "{stage:?}"
+            );
         }
     }
 

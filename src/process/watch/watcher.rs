@@ -18,7 +18,7 @@ use super::channel::{self, Channel, Digest, Role, StandbyChannel};
 use super::cleanup::{self, Cleanup, Look};
 use super::decide::{Action, Input, Stage, State, Then, decide};
 use super::schedule::PollSchedule;
-use super::{WatchOptions, Watched, fetching};
+use super::{WatchOptions, WatchOutcome, fetching};
 use crate::log::{Event, Log};
 use crate::process::random_unit;
 
@@ -31,7 +31,7 @@ pub(super) struct Fetched {
 }
 
 pub(super) struct Watcher<'a> {
-    alone: &'a SingleThreaded,
+    single_threaded: &'a SingleThreaded,
     terms: &'a WatchOptions,
     log: &'a dyn Log,
     origin: ProcessState,
@@ -58,7 +58,7 @@ pub(super) struct Watcher<'a> {
 impl<'a> Watcher<'a> {
     /// Of the first child, which has forked a moment ago.
     pub(super) fn new(
-        alone: &'a SingleThreaded,
+        single_threaded: &'a SingleThreaded,
         terms: &'a WatchOptions,
         log: &'a dyn Log,
         (origin, signals): (ProcessState, Signals),
@@ -66,7 +66,7 @@ impl<'a> Watcher<'a> {
         before: Vec<Pid>,
     ) -> Self {
         Self {
-            alone,
+            single_threaded,
             terms,
             log,
             origin,
@@ -75,7 +75,7 @@ impl<'a> Watcher<'a> {
                 stage: Stage::Starting,
                 command: supervise::State::new(command),
                 standby: None,
-                leases: terms.leases,
+                leases: terms.leases_secrets,
                 lease_is_old: false,
             },
             channel: Some(Channel(channel)),
@@ -92,7 +92,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// Returns in a standby, too.
-    pub(super) fn until_end(mut self) -> io::Result<Watched> {
+    pub(super) fn wait_for_command(mut self) -> io::Result<WatchOutcome> {
         drop_code_pages();
         // Nobody tells of a child that ended before signals were held back.
         let mut over = self.perform(Action::Supervise(Supervised::Reap))?;
@@ -107,7 +107,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn react(&mut self, event: Input) -> io::Result<Option<Watched>> {
+    fn react(&mut self, event: Input) -> io::Result<Option<WatchOutcome>> {
         if let Input::Child(pid, what) = event {
             self.state.command.refresh_terminal();
             if !matches!(what, WaitStatus::Stopped(_)) {
@@ -130,7 +130,7 @@ impl<'a> Watcher<'a> {
         self.perform(decide(&self.state, event))
     }
 
-    fn perform(&mut self, action: Action) -> io::Result<Option<Watched>> {
+    fn perform(&mut self, action: Action) -> io::Result<Option<WatchOutcome>> {
         match action {
             Action::Supervise(supervised) => return self.supervise(supervised),
             Action::Cancel(supervised) => {
@@ -153,7 +153,9 @@ impl<'a> Watcher<'a> {
                 }
                 self.wait_for_next_poll();
             }
-            Action::EndBy(signal) => return Ok(Some(Watched::Ended(WaitStatus::Killed(signal)))),
+            Action::EndBy(signal) => {
+                return Ok(Some(WatchOutcome::CommandEnded(WaitStatus::Killed(signal))));
+            }
             Action::Learn => {
                 self.of_command = take(&mut self.of_standby);
                 self.channel = None;
@@ -186,7 +188,7 @@ impl<'a> Watcher<'a> {
             Action::Kill => {
                 self.log.log(Event::Killing {
                     grace: self.terms.grace,
-                    signal: &self.terms.stop.name(),
+                    signal: &self.terms.stop_signal.name(),
                 });
                 signal::send(self.state.command.command, Signal::KILL, Cause::Sent);
                 if let Stage::Stopping { then, .. } = self.state.stage {
@@ -198,7 +200,7 @@ impl<'a> Watcher<'a> {
         Ok(None)
     }
 
-    fn supervise(&mut self, action: Supervised) -> io::Result<Option<Watched>> {
+    fn supervise(&mut self, action: Supervised) -> io::Result<Option<WatchOutcome>> {
         match action {
             Supervised::Nothing => {}
             Supervised::Reap => {
@@ -214,21 +216,22 @@ impl<'a> Watcher<'a> {
             Supervised::StopAlong(by) => {
                 supervise::stop_along(self.state.command.command, by);
             }
-            Supervised::End(end) => return Ok(Some(Watched::Ended(end))),
+            Supervised::End(end) => return Ok(Some(WatchOutcome::CommandEnded(end))),
         }
         Ok(None)
     }
 
-    fn fork(&mut self, role: Role) -> io::Result<Option<Watched>> {
+    fn fork(&mut self, role: Role) -> io::Result<Option<WatchOutcome>> {
         // The one that saw the change has no leases, and goes.
         let changed = self.state.stage == Stage::Changed;
         self.dismiss();
-        let forked = channel::pair().and_then(|pair| Ok((self.origin.fork(self.alone)?, pair)));
+        let forked =
+            channel::pair().and_then(|pair| Ok((self.origin.fork(self.single_threaded)?, pair)));
         match forked {
-            Ok((Fork::Child(alone), (_, channel))) => {
+            Ok((Fork::Child(single_threaded), (_, channel))) => {
                 let said = self.failure.take();
                 return Ok(Some(fetching(
-                    alone,
+                    single_threaded,
                     &self.origin,
                     StandbyChannel::new(channel, role, said),
                 )));
@@ -294,7 +297,7 @@ impl<'a> Watcher<'a> {
             }
         }
         let command = self.state.command.command;
-        signal::send(command, self.terms.stop, Cause::Sent);
+        signal::send(command, self.terms.stop_signal, Cause::Sent);
         signal::send(command, Signal::CONT, Cause::Sent);
         let then = Then::Start;
         self.go_to(
