@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
-use zeroize::Zeroizing;
 
 use super::credential::{Auth, OnMinted};
 use crate::config::AuthSource;
@@ -135,7 +134,7 @@ impl TokenCache {
 
     /// Each with its length before it.
     fn write<'f>(&self, fields: impl Iterator<Item = &'f [u8]>) -> io::Result<()> {
-        let mut bytes = Zeroizing::new(Vec::new());
+        let mut bytes = Vec::new();
         for field in fields {
             let length = u32::try_from(field.len()).map_err(io::Error::other)?;
             bytes.extend_from_slice(&length.to_le_bytes());
@@ -152,7 +151,7 @@ impl TokenCache {
         let Some(length) = self.length()? else {
             return Ok(fields);
         };
-        let mut bytes = Zeroizing::new(vec![0; length]);
+        let mut bytes = vec![0; length];
         self.0.read_exact_at(&mut bytes, LENGTH as u64)?;
         let mut rest = bytes.as_slice();
         while let Some((length, after)) = rest.split_first_chunk() {
@@ -179,7 +178,7 @@ impl TokenCache {
 
     /// The token that was got last, as long as it is good.
     fn load(&self) -> Option<(SecretBytes, Freshness)> {
-        let mut bytes = Zeroizing::new(vec![0; LONGEST]);
+        let mut bytes = vec![0; LONGEST];
         let length = self.0.read_at(&mut bytes, self.place()?).ok()?;
         let (hash, rest) = bytes.get(..length)?.split_at_checked(HASH)?;
         if digest(&SHA256, rest).as_ref() != hash {
@@ -203,9 +202,9 @@ impl TokenCache {
             u64::try_from(until).unwrap_or(u64::MAX).to_le_bytes()
         };
         let (young, good) = (until(lasts / 3 * 2), until(lasts));
-        let rest = Zeroizing::new([&young, &good, token.expose()].concat());
+        let rest = [&young, &good, token.expose()].concat();
         let hash = digest(&SHA256, &rest);
-        let bytes = Zeroizing::new([hash.as_ref(), &rest].concat());
+        let bytes = [hash.as_ref(), &rest].concat();
         if let Some(place) = self.place() {
             // The next standby gets one of its own otherwise.
             let _ = self.0.set_len(place);

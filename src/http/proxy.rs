@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use base64ct::{Base64, Encoding};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
-use zeroize::Zeroizing;
 
 /// What curl takes for a proxy's port where none is given.
 const PORTS: [(&str, u16); 2] = [("http", 1080), ("https", 443)];
@@ -151,14 +150,14 @@ fn parsed(given: &str) -> Option<(Url, Option<HeaderValue>)> {
 
 /// `Basic` and what RFC 7617 has behind it, which holds no control characters.
 fn basic((user, password): (&str, &str)) -> Option<HeaderValue> {
-    let mut login = Zeroizing::new(decoded(user));
+    let mut login = decoded(user);
     login.push(b':');
-    login.extend_from_slice(&Zeroizing::new(decoded(password)));
+    login.extend_from_slice(&decoded(password));
     if login.iter().any(u8::is_ascii_control) {
         return None;
     }
-    let encoded = Zeroizing::new(Base64::encode_string(&login));
-    let text = Zeroizing::new(["Basic ", &encoded].concat());
+    let encoded = Base64::encode_string(&login);
+    let text = ["Basic ", &encoded].concat();
     let mut header = HeaderValue::from_str(&text).ok()?;
     header.set_sensitive(true);
     Some(header)

@@ -84,9 +84,8 @@ impl KeyPair {
 }
 
 /// Opens `ciphertext ‖ tag ‖ nonce` (XChaCha20-Poly1305-IETF), in place.
-pub(super) fn open_sealed(sealed: Vec<u8>, key: &[u8]) -> Result<SecretBytes, Flaw> {
+pub(super) fn open_sealed(mut sealed: Vec<u8>, key: &[u8]) -> Result<SecretBytes, Flaw> {
     const SHORT: Flaw = "it is too short";
-    let mut sealed = Zeroizing::new(sealed);
     let length = sealed.len().checked_sub(NONCE + TAG).ok_or(SHORT)?;
     let (text, rest) = sealed.split_at_mut(length);
     let (tag, nonce) = rest.split_at(TAG);
@@ -97,7 +96,7 @@ pub(super) fn open_sealed(sealed: Vec<u8>, key: &[u8]) -> Result<SecretBytes, Fl
         .decrypt_inout_detached(&nonce, b"", text.into(), &tag)
         .map_err(|_| FOREIGN)?;
     sealed.truncate(length);
-    Ok(SecretBytes::from(sealed))
+    Ok(SecretBytes::new(sealed))
 }
 
 /// A key in 64 hexadecimal digits, as Phase writes them: lower case.

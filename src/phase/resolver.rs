@@ -8,8 +8,6 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use zeroize::Zeroizing;
-
 use super::ServerFilter;
 use super::directory::{App, Environment};
 use super::e2ee::{Contents, Keyring, OpenedRow};
@@ -136,10 +134,10 @@ impl ReferenceResolver<'_> {
         let shared = shelf.and_then(|shelf| shelf.get(&node.folder, &node.key));
         let is_shared = shared.is_some_and(|shared| shared.equals(&secret.value));
         let mut trail = vec![is_shared.then_some(node)];
-        let mut out = Zeroizing::new(Vec::new());
+        let mut out = Vec::new();
         self.expand(&secret.value, self.home, &mut trail, &mut out)?;
         self.size += out.len();
-        Ok(SecretBytes::from(out))
+        Ok(SecretBytes::new(out))
     }
 
     /// Writes a value with what its references name. Returns the first value of the trail that a
@@ -149,7 +147,7 @@ impl ReferenceResolver<'_> {
         value: &SecretBytes,
         place: EnvironmentRef,
         trail: &mut Vec<Option<Node>>,
-        out: &mut Zeroizing<Vec<u8>>,
+        out: &mut Vec<u8>,
     ) -> Result<Option<usize>, Error> {
         let own = trail.len() - 1;
         let mut back: Option<usize> = None;

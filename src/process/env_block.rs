@@ -5,8 +5,6 @@ use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-use zeroize::Zeroizing;
-
 use crate::secret::is_token_variable;
 
 /// Entries in the order of the block: not all are UTF-8, not all have a `=`, names may repeat.
@@ -86,11 +84,11 @@ pub(crate) struct ExecLimits {
 }
 
 /// One string of the block, `NAME=value` with its NUL. It cannot hold another NUL.
-pub(crate) struct EnvEntry(Zeroizing<CString>);
+pub(crate) struct EnvEntry(CString);
 
 impl EnvEntry {
     pub(crate) fn from_c_str(text: &CStr) -> Self {
-        Self(Zeroizing::new(text.to_owned()))
+        Self(text.to_owned())
     }
 
     /// `NAME=value`; none where one of them holds a NUL.
@@ -99,14 +97,12 @@ impl EnvEntry {
     }
 
     fn joined(name: &[u8], value: &[u8]) -> Option<Self> {
-        // Room for the NUL: growing would leave a copy to wipe.
+        // Room for the NUL, so that `CString::new` copies nothing.
         let mut text = Vec::with_capacity(name.len() + value.len() + 2);
         text.extend_from_slice(name);
         text.push(b'=');
         text.extend_from_slice(value);
-        CString::new(text)
-            .ok()
-            .map(|text| Self(Zeroizing::new(text)))
+        CString::new(text).ok().map(Self)
     }
 
     /// What stands before the first `=`; none for an entry that has none or starts with it.

@@ -6,7 +6,6 @@
 //! dropped; inside it is an error that shows none of it.
 
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use super::SecretBytes;
 
@@ -154,14 +153,14 @@ impl Token {
     }
 
     /// The value of the `Authorization` header.
-    pub(crate) fn authorization(&self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn authorization(&self) -> Vec<u8> {
         let parts = [
             b"Bearer ",
             self.account.word().as_bytes(),
             b" ",
             self.bearer.expose(),
         ];
-        Zeroizing::new(parts.concat())
+        parts.concat()
     }
 }
 
@@ -184,7 +183,7 @@ mod tests {
     fn read(text: &str) -> Result<(String, bool), Flaw> {
         let token = Token::parse(text.as_bytes())?;
         Ok((
-            String::from_utf8(token.authorization().to_vec()).unwrap(),
+            String::from_utf8(token.authorization()).unwrap(),
             token.is_full(),
         ))
     }

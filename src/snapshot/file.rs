@@ -17,7 +17,6 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{geteuid, linkat};
-use zeroize::Zeroizing;
 
 use super::format;
 use crate::error::{SnapshotError, os_error_text};
@@ -31,9 +30,9 @@ const TRIES: usize = 100;
 const NO_SNAPSHOT: &str = "it is no snapshot of phase-run";
 
 /// All of it, if it starts as one.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SnapshotError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, SnapshotError> {
     let (file, size) = open(path)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0)));
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     file.take(size).read_to_end(&mut bytes).map_err(unfit)?;
     match format::is_one(&bytes) {
         true => Ok(bytes),

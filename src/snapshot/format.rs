@@ -50,7 +50,7 @@ pub(super) fn seal(
     made: Duration,
     token: &Token,
     of: &[u8],
-) -> Option<Zeroizing<Vec<u8>>> {
+) -> Option<Vec<u8>> {
     let mut leased: Vec<&str> = secrets
         .iter()
         .filter_map(|secret| secret.dynamic.as_deref())
@@ -77,8 +77,7 @@ pub(super) fn seal(
         leased.iter().map(|name| name.as_bytes()).chain(secrets)
     };
     let size: usize = fields().map(|field| COUNT + field.len()).sum();
-    // All of it at once: growing would leave copies.
-    let mut file = Zeroizing::new(Vec::with_capacity(HEAD + COUNT + size + TAG));
+    let mut file = Vec::with_capacity(HEAD + COUNT + size + TAG);
     let mut salt = [0; SALT];
     SystemRandom::new().fill(&mut salt).ok()?;
     file.extend_from_slice(MAGIC);
@@ -99,7 +98,7 @@ pub(super) fn seal(
 }
 
 /// What is in it; none unless every bit is as it was sealed, with this token, for the same.
-pub(super) fn open(mut file: Zeroizing<Vec<u8>>, token: &Token, of: &[u8]) -> Option<Contents> {
+pub(super) fn open(mut file: Vec<u8>, token: &Token, of: &[u8]) -> Option<Contents> {
     let (head, rest) = file.split_at_mut_checked(HEAD)?;
     let (salt, made) = head.strip_prefix(MAGIC)?.split_at_checked(SALT)?;
     let made = Duration::from_millis(u64::from_le_bytes(made.try_into().ok()?));
@@ -127,7 +126,7 @@ fn cipher(token: &Token, salt: &[u8]) -> Option<XChaCha20Poly1305> {
     let authorization = token.authorization();
     let parts = [authorization.as_slice()].into_iter();
     let parts: Vec<&[u8]> = parts.chain(token.keys().into_iter().flatten()).collect();
-    let whole = Zeroizing::new(parts.join(&b':'));
+    let whole = parts.join(&b':');
     let mut key = Zeroizing::new([0; KEY]);
     let pseudorandom = Salt::new(HKDF_SHA256, salt).extract(&whole);
     let expanded = pseudorandom.expand(&[MAGIC], HKDF_SHA256).ok()?;
@@ -166,7 +165,7 @@ fn fields(text: &[u8]) -> Option<(Vec<String>, Vec<Secret>)> {
 pub(crate) fn fuzz(data: &[u8]) {
     if let Ok(token) = Token::parse(&[b'a'; 2 * KEY]) {
         for file in [data.to_vec(), [MAGIC.as_slice(), data].concat()] {
-            assert!(open(Zeroizing::new(file), &token, b"of").is_none());
+            assert!(open(file, &token, b"of").is_none());
         }
     }
     let _ = fields(data);
@@ -215,12 +214,12 @@ mod tests {
         }
     }
 
-    fn small() -> Zeroizing<Vec<u8>> {
+    fn small() -> Vec<u8> {
         seal(&[secret("K", b"value", None)], MADE, &token(TOKEN), b"of").unwrap()
     }
 
     fn decrypts_locally(bytes: &[u8]) -> bool {
-        open(Zeroizing::new(bytes.to_vec()), &token(TOKEN), b"of").is_some()
+        open(bytes.to_vec(), &token(TOKEN), b"of").is_some()
     }
 
     #[test]
@@ -228,7 +227,6 @@ mod tests {
         let all: Vec<u8> = (0..=255).collect();
         let secrets = [secret("\u{fc} =\n", &all, None), secret("", b"", None)];
         let file = seal(&secrets, MADE, &token(TOKEN), b"of").unwrap();
-        // It did not grow, which would have left a copy behind.
         assert_eq!(file.capacity(), file.len());
         let contents = open(file, &token(TOKEN), b"of").unwrap();
         assert_eq!((contents.made, contents.leased.len()), (MADE, 0));

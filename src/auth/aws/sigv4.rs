@@ -7,7 +7,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base16ct::lower::encode_string;
 use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, Tag, sign as hmac};
-use zeroize::Zeroizing;
 
 use super::{AwsKeys, Sts, is_region};
 use crate::secret::SecretBytes;
@@ -19,7 +18,7 @@ const TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
 pub(super) struct Signed {
     pub(super) url: String,
     /// A JSON object of names and values.
-    pub(super) headers: Zeroizing<Vec<u8>>,
+    pub(super) headers: Vec<u8>,
 }
 
 /// The address of STS in a region. The plain one of us-east-1 is older than regions.
@@ -94,12 +93,10 @@ pub(super) fn sign(keys: &AwsKeys, region: &str, sts: Sts, at: SystemTime) -> Op
         ("x-amz-date", &time),
     ];
     signed.extend(session.map(|token| ("x-amz-security-token", token)));
-    let lines: Zeroizing<String> = Zeroizing::new(
-        signed
-            .iter()
-            .map(|(name, value)| format!("{name}:{value}\n"))
-            .collect(),
-    );
+    let lines: String = signed
+        .iter()
+        .map(|(name, value)| format!("{name}:{value}\n"))
+        .collect();
     let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
     let hash = |bytes: &[u8]| encode_string(digest(&SHA256, bytes).as_ref());
@@ -118,7 +115,7 @@ pub(super) fn sign(keys: &AwsKeys, region: &str, sts: Sts, at: SystemTime) -> Op
         hash(canonical.as_bytes())
     );
     let step = |key: &[u8], text: &str| hmac(&Key::new(HMAC_SHA256, key), text.as_bytes());
-    let first = Zeroizing::new([b"AWS4", keys.secret.expose()].concat());
+    let first = [b"AWS4", keys.secret.expose()].concat();
     let derived = |tag: Tag, text| step(tag.as_ref(), text);
     let key = derived(
         derived(derived(step(&first, date), region), "sts"),
@@ -130,7 +127,7 @@ pub(super) fn sign(keys: &AwsKeys, region: &str, sts: Sts, at: SystemTime) -> Op
     );
 
     let shown = ["Content-Type", "Host", "X-Amz-Date", "X-Amz-Security-Token"];
-    let mut headers = Zeroizing::new(Vec::new());
+    let mut headers = Vec::new();
     let values = signed.iter().map(|(_, value)| *value);
     let pairs = shown
         .into_iter()
