@@ -28,10 +28,10 @@ use crate::log::{Event, Format, Log, Logger};
 use crate::process::env_block::EnvBlock;
 use crate::process::watch::WatchOptions;
 pub(crate) use credential::{AuthSource, Identity, Provider, TOKEN_VARIABLE, TokenSource};
-pub(crate) use decryption::{Dynamic, Mode};
+pub(crate) use decryption::{DecryptionMode, DynamicSecrets};
 pub(crate) use headers::HeaderFile;
 pub(crate) use host::Host;
-pub(crate) use pattern::{FileRule, Folder, Pattern};
+pub(crate) use pattern::{FileRule, FolderPattern, Pattern};
 #[cfg(any(test, fuzzing))]
 pub(crate) use project::fuzz as fuzz_project;
 use reader::ConfigReader;
@@ -39,22 +39,22 @@ pub(crate) use snapshot::SnapshotOptions;
 
 /// All that was decided before the first request.
 pub(crate) struct Config {
-    pub(crate) request: FetchConfig,
+    pub(crate) fetch: FetchConfig,
     pub(crate) auth_source: AuthSource,
-    pub(crate) headers: Option<HeaderFile>,
-    pub(crate) filter: Filter,
+    pub(crate) header_file: Option<HeaderFile>,
+    pub(crate) selection: SelectionOptions,
     /// `--snapshot`, if it is given.
-    pub(crate) fallback: Option<SnapshotOptions>,
-    pub(crate) injection: Injection,
-    pub(crate) deed: RunMode,
+    pub(crate) snapshot: Option<SnapshotOptions>,
+    pub(crate) injection: InjectionOptions,
+    pub(crate) run_mode: RunMode,
 }
 
 /// What to ask of whom.
 pub(crate) struct FetchConfig {
     pub(crate) host: Host,
     pub(crate) http: HttpOptions,
-    pub(crate) mode: Mode,
-    pub(crate) dynamic: Dynamic,
+    pub(crate) mode: DecryptionMode,
+    pub(crate) dynamic: DynamicSecrets,
     pub(crate) target: Target,
 }
 
@@ -73,8 +73,8 @@ pub(crate) struct Target {
 
 /// Which of the fetched secrets are selected.
 #[derive(Default)]
-pub(crate) struct Filter {
-    pub(crate) paths: Vec<Folder>,
+pub(crate) struct SelectionOptions {
+    pub(crate) paths: Vec<FolderPattern>,
     pub(crate) tags: Vec<String>,
     pub(crate) only: Vec<Pattern>,
     pub(crate) except: Vec<Pattern>,
@@ -84,7 +84,7 @@ pub(crate) struct Filter {
 
 /// How the selected secrets reach the command.
 #[derive(Default)]
-pub(crate) struct Injection {
+pub(crate) struct InjectionOptions {
     pub(crate) prefix: String,
     pub(crate) files: Vec<FileRule>,
     pub(crate) keep: KeepPolicy,
@@ -108,7 +108,7 @@ pub(crate) enum KeepPolicy {
 /// What to do with the environment.
 pub(crate) enum RunMode {
     /// Become this: the program as typed and its arguments.
-    Become(Vec<OsString>),
+    Exec(Vec<OsString>),
     /// Become this in a child, and stay as its parent.
     Supervise(Vec<OsString>),
     /// The same, and again each time that the secrets have changed.
@@ -125,7 +125,7 @@ pub(crate) struct Setting {
 }
 
 /// How things are said, read leniently so that a mistake can be reported in the form asked for;
-/// [`decide`] is strict about the same args.
+/// [`load`] is strict about the same args.
 pub(crate) fn logger(args: &ParsedArgs, inherited: &EnvBlock) -> Logger {
     let typed = args.bytes(Opt::LogFormat).next();
     let json = match typed {
@@ -144,25 +144,25 @@ pub(crate) fn logger(args: &ParsedArgs, inherited: &EnvBlock) -> Logger {
 /// # Errors
 /// `usage` for words that contradict each other or are not what their option takes, `config` for
 /// variables and files that cannot be used, `token` where there is none.
-pub(crate) fn decide(
+pub(crate) fn load(
     args: &ParsedArgs,
     inherited: &EnvBlock,
     log: &dyn Log,
 ) -> Result<Config, Error> {
     let choices = ConfigReader { args, inherited };
     choices.check_contradictions()?;
-    let deed = choices.deed()?;
+    let run_mode = choices.run_mode()?;
     choices.one_of(Opt::LogFormat, &["text", "json"], "text or json")?;
     let mode = choices.mode()?;
     let dynamic = choices.dynamic()?;
     let injection = choices.injection()?;
-    let filter = choices.filter()?;
+    let selection = choices.selection()?;
     let host = choices.host()?;
     let identity = choices.identity(log)?;
     let proxy = choices.proxy(&host, identity.is_some())?;
     let timeout = choices.timeout()?;
     let max_wait = choices.max_wait()?;
-    let fallback = choices.fallback()?;
+    let snapshot = choices.snapshot()?;
     let roots = Roots::load(choices.path_of(Opt::CaFile)?)?;
     if let Some(asked) = inherited.get("PHASE_VERIFY_SSL")
         && ["false", "0", "no", "off"]
@@ -187,8 +187,8 @@ pub(crate) fn decide(
         },
     };
     let headers = choices.path_of(Opt::HeaderFile)?;
-    let headers = headers.map(|(path, source)| HeaderFile { path, source });
-    let request = FetchConfig {
+    let header_file = headers.map(|(path, source)| HeaderFile { path, source });
+    let fetch = FetchConfig {
         host,
         http: HttpOptions {
             roots,
@@ -201,13 +201,13 @@ pub(crate) fn decide(
         target,
     };
     Ok(Config {
-        request,
+        fetch,
         auth_source,
-        headers,
-        filter,
-        fallback,
+        header_file,
+        selection,
+        snapshot,
         injection,
-        deed,
+        run_mode,
     })
 }
 

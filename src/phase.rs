@@ -22,7 +22,7 @@ mod rows;
 mod status;
 
 use crate::auth::Auth;
-use crate::config::{Dynamic, FetchConfig, Filter, Mode, Setting, uuid};
+use crate::config::{DecryptionMode, DynamicSecrets, FetchConfig, SelectionOptions, Setting, uuid};
 use crate::error::Error;
 use crate::log::{Event, Log};
 use crate::process::SingleThreaded;
@@ -64,7 +64,7 @@ pub(crate) fn fetch<'a>(
     _alone: SingleThreaded,
     request: &'a FetchConfig,
     pass: &'a Auth<'_>,
-    filter: &Filter,
+    filter: &SelectionOptions,
     log: &'a dyn Log,
 ) -> Result<Fetched<'a>, Error> {
     let network = HttpClient::new(&request.http, request.host.name(), log)?;
@@ -81,9 +81,9 @@ pub(crate) fn fetch<'a>(
         });
     };
     let mut app = match (uuid(&given.value), request.mode) {
-        (Some(id), Mode::Auto | Mode::Rest) => App::from_id(id, &given.value),
+        (Some(id), DecryptionMode::Auto | DecryptionMode::Rest) => App::from_id(id, &given.value),
         // Without its keys a token could only ask the interface that is not to be asked.
-        (_, Mode::EndToEnd) if !credential.token.is_full() => {
+        (_, DecryptionMode::EndToEnd) if !credential.token.is_full() => {
             let from = credential.token_source.clone();
             return Err(Error::BearerAlone { from });
         }
@@ -187,7 +187,7 @@ fn opened<'a>(
     app: &App,
     environment: &Environment,
     narrowed: &ServerFilter<'_>,
-    dynamic: Dynamic,
+    dynamic: DynamicSecrets,
 ) -> Result<Fetched<'a>, Error> {
     let ask = |dynamic| keyring.fetch(app, environment, narrowed, dynamic);
     let contents = naming_dynamic(dynamic, ask, |contents| &contents.leased)?;
@@ -203,8 +203,8 @@ fn opened<'a>(
 
 /// Where the server leases nothing it does not say of what: then asks for the names alone.
 fn naming_dynamic<T>(
-    dynamic: Dynamic,
-    ask: impl Fn(Dynamic) -> Result<T, Error>,
+    dynamic: DynamicSecrets,
+    ask: impl Fn(DynamicSecrets) -> Result<T, Error>,
     listed: impl Fn(&T) -> &[Secret],
 ) -> Result<T, Error> {
     match ask(dynamic) {
@@ -213,7 +213,7 @@ fn naming_dynamic<T>(
             place,
             server,
         }) if names.is_empty() => {
-            let found = ask(Dynamic::Listed).ok();
+            let found = ask(DynamicSecrets::List).ok();
             let secrets = found.as_ref().map(listed).unwrap_or_default();
             let dynamic = secrets.iter().filter_map(|secret| secret.dynamic.clone());
             let mut names: Vec<String> = dynamic.collect();
@@ -253,14 +253,14 @@ fn chosen(
 }
 
 impl<'f> ServerFilter<'f> {
-    fn by(filter: &'f Filter) -> Self {
+    fn by(filter: &'f SelectionOptions) -> Self {
         match filter.paths.as_slice() {
             [] if !filter.tags.is_empty() => Self {
                 folder: None,
                 tags: Some(filter.tags.join(",")),
             },
             [folder] => Self {
-                folder: folder.exact(),
+                folder: folder.single_folder(),
                 tags: None,
             },
             _ => Self::default(),

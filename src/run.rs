@@ -52,8 +52,8 @@ pub(crate) fn run(
     }
     let logger = context.logger;
     let log = |notice: Event<'_>| logger.log(&notice);
-    let config = config::decide(args, &inherited, &log)?;
-    let single_threaded = match config.deed {
+    let config = config::load(args, &inherited, &log)?;
+    let single_threaded = match config.run_mode {
         RunMode::Supervise(_) => match process::fork_command(&single_threaded)? {
             CommandFork::Supervisor(supervisor) => {
                 drop((config, inherited));
@@ -87,7 +87,7 @@ pub(crate) fn run(
                 }
             };
         }
-        RunMode::Become(_) | RunMode::DryRun(_) => single_threaded,
+        RunMode::Exec(_) | RunMode::DryRun(_) => single_threaded,
     };
     let pass = config.auth_source.load(&inherited, &|_, _| {}, &log)?;
     fetch_and_exec(
@@ -127,7 +127,7 @@ fn run_standby(
         }
     };
     if !standby.may_lease() {
-        config.request.dynamic = config.request.dynamic.without_leases();
+        config.fetch.dynamic = config.fetch.dynamic.without_leases();
     }
     let variables = config.injection.keep_token;
     let keep = |token: &SecretBytes, lasts| cache.store(token, lasts);
@@ -171,35 +171,35 @@ fn fetch_and_exec(
     log: &dyn Log,
 ) -> Result<Outcome, Error> {
     startup::disable_nss_modules();
-    if let Some(headers) = &config.headers {
+    if let Some(headers) = &config.header_file {
         pass.set_gateway_headers(headers.read(watched.is_some(), log)?);
     }
     let pass = &pass;
     let fetch = || chosen(single_threaded, &config, pass, context, log);
-    let (chosen, lease) = match (&config.fallback, pass) {
+    let (chosen, lease) = match (&config.snapshot, pass) {
         // No copy is made by a token that is another one at the next start.
         (None, _) | (_, Auth::Identity(_)) => fetch()?,
         (Some(fallback), Auth::Token(credential)) => {
-            let occasion = match (&config.deed, watched) {
+            let occasion = match (&config.run_mode, watched) {
                 (RunMode::DryRun(_), _) => FetchPurpose::DryRun,
                 (_, Some((standby, _))) if standby.is_poll() => FetchPurpose::Poll,
                 (_, _) => FetchPurpose::Start,
             };
-            let snapshot = Snapshot::of(fallback, &config.request, &config.filter, credential);
+            let snapshot = Snapshot::of(fallback, &config.fetch, &config.selection, credential);
             snapshot.fetch_or_restore(fetch, occasion, log)?
         }
     };
     let base = environ::inherited_env(inherited, &config.injection);
-    let empty_is_fine = config.filter.allow_empty;
+    let empty_is_fine = config.selection.allow_empty;
     let plan = environ::plan(chosen, &base, &config.injection, empty_is_fine, log)?;
-    match config.deed {
+    match config.run_mode {
         RunMode::DryRun(command) => {
             let listing = plan.listing(context.logger.format);
             let paths: Vec<String> = plan.files().map(|_| SecretFile::longest_path()).collect();
             environ::build(base, plan, &paths, &command, startup::exec_limits())?;
             print(&listing)
         }
-        RunMode::Become(command) | RunMode::Supervise(command) | RunMode::Watch(command, _) => {
+        RunMode::Exec(command) | RunMode::Supervise(command) | RunMode::Watch(command, _) => {
             let digest = watched.map(|(standby, key)| (standby, plan.digest(key.expose())));
             let files: Vec<SecretFile> = plan
                 .files()
@@ -238,9 +238,9 @@ fn chosen(
         place,
         lease,
         references,
-    } = phase::fetch(single_threaded, &config.request, pass, &config.filter, log)?;
+    } = phase::fetch(single_threaded, &config.fetch, pass, &config.selection, log)?;
     let of = secrets.len();
-    let chosen = selection::select(secrets, &config.filter, &place, log)?;
+    let chosen = selection::select(secrets, &config.selection, &place, log)?;
     let chosen = references.resolve(chosen)?;
     log.log(Event::Selected {
         secrets: chosen.len(),

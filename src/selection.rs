@@ -4,7 +4,7 @@
 //! Pure. Never a silent winner: of one key in several folders the rank decides, and equal ranks
 //! with different values are an error that names them.
 
-use crate::config::{Filter, Folder, Pattern};
+use crate::config::{FolderPattern, Pattern, SelectionOptions};
 use crate::error::Error;
 use crate::log::{Event, Log};
 use crate::secret::Secret;
@@ -16,7 +16,7 @@ use crate::secret::Secret;
 /// `ambiguous` for a key with different values of equal rank.
 pub(crate) fn select(
     secrets: Vec<Secret>,
-    filter: &Filter,
+    filter: &SelectionOptions,
     place: &str,
     log: &dyn Log,
 ) -> Result<Vec<Secret>, Error> {
@@ -37,7 +37,7 @@ pub(crate) fn select(
         }),
     };
     for folder in &filter.paths {
-        if !rows.iter().any(|row| folder.covers(&row.folder)) {
+        if !rows.iter().any(|row| folder.matches(&row.folder)) {
             nothing(folder.source(), folder.text())?;
         }
     }
@@ -74,15 +74,15 @@ pub(crate) fn select(
 }
 
 /// The last `--path` that the row's folder matches; without any, all rows are equal.
-fn rank(paths: &[Folder], row: &Secret) -> Option<usize> {
+fn rank(paths: &[FolderPattern], row: &Secret) -> Option<usize> {
     match paths {
         [] => Some(0),
-        paths => paths.iter().rposition(|folder| folder.covers(&row.folder)),
+        paths => paths.iter().rposition(|folder| folder.matches(&row.folder)),
     }
 }
 
 /// Sorted by key; of each key the row of the highest rank.
-fn one_for_each_key(mut rows: Vec<Secret>, paths: &[Folder]) -> Result<Vec<Secret>, Error> {
+fn one_for_each_key(mut rows: Vec<Secret>, paths: &[FolderPattern]) -> Result<Vec<Secret>, Error> {
     rows.sort_by(|a, b| {
         a.key
             .cmp(&b.key)
@@ -143,13 +143,13 @@ mod tests {
     }
 
     /// `--path a --only b`: the options, without a shell.
-    fn filter(line: &str) -> Filter {
-        let mut filter = Filter::default();
+    fn filter(line: &str) -> SelectionOptions {
+        let mut filter = SelectionOptions::default();
         let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
         for pair in words.chunks(2) {
             let value = pair.get(1).copied().unwrap_or_default();
             match pair[0] {
-                "--path" => filter.paths.push(Folder::parse(value, "--path")),
+                "--path" => filter.paths.push(FolderPattern::parse(value, "--path")),
                 "--tags" => filter.tags = value.split(',').map(str::to_owned).collect(),
                 "--only" => filter.only.push(Pattern::parse(value, "--only").unwrap()),
                 "--except" => filter
@@ -238,7 +238,7 @@ mod tests {
     fn the_same_value_in_two_folders_is_one() {
         let chosen = select(
             rows(&["/a K v", "/b K v"]),
-            &Filter::default(),
+            &SelectionOptions::default(),
             "shop",
             &IGNORE,
         )

@@ -12,7 +12,7 @@ mod format;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::auth::Credential;
-use crate::config::{FetchConfig, Filter, SnapshotOptions};
+use crate::config::{FetchConfig, SelectionOptions, SnapshotOptions};
 use crate::error::{Error, SnapshotError};
 use crate::log::{Event, Log};
 use crate::secret::Secret;
@@ -35,7 +35,7 @@ pub(crate) enum FetchPurpose {
 pub(crate) struct Snapshot<'a> {
     fallback: &'a SnapshotOptions,
     request: &'a FetchConfig,
-    filter: &'a Filter,
+    filter: &'a SelectionOptions,
     credential: &'a Credential,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Snapshot<'a> {
     pub(crate) fn of(
         fallback: &'a SnapshotOptions,
         request: &'a FetchConfig,
-        filter: &'a Filter,
+        filter: &'a SelectionOptions,
         credential: &'a Credential,
     ) -> Self {
         Self {

@@ -7,7 +7,7 @@ use crate::error::Error;
 
 /// Who decrypts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum DecryptionMode {
     /// Whoever the app is set up for.
     Auto,
     /// The server.
@@ -18,41 +18,41 @@ pub(crate) enum Mode {
 
 /// What becomes of dynamic secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dynamic {
+pub(crate) enum DynamicSecrets {
     /// They are not asked for.
-    Ignored,
+    Skip,
     /// Their keys are asked for, and nothing is leased.
-    Listed,
+    List,
     /// They are leased; `ttl` in seconds, or what the server takes by default.
-    Leased { ttl: Option<u64> },
+    Lease { ttl: Option<u64> },
 }
 
-impl Dynamic {
-    pub(crate) fn takes_leases(self) -> bool {
-        matches!(self, Self::Leased { .. })
+impl DynamicSecrets {
+    pub(crate) fn leases(self) -> bool {
+        matches!(self, Self::Lease { .. })
     }
 
     pub(crate) fn without_leases(self) -> Self {
         match self {
-            Self::Leased { .. } => Self::Listed,
+            Self::Lease { .. } => Self::List,
             other => other,
         }
     }
 
     pub(crate) fn ttl(self) -> Option<u64> {
         match self {
-            Self::Leased { ttl } => ttl,
-            Self::Ignored | Self::Listed => None,
+            Self::Lease { ttl } => ttl,
+            Self::Skip | Self::List => None,
         }
     }
 
     /// What a request says of it, in either interface.
-    pub(crate) fn asked(self, ttl: Option<&str>) -> Vec<(&'static str, &str)> {
+    pub(crate) fn request_fields(self, ttl: Option<&str>) -> Vec<(&'static str, &str)> {
         let (dynamic, lease) = (("dynamic", "true"), ("lease", "true"));
         match self {
-            Self::Ignored => vec![],
-            Self::Listed => vec![dynamic],
-            Self::Leased { .. } => [dynamic, lease]
+            Self::Skip => vec![],
+            Self::List => vec![dynamic],
+            Self::Lease { .. } => [dynamic, lease]
                 .into_iter()
                 .chain(ttl.map(|ttl| ("lease_ttl", ttl)))
                 .collect(),
@@ -61,19 +61,19 @@ impl Dynamic {
 }
 
 impl ConfigReader<'_> {
-    pub(super) fn mode(&self) -> Result<Mode, Error> {
+    pub(super) fn mode(&self) -> Result<DecryptionMode, Error> {
         match self.text_of(Opt::Mode)? {
-            None => Ok(Mode::Auto),
+            None => Ok(DecryptionMode::Auto),
             Some(given) => match given.value.as_str() {
-                "auto" => Ok(Mode::Auto),
-                "rest" => Ok(Mode::Rest),
-                "e2ee" => Ok(Mode::EndToEnd),
+                "auto" => Ok(DecryptionMode::Auto),
+                "rest" => Ok(DecryptionMode::Rest),
+                "e2ee" => Ok(DecryptionMode::EndToEnd),
                 _ => Err(self.invalid_value(given, Opt::Mode, "auto, rest or e2ee")),
             },
         }
     }
 
-    pub(super) fn dynamic(&self) -> Result<Dynamic, Error> {
+    pub(super) fn dynamic(&self) -> Result<DynamicSecrets, Error> {
         // The server takes no others.
         const WANTS: &str = "a whole number of seconds above 0";
         let ttl = match self.text_of(Opt::LeaseTtl)? {
@@ -85,9 +85,9 @@ impl ConfigReader<'_> {
         };
         Ok(
             match (self.args.has(Opt::Dynamic), self.args.has(Opt::DryRun)) {
-                (false, _) => Dynamic::Ignored,
-                (true, true) => Dynamic::Listed,
-                (true, false) => Dynamic::Leased { ttl },
+                (false, _) => DynamicSecrets::Skip,
+                (true, true) => DynamicSecrets::List,
+                (true, false) => DynamicSecrets::Lease { ttl },
             },
         )
     }

@@ -62,7 +62,7 @@ impl Pattern {
 
 /// Which folders a `--path` means.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub(crate) struct FolderPattern {
     reach: Reach,
     text: String,
     source: &'static str,
@@ -76,7 +76,7 @@ enum Reach {
     Below(String),
 }
 
-impl Folder {
+impl FolderPattern {
     /// `/a` is that folder alone, `/a/**` the folder and all below, the empty text every folder.
     pub(crate) fn parse(text: &str, source: &'static str) -> Self {
         let below = text
@@ -96,7 +96,7 @@ impl Folder {
     }
 
     /// Whether secrets of this folder are meant; `folder` is normalised, as the server's are.
-    pub(crate) fn covers(&self, folder: &str) -> bool {
+    pub(crate) fn matches(&self, folder: &str) -> bool {
         match &self.reach {
             Reach::Every => true,
             Reach::Exact(exact) => exact == folder,
@@ -107,7 +107,7 @@ impl Folder {
     }
 
     /// The folder, if it is a single one: the server can then leave out the rest.
-    pub(crate) fn exact(&self) -> Option<&str> {
+    pub(crate) fn single_folder(&self) -> Option<&str> {
         match &self.reach {
             Reach::Exact(folder) => Some(folder),
             Reach::Every | Reach::Below(_) => None,
@@ -220,7 +220,11 @@ mod tests {
             ("**", None),
             ("/a/**", None),
         ] {
-            assert_eq!(Folder::parse(text, "--path").exact(), exact, "{text}");
+            assert_eq!(
+                FolderPattern::parse(text, "--path").single_folder(),
+                exact,
+                "{text}"
+            );
         }
     }
 
@@ -238,7 +242,7 @@ mod tests {
             ("/", "/a", false),
         ] {
             assert_eq!(
-                Folder::parse(text, "--path").covers(folder),
+                FolderPattern::parse(text, "--path").matches(folder),
                 covered,
                 "{text} {folder}"
             );

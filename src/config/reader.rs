@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::project::{self, Project};
 use super::{
-    FileRule, Filter, Folder, Host, Injection, KeepPolicy, Pattern, RunMode, Setting, Target,
+    FileRule, FolderPattern, Host, InjectionOptions, KeepPolicy, Pattern, RunMode,
+    SelectionOptions, Setting, Target,
 };
 use crate::cli::{Opt, ParsedArgs};
 use crate::error::Error;
@@ -56,7 +57,7 @@ impl<'a> ConfigReader<'a> {
         Ok(())
     }
 
-    pub(super) fn deed(&self) -> Result<RunMode, Error> {
+    pub(super) fn run_mode(&self) -> Result<RunMode, Error> {
         let mut command = self.args.command.clone();
         if let Some(line) = self.args.bytes(Opt::Command).next() {
             let shell = ["/bin/sh", "-c"].map(OsString::from);
@@ -73,11 +74,11 @@ impl<'a> ConfigReader<'a> {
             (true, ..) => Err(Error::NoCommand),
             (false, Some(terms), _) => Ok(RunMode::Watch(command, terms)),
             (false, None, true) => Ok(RunMode::Supervise(command)),
-            (false, None, false) => Ok(RunMode::Become(command)),
+            (false, None, false) => Ok(RunMode::Exec(command)),
         }
     }
 
-    pub(super) fn filter(&self) -> Result<Filter, Error> {
+    pub(super) fn selection(&self) -> Result<SelectionOptions, Error> {
         let listed = |option| -> Result<Vec<String>, Error> {
             let texts = self.args.texts(option)?;
             let items = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
@@ -92,7 +93,7 @@ impl<'a> ConfigReader<'a> {
                 })
                 .collect()
         };
-        Ok(Filter {
+        Ok(SelectionOptions {
             paths: self.paths()?,
             tags: listed(Opt::Tags)?,
             only: self.patterns(Opt::Only)?,
@@ -102,12 +103,12 @@ impl<'a> ConfigReader<'a> {
         })
     }
 
-    fn paths(&self) -> Result<Vec<Folder>, Error> {
+    fn paths(&self) -> Result<Vec<FolderPattern>, Error> {
         let typed = self.args.texts(Opt::Path)?;
         if !typed.is_empty() {
             return Ok(typed
                 .into_iter()
-                .map(|text| Folder::parse(text, "--path"))
+                .map(|text| FolderPattern::parse(text, "--path"))
                 .collect());
         }
         let Some(list) = self.variable("PHASE_PATH")? else {
@@ -120,12 +121,12 @@ impl<'a> ConfigReader<'a> {
                     given: list.to_owned(),
                     wants: "folders with a colon between two (/** is every folder)",
                 }),
-                text => Ok(Folder::parse(text, "PHASE_PATH")),
+                text => Ok(FolderPattern::parse(text, "PHASE_PATH")),
             })
             .collect()
     }
 
-    pub(super) fn injection(&self) -> Result<Injection, Error> {
+    pub(super) fn injection(&self) -> Result<InjectionOptions, Error> {
         let keep = match self.args.has(Opt::KeepExisting) {
             true => KeepPolicy::Everything,
             false => KeepPolicy::Matching(self.patterns(Opt::Keep)?),
@@ -134,7 +135,7 @@ impl<'a> ConfigReader<'a> {
             true => Some(self.patterns(Opt::Pass)?),
             false => None,
         };
-        Ok(Injection {
+        Ok(InjectionOptions {
             prefix: self.args.text(Opt::Prefix)?.unwrap_or_default().to_owned(),
             files: FileRule::parse_all(&self.args.texts(Opt::File)?)?,
             keep,

@@ -20,7 +20,7 @@ pub(crate) struct SnapshotOptions {
 
 impl ConfigReader<'_> {
     /// None without `--snapshot`.
-    pub(super) fn fallback(&self) -> Result<Option<SnapshotOptions>, Error> {
+    pub(super) fn snapshot(&self) -> Result<Option<SnapshotOptions>, Error> {
         const WANTS: &str = "a number of seconds above 0";
         let requires_snapshot = |option| {
             let requires = Opt::Snapshot.name();

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::config::Injection;
+use crate::config::InjectionOptions;
 use crate::process::env_block::EnvBlock;
 use crate::secret::is_token_variable;
 
@@ -13,7 +13,7 @@ const CLEAN: [&str; 11] = [
 ];
 
 /// Without the token's variables, and after `--clean` only what it leaves; each name once.
-pub(crate) fn inherited_env(inherited: EnvBlock, injection: &Injection) -> EnvBlock {
+pub(crate) fn inherited_env(inherited: EnvBlock, injection: &InjectionOptions) -> EnvBlock {
     let mut seen = HashSet::new();
     let kept = inherited
         .into_entries()
@@ -25,7 +25,7 @@ pub(crate) fn inherited_env(inherited: EnvBlock, injection: &Injection) -> EnvBl
     EnvBlock::new(kept.collect())
 }
 
-fn is_inherited(name: &[u8], injection: &Injection) -> bool {
+fn is_inherited(name: &[u8], injection: &InjectionOptions) -> bool {
     if is_token_variable(name) {
         return injection.keep_token;
     }
@@ -55,7 +55,7 @@ mod tests {
         )
     }
 
-    fn handed_on(entries: &[&[u8]], injection: &Injection) -> Vec<Vec<u8>> {
+    fn handed_on(entries: &[&[u8]], injection: &InjectionOptions) -> Vec<Vec<u8>> {
         let rest = inherited_env(inherited(entries), injection);
         rest.into_entries()
             .iter()
@@ -84,7 +84,7 @@ mod tests {
             b"\xff=1",
             b"PHASE_HOST=h",
         ];
-        assert_eq!(handed_on(&ODD, &Injection::default()), expected);
+        assert_eq!(handed_on(&ODD, &InjectionOptions::default()), expected);
         assert_eq!(inherited(&ODD).get("A"), Some(OsStr::new("1")));
     }
 
@@ -101,9 +101,9 @@ mod tests {
         for name in ["PHASE_HOST", "MY_PHASE_TOKEN", "PHASETOKEN", "TOKEN"] {
             assert!(!is_token_variable(name.as_bytes()), "{name}");
         }
-        let injection = Injection {
+        let injection = InjectionOptions {
             keep_token: true,
-            ..Injection::default()
+            ..InjectionOptions::default()
         };
         assert!(handed_on(&ODD, &injection).contains(&b"PHASE_SERVICE_TOKEN=t".to_vec()));
     }
@@ -111,9 +111,9 @@ mod tests {
     #[test]
     fn clean_leaves_what_it_says() {
         let passed = vec![Pattern::parse("MY_*", "--pass").unwrap()];
-        let injection = Injection {
+        let injection = InjectionOptions {
             clean: Some(passed),
-            ..Injection::default()
+            ..InjectionOptions::default()
         };
         let entries: [&[u8]; 7] = [
             b"PATH=/bin",
@@ -130,10 +130,10 @@ mod tests {
 
     #[test]
     fn a_token_that_is_kept_is_kept_by_clean_too() {
-        let injection = Injection {
+        let injection = InjectionOptions {
             clean: Some(Vec::new()),
             keep_token: true,
-            ..Injection::default()
+            ..InjectionOptions::default()
         };
         let entries: [&[u8]; 2] = [b"PHASE_SERVICE_TOKEN=t", b"PHASE_HOST=h"];
         let expected: [&[u8]; 1] = [b"PHASE_SERVICE_TOKEN=t"];

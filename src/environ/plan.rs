@@ -2,7 +2,7 @@
 //! Which secret gets which name, in which form.
 
 use super::names;
-use crate::config::{Injection, KeepPolicy, Pattern};
+use crate::config::{InjectionOptions, KeepPolicy, Pattern};
 use crate::error::Error;
 use crate::log::{Event, Log};
 use crate::phase::reference::holds_reference;
@@ -63,7 +63,7 @@ impl Plan {
 pub(crate) fn plan(
     secrets: Vec<Secret>,
     base: &EnvBlock,
-    injection: &Injection,
+    injection: &InjectionOptions,
     empty_is_fine: bool,
     log: &dyn Log,
 ) -> Result<Plan, Error> {

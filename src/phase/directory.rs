@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::client::ApiClient;
 use super::status::{self, Endpoint};
 use crate::auth::Credential;
-use crate::config::{Mode, Setting, uuid};
+use crate::config::{DecryptionMode, Setting, uuid};
 use crate::error::Error;
 use crate::json::JsonObject;
 
@@ -62,7 +62,7 @@ pub(super) struct Key {
 pub(super) struct Directory<'a> {
     pub(super) client: ApiClient<'a>,
     credential: &'a Credential,
-    mode: Mode,
+    mode: DecryptionMode,
     known: OnceCell<AccessList>,
 }
 
@@ -118,7 +118,11 @@ struct ListedApp {
 }
 
 impl<'a> Directory<'a> {
-    pub(super) fn new(client: ApiClient<'a>, credential: &'a Credential, mode: Mode) -> Self {
+    pub(super) fn new(
+        client: ApiClient<'a>,
+        credential: &'a Credential,
+        mode: DecryptionMode,
+    ) -> Self {
         Self {
             client,
             credential,
@@ -140,11 +144,12 @@ impl<'a> Directory<'a> {
     /// `config` where the server should and cannot, `token` for a bare bearer where it would be us.
     pub(super) fn decrypts_locally(&self, app: &App) -> Result<bool, Error> {
         match (self.mode, app.encryption) {
-            (Mode::Rest, Some(Encryption::EndToEnd)) => Err(Error::EndToEnd {
+            (DecryptionMode::Rest, Some(Encryption::EndToEnd)) => Err(Error::EndToEnd {
                 app: app.name.clone(),
             }),
-            (Mode::Rest, _) | (Mode::Auto, None | Some(Encryption::ServerSide)) => Ok(false),
-            (Mode::Auto, Some(Encryption::EndToEnd)) | (Mode::EndToEnd, _) => {
+            (DecryptionMode::Rest, _)
+            | (DecryptionMode::Auto, None | Some(Encryption::ServerSide)) => Ok(false),
+            (DecryptionMode::Auto, Some(Encryption::EndToEnd)) | (DecryptionMode::EndToEnd, _) => {
                 match self.credential.token.is_full() {
                     true => Ok(true),
                     false => Err(Error::BearerAlone {

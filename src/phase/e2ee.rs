@@ -14,7 +14,7 @@ use super::rows::{Override, Rows, StaticRow, Text};
 use super::status::{self, Endpoint};
 use super::{ServerFilter, place};
 use crate::auth::Credential;
-use crate::config::Dynamic;
+use crate::config::DynamicSecrets;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
@@ -93,7 +93,7 @@ impl<'a> Keyring<'a> {
         app: &App,
         environment: &Environment,
         narrowed: &ServerFilter<'_>,
-        dynamic: Dynamic,
+        dynamic: DynamicSecrets,
     ) -> Result<Contents, Error> {
         let place = place(&environment.name, app);
         let unkeyed = || Error::Undecryptable {
@@ -105,7 +105,7 @@ impl<'a> Keyring<'a> {
         let client = &self.catalogue.client;
         let ttl = dynamic.ttl().map(|seconds| seconds.to_string());
         let mut headers = vec![("environment", key.environment.as_str())];
-        headers.extend(dynamic.asked(ttl.as_deref()));
+        headers.extend(dynamic.request_fields(ttl.as_deref()));
         // Headers carry letters of ASCII alone; the rest is left out here, by the selection.
         let plain = |text: &str| {
             let shown = |c: char| c.is_ascii_graphic() || c == ' ';
@@ -119,7 +119,7 @@ impl<'a> Keyring<'a> {
         if answer.status != 200 {
             let asked = Endpoint::Secrets {
                 place: &place,
-                leased: dynamic.takes_leases(),
+                leased: dynamic.leases(),
             };
             return Err(status::error_for_status(&answer, asked));
         }

@@ -7,7 +7,7 @@ use super::crypto::{KEY, KeyPair};
 use super::e2ee::open_all;
 use super::lease;
 use super::rows::{Rows, StaticRow, Text};
-use crate::config::Dynamic;
+use crate::config::DynamicSecrets;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
@@ -26,7 +26,7 @@ pub(crate) fn field(data: &[u8]) {
 /// Rows of the REST interface.
 pub(crate) fn rows(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
-    for dynamic in [Dynamic::Listed, Dynamic::Leased { ttl: None }] {
+    for dynamic in [DynamicSecrets::List, DynamicSecrets::Lease { ttl: None }] {
         let rows = serde_json::from_str::<Rows<'_, Secret, SecretBytes>>(text);
         if let Ok(rows) = rows {
             let _ = lease::secrets(rows.dynamic, dynamic, "x", |value, _| Ok(value));
@@ -48,6 +48,6 @@ pub(crate) fn sealed_rows(data: &[u8]) {
                 why,
             })
         };
-        let _ = lease::secrets(rows.dynamic, Dynamic::Listed, "x", open);
+        let _ = lease::secrets(rows.dynamic, DynamicSecrets::List, "x", open);
     }
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::rows::{Credential, DynamicRow, LeaseRow};
-use crate::config::Dynamic;
+use crate::config::DynamicSecrets;
 use crate::error::Error;
 use crate::json::JsonObject;
 use crate::secret::{Secret, SecretBytes};
@@ -25,7 +25,7 @@ pub(crate) struct Lease {
 /// `server` for a dynamic secret without a lease, and those of `open`.
 pub(super) fn secrets<V>(
     rows: Vec<DynamicRow<'_, V>>,
-    dynamic: Dynamic,
+    dynamic: DynamicSecrets,
     place: &str,
     open: impl Fn(V, &str) -> Result<SecretBytes, Error>,
 ) -> Result<(Vec<Secret>, Option<Lease>), Error> {
@@ -47,7 +47,7 @@ pub(super) fn secrets<V>(
             })
         };
         match (row.lease, dynamic) {
-            (Some(lease), Dynamic::Leased { .. }) if lease.holds_something() => {
+            (Some(lease), DynamicSecrets::Lease { .. }) if lease.holds_something() => {
                 let taken = Lease::of(&lease);
                 for JsonObject(Credential { key, value }) in lease.credentials.into_iter().flatten()
                 {
@@ -59,7 +59,7 @@ pub(super) fn secrets<V>(
                     (one, other) => other.or(one),
                 };
             }
-            (_, Dynamic::Listed) => {
+            (_, DynamicSecrets::List) => {
                 for key in row.keys {
                     secrets.push(leased(open(key, &row.name)?, SecretBytes::default())?);
                 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::ServerFilter;
 use super::directory::{App, Environment};
 use super::e2ee::{Contents, Keyring, OpenedRow};
-use crate::config::Dynamic;
+use crate::config::DynamicSecrets;
 use crate::error::Error;
 use crate::phase::reference::{Piece, Reference, holds_reference, pieces};
 use crate::secret::{Secret, SecretBytes};
@@ -257,7 +257,10 @@ impl ReferenceResolver<'_> {
         let found = match app.zip(environment) {
             Some((app, environment)) => {
                 let all = ServerFilter::default();
-                match self.keyring.fetch(app, environment, &all, Dynamic::Ignored) {
+                match self
+                    .keyring
+                    .fetch(app, environment, &all, DynamicSecrets::Skip)
+                {
                     Ok(contents) => EnvironmentIndex::of(&contents),
                     Err(Error::AccessDenied { .. }) => nothing,
                     Err(error) => return Err(error),

@@ -7,7 +7,7 @@ use super::lease::{self, Lease};
 use super::rows::{Override, Rows, StaticRow};
 use super::status::{self, Endpoint};
 use super::{ServerFilter, place};
-use crate::config::Dynamic;
+use crate::config::DynamicSecrets;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
@@ -29,18 +29,18 @@ pub(super) fn secrets(
     app: &App,
     environment: &str,
     narrowed: &ServerFilter<'_>,
-    dynamic: Dynamic,
+    dynamic: DynamicSecrets,
 ) -> Result<RestOutcome, Error> {
     let ttl = dynamic.ttl().map(|seconds| seconds.to_string());
     let mut query = vec![("app_id", app.id.as_str()), ("env", environment)];
     query.extend(narrowed.folder.map(|folder| ("path", folder)));
     query.extend(narrowed.tags.as_deref().map(|tags| ("tags", tags)));
-    query.extend(dynamic.asked(ttl.as_deref()));
+    query.extend(dynamic.request_fields(ttl.as_deref()));
     let answer = client.get(&client.host().rest("v1/secrets/"), &query, &[])?;
     let place = place(environment, app);
     let asked = Endpoint::Secrets {
         place: &place,
-        leased: dynamic.takes_leases(),
+        leased: dynamic.leases(),
     };
     match answer.status {
         200 => {

@@ -1,12 +1,14 @@
 #![forbid(unsafe_code)]
 //! What a snapshot is a copy of, as bytes that are equal for equal questions alone.
 
-use crate::config::{Dynamic, FetchConfig, Filter, Folder, Mode, Pattern};
+use crate::config::{
+    DecryptionMode, DynamicSecrets, FetchConfig, FolderPattern, Pattern, SelectionOptions,
+};
 
 /// Everything that decides which values are chosen: a snapshot of another host, app, environment,
 /// filter, mode or with other dynamic secrets does not open. One list after the other, each with its
 /// length and the length of each of its words before them, so that no two questions look alike.
-pub(super) fn of(request: &FetchConfig, filter: &Filter) -> Vec<u8> {
+pub(super) fn of(request: &FetchConfig, filter: &SelectionOptions) -> Vec<u8> {
     let target = &request.target;
     // As the catalogue compares apps.
     let app = target.app.iter().map(|app| app.value.to_lowercase());
@@ -16,14 +18,14 @@ pub(super) fn of(request: &FetchConfig, filter: &Filter) -> Vec<u8> {
         .iter()
         .map(|(id, _)| id.to_lowercase());
     let mode = match request.mode {
-        Mode::Auto => "auto",
-        Mode::Rest => "rest",
-        Mode::EndToEnd => "e2ee",
+        DecryptionMode::Auto => "auto",
+        DecryptionMode::Rest => "rest",
+        DecryptionMode::EndToEnd => "e2ee",
     };
     // Those that are only listed are those that would be leased.
     let dynamic = match request.dynamic {
-        Dynamic::Ignored => None,
-        Dynamic::Listed | Dynamic::Leased { .. } => Some("dynamic"),
+        DynamicSecrets::Skip => None,
+        DynamicSecrets::List | DynamicSecrets::Lease { .. } => Some("dynamic"),
     };
     let mut bytes = Vec::new();
     list(&mut bytes, [request.host.rest("")]);
@@ -32,7 +34,7 @@ pub(super) fn of(request: &FetchConfig, filter: &Filter) -> Vec<u8> {
     list(&mut bytes, environment_scope);
     list(&mut bytes, [mode]);
     list(&mut bytes, dynamic);
-    list(&mut bytes, filter.paths.iter().map(Folder::text));
+    list(&mut bytes, filter.paths.iter().map(FolderPattern::text));
     list(&mut bytes, &filter.tags);
     list(&mut bytes, filter.only.iter().map(Pattern::text));
     list(&mut bytes, filter.except.iter().map(Pattern::text));
