@@ -139,7 +139,7 @@ fn unknown_long(name: &str) -> Error {
         .filter(|(distance, _)| *distance <= name.len() / 3)
         .map(|(_, row)| row.option.name());
     Error::UnknownOption {
-        given: format!("--{name}"),
+        option: format!("--{name}"),
         nearest,
     }
 }
@@ -161,7 +161,7 @@ fn unknown_short(letter: char) -> Error {
         })
         .map(|row| row.option.name());
     Error::UnknownOption {
-        given: format!("-{letter}"),
+        option: format!("-{letter}"),
         nearest,
     }
 }

@@ -24,14 +24,14 @@ pub(crate) use words::{errno_text, humanize, lowercase_first, os_error_text};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Named(&'static str),
-    Project(PathBuf),
+    ProjectFile(PathBuf),
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Named(name) => f.write_str(name),
-            Self::Project(path) => write!(f, "{}", path.display()),
+            Self::ProjectFile(path) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Display for Source {
 pub(crate) enum Error {
     // usage: the command line.
     UnknownOption {
-        given: String,
+        option: String,
         nearest: Option<&'static str>,
     },
     RepeatedOption {
@@ -60,10 +60,10 @@ pub(crate) enum Error {
     NotUtf8 {
         option: &'static str,
     },
-    BadValue {
+    InvalidValue {
         option: &'static str,
-        given: String,
-        wants: &'static str,
+        value: String,
+        expected: &'static str,
     },
     /// The option has no meaning without `requires`.
     RequiresOption {
@@ -75,7 +75,7 @@ pub(crate) enum Error {
         other: &'static str,
         why: &'static str,
     },
-    TokenAsFile {
+    TokenInsteadOfFile {
         option: &'static str,
     },
     NoCommand,
@@ -92,23 +92,23 @@ pub(crate) enum Error {
         readable: Vec<String>,
         ignored_project: Option<PathBuf>,
     },
-    BadVariable {
+    InvalidVariable {
         name: &'static str,
-        given: String,
-        wants: &'static str,
+        value: String,
+        expected: &'static str,
     },
-    Project {
+    ProjectFile {
         path: PathBuf,
         why: String,
     },
     WorkingDirectory {
         why: String,
     },
-    Host {
-        given: String,
+    InvalidHost {
+        value: String,
         source: Source,
         why: &'static str,
-        instead: Option<String>,
+        suggestion: Option<String>,
     },
     CaFile {
         path: PathBuf,
@@ -120,7 +120,7 @@ pub(crate) enum Error {
         source: Source,
         why: String,
     },
-    EndToEnd {
+    EndToEndEncrypted {
         app: String,
     },
 
@@ -134,77 +134,77 @@ pub(crate) enum Error {
         from: String,
         why: &'static str,
     },
-    TokenRefused {
+    TokenRejected {
         host: String,
         from: String,
-        server: String,
+        message: String,
     },
 
     /// A bearer can ask, and has no keys to decrypt with.
-    BearerAlone {
+    TokenWithoutKeys {
         from: String,
     },
     /// Its private key, put together, is not that of its public key.
-    TokenKeys {
+    TokenKeyMismatch {
         from: String,
     },
 
     // identity: what the machine says of itself.
     /// Each place that was asked, and why it was of no use.
-    NoIdentity {
+    NoCloudCredentials {
         provider: &'static str,
-        places: Vec<String>,
+        attempts: Vec<String>,
         hint: Option<&'static str>,
     },
     /// `from` is the place that was.
-    IdentityRefused {
+    IdentityRejected {
         host: String,
         from: String,
-        server: String,
+        message: String,
         hint: Option<String>,
     },
 
     // access: a good token that may not.
     AccessDenied {
-        what: String,
-        server: String,
+        scope: String,
+        message: String,
     },
     ListingDenied {
         what: &'static str,
-        instead: &'static str,
-        server: String,
+        alternative: &'static str,
+        message: String,
     },
 
     // not-found and ambiguous.
     AppNotFound {
-        given: String,
+        app: String,
         source: Source,
-        known: Vec<String>,
+        readable: Vec<String>,
     },
     EnvironmentNotFound {
-        given: String,
+        environment: String,
         source: Source,
         app: String,
-        known: Vec<String>,
+        readable: Vec<String>,
     },
     FilterSelectsNothing {
         option: &'static str,
-        given: String,
-        place: String,
+        value: String,
+        scope: String,
     },
-    RequiredMissing {
+    RequiredKeyMissing {
         keys: Vec<String>,
     },
-    AppsAmbiguous {
-        given: String,
+    AmbiguousApp {
+        name: String,
         candidates: Vec<String>,
     },
-    EnvironmentsAmbiguous {
-        given: String,
+    AmbiguousEnvironment {
+        name: String,
         source: Source,
         candidates: Vec<String>,
     },
-    KeyAmbiguous {
+    AmbiguousKey {
         key: String,
         folders: Vec<String>,
     },
@@ -219,19 +219,19 @@ pub(crate) enum Error {
         why: String,
     },
     /// `given` is the file of roots, and where it was named.
-    Untrusted {
+    UnknownIssuer {
         host: String,
         why: &'static str,
-        given: Option<(PathBuf, Source)>,
+        ca_file: Option<(PathBuf, Source)>,
     },
-    Tls {
+    TlsFailed {
         host: String,
         why: &'static str,
     },
-    Server {
+    ServerFailed {
         host: String,
         status: u16,
-        server: String,
+        message: String,
     },
     UnexpectedResponse {
         host: String,
@@ -240,26 +240,26 @@ pub(crate) enum Error {
     },
 
     /// `names` are those of the dynamic secrets, where they could be found out.
-    NotLeased {
+    LeaseFailed {
         names: Vec<String>,
-        place: String,
-        server: String,
+        scope: String,
+        message: String,
     },
 
     // decrypt: what is encrypted and does not open. `what` is a name or an id.
-    Undecryptable {
+    DecryptionFailed {
         what: String,
         why: &'static str,
     },
 
     // snapshot: the copy of an earlier fetch, where nothing else may be used.
-    Snapshot {
+    SnapshotUnusable {
         path: PathBuf,
         why: SnapshotError,
     },
 
     // environment: what cannot or must not be injected.
-    BadName {
+    InvalidName {
         key: String,
         name: String,
         why: &'static str,
@@ -271,7 +271,7 @@ pub(crate) enum Error {
         name: String,
         key: String,
     },
-    NameTwice {
+    DuplicateVariable {
         name: String,
         keys: [String; 2],
     },
@@ -284,21 +284,21 @@ pub(crate) enum Error {
         total: usize,
         limit: usize,
     },
-    Unresolved {
+    UnresolvedReferences {
         keys: Vec<String>,
     },
-    SealedFile {
+    SecretFile {
         key: String,
         why: String,
     },
 
     // output: what was asked for on standard output.
-    Output {
+    StdoutFailed {
         why: String,
     },
 
     // exec: the command.
-    NoProcess {
+    SpawnFailed {
         why: String,
     },
     CommandNotFound {
@@ -315,13 +315,13 @@ pub(crate) enum Error {
 #[derive(Debug)]
 pub(crate) enum CommandMissing {
     /// In none of the folders of the PATH that the command would get.
-    NotOnPath,
+    NotInPath,
     /// No such path.
     NoSuchFile,
     /// The file is there; the interpreter or loader it names is not.
-    Interpreter(PathBuf),
+    NoInterpreter(PathBuf),
     /// A word that only a shell knows.
-    Builtin,
+    ShellBuiltin,
     /// One word that holds a whole command line.
     CommandLine,
 }
@@ -331,17 +331,17 @@ pub(crate) enum CommandMissing {
 pub(crate) enum SnapshotError {
     Missing,
     /// It cannot be read, or is no file that only we can have written.
-    File {
+    UnusableFile {
         why: String,
     },
     /// It is damaged, or one of something else; they cannot be told apart.
     Undecryptable,
-    Old {
+    TooOld {
         age: Duration,
         limit: Duration,
     },
     /// What was leased is in none.
-    Leased {
+    LeasedSecrets {
         names: Vec<String>,
     },
 }
@@ -350,17 +350,17 @@ impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("there is none"),
-            Self::File { why } => f.write_str(why),
+            Self::UnusableFile { why } => f.write_str(why),
             Self::Undecryptable => f.write_str(
                 "it is damaged, or was made with another token, host, app, environment, filter or mode",
             ),
-            Self::Old { age, limit } => write!(
+            Self::TooOld { age, limit } => write!(
                 f,
                 "it was made {} ago, and --snapshot-max-age is {} s",
                 humanize(*age),
                 limit.as_secs_f64()
             ),
-            Self::Leased { names } => write!(
+            Self::LeasedSecrets { names } => write!(
                 f,
                 "what is leased is in no snapshot, which {} would be",
                 names.join(", ")
@@ -379,52 +379,52 @@ impl Error {
             | Self::EmptyValue { .. }
             | Self::UnexpectedValue { .. }
             | Self::NotUtf8 { .. }
-            | Self::BadValue { .. }
+            | Self::InvalidValue { .. }
             | Self::RequiresOption { .. }
             | Self::ConflictingOptions { .. }
             | Self::NoCommand => "usage",
             Self::NoApp { .. }
             | Self::NoEnvironment { .. }
-            | Self::BadVariable { .. }
-            | Self::Project { .. }
+            | Self::InvalidVariable { .. }
+            | Self::ProjectFile { .. }
             | Self::WorkingDirectory { .. }
-            | Self::Host { .. }
+            | Self::InvalidHost { .. }
             | Self::CaFile { .. }
             | Self::HeaderFile { .. }
-            | Self::EndToEnd { .. } => "config",
+            | Self::EndToEndEncrypted { .. } => "config",
             Self::NoToken
-            | Self::TokenAsFile { .. }
+            | Self::TokenInsteadOfFile { .. }
             | Self::TokenFile { .. }
             | Self::InvalidToken { .. }
-            | Self::TokenRefused { .. }
-            | Self::BearerAlone { .. }
-            | Self::TokenKeys { .. } => "token",
-            Self::NoIdentity { .. } | Self::IdentityRefused { .. } => "identity",
+            | Self::TokenRejected { .. }
+            | Self::TokenWithoutKeys { .. }
+            | Self::TokenKeyMismatch { .. } => "token",
+            Self::NoCloudCredentials { .. } | Self::IdentityRejected { .. } => "identity",
             Self::AccessDenied { .. } | Self::ListingDenied { .. } => "access",
             Self::AppNotFound { .. }
             | Self::EnvironmentNotFound { .. }
             | Self::FilterSelectsNothing { .. }
-            | Self::RequiredMissing { .. } => "not-found",
-            Self::AppsAmbiguous { .. }
-            | Self::EnvironmentsAmbiguous { .. }
-            | Self::KeyAmbiguous { .. } => "ambiguous",
+            | Self::RequiredKeyMissing { .. } => "not-found",
+            Self::AmbiguousApp { .. }
+            | Self::AmbiguousEnvironment { .. }
+            | Self::AmbiguousKey { .. } => "ambiguous",
             Self::RateLimited { .. } => "rate-limited",
             Self::Unreachable { .. } => "unreachable",
-            Self::Untrusted { .. } | Self::Tls { .. } => "tls",
-            Self::Server { .. } | Self::NotLeased { .. } => "server",
+            Self::UnknownIssuer { .. } | Self::TlsFailed { .. } => "tls",
+            Self::ServerFailed { .. } | Self::LeaseFailed { .. } => "server",
             Self::UnexpectedResponse { .. } => "protocol",
-            Self::Undecryptable { .. } => "decrypt",
-            Self::Snapshot { .. } => "snapshot",
-            Self::BadName { .. }
+            Self::DecryptionFailed { .. } => "decrypt",
+            Self::SnapshotUnusable { .. } => "snapshot",
+            Self::InvalidName { .. }
             | Self::NulInValue { .. }
             | Self::UnsafeName { .. }
-            | Self::NameTwice { .. }
+            | Self::DuplicateVariable { .. }
             | Self::ValueTooLarge { .. }
             | Self::EnvironmentTooLarge { .. }
-            | Self::Unresolved { .. }
-            | Self::SealedFile { .. } => "environment",
-            Self::Output { .. } => "output",
-            Self::NoProcess { .. }
+            | Self::UnresolvedReferences { .. }
+            | Self::SecretFile { .. } => "environment",
+            Self::StdoutFailed { .. } => "output",
+            Self::SpawnFailed { .. }
             | Self::CommandNotFound { .. }
             | Self::CommandNotExecutable { .. } => "exec",
         }

@@ -38,34 +38,37 @@ impl<F: Fn(Event<'_>)> Log for F {
 pub(crate) enum Event<'a> {
     /// The environment was found by its type or by a prefix, not by its name.
     EnvironmentChosen {
-        given: &'a str,
+        query: &'a str,
         source: String,
-        chosen: &'a str,
-        by: &'static str,
+        environment: &'a str,
+        reason: &'static str,
     },
     /// Others may read the token's file, or a gateway's headers, and its owner could change that.
     TokenFileExposed { path: &'a str, mode: u32 },
     /// Two things were set that cannot both count.
     SettingIgnored {
-        what: &'static str,
-        by: &'static str,
+        ignored: &'static str,
+        used: &'static str,
     },
     /// `-v`: who vouched for this machine, and what came of it.
     Identified {
         from: &'a str,
         account: &'a str,
-        lasts: Duration,
+        valid_for: Duration,
     },
     /// `PHASE_VERIFY_SSL` asks for what phase-run does not do.
     VerifySslIgnored,
     /// Nothing is in the environment, and no filter was given.
-    EnvironmentEmpty { place: &'a str },
+    EnvironmentEmpty { scope: &'a str },
     /// A shell cannot name this variable.
     NonportableName { name: &'a str },
     /// These values still hold references.
-    Unresolved { keys: &'a [String] },
+    UnresolvedReferences { keys: &'a [String] },
     /// Leased values end, and nobody is left to renew them.
-    Leased { ends: &'a str, lasts: Duration },
+    Leased {
+        expires_at: &'a str,
+        expires_in: Duration,
+    },
     /// A try came to nothing, and there will be another one.
     Retrying {
         why: &'a str,
@@ -106,8 +109,8 @@ pub(crate) enum Event<'a> {
     },
     /// `-v`: what came of it.
     Selected {
-        secrets: usize,
-        of: usize,
+        selected: usize,
+        total: usize,
         took: Duration,
     },
     /// `-v`: the issuer is not among Mozilla's roots.
@@ -147,7 +150,7 @@ pub(crate) enum Event<'a> {
 enum Level {
     Warning,
     /// Said without `-v`: something was chosen for the user.
-    Choice,
+    Info,
     Detail,
     Request,
 }
@@ -160,7 +163,7 @@ impl Event<'_> {
             | Self::VerifySslIgnored
             | Self::EnvironmentEmpty { .. }
             | Self::NonportableName { .. }
-            | Self::Unresolved { .. }
+            | Self::UnresolvedReferences { .. }
             | Self::SnapshotUnusable { .. }
             | Self::SnapshotRemoveFailed { .. }
             | Self::SnapshotWriteFailed { .. }
@@ -176,7 +179,7 @@ impl Event<'_> {
             | Self::SnapshotUsed { .. }
             | Self::SnapshotRemoved { .. }
             | Self::Restarting { .. }
-            | Self::PollRecovered => Level::Choice,
+            | Self::PollRecovered => Level::Info,
             Self::Fetching { .. }
             | Self::Identified { .. }
             | Self::Proxy { .. }
@@ -199,7 +202,7 @@ impl Event<'_> {
             Self::VerifySslIgnored => "verify-ssl-ignored",
             Self::EnvironmentEmpty { .. } => "environment-empty",
             Self::NonportableName { .. } => "nonportable-name",
-            Self::Unresolved { .. } => "unresolved",
+            Self::UnresolvedReferences { .. } => "unresolved",
             Self::Leased { .. } => "leased",
             Self::Retrying { .. } => "retrying",
             Self::SnapshotUsed { .. } => "snapshot-used",
@@ -269,7 +272,7 @@ impl Logger {
         let level = notice.level();
         let loudest = match self.verbose {
             _ if self.quiet => return None,
-            0 => Level::Choice,
+            0 => Level::Info,
             1 => Level::Detail,
             _ => Level::Request,
         };

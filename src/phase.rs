@@ -85,7 +85,7 @@ pub(crate) fn fetch<'a>(
         // Without its keys a token could only ask the interface that is not to be asked.
         (_, DecryptionMode::EndToEnd) if !credential.token.is_full() => {
             let from = credential.token_source.clone();
-            return Err(Error::BearerAlone { from });
+            return Err(Error::TokenWithoutKeys { from });
         }
         _ => catalogue.app(given)?,
     };
@@ -158,9 +158,9 @@ pub(crate) fn fetch<'a>(
                 let known = catalogue.app_names().unwrap_or_default();
                 let Setting { value, source } = given.clone();
                 return Err(Error::AppNotFound {
-                    given: value,
+                    app: value,
                     source,
-                    known,
+                    readable: known,
                 });
             }
             // The server compares whole names only: the word may be a type, or the start of one.
@@ -171,10 +171,10 @@ pub(crate) fn fetch<'a>(
             RestOutcome::NoSuchEnvironment => {
                 let Setting { value, source } = word.clone();
                 return Err(Error::EnvironmentNotFound {
-                    given: value,
+                    environment: value,
                     source,
                     app: app.name,
-                    known: vec![],
+                    readable: vec![],
                 });
             }
         }
@@ -208,10 +208,10 @@ fn naming_dynamic<T>(
     listed: impl Fn(&T) -> &[Secret],
 ) -> Result<T, Error> {
     match ask(dynamic) {
-        Err(Error::NotLeased {
+        Err(Error::LeaseFailed {
             names,
-            place,
-            server,
+            scope: place,
+            message: server,
         }) if names.is_empty() => {
             let found = ask(DynamicSecrets::List).ok();
             let secrets = found.as_ref().map(listed).unwrap_or_default();
@@ -219,10 +219,10 @@ fn naming_dynamic<T>(
             let mut names: Vec<String> = dynamic.collect();
             names.sort();
             names.dedup();
-            Err(Error::NotLeased {
+            Err(Error::LeaseFailed {
                 names,
-                place,
-                server,
+                scope: place,
+                message: server,
             })
         }
         outcome => outcome,
@@ -243,10 +243,10 @@ fn chosen(
     let (environment, by) = found;
     if let Some(by) = by {
         log.log(Event::EnvironmentChosen {
-            given: &word.value,
+            query: &word.value,
             source: word.source.to_string(),
-            chosen: &environment.name,
-            by,
+            environment: &environment.name,
+            reason: by,
         });
     }
     environment.clone()

@@ -81,7 +81,7 @@ pub(crate) fn fork_command(single_threaded: &SingleThreaded) -> Result<CommandFo
 }
 
 fn no_process(error: &io::Error) -> Error {
-    Error::NoProcess {
+    Error::SpawnFailed {
         why: os_error_text(error),
     }
 }

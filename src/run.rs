@@ -145,7 +145,7 @@ fn run_standby(
                 &log,
             )
         });
-    if let Err(Error::TokenRefused { .. }) = outcome {
+    if let Err(Error::TokenRejected { .. }) = outcome {
         cache.clear();
     }
     match outcome {
@@ -214,9 +214,10 @@ fn fetch_and_exec(
                         return Ok(Outcome::Done);
                     }
                 }
-                (None, Some(Lease { ends, lasts })) => {
-                    log.log(Event::Leased { ends: &ends, lasts })
-                }
+                (None, Some(Lease { ends, lasts })) => log.log(Event::Leased {
+                    expires_at: &ends,
+                    expires_in: lasts,
+                }),
                 (None, None) => {}
             }
             log.log(Event::Exec { command: &command });
@@ -243,8 +244,8 @@ fn chosen(
     let chosen = selection::select(secrets, &config.selection, &place, log)?;
     let chosen = references.resolve(chosen)?;
     log.log(Event::Selected {
-        secrets: chosen.len(),
-        of,
+        selected: chosen.len(),
+        total: of,
         took: context.start.elapsed(),
     });
     Ok((chosen, lease))
@@ -264,7 +265,7 @@ fn print(text: &str) -> Result<Outcome, Error> {
                 let _ = poll(&mut ready, PollTimeout::NONE);
             }
             Err(errno) => {
-                return Err(Error::Output {
+                return Err(Error::StdoutFailed {
                     why: errno_text(errno),
                 });
             }

@@ -25,15 +25,15 @@ pub(crate) fn select(
         && filter.tags.is_empty()
         && filter.only.is_empty()
     {
-        log.log(Event::EnvironmentEmpty { place });
+        log.log(Event::EnvironmentEmpty { scope: place });
     }
     let mut rows = secrets;
     let nothing = |option, given: &str| match filter.allow_empty {
         true => Ok(()),
         false => Err(Error::FilterSelectsNothing {
             option,
-            given: given.to_owned(),
-            place: place.to_owned(),
+            value: given.to_owned(),
+            scope: place.to_owned(),
         }),
     };
     for folder in &filter.paths {
@@ -69,7 +69,7 @@ pub(crate) fn select(
         .collect();
     match missing.is_empty() {
         true => Ok(chosen),
-        false => Err(Error::RequiredMissing { keys: missing }),
+        false => Err(Error::RequiredKeyMissing { keys: missing }),
     }
 }
 
@@ -104,7 +104,7 @@ fn one_for_each_key(mut rows: Vec<Secret>, paths: &[FolderPattern]) -> Result<Ve
                 folders.extend(others);
                 folders.sort();
                 folders.dedup();
-                return Err(Error::KeyAmbiguous {
+                return Err(Error::AmbiguousKey {
                     key: row.key,
                     folders,
                 });

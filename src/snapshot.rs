@@ -69,7 +69,7 @@ impl<'a> Snapshot<'a> {
         let path = &self.fallback.path.display().to_string();
         if self.fallback.offline {
             self.check_target()?;
-            let (secrets, age) = self.kept().map_err(|why| Error::Snapshot {
+            let (secrets, age) = self.kept().map_err(|why| Error::SnapshotUnusable {
                 path: self.fallback.path.clone(),
                 why,
             })?;
@@ -165,8 +165,8 @@ fn usable(
     } = contents;
     let age = now.checked_sub(made);
     match (age, max_age) {
-        (Some(age), Some(limit)) if age > limit => Err(SnapshotError::Old { age, limit }),
-        _ if !leased.is_empty() => Err(SnapshotError::Leased { names: leased }),
+        (Some(age), Some(limit)) if age > limit => Err(SnapshotError::TooOld { age, limit }),
+        _ if !leased.is_empty() => Err(SnapshotError::LeasedSecrets { names: leased }),
         _ => Ok((secrets, age)),
     }
 }
@@ -191,8 +191,8 @@ enum FailureClass {
 fn classify(error: &Error) -> FailureClass {
     match error {
         Error::Unreachable { .. } | Error::RateLimited { .. } => FailureClass::Outage,
-        Error::Server { status, .. } if *status >= 500 => FailureClass::Outage,
-        Error::TokenRefused { .. } | Error::AccessDenied { .. } | Error::ListingDenied { .. } => {
+        Error::ServerFailed { status, .. } if *status >= 500 => FailureClass::Outage,
+        Error::TokenRejected { .. } | Error::AccessDenied { .. } | Error::ListingDenied { .. } => {
             FailureClass::Refusal
         }
         _ => FailureClass::None,
@@ -227,7 +227,7 @@ mod tests {
         for (made, now, limit) in [(100, 161, 60), (0, 1 << 40, 3600)] {
             let (age, limit) = (Duration::from_secs(now - made), Duration::from_secs(limit));
             let judged = judged(made, now, Some(limit.as_secs()));
-            assert_eq!(judged, Err(SnapshotError::Old { age, limit }));
+            assert_eq!(judged, Err(SnapshotError::TooOld { age, limit }));
         }
         assert_eq!(judged(100, 99, None), Ok(None));
         assert_eq!(judged(100, 0, Some(1)), Ok(None));
@@ -242,17 +242,17 @@ mod tests {
         };
         let names = vec!["lender".to_owned()];
         let judged = usable(contents, Duration::ZERO, None).map(drop);
-        assert_eq!(judged, Err(SnapshotError::Leased { names }));
+        assert_eq!(judged, Err(SnapshotError::LeasedSecrets { names }));
     }
 
     /// Outages: `unreachable`, `rate-limited`, 5xx. Never a 400 to 404; Phase's own 401 and 403 end it.
     #[test]
     fn only_an_outage_is_bridged_and_only_a_refusal_removes() {
         let (host, server) = (String::new, String::new);
-        let answered = |status| Error::Server {
+        let answered = |status| Error::ServerFailed {
             host: host(),
             status,
-            server: server(),
+            message: server(),
         };
         for (error, expected) in [
             (
@@ -273,25 +273,25 @@ mod tests {
             (answered(599), FailureClass::Outage),
             (answered(400), FailureClass::None),
             (
-                Error::TokenRefused {
+                Error::TokenRejected {
                     host: host(),
                     from: String::new(),
-                    server: server(),
+                    message: server(),
                 },
                 FailureClass::Refusal,
             ),
             (
                 Error::AccessDenied {
-                    what: String::new(),
-                    server: server(),
+                    scope: String::new(),
+                    message: server(),
                 },
                 FailureClass::Refusal,
             ),
             (
                 Error::ListingDenied {
                     what: "apps",
-                    instead: "",
-                    server: server(),
+                    alternative: "",
+                    message: server(),
                 },
                 FailureClass::Refusal,
             ),
@@ -304,7 +304,7 @@ mod tests {
                 FailureClass::None,
             ),
             (
-                Error::Tls {
+                Error::TlsFailed {
                     host: host(),
                     why: "",
                 },

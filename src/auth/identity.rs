@@ -146,9 +146,9 @@ impl CredentialChain {
     pub(crate) fn broken(&self, place: &str, why: &str, hint: Option<&'static str>) -> Error {
         let mut places = self.places.clone();
         places.push(format!("{place}: {why}"));
-        Error::NoIdentity {
+        Error::NoCloudCredentials {
             provider: self.provider.name(),
-            places,
+            attempts: places,
             hint,
         }
     }

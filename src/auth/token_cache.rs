@@ -225,7 +225,7 @@ impl TokenCache {
 }
 
 fn refused(error: io::Error) -> Error {
-    Error::NoProcess {
+    Error::SpawnFailed {
         why: format!("no file in memory for the token: {}", os_error_text(&error)),
     }
 }

@@ -33,10 +33,10 @@ pub(crate) fn generate(form: &str) -> Result<String, Error> {
         .iter()
         .find(|(word, _)| *word == form)
         .map(|(_, text)| text())
-        .ok_or_else(|| Error::BadValue {
+        .ok_or_else(|| Error::InvalidValue {
             option: Opt::Generate.name(),
-            given: form.to_owned(),
-            wants: "man, bash, zsh, fish or markdown",
+            value: form.to_owned(),
+            expected: "man, bash, zsh, fish or markdown",
         })
 }
 

@@ -51,7 +51,7 @@ impl TokenSource {
         if Token::parse(path.as_os_str().as_bytes()).is_ok()
             || path.as_os_str().as_bytes().starts_with(b"pss_")
         {
-            return Err(Error::TokenAsFile { option });
+            return Err(Error::TokenInsteadOfFile { option });
         }
         match path.to_str() {
             Some("-") => Ok(Self::StandardInput),
@@ -124,7 +124,12 @@ impl ConfigReader<'_> {
         let Source::Named(name) = source else {
             return Ok(None);
         };
-        let ignored_project = |what, by| log.log(Event::SettingIgnored { what, by });
+        let ignored_project = |what, by| {
+            log.log(Event::SettingIgnored {
+                ignored: what,
+                used: by,
+            })
+        };
         match (self.args.has(Opt::TokenFile), name == identity) {
             (true, true) => {
                 return conflict(Opt::TokenFile.name(), "--identity obtains its own token");

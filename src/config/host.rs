@@ -42,11 +42,11 @@ impl Host {
                 .next()
                 .unwrap_or_default()
                 .to_owned();
-            Err(Error::Host {
-                given,
+            Err(Error::InvalidHost {
+                value: given,
                 source: source.clone(),
                 why,
-                instead,
+                suggestion: instead,
             })
         };
         let with_scheme = || {
@@ -215,9 +215,9 @@ mod tests {
             ("https://acme.test#x", None),
             ("https://", None),
         ] {
-            let Err(Error::Host {
-                given,
-                instead: offered,
+            let Err(Error::InvalidHost {
+                value: given,
+                suggestion: offered,
                 ..
             }) = Host::parse(text, Source::Named("--host"))
             else {

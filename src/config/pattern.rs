@@ -17,10 +17,10 @@ impl Pattern {
     pub(crate) fn parse(text: &str, option: &'static str) -> Result<Self, Error> {
         // The library takes these for other characters than a shell does.
         if text.contains("[:") || text.contains('\\') {
-            return Err(Error::BadValue {
+            return Err(Error::InvalidValue {
                 option,
-                given: text.to_owned(),
-                wants: "a pattern of *, ?, [a-z] and [!a-z] (a class is written [a-z], and nothing is quoted)",
+                value: text.to_owned(),
+                expected: "a pattern of *, ?, [a-z] and [!a-z] (a class is written [a-z], and nothing is quoted)",
             });
         }
         // `**` means folders to the library; to a shell it is `*` twice.
@@ -28,10 +28,10 @@ impl Pattern {
         while single.contains("**") {
             single = single.replace("**", "*");
         }
-        let glob = glob::Pattern::new(&single).map_err(|_| Error::BadValue {
+        let glob = glob::Pattern::new(&single).map_err(|_| Error::InvalidValue {
             option,
-            given: text.to_owned(),
-            wants: "a shell pattern (a [ needs its ])",
+            value: text.to_owned(),
+            expected: "a shell pattern (a [ needs its ])",
         })?;
         Ok(Self {
             glob,
@@ -146,10 +146,10 @@ impl FileRule {
     /// `usage` for a pattern with a variable, an empty part, or one key twice.
     pub(crate) fn parse_all(texts: &[&str]) -> Result<Vec<Self>, Error> {
         let wrong = |text: &str, wants| {
-            Err(Error::BadValue {
+            Err(Error::InvalidValue {
                 option: "--file",
-                given: text.to_owned(),
-                wants,
+                value: text.to_owned(),
+                expected: wants,
             })
         };
         let mut rules: Vec<Self> = Vec::new();

@@ -49,10 +49,10 @@ impl Project {
     pub(super) fn find(depth: Option<&str>) -> Result<Option<Self>, Error> {
         let depth = match depth {
             None => DEFAULT_DEPTH,
-            Some(text) => text.parse().map_err(|_| Error::BadVariable {
+            Some(text) => text.parse().map_err(|_| Error::InvalidVariable {
                 name: DEPTH,
-                given: text.to_owned(),
-                wants: "a number of directories",
+                value: text.to_owned(),
+                expected: "a number of directories",
             })?,
         };
         let here = std::env::current_dir().map_err(|error| Error::WorkingDirectory {
@@ -94,7 +94,7 @@ impl Project {
 }
 
 fn read(path: &Path) -> Result<Option<Written>, Error> {
-    let unusable = |why| Error::Project {
+    let unusable = |why| Error::ProjectFile {
         path: path.to_owned(),
         why,
     };

@@ -46,10 +46,10 @@ impl ConfigReader<'_> {
             .and_then(OsStr::to_str)
             .unwrap_or_default();
         let proxy = Proxy::parse(given, variable, exceptions);
-        proxy.map(Some).ok_or_else(|| Error::BadVariable {
+        proxy.map(Some).ok_or_else(|| Error::InvalidVariable {
             name: variable,
-            given: shown(given),
-            wants: WANTS,
+            value: shown(given),
+            expected: WANTS,
         })
     }
 }

@@ -84,10 +84,10 @@ impl<'a> ConfigReader<'a> {
             let items = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
             items
                 .map(|item| match item {
-                    "" => Err(Error::BadValue {
+                    "" => Err(Error::InvalidValue {
                         option: option.name(),
-                        given: texts.join(","),
-                        wants: "names with a comma between two",
+                        value: texts.join(","),
+                        expected: "names with a comma between two",
                     }),
                     item => Ok(item.to_owned()),
                 })
@@ -116,10 +116,10 @@ impl<'a> ConfigReader<'a> {
         };
         list.split(':')
             .map(|text| match text {
-                "" => Err(Error::BadVariable {
+                "" => Err(Error::InvalidVariable {
                     name: "PHASE_PATH",
-                    given: list.to_owned(),
-                    wants: "folders with a colon between two (/** is every folder)",
+                    value: list.to_owned(),
+                    expected: "folders with a colon between two (/** is every folder)",
                 }),
                 text => Ok(FolderPattern::parse(text, "PHASE_PATH")),
             })
@@ -212,15 +212,15 @@ impl<'a> ConfigReader<'a> {
     /// A wrong word is a `usage` error where it was typed, a `config` error in a variable.
     pub(super) fn invalid_value(&self, given: Setting, option: Opt, wants: &'static str) -> Error {
         match given.source {
-            Source::Named(name) if name != option.name() => Error::BadVariable {
+            Source::Named(name) if name != option.name() => Error::InvalidVariable {
                 name,
-                given: given.value,
-                wants,
+                value: given.value,
+                expected: wants,
             },
-            _ => Error::BadValue {
+            _ => Error::InvalidValue {
                 option: option.name(),
-                given: given.value,
-                wants,
+                value: given.value,
+                expected: wants,
             },
         }
     }
@@ -257,7 +257,7 @@ impl<'a> ConfigReader<'a> {
             target.environment_scope = project.id.clone().map(|id| (id, project.path.clone()));
         }
         let app = project.app().cloned();
-        let source = Source::Project(project.path);
+        let source = Source::ProjectFile(project.path);
         let sourced = |value: Option<String>| {
             let source = source.clone();
             value.map(|value| Setting { value, source })
@@ -306,10 +306,10 @@ impl<'a> ConfigReader<'a> {
             return Ok(None);
         };
         let text = value.to_str();
-        text.map(Some).ok_or_else(|| Error::BadVariable {
+        text.map(Some).ok_or_else(|| Error::InvalidVariable {
             name,
-            given: value.to_string_lossy().into_owned(),
-            wants: "UTF-8",
+            value: value.to_string_lossy().into_owned(),
+            expected: "UTF-8",
         })
     }
 }

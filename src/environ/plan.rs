@@ -99,8 +99,8 @@ pub(crate) fn plan(
         let (rule, _) = unused;
         return Err(Error::FilterSelectsNothing {
             option: "--file",
-            given: rule.key.text().to_owned(),
-            place: "the selected secrets".to_owned(),
+            value: rule.key.text().to_owned(),
+            scope: "the selected secrets".to_owned(),
         });
     }
     planned.sort_by(|a, b| a.name.cmp(&b.name));
@@ -126,7 +126,7 @@ fn check(
     log: &dyn Log,
 ) -> Result<(), Error> {
     if let Some(why) = names::flaw(name) {
-        return Err(Error::BadName {
+        return Err(Error::InvalidName {
             key: secret.key.clone(),
             name: name.to_owned(),
             why,
@@ -156,7 +156,7 @@ fn check_once(sorted: &[Planned]) -> Result<(), Error> {
         .zip(sorted.iter().skip(1))
         .find(|(a, b)| a.name == b.name);
     match meeting {
-        Some((a, b)) => Err(Error::NameTwice {
+        Some((a, b)) => Err(Error::DuplicateVariable {
             name: a.name.clone(),
             keys: [a.secret.key.clone(), b.secret.key.clone()],
         }),
@@ -174,8 +174,8 @@ fn check_references(planned: &[Planned], strict: bool, log: &dyn Log) -> Result<
         .collect();
     match (keys.is_empty(), strict) {
         (true, _) => {}
-        (false, true) => return Err(Error::Unresolved { keys }),
-        (false, false) => log.log(Event::Unresolved { keys: &keys }),
+        (false, true) => return Err(Error::UnresolvedReferences { keys }),
+        (false, false) => log.log(Event::UnresolvedReferences { keys: &keys }),
     }
     Ok(())
 }

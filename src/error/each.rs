@@ -26,7 +26,7 @@ pub(crate) fn errors() -> Vec<Error> {
     one_of_each![
         Error: Error,
         UnknownOption {
-            given: text(),
+            option: text(),
             nearest: Some("--app")
         },
         RepeatedOption { option: "--app" },
@@ -37,10 +37,10 @@ pub(crate) fn errors() -> Vec<Error> {
         EmptyValue { option: "--app" },
         UnexpectedValue { option: "--app" },
         NotUtf8 { option: "--app" },
-        BadValue {
+        InvalidValue {
             option: "--app",
-            given: text(),
-            wants: "a number"
+            value: text(),
+            expected: "a number"
         },
         RequiresOption {
             option: "--pass",
@@ -51,7 +51,7 @@ pub(crate) fn errors() -> Vec<Error> {
             other: "--quiet",
             why: "--quiet prints only errors"
         },
-        TokenAsFile {
+        TokenInsteadOfFile {
             option: "--token-file"
         },
         NoCommand {},
@@ -65,21 +65,21 @@ pub(crate) fn errors() -> Vec<Error> {
             readable: texts(),
             ignored_project: None
         },
-        BadVariable {
+        InvalidVariable {
             name: "PHASE_TIMEOUT",
-            given: text(),
-            wants: "a number"
+            value: text(),
+            expected: "a number"
         },
-        Project {
+        ProjectFile {
             path: file(),
             why: text()
         },
         WorkingDirectory { why: text() },
-        Host {
-            given: text(),
+        InvalidHost {
+            value: text(),
             source: from(),
             why: "no URL",
-            instead: Some(text())
+            suggestion: Some(text())
         },
         CaFile {
             path: file(),
@@ -91,7 +91,7 @@ pub(crate) fn errors() -> Vec<Error> {
             source: from(),
             why: text()
         },
-        EndToEnd { app: text() },
+        EndToEndEncrypted { app: text() },
         NoToken {},
         TokenFile {
             from: text(),
@@ -101,60 +101,60 @@ pub(crate) fn errors() -> Vec<Error> {
             from: text(),
             why: "too short"
         },
-        TokenRefused {
+        TokenRejected {
             host: text(),
             from: text(),
-            server: text()
+            message: text()
         },
-        BearerAlone { from: text() },
-        TokenKeys { from: text() },
-        NoIdentity {
+        TokenWithoutKeys { from: text() },
+        TokenKeyMismatch { from: text() },
+        NoCloudCredentials {
             provider: "aws",
-            places: texts(),
+            attempts: texts(),
             hint: Some("set one")
         },
-        IdentityRefused {
+        IdentityRejected {
             host: text(),
             from: text(),
-            server: text(),
+            message: text(),
             hint: Some(text())
         },
         AccessDenied {
-            what: text(),
-            server: text()
+            scope: text(),
+            message: text()
         },
         ListingDenied {
             what: "apps",
-            instead: "--app ID",
-            server: text()
+            alternative: "--app ID",
+            message: text()
         },
         AppNotFound {
-            given: text(),
+            app: text(),
             source: from(),
-            known: texts()
+            readable: texts()
         },
         EnvironmentNotFound {
-            given: text(),
+            environment: text(),
             source: from(),
             app: text(),
-            known: texts()
+            readable: texts()
         },
         FilterSelectsNothing {
             option: "--path",
-            given: text(),
-            place: text()
+            value: text(),
+            scope: text()
         },
-        RequiredMissing { keys: texts() },
-        AppsAmbiguous {
-            given: text(),
+        RequiredKeyMissing { keys: texts() },
+        AmbiguousApp {
+            name: text(),
             candidates: texts()
         },
-        EnvironmentsAmbiguous {
-            given: text(),
+        AmbiguousEnvironment {
+            name: text(),
             source: from(),
             candidates: texts()
         },
-        KeyAmbiguous {
+        AmbiguousKey {
             key: text(),
             folders: texts()
         },
@@ -166,39 +166,39 @@ pub(crate) fn errors() -> Vec<Error> {
             host: text(),
             why: text()
         },
-        Untrusted {
+        UnknownIssuer {
             host: text(),
             why: "it is unknown",
-            given: Some((file(), from()))
+            ca_file: Some((file(), from()))
         },
-        Tls {
+        TlsFailed {
             host: text(),
             why: "it has expired"
         },
-        Server {
+        ServerFailed {
             host: text(),
             status: 500,
-            server: text()
+            message: text()
         },
         UnexpectedResponse {
             host: text(),
             why: text(),
             hint: Some("check it")
         },
-        NotLeased {
+        LeaseFailed {
             names: texts(),
-            place: text(),
-            server: text()
+            scope: text(),
+            message: text()
         },
-        Undecryptable {
+        DecryptionFailed {
             what: text(),
             why: "it was changed"
         },
-        Snapshot {
+        SnapshotUnusable {
             path: file(),
             why: SnapshotError::Missing
         },
-        BadName {
+        InvalidName {
             key: text(),
             name: text(),
             why: "it is empty"
@@ -208,7 +208,7 @@ pub(crate) fn errors() -> Vec<Error> {
             name: text(),
             key: text()
         },
-        NameTwice {
+        DuplicateVariable {
             name: text(),
             keys: [text(), text()]
         },
@@ -221,16 +221,16 @@ pub(crate) fn errors() -> Vec<Error> {
             total: 2,
             limit: 1
         },
-        Unresolved { keys: texts() },
-        SealedFile {
+        UnresolvedReferences { keys: texts() },
+        SecretFile {
             key: text(),
             why: text()
         },
-        Output { why: text() },
-        NoProcess { why: text() },
+        StdoutFailed { why: text() },
+        SpawnFailed { why: text() },
         CommandNotFound {
             command: text().into(),
-            why: CommandMissing::NotOnPath
+            why: CommandMissing::NotInPath
         },
         CommandNotExecutable {
             command: file(),

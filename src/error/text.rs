@@ -13,7 +13,7 @@ use super::{CommandMissing, Error};
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownOption { given, .. } => write!(f, "there is no option {given}"),
+            Self::UnknownOption { option: given, .. } => write!(f, "there is no option {given}"),
             Self::RepeatedOption { option } => {
                 write!(f, "{option} is given twice: it takes one value")
             }
@@ -21,16 +21,16 @@ impl fmt::Display for Error {
             Self::EmptyValue { option } => write!(f, "the value of {option} is empty"),
             Self::UnexpectedValue { option } => write!(f, "{option} takes no value"),
             Self::NotUtf8 { option } => write!(f, "the value of {option} is not UTF-8"),
-            Self::BadValue {
+            Self::InvalidValue {
                 option,
-                given,
-                wants,
+                value: given,
+                expected: wants,
             } => write!(f, "{option} {}: not {wants}", shown(given)),
             Self::RequiresOption { option, requires } => write!(f, "{option} requires {requires}"),
             Self::ConflictingOptions { option, other, why } => {
                 write!(f, "{option} cannot be used with {other}: {why}")
             }
-            Self::TokenAsFile { option } => {
+            Self::TokenInsteadOfFile { option } => {
                 write!(
                     f,
                     "{option} holds a token: it takes the path of a file that holds it"
@@ -59,18 +59,25 @@ impl fmt::Display for Error {
                 passed(f, ignored_project)?;
                 list(f, "this token can read", readable)
             }
-            Self::BadVariable { name, given, wants } => {
+            Self::InvalidVariable {
+                name,
+                value: given,
+                expected: wants,
+            } => {
                 write!(f, "{name}={}: not {wants}", shown(given))
             }
-            Self::Project { path, why } => write!(f, "cannot use {}: {why}", path.display()),
+            Self::ProjectFile { path, why } => write!(f, "cannot use {}: {why}", path.display()),
             Self::WorkingDirectory { why } => {
                 write!(
                     f,
                     "cannot look for .phase.json: the working directory: {why}"
                 )
             }
-            Self::Host {
-                given, source, why, ..
+            Self::InvalidHost {
+                value: given,
+                source,
+                why,
+                ..
             } => {
                 write!(
                     f,
@@ -80,7 +87,7 @@ impl fmt::Display for Error {
             Self::CaFile { path, source, why } | Self::HeaderFile { path, source, why } => {
                 write!(f, "cannot use {} (from {source}): {why}", path.display())
             }
-            Self::EndToEnd { app } => write!(
+            Self::EndToEndEncrypted { app } => write!(
                 f,
                 "cannot read {app} with --mode rest: it is end-to-end encrypted, and the server cannot decrypt it"
             ),
@@ -88,32 +95,48 @@ impl fmt::Display for Error {
             Self::NoToken => f.write_str("no token is given"),
             Self::TokenFile { from, why } => write!(f, "cannot read the token from {from}: {why}"),
             Self::InvalidToken { from, why } => write!(f, "what {from} holds is no token: {why}"),
-            Self::TokenRefused { host, from, server } => {
+            Self::TokenRejected {
+                host,
+                from,
+                message: server,
+            } => {
                 write!(f, "{host} refused the token from {from}: {server}")
             }
 
-            Self::BearerAlone { from } => write!(
+            Self::TokenWithoutKeys { from } => write!(
                 f,
                 "cannot decrypt with the token from {from}: it is a bearer alone, without the keys of a full token"
             ),
-            Self::TokenKeys { from } => write!(
+            Self::TokenKeyMismatch { from } => write!(
                 f,
                 "cannot decrypt with the token from {from}: its key shares do not give the key of its public key"
             ),
 
-            Self::NoIdentity {
-                provider, places, ..
+            Self::NoCloudCredentials {
+                provider,
+                attempts: places,
+                ..
             } => {
                 write!(f, "no credentials of {provider}: {}", places.join("; "))
             }
-            Self::IdentityRefused {
-                host, from, server, ..
+            Self::IdentityRejected {
+                host,
+                from,
+                message: server,
+                ..
             } => {
                 write!(f, "{host} does not take {from}: {server}")
             }
 
-            Self::AccessDenied { what, server } => write!(f, "cannot read {what}: {server}"),
-            Self::ListingDenied { what, server, .. } => {
+            Self::AccessDenied {
+                scope: what,
+                message: server,
+            } => write!(f, "cannot read {what}: {server}"),
+            Self::ListingDenied {
+                what,
+                message: server,
+                ..
+            } => {
                 write!(
                     f,
                     "cannot look up the {what}: this account may not list them: {server}"
@@ -121,9 +144,9 @@ impl fmt::Display for Error {
             }
 
             Self::AppNotFound {
-                given,
+                app: given,
                 source,
-                known,
+                readable: known,
             } => {
                 write!(
                     f,
@@ -133,10 +156,10 @@ impl fmt::Display for Error {
                 list(f, "it can read", known)
             }
             Self::EnvironmentNotFound {
-                given,
+                environment: given,
                 source,
                 app,
-                known,
+                readable: known,
             } => {
                 write!(
                     f,
@@ -147,19 +170,22 @@ impl fmt::Display for Error {
             }
             Self::FilterSelectsNothing {
                 option,
-                given,
-                place,
+                value: given,
+                scope: place,
             } => {
                 write!(f, "{option} {} selects nothing in {place}", shown(given))
             }
-            Self::RequiredMissing { keys } => {
+            Self::RequiredKeyMissing { keys } => {
                 write!(
                     f,
                     "required but not among the selected: {}",
                     keys.join(", ")
                 )
             }
-            Self::AppsAmbiguous { given, candidates } => {
+            Self::AmbiguousApp {
+                name: given,
+                candidates,
+            } => {
                 write!(
                     f,
                     "{given} names {} apps: {}",
@@ -167,8 +193,8 @@ impl fmt::Display for Error {
                     candidates.join(", ")
                 )
             }
-            Self::EnvironmentsAmbiguous {
-                given,
+            Self::AmbiguousEnvironment {
+                name: given,
                 source,
                 candidates,
             } => {
@@ -178,7 +204,7 @@ impl fmt::Display for Error {
                     candidates.join(" or ")
                 )
             }
-            Self::KeyAmbiguous { key, folders } => {
+            Self::AmbiguousKey { key, folders } => {
                 write!(f, "{key} has different values in {}", folders.join(" and "))
             }
 
@@ -190,7 +216,11 @@ impl fmt::Display for Error {
                 }
             }
             Self::Unreachable { host, why } => write!(f, "cannot reach {host}: {why}"),
-            Self::Untrusted { host, why, given } => {
+            Self::UnknownIssuer {
+                host,
+                why,
+                ca_file: given,
+            } => {
                 write!(f, "cannot trust {host}: {why}")?;
                 match given {
                     Some((path, source)) => {
@@ -199,11 +229,11 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
-            Self::Tls { host, why } => write!(f, "cannot trust {host}: {why}"),
-            Self::Server {
+            Self::TlsFailed { host, why } => write!(f, "cannot trust {host}: {why}"),
+            Self::ServerFailed {
                 host,
                 status,
-                server,
+                message: server,
             } => {
                 write!(f, "{host} answered {status}: {server}")
             }
@@ -211,10 +241,10 @@ impl fmt::Display for Error {
                 write!(f, "{host} does not answer like Phase: {why}")
             }
 
-            Self::NotLeased {
+            Self::LeaseFailed {
                 names,
-                place,
-                server,
+                scope: place,
+                message: server,
             } => {
                 match names.is_empty() {
                     true => write!(f, "cannot lease the dynamic secrets in {place}")?,
@@ -223,16 +253,16 @@ impl fmt::Display for Error {
                 write!(f, ": {server}")
             }
 
-            Self::Undecryptable { what, why } => write!(f, "cannot decrypt {what}: {why}"),
+            Self::DecryptionFailed { what, why } => write!(f, "cannot decrypt {what}: {why}"),
 
-            Self::Snapshot { path, why } => {
+            Self::SnapshotUnusable { path, why } => {
                 write!(f, "cannot use the snapshot {}: {why}", path.display())
             }
 
-            Self::BadName { key, name, why } if key == name => {
+            Self::InvalidName { key, name, why } if key == name => {
                 write!(f, "cannot inject the secret \"{key}\": {why}")
             }
-            Self::BadName { key, name, why } => {
+            Self::InvalidName { key, name, why } => {
                 write!(f, "cannot inject the secret \"{key}\" as \"{name}\": {why}")
             }
             Self::NulInValue { key } => {
@@ -248,7 +278,7 @@ impl fmt::Display for Error {
                 }
                 f.write_str(": a variable of this name can make programs run code")
             }
-            Self::NameTwice { name, keys: [a, b] } => {
+            Self::DuplicateVariable { name, keys: [a, b] } => {
                 write!(f, "{name} would be set twice: by {a} and by {b}")
             }
             Self::ValueTooLarge { largest, limit } => {
@@ -267,29 +297,29 @@ impl fmt::Display for Error {
                 )?;
                 sizes(f, largest)
             }
-            Self::Unresolved { keys } => {
+            Self::UnresolvedReferences { keys } => {
                 write!(f, "unresolved references in {}", keys.join(", "))
             }
-            Self::SealedFile { key, why } => {
+            Self::SecretFile { key, why } => {
                 write!(f, "cannot hand over {key} as a file: {why}")
             }
 
-            Self::Output { why } => write!(f, "cannot write to standard output: {why}"),
+            Self::StdoutFailed { why } => write!(f, "cannot write to standard output: {why}"),
 
-            Self::NoProcess { why } => write!(f, "cannot start a process for the command: {why}"),
+            Self::SpawnFailed { why } => write!(f, "cannot start a process for the command: {why}"),
             Self::CommandNotFound { command, why } => {
                 match command.is_empty() {
                     true => f.write_str("cannot run \"\": ")?,
                     false => write!(f, "cannot run {}: ", command.display())?,
                 }
                 match why {
-                    CommandMissing::NotOnPath => f.write_str("not found in PATH"),
+                    CommandMissing::NotInPath => f.write_str("not found in PATH"),
                     CommandMissing::CommandLine => f.write_str("there is no program of that name"),
                     CommandMissing::NoSuchFile => f.write_str("no such file or directory"),
-                    CommandMissing::Interpreter(interpreter) => {
+                    CommandMissing::NoInterpreter(interpreter) => {
                         write!(f, "it needs {}, which is not there", interpreter.display())
                     }
-                    CommandMissing::Builtin => {
+                    CommandMissing::ShellBuiltin => {
                         f.write_str("it is a word of the shell, not a program")
                     }
                 }

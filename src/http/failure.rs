@@ -94,12 +94,12 @@ impl Failure {
             Self::Unreachable { why } | Self::ProxyRefuses { why } => {
                 Error::Unreachable { host, why }
             }
-            Self::Untrusted { why, whose } => Error::Untrusted {
+            Self::Untrusted { why, whose } => Error::UnknownIssuer {
                 host: of(whose),
                 why,
-                given: roots.file(),
+                ca_file: roots.file(),
             },
-            Self::Tls { why, whose } => Error::Tls {
+            Self::Tls { why, whose } => Error::TlsFailed {
                 host: of(whose),
                 why,
             },

@@ -22,31 +22,31 @@ fn notices() -> Vec<(Level, &'static str, String)> {
     let all: [Event<'_>; 31] = one_of_each![
         Event: Event<'_>,
         EnvironmentChosen {
-            given: at,
+            query: at,
             source: given(),
-            chosen: at,
-            by: "the only one"
+            environment: at,
+            reason: "the only one"
         },
         TokenFileExposed {
             path: at,
             mode: 0o644
         },
         SettingIgnored {
-            what: "one",
-            by: "another"
+            ignored: "one",
+            used: "another"
         },
         Identified {
             from: at,
             account: at,
-            lasts: SECOND
+            valid_for: SECOND
         },
         VerifySslIgnored {},
-        EnvironmentEmpty { place: at },
+        EnvironmentEmpty { scope: at },
         NonportableName { name: at },
-        Unresolved { keys: &names },
+        UnresolvedReferences { keys: &names },
         Leased {
-            ends: at,
-            lasts: SECOND
+            expires_at: at,
+            expires_in: SECOND
         },
         Retrying {
             why: why,
@@ -77,8 +77,8 @@ fn notices() -> Vec<(Level, &'static str, String)> {
             variable: "https_proxy"
         },
         Selected {
-            secrets: 1,
-            of: 2,
+            selected: 1,
+            total: 2,
             took: SECOND
         },
         SystemRoots { host: at },
@@ -173,7 +173,7 @@ fn every_error_is_one_object_and_its_hint_is_in_it() {
 fn written(level: Level) -> (&'static str, &'static str) {
     match level {
         Level::Warning => ("warning", "always"),
-        Level::Choice => ("info", "always"),
+        Level::Info => ("info", "always"),
         Level::Detail => ("info", "-v"),
         Level::Request => ("info", "-vv"),
     }

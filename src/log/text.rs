@@ -10,14 +10,14 @@ use crate::error::humanize;
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::EnvironmentChosen { given, source, chosen, by } => {
+            Self::EnvironmentChosen { query: given, source, environment: chosen, reason: by } => {
                 write!(f, "environment {chosen}: {given} (from {source}) is {by}")
             }
             Self::TokenFileExposed { path, mode } => {
                 write!(f, "others may read the file {path} (mode {mode:04o}): chmod 600 it")
             }
-            Self::SettingIgnored { what, by } => write!(f, "{what} is not used: {by} counts"),
-            Self::Identified { from, account, lasts } => write!(
+            Self::SettingIgnored { ignored: what, used: by } => write!(f, "{what} is not used: {by} counts"),
+            Self::Identified { from, account, valid_for: lasts } => write!(
                 f,
                 "a token of the service account {account} for {} s, by {from}",
                 lasts.as_secs()
@@ -25,14 +25,14 @@ impl fmt::Display for Event<'_> {
             Self::VerifySslIgnored => f.write_str(
                 "PHASE_VERIFY_SSL has no effect: certificates are always verified; name a CA of your own with --ca-file",
             ),
-            Self::EnvironmentEmpty { place } => write!(f, "there is no secret in {place}"),
+            Self::EnvironmentEmpty { scope: place } => write!(f, "there is no secret in {place}"),
             Self::NonportableName { name } => {
                 write!(f, "no shell can name the variable \"{name}\"")
             }
-            Self::Unresolved { keys } => {
+            Self::UnresolvedReferences { keys } => {
                 write!(f, "references that could not be resolved are handed on as they are in {}", keys.join(", "))
             }
-            Self::Leased { ends, lasts } => write!(
+            Self::Leased { expires_at: ends, expires_in: lasts } => write!(
                 f,
                 "what was leased ends at {ends}, {} s from now: the command has to be started anew before",
                 lasts.as_secs_f64().round()
@@ -66,7 +66,7 @@ impl fmt::Display for Event<'_> {
                  from {host} with the token from {token}"
             ),
             Self::Proxy { name, variable } => write!(f, "by way of the proxy {name} (from {variable})"),
-            Self::Selected { secrets, of, took } => {
+            Self::Selected { selected: secrets, total: of, took } => {
                 write!(f, "{secrets} of {of} secrets selected, {} ms after the start", millis(took))
             }
             Self::SystemRoots { host } => {

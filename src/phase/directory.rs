@@ -144,7 +144,7 @@ impl<'a> Directory<'a> {
     /// `config` where the server should and cannot, `token` for a bare bearer where it would be us.
     pub(super) fn decrypts_locally(&self, app: &App) -> Result<bool, Error> {
         match (self.mode, app.encryption) {
-            (DecryptionMode::Rest, Some(Encryption::EndToEnd)) => Err(Error::EndToEnd {
+            (DecryptionMode::Rest, Some(Encryption::EndToEnd)) => Err(Error::EndToEndEncrypted {
                 app: app.name.clone(),
             }),
             (DecryptionMode::Rest, _)
@@ -152,7 +152,7 @@ impl<'a> Directory<'a> {
             (DecryptionMode::Auto, Some(Encryption::EndToEnd)) | (DecryptionMode::EndToEnd, _) => {
                 match self.credential.token.is_full() {
                     true => Ok(true),
-                    false => Err(Error::BearerAlone {
+                    false => Err(Error::TokenWithoutKeys {
                         from: self.credential.token_source.clone(),
                     }),
                 }
@@ -176,13 +176,13 @@ impl<'a> Directory<'a> {
             [] => {
                 let Setting { value, source } = given.clone();
                 Err(Error::AppNotFound {
-                    given: value,
+                    app: value,
                     source,
-                    known: self.app_names()?,
+                    readable: self.app_names()?,
                 })
             }
-            several => Err(Error::AppsAmbiguous {
-                given: given.value.clone(),
+            several => Err(Error::AmbiguousApp {
+                name: given.value.clone(),
                 candidates: several.iter().map(|app| app.id.clone()).collect(),
             }),
         }
@@ -380,16 +380,16 @@ pub(super) fn resolve<'a>(
         [] => {
             let known = known.iter().map(|one| one.name.clone()).collect();
             Err(Error::EnvironmentNotFound {
-                given: value,
+                environment: value,
                 source,
                 app: app.to_owned(),
-                known,
+                readable: known,
             })
         }
         several => {
             let candidates = several.iter().map(|one| one.name.clone()).collect();
-            Err(Error::EnvironmentsAmbiguous {
-                given: value,
+            Err(Error::AmbiguousEnvironment {
+                name: value,
                 source,
                 candidates,
             })

@@ -58,9 +58,9 @@ impl<'a> Keyring<'a> {
     pub(super) fn open(catalogue: Directory<'a>, credential: &Credential) -> Result<Self, Error> {
         let from = &credential.token_source;
         let Some([public, share, unwrap]) = credential.token.keys() else {
-            return Err(Error::BearerAlone { from: from.clone() });
+            return Err(Error::TokenWithoutKeys { from: from.clone() });
         };
-        let unopened = |why: Flaw| Error::Undecryptable {
+        let unopened = |why: Flaw| Error::DecryptionFailed {
             what: format!("the server's share of the key of the token from {from}"),
             why,
         };
@@ -79,7 +79,7 @@ impl<'a> Keyring<'a> {
         let (account, public) = keys().map_err(unopened)?;
         match account.has_public(&public) {
             true => Ok(Self { catalogue, account }),
-            false => Err(Error::TokenKeys { from: from.clone() }),
+            false => Err(Error::TokenKeyMismatch { from: from.clone() }),
         }
     }
 
@@ -96,7 +96,7 @@ impl<'a> Keyring<'a> {
         dynamic: DynamicSecrets,
     ) -> Result<Contents, Error> {
         let place = place(&environment.name, app);
-        let unkeyed = || Error::Undecryptable {
+        let unkeyed = || Error::DecryptionFailed {
             what: place.clone(),
             why: "the server gives no key for it",
         };
@@ -128,7 +128,7 @@ impl<'a> Keyring<'a> {
         let open = |Text(field): Text<'_>, name: &str| {
             let what = || format!("the lease of {name} in {place}");
             pair.open(&field)
-                .map_err(|why| Error::Undecryptable { what: what(), why })
+                .map_err(|why| Error::DecryptionFailed { what: what(), why })
         };
         let (leased, lease) = lease::secrets(rows.dynamic, dynamic, &place, open)?;
         let rows = open_all(&rows.secrets, &pair, &place)?;
@@ -142,7 +142,7 @@ impl<'a> Keyring<'a> {
 
     /// The pair of an environment's seed.
     fn pair(&self, key: &Key, place: &str) -> Result<KeyPair, Error> {
-        let unopened = |why: Flaw| Error::Undecryptable {
+        let unopened = |why: Flaw| Error::DecryptionFailed {
             what: format!("the seed of {place}"),
             why,
         };
@@ -200,7 +200,7 @@ pub(super) fn open_all(
 }
 
 fn open(row: &StaticRow<'_, Text<'_>>, pair: &KeyPair, place: &str) -> Result<OpenedRow, Error> {
-    let unopened = |what: String, why: Flaw| Error::Undecryptable {
+    let unopened = |what: String, why: Flaw| Error::DecryptionFailed {
         what: format!("{what} in {place}"),
         why,
     };

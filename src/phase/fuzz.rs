@@ -43,7 +43,7 @@ pub(crate) fn sealed_rows(data: &[u8]) {
         assert!(open_all(&rows.secrets, &pair(), "x").is_err() || empty);
         let open = |Text(field): Text<'_>, name: &str| {
             let sealed = pair().open(&field);
-            sealed.map_err(|why| Error::Undecryptable {
+            sealed.map_err(|why| Error::DecryptionFailed {
                 what: name.to_owned(),
                 why,
             })

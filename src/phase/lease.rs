@@ -33,7 +33,7 @@ pub(super) fn secrets<V>(
     let mut shortest: Option<Lease> = None;
     for row in rows {
         let leased = |key: SecretBytes, value| -> Result<Secret, Error> {
-            let key = str::from_utf8(key.expose()).map_err(|_| Error::Undecryptable {
+            let key = str::from_utf8(key.expose()).map_err(|_| Error::DecryptionFailed {
                 what: format!("a key of {} in {place}", row.name),
                 why: "it is not UTF-8",
             })?;
@@ -65,10 +65,10 @@ pub(super) fn secrets<V>(
                 }
             }
             _ => {
-                return Err(Error::NotLeased {
+                return Err(Error::LeaseFailed {
                     names: vec![row.name],
-                    place: place.to_owned(),
-                    server: "the answer holds no lease of it".to_owned(),
+                    scope: place.to_owned(),
+                    message: "the answer holds no lease of it".to_owned(),
                 });
             }
         }

@@ -52,7 +52,7 @@ pub(super) fn authenticate<'a>(
     };
     match (log_in(network, host, login), &login.previous) {
         (Ok(minted), _) => Ok(login.minted.get_or_init(|| minted)),
-        (Err(error @ Error::IdentityRefused { .. }), _) | (Err(error), None) => Err(error),
+        (Err(error @ Error::IdentityRejected { .. }), _) | (Err(error), None) => Err(error),
         (Err(_), Some(previous)) => Ok(previous),
     }
 }
@@ -124,7 +124,7 @@ fn log_in(
     network.log.log(Event::Identified {
         from: &from,
         account: &login.service_account,
-        lasts,
+        valid_for: lasts,
     });
     (login.on_minted)(&token, lasts);
     Ok(Credential {
@@ -163,10 +163,10 @@ fn refused(answer: &Answer, from: String, login: &IdentityLogin<'_>) -> Error {
         )),
         _ => None,
     };
-    Error::IdentityRefused {
+    Error::IdentityRejected {
         host: answer.host.clone(),
         from,
-        server: format!("{said} ({})", answer.status),
+        message: format!("{said} ({})", answer.status),
         hint,
     }
 }

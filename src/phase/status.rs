@@ -40,28 +40,28 @@ pub(super) fn error_for_status(answer: &Answer, asked: Endpoint<'_>) -> Error {
             if text.contains("cannot access") || text.starts_with("Environment not found") =>
         {
             Error::AccessDenied {
-                what: place.to_owned(),
-                server,
+                scope: place.to_owned(),
+                message: server,
             }
         }
-        (401, _) | (403, Endpoint::Token) => Error::TokenRefused {
+        (401, _) | (403, Endpoint::Token) => Error::TokenRejected {
             host,
             from: answer.token_source.clone(),
-            server,
+            message: server,
         },
         (403, Endpoint::Apps) => Error::ListingDenied {
             what: "apps",
-            instead: "--app with the app's id",
-            server,
+            alternative: "--app with the app's id",
+            message: server,
         },
         (403, Endpoint::Environments) => Error::ListingDenied {
             what: "environments",
-            instead: "--env with the environment's whole name",
-            server,
+            alternative: "--env with the environment's whole name",
+            message: server,
         },
         (403, Endpoint::Secrets { place, .. }) => Error::AccessDenied {
-            what: place.to_owned(),
-            server,
+            scope: place.to_owned(),
+            message: server,
         },
         (
             400,
@@ -69,19 +69,19 @@ pub(super) fn error_for_status(answer: &Answer, asked: Endpoint<'_>) -> Error {
                 place,
                 leased: true,
             },
-        ) => Error::NotLeased {
+        ) => Error::LeaseFailed {
             names: vec![],
-            place: place.to_owned(),
-            server,
+            scope: place.to_owned(),
+            message: server,
         },
         (429, _) => Error::RateLimited {
             host,
             retry_after: answer.retry_after.clone(),
         },
-        (400 | 408 | 500..=599, _) => Error::Server {
+        (400 | 408 | 500..=599, _) => Error::ServerFailed {
             host,
             status: answer.status,
-            server: text,
+            message: text,
         },
         // Following it could take the token to a stranger.
         (300..=399, _) if answer.location.is_some() => Error::UnexpectedResponse {

@@ -86,10 +86,10 @@ fn search(command: &[OsString], environ: &EnvBlock) -> Error {
         return Error::CommandNotExecutable { command: path, why };
     }
     let why = match without_loader {
-        Some(loader) => CommandMissing::Interpreter(loader),
-        None if BUILTINS.iter().any(|builtin| program == *builtin) => CommandMissing::Builtin,
+        Some(loader) => CommandMissing::NoInterpreter(loader),
+        None if BUILTINS.iter().any(|builtin| program == *builtin) => CommandMissing::ShellBuiltin,
         None if program.as_bytes().contains(&b' ') => CommandMissing::CommandLine,
-        None if searched => CommandMissing::NotOnPath,
+        None if searched => CommandMissing::NotInPath,
         None => CommandMissing::NoSuchFile,
     };
     Error::CommandNotFound {

@@ -33,7 +33,7 @@ impl SecretFile {
     /// # Errors
     /// `environment` where the system has no such files or no /proc to reach them by.
     pub(crate) fn create(secret: &Secret) -> Result<Self, Error> {
-        let refused = |why: String| Error::SealedFile {
+        let refused = |why: String| Error::SecretFile {
             key: secret.key.clone(),
             why,
         };

@@ -104,10 +104,10 @@ fn open(path: &Path) -> Result<(File, u64), SnapshotError> {
         () if owner != 0 && owner != geteuid().as_raw() => {
             Err(unusable("it belongs to another user"))
         }
-        () if mode & 0o022 != 0 => Err(SnapshotError::File {
+        () if mode & 0o022 != 0 => Err(SnapshotError::UnusableFile {
             why: format!("others may write it (mode {mode:04o})"),
         }),
-        () if facts.len() > MAX_SIZE => Err(SnapshotError::File {
+        () if facts.len() > MAX_SIZE => Err(SnapshotError::UnusableFile {
             why: format!("it has more than {MAX_SIZE} bytes"),
         }),
         () => Ok((file, facts.len())),
@@ -116,13 +116,13 @@ fn open(path: &Path) -> Result<(File, u64), SnapshotError> {
 
 fn unusable(why: &str) -> SnapshotError {
     let why = why.to_owned();
-    SnapshotError::File { why }
+    SnapshotError::UnusableFile { why }
 }
 
 fn unfit(error: io::Error) -> SnapshotError {
     match error.kind() {
         ErrorKind::NotFound => SnapshotError::Missing,
-        _ => SnapshotError::File {
+        _ => SnapshotError::UnusableFile {
             why: os_error_text(&error),
         },
     }
