@@ -9,6 +9,7 @@ use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
@@ -20,7 +21,7 @@ use super::credential::{Auth, Credential, IdentityLogin, OnMinted, parsed};
 use crate::config::credential_file::{regular, whole};
 use crate::config::{AuthSource, Identity, Provider};
 use crate::error::{Error, os_error_text};
-use crate::http::{HttpClient, Peer, RawResponse, Request, is_loopback, redact};
+use crate::http::{HttpClient, Request, RequestPolicy, Response, is_loopback, redact};
 use crate::json::JsonObject;
 use crate::log::Log;
 use crate::process::env_block::EnvBlock;
@@ -230,6 +231,25 @@ impl AuthSource {
     }
 }
 
+/// Requests to a public service of a cloud. A `--ca-file` may be meant for Phase alone, or for a gateway
+/// in front of both, so the built-in roots are trusted too.
+const CLOUD_SERVICE: RequestPolicy = RequestPolicy {
+    trusts_built_in_roots: true,
+    ..RequestPolicy::DEFAULT
+};
+
+/// Requests to a metadata service on this machine or its link. Outside that cloud nothing answers at
+/// its address; on a new machine the first answer takes seconds. A container's path to its credentials
+/// is as secret as a token.
+pub(super) const METADATA_SERVICE: RequestPolicy = RequestPolicy {
+    timeout: Duration::from_secs(5),
+    connect_timeout: Duration::from_secs(1),
+    max_tries: 2,
+    uses_proxy: false,
+    trusts_built_in_roots: true,
+    logs_path: false,
+};
+
 /// Of an answer that cannot be read.
 pub(super) const NOT_IT: &str = "the answer is not what it should be";
 
@@ -270,9 +290,9 @@ pub(super) fn asked(
     call: &Request<'_>,
     place: CredentialPlace<'_>,
     sent: &[&SecretBytes],
-    words: impl Fn(&RawResponse) -> Option<String>,
-) -> Result<RawResponse, Error> {
-    let answer = network.answer(call);
+    words: impl Fn(&Response) -> Option<String>,
+) -> Result<Response, Error> {
+    let answer = network.send(call);
     let received = answer.map_err(|error| match error {
         Error::UnexpectedResponse { host, why, .. } => place.fails(&format!("{host}: {why}")),
         error => place.fails(&error.to_string()),
@@ -298,7 +318,7 @@ pub(super) fn asked(
 
 /// What a cloud answers in JSON; its text is never quoted.
 pub(super) fn json<'b, T: Deserialize<'b>>(
-    received: &'b RawResponse,
+    received: &'b Response,
     place: CredentialPlace<'_>,
 ) -> Result<T, Error> {
     match serde_json::from_slice(&received.body) {
@@ -320,7 +340,8 @@ pub(super) fn header(value: &[u8]) -> Option<HeaderValue> {
 pub(super) fn posted<'b>(url: &Url, body: &'b dyn Fn() -> Vec<u8>) -> Request<'b> {
     let form = HeaderValue::from_static("application/x-www-form-urlencoded");
     Request {
-        peer: Peer::Cloud,
+        policy: CLOUD_SERVICE,
+        label: None,
         method: Method::POST,
         url: url.clone(),
         headers: HeaderMap::from_iter([(CONTENT_TYPE, form)]),

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use super::Host;
 use super::reader::ConfigReader;
 use crate::error::Error;
-use crate::http::proxy::{Exceptions, Proxy, shown};
+use crate::http::proxy::{NoProxy, Proxy, redacted};
 
 /// For https, the first that is set wins.
 const PROXIES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
@@ -33,11 +33,11 @@ impl ConfigReader<'_> {
         let exceptions = exceptions.and_then(|name| self.inherited.get(name));
         // What is not UTF-8 is no host; the others in the list count.
         let exceptions = exceptions.unwrap_or_default().to_string_lossy();
-        let Some(exceptions) = Exceptions::parse(&exceptions) else {
+        let Some(exceptions) = NoProxy::parse(&exceptions) else {
             return Ok(None);
         };
         // A proxy that nothing goes through may be of any kind.
-        if !others && host.names().iter().all(|name| exceptions.cover(name)) {
+        if !others && host.names().iter().all(|name| exceptions.matches(name)) {
             return Ok(None);
         }
         let given = self
@@ -48,7 +48,7 @@ impl ConfigReader<'_> {
         let proxy = Proxy::parse(given, variable, exceptions);
         proxy.map(Some).ok_or_else(|| Error::InvalidVariable {
             name: variable,
-            value: shown(given),
+            value: redacted(given),
             expected: WANTS,
         })
     }

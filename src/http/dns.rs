@@ -22,7 +22,7 @@ const STACK: usize = 256 << 10;
 ///
 /// # Errors
 /// `unreachable`, also where no thread can be started.
-pub(super) async fn addresses(name: &str) -> Result<Vec<SocketAddr>, Failure> {
+pub(super) async fn resolve(name: &str) -> Result<Vec<SocketAddr>, Failure> {
     if name == "localhost" {
         return Ok(LOCALHOST.to_vec());
     }

@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
-//! Why there is no answer: the library's errors in the words of whoever must act.
+//! Turns the errors of the HTTP library into reasons for the person who must act on them.
 //!
-//! The library's own texts hold the URL and Rust's type names; only the innermost cause is kept.
+//! The library's own texts hold the URL and names of Rust types, so only the innermost cause is kept.
 
-use std::error::Error as Cause;
+use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
@@ -13,94 +13,142 @@ use super::proxy::Proxy;
 use super::roots::Roots;
 use crate::error::{Error, lowercase_first, os_error_text};
 
-/// An exchange that came to nothing.
+/// Why a request got no usable response.
 #[derive(Debug)]
 pub(super) enum Failure {
+    /// No connection or no complete response. The only failure that may be transient.
     Unreachable {
         why: String,
     },
-    /// A proxy that says no, and would again.
-    ProxyRefuses {
+    /// The proxy refused, and would refuse again.
+    ProxyRefused {
         why: String,
     },
-    /// The issuer is not among the roots.
-    Untrusted {
+    /// The certificate's issuer is not among the trusted roots.
+    UnknownIssuer {
         why: &'static str,
-        whose: Whose,
+        tls_peer: TlsPeer,
     },
     Tls {
         why: &'static str,
-        whose: Whose,
+        tls_peer: TlsPeer,
     },
     UnexpectedResponse {
         why: String,
     },
 }
 
-/// Whose certificate or handshake it is.
+/// The end of the connection whose certificate or handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
-    Peer,
+pub(super) enum TlsPeer {
+    Server,
     Proxy,
 }
 
-/// How the texts of the library's tunnel begin, whose type is not to be had.
+/// The start of every error text of the library's proxy tunnel, whose error type is private.
 const TUNNEL: &str = "tunnel error: ";
 
 impl Failure {
-    pub(super) fn too_slow(limit: Duration) -> Self {
-        // What is left of a bound on several is no round number.
+    /// A try or a connection took longer than `limit`.
+    pub(super) fn timed_out(limit: Duration) -> Self {
+        // What is left of `max_wait` has many digits.
         let limit = (limit.as_secs_f64() * 100.0).round() / 100.0;
         Self::Unreachable {
             why: format!("no whole answer within {limit} s"),
         }
     }
 
-    /// The same where a proxy was in between, so that nobody looks for the fault at Phase. A
-    /// certificate is told with its owner.
-    pub(super) fn through(self, proxy: &Proxy) -> Self {
-        let Self::Unreachable { why } = self else {
-            return self;
-        };
-        let credentials = match proxy.login {
-            Some(_) => "other credentials",
-            None => "credentials",
-        };
-        let proxy = &proxy.name;
-        match why.strip_prefix(TUNNEL) {
-            Some("proxy authorization required") => Self::ProxyRefuses {
-                why: format!("the proxy {proxy} wants {credentials} (407)"),
-            },
-            Some("unexpected end of file") => Self::Unreachable {
-                why: format!("the proxy {proxy} closed the connection"),
-            },
-            Some(_) => Self::Unreachable {
-                why: format!("the proxy {proxy} does not connect to it"),
-            },
-            None => Self::Unreachable {
-                why: format!("{why} (by way of the proxy {proxy})"),
-            },
+    /// A request that failed before its response began.
+    pub(super) fn before_response(error: &reqwest::Error) -> Self {
+        let mut cause: Option<&(dyn StdError + 'static)> = error.source();
+        let mut innermost = String::new();
+        let mut tls_peer = TlsPeer::Server;
+        while let Some(current) = cause {
+            if let Some(tls) = current.downcast_ref::<rustls::Error>() {
+                return Self::from_tls(tls, tls_peer);
+            }
+            if let Some(http) = current.downcast_ref::<hyper::Error>() {
+                if http.is_parse() {
+                    let why = "the answer is not HTTP".to_owned();
+                    return Self::UnexpectedResponse { why };
+                }
+                if http.is_incomplete_message() {
+                    let why = "the connection ended before the answer".to_owned();
+                    return Self::Unreachable { why };
+                }
+            }
+            let io_error = current.downcast_ref::<io::Error>();
+            if let Some(error) = io_error.filter(|error| error.raw_os_error().is_some()) {
+                let why = os_error_text(error);
+                return Self::Unreachable { why };
+            }
+            innermost = current.to_string();
+            // An error of the tunnel is the proxy's: TLS with the server begins after it is there.
+            if innermost.starts_with(TUNNEL) {
+                tls_peer = TlsPeer::Proxy;
+            }
+            // `source` of an io::Error skips the error that it wraps.
+            cause = match io_error.and_then(io::Error::get_ref) {
+                Some(wrapped) => Some(wrapped),
+                None => current.source(),
+            };
+        }
+        Self::Unreachable {
+            why: lowercase_first(&innermost),
         }
     }
 
-    /// `proxy` is the one in between, if there is one.
-    pub(super) fn about(self, host: &str, proxy: Option<&Proxy>, roots: &Roots) -> Error {
-        let of = |whose| match (whose, proxy) {
-            (Whose::Proxy, Some(proxy)) => format!("the proxy {}", proxy.name),
-            (Whose::Proxy | Whose::Peer, _) => host.to_owned(),
+    /// A response that began and did not end.
+    pub(super) fn in_body(error: &reqwest::Error) -> Self {
+        match Self::before_response(error) {
+            Self::Unreachable { .. } => Self::Unreachable {
+                why: "the answer broke off".to_owned(),
+            },
+            other => other,
+        }
+    }
+
+    /// Names the proxy that was used, so that nobody looks for the fault at the server. A TLS
+    /// failure says by itself whose certificate it is about.
+    pub(super) fn through_proxy(self, proxy: &Proxy) -> Self {
+        let Self::Unreachable { why } = self else {
+            return self;
+        };
+        let name = &proxy.name;
+        let why = match why.strip_prefix(TUNNEL) {
+            Some("proxy authorization required") => {
+                let credentials = match proxy.authorization {
+                    Some(_) => "other credentials",
+                    None => "credentials",
+                };
+                let why = format!("the proxy {name} wants {credentials} (407)");
+                return Self::ProxyRefused { why };
+            }
+            Some("unexpected end of file") => format!("the proxy {name} closed the connection"),
+            Some(_) => format!("the proxy {name} does not connect to it"),
+            None => format!("{why} (by way of the proxy {name})"),
+        };
+        Self::Unreachable { why }
+    }
+
+    /// The error about `host`, which was reached through `proxy` if there is one.
+    pub(super) fn into_error(self, host: &str, proxy: Option<&Proxy>, roots: &Roots) -> Error {
+        let name_of = |tls_peer| match (tls_peer, proxy) {
+            (TlsPeer::Proxy, Some(proxy)) => format!("the proxy {}", proxy.name),
+            (TlsPeer::Proxy | TlsPeer::Server, _) => host.to_owned(),
         };
         let host = host.to_owned();
         match self {
-            Self::Unreachable { why } | Self::ProxyRefuses { why } => {
+            Self::Unreachable { why } | Self::ProxyRefused { why } => {
                 Error::Unreachable { host, why }
             }
-            Self::Untrusted { why, whose } => Error::UnknownIssuer {
-                host: of(whose),
+            Self::UnknownIssuer { why, tls_peer } => Error::UnknownIssuer {
+                host: name_of(tls_peer),
                 why,
                 ca_file: roots.file(),
             },
-            Self::Tls { why, whose } => Error::TlsFailed {
-                host: of(whose),
+            Self::Tls { why, tls_peer } => Error::TlsFailed {
+                host: name_of(tls_peer),
                 why,
             },
             Self::UnexpectedResponse { why } => Error::UnexpectedResponse {
@@ -110,72 +158,33 @@ impl Failure {
             },
         }
     }
-}
 
-/// A request that failed before its answer began.
-pub(super) fn of(error: &reqwest::Error) -> Failure {
-    let mut cause: Option<&(dyn Cause + 'static)> = error.source();
-    let mut innermost = String::new();
-    let mut whose = Whose::Peer;
-    while let Some(this) = cause {
-        if let Some(tls) = this.downcast_ref::<rustls::Error>() {
-            return of_tls(tls, whose);
-        }
-        if let Some(http) = this.downcast_ref::<hyper::Error>() {
-            if http.is_parse() {
-                return Failure::UnexpectedResponse {
-                    why: "the answer is not HTTP".to_owned(),
-                };
+    fn from_tls(error: &rustls::Error, tls_peer: TlsPeer) -> Self {
+        let why = match error {
+            rustls::Error::InvalidCertificate(error) => {
+                return Self::from_certificate(error, tls_peer);
             }
-            if http.is_incomplete_message() {
-                return Failure::Unreachable {
-                    why: "the connection ended before the answer".to_owned(),
-                };
+            rustls::Error::InvalidMessage(_) => "it does not speak TLS on this port",
+            rustls::Error::PeerIncompatible(_)
+            | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+                "it speaks no version of TLS that phase-run does (1.2 and 1.3)"
             }
-        }
-        let inner = this.downcast_ref::<io::Error>();
-        if let Some(system) = inner.filter(|io| io.raw_os_error().is_some()) {
-            return Failure::Unreachable {
-                why: os_error_text(system),
-            };
-        }
-        innermost = this.to_string();
-        // TLS with Phase begins when the tunnel is there.
-        if innermost.starts_with(TUNNEL) {
-            whose = Whose::Proxy;
-        }
-        // An io::Error hides what it wraps: its source is the wrapped one's source.
-        cause = match inner.and_then(io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => this.source(),
+            rustls::Error::AlertReceived(_) => "it refused the TLS handshake",
+            _ => "the TLS handshake went wrong",
         };
+        Self::Tls { why, tls_peer }
     }
-    Failure::Unreachable {
-        why: lowercase_first(&innermost),
-    }
-}
 
-/// An answer that began and did not end.
-pub(super) fn in_body(error: &reqwest::Error) -> Failure {
-    match of(error) {
-        Failure::Unreachable { .. } => Failure::Unreachable {
-            why: "the answer broke off".to_owned(),
-        },
-        other => other,
-    }
-}
-
-fn of_tls(error: &rustls::Error, whose: Whose) -> Failure {
-    let why = match error {
-        rustls::Error::InvalidCertificate(certificate) => match certificate {
+    fn from_certificate(error: &CertificateError, tls_peer: TlsPeer) -> Self {
+        let why = match error {
             CertificateError::UnknownIssuer => {
                 let why = "its certificate is signed by a CA that is not known";
-                return Failure::Untrusted { why, whose };
+                return Self::UnknownIssuer { why, tls_peer };
             }
-            // The CA of that name has another key here: the file with the right one is missing.
+            // A trusted CA has the issuer's name and another key, so the right root is missing.
             CertificateError::BadSignature => {
                 let why = "a CA of the name in its certificate is known, and has not signed it";
-                return Failure::Untrusted { why, whose };
+                return Self::UnknownIssuer { why, tls_peer };
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired (or this machine's clock is wrong)"
@@ -198,14 +207,7 @@ fn of_tls(error: &rustls::Error, whose: Whose) -> Failure {
                 "its certificate is not for servers"
             }
             _ => "its certificate does not verify",
-        },
-        rustls::Error::InvalidMessage(_) => "it does not speak TLS on this port",
-        rustls::Error::PeerIncompatible(_)
-        | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-            "it speaks no version of TLS that phase-run does (1.2 and 1.3)"
-        }
-        rustls::Error::AlertReceived(_) => "it refused the TLS handshake",
-        _ => "the TLS handshake went wrong",
-    };
-    Failure::Tls { why, whose }
+        };
+        Self::Tls { why, tls_peer }
+    }
 }

@@ -15,22 +15,18 @@ pub(crate) struct Proxy {
     /// Without user and password.
     pub(crate) address: Url,
     /// `Proxy-Authorization` (RFC 9110 §11.7.1), marked as sensitive.
-    pub(crate) login: Option<HeaderValue>,
+    pub(crate) authorization: Option<HeaderValue>,
     /// `host:port`, for messages.
     pub(crate) name: String,
     /// Where it was asked for.
     pub(crate) variable: &'static str,
-    exceptions: Exceptions,
+    no_proxy: NoProxy,
 }
 
 impl Proxy {
     /// Reads an address as curl does; none where it is not one.
-    pub(crate) fn parse(
-        given: &str,
-        variable: &'static str,
-        exceptions: Exceptions,
-    ) -> Option<Self> {
-        let (address, login) = parsed(given)?;
+    pub(crate) fn parse(given: &str, variable: &'static str, no_proxy: NoProxy) -> Option<Self> {
+        let (address, authorization) = parsed(given)?;
         Some(Self {
             name: [
                 address.host_str().unwrap_or_default(),
@@ -38,22 +34,22 @@ impl Proxy {
             ]
             .join(":"),
             address,
-            login,
+            authorization,
             variable,
-            exceptions,
+            no_proxy,
         })
     }
 
     /// Whether a host is to be reached without it.
-    pub(crate) fn excepts(&self, host: &str) -> bool {
-        self.exceptions.cover(host)
+    pub(crate) fn is_bypassed_for(&self, host: &str) -> bool {
+        self.no_proxy.matches(host)
     }
 }
 
 /// What `no_proxy` lists.
-pub(crate) struct Exceptions(Vec<String>);
+pub(crate) struct NoProxy(Vec<String>);
 
-impl Exceptions {
+impl NoProxy {
     /// `*` counts alone, to the byte; between two others stand commas or blanks.
     pub(crate) fn parse(list: &str) -> Option<Self> {
         let each = list.split([',', ' ', '\t']).filter(|one| !one.is_empty());
@@ -61,7 +57,7 @@ impl Exceptions {
     }
 
     /// An IPv6 address may stand in brackets.
-    pub(crate) fn cover(&self, host: &str) -> bool {
+    pub(crate) fn matches(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_lowercase();
         let address = bare(&host).parse::<IpAddr>().ok();
         self.0.iter().any(|one| match address {
@@ -109,7 +105,7 @@ fn covers_address(exception: &str, address: IpAddr) -> bool {
 }
 
 /// Its scheme alone: of what cannot be read as an address, nobody knows where the password is.
-pub(crate) fn shown(given: &str) -> String {
+pub(crate) fn redacted(given: &str) -> String {
     let scheme = given.split_once("://").map(|(scheme, _)| scheme);
     let letters = |scheme: &&str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
     match scheme.filter(letters) {

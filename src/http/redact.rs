@@ -5,7 +5,7 @@
 use base64ct::{Base64, Encoding};
 use reqwest::header::{HeaderMap, HeaderValue};
 
-use super::form;
+use super::form_encode;
 
 /// In bytes. What is shorter keeps nothing closed, and stands in any text.
 const SHORTEST: usize = 8;
@@ -64,7 +64,7 @@ fn hide(text: &[u8], secret: &[u8], hidden: &mut [bool]) {
 /// As a form writes it.
 fn percent_encoded(secret: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(secret);
-    let pair = form::encoded(&[("", &text)]);
+    let pair = form_encode(&[("", &text)]);
     pair.strip_prefix(b"=").map(<[u8]>::to_vec).unwrap_or(pair)
 }
 

@@ -1,43 +1,48 @@
 #![forbid(unsafe_code)]
-//! Whether a request is tried again, and when: exponential backoff with full jitter. Pure, so that
-//! a simulation of a fleet runs the same code; its figures are why the constants are what they are.
+//! Decides whether a request is tried again and when: exponential backoff with full jitter.
+//!
+//! These functions are pure, so that the simulation in `tests/fleet` runs the same code. The
+//! constants come from its figures.
 
 use std::time::Duration;
 
-/// The longest wait before the second try; each further one may be twice as long.
-pub(crate) const FIRST: Duration = Duration::from_millis(500);
+/// The upper bound of the first delay. Each further one has twice the bound of the one before.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
 
-/// No wait is longer, but for what the server asks for.
-pub(crate) const LONGEST: Duration = Duration::from_secs(8);
+/// The upper bound of every delay, unless the server asks for a longer one.
+const MAX_DELAY: Duration = Duration::from_secs(8);
 
-/// What may be another's fault for a moment: an answer of these is asked for again.
+/// Whether a status tells of a transient failure.
 pub(crate) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// How long to wait after this many tries have failed, `elapsed` after the first one began; none when
-/// it is time to give up. `floor` is what the server asked for (RFC 9110 §10.2.3), and waiting less
-/// would be of no use; `chance` is from 0 to 1.
-pub(crate) fn wait(
+/// Returns the delay before the next try, or `None` if it is time to give up.
+///
+/// `tries` have failed, the first of which began `elapsed` ago. `min_delay` is what the server asked
+/// for (RFC 9110, section 10.2.3). `random_unit` is a random number from 0 to 1.
+pub(crate) fn delay(
     tries: u32,
     elapsed: Duration,
     max_wait: Duration,
-    floor: Option<Duration>,
+    min_delay: Option<Duration>,
     random_unit: f64,
 ) -> Option<Duration> {
     let left = max_wait.checked_sub(elapsed)?;
-    let doubled = 1_u32.checked_shl(tries.saturating_sub(1));
-    let longest = FIRST
-        .saturating_mul(doubled.unwrap_or(u32::MAX))
-        .min(LONGEST);
-    match floor {
-        // All that were refused together are told the same, and must not come back together.
-        Some(floor) if !floor.is_zero() => {
-            let room = left.checked_sub(floor).filter(|room| !room.is_zero())?;
-            Some(floor + longest.max(floor / 2).min(room).mul_f64(random_unit))
+    let factor = 1_u32.checked_shl(tries.saturating_sub(1));
+    let bound = FIRST_DELAY
+        .saturating_mul(factor.unwrap_or(u32::MAX))
+        .min(MAX_DELAY);
+    match min_delay {
+        // The server asks all clients that it refused for the same delay. Jitter on top of it keeps
+        // them from coming back together.
+        Some(min_delay) if !min_delay.is_zero() => {
+            let room = left.checked_sub(min_delay).filter(|room| !room.is_zero())?;
+            let jitter = bound.max(min_delay / 2).min(room);
+            Some(min_delay + jitter.mul_f64(random_unit))
         }
-        // All the time that there is gets used, and the last of it is not spent in a hurry.
-        _ => (left > FIRST).then(|| longest.min(left).mul_f64(random_unit)),
+        // The last delay may use up what is left, but the last moment is not worth another try.
+        _ => (left > FIRST_DELAY).then(|| bound.min(left).mul_f64(random_unit)),
     }
 }
 
@@ -47,14 +52,14 @@ mod tests {
 
     const HALF_A_MINUTE: Duration = Duration::from_secs(30);
 
-    fn millis(tries: u32, floor: Option<u64>, random_unit: f64) -> Option<u128> {
-        let floor = floor.map(Duration::from_secs);
-        let wait = wait(tries, Duration::ZERO, HALF_A_MINUTE, floor, random_unit);
-        wait.map(|wait| wait.as_millis())
+    fn millis(tries: u32, min_delay: Option<u64>, random_unit: f64) -> Option<u128> {
+        let min_delay = min_delay.map(Duration::from_secs);
+        let delay = delay(tries, Duration::ZERO, HALF_A_MINUTE, min_delay, random_unit);
+        delay.map(|delay| delay.as_millis())
     }
 
     #[test]
-    fn waits_double_up_to_a_bound_and_are_drawn_in_full() {
+    fn delays_double_up_to_a_bound_with_full_jitter() {
         for (tries, longest) in [
             (1, 500),
             (2, 1000),
@@ -71,29 +76,29 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_asks_for_comes_first_and_is_not_shortened() {
+    fn retry_after_is_a_lower_bound() {
         assert_eq!(millis(1, Some(3), 0.0), Some(3000));
         assert_eq!(millis(1, Some(3), 0.5), Some(3750));
         assert_eq!(millis(5, Some(3), 0.5), Some(7000));
         assert_eq!(millis(1, Some(16), 0.5), Some(20_000));
         assert_eq!(millis(1, Some(0), 0.5), Some(250));
-        // What is left bounds what is added, not what was asked for.
+        // The time left bounds the jitter, not the delay that the server asked for.
         assert_eq!(millis(1, Some(29), 0.0), Some(29_000));
         assert_eq!(millis(1, Some(29), 0.5), Some(29_500));
-        for beyond in [30, 31, 3600, u64::MAX] {
-            assert_eq!(millis(1, Some(beyond), 0.0), None, "{beyond}");
+        for too_long in [30, 31, 3600, u64::MAX] {
+            assert_eq!(millis(1, Some(too_long), 0.0), None, "{too_long}");
         }
     }
 
     #[test]
-    fn nothing_is_waited_for_beyond_the_end() {
+    fn delays_end_with_max_wait() {
         let at = |elapsed, max_wait| {
             let [elapsed, max_wait] = [elapsed, max_wait].map(Duration::from_secs_f64);
-            // To be asked for no wait is to be asked for none.
-            let [wait, alike] =
-                [None, Some(Duration::ZERO)].map(|floor| wait(9, elapsed, max_wait, floor, 1.0));
-            assert_eq!(wait, alike, "{elapsed:?} {max_wait:?}");
-            wait.map(|wait| wait.as_secs_f64())
+            // A `Retry-After` of zero seconds is the same as none.
+            let [without, with_zero] = [None, Some(Duration::ZERO)]
+                .map(|min_delay| delay(9, elapsed, max_wait, min_delay, 1.0));
+            assert_eq!(without, with_zero, "{elapsed:?} {max_wait:?}");
+            without.map(|delay| delay.as_secs_f64())
         };
         for (elapsed, max_wait, longest) in [
             (0.0, 0.0, None),
@@ -111,8 +116,8 @@ mod tests {
     }
 
     #[test]
-    fn these_statuses_may_pass_and_no_other() {
-        let passing: Vec<u16> = (100..600).filter(|status| is_transient(*status)).collect();
-        assert_eq!(passing, [408, 429, 500, 502, 503, 504]);
+    fn only_six_statuses_are_transient() {
+        let transient: Vec<u16> = (100..600).filter(|status| is_transient(*status)).collect();
+        assert_eq!(transient, [408, 429, 500, 502, 503, 504]);
     }
 }

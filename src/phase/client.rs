@@ -8,7 +8,7 @@ use super::response::Answer;
 use crate::auth::Credential;
 use crate::config::Host;
 use crate::error::Error;
-use crate::http::{HttpClient, Peer, Request};
+use crate::http::{HttpClient, Request, RequestPolicy};
 
 /// The client for one host, with one token.
 pub(super) struct ApiClient<'a> {
@@ -39,7 +39,7 @@ impl<'a> ApiClient<'a> {
     /// One GET, with its retries.
     ///
     /// # Errors
-    /// Those of [`HttpClient::answer`].
+    /// Those of [`HttpClient::send`].
     pub(super) fn get(
         &self,
         address: &str,
@@ -62,8 +62,9 @@ impl<'a> ApiClient<'a> {
         headers.extend(self.credential.gateway_headers.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(AUTHORIZATION, self.authorization.clone());
-        let received = self.network.answer(&Request {
-            peer: Peer::Api,
+        let received = self.network.send(&Request {
+            policy: RequestPolicy::DEFAULT,
+            label: Some(host),
             method: Method::GET,
             url,
             headers,

@@ -14,7 +14,7 @@ use crate::auth::{
 };
 use crate::config::Host;
 use crate::error::Error;
-use crate::http::{HttpClient, Peer, Request};
+use crate::http::{HttpClient, Request, RequestPolicy};
 use crate::json::JsonObject;
 use crate::log::Event;
 use crate::secret::{SecretBytes, Token};
@@ -98,8 +98,9 @@ fn log_in(
     let (start, middle) = (br#"{"account":{"type":"service","id":""#, br#""},"#);
     let Shown { member, hidden } = evidence;
     let body = || [start, account, middle, &member(), b"}"].concat();
-    let received = network.answer(&Request {
-        peer: Peer::Api,
+    let received = network.send(&Request {
+        policy: RequestPolicy::DEFAULT,
+        label: Some(host.name()),
         method: Method::POST,
         url,
         headers,

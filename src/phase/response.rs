@@ -5,7 +5,7 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::http::RawResponse;
+use crate::http::Response;
 use crate::http::redact;
 use crate::json::JsonObject;
 use crate::secret::SecretBytes;
@@ -29,7 +29,7 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(
-        received: RawResponse,
+        received: Response,
         host: &str,
         token_source: &str,
         gateway: &HeaderMap,

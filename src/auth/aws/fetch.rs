@@ -9,10 +9,12 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use super::super::identity::{CredentialPlace, NOT_IT, Shown, asked, header, json, posted, short};
+use super::super::identity::{
+    CredentialPlace, METADATA_SERVICE, NOT_IT, Shown, asked, header, json, posted, short,
+};
 use super::{Aws, AwsKeys, AwsSource, REGION, is_region, sigv4};
 use crate::error::Error;
-use crate::http::{HttpClient, Peer, RawResponse, Request, form};
+use crate::http::{HttpClient, Request, Response, form_encode};
 use crate::secret::SecretBytes;
 
 /// Of the session with the metadata service, in seconds: longer than any start.
@@ -145,14 +147,14 @@ fn assumed(
     token: &SecretBytes,
 ) -> Result<AwsKeys, Error> {
     let text = str::from_utf8(token.expose()).map_err(|_| place.fails("its token is not text"))?;
-    let body = form::encoded(&[
+    let body = form_encode(&[
         ("Action", "AssumeRoleWithWebIdentity"),
         ("Version", "2011-06-15"),
         ("RoleArn", role),
         ("RoleSessionName", session),
         ("WebIdentityToken", text.trim()),
     ]);
-    let said = |received: &RawResponse| element(&received.body, "Message").map(str::to_owned);
+    let said = |received: &Response| element(&received.body, "Message").map(str::to_owned);
     let body = || body.clone();
     let received = asked(network, &posted(url, &body), place, &[token], said)?;
     let part = |name| {
@@ -182,7 +184,8 @@ fn container(
         headers.insert(AUTHORIZATION, value);
     }
     let call = Request {
-        peer: Peer::Metadata,
+        policy: METADATA_SERVICE,
+        label: None,
         method: Method::GET,
         url: url.clone(),
         headers,
@@ -199,14 +202,15 @@ fn instance(
     base: &Url,
     wants_region: bool,
 ) -> Result<(AwsKeys, Option<String>), Error> {
-    let asked = |method, path: &str, headers| -> Result<RawResponse, Error> {
+    let asked = |method, path: &str, headers| -> Result<Response, Error> {
         let mut url = base.clone();
         url.set_path(&format!(
             "{}/latest/{path}",
             base.path().trim_end_matches('/')
         ));
         let call = Request {
-            peer: Peer::Metadata,
+            policy: METADATA_SERVICE,
+            label: None,
             method,
             url,
             headers,

@@ -6,10 +6,12 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use super::super::identity::{CredentialPlace, NOT_IT, Shown, asked, header, json, posted};
+use super::super::identity::{
+    CredentialPlace, METADATA_SERVICE, NOT_IT, Shown, asked, header, json, posted,
+};
 use super::{Azure, AzureSource};
 use crate::error::Error;
-use crate::http::{HttpClient, Peer, RawResponse, Request, form};
+use crate::http::{HttpClient, Request, Response, form_encode};
 use crate::json::JsonObject;
 use crate::secret::SecretBytes;
 
@@ -121,7 +123,7 @@ fn granted(client: &str, proof: &[(&str, &str)]) -> Vec<u8> {
         ("client_id", client),
         ("scope", &scope),
     ];
-    form::encoded(&[&known, proof].concat())
+    form_encode(&[&known, proof].concat())
 }
 
 fn machine(
@@ -136,7 +138,8 @@ fn machine(
         .append_pair("resource", RESOURCE)
         .extend_pairs(client.iter().map(|client| ("client_id", client)));
     Request {
-        peer: Peer::Metadata,
+        policy: METADATA_SERVICE,
+        label: None,
         method: Method::GET,
         url,
         headers: HeaderMap::from_iter([said]),
@@ -145,7 +148,7 @@ fn machine(
 }
 
 /// What went wrong, on one line: Entra puts ids and times behind it.
-fn words(received: &RawResponse) -> Option<String> {
+fn words(received: &Response) -> Option<String> {
     let JsonObject(refused) = serde_json::from_slice::<JsonObject<Refused>>(&received.body).ok()?;
     let said = refused.error_description.or(refused.message)?;
     let line = said.lines().next()?;

@@ -60,7 +60,7 @@ impl Starts {
                 Client::Jittered => chance.draw(),
                 Client::Regular => 1.0,
             };
-            match retry::wait(failed + 1, there - start, max_wait, floor, drawn) {
+            match retry::delay(failed + 1, there - start, max_wait, floor, drawn) {
                 Some(wait) => due.push(Reverse((there + wait, failed + 1, start))),
                 None => {
                     starts.gave_up += 1;

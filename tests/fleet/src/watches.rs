@@ -66,7 +66,7 @@ impl Watches {
                 }
                 Answer::Limited(floor) => {
                     watches.refused += 1;
-                    let again = retry::wait(
+                    let again = retry::delay(
                         failed + 1,
                         there - start,
                         MAX_WAIT,

@@ -1,0 +1,94 @@
+#![forbid(unsafe_code)]
+//! Receives a response, within a limit on its size.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{DATE, HeaderName, LOCATION, RETRY_AFTER};
+
+use super::failure::Failure;
+
+/// The largest body that is accepted, in bytes: far more than any environment of Phase has.
+const MAX_BODY: usize = 64 << 20;
+
+/// The most that is reserved for a body before any of it has arrived, in bytes, because a server may
+/// announce any length. It is enough for 10,000 secrets, whose body then never moves: each move
+/// would leave a copy to wipe.
+const MAX_INITIAL_CAPACITY: usize = 6 << 20;
+
+/// A complete response.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// The text of the `Retry-After` header.
+    pub(crate) retry_after: Option<String>,
+    /// The delay that `Retry-After` asks for.
+    pub(super) min_delay: Option<Duration>,
+    pub(crate) location: Option<String>,
+    /// The global allocator wipes it when it is freed. A wiping type would do so a second time,
+    /// byte by byte, for megabytes.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    /// Reads the rest of a response whose head has arrived.
+    pub(super) async fn receive(response: reqwest::Response) -> Result<Self, Failure> {
+        let header = |name: HeaderName| {
+            let value = response.headers().get(name);
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let [retry_after, date, location] = [RETRY_AFTER, DATE, LOCATION].map(header);
+        let min_delay = retry_after
+            .as_deref()
+            .and_then(|text| parse_retry_after(text, date.as_deref()));
+        Ok(Self {
+            status: response.status().as_u16(),
+            retry_after,
+            min_delay,
+            location,
+            body: read_body(response).await?,
+        })
+    }
+}
+
+async fn read_body(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
+    let too_large = || Failure::UnexpectedResponse {
+        why: format!("the response is larger than {MAX_BODY} bytes"),
+    };
+    // Failing to allocate would abort the process without a message.
+    let out_of_memory = |_| Failure::UnexpectedResponse {
+        why: "not enough memory for the response".to_owned(),
+    };
+    let announced = response.content_length().unwrap_or(0);
+    let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+    if announced > MAX_BODY {
+        return Err(too_large());
+    }
+    let mut body: Vec<u8> = Vec::new();
+    body.try_reserve(announced.min(MAX_INITIAL_CAPACITY))
+        .map_err(out_of_memory)?;
+    let in_body = |error: reqwest::Error| Failure::in_body(&error);
+    while let Some(chunk) = response.chunk().await.map_err(in_body)? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(too_large());
+        }
+        // Grows by a quarter, not to the double: unused capacity is wiped too, which takes time.
+        if body.capacity() - body.len() < chunk.len() {
+            let additional = chunk.len().max(body.len() / 4);
+            body.try_reserve_exact(additional).map_err(out_of_memory)?;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Parses `Retry-After`, which holds seconds or an HTTP date (RFC 9110, section 10.2.3). A date is
+/// compared with the `Date` of the same response (section 6.6.1), because our clock may be wrong.
+fn parse_retry_after(text: &str, date: Option<&str>) -> Option<Duration> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    let now = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+    let now = now.unwrap_or_else(SystemTime::now);
+    Some(until.duration_since(now).unwrap_or_default())
+}
