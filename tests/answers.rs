@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use fake_phase::{Options, Phase, Responder, World};
 use nix::sys::resource::Resource;
-use nix::unistd::Uid;
 
 use crate::support::{
-    Output, Run, Sandbox, nobody_elses_user, quiet_port, read_head, skipped, stay_silent, stranger,
+    Output, Run, Sandbox, fake_server, has_root, read_request_head, stay_silent, unused_port,
+    unused_uid,
 };
 
 /// Values that the answers hold and no message may.
@@ -136,8 +136,8 @@ fn a_login_page_is_protocol_and_points_to_the_address() {
 #[test]
 fn an_answer_that_is_announced_too_large_is_refused_at_once() {
     for (length, kind) in [("67108865", "protocol"), ("200000000000", "protocol")] {
-        let address = stranger(move |mut socket| {
-            read_head(&mut socket);
+        let address = fake_server(move |mut socket| {
+            read_request_head(&mut socket);
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n[]");
             let _ = socket.write_all(head.as_bytes());
             stay_silent(socket);
@@ -156,16 +156,13 @@ fn an_answer_that_is_announced_too_large_is_refused_at_once() {
 /// setrlimit(2), RLIMIT_NPROC: a look-up needs a thread, and none can be had.
 #[test]
 fn a_look_up_without_a_thread_is_unreachable() {
-    if !Uid::effective().is_root() {
-        skipped("only root can become another user");
+    if !has_root("only root can become another user") {
         return;
     }
     let phase = Phase::serve(world());
     let sandbox = sandbox(&phase);
     let run = production(&sandbox).env("PHASE_HOST", "https://phase.example.test");
-    let run = run
-        .as_user(nobody_elses_user())
-        .limit(Resource::RLIMIT_NPROC, 0);
+    let run = run.as_user(unused_uid()).limit(Resource::RLIMIT_NPROC, 0);
     let output = refused(run.output(), "unreachable");
     assert!(
         output.stderr.contains("name look-up: no thread: "),
@@ -287,8 +284,8 @@ fn a_server_that_does_not_speak_http_is_protocol() {
         "HTTP/9.9 200 OK\r\n\r\n",
         "\0\0\0\0\r\n\r\n",
     ] {
-        let address = stranger(move |mut socket| {
-            read_head(&mut socket);
+        let address = fake_server(move |mut socket| {
+            read_request_head(&mut socket);
             let _ = socket.write_all(text.as_bytes());
         });
         let phase = Phase::serve(world());
@@ -300,8 +297,8 @@ fn a_server_that_does_not_speak_http_is_protocol() {
 /// Headers as fast as they come: the memory that they may take is bounded too.
 #[test]
 fn a_head_without_an_end_is_protocol() {
-    let address = stranger(|mut socket| {
-        read_head(&mut socket);
+    let address = fake_server(|mut socket| {
+        read_request_head(&mut socket);
         let mut text = "HTTP/1.1 200 OK\r\n".to_owned();
         while socket.write_all(text.as_bytes()).is_ok() {
             text = "X-More: and more of it\r\n".repeat(1000);
@@ -313,7 +310,7 @@ fn a_head_without_an_end_is_protocol() {
 
 #[test]
 fn a_port_where_nobody_listens_is_unreachable() {
-    let address = SocketAddr::from(([127, 0, 0, 1], quiet_port()));
+    let address = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     let phase = Phase::serve(world());
     let output = refused(at(address, &sandbox(&phase)), "unreachable");
     let expected = format!("cannot reach {address}: connection refused");

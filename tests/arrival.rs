@@ -3,7 +3,7 @@
 use fake_phase::{Phase, World, app_id, service_token, user_token};
 use serde_json::{Value, json};
 
-use crate::support::{Run, Sandbox, Status, probe};
+use crate::support::{Run, Sandbox, Status, inspector};
 
 fn shop(rows: &[(&str, &str)]) -> (Phase, String) {
     let mut world = World::empty();
@@ -48,7 +48,7 @@ fn a_value_arrives_byte_for_byte() {
     ];
     let (phase, app) = shop(&rows);
     let sandbox = Sandbox::new(&phase);
-    let run = production(&sandbox, &app).args([probe(), "report"]);
+    let run = production(&sandbox, &app).args([inspector(), "report"]);
     let report = run.report();
     for (key, value) in rows {
         let arrived = report.variable(key).unwrap();
@@ -66,7 +66,7 @@ fn an_empty_value_is_a_value() {
     let (phase, app) = shop(&[("EMPTY", "")]);
     let sandbox = Sandbox::new(&phase);
     let run = production(&sandbox, &app).args(["--require", "EMPTY", "--only", "EMPTY"]);
-    let report = run.args([probe(), "report"]).report();
+    let report = run.args([inspector(), "report"]).report();
     assert_eq!(report.variable("EMPTY"), Some(Vec::new()));
 }
 
@@ -93,7 +93,7 @@ fn an_active_override_replaces_the_value_for_its_user() {
         (service_token(), ["shared"; 4]),
     ] {
         let run = production(&sandbox, &app).env("PHASE_SERVICE_TOKEN", token);
-        let report = run.args([probe(), "report"]).report();
+        let report = run.args([inspector(), "report"]).report();
         for (key, value) in ["ACTIVE", "INACTIVE", "EMPTY", "NONE"].iter().zip(expected) {
             assert_eq!(report.variable(key).unwrap(), value.as_bytes(), "{key}");
         }
@@ -160,7 +160,7 @@ fn members_that_are_not_known_are_ignored() {
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     let report = production(&sandbox, &app)
-        .args([probe(), "report"])
+        .args([inspector(), "report"])
         .report();
     for key in ["KEY", "WITHOUT"] {
         assert_eq!(report.variable(key).unwrap(), b"this");

@@ -6,7 +6,7 @@ use std::fs::read_to_string;
 
 use fake_phase::{Phase, World, app_id};
 
-use crate::support::{SHOP, Sandbox, Status};
+use crate::support::{SHOP, Sandbox, Status, has_programs};
 
 /// A name with a line break in it made a header of its own, or a further parameter of the query.
 /// RFC 9112 §5: a line break ends a field; RFC 3986 §3.4: `&` and `#` end a value.
@@ -81,6 +81,9 @@ fn no_error_about_a_secret_has_its_value() {
 /// home either.
 #[test]
 fn nobody_but_phase_is_asked() {
+    if !has_programs(&["strace"]) {
+        return;
+    }
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     for app in ["shop", "none"] {

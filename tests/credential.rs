@@ -7,7 +7,7 @@ use std::path::Path;
 use fake_phase::{bearer, expired_bearer, service_token, user_bearer, user_token};
 use nix::unistd::Uid;
 
-use crate::support::{Run, SHOP, Shop, probe, shop};
+use crate::support::{Run, SHOP, Shop, has_root, inspector, shop};
 
 /// A file that only its owner may read, as a token's should be.
 fn private(shop: &Shop, name: &str, content: impl AsRef<[u8]>) -> String {
@@ -357,7 +357,7 @@ fn a_token_file_that_the_user_cannot_mend_gets_no_warning() {
         .output()
         .notices(&["warning: others may"])
         .ok();
-    if Uid::effective().is_root() {
+    if has_root("only root can give a file away") {
         chown(&path, Some(65534), None).unwrap();
         let _ = from(&shop, &path).output().ok();
         let own = from(&shop, &path).as_user(65534).output();
@@ -378,5 +378,5 @@ fn the_variable_takes_each_form_of_the_option() {
     assert_eq!(report.descriptors(), [0, 1, 2]);
     let report = run("-").stdin(service_token()).report();
     assert_eq!(report.variable("KEY"), Some(b"of the shop".to_vec()));
-    assert_eq!(report.argv()[0], probe().as_bytes());
+    assert_eq!(report.argv()[0], inspector().as_bytes());
 }

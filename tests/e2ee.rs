@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fake_phase::{Phase, World, app_id, bearer, service_token, user_bearer, user_token};
 
-use crate::support::{SHOP, Sandbox, Status, probe};
+use crate::support::{SHOP, Sandbox, Status, inspector};
 
 const TOKENS: &str = "/service/secrets/tokens/";
 const SECRETS: &str = "/service/secrets/";
@@ -119,7 +119,7 @@ fn both_modes_make_the_same_of_folders_tags_and_doubles() {
         for token in [service_token(), user_token()] {
             let environ = |mode: &str| {
                 let run = sandbox.run(SHOP).args(["--mode", mode]).args(filter);
-                let run = run.args(["--", probe(), "report"]);
+                let run = run.args(["--", inspector(), "report"]);
                 let report = run.env("PHASE_SERVICE_TOKEN", token).report();
                 let mut environ = report.environ();
                 environ.sort();
@@ -290,7 +290,7 @@ fn a_thousand_secrets_are_opened() {
     }
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    let report = sandbox.run(SHOP).args([probe(), "report"]).report();
+    let report = sandbox.run(SHOP).args([inspector(), "report"]).report();
     for number in 0..1000 {
         let value = report.variable(&format!("KEY_{number:04}"));
         assert_eq!(value, Some(format!("value {number}").into_bytes()));

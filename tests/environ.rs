@@ -1,6 +1,6 @@
 //! The command's variables: what it inherits, what it gets, and where that stands.
 
-use crate::support::{Run, SHOP, probe, shop};
+use crate::support::{Run, SHOP, inspector, shop};
 
 /// The names that the command has, in their order, without those of the sandbox itself.
 fn names(run: Run<'_>) -> Vec<String> {
@@ -236,7 +236,7 @@ fn a_name_in_single_quotes_is_expanded_by_the_commands_shell() {
     let run = shop.run(SHOP).args(["-c", "echo \"$DB_URL $0 $1\""]);
     let output = run.args(["zero", "one word"]).output().ok();
     assert_eq!(output.text(), "postgres://shop zero one word\n");
-    let run = shop.run(SHOP).args(["--", probe(), "report", ""]);
+    let run = shop.run(SHOP).args(["--", inspector(), "report", ""]);
     let report = run.arg("$DB_URL").report();
     assert_eq!(report.argv()[3], b"$DB_URL");
 }

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fake_phase::{Phase, World, service_token};
-use nix::unistd::Uid;
 use serde_json::Value;
 
 use crate::managers::{HONCHO, START};
 use crate::support::{
-    BOTOCORE, Sandbox, Status, inherited, nobody_elses_user, packages, probe, skipped,
+    BOTOCORE, Sandbox, Status, has_programs, has_root, inherited, inspector, pypi_packages,
+    unused_uid,
 };
 
 /// What checks them, from PyPI.
@@ -44,7 +44,7 @@ fn path(name: &str) -> PathBuf {
 
 /// The same file as its data; none where nothing reads YAML.
 pub(crate) fn yaml(name: &str) -> Option<Value> {
-    let folder = packages(&LINTERS)?;
+    let folder = pypi_packages(&LINTERS)?;
     let program =
         "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)";
     let mut python = Command::new("python3");
@@ -105,10 +105,10 @@ fn on_path(sandbox: &Sandbox) -> String {
 /// Each file has a check, by the schema or the linter of what reads it.
 #[test]
 fn every_example_is_what_its_tool_takes() {
-    let Some(folder) = packages(&LINTERS) else {
+    let Some(folder) = pypi_packages(&LINTERS) else {
         return;
     };
-    let Some(botocore) = packages(&BOTOCORE) else {
+    let Some(botocore) = pypi_packages(&BOTOCORE) else {
         return;
     };
     let python = |folder: &Path, words: &[&str]| {
@@ -199,8 +199,8 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
         let run = sandbox.bare(["systemd-analyze", "verify", &root, "shop.service"]);
         run.output()
     };
-    if !Path::new("/usr/bin/systemd-analyze").exists() {
-        return skipped("there is no systemd-analyze");
+    if !has_programs(&["systemd-analyze"]) {
+        return;
     }
     for (from, to) in [
         ("/usr/lib/systemd/system", "usr/lib/systemd/system"),
@@ -220,11 +220,11 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
 /// As systemd.exec(5) says of DynamicUser=, LoadCredential=, CacheDirectory= and the specifiers.
 #[test]
 fn the_units_command_finds_its_credential_and_its_directory() {
-    if !Uid::effective().is_root() {
-        return skipped("only root can start a service as another user");
+    if !has_root("only root can start a service as another user") {
+        return;
     }
     let (_phase, sandbox) = market();
-    let user = nobody_elses_user();
+    let user = unused_uid();
     let [credentials, cache] = ["credentials", "cache"].map(|name| sandbox.directory().join(name));
     let token = credentials.join("phase");
     for (folder, mode) in [
@@ -240,7 +240,7 @@ fn the_units_command_finds_its_credential_and_its_directory() {
     for owned in [&credentials, &token, &cache.join("shop")] {
         chown(owned, Some(user), Some(user)).unwrap();
     }
-    sandbox.executable("shopd", format!("#!{} serve\n", probe()));
+    sandbox.executable("shopd", format!("#!{} serve\n", inspector()));
     let unit = example("shop.service");
     let values = |key: &str| -> Vec<String> {
         let lines = unit
@@ -274,14 +274,14 @@ fn the_units_command_finds_its_credential_and_its_directory() {
 /// By the real honcho.
 #[test]
 fn honcho_runs_the_procfile() {
-    let Some(folder) = packages(&HONCHO) else {
+    let Some(folder) = pypi_packages(&HONCHO) else {
         return;
     };
     let (_phase, sandbox) = market();
     sandbox.file("Procfile", example("Procfile"));
     create_dir(sandbox.directory().join("bin")).unwrap();
     for name in ["web", "worker"] {
-        let script = format!("#!/bin/sh\nexec {} serve\n", probe());
+        let script = format!("#!/bin/sh\nexec {} serve\n", inspector());
         sandbox.executable(&format!("bin/{name}"), script);
     }
     let run = sandbox.bare(["python3", "-c", START, "--no-colour", "start"]);

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::examples::{example, market, variable, words, yaml};
 use crate::static_binary::binary_as_root;
-use crate::support::{Running, Sandbox, probe};
+use crate::support::{Running, Sandbox, inspector};
 
 /// The user of the images that are not root's.
 const NONROOT: u32 = 65532;
@@ -56,7 +56,7 @@ impl Container {
         };
         container.copy(container.phase.ca_file(), "/ca.pem");
         set_permissions(container.at("/ca.pem"), PermissionsExt::from_mode(0o444)).unwrap();
-        container.copy(probe(), "/probe");
+        container.copy(inspector(), "/inspector");
         Some(container)
     }
 
@@ -126,7 +126,7 @@ impl Container {
     fn stand_in(&self, path: &str) {
         create_dir_all(self.at(path).parent().unwrap()).unwrap();
         self.sandbox
-            .executable(&format!("root{path}"), "#!/probe serve\n");
+            .executable(&format!("root{path}"), "#!/inspector serve\n");
     }
 
     /// The token, in a file of this user that nobody else may read.
@@ -173,7 +173,7 @@ impl Container {
         let line = read(format!("/proc/{pid}/cmdline")).unwrap();
         let line: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
         // After the words of the stand-in and the path where it was found.
-        assert_eq!(line[..2], [&b"/probe"[..], b"serve"]);
+        assert_eq!(line[..2], [&b"/inspector"[..], b"serve"]);
         let rest: Vec<&[u8]> = self.command[1..].iter().map(String::as_bytes).collect();
         assert!(line[2].ends_with(self.command[0].as_bytes()), "{line:?}");
         assert_eq!(line[3..line.len() - 1], rest);

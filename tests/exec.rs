@@ -4,7 +4,7 @@ use std::fs::{create_dir, read};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use crate::support::{Output, Shop, Status, probe, shop};
+use crate::support::{Output, Shop, Status, inspector, shop};
 
 fn empty() -> Shop {
     shop([("SECRET", "value")])
@@ -195,7 +195,7 @@ fn without_standard_error_the_status_still_tells() {
     }
     let run = shop.with(&["--nonsense"]).arg("true").closed(2);
     let _ = run.output().ended(Status::Exited(125));
-    let run = shop.with(&[]).args([probe(), "exit", "7"]).closed(2);
+    let run = shop.with(&[]).args([inspector(), "exit", "7"]).closed(2);
     let _ = run.output().ended(Status::Exited(7));
     // The same where it cannot be written to.
     let run = shop.with(&[]).arg("./missing");

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource};
 
-use crate::support::{Disposition, Report, Run, SHOP, Shop, Status, probe, shop};
+use crate::support::{Disposition, Report, Run, SHOP, Shop, Status, has_root, inspector, shop};
 
 /// In both modes, what `also` says of the command's report.
 fn check_that(shop: &Shop, prepare: impl Fn(Run<'_>) -> Run<'_>, also: impl Fn(&Report)) {
@@ -186,8 +186,7 @@ fn a_subreaper_is_one_as_it_was() {
 
 #[test]
 fn another_user_finds_the_same() {
-    if !nix::unistd::Uid::effective().is_root() {
-        crate::support::skipped("only root can become another user");
+    if !has_root("only root can become another user") {
         return;
     }
     check(|run| run.as_user(65534));
@@ -222,7 +221,7 @@ fn the_commands_words_arrive_as_they_are() {
         |report| assert_eq!(report.argv()[3..], expected),
     );
     // Options end at the first word that is none, also without `--`.
-    let run = shop.run(SHOP).args([probe(), "report", ""]).args(words);
+    let run = shop.run(SHOP).args([inspector(), "report", ""]).args(words);
     assert_eq!(run.report().argv()[3..], expected);
 }
 
@@ -233,7 +232,7 @@ fn the_commands_own_name_stays_as_typed() {
     let folder = shop.directory().join("bin");
     create_dir_all(&folder).unwrap();
     let _ = shop
-        .bare(["cp", probe()])
+        .bare(["cp", inspector()])
         .arg(folder.join("tool"))
         .output()
         .ok();
@@ -248,7 +247,7 @@ fn the_commands_own_name_stays_as_typed() {
 #[test]
 fn the_command_is_the_process_that_was_started() {
     let shop = shop([("SECRET", "value")]);
-    let mut running = shop.with(&[]).args([probe(), "sleep"]).spawn();
+    let mut running = shop.with(&[]).args([inspector(), "sleep"]).spawn();
     assert_eq!(running.ready(), running.pid());
     running.kill(libc::SIGTERM);
     let _ = running.wait().ended(Status::Killed(libc::SIGTERM));
@@ -280,7 +279,7 @@ fn the_tokens_descriptor_is_closed_whatever_its_number() {
         let source = format!("fd:{number}");
         let out = shop.directory().join("out");
         let run = shop.with(&["-vv", "--token-file", &source]);
-        let run = run.args([probe(), "report"]).arg(&out);
+        let run = run.args([inspector(), "report"]).arg(&out);
         let run = run.hand_over(&file, number).unset("PHASE_SERVICE_TOKEN");
         let output = run.output().ended(Status::Exited(0));
         assert_eq!(output.stderr.is_empty(), number == 2, "{output}");
@@ -304,7 +303,7 @@ fn the_tokens_descriptor_is_closed_whatever_its_number() {
 fn the_commands_end_is_the_parents_to_see() {
     let shop = shop([("SECRET", "value")]);
     let ended = |word: &str, number: i32| {
-        let run = shop.with(&[]).args([probe(), word]);
+        let run = shop.with(&[]).args([inspector(), word]);
         run.arg(number.to_string()).output()
     };
     for status in [0, 1, 2, 64, 99, 124, 125, 126, 127, 128, 137, 143, 254, 255] {

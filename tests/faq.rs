@@ -4,7 +4,7 @@ use std::fs::read_to_string;
 use std::path::Path;
 
 use crate::support::proc::only_child;
-use crate::support::{Run, SHOP, Shop, Status, kill, probe, shop};
+use crate::support::{Run, SHOP, Shop, Status, inspector, kill, shop};
 
 /// "Your shell replaces it before phase-run starts": the caller's shell is a real one, and `"$@"` is
 /// phase-run with its options.
@@ -26,7 +26,7 @@ fn the_callers_quotes_decide_who_replaces_a_name() {
 
 /// `serve`, below a shell that has more to do, or in the shell's place.
 fn below_a_shell<'a>(shop: &'a Shop, line: &str) -> Run<'a> {
-    shop.run(SHOP).args(["-c", line, probe()])
+    shop.run(SHOP).args(["-c", line, inspector()])
 }
 
 const STAYS: &str = "\"$0\" serve 1; true";
@@ -79,7 +79,7 @@ fn exec_in_a_shell_leaves_nothing_in_between() {
 #[test]
 fn a_process_beside_the_command_sees_no_secret() {
     let shop = shop([("KEY", "value")]);
-    let mut running = shop.with(&[]).args([probe(), "serve", "1"]).spawn();
+    let mut running = shop.with(&[]).args([inspector(), "serve", "1"]).spawn();
     let environ = format!("/proc/{}/environ", running.ready());
     let environ = std::fs::read(environ).unwrap();
     assert!(

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use fake_phase::{Phase, Responder, World};
 
-use crate::support::{Output, Run, Sandbox, Status, inherited, read_head, skipped, stranger};
+use crate::support::{
+    Output, Run, Sandbox, Status, fake_server, inherited, read_request_head, skip,
+};
 
 const BODY: &str = r#"[{"id":"1","key":"KEY","value":"value","path":"/","tags":[],"type":"secret","override":null}]"#;
 
@@ -26,8 +28,8 @@ fn production<'a>(sandbox: &'a Sandbox, options: &[&str]) -> Run<'a> {
 
 /// What a plain server that says just this leads to, with one second for another try.
 fn answered(head: &'static str, body: &'static str) -> Output {
-    let address = stranger(move |mut socket| {
-        read_head(&mut socket);
+    let address = fake_server(move |mut socket| {
+        read_request_head(&mut socket);
         let _ = socket.write_all(head.as_bytes());
         let _ = socket.write_all(body.as_bytes());
     });
@@ -134,11 +136,11 @@ fn peak(sandbox: &Sandbox, run: Run<'_>) -> u64 {
 #[test]
 fn an_answer_costs_little_memory() {
     let Some(binary) = inherited("PHASE_RUN_STATIC") else {
-        skipped("PHASE_RUN_STATIC does not name the static binary");
+        skip("PHASE_RUN_STATIC does not name the static binary");
         return;
     };
     if !Path::new("/usr/bin/time").exists() {
-        skipped("time(1) is not installed");
+        skip("time(1) is not installed");
         return;
     }
     let binary = binary.to_str().unwrap();

@@ -2,7 +2,7 @@
 
 use fake_phase::{Options, Phase, World, app_id, bearer, service_token, user_bearer, user_token};
 
-use crate::support::{Run, Sandbox, stranger};
+use crate::support::{Run, Sandbox, fake_server};
 
 /// `shop`, whose Production and Preview hold a secret each.
 fn world() -> World {
@@ -223,7 +223,7 @@ fn plain_http_reaches_a_server_on_this_machine() {
         "--host",
         &phase.host(),
     ];
-    let proxy = stranger(drop);
+    let proxy = fake_server(drop);
     let run = sandbox.run(["--app", app_id("shop")]).args(words).reveals();
     let run = run.env("http_proxy", format!("http://{proxy}"));
     let output = run.args(["printenv", "LOG_LEVEL"]).output().ok();

@@ -3,7 +3,9 @@
 use std::process::id;
 
 use crate::support::proc::{idle, only_child, stopped};
-use crate::support::{Arrived, Status, WAYS, Way, kill, probe, queue, shop};
+use crate::support::{
+    BARE_AND_SUPERVISED, LaunchMode, ReceivedSignal, Status, inspector, kill, queue, shop,
+};
 
 /// 1–31 and 34–63: the C library keeps 32 and 33, and 64 is the barrier.
 fn catchable() -> impl Iterator<Item = i32> {
@@ -21,24 +23,24 @@ fn forwarded() -> impl Iterator<Item = i32> {
 #[test]
 fn the_command_gets_each_signal_that_is_sent_to_phase_run_once() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
-        let mut serving = shop.start(way, [probe(), "serve"]).spawn();
+    for mode in BARE_AND_SUPERVISED {
+        let mut serving = shop.start(mode, [inspector(), "serve"]).spawn();
         serving.ready();
-        let sender = match way {
-            Way::Bare => id().cast_signed(),
-            Way::Supervised => serving.pid(),
+        let sender = match mode {
+            LaunchMode::Bare => id().cast_signed(),
+            _ => serving.pid(),
         };
         for signal in forwarded() {
             serving.kill(signal);
-            let expected = Arrived {
+            let expected = ReceivedSignal {
                 signal,
                 code: 0,
                 sender,
                 value: 0,
             };
-            assert_eq!(serving.signal(), expected, "{way:?}");
+            assert_eq!(serving.signal(), expected, "{mode:?}");
         }
-        assert_eq!(serving.signals(), [0; 0], "{way:?}");
+        assert_eq!(serving.signals(), [0; 0], "{mode:?}");
         let _ = serving.wait().ok();
     }
 }
@@ -47,22 +49,22 @@ fn the_command_gets_each_signal_that_is_sent_to_phase_run_once() {
 #[test]
 fn a_queued_signal_keeps_its_value() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
-        let mut serving = shop.start(way, [probe(), "serve"]).spawn();
+    for mode in BARE_AND_SUPERVISED {
+        let mut serving = shop.start(mode, [inspector(), "serve"]).spawn();
         serving.ready();
         for signal in forwarded() {
             for value in [signal, 0, -1, i32::MIN] {
                 queue(serving.pid(), signal, value);
-                let Arrived {
+                let ReceivedSignal {
                     signal: found,
                     code,
                     value: kept,
                     ..
                 } = serving.signal();
-                assert_eq!((found, code, kept), (signal, -1, value), "{way:?}");
+                assert_eq!((found, code, kept), (signal, -1, value), "{mode:?}");
             }
         }
-        assert_eq!(serving.signals(), [0; 0], "{way:?}");
+        assert_eq!(serving.signals(), [0; 0], "{mode:?}");
         let _ = serving.wait().ok();
     }
 }
@@ -72,8 +74,8 @@ fn a_queued_signal_keeps_its_value() {
 #[test]
 fn real_time_signals_are_queued_and_others_are_not() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
-        let mut serving = shop.start(way, [probe(), "serve"]).spawn();
+    for mode in BARE_AND_SUPERVISED {
+        let mut serving = shop.start(mode, [inspector(), "serve"]).spawn();
         serving.ready();
         // What is sent to a stopped process is pending until it goes on.
         serving.kill(libc::SIGSTOP);
@@ -83,17 +85,17 @@ fn real_time_signals_are_queued_and_others_are_not() {
             serving.kill(libc::SIGTERM);
         }
         serving.kill(libc::SIGCONT);
-        assert_eq!(serving.signal().signal, libc::SIGTERM, "{way:?}");
-        assert_eq!(serving.signal().signal, libc::SIGCONT, "{way:?}");
+        assert_eq!(serving.signal().signal, libc::SIGTERM, "{mode:?}");
+        assert_eq!(serving.signal().signal, libc::SIGCONT, "{mode:?}");
         for value in 1..=9 {
-            let Arrived {
+            let ReceivedSignal {
                 signal,
                 value: found,
                 ..
             } = serving.signal();
-            assert_eq!((signal, found), (40, value), "{way:?}");
+            assert_eq!((signal, found), (40, value), "{mode:?}");
         }
-        assert_eq!(serving.signals(), [0; 0], "{way:?}");
+        assert_eq!(serving.signals(), [0; 0], "{mode:?}");
         let _ = serving.wait().ok();
     }
 }
@@ -107,7 +109,7 @@ fn what_the_command_sends_to_its_parent_is_not_sent_back() {
         "for signal in {} 64; do kill -$signal $PPID; done; exec \"$0\" serve",
         signals.join(" ")
     );
-    let run = shop.start(Way::Supervised, ["sh", "-c", &script, probe()]);
+    let run = shop.start(LaunchMode::Supervised, ["sh", "-c", &script, inspector()]);
     let mut serving = run.spawn();
     serving.ready();
     // The barrier itself comes from here: if the command's own came back, this would be the second.
@@ -122,8 +124,8 @@ fn what_the_command_sends_to_its_parent_is_not_sent_back() {
 fn what_a_child_of_the_command_sends_is_forwarded() {
     let shop = shop([("SECRET", "value")]);
     let script = "(kill -HUP $PPID; kill -40 $PPID); exec \"$0\" serve";
-    let run = shop.start(Way::Supervised, ["sh", "-c", script, probe()]);
-    // Blocked, they wait for the reporter, who must not miss them.
+    let run = shop.start(LaunchMode::Supervised, ["sh", "-c", script, inspector()]);
+    // Blocked, they wait for the inspector, who must not miss them.
     let mut serving = run.block(libc::SIGHUP).block(40).spawn();
     serving.ready();
     assert_eq!(serving.signals(), [libc::SIGHUP, 40]);
@@ -135,7 +137,9 @@ fn what_a_child_of_the_command_sends_is_forwarded() {
 #[test]
 fn sigchld_is_never_forwarded() {
     let shop = shop([("SECRET", "value")]);
-    let mut serving = shop.start(Way::Supervised, [probe(), "serve"]).spawn();
+    let mut serving = shop
+        .start(LaunchMode::Supervised, [inspector(), "serve"])
+        .spawn();
     serving.ready();
     let command = only_child(serving.pid());
     serving.kill(libc::SIGCHLD);
@@ -158,14 +162,14 @@ fn an_inherited_alarm_reaches_the_command() {
     let shop = shop([("SECRET", "value")]);
     let set = "import os, signal, sys; signal.setitimer(signal.ITIMER_REAL, 0.001); \
                os.execvp(sys.argv[1], sys.argv[1:])";
-    for way in WAYS {
-        let run = shop.start(way, [probe(), "serve"]);
-        // Whenever it comes, it waits for the reporter.
+    for mode in BARE_AND_SUPERVISED {
+        let run = shop.start(mode, [inspector(), "serve"]);
+        // Whenever it comes, it waits for the inspector.
         let run = run.block(libc::SIGALRM).wrap(["python3", "-c", set]);
         let mut serving = run.spawn();
         serving.ready();
-        assert_eq!(serving.signal().signal, libc::SIGALRM, "{way:?}");
-        assert_eq!(serving.signals(), [0; 0], "{way:?}");
+        assert_eq!(serving.signal().signal, libc::SIGALRM, "{mode:?}");
+        assert_eq!(serving.signals(), [0; 0], "{mode:?}");
         let _ = serving.wait().ok();
     }
 }
@@ -174,15 +178,15 @@ fn an_inherited_alarm_reaches_the_command() {
 #[test]
 fn an_inherited_parent_death_signal_reaches_the_command() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
-        let run = shop.start(way, [probe(), "serve", "1"]);
+    for mode in BARE_AND_SUPERVISED {
+        let run = shop.start(mode, [inspector(), "serve", "1"]);
         // The shell is the parent of what it starts in the background, and reads nothing.
         let script = "exec 3<&0; \"$@\" <&3 3<&- & wait";
         let run = run.wrap(["sh", "-c", script, "sh"]);
         let mut parent = run.wrap(["setpriv", "--pdeathsig", "USR1"]).spawn();
         parent.ready();
         parent.kill(libc::SIGKILL);
-        assert_eq!(parent.signal().signal, libc::SIGUSR1, "{way:?}");
+        assert_eq!(parent.signal().signal, libc::SIGUSR1, "{mode:?}");
         let _ = parent.wait().ended(Status::Killed(libc::SIGKILL));
     }
 }
@@ -191,15 +195,17 @@ fn an_inherited_parent_death_signal_reaches_the_command() {
 #[test]
 fn an_ignored_signal_is_ignored_by_the_command_and_a_blocked_one_waits() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
-        let run = shop.start(way, [probe(), "serve"]);
+    for mode in BARE_AND_SUPERVISED {
+        let run = shop.start(mode, [inspector(), "serve"]);
         let mut serving = run.ignore(libc::SIGTERM).ignore(40).spawn();
         serving.ready();
         serving.kill(libc::SIGTERM);
         serving.kill(40);
-        assert_eq!(serving.signals(), [0; 0], "{way:?}");
+        assert_eq!(serving.signals(), [0; 0], "{mode:?}");
         let _ = serving.wait().ok();
-        let run = shop.start(way, [probe(), "sleep"]).block(libc::SIGTERM);
+        let run = shop
+            .start(mode, [inspector(), "sleep"])
+            .block(libc::SIGTERM);
         let mut sleeping = run.spawn();
         sleeping.ready();
         sleeping.kill(libc::SIGTERM);
@@ -212,13 +218,13 @@ fn an_ignored_signal_is_ignored_by_the_command_and_a_blocked_one_waits() {
 #[test]
 fn a_signal_that_was_pending_at_the_start_reaches_the_command() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
-        let run = shop.start(way, [probe(), "serve"]);
+    for mode in BARE_AND_SUPERVISED {
+        let run = shop.start(mode, [inspector(), "serve"]);
         let run = run.block(libc::SIGUSR1).block(40);
         let script = "(kill -USR1 $$; kill -40 $$); exec \"$@\"";
         let mut serving = run.wrap(["sh", "-c", script, "sh"]).spawn();
         serving.ready();
-        assert_eq!(serving.signals(), [libc::SIGUSR1, 40], "{way:?}");
+        assert_eq!(serving.signals(), [libc::SIGUSR1, 40], "{mode:?}");
         let _ = serving.wait().ok();
     }
 }
@@ -229,7 +235,9 @@ fn a_signal_that_was_pending_at_the_start_reaches_the_command() {
 fn without_a_terminal_only_the_command_stops() {
     let shop = shop([("SECRET", "value")]);
     for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGSTOP] {
-        let run = shop.start(Way::Supervised, [probe(), "sleep"]).own_group();
+        let run = shop
+            .start(LaunchMode::Supervised, [inspector(), "sleep"])
+            .own_group();
         let mut sleeping = run.spawn();
         sleeping.ready();
         let command = only_child(sleeping.pid());

@@ -6,17 +6,16 @@ use std::panic::catch_unwind;
 
 use fake_phase::Phase;
 use nix::sys::resource::Resource;
-use nix::unistd::Uid;
 
 use crate::support::{
-    Access, Descriptor, Disposition, Output, Sandbox, Status, eventually, probe, skipped,
+    Access, Descriptor, Disposition, Output, Sandbox, Status, eventually, has_root, inspector,
 };
 
 #[test]
 fn a_start_is_clean_unless_it_is_said() {
     let sandbox = Sandbox::offline();
-    let report = sandbox.bare([probe(), "report", "", "a b"]).report();
-    let words = [probe(), "report", "", "a b"].map(|word| word.as_bytes().to_vec());
+    let report = sandbox.bare([inspector(), "report", "", "a b"]).report();
+    let words = [inspector(), "report", "", "a b"].map(|word| word.as_bytes().to_vec());
     assert_eq!(report.argv(), words);
     assert_eq!(report.environ().len(), 1);
     assert!(report.variable("PATH").is_some());
@@ -31,9 +30,9 @@ fn a_start_is_clean_unless_it_is_said() {
 }
 
 #[test]
-fn the_probe_reports_what_a_runtime_would_hide() {
+fn the_inspector_reports_what_a_runtime_would_hide() {
     let sandbox = Sandbox::offline();
-    let run = sandbox.bare([probe(), "report"]).stdin_closed();
+    let run = sandbox.bare([inspector(), "report"]).stdin_closed();
     let run = run.ignore(libc::SIGPIPE).ignore(libc::SIGCHLD).ignore(40);
     let report = run.block(libc::SIGUSR1).block(64).report();
     assert_eq!(report.disposition(libc::SIGPIPE), Disposition::Ignored);
@@ -51,7 +50,7 @@ fn odd_entries_of_environ_arrive_as_they_are() {
     let odd: [&[u8]; 6] = [b"NOTHING", b"=x", b"", b"A=1", b"A=2", b"\xff\xfe=\x80\n"];
     let sandbox = Sandbox::offline();
     let run = sandbox
-        .bare([probe(), "report"])
+        .bare([inspector(), "report"])
         .env("A", "0")
         .unset("A")
         .unset("PATH");
@@ -67,7 +66,10 @@ fn limits_names_and_handed_over_descriptors_arrive() {
     let sandbox = Sandbox::offline();
     let path = sandbox.file("handed", "over");
     let file = File::open(&path).unwrap();
-    let run = sandbox.bare([probe(), "report"]).argv0("-other").cwd("/");
+    let run = sandbox
+        .bare([inspector(), "report"])
+        .argv0("-other")
+        .cwd("/");
     let run = run
         .limit(Resource::RLIMIT_NOFILE, 64)
         .hand_over(&file, 5)
@@ -87,18 +89,20 @@ fn limits_names_and_handed_over_descriptors_arrive() {
 }
 
 #[test]
-fn another_user_finds_the_sandbox_and_the_probe() {
-    if !Uid::effective().is_root() {
-        skipped("only root can become another user");
+fn another_user_finds_the_sandbox_and_the_inspector() {
+    if !has_root("only root can become another user") {
         return;
     }
     let sandbox = Sandbox::new(&Phase::start());
     let read = sandbox
-        .bare([probe(), "read-file", "PHASE_CA_FILE"])
+        .bare([inspector(), "read-file", "PHASE_CA_FILE"])
         .as_user(65534)
         .output();
     assert!(read.ok().text().contains("BEGIN CERTIFICATE"));
-    let report = sandbox.bare([probe(), "report"]).as_user(65534).report();
+    let report = sandbox
+        .bare([inspector(), "report"])
+        .as_user(65534)
+        .report();
     assert_eq!(report.field("uid"), "65534 65534");
     assert_eq!(report.field("groups"), "");
 }
@@ -106,7 +110,7 @@ fn another_user_finds_the_sandbox_and_the_probe() {
 #[test]
 fn statuses_and_output_are_told_apart() {
     let sandbox = Sandbox::offline();
-    let ended = |words: [&str; 2]| sandbox.bare([probe()]).args(words).output().status;
+    let ended = |words: [&str; 2]| sandbox.bare([inspector()]).args(words).output().status;
     assert_eq!(ended(["exit", "7"]), Status::Exited(7));
     assert_eq!(ended(["die", "9"]), Status::Killed(9));
     assert_eq!(ended(["die", "64"]), Status::Killed(64));
@@ -121,9 +125,9 @@ fn statuses_and_output_are_told_apart() {
 }
 
 #[test]
-fn the_probe_tells_what_a_variable_holds() {
+fn the_inspector_tells_what_a_variable_holds() {
     let sandbox = Sandbox::offline();
-    let run = |words: [&str; 2]| sandbox.bare([probe()]).args(words).env("A", "1\n");
+    let run = |words: [&str; 2]| sandbox.bare([inspector()]).args(words).env("A", "1\n");
     assert_eq!(run(["cat-env", "A"]).output().ok().text(), "1\n");
     let missing = run(["cat-env", "B"]).output();
     assert_eq!(missing.ended(Status::Exited(1)).text(), "");
@@ -142,7 +146,7 @@ fn the_probe_tells_what_a_variable_holds() {
 fn signals_are_reported_as_they_come() {
     let sandbox = Sandbox::offline();
     let mut serving = sandbox
-        .bare([probe(), "serve"])
+        .bare([inspector(), "serve"])
         .ignore(libc::SIGUSR2)
         .spawn();
     assert_eq!(serving.ready(), serving.pid());
@@ -160,7 +164,7 @@ fn signals_are_reported_as_they_come() {
 #[test]
 fn a_stopped_process_is_seen_and_killed() {
     let sandbox = Sandbox::offline();
-    let mut sleeping = sandbox.bare([probe(), "sleep"]).spawn();
+    let mut sleeping = sandbox.bare([inspector(), "sleep"]).spawn();
     sleeping.ready();
     sleeping.kill(libc::SIGSTOP);
     eventually("stopped", || match sleeping.state() {
@@ -190,9 +194,9 @@ fn lines_come_before_the_end() {
 #[test]
 fn the_first_process_of_a_namespace_can_be_signalled() {
     let sandbox = Sandbox::offline();
-    let report = sandbox.bare([probe(), "report"]).as_pid1().report();
+    let report = sandbox.bare([inspector(), "report"]).as_pid1().report();
     assert_eq!((report.number("pid"), report.number("ppid")), (1, 0));
-    let mut serving = sandbox.bare([probe(), "serve", "1"]).as_pid1().spawn();
+    let mut serving = sandbox.bare([inspector(), "serve", "1"]).as_pid1().spawn();
     assert_eq!(serving.ready(), 1);
     serving.kill(libc::SIGTERM);
     assert_eq!(serving.line(), "signal 15 code 0 pid 0 value 0");
@@ -203,7 +207,7 @@ fn the_first_process_of_a_namespace_can_be_signalled() {
 fn another_program_can_go_before() {
     let sandbox = Sandbox::offline();
     let report = sandbox
-        .bare([probe(), "report"])
+        .bare([inspector(), "report"])
         .wrap(["nice", "-n", "3"])
         .report();
     assert_eq!(report.number("nice"), 3);
@@ -288,7 +292,7 @@ fn a_canary_in_standard_error_is_found() {
 #[should_panic(expected = "standard output holds the canary")]
 fn the_parts_of_the_token_are_canaries_as_digits_too() {
     let sandbox = Sandbox::new(&Phase::start());
-    let _ = sandbox.bare([probe(), "report"]).output();
+    let _ = sandbox.bare([inspector(), "report"]).output();
 }
 
 #[test]

@@ -11,7 +11,7 @@ use fake_phase::{
     AccessKey, Request, aws, azure, minted_bearer, service_account_id, service_token,
 };
 
-use crate::support::{Machine, Run, SHOP, machine, shop, with};
+use crate::support::{CloudMachine, Run, SHOP, cloud_machine, shop, with};
 
 /// In `AWS_ACCESS_KEY_ID` and so on.
 pub(crate) fn keyed<'a>(run: Run<'a>, key: AccessKey) -> Run<'a> {
@@ -24,22 +24,22 @@ pub(crate) fn keyed<'a>(run: Run<'a>, key: AccessKey) -> Run<'a> {
 }
 
 /// AWS's simplest source.
-pub(crate) fn simple<'a>(machine: &'a Machine, options: &[&str]) -> Run<'a> {
-    keyed(machine.proving("aws", options), aws::SESSION)
+pub(crate) fn simple<'a>(machine: &'a CloudMachine, options: &[&str]) -> Run<'a> {
+    keyed(machine.run_with_identity("aws", options), aws::SESSION)
 }
 
 /// Azure's.
-pub(crate) fn simple_azure<'a>(machine: &'a Machine, options: &[&str]) -> Run<'a> {
+pub(crate) fn simple_azure<'a>(machine: &'a CloudMachine, options: &[&str]) -> Run<'a> {
     let variables = [
         ("AZURE_TENANT_ID", azure::TENANT),
         ("AZURE_CLIENT_ID", azure::CLIENT),
         ("AZURE_CLIENT_SECRET", azure::SECRET),
     ];
-    with(machine.proving("azure", options), variables)
+    with(machine.run_with_identity("azure", options), variables)
 }
 
 /// A run of a machine that has what it needs.
-pub(crate) type Proving = for<'a> fn(&'a Machine) -> Run<'a>;
+pub(crate) type Proving = for<'a> fn(&'a CloudMachine) -> Run<'a>;
 
 const PROVIDERS: [(&str, Proving, &str); 2] = [
     (
@@ -62,8 +62,8 @@ fn is_mint(request: &Request) -> bool {
 #[test]
 fn a_start_mints_one_token_and_uses_it() {
     for (provider, run, path) in PROVIDERS {
-        let machine = machine();
-        let output = machine.gets_value(run(&machine));
+        let machine = cloud_machine();
+        let output = machine.assert_gets_value(run(&machine));
         assert!(output.stderr.is_empty(), "{output}");
         let requests = machine.phase.requests();
         let (mint, rest) = requests.split_first().unwrap();
@@ -87,14 +87,14 @@ fn a_start_mints_one_token_and_uses_it() {
 fn the_minted_token_opens_end_to_end_encryption() {
     for e2e in [true, false] {
         for (_, run, _) in PROVIDERS {
-            let machine = machine();
+            let machine = cloud_machine();
             machine.phase.edit(|world| {
                 if e2e {
                     world.app("shop").e2e();
                 }
             });
             let mode = if e2e { "auto" } else { "e2ee" };
-            let _ = machine.gets_value(run(&machine).env("PHASE_MODE", mode));
+            let _ = machine.assert_gets_value(run(&machine).env("PHASE_MODE", mode));
             let requests = machine.phase.requests();
             let boxed = requests
                 .iter()
@@ -111,21 +111,21 @@ fn the_minted_token_opens_end_to_end_encryption() {
 /// The variables do what the options do.
 #[test]
 fn the_environment_may_name_it_too() {
-    let machine = machine();
+    let machine = cloud_machine();
     let run = machine.around(machine.run(SHOP).arg("--"));
     let run = keyed(run, aws::ENVIRONMENT).env("PHASE_IDENTITY", "aws");
     let run = run.env("PHASE_SERVICE_ACCOUNT_ID", service_account_id());
-    let _ = machine.gets_value(run);
+    let _ = machine.assert_gets_value(run);
     // An option comes first.
     let run = simple(&machine, &[]).env("PHASE_IDENTITY", "azure");
-    let _ = machine.gets_value(run.env("PHASE_SERVICE_ACCOUNT_ID", "other"));
+    let _ = machine.assert_gets_value(run.env("PHASE_SERVICE_ACCOUNT_ID", "other"));
     assert_eq!(machine.phase.mints().len(), 2);
 }
 
 /// An option that lacks its other half, is unknown, or contradicts another; nobody is asked.
 #[test]
 fn mistakes_are_told_before_anybody_is_asked() {
-    let machine = machine();
+    let machine = cloud_machine();
     let id = service_account_id();
     let snapshot = [
         "--identity",
@@ -165,7 +165,7 @@ fn mistakes_are_told_before_anybody_is_asked() {
 /// "A token variable beside `--identity`: the option wins, one warning"; the command has neither.
 #[test]
 fn a_token_beside_it_is_not_used_and_one_warning_says_so() {
-    let machine = machine();
+    let machine = cloud_machine();
     let file = machine.path("token", service_token());
     set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     for (name, value) in [
@@ -174,7 +174,7 @@ fn a_token_beside_it_is_not_used_and_one_warning_says_so() {
     ] {
         let before = machine.phase.requests().len();
         let run = simple(&machine, &[]).env(name, value);
-        let output = machine.gets_value(run);
+        let output = machine.assert_gets_value(run);
         let output = output.notices(&[&format!("warning: {name} is not used: --identity")]);
         assert!(output.stderr.is_empty(), "{output}");
         let requests = machine.phase.requests().split_off(before);
@@ -185,13 +185,13 @@ fn a_token_beside_it_is_not_used_and_one_warning_says_so() {
 /// A `--token-file` on the line comes before a variable that asks for an identity.
 #[test]
 fn a_token_on_the_line_comes_before_a_variable() {
-    let machine = machine();
+    let machine = cloud_machine();
     let file = machine.path("token", service_token());
     set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let run = machine.run(SHOP).args(["--token-file", &file, "--"]);
     let run = machine.around(run).env("PHASE_IDENTITY", "aws");
     let run = run.env("PHASE_SERVICE_ACCOUNT_ID", service_account_id());
-    let output = machine.gets_value(run);
+    let output = machine.assert_gets_value(run);
     let _ = output
         .notices(&["warning: PHASE_IDENTITY is not used: --token-file"])
         .ok();
@@ -205,7 +205,7 @@ fn a_token_on_the_line_comes_before_a_variable() {
 #[test]
 fn the_command_has_the_clouds_credentials_and_no_token() {
     for mode in [&[][..], &["--supervise"]] {
-        let machine = machine();
+        let machine = cloud_machine();
         let id = service_account_id();
         let words = ["--identity", "aws", "--service-account", &id];
         let words = [&SHOP[..], &words, mode].concat();
@@ -223,7 +223,7 @@ fn the_command_has_the_clouds_credentials_and_no_token() {
 /// Names and types, no value; nothing is run.
 #[test]
 fn a_dry_run_mints_too() {
-    let machine = machine();
+    let machine = cloud_machine();
     let output = simple(&machine, &["--dry-run"]).output().ok();
     assert_eq!(output.text(), "KEY\t/\tsecret\tvariable\n");
     assert_eq!(machine.phase.mints().len(), 1);
@@ -232,11 +232,11 @@ fn a_dry_run_mints_too() {
 /// A gateway sees its headers on all requests; the cloud sees none of them.
 #[test]
 fn a_gateways_headers_are_for_phase_alone() {
-    let mut machine = machine();
+    let mut machine = cloud_machine();
     machine.canary("a secret of the gateway");
     let file = machine.path("headers", "X-Gateway: a secret of the gateway\n");
     set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-    let _ = machine.gets_value(simple_azure(&machine, &["-vv", "--header-file", &file]));
+    let _ = machine.assert_gets_value(simple_azure(&machine, &["-vv", "--header-file", &file]));
     let has = |request: &Request| request.header("X-Gateway").is_some();
     let requests = machine.phase.requests();
     assert!(
@@ -250,11 +250,11 @@ fn a_gateways_headers_are_for_phase_alone() {
 /// "The start without `--identity` does not change in … requests", whatever the cloud has set.
 #[test]
 fn without_it_nothing_is_asked_of_a_cloud() {
-    let machine = machine();
+    let machine = cloud_machine();
     let run = keyed(machine.around(machine.run(SHOP).arg("--")), aws::SESSION);
     let run = run.env("PHASE_SERVICE_TOKEN", service_token());
     let run = run.unset("AWS_EC2_METADATA_DISABLED");
-    let output = machine.gets_value(run.env("IDENTITY_ENDPOINT", machine.cloud.host()));
+    let output = machine.assert_gets_value(run.env("IDENTITY_ENDPOINT", machine.cloud.host()));
     assert!(output.stderr.is_empty(), "{output}");
     let plain = shop([("KEY", "value")]);
     let _ = plain.with(&[]).arg("true").output().ok();
@@ -265,9 +265,9 @@ fn without_it_nothing_is_asked_of_a_cloud() {
 /// Time as for any token: one exchange more on loopback.
 #[test]
 fn it_takes_no_time_of_its_own() {
-    let machine = machine();
+    let machine = cloud_machine();
     let start = Instant::now();
-    let _ = machine.gets_value(simple(&machine, &[]));
+    let _ = machine.assert_gets_value(simple(&machine, &[]));
     let took = start.elapsed();
     assert!(took < Duration::from_secs(3), "{took:?}");
 }

@@ -8,15 +8,15 @@ use fake_phase::{AccessKey, Phase, Signed, World, aws};
 use serde_json::{Value, json};
 
 use crate::identity::keyed;
-use crate::support::{BOTOCORE, Machine, Run, machine, packages, with};
+use crate::support::{BOTOCORE, CloudMachine, Run, cloud_machine, pypi_packages, with};
 
 /// What was signed at the last mint.
-pub(crate) fn signed(machine: &Machine) -> Signed {
+pub(crate) fn signed(machine: &CloudMachine) -> Signed {
     machine.phase.mints().pop().unwrap().signed.unwrap()
 }
 
 /// The shared files of two profiles, where `HOME` has them.
-pub(crate) fn profiles(machine: &Machine) {
+pub(crate) fn profiles(machine: &CloudMachine) {
     std::fs::create_dir_all(machine.directory().join(".aws")).unwrap();
     machine.file(".aws/credentials", credentials());
 }
@@ -39,7 +39,7 @@ pub(crate) fn credentials() -> String {
 /// A part of what `-v` calls a source, what it needs, and what it gives.
 pub(crate) type Source = (
     &'static str,
-    for<'a> fn(&'a Machine, Run<'a>) -> Run<'a>,
+    for<'a> fn(&'a CloudMachine, Run<'a>) -> Run<'a>,
     AccessKey,
 );
 
@@ -71,13 +71,13 @@ pub(crate) const SOURCES: [Source; 5] = [
     ),
 ];
 
-pub(crate) fn web_identity<'a>(machine: &Machine, run: Run<'a>) -> Run<'a> {
+pub(crate) fn web_identity<'a>(machine: &CloudMachine, run: Run<'a>) -> Run<'a> {
     let file = machine.path("web-token", aws::WEB_TOKEN);
     run.env("AWS_WEB_IDENTITY_TOKEN_FILE", file)
         .env("AWS_ROLE_ARN", aws::ROLE_ARN)
 }
 
-pub(crate) fn container<'a>(machine: &Machine, run: Run<'a>) -> Run<'a> {
+pub(crate) fn container<'a>(machine: &CloudMachine, run: Run<'a>) -> Run<'a> {
     let uri = format!("{}/v2/credentials/abc?task=1", machine.cloud.host());
     run.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri).env(
         "AWS_CONTAINER_AUTHORIZATION_TOKEN",
@@ -101,11 +101,11 @@ fn each_source_is_used_and_named() {
     ];
     for ((name, prepare, key), asked) in SOURCES.into_iter().zip(asked) {
         for options in [&["-v"][..], &["-vv"], &[]] {
-            let machine = machine();
+            let machine = cloud_machine();
             let run = machine
-                .proving("aws", options)
+                .run_with_identity("aws", options)
                 .env("AWS_REGION", "us-east-1");
-            let output = machine.gets_value(prepare(&machine, run));
+            let output = machine.assert_gets_value(prepare(&machine, run));
             match options {
                 [] => assert!(output.stderr.is_empty(), "{name}\n{output}"),
                 _ => assert!(output.stderr.contains(name), "{name}\n{output}"),
@@ -120,8 +120,8 @@ fn each_source_is_used_and_named() {
 #[test]
 fn a_session_token_is_signed_too() {
     for key in [aws::ENVIRONMENT, aws::SESSION] {
-        let machine = machine();
-        let _ = machine.gets_value(keyed(machine.proving("aws", &[]), key));
+        let machine = cloud_machine();
+        let _ = machine.assert_gets_value(keyed(machine.run_with_identity("aws", &[]), key));
         let signed = signed(&machine);
         assert_eq!(signed.access_key(), Some(key));
         assert_eq!(signed.header("X-Amz-Security-Token"), key.token);
@@ -132,10 +132,10 @@ fn a_session_token_is_signed_too() {
         );
     }
     // The older name of the variable.
-    let machine = machine();
-    let run = keyed(machine.proving("aws", &[]), aws::SESSION);
+    let machine = cloud_machine();
+    let run = keyed(machine.run_with_identity("aws", &[]), aws::SESSION);
     let run = run.unset("AWS_SESSION_TOKEN");
-    let _ = machine.gets_value(run.env("AWS_SECURITY_TOKEN", aws::SESSION.token.unwrap()));
+    let _ = machine.assert_gets_value(run.env("AWS_SECURITY_TOKEN", aws::SESSION.token.unwrap()));
     assert_eq!(signed(&machine).access_key(), Some(aws::SESSION));
 }
 
@@ -147,14 +147,14 @@ fn a_containers_token_may_be_in_a_file() {
         aws::CONTAINER_AUTHORIZATION.to_owned(),
         format!("{}\n", aws::CONTAINER_AUTHORIZATION),
     ] {
-        let machine = machine();
+        let machine = cloud_machine();
         let file = machine.path("pod-token", &content);
         let uri = format!("{}/v1/credentials", machine.cloud.host());
-        let run = machine.proving("aws", &[]);
+        let run = machine.run_with_identity("aws", &[]);
         let run = run.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
         let run = run.env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file);
         // The file comes first.
-        let _ = machine.gets_value(run.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "other"));
+        let _ = machine.assert_gets_value(run.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "other"));
         assert_eq!(signed(&machine).access_key(), Some(aws::CONTAINER));
     }
 }
@@ -162,14 +162,14 @@ fn a_containers_token_may_be_in_a_file() {
 /// STS is asked unsigned, with a session's name, over TLS; and it is not what the signed request names.
 #[test]
 fn a_web_identity_is_taken_to_sts() {
-    let machine = Machine::with(Phase::serve(World::cloud()));
+    let machine = CloudMachine::with(Phase::serve(World::cloud()));
     for name in [None, Some("the-pod")] {
-        let run = web_identity(&machine, machine.proving("aws", &[]));
+        let run = web_identity(&machine, machine.run_with_identity("aws", &[]));
         let run = match name {
             Some(name) => run.env("AWS_ROLE_SESSION_NAME", name),
             None => run,
         };
-        let _ = machine.gets_value(run);
+        let _ = machine.assert_gets_value(run);
         let request = machine.cloud.requests().pop().unwrap();
         assert!(request.tls && request.header("Authorization").is_none());
         if let Some(name) = name {
@@ -184,32 +184,34 @@ fn a_web_identity_is_taken_to_sts() {
     }
     // What is written to a file often ends its line.
     let file = machine.path("line", &format!("{}\n", aws::WEB_TOKEN));
-    let run = web_identity(&machine, machine.proving("aws", &[]));
-    let _ = machine.gets_value(run.env("AWS_WEB_IDENTITY_TOKEN_FILE", file));
+    let run = web_identity(&machine, machine.run_with_identity("aws", &[]));
+    let _ = machine.assert_gets_value(run.env("AWS_WEB_IDENTITY_TOKEN_FILE", file));
     // The general variable for all of AWS's services does the same.
-    let run = web_identity(&machine, machine.proving("aws", &[]));
+    let run = web_identity(&machine, machine.run_with_identity("aws", &[]));
     let run = run.unset("AWS_ENDPOINT_URL_STS");
-    let _ = machine.gets_value(run.env("AWS_ENDPOINT_URL", machine.cloud.host()));
+    let _ = machine.assert_gets_value(run.env("AWS_ENDPOINT_URL", machine.cloud.host()));
     assert_eq!(machine.cloud.requests().len(), 4);
 }
 
 /// What Phase got is what botocore would have signed, byte for byte, in several regions.
 #[test]
 fn botocore_signs_the_same() {
-    let Some(packages) = packages(&BOTOCORE) else {
+    let Some(packages) = pypi_packages(&BOTOCORE) else {
         return;
     };
     let mut requests = Vec::new();
     for region in ["us-east-1", "eu-central-1", "ap-southeast-2"] {
         for (_, prepare, key) in SOURCES {
-            let machine = machine();
+            let machine = cloud_machine();
             machine.identities(|identities| {
                 if region != "us-east-1" {
                     identities.endpoint(&format!("https://sts.{region}.amazonaws.com"));
                 }
             });
-            let run = machine.proving("aws", &[]).env("AWS_REGION", region);
-            let _ = machine.gets_value(prepare(&machine, run));
+            let run = machine
+                .run_with_identity("aws", &[])
+                .env("AWS_REGION", region);
+            let _ = machine.assert_gets_value(prepare(&machine, run));
             requests.push(described(&signed(&machine), key));
         }
     }
@@ -268,8 +270,8 @@ fn described(signed: &Signed, key: AccessKey) -> Value {
 /// container's without its file.
 #[test]
 fn what_is_not_used_may_be_unusable() {
-    let machine = machine();
-    let run = keyed(machine.proving("aws", &[]), aws::ENVIRONMENT);
+    let machine = cloud_machine();
+    let run = keyed(machine.run_with_identity("aws", &[]), aws::ENVIRONMENT);
     let run = run.unset("AWS_ENDPOINT_URL_STS");
     let variables = [
         ("AWS_ENDPOINT_URL", "http://192.0.2.1:4566"),
@@ -277,16 +279,16 @@ fn what_is_not_used_may_be_unusable() {
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "no address"),
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://192.0.2.1"),
     ];
-    let _ = machine.gets_value(with(run, variables));
+    let _ = machine.assert_gets_value(with(run, variables));
     assert_eq!(signed(&machine).access_key(), Some(aws::ENVIRONMENT));
 }
 
 /// Half a key is none, and is told as what it is.
 #[test]
 fn half_a_key_is_told() {
-    let machine = machine();
-    let run = machine.proving("aws", &[]);
-    let output = machine.is_refused(with(run, [("AWS_ACCESS_KEY_ID", aws::ENVIRONMENT.id)]));
+    let machine = cloud_machine();
+    let run = machine.run_with_identity("aws", &[]);
+    let output = machine.assert_refused(with(run, [("AWS_ACCESS_KEY_ID", aws::ENVIRONMENT.id)]));
     assert!(output.stderr.contains("AWS_SECRET_ACCESS_KEY"), "{output}");
     assert!(machine.phase.requests().is_empty());
 }

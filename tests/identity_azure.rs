@@ -3,17 +3,17 @@
 use fake_phase::{Phase, World, azure};
 
 use crate::identity::simple_azure;
-use crate::support::{Machine, Run, machine, with};
+use crate::support::{CloudMachine, Run, cloud_machine, with};
 
 /// What came to Phase at the last mint.
-pub(crate) fn token(machine: &Machine) -> String {
+pub(crate) fn token(machine: &CloudMachine) -> String {
     machine.phase.mints().pop().unwrap().access_token.unwrap()
 }
 
 /// A part of what `-v` calls a source, what it needs, and what it gives.
 pub(crate) type Source = (
     &'static str,
-    for<'a> fn(&'a Machine, Run<'a>) -> Run<'a>,
+    for<'a> fn(&'a CloudMachine, Run<'a>) -> Run<'a>,
     &'static str,
 );
 
@@ -37,7 +37,7 @@ pub(crate) const SOURCES: [Source; 4] = [
     ("the instance's metadata", |_, run| run, azure::METADATA),
 ];
 
-pub(crate) fn client_secret<'a>(_: &Machine, run: Run<'a>) -> Run<'a> {
+pub(crate) fn client_secret<'a>(_: &CloudMachine, run: Run<'a>) -> Run<'a> {
     let variables = [
         ("AZURE_TENANT_ID", azure::TENANT),
         ("AZURE_CLIENT_ID", azure::CLIENT),
@@ -46,7 +46,7 @@ pub(crate) fn client_secret<'a>(_: &Machine, run: Run<'a>) -> Run<'a> {
     with(run, variables)
 }
 
-pub(crate) fn workload<'a>(machine: &Machine, run: Run<'a>) -> Run<'a> {
+pub(crate) fn workload<'a>(machine: &CloudMachine, run: Run<'a>) -> Run<'a> {
     let file = machine.path("federated", azure::FEDERATED);
     let variables = [
         ("AZURE_TENANT_ID", azure::TENANT),
@@ -56,7 +56,7 @@ pub(crate) fn workload<'a>(machine: &Machine, run: Run<'a>) -> Run<'a> {
     with(run, variables)
 }
 
-pub(crate) fn app_service<'a>(machine: &Machine, run: Run<'a>) -> Run<'a> {
+pub(crate) fn app_service<'a>(machine: &CloudMachine, run: Run<'a>) -> Run<'a> {
     let endpoint = format!("{}/msi/token", machine.cloud.host());
     run.env("IDENTITY_ENDPOINT", endpoint)
         .env("IDENTITY_HEADER", azure::IDENTITY_HEADER)
@@ -74,9 +74,9 @@ fn each_source_is_used_and_named() {
     ];
     for ((name, prepare, given), asked) in SOURCES.into_iter().zip(asked) {
         for options in [&["-v"][..], &["-vv"], &[]] {
-            let machine = machine();
-            let run = prepare(&machine, machine.proving("azure", options));
-            let output = machine.gets_value(run);
+            let machine = cloud_machine();
+            let run = prepare(&machine, machine.run_with_identity("azure", options));
+            let output = machine.assert_gets_value(run);
             match options {
                 [] => assert!(output.stderr.is_empty(), "{name}\n{output}"),
                 _ => assert!(output.stderr.contains(name), "{name}\n{output}"),
@@ -90,9 +90,10 @@ fn each_source_is_used_and_named() {
 /// The default resource, and its scope at Entra.
 #[test]
 fn a_token_is_for_the_resource_that_phase_expects() {
-    let machine = machine();
+    let machine = cloud_machine();
     for (_, prepare, _) in SOURCES {
-        let _ = machine.gets_value(prepare(&machine, machine.proving("azure", &[])));
+        let _ =
+            machine.assert_gets_value(prepare(&machine, machine.run_with_identity("azure", &[])));
         let request = machine.cloud.requests().pop().unwrap();
         let resource = match request.method.as_str() {
             "POST" => {
@@ -113,26 +114,26 @@ fn a_token_is_for_the_resource_that_phase_expects() {
 #[test]
 fn a_user_assigned_identity_is_named() {
     for (name, prepare, _) in &SOURCES[2..] {
-        let machine = machine();
-        let run = || prepare(&machine, machine.proving("azure", &[]));
-        let _ = machine.gets_value(run());
-        let _ = machine.gets_value(run().env("AZURE_CLIENT_ID", azure::CLIENT));
+        let machine = cloud_machine();
+        let run = || prepare(&machine, machine.run_with_identity("azure", &[]));
+        let _ = machine.assert_gets_value(run());
+        let _ = machine.assert_gets_value(run().env("AZURE_CLIENT_ID", azure::CLIENT));
         let requests = machine.cloud.requests();
         let asked = requests.iter().map(|request| request.query("client_id"));
         let client = Some(azure::CLIENT.to_owned());
         assert_eq!(asked.collect::<Vec<_>>(), [None, client], "{name}");
-        let _ = machine.is_refused(run().env("AZURE_CLIENT_ID", "another"));
+        let _ = machine.assert_refused(run().env("AZURE_CLIENT_ID", "another"));
     }
 }
 
 /// Entra over TLS, at an authority with a path and a slash at its end, or none.
 #[test]
 fn entra_is_asked_over_tls() {
-    let machine = Machine::with(Phase::serve(World::cloud()));
+    let machine = CloudMachine::with(Phase::serve(World::cloud()));
     for end in ["", "/"] {
         let authority = format!("{}{end}", machine.cloud.host());
         let run = simple_azure(&machine, &[]).env("AZURE_AUTHORITY_HOST", authority);
-        let _ = machine.gets_value(run);
+        let _ = machine.assert_gets_value(run);
     }
     let path = format!("/{}/oauth2/v2.0/token", azure::TENANT);
     for request in machine.cloud.requests() {
@@ -144,11 +145,11 @@ fn entra_is_asked_over_tls() {
 /// The file of a workload is read with its white space dropped; one that is not there is told.
 #[test]
 fn a_federated_token_comes_from_its_file() {
-    let machine = machine();
-    let run = || workload(&machine, machine.proving("azure", &[]));
+    let machine = cloud_machine();
+    let run = || workload(&machine, machine.run_with_identity("azure", &[]));
     let file = machine.path("lines", &format!("{}\n", azure::FEDERATED));
-    let _ = machine.gets_value(run().env("AZURE_FEDERATED_TOKEN_FILE", file));
+    let _ = machine.assert_gets_value(run().env("AZURE_FEDERATED_TOKEN_FILE", file));
     let gone = machine.directory().join("gone");
-    let output = machine.is_refused(run().env("AZURE_FEDERATED_TOKEN_FILE", gone));
+    let output = machine.assert_refused(run().env("AZURE_FEDERATED_TOKEN_FILE", gone));
     assert!(output.stderr.contains("gone"), "{output}");
 }

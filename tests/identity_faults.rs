@@ -12,7 +12,9 @@ use crate::identity::Proving;
 use crate::identity_aws::{container, web_identity};
 use crate::identity_azure::{app_service, client_secret, workload};
 use crate::proxy::{connecting, refusing};
-use crate::support::{Machine, Run, Status, machine, quiet_port, stay_silent, stranger};
+use crate::support::{
+    CloudMachine, Run, Status, cloud_machine, fake_server, stay_silent, unused_port,
+};
 
 /// What a slow machine may add.
 const SLACK: Duration = Duration::from_millis(1500);
@@ -20,27 +22,27 @@ const SLACK: Duration = Duration::from_millis(1500);
 /// Everything that is asked over the network, and a part of the path of its first request.
 const LOOK_UPS: [(&str, &str, Proving); 7] = [
     ("web identity", "/", |machine| {
-        web_identity(machine, machine.proving("aws", &[]))
+        web_identity(machine, machine.run_with_identity("aws", &[]))
     }),
     ("container", "/v2/credentials", |machine| {
-        container(machine, machine.proving("aws", &[]))
+        container(machine, machine.run_with_identity("aws", &[]))
     }),
     ("instance", "/latest/api/token", |machine| {
         machine
-            .proving("aws", &[])
+            .run_with_identity("aws", &[])
             .unset("AWS_EC2_METADATA_DISABLED")
     }),
     ("client secret", "/oauth2/v2.0/token", |machine| {
-        client_secret(machine, machine.proving("azure", &[]))
+        client_secret(machine, machine.run_with_identity("azure", &[]))
     }),
     ("workload", "/oauth2/v2.0/token", |machine| {
-        workload(machine, machine.proving("azure", &[]))
+        workload(machine, machine.run_with_identity("azure", &[]))
     }),
     ("App Service", "/msi/token", |machine| {
-        app_service(machine, machine.proving("azure", &[]))
+        app_service(machine, machine.run_with_identity("azure", &[]))
     }),
     ("Azure's instance", "/metadata/identity", |machine| {
-        machine.proving("azure", &[])
+        machine.run_with_identity("azure", &[])
     }),
 ];
 
@@ -48,7 +50,7 @@ const LOOK_UPS: [(&str, &str, Proving); 7] = [
 const SERVICES: [&str; 3] = ["web identity", "client secret", "workload"];
 
 /// Only AWS's us-east-1 is what Phase expects.
-fn near<'a>(look_up: fn(&'a Machine) -> Run<'a>, machine: &'a Machine) -> Run<'a> {
+fn near<'a>(look_up: fn(&'a CloudMachine) -> Run<'a>, machine: &'a CloudMachine) -> Run<'a> {
     look_up(machine).env("AWS_REGION", "us-east-1")
 }
 
@@ -63,10 +65,10 @@ fn a_look_up_is_retried_once() {
             Responder::close(),
             Responder::reset(),
         ] {
-            let machine = machine();
+            let machine = cloud_machine();
             machine.cloud.respond(path, responder.clone().times(1));
             let _ = machine
-                .gets_value(near(look_up, &machine))
+                .assert_gets_value(near(look_up, &machine))
                 .notices(&["retrying in "])
                 .ok();
             assert!(machine.asked().len() >= 2, "{name}");
@@ -74,9 +76,9 @@ fn a_look_up_is_retried_once() {
         if SERVICES.contains(&name) {
             continue;
         }
-        let machine = machine();
+        let machine = cloud_machine();
         machine.cloud.respond(path, Responder::status(500));
-        let _ = machine.is_refused(near(look_up, &machine));
+        let _ = machine.assert_refused(near(look_up, &machine));
         assert_eq!(machine.asked().len(), 2, "{name}");
         assert!(machine.phase.requests().is_empty());
     }
@@ -87,11 +89,11 @@ fn a_look_up_is_retried_once() {
 fn a_refusal_is_final_and_told() {
     for (name, path, look_up) in LOOK_UPS {
         for status in [400, 401, 403, 404] {
-            let machine = machine();
+            let machine = cloud_machine();
             machine
                 .cloud
                 .respond(path, Responder::error(status, "the reason"));
-            let output = machine.is_refused(near(look_up, &machine));
+            let output = machine.assert_refused(near(look_up, &machine));
             let told = output.stderr.contains(&status.to_string());
             assert!(told, "{name}\n{output}");
             assert_eq!(machine.asked().len(), 1, "{name} {status}");
@@ -112,9 +114,9 @@ fn an_answer_of_another_shape_is_told() {
             Responder::raw(200, "text/plain", b"\x1b[31m\0\xff\r\n".into()),
             Responder::endless(80 << 20),
         ] {
-            let machine = machine();
+            let machine = cloud_machine();
             machine.cloud.respond(path, responder);
-            let output = machine.is_refused(near(look_up, &machine));
+            let output = machine.assert_refused(near(look_up, &machine));
             assert!(machine.phase.requests().is_empty(), "{name}\n{output}");
         }
     }
@@ -125,13 +127,13 @@ fn an_answer_of_another_shape_is_told() {
 fn a_redirect_is_refused() {
     for (name, path, look_up) in LOOK_UPS {
         for status in [301, 302, 307, 308] {
-            let (machine, other) = (machine(), machine());
+            let (machine, other) = (cloud_machine(), cloud_machine());
             let to = format!("{}{path}", other.cloud.host());
             let responder = Responder::raw(status, "text/plain", Vec::new());
             machine
                 .cloud
                 .respond(path, responder.header("Location", &to));
-            let output = machine.is_refused(near(look_up, &machine));
+            let output = machine.assert_refused(near(look_up, &machine));
             assert!(output.stderr.contains("redirect"), "{name}\n{output}");
             assert_eq!(other.cloud.connections(), 0, "{name}");
             assert_eq!(machine.asked().len(), 1, "{name}");
@@ -144,13 +146,13 @@ fn a_redirect_is_refused() {
 fn a_dead_address_costs_two_seconds_at_most() {
     let (listener, _queue) = dead(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = listener.local_addr().unwrap();
-    let machine = machine();
+    let machine = cloud_machine();
     for (provider, variable) in [
         ("aws", "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
         ("azure", "AZURE_POD_IDENTITY_AUTHORITY_HOST"),
     ] {
         let run = machine
-            .proving(provider, &[])
+            .run_with_identity(provider, &[])
             .env("AWS_REGION", "us-east-1");
         let run = run.unset("AWS_EC2_METADATA_DISABLED");
         let took = refused_after(&machine, run.env(variable, format!("http://{address}")));
@@ -162,10 +164,10 @@ fn a_dead_address_costs_two_seconds_at_most() {
 /// Nobody listens: told at once.
 #[test]
 fn a_closed_port_costs_nothing() {
-    let machine = machine();
-    let nobody = format!("http://127.0.0.1:{}", quiet_port());
+    let machine = cloud_machine();
+    let nobody = format!("http://127.0.0.1:{}", unused_port());
     let run = machine
-        .proving("aws", &[])
+        .run_with_identity("aws", &[])
         .unset("AWS_EC2_METADATA_DISABLED");
     let run = run.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", nobody);
     let took = refused_after(&machine, run.env("AWS_REGION", "us-east-1"));
@@ -176,15 +178,17 @@ fn a_closed_port_costs_nothing() {
 #[test]
 fn silence_is_bounded() {
     for (name, path, look_up) in LOOK_UPS {
-        let machine = machine();
+        let machine = cloud_machine();
         machine.cloud.respond(path, Responder::stall());
         let run = near(look_up, &machine).env("PHASE_MAX_WAIT", "2");
         let took = refused_after(&machine, run.env("PHASE_TIMEOUT", "1"));
         assert!(took < Duration::from_secs(2) + SLACK, "{name} {took:?}");
     }
-    let machine = machine();
-    let silent = format!("http://{}", stranger(stay_silent));
-    let run = machine.proving("azure", &[]).env("PHASE_MAX_WAIT", "2");
+    let machine = cloud_machine();
+    let silent = format!("http://{}", fake_server(stay_silent));
+    let run = machine
+        .run_with_identity("azure", &[])
+        .env("PHASE_MAX_WAIT", "2");
     let took = refused_after(
         &machine,
         run.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", silent),
@@ -195,19 +199,21 @@ fn silence_is_bounded() {
 /// "5 s for all of it", where `--timeout` and `--max-wait` allow more: what is left is for the second.
 #[test]
 fn metadata_that_is_silent_is_given_up_after_five_seconds() {
-    let machine = machine();
+    let machine = cloud_machine();
     machine
         .cloud
         .respond("/metadata/identity", Responder::stall());
-    let run = machine.proving("azure", &[]).env("PHASE_MAX_WAIT", "6");
-    let output = machine.is_refused(run);
+    let run = machine
+        .run_with_identity("azure", &[])
+        .env("PHASE_MAX_WAIT", "6");
+    let output = machine.assert_refused(run);
     assert!(output.stderr.contains("5 s"), "{output}");
     assert_eq!(machine.asked().len(), 2, "{output}");
 }
 
-fn refused_after(machine: &Machine, run: Run<'_>) -> Duration {
+fn refused_after(machine: &CloudMachine, run: Run<'_>) -> Duration {
     let start = Instant::now();
-    let _ = machine.is_refused(run);
+    let _ = machine.assert_refused(run);
     start.elapsed()
 }
 
@@ -215,12 +221,14 @@ fn refused_after(machine: &Machine, run: Run<'_>) -> Duration {
 /// never spoken to. 192.0.2.1 (RFC 5737) would not answer, which takes a second to notice.
 #[test]
 fn plain_http_to_a_stranger_is_refused() {
-    let machine = machine();
+    let machine = cloud_machine();
     let aws = || {
-        let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
+        let run = machine
+            .run_with_identity("aws", &[])
+            .env("AWS_REGION", "us-east-1");
         run.unset("AWS_EC2_METADATA_DISABLED")
     };
-    let azure = || machine.proving("azure", &[]);
+    let azure = || machine.run_with_identity("azure", &[]);
     let stranger = "http://192.0.2.1/secret-path";
     let metadata = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
     let cases = [
@@ -277,11 +285,15 @@ fn plain_http_to_a_stranger_is_refused() {
 fn no_proxy_sees_metadata() {
     for (name, _, look_up) in LOOK_UPS {
         if !SERVICES.contains(&name) {
-            asks_directly(&machine(), name, look_up);
+            asks_directly(&cloud_machine(), name, look_up);
         }
     }
     for (name, _, look_up) in &LOOK_UPS[1..3] {
-        asks_directly(&Machine::with(Phase::serve(World::cloud())), name, *look_up);
+        asks_directly(
+            &CloudMachine::with(Phase::serve(World::cloud())),
+            name,
+            *look_up,
+        );
     }
 }
 
@@ -290,15 +302,15 @@ fn no_proxy_sees_metadata() {
 fn no_proxy_sees_plain_http() {
     for (name, _, look_up) in LOOK_UPS {
         if SERVICES.contains(&name) {
-            asks_directly(&machine(), name, look_up);
+            asks_directly(&cloud_machine(), name, look_up);
         }
     }
 }
 
-fn asks_directly(machine: &Machine, name: &str, look_up: Proving) {
+fn asks_directly(machine: &CloudMachine, name: &str, look_up: Proving) {
     let (proxy, asked) = connecting(machine.phase.port());
     let run = proxied(near(look_up, machine), proxy);
-    let _ = machine.gets_value(run);
+    let _ = machine.assert_gets_value(run);
     let phase = format!("CONNECT localhost:{} HTTP/1.1", machine.phase.port());
     let lines: Vec<Vec<String>> = asked.try_iter().collect();
     assert!(
@@ -319,7 +331,7 @@ fn sts_and_entra_are_asked_through_a_proxy() {
         .into_iter()
         .filter(|look_up| SERVICES.contains(&look_up.0))
     {
-        let machine = Machine::with(Phase::serve(World::cloud()));
+        let machine = CloudMachine::with(Phase::serve(World::cloud()));
         let (proxy, asked) = connecting(machine.cloud.port());
         // The proxy leads to the cloud alone: what is for Phase ends there, too.
         let run = proxied(near(look_up, &machine), proxy).env("PHASE_MAX_WAIT", "0");
@@ -335,7 +347,7 @@ fn sts_and_entra_are_asked_through_a_proxy() {
 /// A host that needs no proxy does not speak for the others.
 #[test]
 fn a_phase_without_a_proxy_leaves_it_to_sts_and_entra() {
-    let machine = machine();
+    let machine = cloud_machine();
     for (name, _, look_up) in LOOK_UPS
         .into_iter()
         .filter(|look_up| SERVICES.contains(&look_up.0))
@@ -345,7 +357,7 @@ fn a_phase_without_a_proxy_leaves_it_to_sts_and_entra() {
         let elsewhere = "https://elsewhere.invalid";
         let run = run.env("AWS_ENDPOINT_URL_STS", elsewhere);
         let run = run.env("AZURE_AUTHORITY_HOST", elsewhere);
-        let _ = machine.is_refused(run.env("PHASE_MAX_WAIT", "0"));
+        let _ = machine.assert_refused(run.env("PHASE_MAX_WAIT", "0"));
         let hosts: Vec<String> = asked.try_iter().map(|lines| lines[0].clone()).collect();
         assert_eq!(hosts, ["CONNECT elsewhere.invalid:443 HTTP/1.1"], "{name}");
     }
@@ -378,7 +390,7 @@ fn what_a_cloud_repeats_is_not_shown() {
         azure::CLIENT,
     ];
     for ((name, path, look_up), secret) in LOOK_UPS.into_iter().zip(sent) {
-        let machine = machine();
+        let machine = cloud_machine();
         let said = format!("not with {secret}, never");
         let body = match name {
             "web identity" => format!("<Error><Message>{said}</Message></Error>"),
@@ -386,7 +398,7 @@ fn what_a_cloud_repeats_is_not_shown() {
         };
         machine.cloud.respond(path, Responder::json(403, &body));
         // The run itself searches its standard error.
-        let output = machine.is_refused(near(look_up, &machine));
+        let output = machine.assert_refused(near(look_up, &machine));
         if SERVICES.contains(&name) || name == "App Service" {
             assert!(output.stderr.contains("403: not with "), "{output}");
             assert!(output.stderr.contains(", never"), "{output}");
@@ -394,6 +406,6 @@ fn what_a_cloud_repeats_is_not_shown() {
         machine
             .cloud
             .respond(path, Responder::raw(403, "text/plain", said.into()));
-        let _ = machine.is_refused(near(look_up, &machine));
+        let _ = machine.assert_refused(near(look_up, &machine));
     }
 }

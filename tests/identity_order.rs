@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use fake_phase::Responder;
 
-use crate::support::{BOTOCORE, machine, packages, quiet_port};
+use crate::support::{BOTOCORE, cloud_machine, pypi_packages, unused_port};
 use crate::{identity_aws, identity_azure};
 
 /// botocore is what is meant by that: it finds the same key on the same machines, and by way of the
 /// same requests in their order.
 #[test]
 fn botocore_finds_what_is_found_here() {
-    let Some(packages) = packages(&BOTOCORE) else {
+    let Some(packages) = pypi_packages(&BOTOCORE) else {
         return;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/sigv4.py");
@@ -21,7 +21,7 @@ fn botocore_finds_what_is_found_here() {
     let alone = (0..sources.len()).map(|index| &sources[index..=index]);
     let together = (0..sources.len()).map(|index| &sources[index..]);
     for sources in alone.chain(together) {
-        let machine = machine();
+        let machine = cloud_machine();
         let prepare = |run, source: &identity_aws::Source| (source.1)(&machine, run);
         let python = machine.bare(["python3"]).arg(&script).arg("--credentials");
         let run = machine.around(python.env("PYTHONPATH", &packages));
@@ -34,8 +34,10 @@ fn botocore_finds_what_is_found_here() {
             "{name}\n{output}"
         );
         let theirs = machine.asked();
-        let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
-        let _ = machine.gets_value(sources.iter().fold(run, prepare));
+        let run = machine
+            .run_with_identity("aws", &[])
+            .env("AWS_REGION", "us-east-1");
+        let _ = machine.assert_gets_value(sources.iter().fold(run, prepare));
         let ours = machine.asked().split_off(theirs.len());
         assert_eq!(ours, theirs, "{name}");
     }
@@ -46,10 +48,12 @@ fn botocore_finds_what_is_found_here() {
 fn aws_sources_are_asked_in_the_sdks_order() {
     let sources = identity_aws::SOURCES;
     for first in 0..sources.len() {
-        let machine = machine();
-        let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
+        let machine = cloud_machine();
+        let run = machine
+            .run_with_identity("aws", &[])
+            .env("AWS_REGION", "us-east-1");
         let prepare = |run, source: &identity_aws::Source| (source.1)(&machine, run);
-        let _ = machine.gets_value(sources[first..].iter().fold(run, prepare));
+        let _ = machine.assert_gets_value(sources[first..].iter().fold(run, prepare));
         let (name, _, key) = sources[first];
         assert_eq!(
             identity_aws::signed(&machine).access_key(),
@@ -63,10 +67,10 @@ fn aws_sources_are_asked_in_the_sdks_order() {
 fn azure_sources_are_asked_in_the_sdks_order() {
     let sources = identity_azure::SOURCES;
     for first in 0..sources.len() {
-        let machine = machine();
-        let run = machine.proving("azure", &[]);
+        let machine = cloud_machine();
+        let run = machine.run_with_identity("azure", &[]);
         let prepare = |run, source: &identity_azure::Source| (source.1)(&machine, run);
-        let _ = machine.gets_value(sources[first..].iter().fold(run, prepare));
+        let _ = machine.assert_gets_value(sources[first..].iter().fold(run, prepare));
         let (name, _, token) = sources[first];
         assert_eq!(identity_azure::token(&machine), token, "{name}");
     }
@@ -75,8 +79,10 @@ fn azure_sources_are_asked_in_the_sdks_order() {
 /// A variable that is set but empty is not set.
 #[test]
 fn empty_variables_are_none() {
-    let machine = machine();
-    let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
+    let machine = cloud_machine();
+    let run = machine
+        .run_with_identity("aws", &[])
+        .env("AWS_REGION", "us-east-1");
     let run = run.unset("AWS_EC2_METADATA_DISABLED");
     let empty = [
         "AWS_ACCESS_KEY_ID",
@@ -88,7 +94,7 @@ fn empty_variables_are_none() {
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     ];
-    let _ = machine.gets_value(empty.iter().fold(run, |run, name| run.env(name, "")));
+    let _ = machine.assert_gets_value(empty.iter().fold(run, |run, name| run.env(name, "")));
     let empty = [
         "AZURE_TENANT_ID",
         "AZURE_CLIENT_ID",
@@ -97,18 +103,18 @@ fn empty_variables_are_none() {
         "IDENTITY_ENDPOINT",
         "IDENTITY_HEADER",
     ];
-    let run = machine.proving("azure", &[]);
-    let _ = machine.gets_value(empty.iter().fold(run, |run, name| run.env(name, "")));
+    let run = machine.run_with_identity("azure", &[]);
+    let _ = machine.assert_gets_value(empty.iter().fold(run, |run, name| run.env(name, "")));
 }
 
 /// "When none answers, the error lists each that was tried and why not, in one line, and the hint
 /// names the likeliest".
 #[test]
 fn none_of_aws_is_told_with_all_that_were_tried() {
-    let machine = machine();
+    let machine = cloud_machine();
     // In any case, as in botocore.
-    let run = machine.proving("aws", &[]);
-    let output = machine.is_refused(run.env("AWS_EC2_METADATA_DISABLED", "True"));
+    let run = machine.run_with_identity("aws", &[]);
+    let output = machine.assert_refused(run.env("AWS_EC2_METADATA_DISABLED", "True"));
     let (error, hint) = output.stderr.split_once('\n').unwrap();
     for part in [
         "AWS_ACCESS_KEY_ID",
@@ -125,8 +131,10 @@ fn none_of_aws_is_told_with_all_that_were_tried() {
     machine
         .cloud
         .respond("/security-credentials/", Responder::html(404));
-    let run = machine.proving("aws", &[]).env("AWS_REGION", "us-east-1");
-    let output = machine.is_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+    let run = machine
+        .run_with_identity("aws", &[])
+        .env("AWS_REGION", "us-east-1");
+    let output = machine.assert_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
     assert!(
         output.stderr.contains("404") || output.stderr.contains("role"),
         "{output}"
@@ -136,12 +144,12 @@ fn none_of_aws_is_told_with_all_that_were_tried() {
 
 #[test]
 fn none_of_azure_is_told_with_all_that_were_tried() {
-    let machine = machine();
-    let nobody = format!("http://127.0.0.1:{}", quiet_port());
-    let run = machine.proving("azure", &[]);
+    let machine = cloud_machine();
+    let nobody = format!("http://127.0.0.1:{}", unused_port());
+    let run = machine.run_with_identity("azure", &[]);
     let run = run.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", nobody);
     let start = Instant::now();
-    let output = machine.is_refused(run);
+    let output = machine.assert_refused(run);
     let took = start.elapsed();
     let (error, hint) = output.stderr.split_once('\n').unwrap();
     for part in [

@@ -4,13 +4,13 @@ use fake_phase::aws;
 
 use crate::identity::simple;
 use crate::identity_aws::{container, credentials, profiles, signed};
-use crate::support::{Run, machine};
+use crate::support::{Run, cloud_machine};
 
 /// Which of the files and which part of them: AWS_PROFILE, and variables with other paths. A file of
 /// `~/.aws/config` may hold the keys, too.
 #[test]
 fn a_profile_is_found_where_the_sdks_look() {
-    let machine = machine();
+    let machine = cloud_machine();
     let elsewhere = machine.path("elsewhere", &credentials());
     let (default, other) = (aws::DEFAULT_PROFILE, aws::OTHER_PROFILE);
     let config = format!(
@@ -28,22 +28,24 @@ fn a_profile_is_found_where_the_sdks_look() {
             "AWS_CONFIG_FILE" => &config,
             _ => &elsewhere,
         };
-        let run = || machine.proving("aws", &[]).env(file, path);
-        let _ = machine.gets_value(run());
+        let run = || machine.run_with_identity("aws", &[]).env(file, path);
+        let _ = machine.assert_gets_value(run());
         assert_eq!(signed(&machine).access_key(), Some(default), "{file}");
-        let _ = machine.gets_value(run().env("AWS_PROFILE", "other"));
+        let _ = machine.assert_gets_value(run().env("AWS_PROFILE", "other"));
         assert_eq!(signed(&machine).access_key(), Some(other), "{file}");
         // The older name of the variable.
-        let _ = machine.gets_value(run().env("AWS_DEFAULT_PROFILE", "other"));
+        let _ = machine.assert_gets_value(run().env("AWS_DEFAULT_PROFILE", "other"));
         assert_eq!(signed(&machine).access_key(), Some(other), "{file}");
         for profile in ["missing", "half"] {
-            let _ = machine.is_refused(run().env("AWS_PROFILE", profile));
+            let _ = machine.assert_refused(run().env("AWS_PROFILE", profile));
         }
     }
     assert!(machine.asked().is_empty());
     profiles(&machine);
-    let run = machine.proving("aws", &[]).env("AWS_PROFILE", "other");
-    let _ = machine.gets_value(run);
+    let run = machine
+        .run_with_identity("aws", &[])
+        .env("AWS_PROFILE", "other");
+    let _ = machine.assert_gets_value(run);
     assert_eq!(signed(&machine).access_key(), Some(other));
 }
 
@@ -51,34 +53,38 @@ fn a_profile_is_found_where_the_sdks_look() {
 /// not.
 #[test]
 fn a_profile_without_keys_is_passed_over() {
-    let machine = machine();
+    let machine = cloud_machine();
     let config = machine.path("config", "[profile bare]\nregion = us-east-1\n");
     let run = |name: &str| {
-        let run = machine.proving("aws", &[]).env("AWS_CONFIG_FILE", &config);
+        let run = machine
+            .run_with_identity("aws", &[])
+            .env("AWS_CONFIG_FILE", &config);
         container(&machine, run.env("AWS_PROFILE", name))
     };
-    let _ = machine.gets_value(run("bare"));
+    let _ = machine.assert_gets_value(run("bare"));
     assert_eq!(signed(&machine).access_key(), Some(aws::CONTAINER));
-    let _ = machine.is_refused(run("missing"));
+    let _ = machine.assert_refused(run("missing"));
 }
 
 /// Where two variables name two profiles, nobody has chosen one.
 #[test]
 fn two_profiles_are_none() {
-    let machine = machine();
+    let machine = cloud_machine();
     profiles(&machine);
     let run = |name: &str| {
-        let run = machine.proving("aws", &[]).env("AWS_PROFILE", "other");
+        let run = machine
+            .run_with_identity("aws", &[])
+            .env("AWS_PROFILE", "other");
         run.env("AWS_DEFAULT_PROFILE", name)
     };
-    let _ = machine.gets_value(run("other"));
-    let _ = machine.is_refused(run("default"));
+    let _ = machine.assert_gets_value(run("other"));
+    let _ = machine.assert_refused(run("default"));
 }
 
 /// As the SDKs look: keys of the one file, a program, keys of the other file.
 #[test]
 fn a_program_comes_between_the_two_files() {
-    let machine = machine();
+    let machine = cloud_machine();
     let default = aws::DEFAULT_PROFILE;
     let keys = format!(
         "aws_access_key_id={}\naws_secret_access_key={}\n",
@@ -87,17 +93,21 @@ fn a_program_comes_between_the_two_files() {
     let credentials = machine.path("elsewhere", &format!("[default]\n{keys}"));
     let config = format!("[default]\ncredential_process = true\n{keys}");
     let config = machine.path("config", &config);
-    let run = || machine.proving("aws", &[]).env("AWS_CONFIG_FILE", &config);
-    let _ = machine.gets_value(run().env("AWS_SHARED_CREDENTIALS_FILE", &credentials));
+    let run = || {
+        machine
+            .run_with_identity("aws", &[])
+            .env("AWS_CONFIG_FILE", &config)
+    };
+    let _ = machine.assert_gets_value(run().env("AWS_SHARED_CREDENTIALS_FILE", &credentials));
     assert_eq!(signed(&machine).access_key(), Some(default));
-    let _ = machine.is_refused(run());
+    let _ = machine.assert_refused(run());
 }
 
 /// "Region: AWS_REGION, AWS_DEFAULT_REGION, the profile", else us-east-1: a machine whose keys come from
 /// elsewhere is not taken for an instance, and waits for no metadata.
 #[test]
 fn the_region_is_the_first_that_is_said() {
-    let machine = machine();
+    let machine = cloud_machine();
     let config = "[default]\nregion = eu-west-1\n[profile other]\nregion=eu-west-2\n";
     let config = machine.path("config", config);
     let in_region = |region: &str, run: Run<'_>| {
@@ -107,7 +117,7 @@ fn the_region_is_the_first_that_is_said() {
                 _ => identities.endpoint(&format!("https://sts.{region}.amazonaws.com")),
             };
         });
-        let _ = machine.gets_value(run);
+        let _ = machine.assert_gets_value(run);
         let signed = signed(&machine);
         assert_eq!(signed.region(), Some(region));
     };
@@ -134,15 +144,15 @@ fn the_region_is_the_first_that_is_said() {
 /// On an instance that says nothing else, its own role and its own region: "the metadata service".
 #[test]
 fn an_instance_has_a_role_and_a_region() {
-    let machine = machine();
+    let machine = cloud_machine();
     let endpoint = format!("https://sts.{}.amazonaws.com", aws::INSTANCE_REGION);
     machine.identities(|identities| {
         identities.endpoint(&endpoint);
     });
     let run = machine
-        .proving("aws", &[])
+        .run_with_identity("aws", &[])
         .unset("AWS_EC2_METADATA_DISABLED");
-    let _ = machine.gets_value(run);
+    let _ = machine.assert_gets_value(run);
     assert_eq!(signed(&machine).access_key(), Some(aws::METADATA));
     let sessions = machine.asked();
     let sessions = sessions.iter().filter(|asked| asked.starts_with("PUT"));
@@ -153,7 +163,7 @@ fn an_instance_has_a_role_and_a_region() {
 /// with what would do it.
 #[test]
 fn a_profile_may_name_a_web_identity() {
-    let machine = machine();
+    let machine = cloud_machine();
     let token = machine.path("token", aws::WEB_TOKEN);
     let role = aws::ROLE_ARN;
     let config = machine.path(
@@ -167,10 +177,12 @@ fn a_profile_may_name_a_web_identity() {
         ),
     );
     let run = |profile| {
-        let run = machine.proving("aws", &[]).env("AWS_PROFILE", profile);
+        let run = machine
+            .run_with_identity("aws", &[])
+            .env("AWS_PROFILE", profile);
         run.env("AWS_CONFIG_FILE", &config)
     };
-    let _ = machine.gets_value(run("web"));
+    let _ = machine.assert_gets_value(run("web"));
     assert_eq!(signed(&machine).access_key(), Some(aws::WEB_IDENTITY));
     let request = machine.cloud.requests().pop().unwrap();
     let session = request.form("RoleSessionName");
@@ -180,7 +192,7 @@ fn a_profile_may_name_a_web_identity() {
         ("login", "sso_session"),
         ("program", "credential_process"),
     ] {
-        let output = machine.is_refused(run(profile));
+        let output = machine.assert_refused(run(profile));
         assert!(output.stderr.contains(key), "{output}");
         assert!(
             output.stderr.contains("aws configure export-credentials"),
@@ -192,14 +204,14 @@ fn a_profile_may_name_a_web_identity() {
 /// China is a partition of its own, with a domain of its own.
 #[test]
 fn china_has_an_endpoint_of_its_own() {
-    let machine = machine();
+    let machine = cloud_machine();
     machine.identities(|identities| {
         identities.endpoint("https://sts.cn-north-1.amazonaws.com.cn");
     });
-    let _ = machine.gets_value(simple(&machine, &[]).env("AWS_REGION", "cn-north-1"));
+    let _ = machine.assert_gets_value(simple(&machine, &[]).env("AWS_REGION", "cn-north-1"));
     // What could lead the address elsewhere is no region.
     for region in ["evil.example/", "a b", "EU-WEST-1", "x@y"] {
-        let _ = machine.is_refused(simple(&machine, &[]).env("AWS_REGION", region));
+        let _ = machine.assert_refused(simple(&machine, &[]).env("AWS_REGION", region));
     }
     assert_eq!(machine.phase.mints().len(), 1);
 }

@@ -3,7 +3,7 @@
 use fake_phase::{Account, Identities, Responder};
 
 use crate::identity::{simple, simple_azure};
-use crate::support::{Status, machine};
+use crate::support::{Status, cloud_machine};
 
 /// What may pass is tried again as for all of Phase's endpoints, each retry said; a new token is
 /// minted once all the same.
@@ -15,9 +15,9 @@ fn a_mint_that_may_pass_is_tried_again() {
         Responder::status(502),
         Responder::close(),
     ] {
-        let machine = machine();
+        let machine = cloud_machine();
         machine.phase.respond("/identities/", responder.times(1));
-        let output = machine.gets_value(simple(&machine, &[]));
+        let output = machine.assert_gets_value(simple(&machine, &[]));
         let _ = output.notices(&["retrying in "]).ok();
         assert_eq!(machine.phase.mints().len(), 2);
     }
@@ -56,17 +56,17 @@ fn who_is_refused_is_told_why_and_what_to_do() {
         (|all| all.clock_ahead(59), "", ""),
     ];
     for (change, said, more) in cases {
-        let machine = machine();
+        let machine = cloud_machine();
         machine.identities(|identities| {
             change(identities);
         });
         let run = simple(&machine, &["-q"]);
         if said.is_empty() {
             // Within what is allowed.
-            let _ = machine.gets_value(run).ok();
+            let _ = machine.assert_gets_value(run).ok();
             continue;
         }
-        let output = machine.is_refused(run);
+        let output = machine.assert_refused(run);
         assert!(output.stderr.contains(said), "{output}");
         assert!(output.stderr.contains(more), "{output}");
         assert!(output.stderr.contains("\nhint: "), "{output}");
@@ -78,11 +78,11 @@ fn who_is_refused_is_told_why_and_what_to_do() {
         (404, "Service account not found"),
         (403, "Untrusted service principal"),
     ] {
-        let machine = machine();
+        let machine = cloud_machine();
         machine
             .phase
             .respond("/identities/", Responder::error(status, message));
-        let output = machine.is_refused(simple_azure(&machine, &[]));
+        let output = machine.assert_refused(simple_azure(&machine, &[]));
         let said = format!("{message} ({status})");
         assert!(output.stderr.contains(&said), "{output}");
         assert_eq!(machine.phase.requests().len(), 1, "{said}");
@@ -92,7 +92,7 @@ fn who_is_refused_is_told_why_and_what_to_do() {
 /// STS behind Phase, which is not there: like all that may pass.
 #[test]
 fn a_phase_that_cannot_reach_sts_is_told() {
-    let machine = machine();
+    let machine = cloud_machine();
     let responder = Responder::error(502, "Unable to connect to AWS STS");
     machine.phase.respond("/identities/", responder);
     let run = simple(&machine, &[]).env("PHASE_MAX_WAIT", "0");
@@ -106,14 +106,14 @@ fn a_phase_that_cannot_reach_sts_is_told() {
 /// A page, another JSON, a redirect: not Phase's, and nothing is asked with it.
 #[test]
 fn an_answer_that_is_no_token_is_a_protocol_error() {
-    let other = machine();
+    let other = cloud_machine();
     for responder in [
         Responder::html_login(),
         Responder::json(200, "{}"),
         Responder::json(200, r#"{"authentication": {"token": "abc", "TTL": 3600}}"#),
         Responder::redirect(&other.phase.host()),
     ] {
-        let machine = machine();
+        let machine = cloud_machine();
         machine.phase.respond("/identities/", responder);
         let run = simple(&machine, &[]).args(["echo", "started"]);
         let output = run.output().failed(125, "protocol");
@@ -126,7 +126,7 @@ fn an_answer_that_is_no_token_is_a_protocol_error() {
 /// A minted token that is refused right away is told like any token, by what it came from.
 #[test]
 fn a_minted_token_that_is_refused_is_told() {
-    let machine = machine();
+    let machine = cloud_machine();
     machine.phase.edit(|world| {
         world.revoke(Account::ServiceAccount);
     });
@@ -139,9 +139,9 @@ fn a_minted_token_that_is_refused_is_told() {
 /// "0: exactly one request" of each, the mint included.
 #[test]
 fn one_try_is_enough_where_all_is_well() {
-    let machine = machine();
+    let machine = cloud_machine();
     for run in [simple(&machine, &[]), simple_azure(&machine, &[])] {
-        let _ = machine.gets_value(run.env("PHASE_MAX_WAIT", "0"));
+        let _ = machine.assert_gets_value(run.env("PHASE_MAX_WAIT", "0"));
     }
     let before = machine.phase.requests().len();
     machine

@@ -5,12 +5,11 @@ use std::fs::{read, read_dir, read_link};
 use std::time::{Duration, Instant};
 
 use fake_phase::{Identities, Request, Responder};
-use nix::unistd::Uid;
 
 use crate::identity::{simple, simple_azure};
 use crate::supervisor::memory;
 use crate::support::proc::idle;
-use crate::support::{Machine, Run, Running, holds, machine, probe, skipped};
+use crate::support::{CloudMachine, Run, Running, cloud_machine, has_root, holds, inspector};
 use crate::watch::{WATCH, end};
 
 const IN_TIME: Duration = Duration::from_secs(30);
@@ -19,7 +18,7 @@ const IN_TIME: Duration = Duration::from_secs(30);
 const SERVER: &str = "echo \"value $KEY $AWS_ACCESS_KEY_ID\"; exec \"$0\" serve 2";
 
 fn watched(run: Run<'_>) -> Running {
-    let mut running = run.args(["sh", "-c", SERVER, probe()]).spawn();
+    let mut running = run.args(["sh", "-c", SERVER, inspector()]).spawn();
     let line = running.line();
     assert!(line.starts_with("value value"), "{line}");
     running.ready();
@@ -37,7 +36,7 @@ fn is_mint(request: &Request) -> bool {
 }
 
 /// When there are so many mints, all requests so far.
-fn after_mints(machine: &Machine, count: usize) -> Vec<Request> {
+fn after_mints(machine: &CloudMachine, count: usize) -> Vec<Request> {
     let start = Instant::now();
     loop {
         assert!(start.elapsed() < IN_TIME, "fewer than {count} mints");
@@ -53,7 +52,7 @@ fn after_mints(machine: &Machine, count: usize) -> Vec<Request> {
 #[test]
 fn the_next_token_is_minted_when_two_thirds_are_over() {
     for (provider, count) in [("aws", 3), ("azure", 2)] {
-        let machine = machine();
+        let machine = cloud_machine();
         machine.identities(|identities| {
             identities.ttl(6);
         });
@@ -93,7 +92,7 @@ fn the_next_token_is_minted_when_two_thirds_are_over() {
 /// A long life: however many polls, one mint.
 #[test]
 fn polls_share_the_token_of_the_start() {
-    let machine = machine();
+    let machine = cloud_machine();
     let running = watched(simple(&machine, &WATCH));
     let fetched = machine.phase.requests().len();
     machine.phase.wait_for_requests(fetched + 3, IN_TIME);
@@ -104,7 +103,7 @@ fn polls_share_the_token_of_the_start() {
 /// A life that no clock can hold is a long one.
 #[test]
 fn a_life_without_end_is_no_end_of_the_start() {
-    let machine = machine();
+    let machine = cloud_machine();
     machine.identities(|identities| {
         identities.ttl(u64::MAX).max_ttl(u64::MAX);
     });
@@ -118,7 +117,7 @@ fn a_life_without_end_is_no_end_of_the_start() {
 /// The command that a restart starts has the new value and still the cloud's variables.
 #[test]
 fn a_restart_has_what_the_start_had() {
-    let machine = machine();
+    let machine = cloud_machine();
     machine.identities(|identities| {
         identities.ttl(3);
     });
@@ -145,7 +144,7 @@ fn a_restart_has_what_the_start_had() {
 /// again that is said, too.
 #[test]
 fn a_mint_that_is_refused_is_a_failed_poll() {
-    let machine = machine();
+    let machine = cloud_machine();
     machine.identities(|identities| {
         identities.ttl(6);
     });
@@ -178,7 +177,7 @@ fn a_mint_that_is_refused_is_a_failed_poll() {
 #[test]
 fn a_mint_that_may_pass_is_not_missed_while_the_token_is_good() {
     for responder in [Responder::status(503), Responder::close()] {
-        let machine = machine();
+        let machine = cloud_machine();
         machine.identities(|identities| {
             identities.ttl(6);
         });
@@ -200,7 +199,7 @@ fn a_mint_that_may_pass_is_not_missed_while_the_token_is_good() {
 /// A token that was ended early, by hand: the poll that meets this fails, a later one mints anew.
 #[test]
 fn a_token_that_is_gone_early_is_replaced() {
-    let machine = machine();
+    let machine = cloud_machine();
     let mut running = watched(simple(&machine, &WATCH));
     machine.identities(|identities| {
         identities.expire();
@@ -217,11 +216,10 @@ fn a_token_that_is_gone_early_is_replaced() {
 /// its one sealed file is all there is. The cloud's credentials in its environment are the command's.
 #[test]
 fn a_watcher_holds_no_minted_token() {
-    if !Uid::effective().is_root() {
-        skipped("only root may look into a process that is not dumpable");
+    if !has_root("only root may look into a process that is not dumpable") {
         return;
     }
-    let mut machine = machine();
+    let mut machine = cloud_machine();
     machine.canary("a value that nobody else has");
     machine.phase.edit(|world| {
         let production = world.app("shop").environment("Production", "prod");

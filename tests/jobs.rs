@@ -6,14 +6,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::{
-    BASH, DEADLINE, MODES, Mode, Prompt, SHELLS, ZSH, at_prompts, eventually, proc,
+    BASH, DEADLINE, LAUNCH_MODES, LaunchMode, ShellPrompt, ZSH, at_prompts, eventually,
+    has_programs, installed_shells, proc,
 };
 
 /// What siginfo_t says of a signal that kill(2) made (sigaction(2), SI_USER).
 const SENT: i32 = 0;
 
-/// A reporter that stops as any program does and tells all other signals.
-const JOB: &str = "run probe serve 100 20";
+/// A inspector that stops as any program does and tells all other signals.
+const JOB: &str = "run inspector serve 100 20";
 
 /// "when the command stops, phase-run stops by the same signal …; on waking it
 /// continues the command if that is still stopped."
@@ -37,7 +38,7 @@ fn ctrl_z_and_fg_again_and_again_continue_the_command_once_each() {
 #[test]
 fn a_stopped_job_ends_by_ctrl_c_after_fg() {
     at_prompts(|prompt| {
-        let (command, runner) = prompt.start("run probe sleep");
+        let (command, runner) = prompt.start("run inspector sleep");
         let mut shown = prompt.suspend(&[command, runner]);
         prompt.enter("fg");
         proc::in_foreground(command);
@@ -59,7 +60,7 @@ fn bg_lets_the_command_go_on_and_ctrl_c_no_longer_reaches_it() {
         assert_eq!(prompt.reported(), (SIGCONT, SENT));
         assert_eq!(prompt.reported_until_marked(runner), []);
         // Another command has the terminal.
-        let _ = prompt.start("probe serve 1");
+        let _ = prompt.start("inspector serve 1");
         prompt.press("\x03");
         assert_eq!(prompt.reported(), (SIGINT, 128));
         assert_eq!(prompt.reported_until_marked(runner), []);
@@ -69,7 +70,7 @@ fn bg_lets_the_command_go_on_and_ctrl_c_no_longer_reaches_it() {
         let told = prompt.reported_until_marked(runner);
         assert!(told.iter().all(|told| *told == (SIGCONT, SENT)), "{told:?}");
         assert!(
-            told.len() <= 1 || prompt.mode >= Mode::Supervised,
+            told.len() <= 1 || prompt.mode >= LaunchMode::Supervised,
             "{told:?}"
         );
         prompt.press("\x03");
@@ -84,9 +85,9 @@ fn bg_lets_the_command_go_on_and_ctrl_c_no_longer_reaches_it() {
 fn kill_of_the_job_ends_it_with_the_commands_status() {
     at_prompts(|prompt| {
         for (line, status) in [
-            ("run probe sleep", 128 + SIGTERM),
+            ("run inspector sleep", 128 + SIGTERM),
             (
-                "run sh -c 'trap \"kill \\$!; exit 7\" TERM; probe sleep & wait'",
+                "run sh -c 'trap \"kill \\$!; exit 7\" TERM; inspector sleep & wait'",
                 7,
             ),
         ] {
@@ -100,11 +101,11 @@ fn kill_of_the_job_ends_it_with_the_commands_status() {
     });
 }
 
-/// The reporter counts: at least once for the job, once for the process that the shell started.
+/// The inspector counts: at least once for the job, once for the process that the shell started.
 #[test]
 fn kill_of_the_process_reaches_the_command_once_and_of_the_job_at_least_once() {
     at_prompts(|prompt| {
-        let (_, runner) = prompt.start("run probe serve 100 & job=$!");
+        let (_, runner) = prompt.start("run inspector serve 100 & job=$!");
         prompt.enter("kill $job");
         assert_eq!(prompt.reported().0, SIGTERM);
         assert_eq!(prompt.reported_until_marked(runner), []);
@@ -112,9 +113,9 @@ fn kill_of_the_process_reaches_the_command_once_and_of_the_job_at_least_once() {
         assert_eq!(prompt.reported().0, SIGTERM);
         let more = prompt.reported_until_marked(runner);
         let price = match prompt.mode {
-            Mode::Bare | Mode::Exec => 0,
-            Mode::Supervised => 1,
-            Mode::Nested => 3,
+            LaunchMode::Bare | LaunchMode::Exec => 0,
+            LaunchMode::Supervised => 1,
+            LaunchMode::Nested => 3,
         };
         assert!(more.len() <= price, "{more:?}");
         assert!(
@@ -128,7 +129,7 @@ fn kill_of_the_process_reaches_the_command_once_and_of_the_job_at_least_once() {
 #[test]
 fn kill_of_a_stopped_job_ends_it() {
     at_prompts(|prompt| {
-        let (command, runner) = prompt.start("run probe sleep");
+        let (command, runner) = prompt.start("run inspector sleep");
         prompt.suspend(&[command, runner]);
         prompt.enter("kill %1; fg");
         prompt.prompt();
@@ -172,7 +173,7 @@ fn background_output_stops_the_job_and_fg_lets_it_write() {
 }
 
 /// Awaits that the shell calls the job stopped, and why. It learns of that on its own time.
-fn stopped_by(prompt: &mut Prompt, why: &str) {
+fn stopped_by(prompt: &mut ShellPrompt, why: &str) {
     eventually(why, || {
         let shown = prompt.show("jobs -l");
         if shown.contains(why) {
@@ -187,7 +188,7 @@ fn stopped_by(prompt: &mut Prompt, why: &str) {
 #[test]
 fn a_command_that_handles_ttin_is_left_to_that() {
     at_prompts(|prompt| {
-        let (_, runner) = prompt.start("run probe serve 100 &");
+        let (_, runner) = prompt.start("run inspector serve 100 &");
         assert_eq!(prompt.reported_until_marked(runner), []);
         kill(Pid::from_raw(-runner), Signal::SIGTTIN).unwrap();
         assert_eq!(prompt.reported().0, SIGTTIN);
@@ -224,7 +225,8 @@ fn a_program_that_stops_its_own_group_stops_and_goes_on() {
 #[test]
 fn a_grandchild_that_stops_the_group_stops_it_once() {
     at_prompts(|prompt| {
-        let line = "run sh -c 'echo ready $$; sh -c \"kill -TSTP 0\"; echo woke; probe serve 2'";
+        let line =
+            "run sh -c 'echo ready $$; sh -c \"kill -TSTP 0\"; echo woke; inspector serve 2'";
         let (command, runner) = prompt.start(line);
         prompt.prompt();
         proc::stopped(&[command, runner]);
@@ -277,7 +279,7 @@ fn a_continuation_of_phase_run_alone_continues_the_command() {
 fn ctrl_z_stops_a_script_around_phase_run() {
     at_prompts(|prompt| {
         let shell = prompt.shell;
-        let script = format!("#!/usr/bin/env {shell}\nrun probe serve 2 20\necho went on\n");
+        let script = format!("#!/usr/bin/env {shell}\nrun inspector serve 2 20\necho went on\n");
         prompt.shop.executable("script", script);
         let (command, runner) = prompt.start("./script");
         let script = proc::group(command);
@@ -297,12 +299,12 @@ fn ctrl_z_stops_a_script_around_phase_run() {
 #[test]
 fn a_shell_as_the_command_has_its_own_jobs() {
     at_prompts(|prompt| {
-        let words = SHELLS
-            .iter()
+        let words = installed_shells()
+            .into_iter()
             .find(|words| words[0] == prompt.shell)
             .unwrap();
         prompt.show(&format!("run {}", words.join(" ")));
-        prompt.enter("probe serve 100 20");
+        prompt.enter("inspector serve 100 20");
         let inner = prompt.ready();
         let shown = prompt.suspend(&[inner]);
         assert_eq!(prompt.status(), 128 + SIGTSTP);
@@ -322,8 +324,11 @@ fn a_shell_as_the_command_has_its_own_jobs() {
 /// It stops as a whole, gives the terminal back, and has it again after `fg`.
 #[test]
 fn a_shell_as_the_command_can_be_suspended() {
-    for mode in MODES {
-        let mut prompt = Prompt::open(ZSH, mode);
+    if !has_programs(&["zsh"]) {
+        return;
+    }
+    for mode in LAUNCH_MODES {
+        let mut prompt = ShellPrompt::open(ZSH, mode);
         prompt.show(&format!("run {}", ZSH.join(" ")));
         prompt.enter("echo inner=$$");
         let _ = prompt.until("inner=");
@@ -347,12 +352,12 @@ fn a_shell_as_the_command_can_be_suspended() {
 /// without any handler).
 #[test]
 fn ctrl_z_during_the_fetch_and_fg_completes_it() {
-    for shell in SHELLS {
-        for mode in [Mode::Exec, Mode::Supervised, Mode::Nested] {
+    for shell in installed_shells() {
+        for mode in [LaunchMode::Exec, LaunchMode::Supervised, LaunchMode::Nested] {
             for path in ["/tokens/", "/v1/secrets/"] {
-                let mut prompt = Prompt::open(shell, mode);
+                let mut prompt = ShellPrompt::open(shell, mode);
                 let gate = prompt.shop.phase.gate(path);
-                prompt.enter("run probe cat-env SECRET");
+                prompt.enter("run inspector cat-env SECRET");
                 gate.arrived(DEADLINE);
                 prompt.press("\x1a");
                 prompt.prompt();
@@ -371,8 +376,8 @@ fn ctrl_z_during_the_fetch_and_fg_completes_it() {
 /// after the start.
 #[test]
 fn a_stop_of_the_command_does_not_stop_what_has_lost_its_parent() {
-    let mut prompt = Prompt::open(BASH, Mode::Supervised);
-    let (command, runner) = prompt.start("(run probe sleep; exit)");
+    let mut prompt = ShellPrompt::open(BASH, LaunchMode::Supervised);
+    let (command, runner) = prompt.start("(run inspector sleep; exit)");
     let send = |pid, signal| kill(Pid::from_raw(pid), signal).unwrap();
     send(proc::parent(runner), Signal::SIGKILL);
     prompt.prompt();
@@ -389,7 +394,7 @@ fn a_stop_of_the_command_does_not_stop_what_has_lost_its_parent() {
 #[test]
 fn a_hangup_ends_a_stopped_job() {
     at_prompts(|prompt| {
-        let (command, runner) = prompt.start("run probe sleep");
+        let (command, runner) = prompt.start("run inspector sleep");
         prompt.suspend(&[command, runner]);
         prompt.hang_up();
         proc::gone(&[command, runner]);

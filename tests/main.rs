@@ -1,4 +1,4 @@
-//! All tests of phase-run, one program: they share the harness and the compiled reporter.
+//! All tests of phase-run, one program: they share the harness and the compiled inspector.
 
 #![expect(clippy::unwrap_used, reason = "a failed step should stop the test")]
 #![expect(clippy::panic, reason = "a failed step should stop the test")]
@@ -45,7 +45,6 @@ mod identity_refused;
 mod identity_watch;
 mod jobs;
 mod layers;
-mod load;
 mod logging;
 mod lookup;
 mod managers;

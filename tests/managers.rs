@@ -3,7 +3,8 @@
 
 use crate::support::proc::{asleep, children, gone, only_child, parent, stopped};
 use crate::support::{
-    BARRIER, Run, Running, SHOP, Shop, Status, WAYS, Way, arrived, kill, packages, probe, shop,
+    BARE_AND_SUPERVISED, BARRIER, LaunchMode, Run, Running, SHOP, Shop, Status, has_programs,
+    inspector, kill, pypi_packages, shop, signals_before_barrier,
 };
 
 /// A command with a child, both of which tell their signals: the command on standard output, the
@@ -28,14 +29,14 @@ struct Family {
 }
 
 impl Family {
-    fn start(way: Way, run: Run<'_>) -> Self {
+    fn start(mode: LaunchMode, run: Run<'_>) -> Self {
         let mut running = run.spawn();
         let command = running.ready();
         let child = running.stderr_line();
         let child = child.strip_prefix("ready ").unwrap().parse().unwrap();
-        let known = match way {
-            Way::Bare => command,
-            Way::Supervised => parent(command),
+        let known = match mode {
+            LaunchMode::Bare => command,
+            _ => parent(command),
         };
         Family {
             running,
@@ -47,9 +48,9 @@ impl Family {
     /// How many signals of this number reached the command, and how many its child.
     fn counts(&mut self, signal: i32) -> [usize; 2] {
         kill(self.known, BARRIER);
-        let command = arrived(|| self.running.line());
+        let command = signals_before_barrier(|| self.running.line());
         kill(self.child, BARRIER);
-        let child = arrived(|| self.running.stderr_line());
+        let child = signals_before_barrier(|| self.running.stderr_line());
         [command, child].map(|arrived| arrived.iter().filter(|found| **found == signal).count())
     }
 
@@ -58,8 +59,8 @@ impl Family {
     }
 }
 
-fn family(shop: &Shop, way: Way) -> Run<'_> {
-    shop.start(way, ["sh", "-c", FAMILY, probe()])
+fn family(shop: &Shop, mode: LaunchMode) -> Run<'_> {
+    shop.start(mode, ["sh", "-c", FAMILY, inspector()])
 }
 
 fn leaders<'a>() -> [fn(Run<'a>) -> Run<'a>; 2] {
@@ -70,12 +71,12 @@ fn leaders<'a>() -> [fn(Run<'a>) -> Run<'a>; 2] {
 #[test]
 fn a_signal_to_the_pid_reaches_the_command_once_and_not_its_child() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
+    for mode in BARE_AND_SUPERVISED {
         for prepare in leaders() {
-            let mut family = Family::start(way, prepare(family(&shop, way)));
+            let mut family = Family::start(mode, prepare(family(&shop, mode)));
             for signal in [libc::SIGTERM, 40] {
                 kill(family.known, signal);
-                assert_eq!(family.counts(signal), [1, 0], "{way:?}");
+                assert_eq!(family.counts(signal), [1, 0], "{mode:?}");
             }
             family.end();
         }
@@ -88,19 +89,19 @@ fn a_signal_to_the_pid_reaches_the_command_once_and_not_its_child() {
 #[test]
 fn a_signal_to_the_group_reaches_the_command_twice_and_its_child_once() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
+    for mode in BARE_AND_SUPERVISED {
         for prepare in leaders() {
-            let mut family = Family::start(way, prepare(family(&shop, way)));
+            let mut family = Family::start(mode, prepare(family(&shop, mode)));
             kill(-family.known, 40);
-            let copies = match way {
-                Way::Bare => 1,
-                Way::Supervised => 2,
+            let copies = match mode {
+                LaunchMode::Bare => 1,
+                _ => 2,
             };
-            assert_eq!(family.counts(40), [copies, 1], "{way:?}");
+            assert_eq!(family.counts(40), [copies, 1], "{mode:?}");
             kill(-family.known, libc::SIGTERM);
             let [command, child] = family.counts(libc::SIGTERM);
-            assert!((1..=copies).contains(&command), "{way:?}: {command}");
-            assert_eq!(child, 1, "{way:?}");
+            assert!((1..=copies).contains(&command), "{mode:?}: {command}");
+            assert_eq!(child, 1, "{mode:?}");
             family.end();
         }
     }
@@ -112,17 +113,17 @@ fn a_manager_that_signals_its_own_group_reaches_the_command_and_its_child() {
     let shop = shop([("SECRET", "value")]);
     let manager = "exec 3<&0; trap 'kill -40 0' USR1; trap : 40; \"$@\" <&3 3<&- & \
                    wait $!; wait $!; wait $!";
-    for way in WAYS {
-        let run = family(&shop, way).own_group();
+    for mode in BARE_AND_SUPERVISED {
+        let run = family(&shop, mode).own_group();
         let run = run.wrap(["sh", "-c", manager, "sh"]);
-        let mut family = Family::start(way, run);
+        let mut family = Family::start(mode, run);
         family.running.kill(libc::SIGUSR1);
-        assert_eq!(family.running.signal().signal, 40, "{way:?}");
-        let copies = match way {
-            Way::Bare => 0,
-            Way::Supervised => 1,
+        assert_eq!(family.running.signal().signal, 40, "{mode:?}");
+        let copies = match mode {
+            LaunchMode::Bare => 0,
+            _ => 1,
         };
-        assert_eq!(family.counts(40), [copies, 1], "{way:?}");
+        assert_eq!(family.counts(40), [copies, 1], "{mode:?}");
         family.end();
     }
 }
@@ -131,10 +132,10 @@ fn a_manager_that_signals_its_own_group_reaches_the_command_and_its_child() {
 #[test]
 fn a_group_that_is_ended_leaves_nothing_of_the_command() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
+    for mode in BARE_AND_SUPERVISED {
         for (script, signal) in [(SERVER, libc::SIGTERM), (STUBBORN, libc::SIGKILL)] {
             for prepare in leaders() {
-                let run = prepare(shop.start(way, ["sh", "-c", script, probe()]));
+                let run = prepare(shop.start(mode, ["sh", "-c", script, inspector()]));
                 let mut running = run.spawn();
                 running.ready();
                 running.ready();
@@ -150,12 +151,12 @@ fn a_group_that_is_ended_leaves_nothing_of_the_command() {
 #[test]
 fn a_stopped_group_stops_and_goes_on_whole() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
-        let mut family = Family::start(way, family(&shop, way).own_group());
+    for mode in BARE_AND_SUPERVISED {
+        let mut family = Family::start(mode, family(&shop, mode).own_group());
         kill(-family.known, libc::SIGSTOP);
-        let command = match way {
-            Way::Bare => family.known,
-            Way::Supervised => {
+        let command = match mode {
+            LaunchMode::Bare => family.known,
+            _ => {
                 let children = children(family.known);
                 assert_eq!(children.len(), 1);
                 children[0]
@@ -173,18 +174,21 @@ fn a_stopped_group_stops_and_goes_on_whole() {
 fn a_script_ends_what_it_started_in_the_background() {
     let shop = shop([("SECRET", "value")]);
     for shell in ["sh", "bash", "zsh"] {
-        for way in WAYS {
+        if !has_programs(&[shell]) {
+            continue;
+        }
+        for mode in BARE_AND_SUPERVISED {
             let script = "\"$@\" & kill $!; wait $!; echo $?";
-            let run = shop.start(way, [probe(), "sleep"]);
+            let run = shop.start(mode, [inspector(), "sleep"]);
             let output = run.wrap([shell, "-c", script, "sh"]).output();
             let text = output.text();
-            assert!(text.ends_with("143\n"), "{way:?} in {shell}\n{output}");
+            assert!(text.ends_with("143\n"), "{mode:?} in {shell}\n{output}");
             let script = "coproc \"$@\"; read -r word pid <&${COPROC[0]}; echo $word; \
                           kill $COPROC_PID; wait $COPROC_PID; echo $?";
             if shell == "bash" {
-                let run = shop.start(way, [probe(), "sleep"]);
+                let run = shop.start(mode, [inspector(), "sleep"]);
                 let output = run.wrap([shell, "-c", script, "sh"]).output();
-                assert_eq!(output.text(), "ready\n143\n", "{way:?} in {shell}");
+                assert_eq!(output.text(), "ready\n143\n", "{mode:?} in {shell}");
             }
         }
     }
@@ -199,10 +203,10 @@ fn a_parent_in_the_same_group_ends_it() {
                    child.stdout.readline()\n\
                    child.terminate()\n\
                    print(child.wait())\n";
-    for way in WAYS {
-        let run = shop.start(way, [probe(), "sleep"]);
+    for mode in BARE_AND_SUPERVISED {
+        let run = shop.start(mode, [inspector(), "sleep"]);
         let output = run.wrap(["python3", "-c", program]).own_group().output();
-        assert_eq!(output.ok().text(), "-15\n", "{way:?}");
+        assert_eq!(output.ok().text(), "-15\n", "{mode:?}");
     }
 }
 
@@ -210,14 +214,14 @@ fn a_parent_in_the_same_group_ends_it() {
 #[test]
 fn timeout_ends_all_of_the_command() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
+    for mode in BARE_AND_SUPERVISED {
         for (options, script, status) in [
             (&["600"][..], SERVER, Status::Exited(124)),
             (&["--preserve-status", "600"], SERVER, Status::Exited(143)),
             // KILL goes to its whole group, itself included.
             (&["-k", "0.01", "600"], STUBBORN, Status::Killed(9)),
         ] {
-            let run = shop.start(way, ["sh", "-c", script, probe()]);
+            let run = shop.start(mode, ["sh", "-c", script, inspector()]);
             let mut running = run.wrap(["timeout"]).wrap(options).spawn();
             running.ready();
             running.ready();
@@ -233,8 +237,8 @@ fn timeout_ends_all_of_the_command() {
 #[test]
 fn timeout_hands_on_the_status() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
-        let run = shop.start(way, [probe(), "exit", "7"]);
+    for mode in BARE_AND_SUPERVISED {
+        let run = shop.start(mode, [inspector(), "exit", "7"]);
         let output = run.wrap(["timeout", "600"]).output();
         let _ = output.ended(Status::Exited(7));
     }
@@ -244,13 +248,13 @@ fn timeout_hands_on_the_status() {
 #[test]
 fn nohup_keeps_a_hangup_away() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
-        let run = shop.start(way, [probe(), "serve"]).wrap(["nohup"]);
+    for mode in BARE_AND_SUPERVISED {
+        let run = shop.start(mode, [inspector(), "serve"]).wrap(["nohup"]);
         let mut serving = run.spawn();
         serving.ready();
         serving.kill(libc::SIGHUP);
         serving.kill(libc::SIGTERM);
-        assert_eq!(serving.signals(), [libc::SIGTERM], "{way:?}");
+        assert_eq!(serving.signals(), [libc::SIGTERM], "{mode:?}");
         let _ = serving.wait().ended(Status::Exited(0));
     }
 }
@@ -259,13 +263,13 @@ fn nohup_keeps_a_hangup_away() {
 #[test]
 fn setsid_changes_nothing() {
     let shop = shop([("SECRET", "value")]);
-    let ends = WAYS.map(|way| {
-        let run = shop.start(way, [probe(), "sleep"]).wrap(["setsid"]);
+    let ends = BARE_AND_SUPERVISED.map(|mode| {
+        let run = shop.start(mode, [inspector(), "sleep"]).wrap(["setsid"]);
         let mut sleeping = run.spawn();
         sleeping.ready();
         sleeping.kill(libc::SIGTERM);
         let _ = sleeping.wait().ended(Status::Killed(libc::SIGTERM));
-        let run = shop.start(way, [probe(), "sleep"]).own_group();
+        let run = shop.start(mode, [inspector(), "sleep"]).own_group();
         let mut waiting = run.wrap(["setsid", "--wait"]).spawn();
         waiting.ready();
         kill(only_child(waiting.pid()), libc::SIGTERM);
@@ -279,10 +283,13 @@ fn setsid_changes_nothing() {
 fn an_ignored_sigchld_loses_no_end() {
     let shop = shop([("SECRET", "value")]);
     let ignoring = ["env", "--ignore-signal=CHLD"];
-    for way in WAYS {
-        let run = shop.start(way, [probe(), "exit", "7"]).wrap(ignoring);
+    for mode in BARE_AND_SUPERVISED {
+        let run = shop.start(mode, [inspector(), "exit", "7"]).wrap(ignoring);
         let _ = run.output().ended(Status::Exited(7));
-        let mut sleeping = shop.start(way, [probe(), "sleep"]).wrap(ignoring).spawn();
+        let mut sleeping = shop
+            .start(mode, [inspector(), "sleep"])
+            .wrap(ignoring)
+            .spawn();
         sleeping.ready();
         sleeping.kill(libc::SIGTERM);
         let _ = sleeping.wait().ended(Status::Killed(libc::SIGTERM));
@@ -292,13 +299,13 @@ fn an_ignored_sigchld_loses_no_end() {
 /// honcho starts each program as the leader of a session, and signals its group.
 #[test]
 fn honcho_stops_the_command_and_its_child() {
-    let Some(folder) = packages(&HONCHO) else {
+    let Some(folder) = pypi_packages(&HONCHO) else {
         return;
     };
     let shop = shop([("SECRET", "value")]);
     shop.executable(
         "server",
-        format!("#!/bin/sh\n{}\n", SERVER.replace("$0", probe())),
+        format!("#!/bin/sh\n{}\n", SERVER.replace("$0", inspector())),
     );
     let supervised = [shop.program(), &SHOP.join(" "), "--supervise", "--", ""].join(" ");
     let statuses = ["", &supervised].map(|before| {

@@ -2,7 +2,7 @@
 
 use fake_phase::World;
 
-use crate::support::{Output, SHOP, probe, shop};
+use crate::support::{Output, SHOP, inspector, shop};
 
 /// Names must be non-empty and hold no `=` or NUL: an error that names the key.
 #[test]
@@ -57,7 +57,7 @@ fn a_name_that_no_shell_can_say_is_injected_with_a_warning() {
         ("\u{1b}[31m", "\\u{1b}[31m"),
     ] {
         let shop = shop([(key, "value")]);
-        let run = shop.with(&[]).args([probe(), "cat-env", key]);
+        let run = shop.with(&[]).args([inspector(), "cat-env", key]);
         let output = run.output();
         let warning = format!("phase-run: warning: no shell can name the variable \"{shown}\"\n");
         assert!(output.stderr.starts_with(&warning), "{warning}\n{output}");
@@ -113,13 +113,13 @@ fn names_that_run_code_are_refused() {
 /// Unless the operator vouches for the name.
 #[test]
 fn names_that_run_code_are_injected_when_they_are_allowed() {
-    // The command is found by its path, and nothing in the reporter obeys any of these.
+    // The command is found by its path, and nothing in the inspector obeys any of these.
     let shop = shop(RUN_CODE.map(|name| (name, "value")));
     let options: Vec<&str> = RUN_CODE
         .iter()
         .flat_map(|name| ["--allow-name", *name])
         .collect();
-    let run = shop.with(&options).args([probe(), "report"]);
+    let run = shop.with(&options).args([inspector(), "report"]);
     let output = run.reveals().output();
     let odd = output.stderr.lines().count();
     let output = output
@@ -128,7 +128,7 @@ fn names_that_run_code_are_injected_when_they_are_allowed() {
     assert_eq!(odd, 2, "{output}");
     for name in RUN_CODE {
         let options = [&["--only", name], options.as_slice()].concat();
-        let run = shop.with(&options).args([probe(), "cat-env", name]);
+        let run = shop.with(&options).args([inspector(), "cat-env", name]);
         assert!(run.output().text() == "value", "{name}");
     }
 }
@@ -230,7 +230,7 @@ fn unresolved_references_are_named_and_handed_on() {
     assert_eq!(output.stderr, warning, "{output}");
     let value = shop.run(SHOP).args(["--only", "DANGLING", "--"]);
     let value = value
-        .args([probe(), "cat-env", "DANGLING"])
+        .args([inspector(), "cat-env", "DANGLING"])
         .reveals()
         .output();
     let value = value.notices(&["warning: references "]).ok();

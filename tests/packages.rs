@@ -8,13 +8,12 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::examples::LINTERS;
-use crate::static_binary::binary;
-use crate::support::{inherited, packages};
+use crate::support::{inherited, pypi_packages, static_binary};
 
 /// The same commit is to be the same bytes on every machine, so that nothing of this one is in them.
 #[test]
 fn the_static_binary_names_no_path_of_the_machine() {
-    let Some(path) = binary() else { return };
+    let Some(path) = static_binary() else { return };
     let file = read(path).unwrap();
     let holds = |text: &str| {
         let mut windows = file.windows(text.len());
@@ -41,7 +40,7 @@ fn text(value: &Value) -> &str {
 /// The library's own validation, and what is to be in it: all that is linked and nothing of the tests.
 #[test]
 fn the_bill_of_materials_is_cyclonedx() {
-    let Some(library) = packages(&["cyclonedx-python-lib[json-validation]==11.12.0"]) else {
+    let Some(library) = pypi_packages(&["cyclonedx-python-lib[json-validation]==11.12.0"]) else {
         return;
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -96,7 +95,7 @@ fn the_readme_installs_this_version() {
 /// GitHub's schema of it, as the linters bring it along.
 #[test]
 fn the_workflow_is_what_github_takes() {
-    let Some(folder) = packages(&LINTERS) else {
+    let Some(folder) = pypi_packages(&LINTERS) else {
         return;
     };
     let workflows = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows");

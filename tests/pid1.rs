@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::resource::Resource;
 
-use crate::support::{Disposition, Run, SHOP, Status, eventually, probe, shop};
+use crate::support::{Disposition, Run, SHOP, Status, eventually, inspector, shop};
 
 const IN_TIME: Duration = Duration::from_secs(20);
 
@@ -40,7 +40,7 @@ fn the_command_is_pid_1_and_gets_the_signal_itself() {
     let shop = shop([("SECRET", "value")]);
     let mut running = shop
         .with(&[])
-        .args([probe(), "serve", "1"])
+        .args([inspector(), "serve", "1"])
         .as_pid1()
         .spawn();
     assert_eq!(running.ready(), 1);
@@ -87,7 +87,7 @@ fn an_ignored_signal_during_the_fetch_stays_ignored() {
     for signal in ENDING {
         let shop = shop([("SECRET", "value")]);
         let gate = shop.phase.gate("");
-        let run = shop.with(&[]).args([probe(), "report"]).as_pid1();
+        let run = shop.with(&[]).args([inspector(), "report"]).as_pid1();
         let running = run.ignore(signal).reveals().spawn();
         gate.arrived(IN_TIME);
         let status = format!("/proc/{}/status", running.pid());
@@ -128,7 +128,7 @@ fn a_stop_during_the_fetch_can_be_continued() {
     let shop = shop([("SECRET", "value")]);
     let gate = shop.phase.gate("");
     // In an orphaned group, as of a test run without a shell, the kernel discards TSTP.
-    let run = shop.with(&[]).args([probe(), "cat-env", "SECRET"]);
+    let run = shop.with(&[]).args([inspector(), "cat-env", "SECRET"]);
     let running = run.own_group().spawn();
     gate.arrived(IN_TIME);
     running.kill(libc::SIGTSTP);

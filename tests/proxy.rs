@@ -2,14 +2,13 @@
 
 use std::io::{Read, Write, copy};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::spawn;
 
 use fake_phase::{Phase, World};
 
 use crate::support::{
-    Output, Run, Sandbox, Status, eventually, quiet_port, skipped, stay_silent, stranger,
+    Output, Run, Sandbox, Status, eventually, fake_server, has_programs, stay_silent, unused_port,
 };
 
 const PASSWORD: &str = "p:ss w@rd";
@@ -41,7 +40,7 @@ fn head(socket: &mut TcpStream) -> Vec<String> {
 /// Answers each CONNECT with these bytes and closes; what it was asked.
 pub(crate) fn refusing(answer: &'static str) -> (SocketAddr, Receiver<Vec<String>>) {
     let (sender, asked) = channel();
-    let address = stranger(move |mut socket| {
+    let address = fake_server(move |mut socket| {
         let _ = sender.send(head(&mut socket));
         let _ = socket.write_all(answer.as_bytes());
     });
@@ -51,7 +50,7 @@ pub(crate) fn refusing(answer: &'static str) -> (SocketAddr, Receiver<Vec<String
 /// Connects each CONNECT to this port of 127.0.0.1, whatever name it asks for.
 pub(crate) fn connecting(port: u16) -> (SocketAddr, Receiver<Vec<String>>) {
     let (sender, asked) = channel();
-    let address = stranger(move |mut socket| {
+    let address = fake_server(move |mut socket| {
         let _ = sender.send(head(&mut socket));
         let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let _ = socket.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
@@ -70,13 +69,7 @@ pub(crate) fn connecting(port: u16) -> (SocketAddr, Receiver<Vec<String>>) {
 /// and for what.
 #[test]
 fn a_proxy_is_chosen_as_curl_chooses_it() {
-    if Command::new("curl")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status()
-        .is_err()
-    {
-        skipped("curl is not installed");
+    if !has_programs(&["curl"]) {
         return;
     }
     const NAME: &str = "https://www.example.invalid";
@@ -184,7 +177,7 @@ fn a_proxy_is_chosen_as_curl_chooses_it() {
         (V6, &[("https_proxy", "PROXY"), ("no_proxy", "::1")]),
         (V6, &[("https_proxy", "PROXY"), ("no_proxy", "::2")]),
     ];
-    let dead = SocketAddr::from(([127, 0, 0, 1], quiet_port()));
+    let dead = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     for (host, variables) in cases {
         let (address, asked) = refusing("HTTP/1.1 502 No\r\n\r\n");
         let with = |run: Run<'_>| {
@@ -306,7 +299,7 @@ fn a_proxy_that_fails_is_named() {
         let tries = asked.try_iter().count();
         assert_eq!(tries == 1, answer.contains("407"), "{output}");
     }
-    let silent = stranger(stay_silent);
+    let silent = fake_server(stay_silent);
     let output = through(&sandbox, &silent.to_string()).failed(125, "unreachable");
     assert!(
         output
@@ -314,7 +307,7 @@ fn a_proxy_that_fails_is_named() {
             .contains(&format!("by way of the proxy {silent}")),
         "{output}"
     );
-    let dead = SocketAddr::from(([127, 0, 0, 1], quiet_port()));
+    let dead = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     let output = through(&sandbox, &dead.to_string()).failed(125, "unreachable");
     assert!(
         output
@@ -356,18 +349,12 @@ fn a_proxy_of_another_kind_is_refused() {
 /// A real one.
 #[test]
 fn tinyproxy_brings_the_secrets() {
-    if Command::new("tinyproxy")
-        .arg("-v")
-        .stdout(Stdio::null())
-        .status()
-        .is_err()
-    {
-        skipped("tinyproxy is not installed");
+    if !has_programs(&["tinyproxy"]) {
         return;
     }
     let phase = Phase::serve(world());
     let sandbox = Sandbox::new(&phase);
-    let port = quiet_port();
+    let port = unused_port();
     let lines =
         format!("Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 10\nBasicAuth user word\n");
     let configuration = sandbox.file("tinyproxy.conf", lines);

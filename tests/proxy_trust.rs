@@ -11,11 +11,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::proxy::{connecting, production, refusing, world};
-use crate::support::{Sandbox, stranger};
+use crate::support::{Sandbox, fake_server};
 
 /// TLS before the proxy at `inner`.
 fn over_tls(config: Arc<ServerConfig>, inner: SocketAddr) -> SocketAddr {
-    stranger(move |socket| {
+    fake_server(move |socket| {
         let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
         let inner = TcpStream::connect(inner).unwrap();
         // Whatever ended it, the client sees it.
@@ -116,7 +116,7 @@ fn an_https_proxy_that_cannot_be_trusted_is_named() {
         assert!(other.requests().is_empty());
     }
     let phase = Phase::serve(world());
-    let plain = stranger(|mut socket| {
+    let plain = fake_server(|mut socket| {
         let _ = socket.read(&mut [0; 64]);
         let _ = socket.write_all(b"HTTP/1.1 400 No\r\n\r\n");
     });

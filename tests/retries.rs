@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use fake_phase::{Certificate, Options, Phase, Responder, World};
 
-use crate::support::{Output, Run, Sandbox, Status, quiet_port};
+use crate::support::{Output, Run, Sandbox, Status, unused_port};
 
 /// What a slow machine may add.
 const SLACK: Duration = Duration::from_secs(4);
@@ -241,7 +241,7 @@ fn what_is_asked_for_beyond_the_end_is_not_waited_for() {
 /// A server that comes up late, on a port where nobody listened.
 #[test]
 fn a_server_that_comes_up_in_time_is_reached() {
-    let port = quiet_port();
+    let port = unused_port();
     // Each server has a certificate authority of its own.
     let options = Options {
         port,
@@ -261,7 +261,7 @@ fn a_server_that_comes_up_in_time_is_reached() {
 /// A certificate that is swapped between two tries is a refusal, whatever came before.
 #[test]
 fn a_certificate_that_is_swapped_between_tries_is_refused() {
-    let port = quiet_port();
+    let port = unused_port();
     let options = Options {
         port,
         ..Options::default()

@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Uid;
 
 use crate::support::proc::descends;
-use crate::support::{Run, Running, Sandbox, Status, probe};
+use crate::support::{Run, Running, Sandbox, Status, has_root, inspector};
 
 const SOON: Duration = Duration::from_secs(20);
 const VALUE: &str = "a-value-that-stays-unsaid";
@@ -71,7 +71,7 @@ fn the_tokens_are_wiped_in_the_initial_environment() {
     let running = held(run, &gate);
     let environ = environ(&running);
     sandbox.assert_no_canary("the initial environment", &environ);
-    if Uid::effective().is_root() {
+    if has_root("only root may read /proc/PID/environ of a process that is not dumpable") {
         let wiped = |name: &str, length: usize| {
             let entry = [b"\0", name.as_bytes(), b"=", &vec![0; length + 1]].concat();
             environ.windows(entry.len()).any(|window| window == entry)
@@ -193,7 +193,7 @@ fn no_core_can_be_made_during_the_fetch_and_the_command_is_as_started() {
     let sandbox = with_canaries(&phase);
     let (root, user) = (Uid::effective().is_root(), Uid::effective().as_raw());
     let user = if root { 65534 } else { user };
-    let run = production(&sandbox, &[probe(), "sleep"]).limit(Resource::RLIMIT_CORE, hard);
+    let run = production(&sandbox, &[inspector(), "sleep"]).limit(Resource::RLIMIT_CORE, hard);
     let mut running = held(if root { run.as_user(user) } else { run }, &gate);
     let pid = running.pid();
     let owner = || metadata(format!("/proc/{pid}/environ")).unwrap().uid();
@@ -234,7 +234,7 @@ fn quit_during_the_fetch_leaves_no_core() {
     assert_eq!(cores(), 0);
     // A bare program does leave one here, or this could not fail.
     let run = sandbox
-        .bare([probe(), "sleep"])
+        .bare([inspector(), "sleep"])
         .limit(Resource::RLIMIT_CORE, hard);
     let mut running = run.spawn();
     running.ready();
@@ -354,9 +354,9 @@ fn no_token_reaches_the_command_by_any_way() {
     let file = sandbox.file("token", service_token());
     set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let handed = std::fs::File::open(&file).unwrap();
-    let run = || production(&sandbox, &[probe(), "report"]).unset("PHASE_SERVICE_TOKEN");
+    let run = || production(&sandbox, &[inspector(), "report"]).unset("PHASE_SERVICE_TOKEN");
     for report in [
-        production(&sandbox, &[probe(), "report"]).report(),
+        production(&sandbox, &[inspector(), "report"]).report(),
         run().env("PHASE_SERVICE_TOKEN_FILE", &file).report(),
         run()
             .env("PHASE_SERVICE_TOKEN_FILE", "-")

@@ -3,9 +3,8 @@
 use std::fs::read;
 
 use nix::sys::resource::Resource;
-use nix::unistd::Uid;
 
-use crate::support::{Run, SHOP, Shop, probe, shop, skipped};
+use crate::support::{Run, SHOP, Shop, has_root, inspector, shop};
 
 /// A value that would be noticed anywhere.
 const VALUE: &str = "-----BEGIN KEY-----\n$x\\n'\"\nü👋\n-----END KEY-----\n";
@@ -40,7 +39,7 @@ fn the_variable_holds_a_path_and_no_variable_the_value() {
         for entry in report.environ() {
             shop.assert_no_canary(name, &entry);
         }
-        let run = shop.with(options).args([probe(), "read-file", name]);
+        let run = shop.with(options).args([inspector(), "read-file", name]);
         assert_eq!(run.reveals().output().ok().text(), VALUE);
     }
 }
@@ -84,8 +83,8 @@ fn nobody_can_change_it() {
     let shop = with_key();
     let run = shop
         .with(&["--file", "KEY"])
-        .args([probe(), "read-file", "KEY"]);
-    // The reporter says on standard error what it could do.
+        .args([inspector(), "read-file", "KEY"]);
+    // The inspector says on standard error what it could do.
     assert_eq!(run.reveals().output().ok().text(), VALUE);
     let text = script(
         &shop,
@@ -122,8 +121,7 @@ fn children_and_what_the_command_becomes_can_read_it() {
 /// After dropping to another user, as entrypoints do; and where phase-run itself is not root.
 #[test]
 fn another_user_can_read_it() {
-    if !Uid::effective().is_root() {
-        skipped("only root can become another user");
+    if !has_root("only root can become another user") {
         return;
     }
     let shop = with_key();
@@ -142,7 +140,7 @@ fn another_user_can_read_it() {
     assert_eq!(output.ok().text(), VALUE);
     let run = shop
         .with(&["--file", "KEY"])
-        .args([probe(), "read-file", "KEY"]);
+        .args([inspector(), "read-file", "KEY"]);
     let output = run.as_user(65534).reveals().output();
     assert_eq!(output.ok().text(), VALUE);
 }
@@ -153,7 +151,7 @@ fn the_first_process_of_a_namespace_can_read_it() {
     let shop = with_key();
     let run = shop
         .with(&["--file", "KEY"])
-        .args([probe(), "read-file", "KEY"]);
+        .args([inspector(), "read-file", "KEY"]);
     assert_eq!(run.as_pid1().reveals().output().ok().text(), VALUE);
     let report = shop.reporting(&["--file", "KEY"]).as_pid1().report();
     assert!(report.variable("KEY").unwrap().starts_with(b"/proc/1/fd/"));

@@ -2,7 +2,7 @@
 
 use fake_phase::{Phase, World};
 
-use crate::support::{Output, Run, Sandbox, probe};
+use crate::support::{Output, Run, Sandbox, inspector};
 
 fn world() -> World {
     let mut world = World::empty();
@@ -135,7 +135,7 @@ fn the_later_folder_wins() {
             "--path",
             last,
         ];
-        let report = sandbox.run(words).args([probe(), "report"]).report();
+        let report = sandbox.run(words).args([inspector(), "report"]).report();
         assert_eq!(report.variable("PORT").unwrap(), value.as_bytes());
     }
 }
@@ -183,7 +183,14 @@ fn a_key_with_one_value_in_several_folders_is_no_conflict() {
         .value("backend-port");
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    let words = ["--app", "shop", "--env", "Production", probe(), "report"];
+    let words = [
+        "--app",
+        "shop",
+        "--env",
+        "Production",
+        inspector(),
+        "report",
+    ];
     let report = sandbox.run(words).report();
     assert_eq!(report.variable("PORT").unwrap(), b"backend-port");
 }

@@ -7,26 +7,32 @@ use libc::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Log, Mode, Run, Shop, Status, Terminal, probe, proc, shop, skipped};
+use crate::support::{
+    InspectorLog, LaunchMode, Run, Shop, Status, Terminal, has_root, inspector, proc, shop,
+};
 
 /// What siginfo_t says of a signal that the terminal made (sigaction(2), SI_KERNEL).
 const KERNEL: i32 = 128;
 
-const MODES: [Mode; 3] = [Mode::Bare, Mode::Exec, Mode::Supervised];
+const MODES: [LaunchMode; 3] = [LaunchMode::Bare, LaunchMode::Exec, LaunchMode::Supervised];
 
-fn run<'a>(mode: Mode, shop: &'a Shop, command: &[&str]) -> Run<'a> {
+fn run<'a>(mode: LaunchMode, shop: &'a Shop, command: &[&str]) -> Run<'a> {
     shop.bare(mode.words(shop.program()).iter().chain(command))
 }
 
-/// The reporter on a terminal of its own in each mode, ready, with its pid as the test sees it.
+/// The inspector on a terminal of its own in each mode, ready, with its pid as the test sees it.
 fn in_each_mode(
     words: &[&str],
     prepare: fn(Run<'_>) -> Run<'_>,
-    case: impl Fn(Mode, &mut Terminal, i32),
+    case: impl Fn(LaunchMode, &mut Terminal, i32),
 ) {
     for mode in MODES {
         let shop = shop([("SECRET", "value")]);
-        let command: Vec<&str> = [probe(), "serve"].iter().chain(words).copied().collect();
+        let command: Vec<&str> = [inspector(), "serve"]
+            .iter()
+            .chain(words)
+            .copied()
+            .collect();
         let mut terminal = prepare(run(mode, &shop, &command)).on_terminal();
         let own = terminal.ready();
         let leader = terminal.pid();
@@ -71,12 +77,12 @@ fn a_hangup_reaches_the_command_of_a_session_leader_once() {
     for prepare in [itself, as_pid1] {
         for mode in MODES {
             let shop = shop([("SECRET", "value")]);
-            // The reporter ends with its input, which ends with the terminal.
+            // The inspector ends with its input, which ends with the terminal.
             let silence = "mkfifo silence; exec \"$@\" >log 0<>silence";
-            let serving = run(mode, &shop, &[probe(), "serve"]);
+            let serving = run(mode, &shop, &[inspector(), "serve"]);
             let serving = prepare(serving.wrap(["sh", "-c", silence, "sh"]));
             let mut terminal = serving.on_terminal();
-            let log = Log::in_directory(shop.directory());
+            let log = InspectorLog::in_directory(shop.directory());
             log.ready();
             let leader = terminal.pid();
             terminal.hang_up();
@@ -92,7 +98,7 @@ fn a_hangup_reaches_the_command_of_a_session_leader_once() {
 fn a_hangup_ends_what_a_session_leader_runs() {
     for mode in MODES {
         let shop = shop([("SECRET", "value")]);
-        let mut terminal = run(mode, &shop, &[probe(), "sleep"]).on_terminal();
+        let mut terminal = run(mode, &shop, &[inspector(), "sleep"]).on_terminal();
         let command = terminal.ready();
         terminal.hang_up();
         assert_eq!(terminal.ended(), Status::Killed(SIGHUP), "{mode:?}");
@@ -150,7 +156,7 @@ fn ctrl_c_and_a_hangup_end_the_command_of_pid_1() {
         (SIGHUP, None),
     ] {
         let shop = shop([("SECRET", "value")]);
-        let sleeping = run(Mode::Supervised, &shop, &[probe(), "sleep"]);
+        let sleeping = run(LaunchMode::Supervised, &shop, &[inspector(), "sleep"]);
         let mut terminal = sleeping.as_pid1().on_terminal();
         assert_eq!(terminal.ready(), 2);
         let command = proc::command(terminal.pid());
@@ -184,7 +190,7 @@ fn a_signal_from_outside_reaches_the_command_of_pid_1_once() {
         }
     });
     let shop = shop([("SECRET", "value")]);
-    let sleeping = run(Mode::Supervised, &shop, &[probe(), "sleep"]);
+    let sleeping = run(LaunchMode::Supervised, &shop, &[inspector(), "sleep"]);
     let mut terminal = sleeping.as_pid1().on_terminal();
     terminal.ready();
     kill(Pid::from_raw(terminal.pid()), Signal::SIGTERM).unwrap();
@@ -197,7 +203,7 @@ fn a_helper_that_signals_pid_1_reaches_the_command() {
     let entrypoint = "mkfifo go; (read word <go; kill -HUP 1) & exec \"$@\"";
     for mode in MODES {
         let shop = shop([("SECRET", "value")]);
-        let serving = run(mode, &shop, &[probe(), "serve"]);
+        let serving = run(mode, &shop, &[inspector(), "serve"]);
         let serving = serving.wrap(["sh", "-c", entrypoint, "sh"]).as_pid1();
         let mut terminal = serving.on_terminal();
         terminal.ready();
@@ -227,8 +233,7 @@ fn other_than_a_childs_end(terminal: &mut Terminal) -> i32 {
 /// "and where that name is missing tcgetpgrp on 0, 1, 2": any one of them is enough.
 #[test]
 fn a_terminal_without_a_name_is_found_through_the_standard_descriptors() {
-    if !nix::unistd::Uid::effective().is_root() {
-        skipped("only root can hide /dev");
+    if !has_root("only root can hide /dev") {
         return;
     }
     // What is left on the terminal: all, or one of the three.
@@ -245,10 +250,10 @@ fn a_terminal_without_a_name_is_found_through_the_standard_descriptors() {
             let script = script.to_str().unwrap();
             let prepare =
                 format!("mkfifo silence && mount -t tmpfs none /dev && exec \"$@\" {left}");
-            let serving = run(mode, &shop, &[script, probe()]);
+            let serving = run(mode, &shop, &[script, inspector()]);
             let words = ["unshare", "--mount", "sh", "-c", &prepare, "sh"];
             let mut terminal = serving.wrap(words).on_terminal();
-            let log = Log::in_directory(shop.directory());
+            let log = InspectorLog::in_directory(shop.directory());
             log.ready();
             let leader = terminal.pid();
             assert!(metadata(format!("/proc/{leader}/root/dev/tty")).is_err());

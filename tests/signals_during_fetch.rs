@@ -5,7 +5,7 @@ use std::time::Duration;
 use fake_phase::{Phase, World};
 use libc::{SIGBUS, SIGHUP, SIGINT, SIGQUIT, SIGSEGV, SIGTERM, SIGUSR1};
 
-use crate::support::{Running, Sandbox, Status, stay_silent, stranger};
+use crate::support::{Running, Sandbox, Status, fake_server, stay_silent};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -50,7 +50,7 @@ fn a_signal_during_the_handshake_ends_it_too() {
     for signal in [SIGTERM, SIGINT] {
         let phase = Phase::serve(world());
         let (arrived, arrival) = std::sync::mpsc::channel();
-        let address = stranger(move |socket| {
+        let address = fake_server(move |socket| {
             arrived.send(()).unwrap();
             stay_silent(socket);
         });
@@ -106,7 +106,7 @@ fn a_blocked_signal_reaches_the_command() {
         "shop",
         "--env",
         "Production",
-        crate::support::probe(),
+        crate::support::inspector(),
         "report",
     ];
     let running = sandbox.run(words).block(SIGTERM).reveals().spawn();

@@ -4,7 +4,7 @@ use std::panic::catch_unwind;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
-use crate::support::{Shop, Status, probe, shop};
+use crate::support::{Shop, Status, inspector, shop};
 
 /// execve(2): a string has at most 32 pages, its NUL included.
 #[test]
@@ -70,9 +70,9 @@ fn pieces(total: usize) -> Vec<(String, String)> {
     (0..total.div_ceil(PIECE)).map(piece).collect()
 }
 
-/// Whether the kernel takes the reporter with such an environment.
+/// Whether the kernel takes the inspector with such an environment.
 fn bare(shop: &Shop, stack: u64, total: usize) -> bool {
-    let run = shop.bare([probe(), "exit", "0"]);
+    let run = shop.bare([inspector(), "exit", "0"]);
     let run = run
         .unset("PHASE_SERVICE_TOKEN")
         .limit(Resource::RLIMIT_STACK, stack);
@@ -99,7 +99,7 @@ fn under(shop: &Shop, stack: u64, total: usize) -> bool {
             production.secret("/", &name, &value);
         }
     });
-    let run = shop.with(&[]).args([probe(), "exit", "0"]);
+    let run = shop.with(&[]).args([inspector(), "exit", "0"]);
     let output = run.limit(Resource::RLIMIT_STACK, stack).output();
     if output.status == Status::Exited(0) {
         return true;
@@ -136,7 +136,7 @@ fn the_limit_follows_the_stacks() {
 fn arguments_count_as_much_as_variables() {
     let shop = shop([("A_KEY", "v".repeat(60_000))]);
     let run = |words: usize| {
-        let run = shop.with(&[]).args([probe(), "exit", "0"]);
+        let run = shop.with(&[]).args([inspector(), "exit", "0"]);
         let run = run.args(vec!["w".repeat(50_000); words]);
         run.limit(Resource::RLIMIT_STACK, 512 << 10).output()
     };

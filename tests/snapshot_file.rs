@@ -7,10 +7,10 @@ use std::path::Path;
 use fake_phase::Responder;
 use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
-use nix::unistd::{Uid, mkfifo};
+use nix::unistd::mkfifo;
 
 use crate::snapshot::{Kept, SHOP, VALUE, kept, kept_of, names, world};
-use crate::support::{Output, Run, skipped};
+use crate::support::{Output, Run, has_root};
 
 fn mode(path: &Path, mode: u32) {
     set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
@@ -64,8 +64,7 @@ fn what_others_can_have_made_is_neither_read_nor_touched() {
         ),
     ];
     for (change, why) in cases {
-        if why.contains("another user") && !Uid::effective().is_root() {
-            skipped("only root can give a file away");
+        if why.contains("another user") && !has_root("only root can give a file away") {
             continue;
         }
         let shop = kept().made();
@@ -186,12 +185,10 @@ fn a_place_that_cannot_be_written_is_a_warning() {
         .args(["--snapshot", "nowhere/snapshot"]);
     let warning = "warning: cannot keep a snapshot in nowhere/snapshot: no such file or directory";
     let _ = run.arg("true").output().notices(&[warning]).ok();
-    if Uid::effective().is_root() {
+    if has_root("only root can become another user") {
         let run = shop.with(&[]).as_user(65534);
         let denied = keeping("permission denied");
         printed(&run.output().notices(&[&denied]).ok());
-    } else {
-        skipped("only root can become another user");
     }
     // A read-only directory.
     let warning = keeping("read-only file system");

@@ -7,13 +7,13 @@ use std::thread::scope;
 use fake_phase::Phase;
 
 use crate::snapshot::{Kept, VALUE, kept, names};
-use crate::support::{Run, Status};
+use crate::support::{Run, Status, has_programs};
 
 const NEW: &str = "canary of the new value";
 
 /// The two ways to write: what open(2) says where there are no files without a name, and the name
 /// that there is on the way.
-const WAYS: [(Option<c_int>, &str); 2] = [
+const WRITE_PATHS: [(Option<c_int>, &str); 2] = [
     (None, ".snapshot.new"),
     (Some(libc::EOPNOTSUPP), ".snapshot.part"),
 ];
@@ -172,8 +172,11 @@ fn killed_at_each_call(refused: Option<c_int>, on_the_way: &str, before: Before)
 /// its place.
 #[test]
 fn whoever_is_killed_while_writing_leaves_the_old_file_or_the_new_one() {
+    if !has_programs(&["strace"]) {
+        return;
+    }
     scope(|scope| {
-        for (refused, on_the_way) in WAYS {
+        for (refused, on_the_way) in WRITE_PATHS {
             for before in [Before::Nothing, Before::Old, Before::OldAndLeft] {
                 scope.spawn(move || killed_at_each_call(refused, on_the_way, before));
             }
@@ -184,7 +187,7 @@ fn whoever_is_killed_while_writing_leaves_the_old_file_or_the_new_one() {
 /// "two starts at once": the last one wins, and it is whole all the time.
 #[test]
 fn many_starts_at_once_never_tear_it() {
-    for (refused, _) in WAYS {
+    for (refused, _) in WRITE_PATHS {
         let shop = kept().made();
         for _ in 0..12 {
             let start = || by(refused, shop.with(&[])).spawn();
@@ -203,6 +206,9 @@ fn many_starts_at_once_never_tear_it() {
 /// all the same.
 #[test]
 fn it_is_written_without_unnamed_files_and_without_proc() {
+    if !has_programs(&["strace"]) {
+        return;
+    }
     for errno in [libc::EOPNOTSUPP, libc::EISDIR, libc::EINVAL] {
         let shop = kept();
         let run = traced(shop.with(&[]));
@@ -228,6 +234,9 @@ fn it_is_written_without_unnamed_files_and_without_proc() {
 /// What a start without the option does is what it did: no file is opened for it.
 #[test]
 fn without_the_option_there_is_no_trace_of_it() {
+    if !has_programs(&["strace"]) {
+        return;
+    }
     let shop = kept();
     let run = shop
         .sandbox

@@ -5,26 +5,14 @@
 use std::fs::{create_dir, read, read_to_string};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::Uid;
-
-use crate::support::{Run, SHOP, Shop, inherited, probe, shop, skipped};
-
-/// The binary; none where there is none to test.
-pub(crate) fn binary() -> Option<PathBuf> {
-    let path = inherited("PHASE_RUN_STATIC").map(PathBuf::from);
-    if path.is_none() {
-        skipped("PHASE_RUN_STATIC does not name the static binary");
-    }
-    path
-}
+use crate::support::{Run, SHOP, Shop, has_programs, has_root, inspector, shop, static_binary};
 
 /// The binary as root, for what needs a root or a mount of its own.
 pub(crate) fn binary_as_root() -> Option<PathBuf> {
-    if !Uid::effective().is_root() {
-        skipped("only root can change what is mounted");
+    if !has_root("only root can change what is mounted") {
         return None;
     }
-    binary()
+    static_binary()
 }
 
 /// An app whose command lines run the static binary.
@@ -43,7 +31,7 @@ fn mounted<'a>(run: Run<'a>, script: &str) -> Run<'a> {
 /// elf(5): no PT_INTERP, and no dynamic section that could name a library.
 #[test]
 fn it_needs_no_loader_and_no_library() {
-    let Some(path) = binary() else { return };
+    let Some(path) = static_binary() else { return };
     let file = read(path).unwrap();
     let number = |at: usize, size: usize| {
         let bytes = file[at..at + size].iter().rev();
@@ -70,6 +58,9 @@ fn it_needs_no_loader_and_no_library() {
 /// shared objects, of another glibc, into a static program: nsswitch.conf(5).
 #[test]
 fn a_look_up_loads_no_module_of_the_machine() {
+    if !has_programs(&["strace"]) {
+        return;
+    }
     let Some(path) = binary_as_root() else { return };
     let shop = static_shop(&path);
     let switch = shop.file(
@@ -103,6 +94,9 @@ fn a_look_up_loads_no_module_of_the_machine() {
 /// The same look-up by a program of the machine does load one: the test above can fail.
 #[test]
 fn the_machines_own_look_up_would_load_a_module() {
+    if !has_programs(&["strace"]) {
+        return;
+    }
     if binary_as_root().is_none() {
         return;
     }
@@ -122,7 +116,7 @@ fn empty_root(shop: &Shop, binary: &Path) -> PathBuf {
     create_dir(&root).unwrap();
     for (from, to) in [
         (binary, "phase-run"),
-        (probe().as_ref(), "probe"),
+        (inspector().as_ref(), "inspector"),
         (shop.phase.ca_file(), "ca.pem"),
     ] {
         // By another process, as an open one could not be executed.
@@ -144,13 +138,13 @@ fn it_runs_in_an_empty_root() {
     let Some(path) = binary_as_root() else { return };
     let shop = static_shop(&path);
     let root = empty_root(&shop, &path);
-    let report = in_root(&shop, &root, &["--", "/probe", "report"]).report();
+    let report = in_root(&shop, &root, &["--", "/inspector", "report"]).report();
     assert_eq!(report.variable("SECRET").unwrap(), b"value");
     assert_eq!(report.variable("PHASE_SERVICE_TOKEN"), None);
-    let run = in_root(&shop, &root, &["--", "probe", "report"]);
+    let run = in_root(&shop, &root, &["--", "inspector", "report"]);
     let _ = run.env("PATH", "/").report();
     // Without a /dev/null to put there a closed descriptor is closed for the command all the same.
-    let run = in_root(&shop, &root, &["--", "/probe", "report"]);
+    let run = in_root(&shop, &root, &["--", "/inspector", "report"]);
     let report = run.stdin_closed().closed(2).report();
     assert_eq!(report.descriptors(), [1]);
 }
@@ -163,14 +157,14 @@ fn in_an_empty_root_failures_have_their_reasons() {
     let root = empty_root(&shop, &path);
     shop.executable("root/text", "echo x\n");
     let run = |words: &[&str]| in_root(&shop, &root, words).output();
-    let output = run(&["--file", "SECRET", "/probe", "exit", "0"]);
+    let output = run(&["--file", "SECRET", "/inspector", "exit", "0"]);
     let output = output.failed(125, "environment");
     assert!(output.stderr.contains("/proc is not mounted"), "{output}");
     for words in [&["/text"][..], &["-c", "true"]] {
         let output = run(words).failed(127, "exec");
         assert!(output.stderr.contains("/bin/sh"), "{output}");
     }
-    let run = in_root(&shop, &root, &["/probe", "exit", "0"]);
+    let run = in_root(&shop, &root, &["/inspector", "exit", "0"]);
     let output = run.env("PHASE_HOST", "https://phase.test").output();
     let _ = output.failed(125, "unreachable");
 }
@@ -183,7 +177,10 @@ fn it_runs_as_a_user_without_home() {
     let root = empty_root(&shop, &path);
     // Where that user can reach it.
     let copy = root.join("phase-run");
-    let run = shop.bare([copy]).args(SHOP).args(["--", probe(), "report"]);
+    let run = shop
+        .bare([copy])
+        .args(SHOP)
+        .args(["--", inspector(), "report"]);
     let report = run.unset("HOME").as_user(54321).report();
     assert_eq!(report.variable("SECRET").unwrap(), b"value");
     assert_eq!(report.field("uid"), "54321 54321");
@@ -207,5 +204,8 @@ fn it_runs_in_a_read_only_root() {
         "(: >new) 2>&- || (: >/new) 2>&- || echo refused",
     ]);
     assert_eq!(refused.ok().text(), "refused\n");
-    assert_eq!(run(&[probe(), "cat-env", "SECRET"]).ok().text(), "value");
+    assert_eq!(
+        run(&[inspector(), "cat-env", "SECRET"]).ok().text(),
+        "value"
+    );
 }

@@ -8,7 +8,9 @@ use fake_phase::Responder;
 use nix::sys::resource::{RLIM_INFINITY, Resource};
 
 use crate::support::proc::only_child;
-use crate::support::{Running, SHOP, Status, WAYS, Way, kill, probe, shop, skipped};
+use crate::support::{
+    BARE_AND_SUPERVISED, LaunchMode, Running, SHOP, Status, inspector, kill, shop, skip,
+};
 
 /// "Exit with the command's status when it ends". Not a word is said of it.
 #[test]
@@ -18,7 +20,7 @@ fn every_exit_status_is_handed_on() {
     for some in statuses.chunks(16) {
         let spawn = |status: &i32| {
             let status = status.to_string();
-            shop.start(Way::Supervised, [probe(), "exit", &status])
+            shop.start(LaunchMode::Supervised, [inspector(), "exit", &status])
                 .spawn()
         };
         let running: Vec<Running> = some.iter().map(spawn).collect();
@@ -37,16 +39,19 @@ fn every_death_is_handed_on() {
     let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
     let signals = (1..=31).chain(34..=64);
     let signals: Vec<i32> = signals.filter(|signal| !stops.contains(signal)).collect();
-    let death = |way: Way, signal: i32| shop.start(way, [probe(), "die", &signal.to_string()]);
+    let death =
+        |mode: LaunchMode, signal: i32| shop.start(mode, [inspector(), "die", &signal.to_string()]);
     for some in signals.chunks(8) {
         let start = |signal: &i32| {
-            let [bare, supervised] = WAYS.map(|way| death(way, *signal).spawn());
-            let ignoring = death(Way::Supervised, *signal).ignore(*signal).spawn();
+            let [bare, supervised] = BARE_AND_SUPERVISED.map(|mode| death(mode, *signal).spawn());
+            let ignoring = death(LaunchMode::Supervised, *signal)
+                .ignore(*signal)
+                .spawn();
             (*signal, bare, [supervised, ignoring])
         };
         for (signal, bare, others) in some.iter().map(start).collect::<Vec<_>>() {
             let end = bare.wait().status;
-            // What does nothing by default ends nothing, and the reporter says so.
+            // What does nothing by default ends nothing, and the inspector says so.
             assert!([Status::Killed(signal), Status::Exited(98)].contains(&end));
             for other in others {
                 let output = other.wait().ended(end);
@@ -61,10 +66,10 @@ fn every_death_is_handed_on() {
 #[test]
 fn a_death_that_is_handed_on_leaves_no_core_file() {
     let shop = shop([("SECRET", "value")]);
-    let cores = |limit: &str, way: Way, signal: i32| {
+    let cores = |limit: &str, mode: LaunchMode, signal: i32| {
         let start = SystemTime::now() - Duration::from_secs(1);
         let script = format!("ulimit -S -c {limit} && exec \"$0\" die {signal}");
-        let run = shop.start(way, ["sh", "-c", &script, probe()]);
+        let run = shop.start(mode, ["sh", "-c", &script, inspector()]);
         let run = run.limit(Resource::RLIMIT_CORE, RLIM_INFINITY);
         let _ = run.output().ended(Status::Killed(signal));
         // The command's is where it ran, the supervisor's would be where that stays.
@@ -82,14 +87,18 @@ fn a_death_that_is_handed_on_leaves_no_core_file() {
         }
         cores.len()
     };
-    if cores("unlimited", Way::Bare, libc::SIGQUIT) == 0 {
-        skipped("core files are not written where they could be counted");
+    if cores("unlimited", LaunchMode::Bare, libc::SIGQUIT) == 0 {
+        skip("core files are not written where they could be counted");
         return;
     }
     for signal in [3, 4, 5, 6, 7, 8, 11, 24, 25, 31] {
         // That of the command, and none besides.
-        assert_eq!(cores("unlimited", Way::Supervised, signal), 1, "{signal}");
-        assert_eq!(cores("0", Way::Supervised, signal), 0, "{signal}");
+        assert_eq!(
+            cores("unlimited", LaunchMode::Supervised, signal),
+            1,
+            "{signal}"
+        );
+        assert_eq!(cores("0", LaunchMode::Supervised, signal), 0, "{signal}");
     }
 }
 
@@ -98,7 +107,9 @@ fn a_death_that_is_handed_on_leaves_no_core_file() {
 fn a_command_that_is_killed_is_reported_as_killed() {
     let shop = shop([("SECRET", "value")]);
     for signal in [libc::SIGKILL, libc::SIGTERM, 40] {
-        let mut sleeping = shop.start(Way::Supervised, [probe(), "sleep"]).spawn();
+        let mut sleeping = shop
+            .start(LaunchMode::Supervised, [inspector(), "sleep"])
+            .spawn();
         sleeping.ready();
         kill(only_child(sleeping.pid()), signal);
         let output = sleeping.wait().ended(Status::Killed(signal));
@@ -112,7 +123,7 @@ fn the_pids_that_systemd_names_are_the_commands() {
     let shop = shop([("SECRET", "value")]);
     let named = |value: &str| {
         let script = format!("LISTEN_PID={value} WATCHDOG_PID={value} exec \"$@\"");
-        let run = shop.start(Way::Supervised, [probe(), "report"]);
+        let run = shop.start(LaunchMode::Supervised, [inspector(), "report"]);
         let report = run.wrap(["sh", "-c", &script, "sh"]).report();
         let named = ["LISTEN_PID", "WATCHDOG_PID"].map(|name| report.variable(name).unwrap());
         (named, report.field("pid").as_bytes().to_vec())
@@ -196,7 +207,7 @@ fn not_a_word_is_said_of_the_commands_end() {
             Status::Killed(libc::SIGSEGV),
         ),
     ] {
-        let run = shop.start(Way::Supervised, ["sh", "-c", script]);
+        let run = shop.start(LaunchMode::Supervised, ["sh", "-c", script]);
         let output = run.output().ended(status);
         assert_eq!((output.text(), output.stderr.as_str()), ("out\n", "err\n"));
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use fake_phase::Gate;
 
 use crate::support::proc::{children, idle, only_child, state, stopped};
-use crate::support::{Run, Running, Shop, Status, Way, eventually, kill, probe, queue, shop};
+use crate::support::{
+    LaunchMode, Run, Running, Shop, Status, eventually, inspector, kill, queue, shop,
+};
 
 const IN_TIME: Duration = Duration::from_secs(20);
 
@@ -143,7 +145,7 @@ fn an_ignored_signal_does_not_end_the_fetch() {
 fn a_signal_that_was_blocked_during_the_fetch_reaches_the_command() {
     let shop = shop([("SECRET", "value")]);
     let gate = shop.phase.gate("");
-    let run = shop.start(Way::Supervised, [probe(), "serve"]);
+    let run = shop.start(LaunchMode::Supervised, [inspector(), "serve"]);
     let mut serving = run.block(libc::SIGTERM).block(40).spawn();
     gate.arrived(IN_TIME);
     serving.kill(libc::SIGTERM);

@@ -6,7 +6,9 @@ use std::fs::read;
 use nix::sys::resource::Resource;
 
 use crate::support::proc::{children, gone, idle, only_child, state, stopped};
-use crate::support::{Run, SHOP, Status, WAYS, Way, eventually, kill, probe, shop};
+use crate::support::{
+    BARE_AND_SUPERVISED, LaunchMode, Run, SHOP, Status, eventually, inspector, kill, shop,
+};
 
 /// The command finds all as it was, but that it is not PID 1 itself.
 #[test]
@@ -34,12 +36,12 @@ fn the_command_of_pid_1_finds_everything_as_it_was() {
 #[test]
 fn a_signal_from_outside_the_namespace_reaches_the_command_once() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
-        let mut serving = shop.start(way, [probe(), "serve"]).as_pid1().spawn();
+    for mode in BARE_AND_SUPERVISED {
+        let mut serving = shop.start(mode, [inspector(), "serve"]).as_pid1().spawn();
         serving.ready();
-        let sender = match way {
-            Way::Bare => 0,
-            Way::Supervised => 1,
+        let sender = match mode {
+            LaunchMode::Bare => 0,
+            _ => 1,
         };
         for signal in [
             libc::SIGTERM,
@@ -53,10 +55,10 @@ fn a_signal_from_outside_the_namespace_reaches_the_command_once() {
             assert_eq!(
                 (arrived.signal, arrived.sender),
                 (signal, sender),
-                "{way:?}"
+                "{mode:?}"
             );
         }
-        assert_eq!(serving.signals(), [0; 0], "{way:?}");
+        assert_eq!(serving.signals(), [0; 0], "{mode:?}");
         let _ = serving.wait().ok();
     }
 }
@@ -66,7 +68,7 @@ fn a_signal_from_outside_the_namespace_reaches_the_command_once() {
 fn a_signal_from_within_the_namespace_reaches_the_command_once() {
     let shop = shop([("SECRET", "value")]);
     let script = "(kill -HUP 1; kill -40 1); exec \"$0\" serve";
-    let run = shop.start(Way::Supervised, ["sh", "-c", script, probe()]);
+    let run = shop.start(LaunchMode::Supervised, ["sh", "-c", script, inspector()]);
     let run = run.block(libc::SIGHUP).block(40).as_pid1();
     let mut serving = run.spawn();
     serving.ready();
@@ -79,7 +81,9 @@ fn a_signal_from_within_the_namespace_reaches_the_command_once() {
 fn the_commands_death_is_a_status_of_pid_1() {
     let shop = shop([("SECRET", "value")]);
     for signal in [1, 2, 3, 6, 9, 11, 13, 15, 34, 64] {
-        let run = shop.start(Way::Supervised, [probe(), "sleep"]).as_pid1();
+        let run = shop
+            .start(LaunchMode::Supervised, [inspector(), "sleep"])
+            .as_pid1();
         let mut sleeping = run.spawn();
         sleeping.ready();
         match signal {
@@ -90,8 +94,8 @@ fn the_commands_death_is_a_status_of_pid_1() {
         assert!(output.stderr.is_empty(), "{output}");
     }
     for status in [0, 1, 125, 137, 255] {
-        let words = [probe(), "exit", &status.to_string()];
-        let output = shop.start(Way::Supervised, words).as_pid1().output();
+        let words = [inspector(), "exit", &status.to_string()];
+        let output = shop.start(LaunchMode::Supervised, words).as_pid1().output();
         let _ = output.ended(Status::Exited(status));
     }
 }
@@ -103,8 +107,10 @@ fn an_orphan_leaves_no_zombie() {
     // Left behind by shells that end at once; every other one is a daemon with its own session.
     let script = "for n in 1 2 3; do (\"$0\" sleep >&2 &); (setsid \"$0\" sleep >&2 &); done; \
                   exec \"$0\" serve";
-    for way in WAYS {
-        let run = shop.start(way, ["sh", "-c", script, probe()]).as_pid1();
+    for mode in BARE_AND_SUPERVISED {
+        let run = shop
+            .start(mode, ["sh", "-c", script, inspector()])
+            .as_pid1();
         let mut serving = run.spawn();
         serving.ready();
         (0..6).for_each(|_| drop(serving.stderr_line()));
@@ -125,15 +131,15 @@ fn an_orphan_leaves_no_zombie() {
             kill(*orphan, signal);
         }
         gone(&orphans);
-        match way {
-            Way::Bare => assert!(orphans.iter().all(|orphan| state(*orphan) == 'Z')),
-            Way::Supervised => drop(only_child(pid)),
+        match mode {
+            LaunchMode::Bare => assert!(orphans.iter().all(|orphan| state(*orphan) == 'Z')),
+            _ => drop(only_child(pid)),
         }
         // None of these ends was taken for the command's, who hears of its own children alone.
         let is_of_children = |signal: &i32| *signal == libc::SIGCHLD;
         let told = serving.signals();
         assert!(told.iter().all(is_of_children), "{told:?}");
-        assert_eq!(told.is_empty(), way == Way::Supervised);
+        assert_eq!(told.is_empty(), mode == LaunchMode::Supervised);
         let _ = serving.wait().ended(Status::Exited(0));
     }
 }
@@ -143,7 +149,7 @@ fn an_orphan_leaves_no_zombie() {
 fn an_orphans_status_is_not_the_commands() {
     let shop = shop([("SECRET", "value")]);
     let script = "(\"$0\" exit 7 &); (\"$0\" die 9 &); echo; read line; exit 3";
-    let run = shop.start(Way::Supervised, ["sh", "-c", script, probe()]);
+    let run = shop.start(LaunchMode::Supervised, ["sh", "-c", script, inspector()]);
     let mut running = run.as_pid1().spawn();
     let _ = running.line();
     only_child(running.pid());
@@ -155,7 +161,9 @@ fn an_orphans_status_is_not_the_commands() {
 #[test]
 fn the_command_of_pid_1_can_be_stopped_and_continued() {
     let shop = shop([("SECRET", "value")]);
-    let run = shop.start(Way::Supervised, [probe(), "serve"]).as_pid1();
+    let run = shop
+        .start(LaunchMode::Supervised, [inspector(), "serve"])
+        .as_pid1();
     let mut serving = run.spawn();
     serving.ready();
     let command = only_child(serving.pid());
@@ -176,7 +184,7 @@ fn the_command_of_pid_1_can_be_stopped_and_continued() {
 #[test]
 fn a_killed_pid_1_takes_the_command_with_it() {
     let shop = shop([("SECRET", "value")]);
-    let run = shop.start(Way::Supervised, [probe(), "sleep"]);
+    let run = shop.start(LaunchMode::Supervised, [inspector(), "sleep"]);
     let mut sleeping = run.ignore(libc::SIGTERM).as_pid1().spawn();
     sleeping.ready();
     let command = only_child(sleeping.pid());

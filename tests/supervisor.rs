@@ -8,12 +8,11 @@ use std::sync::mpsc::channel;
 use std::thread::spawn;
 
 use fake_phase::service_token;
-use nix::unistd::Uid;
 
 use crate::support::proc::{asleep, children, gone, idle, only_child};
 use crate::support::{
-    DEADLINE, Run, Running, SHOP, Shop, Status, WAYS, Way, eventually, holds, inherited, kill,
-    probe, shop, skipped,
+    BARE_AND_SUPERVISED, DEADLINE, LaunchMode, Run, Running, SHOP, Shop, Status, eventually,
+    has_root, holds, inspector, kill, shop, static_binary,
 };
 
 const VALUES: [&str; 2] = [
@@ -71,7 +70,9 @@ pub(crate) fn memory(pid: i32) -> Vec<u8> {
 
 /// The supervisor of a command that is ready, where its memory can be looked at.
 fn supervised(run: Run<'_>) -> Running {
-    let mut running = run.args(["--supervise", "--", probe(), "serve"]).spawn();
+    let mut running = run
+        .args(["--supervise", "--", inspector(), "serve"])
+        .spawn();
     running.ready();
     idle(running.pid());
     running
@@ -81,8 +82,7 @@ fn supervised(run: Run<'_>) -> Running {
 /// that came from.
 #[test]
 fn the_supervisor_holds_neither_a_value_nor_the_token() {
-    if !Uid::effective().is_root() {
-        skipped("only root may look into a process that is not dumpable");
+    if !has_root("only root may look into a process that is not dumpable") {
         return;
     }
     let (shop, words) = planted();
@@ -122,8 +122,7 @@ fn the_supervisor_holds_neither_a_value_nor_the_token() {
 /// The search would find them: the command has the values.
 #[test]
 fn the_same_search_finds_the_values_in_the_command() {
-    if !Uid::effective().is_root() {
-        skipped("only root may look into a process that is not dumpable");
+    if !has_root("only root may look into a process that is not dumpable") {
         return;
     }
     let (shop, words) = planted();
@@ -135,25 +134,17 @@ fn the_same_search_finds_the_values_in_the_command() {
     let _ = serving.wait().ok();
 }
 
-/// The static binary, where there is one.
-fn binary() -> Option<String> {
-    let path = inherited("PHASE_RUN_STATIC");
-    if path.is_none() {
-        skipped("PHASE_RUN_STATIC does not name the static binary");
-    }
-    path.map(|path| path.into_string().unwrap())
-}
-
 /// At most 1 MiB of memory is its own, the program's code included: nobody else runs it.
 #[test]
 fn the_supervisor_costs_at_most_one_mebibyte() {
-    let Some(binary) = binary() else { return };
-    if !Uid::effective().is_root() {
-        skipped("only root may look into a process that is not dumpable");
+    let Some(binary) = static_binary() else {
+        return;
+    };
+    if !has_root("only root may look into a process that is not dumpable") {
         return;
     }
     let mut shop = shop([("SECRET", "value")]);
-    shop.stand_in(&binary);
+    shop.stand_in(binary.to_str().unwrap());
     let serving = supervised(shop.run(SHOP));
     let maps = read_to_string(format!("/proc/{}/smaps", serving.pid())).unwrap();
     let sizes = maps
@@ -184,7 +175,9 @@ fn time(pid: i32) -> (String, [String; 2]) {
 #[test]
 fn a_supervisor_that_nobody_signals_uses_no_time() {
     let shop = shop([("SECRET", "value")]);
-    let mut serving = shop.start(Way::Supervised, [probe(), "serve"]).spawn();
+    let mut serving = shop
+        .start(LaunchMode::Supervised, [inspector(), "serve"])
+        .spawn();
     serving.ready();
     let (pid, command) = (serving.pid(), only_child(serving.pid()));
     idle(pid);
@@ -207,8 +200,7 @@ fn a_supervisor_that_nobody_signals_uses_no_time() {
 /// working directory. The supervisor keeps none of it.
 #[test]
 fn the_supervisor_keeps_no_descriptor_and_no_directory() {
-    if !Uid::effective().is_root() {
-        skipped("only root may look into a process that is not dumpable");
+    if !has_root("only root may look into a process that is not dumpable") {
         return;
     }
     let (shop, words) = planted();
@@ -247,16 +239,16 @@ fn the_supervisor_keeps_no_descriptor_and_no_directory() {
 #[test]
 fn what_the_command_closes_is_closed() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
+    for mode in BARE_AND_SUPERVISED {
         for number in [1, 2, 5] {
             let (mut reader, writer) = pipe().unwrap();
             let script = format!("exec {number}>&-; exec \"$0\" sleep");
-            let run = shop.start(way, ["sh", "-c", &script, probe()]);
+            let run = shop.start(mode, ["sh", "-c", &script, inspector()]);
             let running = run.hand_over(writer, number).spawn();
             let (sender, end) = channel();
             spawn(move || sender.send(reader.read(&mut [0; 1]).unwrap()));
             let read = end.recv_timeout(DEADLINE);
-            assert_eq!(read, Ok(0), "{way:?}: somebody holds {number} open");
+            assert_eq!(read, Ok(0), "{mode:?}: somebody holds {number} open");
             running.kill(libc::SIGTERM);
             let _ = running.wait().ended(Status::Killed(libc::SIGTERM));
         }
@@ -270,16 +262,19 @@ fn a_lock_that_was_taken_before_is_held_as_long_as_the_command_runs() {
     let shop = shop([("SECRET", "value")]);
     let lock = "import fcntl, os, sys; file = open('lock', 'w'); os.set_inheritable(file.fileno(), True); \
                 fcntl.KIND(file, fcntl.LOCK_EX | fcntl.LOCK_NB); os.execvp(sys.argv[1], sys.argv[1:])";
-    for way in WAYS {
+    for mode in BARE_AND_SUPERVISED {
         for kind in ["lockf", "flock"] {
             let lock = ["python3", "-c", &lock.replace("KIND", kind)].map(str::to_owned);
-            let run = shop.start(way, [probe(), "serve"]).wrap(&lock);
+            let run = shop.start(mode, [inspector(), "serve"]).wrap(&lock);
             let mut serving = run.spawn();
             serving.ready();
             idle(serving.pid());
             let again = || shop.bare(&lock).arg("true").output();
             let refused = again().ended(Status::Exited(1));
-            assert!(refused.stderr.contains("BlockingIOError"), "{way:?} {kind}");
+            assert!(
+                refused.stderr.contains("BlockingIOError"),
+                "{mode:?} {kind}"
+            );
             let _ = serving.wait().ok();
             let _ = again().ok();
         }
@@ -291,8 +286,10 @@ fn a_lock_that_was_taken_before_is_held_as_long_as_the_command_runs() {
 #[test]
 fn a_killed_supervisor_takes_the_command_with_it() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
-        let run = shop.start(way, [probe(), "sleep"]).ignore(libc::SIGTERM);
+    for mode in BARE_AND_SUPERVISED {
+        let run = shop
+            .start(mode, [inspector(), "sleep"])
+            .ignore(libc::SIGTERM);
         let mut sleeping = run.spawn();
         sleeping.ready();
         sleeping.kill(libc::SIGKILL);
@@ -305,9 +302,9 @@ fn a_killed_supervisor_takes_the_command_with_it() {
 #[test]
 fn a_child_of_the_command_outlives_it() {
     let shop = shop([("SECRET", "value")]);
-    for way in WAYS {
+    for mode in BARE_AND_SUPERVISED {
         let script = "\"$0\" sleep & read line; exit 3";
-        let mut running = shop.start(way, ["sh", "-c", script, probe()]).spawn();
+        let mut running = shop.start(mode, ["sh", "-c", script, inspector()]).spawn();
         let child = running.ready();
         let known = running.pid();
         running.write(b"\n");
@@ -325,8 +322,8 @@ fn a_child_of_the_command_outlives_it() {
 fn a_child_from_before_is_not_the_commands_end() {
     let shop = shop([("SECRET", "value")]);
     let script = "\"$0\" exit 7 & exec \"$@\"";
-    let run = shop.start(Way::Supervised, [probe(), "serve"]);
-    let mut serving = run.wrap(["sh", "-c", script, probe()]).spawn();
+    let run = shop.start(LaunchMode::Supervised, [inspector(), "serve"]);
+    let mut serving = run.wrap(["sh", "-c", script, inspector()]).spawn();
     serving.ready();
     eventually("the command alone", || {
         match children(serving.pid()).len() {

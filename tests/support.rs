@@ -1,45 +1,55 @@
-//! The harness: a clean place to run a command line in, what came of it, and what must not.
+//! The test harness. It starts a real server that speaks Phase's API, runs command lines in a clean
+//! sandbox, and returns what came of them.
 //!
-//! A test speaks the user's words: `Sandbox::run` is phase-run with these words, `Sandbox::bare` the
-//! same preparation without it. Nothing here sleeps for an event; every wait has a deadline.
+//! ```text
+//! let shop = shop([("KEY", "value")]);                          // a server whose app has this secret
+//! let run = shop.with(&["--only", "KEY"]);                      // phase-run --app shop … --only KEY --
+//! let output = run.args(["printenv", "KEY"]).reveals().output();// runs it to its end
+//! assert_eq!(output.ok().text(), "value\n");                    // exit status 0, silent on stderr
+//! assert_eq!(shop.phase.requests().len(), 2);                   // what the server was asked
+//! ```
+//!
+//! [`Sandbox::run`] starts phase-run with any words and [`Sandbox::bare`] any other program; [`Run`]
+//! says with which variables, descriptors, signals and limits. [`Run::output`] waits for the end,
+//! [`Run::spawn`] and [`Run::on_terminal`] give a process to talk to. To see how a command was
+//! started, run [`inspector`] and read its [`Report`]. Every output is searched for the secrets that
+//! [`Sandbox::canary`] names. Tests await events and never sleep; the only time limit is [`DEADLINE`].
 
 mod canary;
 mod clock;
-mod eventually;
+mod cloud_machine;
+mod comparison;
 mod fake_peers;
+mod inspector;
 mod launch_modes;
-mod machine;
 mod output;
-mod probe;
 pub(crate) mod proc;
-mod prompt;
-mod pty;
-mod python;
-mod report;
+mod requirements;
 mod run;
 mod running;
 mod sandbox;
+mod shell_prompt;
 mod shop;
-mod skipped;
-mod start;
-mod transparent;
-mod unnamed;
+mod spawn;
+mod terminal;
 
 pub(crate) use canary::holds;
 pub(crate) use clock::Clock;
-pub(crate) use eventually::{DEADLINE, eventually};
-pub(crate) use fake_peers::{quiet_port, read_head, stay_silent, stranger};
-pub(crate) use launch_modes::{Arrived, BARRIER, WAYS, Way, arrived};
-pub(crate) use machine::{Machine, machine, with};
+pub(crate) use cloud_machine::{CloudMachine, cloud_machine, with};
+pub(crate) use fake_peers::{fake_server, read_request_head, stay_silent, unused_port};
+pub(crate) use inspector::{Access, Descriptor, Disposition, Report, inspector};
+pub(crate) use launch_modes::{
+    BARE_AND_SUPERVISED, BARRIER, LAUNCH_MODES, LaunchMode, ReceivedSignal, signals_before_barrier,
+};
 pub(crate) use output::{Output, Status};
-pub(crate) use probe::probe;
-pub(crate) use prompt::{BASH, DASH, MODES, Mode, Prompt, SHELLS, ZSH, at_prompts};
-pub(crate) use pty::{Log, Terminal};
-pub(crate) use python::{BOTOCORE, packages};
-pub(crate) use report::{Access, Descriptor, Disposition, Report};
+pub(crate) use proc::{DEADLINE, eventually};
+pub(crate) use requirements::{
+    BOTOCORE, has_programs, has_root, pypi_packages, skip, static_binary,
+};
 pub(crate) use run::Run;
 pub(crate) use running::Running;
 pub(crate) use sandbox::{Sandbox, inherited};
+pub(crate) use shell_prompt::{BASH, DASH, ShellPrompt, ZSH, at_prompts, installed_shells};
 pub(crate) use shop::{SHOP, Shop, shop};
-pub(crate) use skipped::skipped;
-pub(crate) use start::{kill, nobody_elses_user, queue};
+pub(crate) use spawn::{kill, queue, unused_uid};
+pub(crate) use terminal::{InspectorLog, Terminal};

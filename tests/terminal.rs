@@ -5,7 +5,9 @@ use std::fs::read_to_string;
 
 use libc::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGWINCH};
 
-use crate::support::{BASH, DASH, DEADLINE, Log, Mode, Prompt, at_prompts, proc, skipped};
+use crate::support::{
+    BASH, DASH, DEADLINE, InspectorLog, LaunchMode, ShellPrompt, at_prompts, proc, skip,
+};
 
 /// What siginfo_t says of a signal that the terminal made (sigaction(2), SI_KERNEL).
 const KERNEL: i32 = 128;
@@ -15,7 +17,7 @@ const KERNEL: i32 = 128;
 #[test]
 fn a_key_reaches_the_command_once_and_from_the_terminal_itself() {
     at_prompts(|prompt| {
-        let (_, runner) = prompt.start("run probe serve 3");
+        let (_, runner) = prompt.start("run inspector serve 3");
         prompt.press("\x03");
         let int = prompt.reported();
         assert_eq!(int, (SIGINT, KERNEL));
@@ -32,7 +34,7 @@ fn a_key_reaches_the_command_once_and_from_the_terminal_itself() {
 #[test]
 fn a_new_window_size_is_told_once() {
     at_prompts(|prompt| {
-        let (_, runner) = prompt.start("run probe serve");
+        let (_, runner) = prompt.start("run inspector serve");
         prompt.resize(50, 132);
         assert_eq!(prompt.reported(), (SIGWINCH, KERNEL));
         assert_eq!(prompt.reported_until_marked(runner), []);
@@ -46,7 +48,7 @@ fn a_new_window_size_is_told_once() {
 #[test]
 fn a_command_that_traps_ctrl_c_gives_its_own_status() {
     at_prompts(|prompt| {
-        let line = "run sh -c 'trap \"echo caught; exit 7\" INT; probe sleep'";
+        let line = "run sh -c 'trap \"echo caught; exit 7\" INT; inspector sleep'";
         let _ = prompt.start(line);
         prompt.press("\x03");
         let shown = prompt.prompt();
@@ -61,7 +63,7 @@ fn a_command_that_traps_ctrl_c_gives_its_own_status() {
 #[test]
 fn ctrl_c_ends_the_command_and_the_shell_sees_it_die_of_that() {
     at_prompts(|prompt| {
-        let (command, runner) = prompt.start("run probe sleep");
+        let (command, runner) = prompt.start("run inspector sleep");
         prompt.press("\x03");
         let shown = prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGINT);
@@ -77,7 +79,7 @@ fn ctrl_backslash_ends_the_command_and_phase_run_leaves_no_core() {
     at_prompts(|prompt| {
         let shown = prompt.show("ulimit -c unlimited");
         assert_eq!(shown, "");
-        let (command, runner) = prompt.start("run sh -c 'ulimit -c 0; exec probe sleep'");
+        let (command, runner) = prompt.start("run sh -c 'ulimit -c 0; exec inspector sleep'");
         prompt.press("\x1c");
         let shown = prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGQUIT);
@@ -89,11 +91,11 @@ fn ctrl_backslash_ends_the_command_and_phase_run_leaves_no_core() {
 
 #[test]
 fn ctrl_backslash_during_the_fetch_leaves_no_core() {
-    for mode in [Mode::Exec, Mode::Supervised, Mode::Nested] {
-        let mut prompt = Prompt::open(BASH, mode);
+    for mode in [LaunchMode::Exec, LaunchMode::Supervised, LaunchMode::Nested] {
+        let mut prompt = ShellPrompt::open(BASH, mode);
         prompt.show("ulimit -c unlimited");
         let gate = prompt.shop.phase.gate("");
-        prompt.enter("run probe sleep");
+        prompt.enter("run inspector sleep");
         gate.arrived(DEADLINE);
         prompt.press("\x1c");
         prompt.prompt();
@@ -109,18 +111,18 @@ fn ctrl_backslash_during_the_fetch_leaves_no_core() {
 fn the_bare_command_leaves_a_core() {
     let pattern = read_to_string("/proc/sys/kernel/core_pattern").unwrap();
     if pattern.starts_with(['|', '/']) {
-        skipped("core files go elsewhere");
+        skip("core files go elsewhere");
         return;
     }
-    let mut prompt = Prompt::open(BASH, Mode::Bare);
+    let mut prompt = ShellPrompt::open(BASH, LaunchMode::Bare);
     prompt.show("ulimit -c unlimited");
-    let _ = prompt.start("run probe sleep");
+    let _ = prompt.start("run inspector sleep");
     prompt.press("\x1c");
     prompt.prompt();
     assert_eq!(cores(&prompt), 1);
 }
 
-fn cores(prompt: &Prompt) -> usize {
+fn cores(prompt: &ShellPrompt) -> usize {
     let pattern = read_to_string("/proc/sys/kernel/core_pattern").unwrap();
     let beginning = pattern.trim().split('%').next().unwrap().to_owned();
     let files = prompt.shop.directory().read_dir().unwrap();
@@ -135,7 +137,7 @@ fn another_member_of_the_pipeline_can_read_the_terminal() {
     at_prompts(|prompt| {
         let reader = "sh -c 'read up; echo reading; read key </dev/tty; echo key=$key; \
             kill ${up#ready }'";
-        prompt.enter(&format!("run probe sleep | {reader}"));
+        prompt.enter(&format!("run inspector sleep | {reader}"));
         let _ = prompt.until("reading\n");
         prompt.enter("yes");
         let _ = prompt.until("key=yes\n");
@@ -149,8 +151,8 @@ fn another_member_of_the_pipeline_can_read_the_terminal() {
 #[test]
 fn ctrl_c_reaches_the_second_member_of_a_pipeline_once() {
     at_prompts(|prompt| {
-        let line = "sh -c 'trap \"\" INT; exec probe sleep' | \
-            run sh -c 'read up; exec probe serve 2'";
+        let line = "sh -c 'trap \"\" INT; exec inspector sleep' | \
+            run sh -c 'read up; exec inspector serve 2'";
         let (command, runner) = prompt.start(line);
         assert_ne!(proc::group(command), runner);
         prompt.press("\x03");
@@ -167,7 +169,8 @@ fn ctrl_c_reaches_the_second_member_of_a_pipeline_once() {
 #[test]
 fn ctrl_c_ends_a_pipeline_that_ends_in_phase_run() {
     at_prompts(|prompt| {
-        let (command, runner) = prompt.start("probe serve 1 | run sh -c 'cat; probe sleep'");
+        let (command, runner) =
+            prompt.start("inspector serve 1 | run sh -c 'cat; inspector sleep'");
         prompt.press("\x03");
         let shown = prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGINT);
@@ -181,7 +184,7 @@ fn ctrl_c_ends_a_pipeline_that_ends_in_phase_run() {
 fn ctrl_c_ends_a_script_around_phase_run() {
     at_prompts(|prompt| {
         let script = format!(
-            "#!/usr/bin/env {}\nrun probe sleep\necho went on\n",
+            "#!/usr/bin/env {}\nrun inspector sleep\necho went on\n",
             prompt.shell
         );
         prompt.shop.executable("script", script);
@@ -199,11 +202,11 @@ fn ctrl_c_ends_a_script_around_phase_run() {
 fn ctrl_c_ends_a_loop_around_phase_run() {
     at_prompts(|prompt| {
         let script = format!(
-            "#!/usr/bin/env {}\nwhile :; do run probe sleep; done\n",
+            "#!/usr/bin/env {}\nwhile :; do run inspector sleep; done\n",
             prompt.shell
         );
         prompt.shop.executable("script", script);
-        for line in ["./script", "while :; do run probe sleep; done"] {
+        for line in ["./script", "while :; do run inspector sleep; done"] {
             let (command, runner) = prompt.start(line);
             prompt.press("\x03");
             let shown = prompt.prompt();
@@ -219,7 +222,7 @@ fn ctrl_c_ends_a_loop_around_phase_run() {
 fn a_script_goes_on_where_the_command_took_ctrl_c_for_itself() {
     at_prompts(|prompt| {
         // dash ends all the same; the others ask how the command ended.
-        let script = "#!/usr/bin/env bash\nrun probe serve 2\necho went on\n";
+        let script = "#!/usr/bin/env bash\nrun inspector serve 2\necho went on\n";
         prompt.shop.executable("script", script);
         let (command, runner) = prompt.start("./script");
         // bash ends too where INT comes before it waits, or where it sees the command's end first.
@@ -239,7 +242,7 @@ fn a_script_goes_on_where_the_command_took_ctrl_c_for_itself() {
 #[test]
 fn a_hangup_ends_the_command_and_phase_run() {
     at_prompts(|prompt| {
-        let (command, runner) = prompt.start("run probe sleep");
+        let (command, runner) = prompt.start("run inspector sleep");
         prompt.hang_up();
         proc::gone(&[command, runner]);
     });
@@ -249,17 +252,17 @@ fn a_hangup_ends_the_command_and_phase_run() {
 #[test]
 fn a_hangup_reaches_the_command_once() {
     let case = |mode| {
-        let mut prompt = Prompt::open(DASH, mode);
+        let mut prompt = ShellPrompt::open(DASH, mode);
         prompt.show("mkfifo silence");
-        prompt.enter("run probe serve >log 0<>silence");
-        let log = Log::in_directory(prompt.shop.directory());
+        prompt.enter("run inspector serve >log 0<>silence");
+        let log = InspectorLog::in_directory(prompt.shop.directory());
         let runner = proc::runner(log.ready());
         prompt.hang_up();
         log.reported_until_marked(runner, 2)
     };
-    let bare = case(Mode::Bare);
+    let bare = case(LaunchMode::Bare);
     assert_eq!(bare, [(SIGHUP, KERNEL), (SIGCONT, KERNEL)]);
-    for mode in [Mode::Exec, Mode::Supervised, Mode::Nested] {
+    for mode in [LaunchMode::Exec, LaunchMode::Supervised, LaunchMode::Nested] {
         assert_eq!(case(mode), bare, "{mode:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fake_phase::{Certificate, Options, Phase, Responder, World};
 
-use crate::support::{Output, Run, Sandbox, Status, eventually, stay_silent, stranger};
+use crate::support::{Output, Run, Sandbox, Status, eventually, fake_server, stay_silent};
 
 fn world() -> World {
     let mut world = World::empty();
@@ -213,10 +213,10 @@ fn a_port_without_tls_is_refused() {
             ..Options::default()
         },
     );
-    let ssh = stranger(|mut socket| drop(socket.write_all(b"SSH-2.0-OpenSSH_9.7\r\n")));
+    let ssh = fake_server(|mut socket| drop(socket.write_all(b"SSH-2.0-OpenSSH_9.7\r\n")));
     let phase = serving(Certificate::Good);
     let sandbox = Sandbox::new(&phase);
-    let http = stranger(|mut socket| {
+    let http = fake_server(|mut socket| {
         let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
         stay_silent(socket);
     });
@@ -285,7 +285,7 @@ fn plain_http_to_a_stranger_is_refused_before_a_connection() {
 #[test]
 fn a_handshake_that_the_server_refuses_is_tls() {
     // RFC 8446, 6: handshake_failure, fatal.
-    let address = stranger(|mut socket| {
+    let address = fake_server(|mut socket| {
         let _ = socket.write_all(&[21, 3, 3, 0, 2, 2, 40]);
         stay_silent(socket);
     });

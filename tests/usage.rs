@@ -6,10 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use fake_phase::{Options, Phase, World, bearer, service_token};
 use nix::sys::resource::Resource;
-use nix::unistd::Uid;
 
 use crate::args::{SHOP, shop};
-use crate::support::{Sandbox, Status, nobody_elses_user, skipped};
+use crate::support::{Sandbox, Status, has_root, unused_uid};
 
 /// What standard error says of a line that must be refused before anything is asked of anybody.
 fn refused(words: &[&str]) -> String {
@@ -261,14 +260,12 @@ fn a_switch_takes_four_words() {
 /// setrlimit(2), RLIMIT_NPROC: "125 anything before the command starts".
 #[test]
 fn a_process_that_cannot_be_started_is_no_verdict_on_the_command() {
-    if !Uid::effective().is_root() {
-        return skipped("only root can give another user's processes a limit");
+    if !has_root("only root can give another user's processes a limit") {
+        return;
     }
     let (_phase, sandbox) = shop();
     let run = sandbox.run(SHOP).args(["--supervise", "true"]);
-    let run = run
-        .as_user(nobody_elses_user())
-        .limit(Resource::RLIMIT_NPROC, 1);
+    let run = run.as_user(unused_uid()).limit(Resource::RLIMIT_NPROC, 1);
     let output = run.output().failed(125, "exec");
     assert!(output.stderr.contains("cannot start a process"), "{output}");
 }

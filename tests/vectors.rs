@@ -7,7 +7,7 @@ use std::process::Command;
 use fake_phase::{Phase, World, bearer};
 use serde_json::{Value, json};
 
-use crate::support::{SHOP, Sandbox, packages};
+use crate::support::{SHOP, Sandbox, pypi_packages};
 
 fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value[member].as_str().unwrap()
@@ -55,7 +55,7 @@ fn what_libsodium_sealed_is_opened() {
 
 #[test]
 fn what_libsodium_seals_now_is_opened() {
-    let Some(nacl) = packages(&["PyNaCl==1.6.0"]) else {
+    let Some(nacl) = pypi_packages(&["PyNaCl==1.6.0"]) else {
         return;
     };
     let mut python = Command::new("python3");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fake_phase::{Phase, bearer, service_token, user_bearer, user_token};
 
 use crate::support::proc::{command, only_child, parent};
-use crate::support::{Output, Run, Running, SHOP, Shop, Status, probe, shop};
+use crate::support::{Output, Run, Running, SHOP, Shop, Status, inspector, shop};
 
 const IN_TIME: Duration = Duration::from_secs(20);
 
@@ -20,7 +20,7 @@ pub(crate) const WATCH: [&str; 2] = ["--watch", "1"];
 
 /// A running watch of this script, which starts with `value one`.
 pub(crate) fn watched(run: Run<'_>, script: &str) -> Running {
-    let mut running = run.args(["sh", "-c", script, probe()]).spawn();
+    let mut running = run.args(["sh", "-c", script, inspector()]).spawn();
     assert_eq!(running.line(), "value one");
     running.ready();
     running
@@ -106,7 +106,7 @@ fn the_new_command_finds_what_the_old_one_found() {
     let run = shop.with(&WATCH).block(libc::SIGUSR1).closed(0);
     let run = run.ignore(libc::SIGHUP).ignore(libc::SIGCHLD);
     let run = run.hand_over(File::open("/etc/passwd").unwrap(), 7);
-    let mut running = run.args([probe(), "witness"]).spawn();
+    let mut running = run.args([inspector(), "witness"]).spawn();
     running.ready();
     let reported = || {
         let text = String::from_utf8(read(shop.directory().join("report")).unwrap()).unwrap();
@@ -248,7 +248,7 @@ fn an_end_that_nobody_asked_for_is_phase_runs() {
         let shop = watched_shop();
         let _ = shop
             .with(&WATCH)
-            .arg(probe())
+            .arg(inspector())
             .args(words)
             .output()
             .ended(status);
@@ -272,7 +272,10 @@ fn a_first_fetch_that_fails_is_an_ordinary_failure() {
 #[test]
 fn a_new_command_that_cannot_be_executed_is_phase_runs_failure() {
     let shop = watched_shop();
-    let program = shop.executable("program", format!("#!/bin/sh\nexec {} serve 2\n", probe()));
+    let program = shop.executable(
+        "program",
+        format!("#!/bin/sh\nexec {} serve 2\n", inspector()),
+    );
     let mut running = shop.with(&WATCH).arg(&program).spawn();
     running.ready();
     std::fs::remove_file(&program).unwrap();

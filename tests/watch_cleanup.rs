@@ -4,10 +4,8 @@
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use nix::unistd::Uid;
-
 use crate::support::proc::{asleep, children, command, gone, only_child, state};
-use crate::support::{Running, Shop, Status, eventually, kill, probe, quiet_port, skipped};
+use crate::support::{Running, Shop, Status, eventually, has_root, inspector, kill, unused_port};
 use crate::watch::{WATCH, change, end, restarted, watched, watched_shop};
 
 /// Serves for ever: no signal that is sent once ends it.
@@ -113,10 +111,10 @@ fn a_server_that_went_off_is_ended_before_the_new_one_starts() {
         ("", "signal.signal(signal.SIGTERM, signal.SIG_IGN)", "0.3"),
     ] {
         let shop = watched_shop();
-        shop.file("port", quiet_port().to_string());
+        shop.file("port", unused_port().to_string());
         let script = port(daemon).replace("IGNORE", ignore);
         let run = shop.with(&["--watch", "1", "--grace", grace]);
-        let mut running = run.args(["sh", "-c", &script, probe()]).spawn();
+        let mut running = run.args(["sh", "-c", &script, inspector()]).spawn();
         let lines = [running.line(), running.line()];
         assert!(lines.contains(&"listening one".to_owned()), "{lines:?}");
         change(&shop.phase, "two");
@@ -148,7 +146,7 @@ fn a_stopped_daemon_is_continued_to_end() {
     let _ = end(running);
 }
 
-/// The pid that the reporter tells in this line.
+/// The pid that the inspector tells in this line.
 fn ready(line: &str) -> i32 {
     let pid = line.strip_prefix("ready ").and_then(|pid| pid.parse().ok());
     pid.unwrap_or_else(|| panic!("{line}"))
@@ -180,8 +178,7 @@ fn chains_that_fork_without_pause_are_ended() {
 /// nobody but root may signal.
 #[test]
 fn what_cannot_be_ended_is_named_and_the_new_command_starts_beside_it() {
-    if !Uid::effective().is_root() {
-        skipped("only root may start a program as another user");
+    if !has_root("only root may start a program as another user") {
         return;
     }
     let shop = watched_shop();
@@ -190,7 +187,7 @@ fn what_cannot_be_ended_is_named_and_the_new_command_starts_beside_it() {
     let script = "echo \"value $SECRET\"; \
                   ./grant --reuid 0 --clear-groups \"$0\" sleep >&2 & exec \"$0\" serve 2 17";
     let run = shop.with(&["--watch", "1", "--grace", "0"]);
-    let run = run.args(["sh", "-c", script, probe()]).as_user(65534);
+    let run = run.args(["sh", "-c", script, inspector()]).as_user(65534);
     let mut running = run.spawn();
     assert_eq!(running.line(), "value one");
     running.ready();
@@ -200,7 +197,7 @@ fn what_cannot_be_ended_is_named_and_the_new_command_starts_beside_it() {
     let mut said = said.filter(|line| line.contains("cannot be ended"));
     let survivors = said.next().unwrap();
     let expected = format!(
-        "phase-run: warning: what the old command left cannot be ended, and the new one starts beside it: {daemon} (probe)"
+        "phase-run: warning: what the old command left cannot be ended, and the new one starts beside it: {daemon} (inspector)"
     );
     assert_eq!(survivors, expected);
     drop(said);
@@ -217,7 +214,7 @@ fn what_cannot_be_ended_is_named_and_the_new_command_starts_beside_it() {
 fn a_child_from_before_the_start_is_spared() {
     let shop = watched_shop();
     let script = "\"$0\" sleep >&2 & exec \"$@\"";
-    let run = shop.with(&WATCH).wrap(["sh", "-c", script, probe()]);
+    let run = shop.with(&WATCH).wrap(["sh", "-c", script, inspector()]);
     let mut running = watched(run, "echo \"value $SECRET\"; exec \"$0\" serve 2");
     let helper = ready(&running.stderr_line());
     change(&shop.phase, "two");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fake_phase::{Account, Responder, service_token};
 
 use crate::support::proc::{children, only_child};
-use crate::support::{SHOP, Status, eventually, kill, probe};
+use crate::support::{SHOP, Status, eventually, inspector, kill};
 use crate::watch::{WATCH, change, end, requests_more, restarted, watched, watched_shop};
 
 const IN_TIME: Duration = Duration::from_secs(30);
@@ -149,7 +149,7 @@ fn verbose_polls_say_that_nothing_changed() {
 fn a_terminals_key_that_ends_a_standby_is_a_failed_poll() {
     let shop = watched_shop();
     let script = "stty -echo; echo \"value $SECRET\"; exec \"$0\" serve";
-    let run = shop.with(&WATCH).args(["sh", "-c", script, probe()]);
+    let run = shop.with(&WATCH).args(["sh", "-c", script, inspector()]);
     let mut terminal = run.on_terminal();
     terminal.until("value one");
     let old = terminal.ready();

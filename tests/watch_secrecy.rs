@@ -6,14 +6,13 @@ use nix::unistd::Uid;
 
 use crate::supervisor::{PLANTED, memory, planted, token_file};
 use crate::support::proc::idle;
-use crate::support::{Status, holds, probe, skipped};
+use crate::support::{Status, has_root, holds, inspector};
 
 /// After polls and a restart, "the supervisor never sees token or values": what
 /// its standbys need of the token lies in a file that it never maps or reads.
 #[test]
 fn a_watcher_holds_neither_a_value_nor_the_token() {
-    if !Uid::effective().is_root() {
-        skipped("only root may look into a process that is not dumpable");
+    if !has_root("only root may look into a process that is not dumpable") {
         return;
     }
     for source in ["variable", "file", "descriptor"] {
@@ -33,7 +32,7 @@ fn a_watcher_holds_neither_a_value_nor_the_token() {
                 run.hand_over(File::open(&token).unwrap(), 7)
             }
         };
-        let run = run.args(["--watch", "1", "--", probe(), "serve", "2"]);
+        let run = run.args(["--watch", "1", "--", inspector(), "serve", "2"]);
         let mut serving = run.spawn();
         serving.ready();
         shop.phase.edit(|world| {

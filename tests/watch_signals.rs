@@ -224,7 +224,7 @@ fn another_signal_while_nothing_runs_is_the_new_commands() {
     let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
 }
 
-/// The pid that the reporter tells in this line.
+/// The pid that the inspector tells in this line.
 fn ready(line: &str) -> i32 {
     let pid = line.strip_prefix("ready ").and_then(|pid| pid.parse().ok());
     pid.unwrap_or_else(|| panic!("{line}"))

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::spawn;
 
 /// Gives each connection to `serve`, on a thread of its own, until the test program ends.
-pub(crate) fn stranger(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
+pub(crate) fn fake_server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     spawn(move || {
@@ -20,7 +20,7 @@ pub(crate) fn stranger(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> So
 
 /// A port where nobody listens and that stays free until it is asked for: below those that the kernel
 /// gives to whoever asks for any (ip(7), ip_local_port_range).
-pub(crate) fn quiet_port() -> u16 {
+pub(crate) fn unused_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let number = std::process::id() * 97 + NEXT.fetch_add(1, Ordering::Relaxed);
@@ -32,7 +32,7 @@ pub(crate) fn quiet_port() -> u16 {
 }
 
 /// Reads the head of a request, so that closing the socket afterwards is no reset.
-pub(crate) fn read_head(socket: &mut TcpStream) {
+pub(crate) fn read_request_head(socket: &mut TcpStream) {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && socket.read(&mut byte).is_ok_and(|count| count == 1) {

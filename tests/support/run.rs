@@ -11,12 +11,12 @@ use std::process::{Child, Stdio};
 use nix::sys::resource::Resource;
 use nix::unistd::Uid;
 
+use super::inspector::Report;
 use super::output::Output;
-use super::pty::{self, Terminal};
-use super::report::Report;
 use super::running::{Running, Started};
 use super::sandbox::{Sandbox, find_program};
-use super::start::{Start, lift};
+use super::spawn::{Start, lift};
+use super::terminal::{self, Terminal};
 
 /// A command line before it runs. Unless a test says more it has the sandbox's variables and
 /// directory, an empty standard input, no signal ignored or blocked, no descriptor above 2.
@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
         running.wait()
     }
 
-    /// Runs a command line that ends in the reporter's `report`.
+    /// Runs a command line that ends in the inspector's `report`.
     pub(crate) fn report(mut self) -> Report {
         // Without a standard output it goes to a file.
         let closed = self.start.closed.contains(&1);
@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
 
     /// Starts it on a terminal of its own, as the leader of the terminal's session.
     pub(crate) fn on_terminal(mut self) -> Terminal {
-        let (master, slave) = pty::open();
+        let (master, slave) = terminal::open();
         self.start.terminal = Some(slave);
         match self.started {
             Started::Itself => self.start.leads = true,

@@ -13,10 +13,10 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::canary::Canaries;
-use super::eventually::{DEADLINE, eventually};
 use super::output::{Output, Status};
+use super::proc::{DEADLINE, eventually};
 use super::run::Stdout;
-use super::start::kill;
+use super::spawn::kill;
 
 /// Killed when it is dropped without having been waited for, as after a failed assertion.
 pub(crate) struct Running {
@@ -133,7 +133,7 @@ impl Running {
         line.unwrap_or_else(|why| panic!("a line of standard error: {why}\n{}", self.seen()))
     }
 
-    /// Waits for the reporter's `ready`, and returns its own view of its pid.
+    /// Waits for the inspector's `ready`, and returns its own view of its pid.
     pub(crate) fn ready(&mut self) -> i32 {
         let line = self.line();
         let pid = line.strip_prefix("ready ").and_then(|pid| pid.parse().ok());

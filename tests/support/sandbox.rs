@@ -12,9 +12,9 @@ use fake_phase::{Phase, bearer, expired_bearer, service_token, user_bearer, user
 use tempfile::TempDir;
 
 use super::canary::Canaries;
-use super::probe::probe;
+use super::comparison::Comparison;
+use super::inspector::inspector;
 use super::run::Run;
-use super::transparent::Comparison;
 
 /// Where command lines run: an empty directory, PATH, and the variables that lead to a fake Phase.
 pub(crate) struct Sandbox {
@@ -123,14 +123,14 @@ impl Sandbox {
         Run::new(self, program).args(words)
     }
 
-    /// The reporter bare, and as the command of phase-run with `words` before the `--`; `prepare`
+    /// The inspector bare, and as the command of phase-run with `words` before the `--`; `prepare`
     /// says for both what they start with. A later mode of phase-run is more words or preparation.
     pub(crate) fn transparent(
         &self,
         words: impl IntoIterator<Item: AsRef<OsStr>>,
         prepare: impl Fn(Run<'_>) -> Run<'_>,
     ) -> Comparison {
-        let command = [probe(), "report"];
+        let command = [inspector(), "report"];
         let bare = prepare(self.bare(command)).report();
         let under = prepare(self.run(words).arg("--").args(command)).report();
         Comparison::new(bare, under)

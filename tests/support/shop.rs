@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 
 use fake_phase::{Phase, World};
 
+use super::inspector::inspector;
 use super::output::Output;
-use super::probe::probe;
 use super::run::Run;
 use super::sandbox::Sandbox;
 
@@ -39,9 +39,9 @@ impl Shop {
         self.run(SHOP).args(options).arg("--")
     }
 
-    /// The same with the reporter as its command.
+    /// The same with the inspector as its command.
     pub(crate) fn reporting(&self, options: &[&str]) -> Run<'_> {
-        self.with(options).args([probe(), "report"])
+        self.with(options).args([inspector(), "report"])
     }
 
     /// An `environment` error, and nothing started.

@@ -15,11 +15,12 @@ use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, tcgetattr, tcsetattr};
 
-use super::eventually::{DEADLINE, eventually};
+use super::launch_modes::{BARRIER, ReceivedSignal};
 use super::output::Status;
 use super::proc;
+use super::proc::{DEADLINE, eventually};
 use super::running::Started;
-use super::start::kill;
+use super::spawn::kill;
 
 /// The side that a terminal emulator holds, and a process that leads the session of the other side.
 /// When it is dropped, every process of that session is killed.
@@ -112,23 +113,24 @@ impl Terminal {
         self.until("\n").trim_end().to_owned()
     }
 
-    /// Waits for the reporter's `ready`, and returns its own view of its pid.
+    /// Waits for the inspector's `ready`, and returns its own view of its pid.
     pub(crate) fn ready(&mut self) -> i32 {
         let _ = self.until("ready ");
         self.line().parse().unwrap()
     }
 
-    /// The next of the reporter's lines: the signal, and the cause that siginfo_t gives (`si_code`).
+    /// The next of the inspector's lines: the signal, and the cause that siginfo_t gives (`si_code`).
     pub(crate) fn reported(&mut self) -> (i32, i32) {
         let _ = self.until("signal ");
-        report(&self.line())
+        signal_and_code(&self.line())
     }
 
-    /// What the reporter reports until it gets 64, which is sent to `pid` now. Of what is pending
+    /// What the inspector reports until it gets 64, which is sent to `pid` now. Of what is pending
     /// the kernel hands out the lowest number first, so what was sent before is reported before.
     pub(crate) fn reported_until_marked(&mut self, pid: i32) -> Vec<(i32, i32)> {
-        kill(pid, MARK);
-        std::iter::from_fn(|| Some(self.reported()).filter(|(signal, _)| *signal != MARK)).collect()
+        kill(pid, BARRIER);
+        std::iter::from_fn(|| Some(self.reported()).filter(|(signal, _)| *signal != BARRIER))
+            .collect()
     }
 
     pub(crate) fn resize(&self, rows: u16, columns: u16) {
@@ -210,12 +212,12 @@ impl Drop for Terminal {
     }
 }
 
-/// The reporter's lines in the file `log`, for when there is no terminal any more.
-pub(crate) struct Log(PathBuf);
+/// The inspector's lines in the file `log`, for when there is no terminal any more.
+pub(crate) struct InspectorLog(PathBuf);
 
-impl Log {
+impl InspectorLog {
     pub(crate) fn in_directory(directory: &Path) -> Self {
-        Log(directory.join("log"))
+        InspectorLog(directory.join("log"))
     }
 
     fn lines(&self) -> Vec<String> {
@@ -240,30 +242,26 @@ impl Log {
         let reported = || -> Vec<(i32, i32)> {
             let lines = self.lines();
             let signals = lines.iter().filter_map(|line| line.strip_prefix("signal "));
-            signals.map(report).collect()
+            signals.map(signal_and_code).collect()
         };
         eventually("reported", || {
             Some(reported())
                 .filter(|all| all.len() >= count)
                 .ok_or_else(reported)
         });
-        kill(pid, MARK);
+        kill(pid, BARRIER);
         let mut all = eventually("marked", || {
             let all = reported();
-            let marked = all.iter().any(|(signal, _)| *signal == MARK);
+            let marked = all.iter().any(|(signal, _)| *signal == BARRIER);
             if marked { Ok(all) } else { Err(all) }
         });
-        all.retain(|(signal, _)| *signal != MARK);
+        all.retain(|(signal, _)| *signal != BARRIER);
         all
     }
 }
 
-/// A real-time signal: reported after all others.
-const MARK: i32 = 64;
-
-/// Signal and cause of the reporter's line, from the number on.
-fn report(line: &str) -> (i32, i32) {
-    let words: Vec<&str> = line.split(' ').collect();
-    assert_eq!((words.len(), words[1]), (7, "code"), "{line}");
-    (words[0].parse().unwrap(), words[2].parse().unwrap())
+/// The signal and its `si_code` from what follows `signal ` in a line of the inspector.
+fn signal_and_code(line: &str) -> (i32, i32) {
+    let received = ReceivedSignal::parse(&format!("signal {line}"));
+    (received.signal, received.code)
 }

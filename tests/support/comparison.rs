@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::report::{Report, bytes};
+use super::inspector::{Report, bytes};
 use super::run::name_of;
 
 /// Two reports of the same case, and the difference that the test allows. `check` judges.

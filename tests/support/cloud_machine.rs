@@ -15,24 +15,24 @@ use super::run::Run;
 use super::shop::{SHOP, Shop, shop};
 
 /// A shop whose secret KEY is `value`, and a cloud.
-pub(crate) struct Machine {
+pub(crate) struct CloudMachine {
     shop: Shop,
     /// The metadata services, the endpoint of containers, STS and Entra.
     pub(crate) cloud: Phase,
 }
 
 /// With plain http to the cloud.
-pub(crate) fn machine() -> Machine {
+pub(crate) fn cloud_machine() -> CloudMachine {
     let plain = Options {
         tls: false,
         ..Options::default()
     };
-    Machine::with(Phase::with(World::cloud(), plain))
+    CloudMachine::with(Phase::with(World::cloud(), plain))
 }
 
-impl Machine {
+impl CloudMachine {
     /// With this cloud, whose certificate is trusted.
-    pub(crate) fn with(cloud: Phase) -> Machine {
+    pub(crate) fn with(cloud: Phase) -> CloudMachine {
         let mut shop = shop([("KEY", "value")]);
         for key in aws::KEYS {
             shop.canary(key.secret);
@@ -56,12 +56,12 @@ impl Machine {
         let roots = shop.directory().with_file_name("ca.pem");
         let both = read_to_string(&roots).unwrap() + &read_to_string(cloud.ca_file()).unwrap();
         write(roots, both).unwrap();
-        Machine { shop, cloud }
+        CloudMachine { shop, cloud }
     }
 
     /// phase-run with `--identity` and these options before `--`. Nothing leads to credentials or
     /// away from loopback unless the test says so.
-    pub(crate) fn proving(&self, provider: &str, options: &[&str]) -> Run<'_> {
+    pub(crate) fn run_with_identity(&self, provider: &str, options: &[&str]) -> Run<'_> {
         let id = service_account_id();
         let words = ["--identity", provider, "--service-account", &id];
         self.around(self.run(SHOP).args(words).args(options).arg("--"))
@@ -80,7 +80,7 @@ impl Machine {
     }
 
     /// Runs `printenv KEY` so, and takes what it says on standard error for granted.
-    pub(crate) fn gets_value(&self, run: Run<'_>) -> Output {
+    pub(crate) fn assert_gets_value(&self, run: Run<'_>) -> Output {
         let output = run.args(["printenv", "KEY"]).output();
         let output = output.ended(Status::Exited(0));
         assert_eq!(output.text(), "value\n", "{output}");
@@ -89,7 +89,7 @@ impl Machine {
 
     /// Runs it, and nothing is started: an `identity` error. Gives its two lines, without what was
     /// said of retries.
-    pub(crate) fn is_refused(&self, run: Run<'_>) -> Output {
+    pub(crate) fn assert_refused(&self, run: Run<'_>) -> Output {
         let mut output = run.args(["echo", "started"]).output();
         let lines = output.stderr.split_inclusive('\n');
         let told = lines.filter(|line| !line.starts_with("phase-run: retrying in "));
@@ -143,7 +143,7 @@ fn base64(text: &str) -> String {
     digits
 }
 
-impl Deref for Machine {
+impl Deref for CloudMachine {
     type Target = Shop;
 
     fn deref(&self) -> &Shop {
@@ -151,7 +151,7 @@ impl Deref for Machine {
     }
 }
 
-impl DerefMut for Machine {
+impl DerefMut for CloudMachine {
     fn deref_mut(&mut self) -> &mut Shop {
         &mut self.shop
     }

@@ -1,9 +1,51 @@
-//! What the reporter said, as values.
+//! The inspector, `tests/inspector.rs`: a program that reports how it was started. This module compiles
+//! it, once for each run of the tests, and parses its report.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
+use std::path::Path;
+use std::process::{Command, id};
+use std::sync::LazyLock;
 
-/// The reporter's account of how it was started.
+/// The path of the compiled `tests/inspector.rs`: static, so that it also runs in an empty root.
+pub(crate) fn inspector() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(compile);
+    &PATH
+}
+
+fn compile() -> String {
+    // No dot: rustc names its own files after what is before one, and two runs would share them.
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (new, path) = (
+        directory.join(format!("inspector-{}", id())),
+        directory.join("inspector"),
+    );
+    let output = Command::new("rustc")
+        .args([
+            "--edition",
+            "2024",
+            "-O",
+            "-C",
+            "panic=abort",
+            "-C",
+            "target-feature=+crt-static",
+        ])
+        .arg("-o")
+        .arg(&new)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inspector.rs"))
+        .output()
+        .unwrap();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && complaints.is_empty(),
+        "tests/inspector.rs:\n{complaints}"
+    );
+    // In one step: another run of the tests may be executing the one that is there.
+    std::fs::rename(new, &path).unwrap();
+    path.into_os_string().into_string().unwrap()
+}
+
+/// The inspector's account of how it was started.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     fields: BTreeMap<String, String>,
@@ -50,7 +92,7 @@ impl Report {
         Report { fields, started }
     }
 
-    /// A field as the reporter wrote it: `umask`, `nice`, `limit.7`.
+    /// A field as the inspector wrote it: `umask`, `nice`, `limit.7`.
     pub(crate) fn field(&self, name: &str) -> &str {
         let value = self.fields.get(name);
         value.unwrap_or_else(|| panic!("no {name} in {:?}", self.fields.keys()))

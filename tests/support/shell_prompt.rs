@@ -9,45 +9,13 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use fake_phase::service_token;
 
-use super::probe::probe;
+use super::inspector::inspector;
+use super::launch_modes::{LAUNCH_MODES, LaunchMode};
 use super::proc;
-use super::pty::Terminal;
+use super::requirements::has_programs;
 use super::sandbox::inherited;
 use super::shop::{Shop, shop};
-
-/// How a command is run, with ever more between it and who started it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Mode {
-    Bare,
-    Exec,
-    Supervised,
-    /// phase-run is the command of another phase-run; both stay, and the inner one watches.
-    Nested,
-}
-
-pub(crate) const MODES: [Mode; 4] = [Mode::Bare, Mode::Exec, Mode::Supervised, Mode::Nested];
-
-impl Mode {
-    /// The words before a command, for phase-run that is `program`. The inner one of two finds its
-    /// token in the file `token`: in the environment there is none for it.
-    pub(crate) fn words(self, program: &str) -> Vec<&str> {
-        let one = |option: &[&'static str]| {
-            let words = ["--app", "shop", "--env", "Production"];
-            let words = [program].into_iter().chain(words);
-            words.chain(option.iter().copied()).chain(["--"]).collect()
-        };
-        match self {
-            Mode::Bare => Vec::new(),
-            Mode::Exec => one(&[]),
-            Mode::Supervised => one(&["--supervise"]),
-            Mode::Nested => [
-                one(&["--supervise"]),
-                one(&["--watch", "3600", "--token-file", "token"]),
-            ]
-            .concat(),
-        }
-    }
-}
+use super::terminal::Terminal;
 
 /// Words that start a shell without anybody's settings and without its own line editor.
 pub(crate) type Shell = &'static [&'static str];
@@ -65,14 +33,19 @@ pub(crate) const ZSH: Shell = &[
     "nopromptcr",
 ];
 
-pub(crate) const SHELLS: [Shell; 3] = [BASH, DASH, ZSH];
+/// The shells that are installed; each that is missing is recorded as a skip.
+pub(crate) fn installed_shells() -> Vec<Shell> {
+    let mut shells = vec![BASH, DASH, ZSH];
+    shells.retain(|shell| has_programs(&shell[..1]));
+    shells
+}
 
 /// The same case at every shell's prompt, in every mode; what it returns must be the same as bare.
-pub(crate) fn at_prompts<Seen: Debug + PartialEq>(case: impl Fn(&mut Prompt) -> Seen) {
-    for shell in SHELLS {
-        let bare = case(&mut Prompt::open(shell, Mode::Bare));
-        for mode in MODES.into_iter().skip(1) {
-            let mut prompt = Prompt::open(shell, mode);
+pub(crate) fn at_prompts<Seen: Debug + PartialEq>(case: impl Fn(&mut ShellPrompt) -> Seen) {
+    for shell in installed_shells() {
+        let bare = case(&mut ShellPrompt::open(shell, LaunchMode::Bare));
+        for mode in LAUNCH_MODES.into_iter().skip(1) {
+            let mut prompt = ShellPrompt::open(shell, mode);
             let seen = case(&mut prompt);
             assert_eq!(seen, bare, "not as bare");
         }
@@ -80,17 +53,17 @@ pub(crate) fn at_prompts<Seen: Debug + PartialEq>(case: impl Fn(&mut Prompt) -> 
 }
 
 /// A shell that waits for a line.
-pub(crate) struct Prompt {
+pub(crate) struct ShellPrompt {
     terminal: Terminal,
     pub(crate) shop: Shop,
     pub(crate) shell: &'static str,
-    pub(crate) mode: Mode,
+    pub(crate) mode: LaunchMode,
 }
 
 const PROMPT: &str = "@@ ";
 
-impl Prompt {
-    pub(crate) fn open(shell: Shell, mode: Mode) -> Self {
+impl ShellPrompt {
+    pub(crate) fn open(shell: Shell, mode: LaunchMode) -> Self {
         let shop = shop([("SECRET", "value")]);
         let token = shop.file("token", service_token());
         set_permissions(token, Permissions::from_mode(0o600)).unwrap();
@@ -99,7 +72,7 @@ impl Prompt {
             mode.words(shop.program()).join(" ")
         );
         shop.executable("run", script);
-        symlink(probe(), shop.directory().join("probe")).unwrap();
+        symlink(inspector(), shop.directory().join("inspector")).unwrap();
         let path = [shop.directory().as_os_str(), &inherited("PATH").unwrap()];
         let terminal = shop
             .bare(shell)
@@ -107,7 +80,7 @@ impl Prompt {
             .env("PS1", PROMPT)
             .env("HISTFILE", "")
             .on_terminal();
-        let mut prompt = Prompt {
+        let mut prompt = ShellPrompt {
             terminal,
             shop,
             shell: shell[0],
@@ -143,7 +116,7 @@ impl Prompt {
         status
     }
 
-    /// Types a line that ends in the reporter; returns the pids of the command and of what the shell
+    /// Types a line that ends in the inspector; returns the pids of the command and of what the shell
     /// started, which bare are the same.
     pub(crate) fn start(&mut self, line: &str) -> (i32, i32) {
         self.enter(line);
@@ -160,7 +133,7 @@ impl Prompt {
     }
 }
 
-impl Deref for Prompt {
+impl Deref for ShellPrompt {
     type Target = Terminal;
 
     fn deref(&self) -> &Terminal {
@@ -168,13 +141,13 @@ impl Deref for Prompt {
     }
 }
 
-impl DerefMut for Prompt {
+impl DerefMut for ShellPrompt {
     fn deref_mut(&mut self) -> &mut Terminal {
         &mut self.terminal
     }
 }
 
-impl Drop for Prompt {
+impl Drop for ShellPrompt {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let (mode, shown) = (self.mode, self.shown());

@@ -1,4 +1,4 @@
-//! The reporter: a program that says what reached it.
+//! The inspector: a program that says what reached it.
 //!
 //! The harness compiles it once a run and starts it bare or as phase-run's command. It has no
 //! `main` of Rust's, because the runtime before that ignores SIGPIPE and opens closed descriptors
@@ -84,7 +84,7 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         b"cat-env" => cat_env(word(2)),
         b"read-file" => read_file(word(2)),
         _ => {
-            say(2, b"probe: report [FILE], serve [N [SIGNAL...]], witness, sleep, exit N, die N, cat-env NAME, read-file NAME\n");
+            say(2, b"inspector: report [FILE], serve [N [SIGNAL...]], witness, sleep, exit N, die N, cat-env NAME, read-file NAME\n");
             99
         }
     }

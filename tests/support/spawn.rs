@@ -6,7 +6,7 @@
     reason = "std offers nothing between fork and exec that is safe"
 )]
 
-use std::ffi::{CString, c_char, c_int, c_uint};
+use std::ffi::{CString, c_char, c_int, c_uint, c_ushort};
 use std::io::Result;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -16,12 +16,16 @@ use std::process::{Child, Command, Stdio};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+use libc::{
+    BPF_ABS, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
+    SECCOMP_RET_ERRNO, sock_filter, sock_fprog,
+};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
-use super::{pty, unnamed};
+use super::terminal;
 
 /// What the new process is to find. Every signal has its default disposition and none is blocked,
 /// and no descriptor above 2 is open, unless it is said here: the test's own start must not matter.
@@ -82,7 +86,7 @@ impl Start {
 
     fn prepare(&self) -> Result<()> {
         if self.leads {
-            pty::lead()?;
+            terminal::lead()?;
         }
         // SAFETY: close_range(2): takes numbers only, and closes nothing before the exec.
         let marked = unsafe { libc::close_range(3, c_uint::MAX, CLOSE_ON_EXEC) };
@@ -113,7 +117,7 @@ impl Start {
             setuid(Uid::from_raw(user))?;
         }
         if let Some(errno) = self.no_unnamed {
-            unnamed::refuse(errno)?;
+            refuse_unnamed_files(errno)?;
         }
         Ok(())
     }
@@ -130,7 +134,7 @@ pub(crate) fn lift(file: impl AsFd) -> OwnedFd {
 }
 
 /// A user that runs nothing else: RLIMIT_NPROC counts all processes of one, whoever started them.
-pub(crate) fn nobody_elses_user() -> u32 {
+pub(crate) fn unused_uid() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Apart from those of the other test programs that may run.
     1_000_000_000 + std::process::id() * 64 + NEXT.fetch_add(1, Ordering::Relaxed)
@@ -204,4 +208,48 @@ fn block(signals: &[c_int]) -> Result<()> {
     // SAFETY: sigprocmask(2): reads the set that was initialised above; the child has one thread.
     Errno::result(unsafe { libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), null_mut()) })?;
     Ok(())
+}
+
+/// Of what a filter is shown, struct seccomp_data: where the call's number is, and the lower half of
+/// its third argument.
+const NUMBER: u32 = 0;
+const FLAGS: u32 = 16 + 2 * 8;
+
+/// From now on, and after the exec, such an open is answered with `errno`. Allocates nothing.
+fn refuse_unnamed_files(errno: c_int) -> Result<()> {
+    let unnamed = libc::O_TMPFILE & !libc::O_DIRECTORY;
+    let openat = u32::try_from(libc::SYS_openat).unwrap_or_default();
+    let mut filter = [
+        filter_step(BPF_LD | BPF_W | BPF_ABS, NUMBER, 0),
+        filter_step(BPF_JMP | BPF_JEQ | BPF_K, openat, 3),
+        filter_step(BPF_LD | BPF_W | BPF_ABS, FLAGS, 0),
+        filter_step(BPF_JMP | BPF_JSET | BPF_K, unnamed.cast_unsigned(), 1),
+        filter_step(
+            BPF_RET | BPF_K,
+            SECCOMP_RET_ERRNO | errno.cast_unsigned(),
+            0,
+        ),
+        filter_step(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0),
+    ];
+    let program = sock_fprog {
+        len: c_ushort::try_from(filter.len()).unwrap_or_default(),
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: prctl(2), PR_SET_NO_NEW_PRIVS: takes numbers only; who is not root needs it first.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    // SAFETY: prctl(2), PR_SET_SECCOMP: copies the program, which lives until then.
+    Errno::result(unsafe {
+        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program)
+    })?;
+    Ok(())
+}
+
+/// `past` is how many steps are left out where a comparison fails.
+fn filter_step(code: u32, k: u32, past: u8) -> sock_filter {
+    sock_filter {
+        code: u16::try_from(code).unwrap_or_default(),
+        jt: 0,
+        jf: past,
+        k,
+    }
 }
