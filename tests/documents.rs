@@ -168,19 +168,6 @@ fn the_version_has_a_heading_in_the_changelog() {
     assert!(found, "no line starts with {heading}");
 }
 
-/// A longer file answers two questions.
-#[test]
-fn every_file_fits_in_a_head() {
-    for path in rust_files("src").into_iter().chain(rust_files("tests")) {
-        let text = read_to_string(&path).unwrap();
-        let lines = text
-            .lines()
-            .take_while(|line| *line != "#[cfg(test)]")
-            .count();
-        assert!(lines <= 400, "{} has {lines} lines", path.display());
-    }
-}
-
 /// "`unsafe` lives in `process/` only."
 #[test]
 fn policy_forbids_unsafe_code() {
