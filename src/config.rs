@@ -117,6 +117,17 @@ pub(crate) enum RunMode {
     DryRun(Vec<OsString>),
 }
 
+impl RunMode {
+    /// The command line, the program as typed and its arguments.
+    pub(crate) fn command(&self) -> &[OsString] {
+        let (Self::Exec(command)
+        | Self::Supervise(command)
+        | Self::Watch(command, _)
+        | Self::DryRun(command)) = self;
+        command
+    }
+}
+
 /// A word with where it came from.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {

@@ -2,7 +2,7 @@
 //! The command's variables: what it inherits, what is injected, and the finished block.
 //!
 //! [`plan`] decides which secret gets which name in which form and makes every check of names and
-//! values; [`build`] puts the block together and holds it against the kernel's limits. Both are
+//! values; [`build_env_block`] puts the block together and holds it against the kernel's limits. Both are
 //! pure. Inherited entries pass as bytes, each name stands once, and a secret takes the place of
 //! what it replaces (environ(7), execve(2)).
 
@@ -17,6 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::error::Error;
 use crate::process::env_block::{EnvBlock, EnvEntry, ExecLimits};
+use crate::secret::Secret;
 pub(crate) use inherited::inherited_env;
 pub(crate) use plan::{Form, Plan, Planned, plan};
 
@@ -28,26 +29,22 @@ const NAMED: usize = 5;
 const PROGRAM: usize = 4096;
 
 /// Puts the block together: inherited entries in their order, each replaced where a secret has its
-/// name, then the other secrets by name. `paths` are those of the sealed files, in the plan's order.
+/// name, then the other secrets by name. `file_path` creates the file of a secret and returns its path.
 ///
 /// # Errors
-/// `environment` when the kernel would not take it.
-pub(crate) fn build(
+/// `environment` if the kernel would refuse the block, and the errors of `file_path`.
+pub(crate) fn build_env_block(
     base: EnvBlock,
     plan: Plan,
-    paths: &[String],
+    mut file_path: impl FnMut(&Secret) -> Result<String, Error>,
     command: &[OsString],
     limits: ExecLimits,
 ) -> Result<EnvBlock, Error> {
-    let mut paths = paths.iter();
     let mut injected = Vec::with_capacity(plan.secrets.len());
     for Planned { name, secret, form } in plan.secrets {
         let entry = match form {
             Form::Kept => continue,
-            Form::File => {
-                let path = paths.next().map(String::as_str).unwrap_or_default();
-                EnvEntry::new(&name, path.as_bytes())
-            }
+            Form::File => EnvEntry::new(&name, file_path(&secret)?.as_bytes()),
             Form::Variable => EnvEntry::new(&name, secret.value.expose()),
         };
         let key = secret.key;
@@ -144,7 +141,13 @@ mod tests {
         let secrets = secrets.iter().map(planned).collect();
         let base = EnvBlock::new(vec![EnvEntry::new("A", b"1").unwrap()]);
         let command = ["a", "bc"].map(OsString::from);
-        build(base, Plan { secrets }, &[], &command, limits)
+        build_env_block(
+            base,
+            Plan { secrets },
+            |_| Ok(String::new()),
+            &command,
+            limits,
+        )
     }
 
     #[test]

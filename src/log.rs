@@ -33,6 +33,12 @@ impl<F: Fn(Event<'_>)> Log for F {
     }
 }
 
+impl Log for Logger {
+    fn log(&self, event: Event<'_>) {
+        Self::log(self, &event);
+    }
+}
+
 /// Everything there is to say before the command runs.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {

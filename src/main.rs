@@ -1,8 +1,7 @@
 //! phase-run: puts a Phase app's secrets in a command's environment and becomes the command.
 //!
-//! The whole way of the data is in [`run`] and [`fetch_and_exec`]: args → decisions → secrets → selection →
-//! environment → exec. Each step takes the previous one's output; nothing points back. Only this file prints
-//! errors and picks the exit status.
+//! `main` parses the arguments, runs, prints the error and picks the exit status, and no other file does.
+//! [`run`] has the sequence of a run.
 #![cfg_attr(
     fuzzing,
     no_main,
@@ -33,34 +32,33 @@ mod snapshot;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use error::ExitStatus;
 use process::core_dumps;
 use process::wait::WaitStatus;
 use process::{SingleThreaded, signal, startup};
 use run::{Context, Outcome};
 
-/// Wipes every block that is freed: what TLS, HTTP and JSON leave behind goes with it.
+/// Wipes every heap block before it is freed. `secret.rs` says why all wiping of the heap rests on it.
 #[global_allocator]
 static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
+#[expect(clippy::expect_used, reason = "nothing runs before this claim")]
 fn main() -> ExitCode {
     let start = Instant::now();
-    let Some(single_threaded) = SingleThreaded::claim() else {
-        return ExitCode::from(ExitStatus::NothingRun.code());
-    };
+    let single_threaded = SingleThreaded::claim().expect("main claims it first and once");
     let inherited = startup::read_environ_and_wipe_tokens(&single_threaded);
     let core_limit = core_dumps::disable();
     signal::remove_runtime_handlers();
     signal::install_pid1_handlers();
     let (args, read) = cli::parse(std::env::args_os().skip(1).collect());
     let logger = config::logger(&args, &inherited);
-    let mut context = Context {
-        core_limit,
+    let context = Context {
+        log: &logger,
         logger,
         start,
+        core_limit: &core_limit,
     };
-    let outcome = read.and_then(|()| run::run(single_threaded, &args, inherited, &mut context));
+    let outcome = read.and_then(|()| run::run(single_threaded, &args, inherited, context));
     match outcome {
         Ok(outcome) => {
             if let Outcome::CommandEnded(WaitStatus::Killed(by)) = outcome {

@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! The sequence of one run, one function for each mode.
+//! One run, from the parsed arguments to the exec: config → credential → fetch → select → environment
+//! → exec. [`run`] picks the mode, and each mode is one function.
 
 use std::cell::RefCell;
 use std::io;
@@ -12,34 +13,42 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::auth::{Auth, CachedAuth, TokenCache};
 use crate::cli::{Opt, ParsedArgs, generate, help};
 use crate::config::{self, Config, RunMode};
+use crate::environ::{self, Plan};
 use crate::error::{Error, ExitStatus, errno_text};
-use crate::{environ, selection};
-
 use crate::log::{self, Event, Log, Logger};
 use crate::phase::{self, Fetched, Lease};
 use crate::process::core_dumps::SavedCoreLimit;
 use crate::process::env_block::EnvBlock;
 use crate::process::secret_file::SecretFile;
 use crate::process::wait::WaitStatus;
-use crate::process::watch::{StandbyChannel, WatchOutcome, watch};
+use crate::process::watch::{StandbyChannel, WatchOptions, WatchOutcome};
 use crate::process::{self, CommandFork, SingleThreaded, exec, startup};
 use crate::secret::{Secret, SecretBytes};
+use crate::selection;
 use crate::snapshot::{FetchPurpose, Snapshot};
 
-/// What stays the same from the first line to the last.
-pub(crate) struct Context {
-    pub(crate) core_limit: SavedCoreLimit,
+/// What every step of a run may need.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// Where the steps report events: the logger, or in a standby a buffer in front of it.
+    pub(crate) log: &'a dyn Log,
     pub(crate) logger: Logger,
+    /// When this process started.
     pub(crate) start: Instant,
+    /// The limit on core dumps that the command gets back.
+    pub(crate) core_limit: &'a SavedCoreLimit,
 }
 
-/// The line up to the fork, if there is one. Returns when something was printed instead, when it
-/// went wrong, or in the supervisor.
+/// Runs what the arguments ask for. In the process that becomes the command it returns only on
+/// failure.
+///
+/// # Errors
+/// Every error of phase-run.
 pub(crate) fn run(
     single_threaded: SingleThreaded,
     args: &ParsedArgs,
-    mut inherited: EnvBlock,
-    context: &mut Context,
+    inherited: EnvBlock,
+    context: Context<'_>,
 ) -> Result<Outcome, Error> {
     if args.has(Opt::Help) {
         return print(&help::help());
@@ -50,101 +59,117 @@ pub(crate) fn run(
     if let Some(form) = args.text(Opt::Generate)? {
         return print(&generate::generate(form)?);
     }
-    let logger = context.logger;
-    let log = |notice: Event<'_>| logger.log(&notice);
-    let config = config::load(args, &inherited, &log)?;
-    let single_threaded = match config.run_mode {
-        RunMode::Supervise(_) => match process::fork_command(&single_threaded)? {
-            CommandFork::Supervisor(supervisor) => {
-                drop((config, inherited));
-                return Ok(Outcome::CommandEnded(supervisor.wait_for_command()?));
-            }
-            CommandFork::Command {
-                single_threaded,
-                supervisor_pid,
-            } => {
-                inherited.rewrite_systemd_pids(supervisor_pid, std::process::id());
-                single_threaded
-            }
-        },
-        RunMode::Watch(_, terms) => {
-            let cache = TokenCache::new()?;
-            let mut forget = || {
-                inherited.wipe_tokens();
-                config.auth_source.close_descriptor();
-            };
-            let log = |notice: Event<'_>| logger.try_log(&notice);
-            return match watch(&single_threaded, &terms, &mut forget, &log)? {
-                WatchOutcome::CommandEnded(end) => Ok(Outcome::CommandEnded(end)),
-                WatchOutcome::Child {
-                    single_threaded,
-                    supervisor_pid,
-                    standby,
-                } => {
-                    inherited.rewrite_systemd_pids(supervisor_pid, std::process::id());
-                    context.start = Instant::now();
-                    run_standby(single_threaded, config, inherited, cache, &standby, context)
-                }
-            };
-        }
-        RunMode::Exec(_) | RunMode::DryRun(_) => single_threaded,
-    };
-    let pass = config.auth_source.load(&inherited, &|_, _| {}, &log)?;
-    fetch_and_exec(
-        single_threaded,
-        config,
-        inherited,
-        pass,
-        None,
-        context,
-        &log,
-    )
+    let config = config::load(args, &inherited, context.log)?;
+    match config.run_mode {
+        RunMode::Exec(_) => fetch_and_exec(single_threaded, &config, inherited, context),
+        RunMode::Supervise(_) => supervise(single_threaded, config, inherited, context),
+        RunMode::Watch(_, options) => watch(single_threaded, config, inherited, &options, context),
+        RunMode::DryRun(_) => dry_run(single_threaded, &config, inherited, context),
+    }
 }
 
-/// The rest of the line in a process that a watch has forked. Until it becomes the command, nobody
-/// waits for what it has to say, and its failure is a poll's.
-fn run_standby(
+/// Fetches the secrets and becomes the command.
+fn fetch_and_exec(
     single_threaded: SingleThreaded,
-    mut config: Config,
-    mut inherited: EnvBlock,
-    cache: TokenCache,
-    standby: &StandbyChannel,
-    context: &Context,
+    config: &Config,
+    inherited: EnvBlock,
+    context: Context<'_>,
 ) -> Result<Outcome, Error> {
-    let logger = context.logger;
-    let held = RefCell::new(Vec::new());
-    let log = |notice: Event<'_>| match (&notice, standby.is_poll()) {
-        // It has happened, whatever becomes of the poll.
-        (Event::SnapshotRemoved { .. }, _) => logger.log(&notice),
-        // Of a poll's tries only what came of them is news.
-        (Event::Retrying { .. }, true) => {}
-        (_, true) => held.borrow_mut().extend(logger.format(&notice)),
-        (_, false) => {
-            held.take()
-                .iter()
-                .for_each(|text: &String| log::write_line(text));
-            logger.log(&notice);
-        }
-    };
-    if !standby.may_lease() {
-        config.fetch.dynamic = config.fetch.dynamic.without_leases();
+    let auth = config
+        .auth_source
+        .load(&inherited, &|_, _| {}, context.log)?;
+    let purpose = FetchPurpose::Start;
+    let mut planned = plan(single_threaded, config, inherited, auth, purpose, context)?;
+    let lease = planned.lease.take();
+    let environment = planned.build(config)?;
+    if let Some(Lease { ends, lasts }) = lease {
+        context.log.log(Event::Leased {
+            expires_at: &ends,
+            expires_in: lasts,
+        });
     }
-    let variables = config.injection.keep_token;
-    let keep = |token: &SecretBytes, lasts| cache.store(token, lasts);
-    let outcome = cache
-        .load_auth(&config.auth_source, variables, &mut inherited, &keep, &log)
-        .and_then(|CachedAuth { auth, digest_key }| {
-            let watched = Some((standby, &digest_key));
-            fetch_and_exec(
+    Err(environment.exec(config, context))
+}
+
+/// Forks: the parent supervises the command and never sees a secret, the child fetches and execs.
+fn supervise(
+    single_threaded: SingleThreaded,
+    config: Config,
+    mut inherited: EnvBlock,
+    context: Context<'_>,
+) -> Result<Outcome, Error> {
+    match process::fork_command(&single_threaded)? {
+        CommandFork::Supervisor(supervisor) => {
+            // It stays for as long as the command, so it lets go of the token's variables first.
+            drop((config, inherited));
+            Ok(Outcome::CommandEnded(supervisor.wait_for_command()?))
+        }
+        CommandFork::Command {
+            single_threaded,
+            supervisor_pid,
+        } => {
+            inherited.rewrite_systemd_pids(supervisor_pid, std::process::id());
+            fetch_and_exec(single_threaded, &config, inherited, context)
+        }
+    }
+}
+
+/// Forks a standby for each poll: the parent watches and never sees a secret, each standby fetches,
+/// and becomes the command when the parent promotes it.
+fn watch(
+    single_threaded: SingleThreaded,
+    config: Config,
+    mut inherited: EnvBlock,
+    options: &WatchOptions,
+    context: Context<'_>,
+) -> Result<Outcome, Error> {
+    let cache = TokenCache::new()?;
+    let mut forget_token = || {
+        inherited.wipe_tokens();
+        config.auth_source.close_descriptor();
+    };
+    // The watcher must answer signals: it drops an event rather than wait for standard error.
+    let log = |event: Event<'_>| context.logger.try_log(&event);
+    match process::watch::watch(&single_threaded, options, &mut forget_token, &log)? {
+        WatchOutcome::CommandEnded(status) => Ok(Outcome::CommandEnded(status)),
+        WatchOutcome::Child {
+            single_threaded,
+            supervisor_pid,
+            standby,
+        } => {
+            inherited.rewrite_systemd_pids(supervisor_pid, std::process::id());
+            let log = StandbyLog::new(context.logger, &standby);
+            let context = Context {
+                log: &log,
+                start: Instant::now(),
+                ..context
+            };
+            run_standby(
                 single_threaded,
                 config,
                 inherited,
-                auth,
-                watched,
+                &cache,
+                &standby,
                 context,
-                &log,
             )
-        });
+        }
+    }
+}
+
+/// Runs a standby that the watcher has forked. An error before its promotion is reported as a failed
+/// poll, and the command keeps running.
+fn run_standby(
+    single_threaded: SingleThreaded,
+    mut config: Config,
+    inherited: EnvBlock,
+    cache: &TokenCache,
+    standby: &StandbyChannel,
+    context: Context<'_>,
+) -> Result<Outcome, Error> {
+    if !standby.may_lease() {
+        config.fetch.dynamic = config.fetch.dynamic.without_leases();
+    }
+    let outcome = fetch_and_wait(single_threaded, &config, inherited, cache, standby, context);
     if let Err(Error::TokenRejected { .. }) = outcome {
         cache.clear();
     }
@@ -152,7 +177,7 @@ fn run_standby(
         Err(error) if standby.is_poll() => {
             if standby.report_failure(error.kind()) {
                 let (kind, why) = (error.kind(), &error.to_string());
-                logger.log(&Event::PollFailed { kind, why });
+                context.logger.log(&Event::PollFailed { kind, why });
             }
             Ok(Outcome::PollFailed(error.exit_status()))
         }
@@ -160,105 +185,217 @@ fn run_standby(
     }
 }
 
-/// The line from the token to the exec.
-fn fetch_and_exec(
-    single_threaded: SingleThreaded,
-    config: Config,
-    inherited: EnvBlock,
-    mut pass: Auth<'_>,
-    watched: Option<(&StandbyChannel, &SecretBytes)>,
-    context: &Context,
-    log: &dyn Log,
-) -> Result<Outcome, Error> {
-    startup::disable_nss_modules();
-    if let Some(headers) = &config.header_file {
-        pass.set_gateway_headers(headers.read(watched.is_some(), log)?);
-    }
-    let pass = &pass;
-    let fetch = || chosen(single_threaded, &config, pass, context, log);
-    let (chosen, lease) = match (&config.snapshot, pass) {
-        // No copy is made by a token that is another one at the next start.
-        (None, _) | (_, Auth::Identity(_)) => fetch()?,
-        (Some(fallback), Auth::Token(credential)) => {
-            let occasion = match (&config.run_mode, watched) {
-                (RunMode::DryRun(_), _) => FetchPurpose::DryRun,
-                (_, Some((standby, _))) if standby.is_poll() => FetchPurpose::Poll,
-                (_, _) => FetchPurpose::Start,
-            };
-            let snapshot = Snapshot::of(fallback, &config.fetch, &config.selection, credential);
-            snapshot.fetch_or_restore(fetch, occasion, log)?
-        }
-    };
-    let base = environ::inherited_env(inherited, &config.injection);
-    let empty_is_fine = config.selection.allow_empty;
-    let plan = environ::plan(chosen, &base, &config.injection, empty_is_fine, log)?;
-    match config.run_mode {
-        RunMode::DryRun(command) => {
-            let listing = plan.listing(context.logger.format);
-            let paths: Vec<String> = plan.files().map(|_| SecretFile::longest_path()).collect();
-            environ::build(base, plan, &paths, &command, startup::exec_limits())?;
-            print(&listing)
-        }
-        RunMode::Exec(command) | RunMode::Supervise(command) | RunMode::Watch(command, _) => {
-            let digest = watched.map(|(standby, key)| (standby, plan.digest(key.expose())));
-            let files: Vec<SecretFile> = plan
-                .files()
-                .map(SecretFile::create)
-                .collect::<Result<_, _>>()?;
-            let paths: Vec<String> = files.iter().map(SecretFile::path).collect();
-            let environ = environ::build(base, plan, &paths, &command, startup::exec_limits())?;
-            // Everything that can go wrong before the exec has not.
-            match (digest, lease) {
-                (Some((standby, digest)), lease) => {
-                    if !standby.wait_for_promotion(&digest, lease.map(|lease| lease.lasts)) {
-                        return Ok(Outcome::Done);
-                    }
-                }
-                (None, Some(Lease { ends, lasts })) => log.log(Event::Leased {
-                    expires_at: &ends,
-                    expires_in: lasts,
-                }),
-                (None, None) => {}
-            }
-            log.log(Event::Exec { command: &command });
-            Err(exec::exec_command(&command, &environ, &context.core_limit))
-        }
-    }
-}
-
-/// What is fetched, selected and resolved, and how long what was leased lasts.
-fn chosen(
+/// Fetches the secrets, waits for the promotion and becomes the command.
+fn fetch_and_wait(
     single_threaded: SingleThreaded,
     config: &Config,
-    pass: &Auth<'_>,
-    context: &Context,
-    log: &dyn Log,
+    mut inherited: EnvBlock,
+    cache: &TokenCache,
+    standby: &StandbyChannel,
+    context: Context<'_>,
+) -> Result<Outcome, Error> {
+    let on_minted = |token: &SecretBytes, lasts| cache.store(token, lasts);
+    let CachedAuth { auth, digest_key } = cache.load_auth(
+        &config.auth_source,
+        config.injection.keep_token,
+        &mut inherited,
+        &on_minted,
+        context.log,
+    )?;
+    let purpose = match standby.is_poll() {
+        true => FetchPurpose::Poll,
+        false => FetchPurpose::Start,
+    };
+    let planned = plan(single_threaded, config, inherited, auth, purpose, context)?;
+    let digest = planned.plan.digest(digest_key.expose());
+    let lease = planned.lease.as_ref().map(|lease| lease.lasts);
+    // Whatever can fail is done before the old command is stopped.
+    let environment = planned.build(config)?;
+    if !standby.wait_for_promotion(&digest, lease) {
+        return Ok(Outcome::Done);
+    }
+    Err(environment.exec(config, context))
+}
+
+/// Prints what would be injected, after the same checks as before an exec.
+fn dry_run(
+    single_threaded: SingleThreaded,
+    config: &Config,
+    inherited: EnvBlock,
+    context: Context<'_>,
+) -> Result<Outcome, Error> {
+    let auth = config
+        .auth_source
+        .load(&inherited, &|_, _| {}, context.log)?;
+    let purpose = FetchPurpose::DryRun;
+    let planned = plan(single_threaded, config, inherited, auth, purpose, context)?;
+    let listing = planned.plan.listing(context.logger.format);
+    planned.env_block(config, |_| Ok(SecretFile::longest_path()))?;
+    print(&listing)
+}
+
+/// What was fetched, as it will reach the command.
+struct PlannedRun {
+    inherited: EnvBlock,
+    plan: Plan,
+    /// The earliest lease among the fetched secrets.
+    lease: Option<Lease>,
+}
+
+/// Fetches the secrets and plans the command's environment.
+fn plan(
+    single_threaded: SingleThreaded,
+    config: &Config,
+    inherited: EnvBlock,
+    mut auth: Auth<'_>,
+    purpose: FetchPurpose,
+    context: Context<'_>,
+) -> Result<PlannedRun, Error> {
+    let log = context.log;
+    startup::disable_nss_modules();
+    if let Some(header_file) = &config.header_file {
+        let reads_again = matches!(config.run_mode, RunMode::Watch(..));
+        auth.set_gateway_headers(header_file.read(reads_again, log)?);
+    }
+    let fetch = || fetch_and_select(single_threaded, config, &auth, context);
+    let (secrets, lease) = match (&config.snapshot, &auth) {
+        (Some(options), Auth::Token(credential)) => {
+            let snapshot = Snapshot::of(options, &config.fetch, &config.selection, credential);
+            snapshot.fetch_or_restore(fetch, purpose, log)?
+        }
+        // Only the token that made a snapshot can open it, and an identity's token is used once.
+        (None, _) | (Some(_), Auth::Identity(_)) => fetch()?,
+    };
+    let inherited = environ::inherited_env(inherited, &config.injection);
+    let allow_empty = config.selection.allow_empty;
+    let plan = environ::plan(secrets, &inherited, &config.injection, allow_empty, log)?;
+    Ok(PlannedRun {
+        inherited,
+        plan,
+        lease,
+    })
+}
+
+/// Fetches the secrets, selects, and resolves the references in what is selected.
+fn fetch_and_select(
+    single_threaded: SingleThreaded,
+    config: &Config,
+    auth: &Auth<'_>,
+    context: Context<'_>,
 ) -> Result<(Vec<Secret>, Option<Lease>), Error> {
     let Fetched {
         secrets,
         place,
         lease,
         references,
-    } = phase::fetch(single_threaded, &config.fetch, pass, &config.selection, log)?;
-    let of = secrets.len();
-    let chosen = selection::select(secrets, &config.selection, &place, log)?;
-    let chosen = references.resolve(chosen)?;
-    log.log(Event::Selected {
-        selected: chosen.len(),
-        total: of,
+    } = phase::fetch(
+        single_threaded,
+        &config.fetch,
+        auth,
+        &config.selection,
+        context.log,
+    )?;
+    let total = secrets.len();
+    let selected = selection::select(secrets, &config.selection, &place, context.log)?;
+    let selected = references.resolve(selected)?;
+    context.log.log(Event::Selected {
+        selected: selected.len(),
+        total,
         took: context.start.elapsed(),
     });
-    Ok((chosen, lease))
+    Ok((selected, lease))
 }
 
-/// Past std's buffer, which takes a closed standard output for a success.
+impl PlannedRun {
+    /// Creates the sealed files and builds the environment.
+    fn build(self, config: &Config) -> Result<CommandEnvironment, Error> {
+        let mut files = Vec::new();
+        let block = self.env_block(config, |secret| {
+            let file = SecretFile::create(secret)?;
+            let path = file.path();
+            files.push(file);
+            Ok(path)
+        })?;
+        Ok(CommandEnvironment {
+            block,
+            _files: files,
+        })
+    }
+
+    fn env_block(
+        self,
+        config: &Config,
+        file_path: impl FnMut(&Secret) -> Result<String, Error>,
+    ) -> Result<EnvBlock, Error> {
+        let command = config.run_mode.command();
+        let limits = startup::exec_limits();
+        environ::build_env_block(self.inherited, self.plan, file_path, command, limits)
+    }
+}
+
+/// The command's environment, ready for the exec.
+struct CommandEnvironment {
+    block: EnvBlock,
+    /// Open until the command has them.
+    _files: Vec<SecretFile>,
+}
+
+impl CommandEnvironment {
+    /// Becomes the command. Returns only if that fails.
+    fn exec(&self, config: &Config, context: Context<'_>) -> Error {
+        let command = config.run_mode.command();
+        context.log.log(Event::Exec { command });
+        exec::exec_command(command, &self.block, context.core_limit)
+    }
+}
+
+/// The log of a standby. What a poll reports is held back: it is written if the standby is promoted
+/// to become the command, and is lost if it is not.
+struct StandbyLog<'a> {
+    logger: Logger,
+    standby: &'a StandbyChannel,
+    held_back: RefCell<Vec<String>>,
+}
+
+impl<'a> StandbyLog<'a> {
+    fn new(logger: Logger, standby: &'a StandbyChannel) -> Self {
+        Self {
+            logger,
+            standby,
+            held_back: RefCell::default(),
+        }
+    }
+}
+
+impl Log for StandbyLog<'_> {
+    fn log(&self, event: Event<'_>) {
+        match (&event, self.standby.is_poll()) {
+            // The file is gone, whether the poll succeeds or not.
+            (Event::SnapshotRemoved { .. }, _) => self.logger.log(&event),
+            // The failure of a poll is reported, not each of its attempts.
+            (Event::Retrying { .. }, true) => {}
+            (_, true) => self
+                .held_back
+                .borrow_mut()
+                .extend(self.logger.format(&event)),
+            (_, false) => {
+                for line in self.held_back.take() {
+                    log::write_line(&line);
+                }
+                self.logger.log(&event);
+            }
+        }
+    }
+}
+
+/// Writes to standard output, past the buffer of std, which ignores a closed standard output.
 fn print(text: &str) -> Result<Outcome, Error> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         match nix::unistd::write(io::stdout().as_fd(), rest) {
             Ok(written) => rest = rest.get(written..).unwrap_or_default(),
             Err(Errno::EINTR) => {}
-            // Somebody made it non-blocking: the same wait, said in another way.
+            // Somebody made it non-blocking, so wait until it can be written.
             Err(Errno::EAGAIN) => {
                 let stdout = io::stdout();
                 let mut ready = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
@@ -274,10 +411,10 @@ fn print(text: &str) -> Result<Outcome, Error> {
     Ok(Outcome::Done)
 }
 
-/// How a run ends when it does not fail.
+/// How a run ends without an error.
 #[derive(Clone, Copy)]
 pub(crate) enum Outcome {
-    /// `--help`, `--version`, `--generate`, `--dry-run` or a poll did what it was asked to.
+    /// Something was printed, or a poll found no change.
     Done,
     /// A poll failed and was reported, with this status.
     PollFailed(ExitStatus),
@@ -286,8 +423,8 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// The status that the parent process sees. A death by a signal is told by dying of it; where
-    /// that has no effect, as PID 1, by 128+N.
+    /// The exit status. If the command was killed by a signal, `main` raises the same signal, and
+    /// this status, 128+N, counts only where that has no effect, as in PID 1.
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,

@@ -45,16 +45,6 @@ pub(crate) struct Plan {
     pub(crate) secrets: Vec<Planned>,
 }
 
-impl Plan {
-    /// The secrets that become files, in the plan's order.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &Secret> {
-        self.secrets
-            .iter()
-            .filter(|planned| planned.form == Form::File)
-            .map(|planned| &planned.secret)
-    }
-}
-
 /// Decides names and forms, and checks everything that does not need the finished block.
 ///
 /// # Errors
