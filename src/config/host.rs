@@ -1,95 +1,70 @@
 #![forbid(unsafe_code)]
-//! Phase's address: where its three interfaces are, and that nothing is sent there in clear.
+//! The address of Phase, and the URLs of its interfaces. No token is sent anywhere unencrypted.
 
 use reqwest::Url;
 
 use crate::error::{Error, Source};
 use crate::http::is_loopback;
 
-/// Phase Cloud serves REST under a name of its own.
+/// The hosts of Phase Cloud. The second serves the public REST interface only.
 const CLOUD: [&str; 2] = ["console.phase.dev", "api.phase.dev"];
 
 /// An address that a token may be sent to: https, or http to this machine.
 #[derive(Debug)]
 pub(crate) struct Host {
-    /// The address given, without a slash at the end.
+    /// The address as configured, without a slash at the end.
     base: String,
+    /// The host without a port.
+    host: String,
     /// `host` or `host:port`, for messages.
     name: String,
-    cloud: bool,
+    is_cloud: bool,
 }
 
 impl Host {
-    /// `https://console.phase.dev`, which the official CLI takes by default too.
-    pub(crate) fn cloud() -> Self {
+    /// Phase Cloud, which is also the default of the official CLI.
+    pub(crate) fn phase_cloud() -> Self {
         let [console, _] = CLOUD;
         Self {
             base: format!("https://{console}"),
+            host: console.to_owned(),
             name: console.to_owned(),
-            cloud: true,
+            is_cloud: true,
         }
     }
 
+    /// Parses an address.
+    ///
     /// # Errors
-    /// `config` for what is no address, for plain http to another machine, and for parts that do
-    /// not belong there.
+    /// Returns `config` if the text is not a URL, has parts besides host, port and path, or is plain
+    /// http to another machine.
+    #[expect(
+        clippy::expect_used,
+        reason = "an address without a host is refused before"
+    )]
     pub(crate) fn parse(text: &str, source: Source) -> Result<Self, Error> {
-        let refuse = |why, instead| {
-            // Somebody may have written a password or a token into it.
-            let given = text.rsplit('@').next().unwrap_or_default();
-            let given = given
-                .split(['?', '#'])
-                .next()
-                .unwrap_or_default()
-                .to_owned();
-            Err(Error::InvalidHost {
-                value: given,
-                source: source.clone(),
-                why,
-                suggestion: instead,
-            })
-        };
-        let with_scheme = || {
-            let instead = format!("https://{}", text.rsplit("://").next().unwrap_or_default());
-            Url::parse(&instead)
-                .is_ok_and(|url| plain(&url))
-                .then_some(instead)
-        };
-        let Ok(url) = Url::parse(text) else {
-            return refuse("it is no URL", with_scheme());
-        };
-        let Some(name) = url.host_str() else {
-            return refuse("it names no host", with_scheme());
-        };
-        if !plain(&url) {
-            return refuse(
-                "it may have a host, a port and a path, and nothing else",
-                None,
-            );
-        }
-        match url.scheme() {
-            "https" => {}
-            "http" if is_loopback(name) => {}
-            "http" => {
-                return refuse(
-                    "over http the token would cross the network in clear",
-                    with_scheme(),
-                );
-            }
-            _ => return refuse("it is neither https nor http", with_scheme()),
-        }
-        let cloud = CLOUD.contains(&name)
+        let url = parse_url(text).map_err(|(why, suggestion)| Error::InvalidHost {
+            value: redacted(text).to_owned(),
+            source,
+            why,
+            suggestion,
+        })?;
+        let host = url
+            .host_str()
+            .expect("parse_url has found a host")
+            .to_owned();
+        let is_cloud = CLOUD.contains(&&*host)
             && url.scheme() == "https"
             && url.port().is_none()
             && url.path() == "/";
-        let name = match url.port() {
-            Some(port) => format!("{name}:{port}"),
-            None => name.to_owned(),
-        };
         Ok(Self {
             base: url.as_str().trim_end_matches('/').to_owned(),
-            name,
-            cloud,
+            name: match url.port() {
+                Some(port) => format!("{host}:{port}"),
+                None => host.clone(),
+            },
+            host,
+            is_cloud,
         })
     }
 
@@ -98,48 +73,79 @@ impl Host {
         &self.name
     }
 
-    /// Whether it is `http://`, which only this machine can be.
+    /// Whether the scheme is http, which is possible only for this machine.
     pub(super) fn is_plain_http(&self) -> bool {
         self.base.starts_with("http:")
     }
 
     /// The hosts that requests go to, without their ports.
-    pub(super) fn names(&self) -> Vec<String> {
-        let addresses = [self.rest(""), self.sealed()];
-        let name = |address: &String| Url::parse(address).ok()?.host_str().map(str::to_owned);
-        addresses.iter().filter_map(name).collect()
+    pub(super) fn host_names(&self) -> Vec<&str> {
+        match self.is_cloud {
+            true => CLOUD.to_vec(),
+            false => vec![&self.host],
+        }
     }
 
-    /// An address of the public REST interface; `path` starts without a slash.
-    pub(crate) fn rest(&self, path: &str) -> String {
-        match self.cloud {
+    /// A URL of the public REST interface; `path` has no slash at its start.
+    pub(crate) fn rest_url(&self, path: &str) -> String {
+        match self.is_cloud {
             true => format!("https://api.phase.dev/{path}"),
             false => format!("{}/service/public/{path}", self.base),
         }
     }
 
-    /// The interface of secrets that only the token's account can read.
-    pub(crate) fn sealed(&self) -> String {
-        match self.cloud {
+    /// The endpoint of end-to-end encrypted secrets.
+    pub(crate) fn secrets_url(&self) -> String {
+        match self.is_cloud {
             true => "https://console.phase.dev/service/secrets/".to_owned(),
             false => format!("{}/service/secrets/", self.base),
         }
     }
 
-    /// The endpoint that tells what a token can read.
-    pub(crate) fn tokens(&self) -> String {
-        match self.cloud {
-            true => "https://console.phase.dev/service/secrets/tokens/".to_owned(),
-            false => format!("{}/service/secrets/tokens/", self.base),
-        }
+    /// The endpoint that lists what a token can read.
+    pub(crate) fn tokens_url(&self) -> String {
+        format!("{}tokens/", self.secrets_url())
     }
 }
 
-fn plain(url: &Url) -> bool {
+/// Returns the URL, or why it is refused and the address that may be meant instead.
+fn parse_url(text: &str) -> Result<Url, (&'static str, Option<String>)> {
+    let with_https = || {
+        let rest = text.rsplit_once("://").map_or(text, |(_, rest)| rest);
+        let url = format!("https://{rest}");
+        Url::parse(&url)
+            .is_ok_and(|url| has_no_extra_parts(&url))
+            .then_some(url)
+    };
+    let Ok(url) = Url::parse(text) else {
+        return Err(("it is not a URL", with_https()));
+    };
+    let Some(host) = url.host_str() else {
+        return Err(("it has no host", with_https()));
+    };
+    if !has_no_extra_parts(&url) {
+        return Err(("only a host, a port and a path are allowed", None));
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(host) => Ok(url),
+        "http" => Err(("plain http would send the token unencrypted", with_https())),
+        _ => Err(("its scheme is neither https nor http", with_https())),
+    }
+}
+
+/// Whether a URL has no user, password, query or fragment.
+fn has_no_extra_parts(url: &Url) -> bool {
     url.username().is_empty()
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none()
+}
+
+/// An address without the parts that may hold a password or a token.
+fn redacted(text: &str) -> &str {
+    let rest = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    rest.split_once(['?', '#']).map_or(rest, |(start, _)| start)
 }
 
 #[cfg(test)]
@@ -147,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_address_gives_its_endpoints() {
+    fn each_host_has_its_urls() {
         let cloud = (
             "https://api.phase.dev/v1/apps/",
             "https://console.phase.dev/service/secrets/tokens/",
@@ -182,8 +188,8 @@ mod tests {
             assert_eq!(
                 (
                     host.name(),
-                    host.rest("v1/apps/").as_str(),
-                    host.tokens().as_str()
+                    host.rest_url("v1/apps/").as_str(),
+                    host.tokens_url().as_str()
                 ),
                 (name, rest, tokens),
                 "{text}"
@@ -192,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn http_is_for_this_machine_only() {
+    fn plain_http_is_only_for_loopback() {
         for text in [
             "http://localhost:1",
             "http://127.9.9.9",
@@ -216,15 +222,13 @@ mod tests {
             ("https://", None),
         ] {
             let Err(Error::InvalidHost {
-                value: given,
-                suggestion: offered,
-                ..
+                value, suggestion, ..
             }) = Host::parse(text, Source::Named("--host"))
             else {
-                panic!("{text} was taken")
+                panic!("{text} was accepted")
             };
-            assert_eq!(offered.as_deref(), instead, "{text}");
-            assert!(!given.contains("word"), "{given}");
+            assert_eq!(suggestion.as_deref(), instead, "{text}");
+            assert!(!value.contains("word"), "{value}");
         }
     }
 }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The proxy variables, in curl's order.
+//! Chooses the proxy from the environment, with curl's precedence.
 
 use std::ffi::OsStr;
 
@@ -8,48 +8,48 @@ use super::reader::ConfigReader;
 use crate::error::Error;
 use crate::http::proxy::{NoProxy, Proxy, redacted};
 
-/// For https, the first that is set wins.
-const PROXIES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-const NO_PROXIES: [&str; 2] = ["no_proxy", "NO_PROXY"];
+/// The variables that name a proxy for https; the first one that is set wins.
+const PROXY_VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+const NO_PROXY_VARIABLES: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-const WANTS: &str = "a proxy's address, http://HOST:PORT or https://HOST:PORT";
+const EXPECTED: &str = "a proxy address (http://HOST:PORT or https://HOST:PORT)";
 
 impl ConfigReader<'_> {
-    /// None where no variable asks for one, and where it could not matter: `others` than Phase may be
-    /// asked too.
+    /// Returns the proxy, or `None` if no variable names one or no request could go through it.
+    /// `calls_cloud` says that there will be requests to other hosts than Phase.
     ///
     /// # Errors
-    /// `config` for an address that is none, or of a proxy that phase-run does not speak with.
-    pub(super) fn proxy(&self, host: &Host, others: bool) -> Result<Option<Proxy>, Error> {
-        let set = |name: &&'static str| self.inherited.get(name).is_some_and(|v| !v.is_empty());
-        let Some(variable) = PROXIES.into_iter().find(set) else {
+    /// Returns `config` if the address is invalid, or its scheme is neither http nor https.
+    pub(super) fn proxy(&self, host: &Host, calls_cloud: bool) -> Result<Option<Proxy>, Error> {
+        let inherited = self.inherited;
+        let value = |name: &&'static str| {
+            let value = inherited.get(name)?;
+            (!value.is_empty()).then_some((*name, value))
+        };
+        let Some((variable, address)) = PROXY_VARIABLES.iter().find_map(value) else {
             return Ok(None);
         };
-        // Plain http is for this machine alone, and never goes through a proxy.
-        if host.is_plain_http() && !others {
+        // Plain http goes to this machine only, and never through a proxy.
+        if host.is_plain_http() && !calls_cloud {
             return Ok(None);
         }
-        let exceptions = NO_PROXIES.into_iter().find(set);
-        let exceptions = exceptions.and_then(|name| self.inherited.get(name));
-        // What is not UTF-8 is no host; the others in the list count.
-        let exceptions = exceptions.unwrap_or_default().to_string_lossy();
-        let Some(exceptions) = NoProxy::parse(&exceptions) else {
+        // An entry that is not UTF-8 matches no host; the other entries count.
+        let no_proxy = NO_PROXY_VARIABLES.iter().find_map(value);
+        let no_proxy = no_proxy.map_or(OsStr::new(""), |(_, list)| list);
+        let Some(no_proxy) = NoProxy::parse(&no_proxy.to_string_lossy()) else {
             return Ok(None);
         };
-        // A proxy that nothing goes through may be of any kind.
-        if !others && host.names().iter().all(|name| exceptions.matches(name)) {
+        // An address that will not be used is not checked.
+        if !calls_cloud && host.host_names().iter().all(|name| no_proxy.matches(name)) {
             return Ok(None);
         }
-        let given = self
-            .inherited
-            .get(variable)
-            .and_then(OsStr::to_str)
-            .unwrap_or_default();
-        let proxy = Proxy::parse(given, variable, exceptions);
-        proxy.map(Some).ok_or_else(|| Error::InvalidVariable {
+        let invalid = |text| Error::InvalidVariable {
             name: variable,
-            value: redacted(given),
-            expected: WANTS,
-        })
+            value: redacted(text),
+            expected: EXPECTED,
+        };
+        let text = address.to_str().ok_or_else(|| invalid(""))?;
+        let proxy = Proxy::parse(text, variable, no_proxy);
+        proxy.map(Some).ok_or_else(|| invalid(text))
     }
 }

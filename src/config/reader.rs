@@ -157,7 +157,7 @@ impl<'a> ConfigReader<'a> {
     pub(super) fn host(&self) -> Result<Host, Error> {
         match self.text_of(Opt::Host)? {
             Some(Setting { value, source }) => Host::parse(&value, source),
-            None => Ok(Host::cloud()),
+            None => Ok(Host::phase_cloud()),
         }
     }
 

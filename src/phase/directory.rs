@@ -202,7 +202,7 @@ impl<'a> Directory<'a> {
             }
             None => {
                 let query = [("app_id", app.id.as_str())];
-                let address = self.client.host().rest("v1/environments/");
+                let address = self.client.host().rest_url("v1/environments/");
                 let answer = self.client.get(&address, &query, &[])?;
                 let JsonObject(listing) = match answer.status {
                     200 => {
@@ -247,7 +247,9 @@ impl<'a> Directory<'a> {
     }
 
     fn readable(&self) -> Result<AccessList, Error> {
-        let answer = self.client.get(&self.client.host().tokens(), &[], &[])?;
+        let answer = self
+            .client
+            .get(&self.client.host().tokens_url(), &[], &[])?;
         let JsonObject(account) = match answer.status {
             200 => answer.json::<JsonObject<Account>>("what a token can read")?,
             _ => return Err(status::error_for_status(&answer, Endpoint::Token)),
@@ -263,7 +265,7 @@ impl<'a> Directory<'a> {
     }
 
     fn listed(&self) -> Result<AccessList, Error> {
-        let address = self.client.host().rest("v1/apps/");
+        let address = self.client.host().rest_url("v1/apps/");
         let answer = self.client.get(&address, &[], &[])?;
         let JsonObject(listing) = match answer.status {
             200 => answer.json::<JsonObject<Listing<ListedApp>>>("a list of apps")?,

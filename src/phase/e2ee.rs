@@ -115,7 +115,7 @@ impl<'a> Keyring<'a> {
         headers.extend(folder.map(|folder| ("path", folder)));
         let tags = narrowed.tags.as_deref().filter(|tags| plain(tags));
         headers.extend(tags.map(|tags| ("tags", tags)));
-        let answer = client.get(&client.host().sealed(), &[], &headers)?;
+        let answer = client.get(&client.host().secrets_url(), &[], &headers)?;
         if answer.status != 200 {
             let asked = Endpoint::Secrets {
                 place: &place,

@@ -84,7 +84,7 @@ fn log_in(
             )
         }
     };
-    let address = host.rest(&format!("identities/external/v1/{of}/auth/"));
+    let address = host.rest_url(&format!("identities/external/v1/{of}/auth/"));
     let not_phase = |why: &str| Error::UnexpectedResponse {
         host: host.name().to_owned(),
         why: why.to_owned(),

@@ -36,7 +36,7 @@ pub(super) fn secrets(
     query.extend(narrowed.folder.map(|folder| ("path", folder)));
     query.extend(narrowed.tags.as_deref().map(|tags| ("tags", tags)));
     query.extend(dynamic.request_fields(ttl.as_deref()));
-    let answer = client.get(&client.host().rest("v1/secrets/"), &query, &[])?;
+    let answer = client.get(&client.host().rest_url("v1/secrets/"), &query, &[])?;
     let place = place(environment, app);
     let asked = Endpoint::Secrets {
         place: &place,

@@ -28,7 +28,7 @@ pub(super) fn of(request: &FetchConfig, filter: &SelectionOptions) -> Vec<u8> {
         DynamicSecrets::List | DynamicSecrets::Lease { .. } => Some("dynamic"),
     };
     let mut bytes = Vec::new();
-    list(&mut bytes, [request.host.rest("")]);
+    list(&mut bytes, [request.host.rest_url("")]);
     list(&mut bytes, app);
     list(&mut bytes, environment);
     list(&mut bytes, environment_scope);
