@@ -37,35 +37,35 @@ fn an_address_is_a_scheme_a_host_a_port_and_a_path() {
     for (host, why, hint) in [
         (
             "phase.acme.test",
-            "it is no URL",
+            "it is not a URL",
             Some("https://phase.acme.test"),
         ),
         (
             "localhost:8000/phase",
-            "it names no host",
+            "it has no host",
             Some("https://localhost:8000/phase"),
         ),
         (
             "ftp://localhost",
-            "it is neither https nor http",
+            "its scheme is neither https nor http",
             Some("https://localhost"),
         ),
-        ("https://", "it is no URL", None),
-        ("https://local host", "it is no URL", None),
-        ("https://localhost:99999", "it is no URL", None),
+        ("https://", "it is not a URL", None),
+        ("https://local host", "it is not a URL", None),
+        ("https://localhost:99999", "it is not a URL", None),
         (
             "https://localhost?x=1",
-            "it may have a host, a port and a path",
+            "only a host, a port and a path",
             None,
         ),
         (
             "https://localhost#x",
-            "it may have a host, a port and a path",
+            "only a host, a port and a path",
             None,
         ),
         (
             "http://0.0.0.0",
-            "over http the token would cross",
+            "plain http would send the token",
             Some("https://0.0.0.0"),
         ),
     ] {
@@ -128,8 +128,8 @@ fn a_ca_file_that_cannot_be_used_is_named_with_its_source() {
     let good = std::fs::read_to_string(shop.phase.ca_file()).unwrap();
     let body = good.lines().nth(1).unwrap();
     let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
-    let none = "it holds no PEM certificate";
-    let damaged = "a certificate in it is damaged";
+    let none = "it contains no CA certificate";
+    let damaged = "it contains a malformed certificate";
     for (content, why) in [
         (String::new(), none),
         ("nothing\n".to_owned(), none),

@@ -54,7 +54,10 @@ fn reached_after(address: IpAddr, timeout: &str) -> Duration {
     let output = run.output();
     let took = start.elapsed();
     let output = output.failed(125, "tls");
-    assert!(output.stderr.contains("is for another name"), "{output}");
+    assert!(
+        output.stderr.contains("is for another host name"),
+        "{output}"
+    );
     took
 }
 

@@ -165,7 +165,9 @@ fn a_look_up_without_a_thread_is_unreachable() {
     let run = run.as_user(unused_uid()).limit(Resource::RLIMIT_NPROC, 0);
     let output = refused(run.output(), "unreachable");
     assert!(
-        output.stderr.contains("name look-up: no thread: "),
+        output
+            .stderr
+            .contains("name resolution failed: cannot start a thread: "),
         "{output}"
     );
 }
@@ -327,7 +329,7 @@ fn a_name_that_does_not_resolve_is_unreachable() {
     assert!(
         output
             .stderr
-            .contains("cannot reach phase.invalid: name look-up: "),
+            .contains("cannot reach phase.invalid: name resolution failed: "),
         "{output}"
     );
 }

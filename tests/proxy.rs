@@ -268,15 +268,15 @@ fn a_proxy_that_fails_is_named() {
     let cases: [(&'static str, &str); 4] = [
         (
             "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\n\r\n",
-            "the proxy PROXY wants other credentials (407)",
+            "the proxy PROXY rejected the credentials (407)",
         ),
         (
             "HTTP/1.1 403 No\r\n\r\n",
-            "the proxy PROXY does not connect to it",
+            "the proxy PROXY refused to connect to it",
         ),
         (
             "HTTP/1.1 502 No\r\n\r\n",
-            "the proxy PROXY does not connect to it",
+            "the proxy PROXY refused to connect to it",
         ),
         ("", "the proxy PROXY closed the connection"),
     ];
@@ -304,7 +304,7 @@ fn a_proxy_that_fails_is_named() {
     assert!(
         output
             .stderr
-            .contains(&format!("by way of the proxy {silent}")),
+            .contains(&format!("through the proxy {silent}")),
         "{output}"
     );
     let dead = SocketAddr::from(([127, 0, 0, 1], unused_port()));
@@ -312,14 +312,14 @@ fn a_proxy_that_fails_is_named() {
     assert!(
         output
             .stderr
-            .contains(&format!("connection refused (by way of the proxy {dead})")),
+            .contains(&format!("connection refused (through the proxy {dead})")),
         "{output}"
     );
     let output = through(&sandbox, "proxy.invalid:3128").failed(125, "unreachable");
     assert!(
         output
             .stderr
-            .contains("by way of the proxy proxy.invalid:3128"),
+            .contains("through the proxy proxy.invalid:3128"),
         "{output}"
     );
 }
@@ -368,7 +368,7 @@ fn tinyproxy_brings_the_secrets() {
     let output = through(&sandbox, &format!("user:wrong@127.0.0.1:{port}"));
     let output = output.failed(125, "unreachable");
     assert!(
-        output.stderr.contains("does not connect") || output.stderr.contains("407"),
+        output.stderr.contains("refused to connect") || output.stderr.contains("407"),
         "{output}"
     );
     proxy.kill(libc::SIGTERM);

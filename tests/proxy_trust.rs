@@ -79,7 +79,7 @@ fn an_https_proxy_brings_the_secrets() {
     let run = production(&sandbox).env("https_proxy", format!("https://localhost:{port}"));
     let run = run.env("PHASE_HOST", "https://phase.example.invalid");
     let output = run.output().failed(125, "tls");
-    let said = "cannot trust phase.example.invalid: its certificate is for another name";
+    let said = "cannot trust phase.example.invalid: its certificate is for another host name";
     assert!(output.stderr.contains(said), "{output}");
 }
 
@@ -97,11 +97,11 @@ fn an_https_proxy_that_cannot_be_trusted_is_named() {
     for (certificate, why) in [
         (
             Certificate::UnknownCa,
-            "its certificate is signed by a CA that is not known",
+            "its certificate is signed by an unknown CA",
         ),
         (
             Certificate::OtherName,
-            "its certificate is for another name",
+            "its certificate is for another host name",
         ),
         (Certificate::Expired, "its certificate has expired"),
     ] {
@@ -148,7 +148,7 @@ fn of_an_address_that_cannot_be_read_the_scheme_alone_is_shown() {
         let output = output.failed(125, "config");
         let said = format!(
             "phase-run: error[config]: HTTPS_PROXY={shown}: \
-             not a proxy's address, http://HOST:PORT or https://HOST:PORT\n"
+             not a proxy address (http://HOST:PORT or https://HOST:PORT)\n"
         );
         assert_eq!(output.stderr, said, "{}", String::from_utf8_lossy(proxy));
     }

@@ -55,15 +55,21 @@ fn what_may_pass_is_tried_again_and_each_retry_is_said() {
         (Responder::html(502), "status 502"),
         (Responder::html(503), "status 503"),
         (Responder::status(504), "status 504"),
-        (Responder::close(), "the connection ended before the answer"),
+        (
+            Responder::close(),
+            "the connection was closed before a response",
+        ),
         (Responder::reset(), ""),
-        (Responder::truncate(0), "the answer broke off"),
-        (Responder::truncate(100), "the answer broke off"),
-        (Responder::stall(), "no whole answer within 1 s"),
-        (Responder::stall_after(100), "no whole answer within 1 s"),
+        (Responder::truncate(0), "the response was truncated"),
+        (Responder::truncate(100), "the response was truncated"),
+        (Responder::stall(), "no complete response within 1 s"),
+        (
+            Responder::stall_after(100),
+            "no complete response within 1 s",
+        ),
         (
             Responder::slow_drip(Duration::from_millis(300)),
-            "no whole answer within 1 s",
+            "no complete response within 1 s",
         ),
     ] {
         let phase = Phase::serve(world());
@@ -293,7 +299,7 @@ fn a_failed_look_up_is_tried_again() {
     assert!(!said.is_empty(), "{output}");
     assert!(
         said.iter()
-            .all(|(_, why)| why.starts_with("name look-up: ")),
+            .all(|(_, why)| why.starts_with("name resolution failed: ")),
         "{output}"
     );
 }

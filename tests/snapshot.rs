@@ -99,7 +99,7 @@ fn an_outage_is_bridged_and_the_age_and_the_reason_are_said() {
         (Responder::rate_limited(3600), "allows no more requests now"),
         (Responder::close(), "the connection ended"),
         (Responder::reset(), "cannot reach"),
-        (Responder::truncate(5), "the answer broke off"),
+        (Responder::truncate(5), "the response was truncated"),
     ] {
         let shop = kept().made().answers(responder);
         let output = shop.with(&[]).output();

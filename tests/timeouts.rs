@@ -49,7 +49,7 @@ fn ends_in_time(run: Run<'_>) -> Output {
     assert!(output.stdout.is_empty(), "something ran\n{output}");
     let output = output.failed(125, "unreachable");
     assert!(
-        output.stderr.contains("no whole answer within 1 s"),
+        output.stderr.contains("no complete response within 1 s"),
         "{output}"
     );
     output
@@ -188,7 +188,7 @@ fn an_empty_answer_of_a_name_server_is_a_failed_look_up() {
     assert!(
         output
             .stderr
-            .contains("error[unreachable]: cannot reach phase.test: name look-up: "),
+            .contains("error[unreachable]: cannot reach phase.test: name resolution failed: "),
         "{output}"
     );
 }

@@ -42,10 +42,10 @@ fn a_certificate_that_does_not_verify_is_refused() {
     for (certificate, why, hint) in [
         (
             Certificate::UnknownCa,
-            "signed by a CA that is not known",
+            "signed by an unknown CA",
             "hint: add its CA to that file, or name another with --ca-file\n",
         ),
-        (Certificate::OtherName, "is for another name", ""),
+        (Certificate::OtherName, "is for another host name", ""),
         (Certificate::Expired, "has expired", ""),
     ] {
         let phase = serving(certificate);

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Name look-ups: getaddrinfo(3) on a thread of its own, which may hang there as long as it likes.
+//! Resolves names with getaddrinfo(3), on a thread of its own, because a look-up cannot be cancelled.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -9,73 +9,75 @@ use tokio::sync::oneshot;
 use super::failure::Failure;
 use crate::error::{lowercase_first, os_error_text};
 
-/// RFC 6761 §6.3: this name is this machine, whatever a name server says. Plain http relies on it.
+/// The addresses of `localhost`, whatever a name server says (RFC 6761, section 6.3). A token may be
+/// sent there over plain http.
 const LOCALHOST: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
     SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
 ];
 
-/// What getaddrinfo(3) needs at most, in bytes.
-const STACK: usize = 256 << 10;
+/// The stack that getaddrinfo(3) needs at most, in bytes.
+const STACK_SIZE: usize = 256 << 10;
 
-/// The addresses of a name, with port 0.
+/// How many attempts to connect share the time for one address family, at least.
+const MIN_ATTEMPTS: usize = 3;
+
+/// Returns the addresses of a name, with port 0.
 ///
 /// # Errors
-/// `unreachable`, also where no thread can be started.
+/// Returns a transient failure if the look-up fails or its thread cannot be started.
+#[expect(clippy::expect_used, reason = "the thread sends in any case")]
 pub(super) async fn resolve(name: &str) -> Result<Vec<SocketAddr>, Failure> {
     if name == "localhost" {
         return Ok(LOCALHOST.to_vec());
     }
-    let (found, answer) = oneshot::channel();
-    let owned = name.to_owned();
+    let (sender, receiver) = oneshot::channel();
+    let owned_name = name.to_owned();
     let look_up = move || {
-        let addresses = (owned.as_str(), 0).to_socket_addrs();
-        // Nobody listens once the time is over.
-        let _ = found.send(addresses.map(Iterator::collect::<Vec<SocketAddr>>));
+        let addresses = (owned_name.as_str(), 0).to_socket_addrs();
+        // The receiver is gone if the request has timed out.
+        let _ = sender.send(addresses.map(Iterator::collect::<Vec<SocketAddr>>));
     };
     let failed = |why: String| Failure::Unreachable {
-        why: format!("name look-up: {why}"),
+        why: format!("name resolution failed: {why}"),
     };
-    let thread = std::thread::Builder::new().stack_size(STACK);
+    let thread = std::thread::Builder::new().stack_size(STACK_SIZE);
     thread
         .spawn(look_up)
-        .map_err(|error| failed(format!("no thread: {}", os_error_text(&error))))?;
-    match answer.await {
-        Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(error)) => Err(failed(words(&error))),
-        Err(_) => Err(failed("its thread ended".to_owned())),
-    }
+        .map_err(|error| failed(format!("cannot start a thread: {}", os_error_text(&error))))?;
+    let addresses = receiver.await.ok();
+    let addresses = addresses.expect("the look-up thread sends its result");
+    addresses.map_err(|error| failed(error_text(&error)))
 }
 
-/// The library gives each address of a family an equal share of the time to connect. A dead one may
-/// cost a third of it at most: with fewer than three, they take turns.
+/// Repeats addresses so that a dead one costs at most a third of the time for connecting. The
+/// library gives each address of a family an equal share of that time.
 pub(super) fn pad_for_connect_timeout(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    const SHARES: usize = 3;
-    let preferred = addresses.first().is_some_and(SocketAddr::is_ipv4);
-    let (first, other): (Vec<SocketAddr>, Vec<SocketAddr>) = addresses
+    let prefers_ipv4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (preferred, others): (Vec<SocketAddr>, Vec<SocketAddr>) = addresses
         .iter()
-        .partition(|address| address.is_ipv4() == preferred);
-    let turns = |family: Vec<SocketAddr>| {
-        let count = family.len().max(SHARES);
+        .partition(|address| address.is_ipv4() == prefers_ipv4);
+    let pad = |family: Vec<SocketAddr>| {
+        let count = family.len().max(MIN_ATTEMPTS);
         family.into_iter().cycle().take(count)
     };
-    turns(first).chain(turns(other)).collect::<Vec<_>>()
+    pad(preferred).chain(pad(others)).collect()
 }
 
-/// std puts its own words before those of gai_strerror(3).
-fn words(error: &io::Error) -> String {
+/// The text of gai_strerror(3), which std puts after a text of its own.
+fn error_text(error: &io::Error) -> String {
     let text = error.to_string();
-    let words = text.strip_prefix("failed to lookup address information: ");
-    words.map_or_else(|| os_error_text(error), lowercase_first)
+    let reason = text.strip_prefix("failed to lookup address information: ");
+    reason.map_or_else(|| os_error_text(error), lowercase_first)
 }
 
-/// RFC 6761 §6.3 keeps `localhost` on this machine.
-pub(crate) fn is_loopback(name: &str) -> bool {
-    let address = name
+/// Whether a host is this machine: a loopback address or `localhost` (RFC 6761, section 6.3).
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host
         .trim_start_matches('[')
         .trim_end_matches(']')
         .parse::<IpAddr>();
-    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -83,8 +85,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_at_most_a_third_of_the_time() {
-        let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
+    fn dead_address_costs_at_most_a_third() {
+        let parse = |texts: &[&str]| -> Vec<SocketAddr> {
             texts.iter().map(|text| text.parse().unwrap()).collect()
         };
         let (a, b, c, d, e) = (
@@ -94,7 +96,7 @@ mod tests {
             "4.4.4.4:0",
             "[::1]:0",
         );
-        for (given, shared) in [
+        for (addresses_of_host, padded) in [
             (vec![], vec![]),
             (vec![a], vec![a, a, a]),
             (vec![a, b], vec![a, b, a]),
@@ -102,8 +104,8 @@ mod tests {
             (vec![e, a, b], vec![e, e, e, a, b, a]),
         ] {
             assert_eq!(
-                pad_for_connect_timeout(&addresses(&given)),
-                addresses(&shared)
+                pad_for_connect_timeout(&parse(&addresses_of_host)),
+                parse(&padded)
             );
         }
     }

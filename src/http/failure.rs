@@ -54,7 +54,7 @@ impl Failure {
         // What is left of `max_wait` has many digits.
         let limit = (limit.as_secs_f64() * 100.0).round() / 100.0;
         Self::Unreachable {
-            why: format!("no whole answer within {limit} s"),
+            why: format!("no complete response within {limit} s"),
         }
     }
 
@@ -69,11 +69,11 @@ impl Failure {
             }
             if let Some(http) = current.downcast_ref::<hyper::Error>() {
                 if http.is_parse() {
-                    let why = "the answer is not HTTP".to_owned();
+                    let why = "the response is not HTTP".to_owned();
                     return Self::UnexpectedResponse { why };
                 }
                 if http.is_incomplete_message() {
-                    let why = "the connection ended before the answer".to_owned();
+                    let why = "the connection was closed before a response".to_owned();
                     return Self::Unreachable { why };
                 }
             }
@@ -102,7 +102,7 @@ impl Failure {
     pub(super) fn in_body(error: &reqwest::Error) -> Self {
         match Self::before_response(error) {
             Self::Unreachable { .. } => Self::Unreachable {
-                why: "the answer broke off".to_owned(),
+                why: "the response was truncated".to_owned(),
             },
             other => other,
         }
@@ -117,16 +117,15 @@ impl Failure {
         let name = &proxy.name;
         let why = match why.strip_prefix(TUNNEL) {
             Some("proxy authorization required") => {
-                let credentials = match proxy.authorization {
-                    Some(_) => "other credentials",
-                    None => "credentials",
+                let why = match proxy.authorization {
+                    Some(_) => format!("the proxy {name} rejected the credentials (407)"),
+                    None => format!("the proxy {name} requires credentials (407)"),
                 };
-                let why = format!("the proxy {name} wants {credentials} (407)");
                 return Self::ProxyRefused { why };
             }
             Some("unexpected end of file") => format!("the proxy {name} closed the connection"),
-            Some(_) => format!("the proxy {name} does not connect to it"),
-            None => format!("{why} (by way of the proxy {name})"),
+            Some(_) => format!("the proxy {name} refused to connect to it"),
+            None => format!("{why} (through the proxy {name})"),
         };
         Self::Unreachable { why }
     }
@@ -145,7 +144,7 @@ impl Failure {
             Self::UnknownIssuer { why, tls_peer } => Error::UnknownIssuer {
                 host: name_of(tls_peer),
                 why,
-                ca_file: roots.file(),
+                ca_file: roots.ca_file(),
             },
             Self::Tls { why, tls_peer } => Error::TlsFailed {
                 host: name_of(tls_peer),
@@ -167,10 +166,10 @@ impl Failure {
             rustls::Error::InvalidMessage(_) => "it does not speak TLS on this port",
             rustls::Error::PeerIncompatible(_)
             | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-                "it speaks no version of TLS that phase-run does (1.2 and 1.3)"
+                "it supports no TLS version that phase-run supports (1.2 and 1.3)"
             }
             rustls::Error::AlertReceived(_) => "it refused the TLS handshake",
-            _ => "the TLS handshake went wrong",
+            _ => "the TLS handshake failed",
         };
         Self::Tls { why, tls_peer }
     }
@@ -178,12 +177,12 @@ impl Failure {
     fn from_certificate(error: &CertificateError, tls_peer: TlsPeer) -> Self {
         let why = match error {
             CertificateError::UnknownIssuer => {
-                let why = "its certificate is signed by a CA that is not known";
+                let why = "its certificate is signed by an unknown CA";
                 return Self::UnknownIssuer { why, tls_peer };
             }
             // A trusted CA has the issuer's name and another key, so the right root is missing.
             CertificateError::BadSignature => {
-                let why = "a CA of the name in its certificate is known, and has not signed it";
+                let why = "its certificate names a known CA that has not signed it";
                 return Self::UnknownIssuer { why, tls_peer };
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -193,20 +192,20 @@ impl Failure {
                 "its certificate is not valid yet (or this machine's clock is wrong)"
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "its certificate is for another name"
+                "its certificate is for another host name"
             }
             CertificateError::Revoked => "its certificate is revoked",
             CertificateError::Other(why) if why.to_string().contains("CaUsedAsEndEntity") => {
-                "its certificate is one of a CA, self-signed perhaps, and not one of a server"
+                "its certificate is a CA certificate, perhaps self-signed, not a server certificate"
             }
             CertificateError::Other(why) if why.to_string().contains("Version") => {
-                "its certificate is of an old form (X.509 before version 3)"
+                "its certificate uses an outdated format (X.509 before version 3)"
             }
-            CertificateError::BadEncoding => "its certificate is damaged",
+            CertificateError::BadEncoding => "its certificate is malformed",
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                "its certificate is not for servers"
+                "its certificate is not meant for servers"
             }
-            _ => "its certificate does not verify",
+            _ => "its certificate could not be verified",
         };
         Self::Tls { why, tls_peer }
     }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The proxy that the variables ask for, and the hosts that they except: as curl(1) reads them.
+//! The address of a proxy and the exceptions from it, as curl(1) reads them.
 
 use std::net::IpAddr;
 
@@ -7,32 +7,32 @@ use base64ct::{Base64, Encoding};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
-/// What curl takes for a proxy's port where none is given.
-const PORTS: [(&str, u16); 2] = [("http", 1080), ("https", 443)];
+/// The schemes that are supported, with the port that curl assumes if none is given.
+const SCHEMES: [(&str, u16); 2] = [("http", 1080), ("https", 443)];
 
-/// A proxy for https; plain http stays on this machine.
+/// A proxy for requests over https.
 pub(crate) struct Proxy {
-    /// Without user and password.
+    /// The address without user and password.
     pub(crate) address: Url,
-    /// `Proxy-Authorization` (RFC 9110 §11.7.1), marked as sensitive.
+    /// The value of `Proxy-Authorization` (RFC 9110, section 11.7.2), marked as sensitive.
     pub(crate) authorization: Option<HeaderValue>,
     /// `host:port`, for messages.
     pub(crate) name: String,
-    /// Where it was asked for.
+    /// The environment variable that holds the address.
     pub(crate) variable: &'static str,
     no_proxy: NoProxy,
 }
 
 impl Proxy {
-    /// Reads an address as curl does; none where it is not one.
-    pub(crate) fn parse(given: &str, variable: &'static str, no_proxy: NoProxy) -> Option<Self> {
-        let (address, authorization) = parsed(given)?;
+    /// Parses an address. Returns `None` if curl would refuse it or the scheme is not supported.
+    #[expect(clippy::expect_used, reason = "parse_address sets host and port")]
+    pub(crate) fn parse(text: &str, variable: &'static str, no_proxy: NoProxy) -> Option<Self> {
+        let (address, authorization) = parse_address(text)?;
+        let host = address.host_str().expect("an http URL has a host");
+        let port = address.port_or_known_default();
+        let port = port.expect("http and https have a default port");
         Some(Self {
-            name: [
-                address.host_str().unwrap_or_default(),
-                &address.port_or_known_default().unwrap_or(0).to_string(),
-            ]
-            .join(":"),
+            name: format!("{host}:{port}"),
             address,
             authorization,
             variable,
@@ -40,136 +40,141 @@ impl Proxy {
         })
     }
 
-    /// Whether a host is to be reached without it.
+    /// Whether requests to this host do not go through the proxy.
     pub(crate) fn is_bypassed_for(&self, host: &str) -> bool {
         self.no_proxy.matches(host)
     }
 }
 
-/// What `no_proxy` lists.
+/// The list in `no_proxy`: names in lower case, addresses and networks.
 pub(crate) struct NoProxy(Vec<String>);
 
 impl NoProxy {
-    /// `*` counts alone, to the byte; between two others stand commas or blanks.
+    /// Parses a list, whose entries are separated by commas and blanks. Returns `None` for `*`,
+    /// which exempts every host; curl knows it only as the whole text.
     pub(crate) fn parse(list: &str) -> Option<Self> {
-        let each = list.split([',', ' ', '\t']).filter(|one| !one.is_empty());
-        (list != "*").then(|| Self(each.map(str::to_lowercase).collect()))
+        let entries = list
+            .split([',', ' ', '\t'])
+            .filter(|entry| !entry.is_empty());
+        (list != "*").then(|| Self(entries.map(str::to_lowercase).collect()))
     }
 
-    /// An IPv6 address may stand in brackets.
+    /// Whether the list names this host. An IPv6 address may stand in brackets.
     pub(crate) fn matches(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_lowercase();
-        let address = bare(&host).parse::<IpAddr>().ok();
-        self.0.iter().any(|one| match address {
-            Some(address) => covers_address(one, address),
-            None => covers_name(one, &host),
+        let address = without_brackets(&host).parse::<IpAddr>().ok();
+        self.0.iter().any(|entry| match address {
+            Some(address) => matches_address(entry, address),
+            None => matches_name(entry, &host),
         })
     }
 }
 
-fn bare(address: &str) -> &str {
+fn without_brackets(address: &str) -> &str {
     let inner = address.strip_prefix('[');
     let inner = inner.and_then(|rest| rest.strip_suffix(']'));
     inner.unwrap_or(address)
 }
 
-/// The name itself and all names below it.
-fn covers_name(exception: &str, host: &str) -> bool {
-    let suffix = exception.strip_prefix('.').unwrap_or(exception);
-    let inside = host.strip_suffix(suffix.trim_end_matches('.'));
-    !suffix.is_empty() && inside.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+/// Whether `host` is the name in `entry` or a name below it.
+fn matches_name(entry: &str, host: &str) -> bool {
+    let suffix = entry.strip_prefix('.').unwrap_or(entry);
+    let rest = host.strip_suffix(suffix.trim_end_matches('.'));
+    !suffix.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// An address, or a network with the length of its prefix (RFC 4632).
-fn covers_address(exception: &str, address: IpAddr) -> bool {
-    let (network, bits) = match exception.split_once('/') {
+/// Whether `entry` is this address or a network that holds it, in CIDR notation (RFC 4632).
+fn matches_address(entry: &str, address: IpAddr) -> bool {
+    let (network, bits) = match entry.split_once('/') {
         Some((network, bits)) => (network, bits.parse::<u32>().ok()),
-        None => (exception, Some(0)),
+        None => (entry, Some(0)),
     };
-    let (Ok(network), Some(bits)) = (bare(network).parse::<IpAddr>(), bits) else {
+    let (Ok(network), Some(bits)) = (without_brackets(network).parse::<IpAddr>(), bits) else {
         return false;
     };
-    // Of 0 bits curl compares all.
-    let alike = |one: u128, other: u128, size: u32| {
-        let kept = if bits == 0 { size } else { bits };
-        size.checked_sub(kept)
+    let share_prefix = |one: u128, other: u128, width: u32| {
+        // curl compares the whole address if the prefix has no bits.
+        let prefix = if bits == 0 { width } else { bits };
+        width
+            .checked_sub(prefix)
             .is_some_and(|dropped| (one ^ other) >> dropped == 0)
     };
     match (network, address) {
         (IpAddr::V4(one), IpAddr::V4(other)) => {
-            alike(one.to_bits().into(), other.to_bits().into(), 32)
+            share_prefix(one.to_bits().into(), other.to_bits().into(), 32)
         }
-        (IpAddr::V6(one), IpAddr::V6(other)) => alike(one.to_bits(), other.to_bits(), 128),
+        (IpAddr::V6(one), IpAddr::V6(other)) => share_prefix(one.to_bits(), other.to_bits(), 128),
         _ => false,
     }
 }
 
-/// Its scheme alone: of what cannot be read as an address, nobody knows where the password is.
-pub(crate) fn redacted(given: &str) -> String {
-    let scheme = given.split_once("://").map(|(scheme, _)| scheme);
-    let letters = |scheme: &&str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    match scheme.filter(letters) {
+/// Returns the scheme of an invalid address and nothing else, because the password may be anywhere.
+pub(crate) fn redacted(text: &str) -> String {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let is_scheme = |scheme: &&str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match scheme.filter(is_scheme) {
         Some(scheme) => format!("{scheme}://…"),
         None => "…".to_owned(),
     }
 }
 
-/// Address and login, which is taken out before anything else looks at it.
-fn parsed(given: &str) -> Option<(Url, Option<HeaderValue>)> {
-    let (scheme, rest) = given.split_once("://").unwrap_or(("http", given));
-    let mut known = PORTS.into_iter();
-    let (scheme, default) = known.find(|(known, _)| known.eq_ignore_ascii_case(scheme))?;
+/// Splits an address into its URL, without credentials, and the header with the credentials.
+fn parse_address(text: &str) -> Option<(Url, Option<HeaderValue>)> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let mut schemes = SCHEMES.into_iter();
+    let (scheme, default_port) = schemes.find(|(known, _)| known.eq_ignore_ascii_case(scheme))?;
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    // The start of a password, if one of these stands in it unescaped, is no host.
+    // A password that contains one of these characters would be taken for a host.
     if path.contains('@') {
         return None;
     }
-    let (login, place) = match authority.rsplit_once('@') {
-        Some((login, place)) => (Some(login), place),
-        None => (None, authority),
+    let (credentials, host_and_port) = match authority.rsplit_once('@') {
+        Some((credentials, host_and_port)) => (credentials, host_and_port),
+        None => ("", authority),
     };
-    let behind = place.rsplit(']').next().unwrap_or_default();
-    let port = match behind.split_once(':') {
+    // The colons in the brackets of an IPv6 address start no port.
+    let after_brackets = host_and_port.rsplit_once(']');
+    let after_brackets = after_brackets.map_or(host_and_port, |(_, rest)| rest);
+    let port = match after_brackets.split_once(':') {
         Some((_, port)) => port.parse::<u16>().ok()?,
-        None => default,
+        None => default_port,
     };
-    let mut address = Url::parse(&[scheme, "://", place].concat()).ok()?;
-    // The parser drops the port that is a scheme's own.
+    let mut address = Url::parse(&[scheme, "://", host_and_port].concat()).ok()?;
+    // The URL parser drops port 80 or 443, which is not curl's default for http.
     address.set_port(Some(port)).ok()?;
-    let login = match login.filter(|login| !login.is_empty()) {
-        Some(login) => Some(basic(login.split_once(':').unwrap_or((login, "")))?),
-        None => None,
+    let authorization = match credentials {
+        "" => None,
+        credentials => Some(basic_authorization(credentials)?),
     };
-    Some((address, login))
+    Some((address, authorization))
 }
 
-/// `Basic` and what RFC 7617 has behind it, which holds no control characters.
-fn basic((user, password): (&str, &str)) -> Option<HeaderValue> {
-    let mut login = decoded(user);
-    login.push(b':');
-    login.extend_from_slice(&decoded(password));
-    if login.iter().any(u8::is_ascii_control) {
+/// Encodes percent-encoded credentials for HTTP Basic (RFC 7617). Returns `None` if they hold control
+/// characters.
+fn basic_authorization(credentials: &str) -> Option<HeaderValue> {
+    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+    let plain = [percent_decode(user), percent_decode(password)].join(&b':');
+    if plain.iter().any(u8::is_ascii_control) {
         return None;
     }
-    let encoded = Base64::encode_string(&login);
-    let text = ["Basic ", &encoded].concat();
-    let mut header = HeaderValue::from_str(&text).ok()?;
+    let header = ["Basic ", &Base64::encode_string(&plain)].concat();
+    let mut header = HeaderValue::from_str(&header).ok()?;
     header.set_sensitive(true);
     Some(header)
 }
 
-/// `%40` is an `@` (RFC 3986 §2.1); what is no such pair of digits stands for itself.
-fn decoded(text: &str) -> Vec<u8> {
+/// Decodes `%40` to `@` (RFC 3986, section 2.1). A percent sign without two digits stays as it is.
+fn percent_decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
-        let pair = after.split_first_chunk::<2>().filter(|_| *first == b'%');
-        let value = pair.and_then(|(digits, after)| {
+        let digits = after.split_first_chunk::<2>().filter(|_| *first == b'%');
+        let decoded = digits.and_then(|(digits, after)| {
             let digits = str::from_utf8(digits).ok()?;
             Some((u8::from_str_radix(digits, 16).ok()?, after))
         });
-        let (byte, after) = value.unwrap_or((*first, after));
+        let (byte, after) = decoded.unwrap_or((*first, after));
         bytes.push(byte);
         rest = after;
     }
@@ -181,8 +186,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_read_as_curl_reads_it() {
-        for (given, address, login) in [
+    fn addresses_are_parsed_like_curl() {
+        for (text, address, authorization) in [
             ("proxy.test", "http://proxy.test:1080/", None),
             ("http://proxy.test:80", "http://proxy.test/", None),
             ("https://proxy.test", "https://proxy.test/", None),
@@ -206,12 +211,12 @@ mod tests {
                 Some("Basic dTo="),
             ),
         ] {
-            let (url, found) = parsed(given).unwrap();
-            assert_eq!(url.as_str(), address, "{given}");
-            let found = found.as_ref().map(|login| login.to_str().unwrap());
-            assert_eq!(found, login, "{given}");
+            let (url, header) = parse_address(text).unwrap();
+            assert_eq!(url.as_str(), address, "{text}");
+            let header = header.as_ref().map(|header| header.to_str().unwrap());
+            assert_eq!(header, authorization, "{text}");
         }
-        for given in [
+        for text in [
             "socks5://proxy.test",
             "socks4a://x:1",
             "ftp://x",
@@ -228,7 +233,7 @@ mod tests {
             "u:1\\2@x:1",
             "u:1%0a2@x:1",
         ] {
-            assert!(parsed(given).is_none(), "{given}");
+            assert!(parse_address(text).is_none(), "{text}");
         }
     }
 }

@@ -1,68 +1,68 @@
 #![forbid(unsafe_code)]
-//! A server, a gateway or a cloud may repeat what it was sent: what `--header-file` holds and a cloud's
-//! credentials are cut off, as a token is.
+//! Removes secrets from texts that a server sent, which may repeat what it was sent.
 
 use base64ct::{Base64, Encoding};
 use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::form_encode;
 
-/// In bytes. What is shorter keeps nothing closed, and stands in any text.
-const SHORTEST: usize = 8;
+/// Shorter parts of a secret are not redacted, because they occur in any text. In bytes.
+const MIN_LENGTH: usize = 8;
 
-/// The text without what is also in a header's value, whole or in part.
-pub(crate) fn headers(text: &str, sent: &HeaderMap) -> String {
-    secrets(text, sent.values().map(HeaderValue::as_bytes))
+/// Replaces each part of `text` that also stands in the value of a header by `…`.
+pub(crate) fn headers(text: &str, headers: &HeaderMap) -> String {
+    secrets(text, headers.values().map(HeaderValue::as_bytes))
 }
 
-/// The same for what went out in another way, as it is, in base64 or percent-encoded.
-pub(crate) fn secrets<'s>(text: &str, sent: impl Iterator<Item = &'s [u8]>) -> String {
-    let mut hidden = vec![false; text.len()];
-    for secret in sent {
+/// Replaces each part of `text` that also stands in a secret by `…`. The server may have repeated the
+/// secret as it is, in base64 or percent-encoded.
+pub(crate) fn secrets<'s>(text: &str, secrets: impl Iterator<Item = &'s [u8]>) -> String {
+    let mut is_secret = vec![false; text.len()];
+    for secret in secrets {
         let secret = secret.trim_ascii();
         let base64 = Base64::encode_string(secret);
-        for form in [secret, base64.as_bytes(), &percent_encoded(secret)] {
-            hide(text.as_bytes(), form, &mut hidden);
+        for encoded in [secret, base64.as_bytes(), &percent_encode(secret)] {
+            mark_common_parts(text.as_bytes(), encoded, &mut is_secret);
         }
     }
-    // Blanks around it are the sentence's.
-    let is_blank = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_whitespace);
-    let mut kept = true;
-    for (at, hides) in hidden.iter_mut().enumerate() {
-        *hides &= !(kept && is_blank(at));
-        kept = !*hides;
-    }
-    let mut kept = true;
-    for (at, hides) in hidden.iter_mut().enumerate().rev() {
-        *hides &= !(kept && is_blank(at));
-        kept = !*hides;
-    }
-    let mut shown = String::new();
-    let mut cut = false;
+    // Blanks at the edge of a part belong to the sentence around it.
+    unmark_blanks_before_parts(text.bytes().zip(&mut is_secret));
+    unmark_blanks_before_parts(text.bytes().zip(&mut is_secret).rev());
+    let mut redacted = String::new();
+    let mut was_redacted = false;
     for (at, letter) in text.char_indices() {
-        let hides = hidden.get(at).is_some_and(|hides| *hides);
-        match (hides, cut) {
-            (true, false) => shown.push('…'),
+        let redact = is_secret.get(at) == Some(&true);
+        match (redact, was_redacted) {
+            (true, false) => redacted.push('…'),
             (true, true) => {}
-            (false, _) => shown.push(letter),
+            (false, _) => redacted.push(letter),
         }
-        cut = hides;
+        was_redacted = redact;
     }
-    shown
+    redacted
 }
 
-/// Marks each run of [`SHORTEST`] bytes or more that stands in the secret too.
-fn hide(text: &[u8], secret: &[u8], hidden: &mut [bool]) {
-    for (at, part) in text.windows(SHORTEST).enumerate() {
-        if secret.windows(SHORTEST).any(|of_secret| of_secret == part) {
-            let run = hidden.iter_mut().skip(at).take(SHORTEST);
-            run.for_each(|hides| *hides = true);
+/// Marks each run of [`MIN_LENGTH`] bytes or more of the text that also stands in the secret.
+fn mark_common_parts(text: &[u8], secret: &[u8], is_secret: &mut [bool]) {
+    for (at, part) in text.windows(MIN_LENGTH).enumerate() {
+        if secret.windows(MIN_LENGTH).any(|window| window == part) {
+            let marks = is_secret.iter_mut().skip(at).take(MIN_LENGTH);
+            marks.for_each(|is_secret| *is_secret = true);
         }
     }
 }
 
-/// As a form writes it.
-fn percent_encoded(secret: &[u8]) -> Vec<u8> {
+/// Removes the marks of the blanks at the start of each marked part.
+fn unmark_blanks_before_parts<'m>(marks: impl Iterator<Item = (u8, &'m mut bool)>) {
+    let mut was_secret = false;
+    for (byte, is_secret) in marks {
+        *is_secret &= was_secret || !byte.is_ascii_whitespace();
+        was_secret = *is_secret;
+    }
+}
+
+/// Encodes a secret as a form does.
+fn percent_encode(secret: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(secret);
     let pair = form_encode(&[("", &text)]);
     pair.strip_prefix(b"=").map(<[u8]>::to_vec).unwrap_or(pair)
@@ -73,12 +73,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sent_is_cut_off_whole_or_in_words() {
+    fn header_values_are_redacted_whole_or_in_part() {
         let mut sent = HeaderMap::new();
         sent.insert("x-plain", "0123456789".parse().unwrap());
         sent.insert("x-words", "Basic aGVsbG8gd29ybGQ=".parse().unwrap());
         sent.insert("cookie", "session=abcdefghij; b=1".parse().unwrap());
-        for (text, shown) in [
+        for (text, redacted) in [
             ("bad 0123456789, 0123456789", "bad …, …"),
             ("bad Basic aGVsbG8gd29ybGQ=!", "bad …!"),
             ("bad aGVsbG8gd29ybGQ", "bad …"),
@@ -87,14 +87,14 @@ mod tests {
             ("ab 2345678 cd", "ab 2345678 cd"),
             ("ab 23456789 cd", "ab … cd"),
         ] {
-            assert_eq!(headers(text, &sent), shown);
+            assert_eq!(headers(text, &sent), redacted);
         }
     }
 
     #[test]
-    fn other_forms_are_cut_off_too() {
+    fn encoded_secrets_are_redacted() {
         let secret = b"AZ~canary+secret/==";
-        for (text, shown) in [
+        for (text, redacted) in [
             ("bad AZ~canary+secret/==.", "bad …."),
             (
                 "client_secret=AZ%7Ecanary%2Bsecret%2F%3D%3D&a",
@@ -103,7 +103,7 @@ mod tests {
             ("bad QVp+Y2FuYXJ5K3NlY3JldC89PQ==", "bad …"),
             ("bad canary+s, 42", "bad …, 42"),
         ] {
-            assert_eq!(secrets(text, [&secret[..]].into_iter()), shown);
+            assert_eq!(secrets(text, [&secret[..]].into_iter()), redacted);
         }
     }
 }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Which certificate authorities vouch for Phase.
+//! The certificate authorities that are trusted.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,11 +9,10 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::error::Source;
-use crate::error::{Error, os_error_text};
+use crate::error::{Error, Source, os_error_text};
 
-/// Where distributions keep their bundle: Debian and its kin, Fedora and its kin, openSUSE, Alpine.
-const BUNDLES: [&str; 5] = [
+/// Where distributions keep their bundle: Debian, Fedora, openSUSE, Red Hat and Alpine.
+const SYSTEM_BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
@@ -21,17 +20,17 @@ const BUNDLES: [&str; 5] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Far more than any bundle has, in bytes.
+/// The most that is read of a bundle, in bytes: far more than any has.
 const MAX_SIZE: u64 = 16 << 20;
 
-/// Where trust comes from.
+/// Where the trusted roots come from.
 #[derive(Debug)]
 pub(crate) enum Roots {
-    /// Mozilla's, compiled in: an empty image works, and no bundle is parsed at each start. Only
-    /// an issuer that is unknown to them makes the system's bundle count.
+    /// Mozilla's roots, which are compiled in: an empty image works, and no bundle is parsed at each
+    /// start. The system's bundle is read only if they do not know an issuer.
     BuiltIn,
-    /// Those of a file, and no others.
-    Given {
+    /// The roots in a file that the user named, and no others.
+    CaFile {
         store: RootCertStore,
         path: PathBuf,
         source: Source,
@@ -39,72 +38,77 @@ pub(crate) enum Roots {
 }
 
 impl Roots {
+    /// Reads the file, given with the option or variable that named it, if there is one.
+    ///
     /// # Errors
-    /// `config` when the file cannot be read or holds no certificate.
+    /// Returns `config` if the file cannot be read or contains no valid certificate.
     pub(crate) fn load(file: Option<(PathBuf, &'static str)>) -> Result<Self, Error> {
         let Some((path, from)) = file else {
             return Ok(Self::BuiltIn);
         };
+        let source = Source::Named(from);
         let unusable = |why: String| Error::CaFile {
             path: path.clone(),
-            source: Source::Named(from),
+            source: source.clone(),
             why,
         };
-        let pem = read(&path).map_err(|error| unusable(os_error_text(&error)))?;
+        let pem = read_bundle(&path).map_err(|error| unusable(os_error_text(&error)))?;
         let mut store = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate =
-                certificate.map_err(|_| unusable("a certificate in it is damaged".to_owned()))?;
-            // A bundle may hold one that is of no use here.
+            let certificate = certificate
+                .map_err(|_| unusable("it contains a malformed certificate".to_owned()))?;
+            // A bundle may hold certificates that cannot serve as a root.
             store.add_parsable_certificates([certificate]);
         }
-        match store.is_empty() {
-            true => Err(unusable("it holds no PEM certificate of a CA".to_owned())),
-            false => Ok(Self::Given {
-                store,
-                path,
-                source: Source::Named(from),
-            }),
+        if store.is_empty() {
+            let why = "it contains no CA certificate in PEM format";
+            return Err(unusable(why.to_owned()));
         }
+        Ok(Self::CaFile {
+            store,
+            path,
+            source,
+        })
     }
 
-    /// What vouches first.
-    pub(crate) fn store(&self) -> RootCertStore {
+    /// Returns the roots that are trusted at first.
+    pub(super) fn store(&self) -> RootCertStore {
         match self {
             Self::BuiltIn => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
-            Self::Given { store, .. } => store.clone(),
+            Self::CaFile { store, .. } => store.clone(),
         }
     }
 
-    /// The built-in ones, and those of the file beside them.
-    pub(crate) fn with_built_in(&self) -> RootCertStore {
-        let mut store = Self::BuiltIn.store();
-        if let Self::Given { store: given, .. } = self {
-            store.extend(given.roots.iter().cloned());
+    /// Returns the built-in roots and those of the file.
+    pub(super) fn with_built_in(&self) -> RootCertStore {
+        let mut roots = Self::BuiltIn.store();
+        if let Self::CaFile { store, .. } = self {
+            roots.extend(store.roots.iter().cloned());
         }
-        store
+        roots
     }
 
-    /// The bundle of this system, empty where it has none. Where to look for it is asked of no
-    /// variable: those that name one count before the built-in roots.
-    pub(crate) fn system() -> RootCertStore {
+    /// Returns the system's bundle, which is empty if there is none. No variable is asked where it
+    /// is: those that name a bundle have been read as a CA file.
+    pub(super) fn system() -> RootCertStore {
         let mut store = RootCertStore::empty();
-        let pem = BUNDLES.iter().find_map(|path| read(Path::new(path)).ok());
+        let mut paths = SYSTEM_BUNDLES.iter().map(Path::new);
+        let pem = paths.find_map(|path| read_bundle(path).ok());
         let certificates = CertificateDer::pem_slice_iter(pem.as_deref().unwrap_or_default());
         store.add_parsable_certificates(certificates.flatten());
         store
     }
 
-    /// The file that was given, and where it was named.
-    pub(crate) fn file(&self) -> Option<(PathBuf, Source)> {
+    /// The file that replaces the built-in roots, and the setting that named it.
+    pub(super) fn ca_file(&self) -> Option<(PathBuf, Source)> {
         match self {
             Self::BuiltIn => None,
-            Self::Given { path, source, .. } => Some((path.clone(), source.clone())),
+            Self::CaFile { path, source, .. } => Some((path.clone(), source.clone())),
         }
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn read_bundle(path: &Path) -> io::Result<Vec<u8>> {
     let mut pem = Vec::new();
     File::open(path)?.take(MAX_SIZE).read_to_end(&mut pem)?;
     Ok(pem)
