@@ -1,10 +1,11 @@
 #![forbid(unsafe_code)]
-//! The command line: one table of options, and what was typed.
+//! The command line: the table of options, and the arguments parsed by it.
 //!
-//! [`OPTIONS`] has a row for each option; parsing, `--help`, the hints for mistyped options and all
-//! that `--generate` prints come from it. [`parse`] knows neither the environment nor files: it turns
-//! argv into [`ParsedArgs`], which `config` turns into decisions. Options end at `--` or at the first
-//! word that is not one, as in POSIX's utility conventions (guideline 9).
+//! [`options`] lists one row for each option; parsing, `--help`, the hint for a mistyped option and
+//! everything that `--generate` prints come from these rows. [`parse`] reads neither the environment
+//! nor files: it turns the arguments into [`ParsedArgs`], which `config` turns into a configuration.
+//! Options end at `--` or at the first argument that is not an option (POSIX Utility Syntax
+//! Guideline 9).
 
 pub(crate) mod generate;
 pub(crate) mod help;
@@ -15,39 +16,41 @@ use std::ffi::{OsStr, OsString};
 use lexopt::Arg;
 
 use crate::error::Error;
-pub(crate) use options::{Arity, Completion, OPTIONS, Opt, Row, Value};
+pub(crate) use options::{Arity, Completion, Opt, OptSpec, ValueSpec, options};
 
-/// What was typed: options with their values, in order, and the command's words.
+/// The options as they were typed, with their values in order, and the command.
 #[derive(Debug, Default)]
 pub(crate) struct ParsedArgs {
-    given: Vec<(Opt, OsString)>,
-    /// The command and its arguments, untouched.
+    options: Vec<(Opt, OsString)>,
+    /// The command and its arguments, unchanged.
     pub(crate) command: Vec<OsString>,
 }
 
 impl ParsedArgs {
+    /// Returns whether the option was given.
     pub(crate) fn has(&self, option: Opt) -> bool {
         self.count(option) > 0
     }
 
+    /// Returns how often the option was given.
     pub(crate) fn count(&self, option: Opt) -> usize {
-        self.bytes(option).count()
+        self.values(option).count()
     }
 
-    /// The values of an option, as typed.
-    pub(crate) fn bytes(&self, option: Opt) -> impl Iterator<Item = &OsStr> {
-        self.given
+    /// Returns the values of an option, in order.
+    pub(crate) fn values(&self, option: Opt) -> impl Iterator<Item = &OsStr> {
+        self.options
             .iter()
             .filter(move |(given, _)| *given == option)
             .map(|(_, value)| value.as_os_str())
     }
 
-    /// The values of an option that must be text.
+    /// Returns the values of an option that takes text.
     ///
     /// # Errors
-    /// `usage` when one is not UTF-8.
+    /// `usage` when a value is not UTF-8.
     pub(crate) fn texts(&self, option: Opt) -> Result<Vec<&str>, Error> {
-        self.bytes(option)
+        self.values(option)
             .map(|value| {
                 value.to_str().ok_or(Error::NotUtf8 {
                     option: option.name(),
@@ -56,92 +59,112 @@ impl ParsedArgs {
             .collect()
     }
 
-    /// The value of an option that is given once or not at all.
+    /// Returns the value of an option that takes text and cannot be repeated.
     ///
     /// # Errors
-    /// `usage` when it is not UTF-8.
+    /// `usage` when the value is not UTF-8.
     pub(crate) fn text(&self, option: Opt) -> Result<Option<&str>, Error> {
         Ok(self.texts(option)?.first().copied())
     }
 }
 
-/// Reads the arguments behind the program's name. What was read before a mistake is kept, so that
-/// the mistake can be reported in the form that was asked for.
+/// Parses the arguments after the program's name. After an error, the options that were read before
+/// it are returned as well, so that the error can be printed in the requested format.
 pub(crate) fn parse(arguments: Vec<OsString>) -> (ParsedArgs, Result<(), Error>) {
-    let mut words = ParsedArgs::default();
-    let outcome = read(arguments, &mut words);
-    (words, outcome)
+    let mut args = ParsedArgs::default();
+    let outcome = parse_into(&mut args, arguments);
+    (args, outcome)
 }
 
-fn read(arguments: Vec<OsString>, words: &mut ParsedArgs) -> Result<(), Error> {
+#[expect(
+    clippy::expect_used,
+    reason = "lexopt returns its errors only after an option"
+)]
+fn parse_into(args: &mut ParsedArgs, arguments: Vec<OsString>) -> Result<(), Error> {
     let mut parser = lexopt::Parser::from_args(arguments);
-    let mut last = "";
+    let mut previous: Option<&OptSpec> = None;
     loop {
-        let mut long = false;
-        let row = match parser.next() {
+        let (spec, is_long) = match parser.next() {
             Ok(None) => return Ok(()),
             Ok(Some(Arg::Value(command))) => {
-                words.command.push(command);
-                // Cannot fail: a word that is no option leaves no value pending.
-                words
-                    .command
-                    .extend(parser.raw_args().into_iter().flatten());
+                let arguments = parser.raw_args().ok();
+                let arguments = arguments.expect("a command leaves no option value to be read");
+                args.command = [command].into_iter().chain(arguments).collect();
                 return Ok(());
             }
-            Ok(Some(Arg::Long(name))) => {
-                long = true;
-                let known = |row: &&Row| row.long == name || row.alias == Some(name);
-                OPTIONS
-                    .iter()
-                    .find(known)
-                    .ok_or_else(|| unknown_long(name))?
-            }
-            Ok(Some(Arg::Short(letter))) => OPTIONS
-                .iter()
-                .find(|row| row.short == Some(letter))
-                .ok_or_else(|| unknown_short(letter))?,
-            // The only mistake left: `-q=x`.
-            Err(_) => return Err(Error::UnexpectedValue { option: last }),
-        };
-        last = row.option.name();
-        let value = match row.value {
-            Value::None if long && parser.optional_value().is_some() => {
-                return Err(Error::UnexpectedValue { option: last });
-            }
-            Value::None => OsString::new(),
-            Value::Text(name) | Value::MayBeEmpty(name) => {
-                parser.value().map_err(|_| Error::MissingValue {
-                    option: last,
-                    value: name,
-                })?
+            Ok(Some(Arg::Long(name))) => (find_long(name)?, true),
+            Ok(Some(Arg::Short(letter))) => (find_short(letter)?, false),
+            // The only error possible here: a flag with a value, as in `-q=x`.
+            Err(_) => {
+                let flag = previous.expect("a value belongs to the option before it");
+                return Err(Error::UnexpectedValue { option: flag.name });
             }
         };
-        if matches!(row.value, Value::Text(_)) && value.is_empty() {
-            return Err(Error::EmptyValue { option: last });
+        let value = parse_value(&mut parser, spec, is_long)?;
+        if spec.arity == Arity::Once && args.has(spec.option) {
+            return Err(Error::RepeatedOption { option: spec.name });
         }
-        if row.times == Arity::Once && words.has(row.option) {
-            return Err(Error::RepeatedOption { option: last });
-        }
-        words.given.push((row.option, value));
-        if matches!(row.option, Opt::Generate | Opt::Help | Opt::Version) {
+        args.options.push((spec.option, value));
+        // Whatever follows these options, they do what they say.
+        if matches!(spec.option, Opt::Generate | Opt::Help | Opt::Version) {
             return Ok(());
         }
+        previous = Some(spec);
     }
 }
 
-/// The option that was meant: one that it begins or that begins it, or one that is a slip away for
-/// every three letters.
-fn unknown_long(name: &str) -> Error {
-    let nearest = OPTIONS
-        .iter()
-        .map(|row| (distance(&name.to_lowercase(), row.long), row))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= name.len() / 3)
-        .map(|(_, row)| row.option.name());
-    Error::UnknownOption {
-        option: format!("--{name}"),
-        nearest,
+/// Reads the value of an option that was just parsed; a flag has an empty one.
+fn parse_value(
+    parser: &mut lexopt::Parser,
+    spec: &OptSpec,
+    is_long: bool,
+) -> Result<OsString, Error> {
+    let option = spec.name;
+    let (ValueSpec::NonEmpty(name) | ValueSpec::MayBeEmpty(name)) = spec.value else {
+        return match is_long && parser.optional_value().is_some() {
+            true => Err(Error::UnexpectedValue { option }),
+            false => Ok(OsString::new()),
+        };
+    };
+    let value = parser.value().map_err(|_| Error::MissingValue {
+        option,
+        value: name,
+    })?;
+    match spec.value {
+        ValueSpec::NonEmpty(_) if value.is_empty() => Err(Error::EmptyValue { option }),
+        _ => Ok(value),
     }
+}
+
+fn find_long(name: &str) -> Result<&'static OptSpec, Error> {
+    options()
+        .find(|spec| spec.long == name || spec.alias == Some(name))
+        .ok_or_else(|| Error::UnknownOption {
+            option: format!("--{name}"),
+            nearest: nearest_long(name),
+        })
+}
+
+fn find_short(letter: char) -> Result<&'static OptSpec, Error> {
+    let is_same_letter = |short: char| short.eq_ignore_ascii_case(&letter);
+    options()
+        .find(|spec| spec.short == Some(letter))
+        .ok_or_else(|| Error::UnknownOption {
+            option: format!("-{letter}"),
+            nearest: options()
+                .find(|spec| spec.short.is_some_and(is_same_letter))
+                .map(|spec| spec.name),
+        })
+}
+
+/// Returns the option that was probably meant: one that starts with `typed`, one that `typed` starts
+/// with, or one with at most one typing error for each three letters.
+fn nearest_long(typed: &str) -> Option<&'static str> {
+    options()
+        .map(|spec| (distance(&typed.to_lowercase(), spec.long), spec))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= typed.len() / 3)
+        .map(|(_, spec)| spec.name)
 }
 
 fn distance(typed: &str, known: &str) -> usize {
@@ -152,31 +175,17 @@ fn distance(typed: &str, known: &str) -> usize {
     }
 }
 
-fn unknown_short(letter: char) -> Error {
-    let nearest = OPTIONS
-        .iter()
-        .find(|row| {
-            row.short
-                .is_some_and(|short| short.eq_ignore_ascii_case(&letter))
-        })
-        .map(|row| row.option.name());
-    Error::UnknownOption {
-        option: format!("-{letter}"),
-        nearest,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parsed(line: &[&str]) -> Result<ParsedArgs, String> {
-        let (words, outcome) = parse(line.iter().map(OsString::from).collect());
-        outcome.map(|()| words).map_err(|error| error.to_string())
+        let (args, outcome) = parse(line.iter().map(OsString::from).collect());
+        outcome.map(|()| args).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn options_end_at_the_first_word_that_is_none() {
+    fn options_end_at_the_first_argument() {
         for (line, app, command) in [
             (
                 vec!["--app", "a", "ls", "--env", "b"],
@@ -193,14 +202,14 @@ mod tests {
             (vec!["--app-id", "a"], Some("a"), vec![]),
             (vec!["", "--app", "a"], None, vec!["", "--app", "a"]),
         ] {
-            let words = parsed(&line).unwrap();
-            assert_eq!(words.text(Opt::App).unwrap(), app, "{line:?}");
-            assert_eq!(words.command, command, "{line:?}");
+            let args = parsed(&line).unwrap();
+            assert_eq!(args.text(Opt::App).unwrap(), app, "{line:?}");
+            assert_eq!(args.command, command, "{line:?}");
         }
     }
 
     #[test]
-    fn each_mistake_is_named() {
+    fn parse_error_names_the_option() {
         for (line, message) in [
             (vec!["--app"], "--app needs a value: NAME|ID"),
             (vec!["-a"], "--app needs a value: NAME|ID"),
@@ -224,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_option_is_found() {
+    fn unknown_option_suggests_the_nearest() {
         for (typed, nearest) in [
             ("environment", Some("--env")),
             ("pat", Some("--path")),
@@ -237,17 +246,14 @@ mod tests {
             ("schedule", None),
             ("zzzzzzzz", None),
         ] {
-            let Error::UnknownOption { nearest: found, .. } = unknown_long(typed) else {
-                panic!()
-            };
-            assert_eq!(found, nearest, "{typed}");
+            assert_eq!(nearest_long(typed), nearest, "{typed}");
         }
     }
 
-    /// Bounded exhaustive: every line of up to five of these words is read or refused, no panic.
+    /// Tries every command line of up to five of these arguments.
     #[test]
-    fn no_short_line_panics() {
-        let words = [
+    fn parse_never_panics() {
+        let arguments = [
             "-a",
             "--app",
             "--app=",
@@ -259,11 +265,11 @@ mod tests {
             "--clean=1",
         ];
         for length in 0..=5_u32 {
-            for mut number in 0..words.len().pow(length) {
+            for mut number in 0..arguments.len().pow(length) {
                 let mut line = Vec::new();
                 for _ in 0..length {
-                    line.push(words[number % words.len()]);
-                    number /= words.len();
+                    line.push(arguments[number % arguments.len()]);
+                    number /= arguments.len();
                 }
                 let _ = parsed(&line);
             }

@@ -138,7 +138,7 @@ pub(crate) struct Setting {
 /// How things are said, read leniently so that a mistake can be reported in the form asked for;
 /// [`load`] is strict about the same args.
 pub(crate) fn logger(args: &ParsedArgs, inherited: &EnvBlock) -> Logger {
-    let typed = args.bytes(Opt::LogFormat).next();
+    let typed = args.values(Opt::LogFormat).next();
     let json = match typed {
         Some(typed) => typed == "json",
         None => inherited.get("PHASE_LOG_FORMAT") == Some(OsStr::new("json")),

@@ -1,9 +1,8 @@
 #![forbid(unsafe_code)]
 //! What `--generate` prints: the manual page, a completion for each shell, the README's tables.
 //!
-//! A form is a text of its own language, in a file beside this one, with `@PLACES@` that are filled
-//! from the table of options and from [`facts`]. An option, what it is called and what can be
-//! offered for its value stand in the table alone.
+//! The manual page and the completions are templates in files beside this one, with `@PLACEHOLDERS@`
+//! that are filled from the table of options and from [`facts`].
 
 mod completion;
 mod facts;
@@ -13,10 +12,10 @@ mod markdown;
 use super::Opt;
 use crate::error::Error;
 
-/// A word of `--generate`, and what makes its text.
-type Form = (&'static str, fn() -> String);
+/// A value of `--generate` and the function that returns its document.
+type Document = (&'static str, fn() -> String);
 
-const FORMS: [Form; 5] = [
+const DOCUMENTS: [Document; 5] = [
     ("man", man::page),
     ("bash", completion::bash),
     ("zsh", completion::zsh),
@@ -24,18 +23,18 @@ const FORMS: [Form; 5] = [
     ("markdown", markdown::tables),
 ];
 
-/// The text of this form.
+/// Returns the document of this name.
 ///
 /// # Errors
-/// `usage` for a word that is none.
-pub(crate) fn generate(form: &str) -> Result<String, Error> {
-    FORMS
+/// `usage` for an unknown name.
+pub(crate) fn generate(name: &str) -> Result<String, Error> {
+    DOCUMENTS
         .iter()
-        .find(|(word, _)| *word == form)
-        .map(|(_, text)| text())
+        .find(|(known, _)| *known == name)
+        .map(|(_, document)| document())
         .ok_or_else(|| Error::InvalidValue {
             option: Opt::Generate.name(),
-            value: form.to_owned(),
+            value: name.to_owned(),
             expected: "man, bash, zsh, fish or markdown",
         })
 }
@@ -46,14 +45,13 @@ mod tests {
     use crate::cli::Completion;
 
     #[test]
-    fn the_table_names_the_forms() {
-        let words = FORMS.map(|(word, _)| word);
-        let row = Opt::Generate.row();
-        let Completion::ParsedArgs(named) = row.takes() else {
-            panic!("{row:?}")
+    fn every_document_is_offered_and_named() {
+        let names = DOCUMENTS.map(|(name, _)| name);
+        let Completion::OneOf(offered) = Opt::Generate.spec().completion() else {
+            panic!("--generate offers no words")
         };
-        assert_eq!(named, words.join("|"));
-        let wants = generate("html").unwrap_err().to_string();
-        assert!(words.iter().all(|word| wants.contains(word)), "{wants}");
+        assert_eq!(offered, names.join("|"));
+        let message = generate("html").unwrap_err().to_string();
+        assert!(names.iter().all(|name| message.contains(name)), "{message}");
     }
 }

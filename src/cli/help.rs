@@ -1,21 +1,24 @@
 #![forbid(unsafe_code)]
 //! What `--help` and `--version` print, from the table of options.
 
-use super::{Arity, OPTIONS, Row, Value};
+use super::{Arity, OptSpec, ValueSpec, options};
 
-/// The text of `--help`.
+/// The width of the text of an option, without its indentation.
+const TEXT_WIDTH: usize = 72;
+
+/// Returns the text of `--help`.
 pub(crate) fn help() -> String {
     let mut text = String::from(
         "phase-run puts a Phase app's secrets in a command's environment and becomes the command.\n\n\
          Usage: phase-run [options] [--] command [argument...]\n       \
          phase-run [options] -c 'shell command line'\n\nOptions:\n",
     );
-    for row in &OPTIONS {
-        let short = row
+    for spec in options() {
+        let short = spec
             .short
             .map_or("    ".to_owned(), |letter| format!("-{letter}, "));
-        text.push_str(&format!("  {short}{}{}\n", row.name, value(row)));
-        for line in wrapped(&meaning(row), 72) {
+        text.push_str(&format!("  {short}{}{}\n", spec.name, value_name(spec)));
+        for line in wrap(&description(spec), TEXT_WIDTH) {
             text.push_str(&format!("          {line}\n"));
         }
     }
@@ -26,35 +29,37 @@ pub(crate) fn help() -> String {
     text
 }
 
-/// The line of `--version`.
+/// Returns the text of `--version`.
 pub(crate) fn version() -> String {
     format!("phase-run {}\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// The value's name behind the option's.
-pub(super) fn value(row: &Row) -> String {
-    match row.value {
-        Value::None => String::new(),
-        Value::Text(name) | Value::MayBeEmpty(name) => format!(" {name}"),
+/// Returns a space and the name of the option's value, or nothing for a flag.
+pub(super) fn value_name(spec: &OptSpec) -> String {
+    match spec.value {
+        ValueSpec::Flag => String::new(),
+        ValueSpec::NonEmpty(name) | ValueSpec::MayBeEmpty(name) => format!(" {name}"),
     }
 }
 
-/// The row's text, with what its other columns say.
-pub(super) fn meaning(row: &Row) -> String {
-    let mut text = row.help.to_owned();
-    if row.times == Arity::Many {
+/// Returns the option's help text with its alias, its variables and whether it can be repeated.
+pub(super) fn description(spec: &OptSpec) -> String {
+    let mut text = spec.help.to_owned();
+    if spec.arity == Arity::Repeatable {
         text.push_str("; repeatable");
     }
-    if let Some(alias) = row.alias {
+    if let Some(alias) = spec.alias {
         text.push_str(&format!("; also --{alias}"));
     }
-    if !row.variables.is_empty() {
-        text.push_str(&format!(" [{}]", row.variables.join(", ")));
+    if !spec.variables.is_empty() {
+        text.push_str(&format!(" [{}]", spec.variables.join(", ")));
     }
     text
 }
 
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+/// Breaks a text at its spaces into lines shorter than `width` characters; a longer word is a line
+/// of its own.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {
@@ -73,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn help_fits_a_terminal() {
+    fn help_is_at_most_90_columns_wide() {
         for line in help().lines() {
             assert!(line.chars().count() <= 90, "{line}");
         }

@@ -59,7 +59,7 @@ impl<'a> ConfigReader<'a> {
 
     pub(super) fn run_mode(&self) -> Result<RunMode, Error> {
         let mut command = self.args.command.clone();
-        if let Some(line) = self.args.bytes(Opt::Command).next() {
+        if let Some(line) = self.args.values(Opt::Command).next() {
             let shell = ["/bin/sh", "-c"].map(OsString::from);
             // A line may start like an option of the shell.
             let is_option = matches!(line.as_encoded_bytes().first(), Some(b'-' | b'+'));
@@ -275,7 +275,7 @@ impl<'a> ConfigReader<'a> {
                 source: Source::Named(option.name()),
             }));
         }
-        for name in option.row().variables {
+        for name in option.spec().variables {
             if let Some(value) = self.variable(name)? {
                 return Ok(Some(Setting {
                     value: value.to_owned(),
@@ -288,7 +288,7 @@ impl<'a> ConfigReader<'a> {
 
     /// The same for a path, which may be any bytes.
     pub(super) fn path_of(&self, option: Opt) -> Result<Option<(PathBuf, &'static str)>, Error> {
-        if let Some(path) = self.args.bytes(option).next() {
+        if let Some(path) = self.args.values(option).next() {
             return Ok(Some((path.into(), option.name())));
         }
         let set = |name: &&&'static str| {
@@ -296,7 +296,7 @@ impl<'a> ConfigReader<'a> {
                 .get(name)
                 .is_some_and(|value| !value.is_empty())
         };
-        let name = option.row().variables.iter().find(set);
+        let name = option.spec().variables.iter().find(set);
         Ok(name.and_then(|name| Some((self.inherited.get(name)?.into(), *name))))
     }
 

@@ -1,31 +1,30 @@
 #![forbid(unsafe_code)]
-//! The completions: options, what can be offered for their values, and behind them whatever the
-//! command's own completion offers.
+//! The shell completions: options, what can be offered for their values, and after the options
+//! whatever the command's own completion offers.
 
-use crate::cli::help::value;
-use crate::cli::{Arity, Completion, OPTIONS, Row};
+use crate::cli::help::value_name;
+use crate::cli::{Arity, Completion, OptSpec, options};
 
-/// For bash.
+/// Returns the completion for bash.
 pub(super) fn bash() -> String {
-    let names = |rows: &[&Row], between| {
-        let names: Vec<String> = rows.iter().flat_map(|row| row.names()).collect();
-        names.join(between)
+    let names = |specs: &[&OptSpec], separator| {
+        let names: Vec<String> = specs.iter().flat_map(|spec| spec.names()).collect();
+        names.join(separator)
     };
-    let (switches, valued): (Vec<&Row>, Vec<&Row>) = OPTIONS
-        .iter()
-        .partition(|row| row.takes() == Completion::Nothing);
-    let letters: String = switches.iter().filter_map(|row| row.short).collect();
-    let offers = valued.iter().filter_map(|row| {
-        let offer = match row.takes() {
-            Completion::ParsedArgs(words) => compgen(&format!("-W '{}'", words.replace('|', " "))),
-            Completion::Line => compgen("-c"),
+    let (flags, valued): (Vec<&OptSpec>, Vec<&OptSpec>) =
+        options().partition(|spec| spec.completion() == Completion::NoValue);
+    let letters: String = flags.iter().filter_map(|spec| spec.short).collect();
+    let offers = valued.iter().filter_map(|spec| {
+        let offer = match spec.completion() {
+            Completion::OneOf(words) => compgen(&format!("-W '{}'", words.replace('|', " "))),
+            Completion::CommandLine => compgen("-c"),
             Completion::File => "compopt -o default".to_owned(),
-            Completion::Nothing | Completion::Anything => return None,
+            Completion::NoValue | Completion::AnyText => return None,
         };
-        Some(format!("\t{}) {offer}; return ;;\n", names(&[row], "|")))
+        Some(format!("\t{}) {offer}; return ;;\n", names(&[spec], "|")))
     });
-    // The line may stand in the same word.
-    let lines = of_lines().map(|name| match name.starts_with("--") {
+    // The command line may be part of the same word.
+    let lines = command_line_names().map(|name| match name.starts_with("--") {
         true => format!("{name}|{name}=*"),
         false => format!("{name}*"),
     });
@@ -33,133 +32,136 @@ pub(super) fn bash() -> String {
         .replace("@SWITCHES@", &letters)
         .replace("@LINES@", &lines.collect::<Vec<_>>().join("|"))
         .replace("@VALUED@", &names(&valued, "|"))
-        .replace("@NAMES@", &names(&OPTIONS.iter().collect::<Vec<_>>(), " "))
+        .replace("@NAMES@", &names(&options().collect::<Vec<_>>(), " "))
         .replace("@OFFERS@\n", &offers.collect::<String>())
 }
 
-fn compgen(what: &str) -> String {
-    format!("COMPREPLY=($(compgen {what} -- \"$current\"))")
+fn compgen(arguments: &str) -> String {
+    format!("COMPREPLY=($(compgen {arguments} -- \"$current\"))")
 }
 
-/// For zsh.
+/// Returns the completion for zsh.
 pub(super) fn zsh() -> String {
-    let options = OPTIONS.iter().flat_map(|row| {
-        let names: Vec<String> = row.names().collect();
-        let others = match row.times {
+    let specs = options().flat_map(|spec| {
+        let names: Vec<String> = spec.names().collect();
+        let excluded = match spec.arity {
             Arity::Once => format!("({})", names.join(" ")),
-            Arity::Many => "*".to_owned(),
+            Arity::Repeatable => "*".to_owned(),
         };
-        let brief = brief(row).replace('[', "\\[").replace(']', "\\]");
-        let action = match row.takes() {
-            Completion::Nothing => String::new(),
-            Completion::ParsedArgs(words) => format!("({})", words.replace('|', " ")),
+        let description = short_description(spec)
+            .replace('[', "\\[")
+            .replace(']', "\\]");
+        let action = match spec.completion() {
+            Completion::NoValue => String::new(),
+            Completion::OneOf(words) => format!("({})", words.replace('|', " ")),
             Completion::File => "_files".to_owned(),
-            Completion::Line => "_cmdstring".to_owned(),
-            Completion::Anything => " ".to_owned(),
+            Completion::CommandLine => "_cmdstring".to_owned(),
+            Completion::AnyText => " ".to_owned(),
         };
-        let (short, long, value) = match value(row).trim() {
+        let (short, long, value) = match value_name(spec).trim() {
             "" => ("", "", String::new()),
             value => ("+", "=", format!(":{value}:{action}")),
         };
-        let spec = move |name: String| {
+        let argument = move |name: String| {
             let joined = if name.starts_with("--") { long } else { short };
-            let spec = format!("{others}{name}{joined}[{brief}]{value}");
-            format!("\t\t{} \\\n", quoted(&spec, "'\\''"))
+            let argument = format!("{excluded}{name}{joined}[{description}]{value}");
+            format!("\t\t{} \\\n", single_quoted(&argument, "'\\''"))
         };
-        names.into_iter().map(spec)
+        names.into_iter().map(argument)
     });
     include_str!("phase-run.zsh")
-        .replace("@OPTIONS@\n", &options.collect::<String>())
-        .replace("@LINES@", &of_lines().collect::<Vec<_>>().join("|"))
+        .replace("@OPTIONS@\n", &specs.collect::<String>())
+        .replace(
+            "@LINES@",
+            &command_line_names().collect::<Vec<_>>().join("|"),
+        )
 }
 
-/// For fish.
+/// Returns the completion for fish.
 pub(super) fn fish() -> String {
-    let specs = OPTIONS.iter().flat_map(|row| {
-        let equals = if row.takes() == Completion::Nothing {
-            ""
-        } else {
-            "="
+    // The argument specifications of fish's argparse.
+    let argparse = options().flat_map(|spec| {
+        let equals = match spec.completion() {
+            Completion::NoValue => "",
+            _ => "=",
         };
-        let short = row
+        let short = spec
             .short
             .map_or(String::new(), |letter| format!("{letter}/"));
         [
-            Some(format!("{short}{}", row.long)),
-            row.alias.map(str::to_owned),
+            Some(format!("{short}{}", spec.long)),
+            spec.alias.map(str::to_owned),
         ]
         .into_iter()
         .flatten()
         .map(move |name| format!("{name}{equals}"))
     });
-    let options = OPTIONS.iter().map(|row| {
-        let names: String = row
+    let completions = options().map(|spec| {
+        let names: String = spec
             .names()
             .map(|name| match name.strip_prefix("--") {
                 Some(long) => format!(" -l {long}"),
                 None => format!(" -s {}", name.trim_start_matches('-')),
             })
             .collect();
-        let offer = match row.takes() {
-            Completion::Nothing => String::new(),
-            Completion::ParsedArgs(words) => format!(" -x -a '{}'", words.replace('|', " ")),
+        let offer = match spec.completion() {
+            Completion::NoValue => String::new(),
+            Completion::OneOf(words) => format!(" -x -a '{}'", words.replace('|', " ")),
             Completion::File => " -r -F".to_owned(),
-            Completion::Line => " -x -a '(__fish_complete_command)'".to_owned(),
-            Completion::Anything => " -x".to_owned(),
+            Completion::CommandLine => " -x -a '(__fish_complete_command)'".to_owned(),
+            Completion::AnyText => " -x".to_owned(),
         };
-        let brief = quoted(brief(row), "\\'");
-        format!("complete -c phase-run -n __phase_run_is_before{names}{offer} -d {brief}\n")
+        let text = single_quoted(short_description(spec), "\\'");
+        format!("complete -c phase-run -n __phase_run_is_before{names}{offer} -d {text}\n")
     });
-    let lines = OPTIONS
-        .iter()
-        .filter(|row| row.takes() == Completion::Line)
-        .map(|row| format!("_flag_{}", row.long.replace('-', "_")));
+    let lines = options()
+        .filter(|spec| spec.completion() == Completion::CommandLine)
+        .map(|spec| format!("_flag_{}", spec.long.replace('-', "_")));
     include_str!("phase-run.fish")
-        .replace("@SPECS@", &specs.collect::<Vec<_>>().join(" "))
+        .replace("@SPECS@", &argparse.collect::<Vec<_>>().join(" "))
         .replace("@LINE@", &lines.collect::<Vec<_>>().join(" "))
-        .replace("@OPTIONS@\n", &options.collect::<String>())
+        .replace("@OPTIONS@\n", &completions.collect::<String>())
 }
 
-/// The names of the options that take a line for a shell.
-fn of_lines() -> impl Iterator<Item = String> {
-    OPTIONS
+/// Returns the names of the options that take a shell command line.
+fn command_line_names() -> impl Iterator<Item = String> {
+    options()
+        .filter(|spec| spec.completion() == Completion::CommandLine)
+        .flat_map(OptSpec::names)
+}
+
+/// Returns the help text up to its first colon, semicolon or parenthesis at the end: a completion
+/// menu has one line for each option.
+fn short_description(spec: &OptSpec) -> &'static str {
+    let cut = [": ", "; "]
         .iter()
-        .filter(|row| row.takes() == Completion::Line)
-        .flat_map(|row| row.names())
-}
-
-/// The row's text without its details: a list has room for one line each.
-fn brief(row: &Row) -> &'static str {
-    let ends = [": ", "; "].iter();
-    let briefs = ends.filter_map(|end| row.help.split_once(end));
-    let brief = briefs
-        .map(|(brief, _)| brief)
-        .min_by_key(|brief| brief.len());
-    let brief = brief.unwrap_or(row.help);
-    match brief.rsplit_once(" (") {
-        // One at the end, or one that was cut in the middle.
-        Some((before, more)) if more.ends_with(')') || !more.contains(')') => before,
-        _ => brief,
+        .filter_map(|end| spec.help.split_once(end))
+        .map(|(start, _)| start)
+        .min_by_key(|start| start.len());
+    let text = cut.unwrap_or(spec.help);
+    match text.rsplit_once(" (") {
+        // A parenthesis at the end, or one that was cut in the middle.
+        Some((before, inside)) if inside.ends_with(')') || !inside.contains(')') => before,
+        _ => text,
     }
 }
 
-/// One word for a shell, whose way to write a quote is `quote`.
-fn quoted(word: &str, quote: &str) -> String {
-    format!("'{}'", word.replace('\'', quote))
+/// Quotes a word for a shell that writes a single quote inside of single quotes as `escaped_quote`.
+fn single_quoted(word: &str, escaped_quote: &str) -> String {
+    format!("'{}'", word.replace('\'', escaped_quote))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::OPTIONS;
 
     #[test]
-    fn no_description_breaks_off_inside_a_parenthesis() {
-        for row in &OPTIONS {
-            let brief = brief(row);
-            let count = |letter| brief.matches(letter).count();
-            assert_eq!(count('('), count(')'), "{}: {brief}", row.name);
-            assert!(!brief.is_empty(), "{}", row.name);
+    fn short_description_keeps_parentheses_whole() {
+        for spec in options() {
+            let text = short_description(spec);
+            let count = |letter| text.matches(letter).count();
+            assert_eq!(count('('), count(')'), "{}: {text}", spec.name);
+            assert!(!text.is_empty(), "{}", spec.name);
         }
     }
 }

@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
-//! What the documents list besides options: variables, statuses and kinds. `tests/generate.rs` holds
-//! them to what the program knows. `` `Backquotes` `` stand around what is typed or printed.
+//! What the documents list besides options: variables, statuses and kinds. `tests/generate.rs` compares
+//! them with the program. `` `Backquotes` `` mark what is typed or printed.
 
-/// Variables that no option stands beside, and what they mean.
+/// The variables that belong to no option, and what they mean.
 pub(super) const VARIABLES: [(&[&str], &str); 6] = [
     (&["PHASE_SERVICE_TOKEN"], "the token, when no file is named"),
     (
@@ -27,7 +27,7 @@ pub(super) const VARIABLES: [(&[&str], &str); 6] = [
     ),
 ];
 
-/// The statuses that are not the command's.
+/// The exit statuses of phase-run itself, and what they mean.
 pub(super) const STATUSES: [(&str, &str); 5] = [
     (
         "0",

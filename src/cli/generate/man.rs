@@ -1,75 +1,78 @@
 #![forbid(unsafe_code)]
-//! The manual page, in the macros of man(7).
+//! The manual page, written with the macros of man(7).
 
 use super::facts::{KINDS, STATUSES, VARIABLES};
-use crate::cli::help::{meaning, value, wrapped};
-use crate::cli::{OPTIONS, Row};
+use crate::cli::help::{description, value_name, wrap};
+use crate::cli::{OptSpec, options};
 
-const PAGE: &str = include_str!("phase-run.1");
+const TEMPLATE: &str = include_str!("phase-run.1");
 
-/// Short enough for mandoc(1), which calls a line of more than 80 long, with its escapes.
+/// The width of a source line in characters. mandoc(1) warns about lines of more than 80, with their
+/// escapes.
 const WIDTH: usize = 56;
 
-/// The whole page.
+/// Returns the whole page.
 pub(super) fn page() -> String {
-    let statuses: String = STATUSES
-        .iter()
-        .map(|(name, text)| item(name, text))
-        .collect();
-    let kinds: String = KINDS.iter().map(|(name, text)| item(name, text)).collect();
-    PAGE.replace("@VERSION@", env!("CARGO_PKG_VERSION"))
+    let items = |list: &[(&str, &str)]| -> String {
+        list.iter().map(|(name, text)| item(name, text)).collect()
+    };
+    TEMPLATE
+        .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
         .replace(
             "@OPTIONS@\n",
-            &OPTIONS.iter().map(option).collect::<String>(),
+            &options().map(option_item).collect::<String>(),
         )
-        .replace("@ENVIRONMENT@\n", &environment())
-        .replace("@STATUSES@\n", &statuses)
-        .replace("@KINDS@\n", &kinds)
+        .replace("@ENVIRONMENT@\n", &variable_items())
+        .replace("@STATUSES@\n", &items(&STATUSES))
+        .replace("@KINDS@\n", &items(&KINDS))
 }
 
-fn option(row: &Row) -> String {
-    let names = row
+fn option_item(spec: &OptSpec) -> String {
+    let short = spec
         .short
         .map_or(String::new(), |letter| format!("-{letter}, "));
-    let name = bold(&format!("{names}{}", row.name));
-    let value = value(row);
-    let value = match value.trim() {
+    let name = bold(&format!("{short}{}", spec.name));
+    let value = match value_name(spec).trim() {
         "" => String::new(),
-        value => format!(" \\fI{}\\fP", exact(value)),
+        value => format!(" \\fI{}\\fP", literal(value)),
     };
-    format!(".TP\n{name}{value}\n{}", text(&meaning(row)))
+    format!(".TP\n{name}{value}\n{}", paragraph(&description(spec)))
 }
 
-fn environment() -> String {
-    let beside = OPTIONS.iter().flat_map(|row| {
-        let text = format!("as `{}`", row.name);
-        row.variables.iter().map(move |name| item(name, &text))
+fn variable_items() -> String {
+    let of_options = options().flat_map(|spec| {
+        let text = format!("as `{}`", spec.name);
+        spec.variables.iter().map(move |name| item(name, &text))
     });
-    let alone = VARIABLES
+    let others = VARIABLES
         .iter()
         .map(|(names, text)| item(&names.join(", "), text));
-    beside.chain(alone).collect()
+    of_options.chain(others).collect()
 }
 
-fn item(name: &str, words: &str) -> String {
-    format!(".TP\n{}\n{}", bold(name), text(words))
+/// Returns a tagged paragraph: a bold name and the text about it.
+fn item(name: &str, text: &str) -> String {
+    format!(".TP\n{}\n{}", bold(name), paragraph(text))
 }
 
-/// Words as lines of the page; options, and what stands in backquotes, in bold.
-fn text(words: &str) -> String {
-    let mut typed = false;
+/// Returns the text as source lines; options, and what stands between backquotes, are bold.
+fn paragraph(text: &str) -> String {
+    let mut in_backquotes = false;
     let mut lines = String::new();
-    for line in wrapped(words, WIDTH) {
+    for line in wrap(text, WIDTH) {
         // A line that starts with one of these would be a request to the formatter.
         if line.starts_with(['.', '\'']) {
             lines.push_str("\\&");
         }
         for (n, part) in line.split('`').enumerate() {
             if n > 0 {
-                typed = !typed;
-                lines.push_str(if typed { "\\fB" } else { "\\fP" });
+                in_backquotes = !in_backquotes;
+                lines.push_str(if in_backquotes { "\\fB" } else { "\\fP" });
             }
-            let part = if typed { exact(part) } else { prose(part) };
+            let part = match in_backquotes {
+                true => literal(part),
+                false => prose(part),
+            };
             lines.push_str(&part);
         }
         lines.push('\n');
@@ -77,8 +80,9 @@ fn text(words: &str) -> String {
     lines
 }
 
-fn prose(words: &str) -> String {
-    let words = words.split(' ').map(|word| {
+/// Escapes prose, and makes the options in it bold.
+fn prose(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
         let (before, word) = match word.strip_prefix('(') {
             Some(inside) => ("(", inside),
             None => ("", word),
@@ -86,24 +90,24 @@ fn prose(words: &str) -> String {
         let name = word.trim_end_matches([',', ';', ':', ')']);
         match word.strip_prefix(name) {
             Some(after) if name.starts_with('-') => format!("{before}{}{after}", bold(name)),
-            _ => format!("{before}{}", plain(word)),
+            _ => format!("{before}{}", escape(word)),
         }
     });
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn bold(words: &str) -> String {
-    format!("\\fB{}\\fP", exact(words))
+fn bold(text: &str) -> String {
+    format!("\\fB{}\\fP", literal(text))
 }
 
-/// What is typed or searched for: its hyphens are those of the keyboard.
-fn exact(words: &str) -> String {
-    plain(words).replace('-', "\\-")
+/// Escapes a text that is typed or searched for: its hyphens must stay ASCII hyphens.
+fn literal(text: &str) -> String {
+    escape(text).replace('-', "\\-")
 }
 
-/// No escape of the formatter's, and nothing that only one encoding knows.
-fn plain(words: &str) -> String {
-    words.replace('\\', "\\e").replace('…', "...")
+/// Escapes backslashes, and replaces the one character that is not ASCII.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\e").replace('…', "...")
 }
 
 #[cfg(test)]
@@ -111,8 +115,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_no_requests_to_the_formatter() {
-        for (words, line) in [
+    fn paragraph_escapes_formatter_requests() {
+        for (text, line) in [
             (".phase.json", "\\&.phase.json\n"),
             ("'x' \\n", "\\&'x' \\en\n"),
             (
@@ -121,7 +125,7 @@ mod tests {
             ),
             ("`a-b` $1 …", "\\fBa\\-b\\fP $1 ...\n"),
         ] {
-            assert_eq!(text(words), line);
+            assert_eq!(paragraph(text), line);
         }
     }
 }

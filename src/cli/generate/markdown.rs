@@ -1,69 +1,65 @@
 #![forbid(unsafe_code)]
-//! The README's tables, each between two comments that say where it stands there.
+//! The tables of the README, each between the two comments that mark its place there.
 
 use super::facts::{STATUSES, VARIABLES};
-use crate::cli::help::value;
-use crate::cli::{Arity, OPTIONS};
+use crate::cli::help::value_name;
+use crate::cli::{Arity, options};
 
-/// All of them, with their comments.
+/// Returns all tables with their comments.
 pub(super) fn tables() -> String {
     [
-        ("options", options()),
-        ("variables", variables()),
-        ("statuses", statuses()),
+        ("options", option_table()),
+        ("variables", variable_table()),
+        ("statuses", status_table()),
     ]
     .map(|(name, table)| format!("<!-- {name}: generated -->\n{table}<!-- {name}: end -->\n"))
     .join("\n")
 }
 
-fn options() -> String {
+fn option_table() -> String {
     let mut table = String::from("| option | variable | meaning |\n| --- | --- | --- |\n");
-    for row in &OPTIONS {
-        let short = row
+    for spec in options() {
+        let short = spec
             .short
             .map_or(String::new(), |letter| format!("-{letter}, "));
-        let name = format!("`{short}{}{}`", row.name, value(row));
-        let mut text = row.help.replace('*', "\\*");
-        if let Some(alias) = row.alias {
+        let name = format!("`{short}{}{}`", spec.name, value_name(spec));
+        let mut text = spec.help.replace('*', "\\*");
+        if let Some(alias) = spec.alias {
             text.push_str(&format!("; also `--{alias}`"));
         }
-        if row.times == Arity::Many {
+        if spec.arity == Arity::Repeatable {
             text.push_str("; repeatable");
         }
-        table.push_str(&line(&[&name, &quoted(row.variables), &text]));
+        table.push_str(&table_row(&[&name, &code_list(spec.variables), &text]));
     }
     table
 }
 
-fn variables() -> String {
+fn variable_table() -> String {
     let mut table = String::from("| variable | meaning |\n| --- | --- |\n");
-    let beside: Vec<&str> = OPTIONS
-        .iter()
-        .flat_map(|row| row.variables)
-        .copied()
-        .collect();
-    let wins = "as the option beside them above, which wins over them";
-    table.push_str(&line(&[&quoted(&beside), wins]));
+    let of_options: Vec<&str> = options().flat_map(|spec| spec.variables).copied().collect();
+    let precedence = "as the option beside them above, which wins over them";
+    table.push_str(&table_row(&[&code_list(&of_options), precedence]));
     for (names, text) in VARIABLES {
-        table.push_str(&line(&[&quoted(names), text]));
+        table.push_str(&table_row(&[&code_list(names), text]));
     }
     table
 }
 
-fn statuses() -> String {
+fn status_table() -> String {
     let mut table = String::from("| status | when |\n| --- | --- |\n");
     for (status, when) in STATUSES {
-        table.push_str(&line(&[status, when]));
+        table.push_str(&table_row(&[status, when]));
     }
     table
 }
 
-fn quoted(names: &[&str]) -> String {
+fn code_list(names: &[&str]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     names.join(", ")
 }
 
-fn line(cells: &[&str]) -> String {
+fn table_row(cells: &[&str]) -> String {
     let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
     format!("| {} |\n", cells.join(" | "))
 }
