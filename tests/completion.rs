@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::create_dir;
 
-use crate::documents::{Row, options};
+use crate::documents::{OptionRow, options};
 use crate::support::{Sandbox, Terminal, has_programs, inherited};
 
 /// Every completion of bash's own machinery is put in the line, and the line printed.
@@ -156,7 +156,7 @@ fn every_shell_offers_every_option() {
     let sandbox = directory();
     let mut bash = Editor::bash(&sandbox, BASH_COMPLETION);
     let mut zsh = Editor::zsh(&sandbox);
-    let names: Vec<String> = options().iter().flat_map(Row::names).collect();
+    let names: Vec<String> = options().iter().flat_map(OptionRow::names).collect();
     let long = names.iter().filter(|name| name.starts_with("--"));
     let long = sorted(long.map(String::as_str));
     for (shell, mut offered) in [

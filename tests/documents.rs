@@ -1,79 +1,110 @@
-//! The documents against the program: every word that it can say or be told is explained, and the
-//! rules of how the source is written hold.
+//! Checks of the documents against the program and against each other.
 
 use std::collections::BTreeSet;
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// An option, as the table in the source has it.
-pub(crate) struct Row {
-    /// `--app`.
+use crate::generate::generated;
+
+/// A row of the generated table of options.
+pub(crate) struct OptionRow {
+    /// The long name, such as `--app`.
     pub(crate) name: String,
     short: Option<String>,
     alias: Option<String>,
-    /// What its value is called, `NAME|ID`.
+    /// The name of the option's value, such as `NAME|ID`.
     pub(crate) value: Option<String>,
+    /// The variables that set the same thing.
+    pub(crate) variables: Vec<String>,
 }
 
-impl Row {
-    /// `--app`, `-a`, `--app-id`.
+impl OptionRow {
+    /// Parses a row whose first cell is `` `-a, --app NAME|ID` `` and whose text may end with an alias,
+    /// as in `` …; also `--app-id` ``.
+    fn parse(cells: &[String]) -> Self {
+        let [names, variables, text] = cells else {
+            panic!("not a row of options: {cells:?}")
+        };
+        let names = names.trim_matches('`');
+        let (short, long) = match names.split_once(", ") {
+            Some((short, long)) => (Some(short.to_owned()), long),
+            None => (None, names),
+        };
+        let (name, value) = match long.split_once(' ') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (long, None),
+        };
+        let alias = text.split_once("; also `");
+        let alias = alias.map(|(_, rest)| rest.split('`').next().unwrap().to_owned());
+        let (name, variables) = (name.to_owned(), code_spans(variables));
+        Self {
+            name,
+            short,
+            alias,
+            value,
+            variables,
+        }
+    }
+
+    /// The spellings of the name: `--app`, `-a`, `--app-id`.
     pub(crate) fn names(&self) -> Vec<String> {
         let more = self.short.iter().chain(&self.alias);
         [&self.name].into_iter().chain(more).cloned().collect()
     }
 
-    /// Each way to write it with this value, as words.
+    /// Every way to write the option with this value, as arguments.
     pub(crate) fn spellings(&self, value: &str) -> Vec<Vec<String>> {
+        let names = self.names();
         if self.value.is_none() {
-            return self.names().into_iter().map(|name| vec![name]).collect();
+            return names.into_iter().map(|name| vec![name]).collect();
         }
-        let apart = |name: String| vec![name, value.to_owned()];
-        let joined = |name: String| vec![format!("{name}={value}")];
-        let names = self.names().into_iter();
-        let mut ways: Vec<Vec<String>> =
-            names.clone().map(apart).chain(names.map(joined)).collect();
-        ways.extend(
-            self.short
-                .iter()
-                .map(|short| vec![format!("{short}{value}")]),
-        );
-        ways
+        let separate = names
+            .iter()
+            .map(|name| vec![name.clone(), value.to_owned()]);
+        let with_equals = names.iter().map(|name| vec![format!("{name}={value}")]);
+        let attached = self
+            .short
+            .iter()
+            .map(|short| vec![format!("{short}{value}")]);
+        separate.chain(with_equals).chain(attached).collect()
     }
 }
 
-/// Every option that there is.
-pub(crate) fn options() -> Vec<Row> {
-    let source = source("src/cli/options.rs");
-    let rows: Vec<Row> = source.lines().filter_map(row).collect();
-    // The array states its length.
-    let stated = format!("static OPTIONS: [Row; {}]", rows.len());
-    assert!(source.contains(&stated), "the table is not read whole");
-    rows
+/// The rows of a table that `--generate markdown` prints, without its heading.
+fn generated_table(name: &str) -> Vec<Vec<String>> {
+    let tables = generated("markdown");
+    let start = format!("<!-- {name}: generated -->\n");
+    let (_, table) = tables.split_once(&start).unwrap();
+    let (table, _) = table.split_once("<!-- ").unwrap();
+    // A vertical bar in a cell is escaped.
+    let cells = |row: &str| -> Vec<String> {
+        let row = row.trim_matches(['|', ' ']).replace("\\|", "\0");
+        row.split(" | ")
+            .map(|cell| cell.replace('\0', "|"))
+            .collect()
+    };
+    table.lines().skip(2).map(cells).collect()
 }
 
-/// `row!(App, Some('a'), "app", Some("app-id"), ["PHASE_APP"], Text("NAME|ID"), Once, "…"),`
-fn row(line: &str) -> Option<Row> {
-    let cells = line.trim().strip_prefix("row!(")?;
-    let mut cells = cells.splitn(5, ", ").skip(1);
-    let quoted = |cell: &str| {
-        let inside = cell.strip_prefix("Some(")?.strip_suffix(')')?;
-        Some(inside.trim_matches(['\'', '"']).to_owned())
-    };
-    let short = quoted(cells.next()?).map(|letter| format!("-{letter}"));
-    let name = format!("--{}", cells.next()?.trim_matches('"'));
-    let alias = quoted(cells.next()?).map(|alias| format!("--{alias}"));
-    let rest = cells.next()?;
-    let value = ["Text(\"", "MayBeEmpty(\""]
-        .iter()
-        .find_map(|start| rest.split_once(start))
-        .and_then(|(_, value)| Some(value.split_once("\")")?.0.to_owned()));
-    Some(Row {
-        name,
-        short,
-        alias,
-        value,
-    })
+/// The texts between backquotes.
+fn code_spans(cell: &str) -> Vec<String> {
+    let spans = cell.split('`').skip(1).step_by(2);
+    spans.map(str::to_owned).collect()
+}
+
+/// Every option of the program.
+pub(crate) fn options() -> Vec<OptionRow> {
+    let rows = generated_table("options");
+    rows.iter().map(|cells| OptionRow::parse(cells)).collect()
+}
+
+/// Every variable that the program reads.
+pub(crate) fn variables() -> BTreeSet<String> {
+    let others = generated_table("variables").into_iter().skip(1);
+    let others = others.flat_map(|cells| code_spans(&cells[0]));
+    let of_options = options().into_iter().flat_map(|row| row.variables);
+    of_options.chain(others).collect()
 }
 
 /// Every stable word in `error[kind]`.
@@ -99,33 +130,6 @@ pub(crate) fn statuses() -> Vec<String> {
     statuses
 }
 
-/// Every variable whose name stands as a word in the source, tests aside: those that are read.
-pub(crate) fn variables() -> BTreeSet<String> {
-    let mut variables = BTreeSet::new();
-    for path in rust_files("src") {
-        if path.ends_with("cli/generate/facts.rs") {
-            continue;
-        }
-        let text = read_to_string(path).unwrap();
-        let text = text.split("#[cfg(test)]\nmod ").next().unwrap();
-        let letters = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let words = text.split('"').filter(|word| word.chars().all(letters));
-        for word in words {
-            let proxy = word.to_lowercase().ends_with("_proxy");
-            match word.split_once('_').map(|(family, _)| family) {
-                // What the clouds' kits read has a description of their own.
-                Some(cloud @ ("AWS" | "AZURE")) => variables.insert(format!("{cloud}_*")),
-                Some("PHASE") if word != "PHASE_" => variables.insert(word.to_owned()),
-                Some("IDENTITY" | "SSL") => variables.insert(word.to_owned()),
-                _ if proxy => variables.insert(word.to_owned()),
-                _ => false,
-            };
-        }
-    }
-    assert!(variables.len() > 15, "not read whole: {variables:?}");
-    variables
-}
-
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -148,7 +152,7 @@ fn every_kind_of_error_has_a_heading_in_the_readme() {
 fn every_option_and_status_is_in_the_readme() {
     let readme = source("README.md");
     let words = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
-    for name in options().iter().flat_map(Row::names) {
+    for name in options().iter().flat_map(OptionRow::names) {
         assert!(readme.split(words).any(|word| word == name), "no {name}");
     }
     for status in statuses() {
@@ -166,26 +170,6 @@ fn the_version_has_a_heading_in_the_changelog() {
     let changelog = source("CHANGELOG.md");
     let found = changelog.lines().any(|line| line.starts_with(&heading));
     assert!(found, "no line starts with {heading}");
-}
-
-/// "`unsafe` lives in `process/` only."
-#[test]
-fn policy_forbids_unsafe_code() {
-    let mut forbidding = 0;
-    for path in rust_files("src") {
-        let place = path.strip_prefix(root().join("src")).unwrap();
-        if place.starts_with("process")
-            || place == Path::new("process.rs")
-            || place == Path::new("main.rs")
-        {
-            continue;
-        }
-        let first = read_to_string(&path).unwrap();
-        let forbids = first.starts_with("#![forbid(unsafe_code)]\n");
-        assert!(forbids, "{} does not forbid unsafe code", place.display());
-        forbidding += 1;
-    }
-    assert!(forbidding > 10, "only {forbidding} files were looked at");
 }
 
 /// What is tracked stands alone: no path of the place where it was written.
@@ -290,7 +274,7 @@ fn option_words(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn whoever_moves_over_finds_each_option_that_is_named() {
     let page = source("docs/moving.md");
-    let ours: Vec<String> = options().iter().flat_map(Row::names).collect();
+    let ours: Vec<String> = options().iter().flat_map(OptionRow::names).collect();
     let mut theirs = Vec::new();
     let mut named = Vec::new();
     let mut rest = Vec::new();

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::fs::write;
 use std::process::Command;
 
-use crate::documents::{Row, kinds, options, root, source, statuses, variables};
+use crate::documents::{OptionRow, kinds, options, root, source, statuses, variables};
 use crate::support::{Sandbox, has_programs, inherited};
 
-fn generated(form: &str) -> String {
+/// What `--generate` prints for this value.
+pub(crate) fn generated(form: &str) -> String {
     let sandbox = Sandbox::offline();
     let output = sandbox.run(["--generate", form]).output().ok();
     output.text().to_owned()
@@ -117,13 +118,13 @@ fn the_page_tells_all_that_there_is() {
     let rows: Vec<String> = options().iter().map(heading).collect();
     assert_eq!(items(&page, "OPTIONS"), rows);
     let text = read_all(&page);
-    for name in options().iter().flat_map(Row::names) {
+    for name in options().iter().flat_map(OptionRow::names) {
         let words = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
         assert!(text.split(words).any(|word| word == name), "no {name}");
     }
 }
 
-fn heading(row: &Row) -> String {
+fn heading(row: &OptionRow) -> String {
     let mut names = row.names();
     names.retain(|name| *name == row.name || !name.starts_with("--"));
     names.sort_by_key(String::len);
