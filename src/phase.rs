@@ -1,14 +1,13 @@
 #![forbid(unsafe_code)]
-//! Phase: fetches an environment's secrets, once.
+//! Phase's API: fetches the secrets of one environment.
 //!
-//! An app's id and an environment's exact name cost one request where the server decrypts. A name of
-//! the app, a word that is not the environment's name, or decrypting here costs a look-up in what
-//! the token can read. [`fetch`] consumes the proof that there is one thread: the HTTP client starts
-//! more.
+//! [`fetch`] authenticates, finds the app and the environment, and fetches. An app ID with the exact
+//! name of an environment costs one request if the server decrypts. An app name, an abbreviated
+//! environment name, or decryption by phase-run costs a look-up of what the token can read.
 
+mod app_directory;
 mod client;
 mod crypto;
-mod directory;
 mod e2ee;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -19,241 +18,291 @@ mod resolver;
 mod response;
 mod rest;
 mod rows;
-mod status;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Credential};
 use crate::config::{DecryptionMode, DynamicSecrets, FetchConfig, SelectionOptions, Setting, uuid};
 use crate::error::Error;
+use crate::http::HttpClient;
 use crate::log::{Event, Log};
 use crate::process::SingleThreaded;
 use crate::secret::Secret;
+use app_directory::{App, AppDirectory, Encryption, Environment};
 use client::ApiClient;
-use directory::{App, Directory, Encryption, Environment};
-use e2ee::Keyring;
+use e2ee::E2eeClient;
 pub(crate) use lease::Lease;
-
-use crate::http::HttpClient;
-pub(crate) use resolver::References;
+pub(crate) use resolver::ReferenceResolver;
 use rest::RestOutcome;
 
-/// What was fetched, and what it is called.
-pub(crate) struct Fetched<'a> {
+/// The secrets of an environment, before selection.
+pub(crate) struct FetchedSecrets<'a> {
     pub(crate) secrets: Vec<Secret>,
-    /// Where they are from, as messages name it: `Production of shop`.
-    pub(crate) place: String,
-    /// Of what was leased, the one that ends first.
+    /// The environment for messages, such as `Production of shop`.
+    pub(crate) environment_label: String,
+    /// The lease that expires first, if anything was leased.
     pub(crate) lease: Option<Lease>,
-    /// What the secrets' references mean, where it is not the server that resolves them.
-    pub(crate) references: References<'a>,
+    /// Resolves the references in the values; `None` if the server has done it or there are none.
+    pub(crate) resolver: Option<ReferenceResolver<'a>>,
 }
 
-/// The filter that the server gets: what it leaves out it never sends. It gets one: of two it could
-/// not be told which one selects nothing.
+/// The part of the filter that the server applies: one folder, or else tags.
+///
+/// The server gets no more than one of the two, because an empty response to both could not be
+/// blamed on either.
 #[derive(Default)]
 struct ServerFilter<'f> {
     folder: Option<&'f str>,
+    /// Separated by commas.
     tags: Option<String>,
 }
 
-/// Fetches what the request names; `filter` tells what the server may leave out.
+/// Fetches the secrets of the app and environment in `request`. `filter` tells what the server may
+/// leave out; the caller still has to apply it.
+///
+/// Takes the [`SingleThreaded`] token because the HTTP client starts threads.
 ///
 /// # Errors
-/// Everything from `token` to `decrypt`; `config` where the app or the environment is missing, after
-/// a look at what the token could read.
+/// Those of a request, of authentication and of decryption; `config` if no app or no environment is
+/// given, `not-found` or `ambiguous` if Phase has none or several of that name.
 pub(crate) fn fetch<'a>(
-    _alone: SingleThreaded,
+    _single_threaded: SingleThreaded,
     request: &'a FetchConfig,
-    pass: &'a Auth<'_>,
-    filter: &SelectionOptions,
+    auth: &'a Auth<'_>,
+    filter: &'a SelectionOptions,
     log: &'a dyn Log,
-) -> Result<Fetched<'a>, Error> {
-    let network = HttpClient::new(&request.http, request.host.name(), log)?;
-    let credential = login::authenticate(&network, &request.host, pass)?;
-    let client = ApiClient::new(network, &request.host, credential);
-    let catalogue = Directory::new(client, credential, request.mode);
-    let target = &request.target;
-    let Some(given) = &target.app else {
-        let readable = catalogue.app_names().unwrap_or_default();
-        return Err(Error::NoApp {
-            readable,
-            ignored_project: target.ignored_project.clone(),
-            app_flag_after_command: target.app_flag_after_command,
-        });
+) -> Result<FetchedSecrets<'a>, Error> {
+    let http = HttpClient::new(&request.http, request.host.name(), log)?;
+    let credential = login::authenticate(&http, &request.host, auth)?;
+    let client = ApiClient::new(http, &request.host, credential);
+    let fetcher = Fetcher {
+        request,
+        server_filter: ServerFilter::new(filter),
+        app_directory: AppDirectory::new(client, credential, request.mode),
+        credential,
+        log,
     };
-    let mut app = match (uuid(&given.value), request.mode) {
-        (Some(id), DecryptionMode::Auto | DecryptionMode::Rest) => App::from_id(id, &given.value),
-        // Without its keys a token could only ask the interface that is not to be asked.
-        (_, DecryptionMode::EndToEnd) if !credential.token.is_full() => {
-            let from = credential.token_source.clone();
-            return Err(Error::TokenWithoutKeys { from });
-        }
-        _ => catalogue.app(given)?,
+    let (app_setting, mut app) = fetcher.find_app()?;
+    let environment_setting = fetcher.environment_setting(&mut app)?;
+    let target = FetchTarget {
+        app_setting,
+        environment_setting,
+        environment: fetcher.find_environment(&app, environment_setting)?,
+        app,
     };
-    // An environment of `.phase.json` is that of the app whose id stands beside it.
-    let foreign = target
-        .environment_scope
-        .as_ref()
-        .filter(|(id, _)| !id.eq_ignore_ascii_case(&app.id));
-    let Some(word) = target.environment.as_ref().filter(|_| foreign.is_none()) else {
-        let listed = catalogue.environments(&mut app);
-        let readable = listed.map(|found| found.iter().map(|one| one.name.clone()).collect());
-        let readable = readable.unwrap_or_default();
-        return Err(Error::NoEnvironment {
-            app: app.name,
-            readable,
-            ignored_project: target
-                .ignored_project
-                .clone()
-                .or(foreign.map(|(_, path)| path.clone())),
-        });
-    };
-    let mut environment = match &app.environments {
-        Some(known) => chosen(directory::resolve(known, word, &app.name)?, word, log),
-        None => Environment::from_id(&word.value),
-    };
-    log.log(Event::Fetching {
-        app: &app.name,
-        app_source: given.source.to_string(),
-        environment: &environment.name,
-        environment_source: word.source.to_string(),
-        host: request.host.name(),
-        token: &credential.token_source,
-    });
-    if let Some(proxy) = &request.http.proxy {
-        log.log(Event::Proxy {
-            name: &proxy.name,
-            variable: proxy.variable,
-        });
-    }
-    let narrowed = ServerFilter::by(filter);
-    loop {
-        let known = app.environments.is_some();
-        if catalogue.decrypts_locally(&app)? {
-            if !known {
-                let listed = catalogue.environments(&mut app)?;
-                environment = chosen(directory::resolve(listed, word, &given.value)?, word, log);
-            }
-            let keyring = Keyring::open(catalogue, credential)?;
-            return opened(keyring, &app, &environment, &narrowed, request.dynamic);
-        }
-        let ask = |dynamic| {
-            let client = &catalogue.client;
-            rest::secrets(client, &app, &environment.name, &narrowed, dynamic)
+    fetcher.log_target(&target);
+    fetcher.fetch_secrets(target)
+}
+
+/// The steps of one fetch, and what they share.
+struct Fetcher<'a> {
+    request: &'a FetchConfig,
+    server_filter: ServerFilter<'a>,
+    app_directory: AppDirectory<'a>,
+    credential: &'a Credential,
+    log: &'a dyn Log,
+}
+
+/// The app and the environment to fetch, each with the setting that named it.
+struct FetchTarget<'a> {
+    app_setting: &'a Setting,
+    app: App,
+    environment_setting: &'a Setting,
+    environment: Environment,
+}
+
+impl<'a> Fetcher<'a> {
+    /// Finds the app. Its ID needs no request unless phase-run has to decrypt.
+    fn find_app(&self) -> Result<(&'a Setting, App), Error> {
+        let target = &self.request.target;
+        let Some(setting) = &target.app else {
+            return Err(Error::NoApp {
+                readable: self.app_directory.app_names().unwrap_or_default(),
+                ignored_project: target.ignored_project.clone(),
+                app_flag_after_command: target.app_flag_after_command,
+            });
         };
-        let answer = naming_dynamic(request.dynamic, ask, |answer| match answer {
+        let app = match (uuid(&setting.value), self.request.mode) {
+            (Some(id), DecryptionMode::Auto | DecryptionMode::Rest) => {
+                App::from_id(id, &setting.value)
+            }
+            // A token without keys could only use the REST interface, which this mode rules out.
+            (_, DecryptionMode::EndToEnd) if !self.credential.token.is_full() => {
+                return Err(Error::TokenWithoutKeys {
+                    from: self.credential.token_source.clone(),
+                });
+            }
+            _ => self.app_directory.find_app(setting)?,
+        };
+        Ok((setting, app))
+    }
+
+    /// Returns the setting that names the environment. An environment from `.phase.json` counts only
+    /// for the app whose ID stands in the same file.
+    fn environment_setting(&self, app: &mut App) -> Result<&'a Setting, Error> {
+        let target = &self.request.target;
+        let other_app = target
+            .environment_scope
+            .as_ref()
+            .filter(|(id, _)| !id.eq_ignore_ascii_case(&app.id));
+        match &target.environment {
+            Some(setting) if other_app.is_none() => Ok(setting),
+            _ => {
+                let project_of_other_app = other_app.map(|(_, path)| path.clone());
+                let listed = self.app_directory.environments(app).ok();
+                let names = listed.into_iter().flatten().map(|one| one.name.clone());
+                Err(Error::NoEnvironment {
+                    readable: names.collect(),
+                    app: app.name.clone(),
+                    ignored_project: target.ignored_project.clone().or(project_of_other_app),
+                })
+            }
+        }
+    }
+
+    /// Finds the environment among those of the app. If they are not known yet, its name is taken
+    /// to be exact, and the server will tell.
+    fn find_environment(&self, app: &App, setting: &Setting) -> Result<Environment, Error> {
+        let Some(environments) = &app.environments else {
+            return Ok(Environment::from_name(&setting.value));
+        };
+        let (environment, found_by) =
+            app_directory::find_environment(environments, setting, &app.name)?;
+        if let Some(found_by) = found_by {
+            self.log.log(Event::EnvironmentChosen {
+                query: &setting.value,
+                source: setting.source.to_string(),
+                environment: &environment.name,
+                reason: found_by,
+            });
+        }
+        Ok(environment.clone())
+    }
+
+    /// Finds the environment in what the token can read, unless that has been done.
+    fn look_up_environment(&self, target: &mut FetchTarget<'_>) -> Result<(), Error> {
+        if target.app.environments.is_none() {
+            self.app_directory.environments(&mut target.app)?;
+            target.environment = self.find_environment(&target.app, target.environment_setting)?;
+        }
+        Ok(())
+    }
+
+    fn log_target(&self, target: &FetchTarget<'_>) {
+        self.log.log(Event::Fetching {
+            app: &target.app.name,
+            app_source: target.app_setting.source.to_string(),
+            environment: &target.environment.name,
+            environment_source: target.environment_setting.source.to_string(),
+            host: self.request.host.name(),
+            token: &self.credential.token_source,
+        });
+        if let Some(proxy) = &self.request.http.proxy {
+            self.log.log(Event::Proxy {
+                name: &proxy.name,
+                variable: proxy.variable,
+            });
+        }
+    }
+
+    /// Fetches from the REST interface if the server decrypts, else decrypts here.
+    fn fetch_secrets(self, mut target: FetchTarget<'_>) -> Result<FetchedSecrets<'a>, Error> {
+        let mut outcome = self.fetch_from_rest(&target)?;
+        if matches!(outcome, RestOutcome::NoSuchEnvironment) && target.app.environments.is_none() {
+            // The server compares full names only; the setting may be a type or a prefix.
+            self.look_up_environment(&mut target)?;
+            outcome = self.fetch_from_rest(&target)?;
+        }
+        match outcome {
+            RestOutcome::Secrets(secrets, lease) => Ok(FetchedSecrets {
+                secrets,
+                environment_label: environment_label(&target.environment.name, &target.app),
+                lease,
+                resolver: None,
+            }),
+            RestOutcome::EndToEnd => {
+                target.app.encryption = Some(Encryption::EndToEnd);
+                self.app_directory.decrypts_locally(&target.app)?;
+                self.look_up_environment(&mut target)?;
+                self.fetch_encrypted(&target)
+            }
+            RestOutcome::NoSuchApp => Err(Error::AppNotFound {
+                app: target.app_setting.value.clone(),
+                source: target.app_setting.source.clone(),
+                readable: self.app_directory.app_names().unwrap_or_default(),
+            }),
+            RestOutcome::NoSuchEnvironment => Err(Error::EnvironmentNotFound {
+                environment: target.environment_setting.value.clone(),
+                source: target.environment_setting.source.clone(),
+                app: target.app.name,
+                readable: vec![],
+            }),
+        }
+    }
+
+    /// Sends one request to the REST interface, or none if phase-run has to decrypt.
+    fn fetch_from_rest(&self, target: &FetchTarget<'_>) -> Result<RestOutcome, Error> {
+        let FetchTarget {
+            app, environment, ..
+        } = target;
+        if self.app_directory.decrypts_locally(app)? {
+            return Ok(RestOutcome::EndToEnd);
+        }
+        let client = &self.app_directory.client;
+        let fetch =
+            |dynamic| rest::fetch(client, app, &environment.name, &self.server_filter, dynamic);
+        fetch_or_name_unleased(self.request.dynamic, fetch, |outcome| match outcome {
             RestOutcome::Secrets(secrets, _) => secrets.as_slice(),
             _ => &[],
+        })
+    }
+
+    /// Fetches and decrypts the environment, and prepares the resolution of its references.
+    fn fetch_encrypted(self, target: &FetchTarget<'_>) -> Result<FetchedSecrets<'a>, Error> {
+        let FetchTarget {
+            app, environment, ..
+        } = target;
+        let client = E2eeClient::new(self.app_directory, self.credential)?;
+        let fetch = |dynamic| client.fetch(app, environment, &self.server_filter, dynamic);
+        let decrypted = fetch_or_name_unleased(self.request.dynamic, fetch, |environment| {
+            &environment.leased
         })?;
-        match answer {
-            RestOutcome::Secrets(secrets, lease) => {
-                return Ok(Fetched {
-                    secrets,
-                    place: place(&environment.name, &app),
-                    lease,
-                    references: References::none(),
-                });
-            }
-            RestOutcome::EndToEnd => app.encryption = Some(Encryption::EndToEnd),
-            RestOutcome::NoSuchApp => {
-                let known = catalogue.app_names().unwrap_or_default();
-                let Setting { value, source } = given.clone();
-                return Err(Error::AppNotFound {
-                    app: value,
-                    source,
-                    readable: known,
-                });
-            }
-            // The server compares whole names only: the word may be a type, or the start of one.
-            RestOutcome::NoSuchEnvironment if !known => {
-                let listed = catalogue.environments(&mut app)?;
-                environment = chosen(directory::resolve(listed, word, &given.value)?, word, log);
-            }
-            RestOutcome::NoSuchEnvironment => {
-                let Setting { value, source } = word.clone();
-                return Err(Error::EnvironmentNotFound {
-                    environment: value,
-                    source,
-                    app: app.name,
-                    readable: vec![],
-                });
-            }
-        }
+        let resolver = ReferenceResolver::new(client, app, environment, &decrypted)?;
+        let secrets = decrypted.secrets.into_iter().map(|one| one.secret);
+        Ok(FetchedSecrets {
+            secrets: secrets.chain(decrypted.leased).collect(),
+            environment_label: environment_label(&environment.name, app),
+            lease: decrypted.lease,
+            resolver,
+        })
     }
 }
 
-/// Fetches and opens the environment, and keeps what its references need.
-fn opened<'a>(
-    keyring: Keyring<'a>,
-    app: &App,
-    environment: &Environment,
-    narrowed: &ServerFilter<'_>,
+/// Runs `fetch`. If the server refuses to lease dynamic secrets, lists them in a second request, so
+/// that the error names them: the refusal does not.
+fn fetch_or_name_unleased<T>(
     dynamic: DynamicSecrets,
-) -> Result<Fetched<'a>, Error> {
-    let ask = |dynamic| keyring.fetch(app, environment, narrowed, dynamic);
-    let contents = naming_dynamic(dynamic, ask, |contents| &contents.leased)?;
-    let references = References::of(keyring, app, environment, &contents)?;
-    let rows = contents.rows.into_iter().map(|row| row.secret);
-    Ok(Fetched {
-        secrets: rows.chain(contents.leased).collect(),
-        place: place(&environment.name, app),
-        lease: contents.lease,
-        references,
-    })
-}
-
-/// Where the server leases nothing it does not say of what: then asks for the names alone.
-fn naming_dynamic<T>(
-    dynamic: DynamicSecrets,
-    ask: impl Fn(DynamicSecrets) -> Result<T, Error>,
-    listed: impl Fn(&T) -> &[Secret],
+    fetch: impl Fn(DynamicSecrets) -> Result<T, Error>,
+    secrets_in: impl Fn(&T) -> &[Secret],
 ) -> Result<T, Error> {
-    match ask(dynamic) {
-        Err(Error::LeaseFailed {
-            names,
-            scope: place,
-            message: server,
-        }) if names.is_empty() => {
-            let found = ask(DynamicSecrets::List).ok();
-            let secrets = found.as_ref().map(listed).unwrap_or_default();
-            let dynamic = secrets.iter().filter_map(|secret| secret.dynamic.clone());
-            let mut names: Vec<String> = dynamic.collect();
-            names.sort();
-            names.dedup();
-            Err(Error::LeaseFailed {
-                names,
-                scope: place,
-                message: server,
-            })
-        }
-        outcome => outcome,
+    let mut result = fetch(dynamic);
+    if let Err(Error::LeaseFailed { names, .. }) = &mut result
+        && names.is_empty()
+        && let Ok(listed) = fetch(DynamicSecrets::List)
+    {
+        let secrets = secrets_in(&listed).iter();
+        names.extend(secrets.filter_map(|secret| secret.dynamic.clone()));
+        names.sort();
+        names.dedup();
     }
+    result
 }
 
-/// What an environment is called in messages.
-fn place(environment: &str, app: &App) -> String {
+/// Returns what messages call an environment, such as `Production of shop`.
+fn environment_label(environment: &str, app: &App) -> String {
     format!("{environment} of {}", app.name)
 }
 
-/// The environment; says so where its name is not what was given.
-fn chosen(
-    found: (&Environment, Option<&'static str>),
-    word: &Setting,
-    log: &dyn Log,
-) -> Environment {
-    let (environment, by) = found;
-    if let Some(by) = by {
-        log.log(Event::EnvironmentChosen {
-            query: &word.value,
-            source: word.source.to_string(),
-            environment: &environment.name,
-            reason: by,
-        });
-    }
-    environment.clone()
-}
-
 impl<'f> ServerFilter<'f> {
-    fn by(filter: &'f SelectionOptions) -> Self {
+    fn new(filter: &'f SelectionOptions) -> Self {
         match filter.paths.as_slice() {
             [] if !filter.tags.is_empty() => Self {
                 folder: None,

@@ -16,7 +16,7 @@ use crate::config::{self, Config, RunMode};
 use crate::environ::{self, Plan};
 use crate::error::{Error, ExitStatus, errno_text};
 use crate::log::{self, Event, Log, Logger};
-use crate::phase::{self, Fetched, Lease};
+use crate::phase::{self, FetchedSecrets, Lease};
 use crate::process::core_dumps::SavedCoreLimit;
 use crate::process::env_block::EnvBlock;
 use crate::process::secret_file::SecretFile;
@@ -82,10 +82,10 @@ fn fetch_and_exec(
     let mut planned = plan(single_threaded, config, inherited, auth, purpose, context)?;
     let lease = planned.lease.take();
     let environment = planned.build(config)?;
-    if let Some(Lease { ends, lasts }) = lease {
+    if let Some(lease) = lease {
         context.log.log(Event::Leased {
-            expires_at: &ends,
-            expires_in: lasts,
+            expires_at: &lease.expires_at,
+            expires_in: lease.duration,
         });
     }
     Err(environment.exec(config, context))
@@ -208,7 +208,7 @@ fn fetch_and_wait(
     };
     let planned = plan(single_threaded, config, inherited, auth, purpose, context)?;
     let digest = planned.plan.digest(digest_key.expose());
-    let lease = planned.lease.as_ref().map(|lease| lease.lasts);
+    let lease = planned.lease.as_ref().map(|lease| lease.duration);
     // Whatever can fail is done before the old command is stopped.
     let environment = planned.build(config)?;
     if !standby.wait_for_promotion(&digest, lease) {
@@ -283,11 +283,11 @@ fn fetch_and_select(
     auth: &Auth<'_>,
     context: Context<'_>,
 ) -> Result<(Vec<Secret>, Option<Lease>), Error> {
-    let Fetched {
+    let FetchedSecrets {
         secrets,
-        place,
+        environment_label,
         lease,
-        references,
+        resolver,
     } = phase::fetch(
         single_threaded,
         &config.fetch,
@@ -296,8 +296,11 @@ fn fetch_and_select(
         context.log,
     )?;
     let total = secrets.len();
-    let selected = selection::select(secrets, &config.selection, &place, context.log)?;
-    let selected = references.resolve(selected)?;
+    let selected = selection::select(secrets, &config.selection, &environment_label, context.log)?;
+    let selected = match resolver {
+        Some(resolver) => resolver.resolve(selected)?,
+        None => selected,
+    };
     context.log.log(Event::Selected {
         selected: selected.len(),
         total,

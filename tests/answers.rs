@@ -235,7 +235,7 @@ fn a_redirect_is_never_followed() {
             let before = phase.requests().len();
             let output = refused(production(&sandbox).output(), "protocol");
             assert!(output.stderr.contains(place), "{output}");
-            assert!(output.stderr.contains("hint: pass the address"), "{output}");
+            assert!(output.stderr.contains("hint: set --host"), "{output}");
             assert_eq!(phase.requests().len(), before + 1);
         }
         assert_eq!((other.connections(), plain.connections()), (0, 0));

@@ -48,13 +48,10 @@ fn broken(whole: &str) -> Vec<(String, &'static str)> {
         .environment("Else", "dev")
         .sealed("x");
     vec![
-        (
-            whole.replace("ph:v1", "ph:v9"),
-            "a version that is not known",
-        ),
+        (whole.replace("ph:v1", "ph:v9"), "version is not supported"),
         (whole.replace("ph:", ""), "does not start with ph:"),
         ("in clear".to_owned(), "does not start with ph:"),
-        (format!("ph:v1:{ephemeral}"), "breaks off"),
+        (format!("ph:v1:{ephemeral}"), "is truncated"),
         (
             format!("ph:v1:{}:{sealed}", cut(ephemeral, 1)),
             "64 hex digits",
@@ -84,7 +81,7 @@ fn broken(whole: &str) -> Vec<(String, &'static str)> {
         ),
         (
             format!("ph:v1:{}:{sealed}", "0".repeat(64)),
-            "public key is none",
+            "ephemeral public key is invalid",
         ),
         (other, "another key, or changed"),
     ]
@@ -158,14 +155,14 @@ fn a_seed_that_does_not_open_is_an_error() {
         (
             "wrapped_seed",
             "ph:v9:x".to_owned(),
-            "a version that is not known",
+            "version is not supported",
         ),
         ("wrapped_seed", String::new(), "does not start with ph:"),
         ("wrapped_seed", sealed, "another key, or changed"),
         (
             "identity_key",
             public,
-            "not that of the environment's public key",
+            "does not match the environment's public key",
         ),
         ("identity_key", "00".repeat(31), "64 hex digits"),
         ("identity_key", "0".repeat(63), "64 hex digits"),
@@ -186,15 +183,15 @@ fn a_seed_that_does_not_open_is_an_error() {
 fn a_key_share_that_does_not_open_is_an_error() {
     for (share, why) in [
         (String::new(), "too short"),
-        ("0".repeat(63), "not hex digits"),
+        ("0".repeat(63), "not in lower-case hex digits"),
         ("0".repeat(200), "another key, or changed"),
-        ("AB".repeat(100), "not hex digits"),
+        ("AB".repeat(100), "not in lower-case hex digits"),
     ] {
         let output = said(|world| {
             world.spoil_key_share(&share);
         });
         let output = output.failed(125, "decrypt");
-        let what = "the server's share of the key of the token from PHASE_SERVICE_TOKEN: it";
+        let what = "the server's key share for the token from PHASE_SERVICE_TOKEN: it";
         assert!(output.stderr.contains(what), "{output}");
         assert!(output.stderr.contains(why), "{share}: {output}");
     }

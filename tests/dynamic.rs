@@ -204,7 +204,7 @@ fn a_dynamic_secret_without_a_lease_is_an_error_that_names_it() {
                 _ => {
                     let output = output.failed(status, "server");
                     let message = "cannot lease orders in Production of shop: \
-                                   the answer holds no lease of it\n";
+                                   the response contains no lease for it\n";
                     assert!(output.stderr.contains(message), "{output}");
                 }
             }

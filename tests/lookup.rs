@@ -231,11 +231,11 @@ fn an_account_that_may_not_list_needs_an_id_and_the_exact_name() {
     let output = asked(&sandbox, bearer(), &id, "Production").ok();
     assert_eq!(output.text(), "Production\n");
     for (app, word, hint) in [
-        ("shop", "Production", "hint: pass --app with the app's id\n"),
+        ("shop", "Production", "hint: pass --app with the app's ID\n"),
         (
             &id,
             "prod",
-            "hint: pass --env with the environment's whole name\n",
+            "hint: pass --env with the environment's full name\n",
         ),
     ] {
         let output = refused(asked(&sandbox, bearer(), app, word), "access");

@@ -160,8 +160,8 @@ fn each_status_has_its_kind_at_every_endpoint() {
             "a new rule of Phase",
         ),
         // A gateway's page: Phase itself refuses in JSON.
-        (html(401), "protocol", "hint: look for a gateway"),
-        (html(403), "protocol", "hint: look for a gateway"),
+        (html(401), "protocol", "hint: check for a proxy"),
+        (html(403), "protocol", "hint: check for a proxy"),
         (html(404), "protocol", "404"),
         (
             Responder::error(406, "Could not satisfy the request Accept header."),

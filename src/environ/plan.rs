@@ -5,7 +5,7 @@ use super::names;
 use crate::config::{InjectionOptions, KeepPolicy, Pattern};
 use crate::error::Error;
 use crate::log::{Event, Log};
-use crate::phase::reference::holds_reference;
+use crate::phase::reference::has_reference;
 use crate::process::env_block::EnvBlock;
 use crate::secret::Secret;
 
@@ -158,7 +158,7 @@ fn check_references(planned: &[Planned], strict: bool, log: &dyn Log) -> Result<
     let keys: Vec<String> = planned
         .iter()
         .filter(|planned| {
-            planned.form != Form::Kept && holds_reference(planned.secret.value.expose())
+            planned.form != Form::Kept && has_reference(planned.secret.value.expose())
         })
         .map(|planned| planned.secret.key.clone())
         .collect();

@@ -1,31 +1,35 @@
 #![forbid(unsafe_code)]
-//! Phase's interfaces: requests that carry the token and what a gateway wants to see.
+//! Requests to Phase's API, each with the token and the headers that a gateway requires.
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
-use super::response::Answer;
+use super::response::ApiResponse;
 use crate::auth::Credential;
 use crate::config::Host;
 use crate::error::Error;
 use crate::http::{HttpClient, Request, RequestPolicy};
 
-/// The client for one host, with one token.
+/// Sends requests to one host with one token.
 pub(super) struct ApiClient<'a> {
-    network: HttpClient<'a>,
+    http: HttpClient<'a>,
     host: &'a Host,
     authorization: HeaderValue,
     credential: &'a Credential,
 }
 
 impl<'a> ApiClient<'a> {
-    pub(super) fn new(network: HttpClient<'a>, host: &'a Host, credential: &'a Credential) -> Self {
-        // Hex digits and known words: always a header's value.
+    #[expect(
+        clippy::expect_used,
+        reason = "a token's bearer consists of hex digits"
+    )]
+    pub(super) fn new(http: HttpClient<'a>, host: &'a Host, credential: &'a Credential) -> Self {
         let mut authorization = HeaderValue::from_bytes(&credential.token.authorization())
-            .unwrap_or(HeaderValue::from_static(""));
+            .ok()
+            .expect("an account type and hex digits are a valid header value");
         authorization.set_sensitive(true);
         Self {
-            network,
+            http,
             host,
             authorization,
             credential,
@@ -36,33 +40,43 @@ impl<'a> ApiClient<'a> {
         self.host
     }
 
-    /// One GET, with its retries.
+    /// Sends a GET request, and retries it after transient failures.
     ///
     /// # Errors
-    /// Those of [`HttpClient::send`].
+    /// Those of [`HttpClient::send`], and `protocol` if `headers` holds a malformed value from the
+    /// server.
+    #[expect(
+        clippy::expect_used,
+        reason = "the host is a valid URL, and paths are constants"
+    )]
     pub(super) fn get(
         &self,
         address: &str,
         query: &[(&str, &str)],
         headers: &[(&'static str, &str)],
-    ) -> Result<Answer, Error> {
-        let host = self.host().name();
+    ) -> Result<ApiResponse, Error> {
+        let host = self.host.name();
         let url = match query {
             [] => Url::parse(address),
             query => Url::parse_with_params(address, query),
         }
-        .map_err(|_| not_phase(host, "the address is too long or malformed".to_owned()))?;
-        let named = |(name, text): &(&'static str, &str)| {
+        .ok()
+        .expect("a fixed path behind a valid host is a valid URL");
+        let header = |(name, text): &(&'static str, &str)| {
             let value = HeaderValue::from_str(text).ok()?;
             Some((HeaderName::from_static(name), value))
         };
-        let headers = headers.iter().map(named).collect::<Option<HeaderMap>>();
-        let mut headers = headers
-            .ok_or_else(|| not_phase(host, "it names an environment that cannot be".to_owned()))?;
+        // Only the environment's ID can fail here, because it comes from the server.
+        let headers = headers.iter().map(header).collect::<Option<HeaderMap>>();
+        let mut headers = headers.ok_or_else(|| Error::UnexpectedResponse {
+            host: host.to_owned(),
+            why: "it sent a malformed environment ID".to_owned(),
+            hint: None,
+        })?;
         headers.extend(self.credential.gateway_headers.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(AUTHORIZATION, self.authorization.clone());
-        let received = self.network.send(&Request {
+        let response = self.http.send(&Request {
             policy: RequestPolicy::DEFAULT,
             label: Some(host),
             method: Method::GET,
@@ -70,19 +84,11 @@ impl<'a> ApiClient<'a> {
             headers,
             body: &Vec::new,
         })?;
-        let Credential {
-            token_source,
-            gateway_headers,
-            ..
-        } = self.credential;
-        Ok(Answer::new(received, host, token_source, gateway_headers))
-    }
-}
-
-fn not_phase(host: &str, why: String) -> Error {
-    Error::UnexpectedResponse {
-        host: host.to_owned(),
-        why,
-        hint: None,
+        Ok(ApiResponse::new(
+            response,
+            host,
+            &self.credential.token_source,
+            &self.credential.gateway_headers,
+        ))
     }
 }

@@ -1,229 +1,252 @@
 #![forbid(unsafe_code)]
-//! End-to-end encryption: what the server cannot read is opened here.
+//! End-to-end encryption: fetches environments that the server cannot decrypt, and decrypts them.
 //!
-//! The account's private key is one share of the token XOR another that the server keeps wrapped;
-//! it opens an environment's seed, and the seed's pair opens each field of each row.
+//! The account's private key is the XOR of two key shares: share 0 is part of the token, share 1 is
+//! stored by the server, wrapped with another part of the token. The private key decrypts the seed
+//! of an environment, and the key pair derived from that seed decrypts each field of each row.
 
 use std::num::NonZero;
 use std::thread;
 
-use super::crypto::{Flaw, KeyPair, lower_hex, mixed_hex, open_sealed};
-use super::directory::{App, Directory, Environment, Key};
+use super::app_directory::{App, AppDirectory, Environment, EnvironmentKey};
+use super::crypto::{DecryptError, KeyPair, decrypt_aead, key_from_any_hex, key_from_lower_hex};
 use super::lease::{self, Lease};
-use super::rows::{Override, Rows, StaticRow, Text};
-use super::status::{self, Endpoint};
-use super::{ServerFilter, place};
+use super::response::Endpoint;
+use super::rows::{CowStr, Override, SecretRows, StaticRow};
+use super::{ServerFilter, environment_label};
 use crate::auth::Credential;
 use crate::config::DynamicSecrets;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
-/// Rows that a thread of its own is worth: some 10 ms of work.
-const ROWS_PER_THREAD: usize = 64;
+/// How many rows justify a thread: decrypting them takes some 10 ms.
+const MIN_ROWS_PER_THREAD: usize = 64;
 
-/// More threads than this would wait for each other's memory.
+/// The most threads to decrypt with. More would only wait for memory.
 const MAX_THREADS: usize = 8;
 
-/// What a thread needs at most, in bytes.
-const STACK: usize = 256 << 10;
+/// The stack of a thread that decrypts, in bytes.
+const THREAD_STACK_BYTES: usize = 256 << 10;
 
-/// What opens environments: what the token can read, and the keys of its account.
-pub(super) struct Keyring<'a> {
-    pub(super) catalogue: Directory<'a>,
+/// Fetches and decrypts environments with the key pair of the token's account.
+pub(super) struct E2eeClient<'a> {
+    pub(super) app_directory: AppDirectory<'a>,
     account: KeyPair,
 }
 
-/// An environment, opened.
-pub(super) struct Contents {
-    pub(super) rows: Vec<OpenedRow>,
-    /// Whether the server was asked to leave nothing out.
-    pub(super) whole: bool,
+/// The secrets of an environment, decrypted.
+pub(super) struct DecryptedEnvironment {
+    pub(super) secrets: Vec<DecryptedSecret>,
+    /// Whether all secrets were requested, without a filter.
+    pub(super) is_complete: bool,
+    /// The variables of the dynamic secrets.
     pub(super) leased: Vec<Secret>,
     pub(super) lease: Option<Lease>,
 }
 
-/// A secret, opened.
-pub(super) struct OpenedRow {
+/// A static secret, decrypted.
+pub(super) struct DecryptedSecret {
     pub(super) secret: Secret,
-    /// The shared value, where the user's own one replaces it: references mean this.
-    pub(super) shared: Option<SecretBytes>,
+    /// The shared value, if a personal override replaces it. References resolve to this one.
+    pub(super) shared_value: Option<SecretBytes>,
 }
 
-impl<'a> Keyring<'a> {
-    /// Puts the account's private key together.
+impl<'a> E2eeClient<'a> {
+    /// Computes the account's private key from its two shares.
     ///
     /// # Errors
-    /// `token` where the token lacks its keys, or they are not each other's; `decrypt` where the
-    /// server's share does not open; those of a request.
-    pub(super) fn open(catalogue: Directory<'a>, credential: &Credential) -> Result<Self, Error> {
+    /// `token` if the token has no keys, or its shares do not match its public key; `decrypt` if the
+    /// server's share cannot be decrypted; those of a request.
+    pub(super) fn new(
+        app_directory: AppDirectory<'a>,
+        credential: &Credential,
+    ) -> Result<Self, Error> {
         let from = &credential.token_source;
-        let Some([public, share, unwrap]) = credential.token.keys() else {
+        let Some([public_key, share_0, unwrap_key]) = credential.token.keys() else {
             return Err(Error::TokenWithoutKeys { from: from.clone() });
         };
-        let unopened = |why: Flaw| Error::DecryptionFailed {
-            what: format!("the server's share of the key of the token from {from}"),
+        let undecryptable = |why: DecryptError| Error::DecryptionFailed {
+            what: format!("the server's key share for the token from {from}"),
             why,
         };
-        let wrapped = catalogue.wrapped_share()?.unwrap_or_default();
+        // A server that sends no share is treated like one that sends an empty share.
+        let wrapped = app_directory.wrapped_key_share()?.unwrap_or_default();
         let wrapped = base16ct::lower::decode_vec(wrapped)
-            .map_err(|_| unopened("it is not hex digits in lower case"))?;
-        let keys = || -> Result<_, Flaw> {
-            let mut private = mixed_hex(share)?;
-            let other = open_sealed(wrapped, &*mixed_hex(unwrap)?)?;
-            let other = lower_hex(other.expose())?;
-            for (byte, other) in private.iter_mut().zip(other.iter()) {
+            .map_err(|_| undecryptable("it is not in lower-case hex digits"))?;
+        let keys = || -> Result<_, DecryptError> {
+            let mut private_key = key_from_any_hex(share_0)?;
+            let share_1 = decrypt_aead(wrapped, &*key_from_any_hex(unwrap_key)?)?;
+            let share_1 = key_from_lower_hex(share_1.expose())?;
+            for (byte, other) in private_key.iter_mut().zip(share_1.iter()) {
                 *byte ^= other;
             }
-            Ok((KeyPair::of(&private), mixed_hex(public)?))
+            let account = KeyPair::from_private_key(&private_key);
+            Ok((account, key_from_any_hex(public_key)?))
         };
-        let (account, public) = keys().map_err(unopened)?;
-        match account.has_public(&public) {
-            true => Ok(Self { catalogue, account }),
+        let (account, public_key) = keys().map_err(undecryptable)?;
+        match account.has_public_key(&public_key) {
+            true => Ok(Self {
+                app_directory,
+                account,
+            }),
             false => Err(Error::TokenKeyMismatch { from: from.clone() }),
         }
     }
 
-    /// Fetches and opens an environment.
+    /// Fetches an environment and decrypts it.
     ///
     /// # Errors
-    /// `decrypt` with the name of what does not open; those of a request, of a server that refuses,
-    /// and of a lease.
+    /// `decrypt` with the name of what cannot be decrypted; those of a request, of a refusal by the
+    /// server, and of a lease.
     pub(super) fn fetch(
         &self,
         app: &App,
         environment: &Environment,
-        narrowed: &ServerFilter<'_>,
+        server_filter: &ServerFilter<'_>,
         dynamic: DynamicSecrets,
-    ) -> Result<Contents, Error> {
-        let place = place(&environment.name, app);
-        let unkeyed = || Error::DecryptionFailed {
-            what: place.clone(),
-            why: "the server gives no key for it",
-        };
-        let key = environment.key.as_ref().ok_or_else(unkeyed)?;
-        let pair = self.pair(key, &place)?;
-        let client = &self.catalogue.client;
-        let ttl = dynamic.ttl().map(|seconds| seconds.to_string());
-        let mut headers = vec![("environment", key.environment.as_str())];
-        headers.extend(dynamic.request_fields(ttl.as_deref()));
-        // Headers carry letters of ASCII alone; the rest is left out here, by the selection.
-        let plain = |text: &str| {
-            let shown = |c: char| c.is_ascii_graphic() || c == ' ';
-            text.chars().all(shown) && text.trim() == text
-        };
-        let folder = narrowed.folder.filter(|folder| plain(folder));
+    ) -> Result<DecryptedEnvironment, Error> {
+        let label = environment_label(&environment.name, app);
+        let key = environment.key.as_ref();
+        let key = key.ok_or_else(|| Error::DecryptionFailed {
+            what: label.clone(),
+            why: "the server sent no key for it",
+        })?;
+        let key_pair = self.environment_key_pair(key, &label)?;
+        let lease_ttl = dynamic.ttl().map(|seconds| seconds.to_string());
+        let mut headers = vec![("environment", key.environment_id.as_str())];
+        headers.extend(dynamic.request_fields(lease_ttl.as_deref()));
+        // A filter that a header cannot carry is left to the selection after the fetch.
+        let folder = server_filter.folder.filter(|text| fits_header(text));
         headers.extend(folder.map(|folder| ("path", folder)));
-        let tags = narrowed.tags.as_deref().filter(|tags| plain(tags));
+        let tags = server_filter.tags.as_deref();
+        let tags = tags.filter(|text| fits_header(text));
         headers.extend(tags.map(|tags| ("tags", tags)));
-        let answer = client.get(&client.host().secrets_url(), &[], &headers)?;
-        if answer.status != 200 {
-            let asked = Endpoint::Secrets {
-                place: &place,
-                leased: dynamic.leases(),
-            };
-            return Err(status::error_for_status(&answer, asked));
-        }
-        let rows: Rows<'_, StaticRow<'_, Text<'_>>, Text<'_>> =
-            answer.json("a list of encrypted secrets")?;
-        let open = |Text(field): Text<'_>, name: &str| {
-            let what = || format!("the lease of {name} in {place}");
-            pair.open(&field)
-                .map_err(|why| Error::DecryptionFailed { what: what(), why })
+        let client = &self.app_directory.client;
+        let response = client.get(&client.host().secrets_url(), &[], &headers)?;
+        let endpoint = Endpoint::Secrets {
+            label: &label,
+            leases: dynamic.leases(),
         };
-        let (leased, lease) = lease::secrets(rows.dynamic, dynamic, &place, open)?;
-        let rows = open_all(&rows.secrets, &pair, &place)?;
-        Ok(Contents {
-            rows,
-            whole: folder.is_none() && tags.is_none(),
+        let rows: SecretRows<'_, StaticRow<'_, CowStr<'_>>, CowStr<'_>> =
+            response.json_if_ok(endpoint, "a list of encrypted secrets")?;
+        let decrypt = |CowStr(field): CowStr<'_>, name: &str| {
+            key_pair
+                .decrypt_field(&field)
+                .map_err(|why| Error::DecryptionFailed {
+                    what: format!("the lease of {name} in {label}"),
+                    why,
+                })
+        };
+        let (leased, lease) = lease::dynamic_secrets(rows.dynamic, dynamic, &label, decrypt)?;
+        Ok(DecryptedEnvironment {
+            secrets: decrypt_rows(&rows.secrets, &key_pair, &label)?,
+            is_complete: folder.is_none() && tags.is_none(),
             leased,
             lease,
         })
     }
 
-    /// The pair of an environment's seed.
-    fn pair(&self, key: &Key, place: &str) -> Result<KeyPair, Error> {
-        let unopened = |why: Flaw| Error::DecryptionFailed {
-            what: format!("the seed of {place}"),
+    /// Decrypts the environment's seed and derives its key pair.
+    fn environment_key_pair(&self, key: &EnvironmentKey, label: &str) -> Result<KeyPair, Error> {
+        let undecryptable = |why: DecryptError| Error::DecryptionFailed {
+            what: format!("the seed of {label}"),
             why,
         };
-        let seed = self.account.open(&key.wrapped_seed).map_err(unopened)?;
-        let pair = KeyPair::of_seed(&lower_hex(seed.expose()).map_err(unopened)?);
-        let public = lower_hex(key.identity_key.as_bytes()).map_err(unopened)?;
-        match pair.has_public(&public) {
-            true => Ok(pair),
-            false => Err(unopened("it is not that of the environment's public key")),
+        let seed = self.account.decrypt_field(&key.wrapped_seed);
+        let seed = seed.map_err(undecryptable)?;
+        let seed = key_from_lower_hex(seed.expose()).map_err(undecryptable)?;
+        let key_pair = KeyPair::from_seed(&seed);
+        let public_key = key_from_lower_hex(key.public_key.as_bytes()).map_err(undecryptable)?;
+        match key_pair.has_public_key(&public_key) {
+            true => Ok(key_pair),
+            false => Err(undecryptable(
+                "it does not match the environment's public key",
+            )),
         }
     }
 }
 
-/// Opens the rows in their order, on as many cores as there are.
-pub(super) fn open_all(
-    rows: &[StaticRow<'_, Text<'_>>],
-    pair: &KeyPair,
-    place: &str,
-) -> Result<Vec<OpenedRow>, Error> {
-    let open_some = |rows: &[StaticRow<'_, Text<'_>>]| -> Result<Vec<OpenedRow>, Error> {
-        rows.iter().map(|row| open(row, pair, place)).collect()
+/// Whether `text` arrives unchanged as the value of an HTTP header: printable ASCII without spaces
+/// at its ends.
+fn fits_header(text: &str) -> bool {
+    let is_printable = |c: char| c.is_ascii_graphic() || c == ' ';
+    text.chars().all(is_printable) && text.trim() == text
+}
+
+/// Decrypts the rows and keeps their order. Many rows are split among threads.
+pub(super) fn decrypt_rows(
+    rows: &[StaticRow<'_, CowStr<'_>>],
+    key_pair: &KeyPair,
+    label: &str,
+) -> Result<Vec<DecryptedSecret>, Error> {
+    let decrypt_some = |rows: &[StaticRow<'_, CowStr<'_>>]| {
+        let decrypted = rows.iter().map(|row| decrypt_row(row, key_pair, label));
+        decrypted.collect::<Result<Vec<_>, Error>>()
     };
-    let worth = (rows.len() / ROWS_PER_THREAD).min(MAX_THREADS);
-    let cores = match worth {
+    let useful_threads = (rows.len() / MIN_ROWS_PER_THREAD).min(MAX_THREADS);
+    let threads = match useful_threads {
         0 | 1 => 1,
-        worth => thread::available_parallelism()
+        useful => thread::available_parallelism()
             .map_or(1, NonZero::get)
-            .min(worth),
+            .min(useful),
     };
-    if cores == 1 {
-        return open_some(rows);
+    if threads == 1 {
+        return decrypt_some(rows);
     }
-    let mut shares = rows.chunks(rows.len().div_ceil(cores));
-    let own = shares.next().unwrap_or_default();
+    let (own, others) = rows.split_at(rows.len().div_ceil(threads));
     thread::scope(|scope| {
-        let started: Vec<_> = shares
-            .map(|share| {
-                let thread = thread::Builder::new().stack_size(STACK);
-                (share, thread.spawn_scoped(scope, || open_some(share)))
+        let spawned: Vec<_> = others
+            .chunks(own.len())
+            .map(|chunk| {
+                let thread = thread::Builder::new().stack_size(THREAD_STACK_BYTES);
+                (chunk, thread.spawn_scoped(scope, || decrypt_some(chunk)))
             })
             .collect();
-        let mut opened = open_some(own)?;
-        for (share, thread) in started {
+        let mut secrets = decrypt_some(own)?;
+        for (chunk, thread) in spawned {
             let more = match thread {
                 Ok(thread) => thread
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                // Where no more threads may be, this one does it all.
-                Err(_) => open_some(share),
+                // The system allows no more threads: this one takes over.
+                Err(_) => decrypt_some(chunk),
             };
-            opened.extend(more?);
+            secrets.extend(more?);
         }
-        Ok(opened)
+        Ok(secrets)
     })
 }
 
-fn open(row: &StaticRow<'_, Text<'_>>, pair: &KeyPair, place: &str) -> Result<OpenedRow, Error> {
-    let unopened = |what: String, why: Flaw| Error::DecryptionFailed {
-        what: format!("{what} in {place}"),
+fn decrypt_row(
+    row: &StaticRow<'_, CowStr<'_>>,
+    key_pair: &KeyPair,
+    label: &str,
+) -> Result<DecryptedSecret, Error> {
+    let undecryptable = |what: String, why: DecryptError| Error::DecryptionFailed {
+        what: format!("{what} in {label}"),
         why,
     };
-    let key = pair
-        .open(&row.key)
+    let key = key_pair
+        .decrypt_field(&row.key)
         .and_then(|key| match str::from_utf8(key.expose()) {
             Ok(key) => Ok(key.to_owned()),
             Err(_) => Err("it is not UTF-8"),
         })
-        .map_err(|why| unopened(format!("the key of the secret {}", row.id), why))?;
-    let value = |Text(field): &Text<'_>| {
-        pair.open(field)
-            .map_err(|why| unopened(format!("the value of {key}"), why))
+        .map_err(|why| undecryptable(format!("the key of the secret {}", row.id), why))?;
+    let decrypt_value = |CowStr(field): &CowStr<'_>| {
+        key_pair
+            .decrypt_field(field)
+            .map_err(|why| undecryptable(format!("the value of {key}"), why))
     };
-    let shared = value(&row.value)?;
-    let (value, shared) = match &row.personal {
+    let shared_value = decrypt_value(&row.value)?;
+    let (value, shared_value) = match &row.personal_override {
         Some(Override {
-            value: own,
+            value,
             is_active: true,
-        }) => (value(own)?, Some(shared)),
-        _ => (shared, None),
+        }) => (decrypt_value(value)?, Some(shared_value)),
+        _ => (shared_value, None),
     };
-    Ok(OpenedRow {
+    Ok(DecryptedSecret {
         secret: Secret {
             key,
             value,
@@ -232,6 +255,6 @@ fn open(row: &StaticRow<'_, Text<'_>>, pair: &KeyPair, place: &str) -> Result<Op
             kind: row.kind.clone(),
             dynamic: None,
         },
-        shared,
+        shared_value,
     })
 }

@@ -1,40 +1,42 @@
 #![forbid(unsafe_code)]
-//! Dynamic secrets: what a lease holds, and how long it lasts.
+//! DynamicSecrets secrets: the variables that a lease holds, and when it expires.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::rows::{Credential, DynamicRow, LeaseRow};
+use super::rows::{DynamicRow, LeaseRow, LeasedVariable};
 use crate::config::DynamicSecrets;
 use crate::error::Error;
 use crate::json::JsonObject;
 use crate::secret::{Secret, SecretBytes};
 
-/// When what was leased ends; of several leases, the one that ends first.
+/// When a lease expires.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// As the server says it.
-    pub(crate) ends: String,
-    /// From the moment it was taken.
-    pub(crate) lasts: Duration,
+    /// As the server wrote it.
+    pub(crate) expires_at: String,
+    /// How long the lease lasts from its creation.
+    pub(crate) duration: Duration,
 }
 
-/// Turns dynamic rows into a secret for each variable, leased or only listed; `open` gives what
-/// stands for a value, and gets the row's name for messages.
+/// Turns the rows of dynamic secrets into one secret for each variable, and returns the lease that
+/// expires first. Without leases the variables have empty values. `decrypt` decrypts a key or a
+/// value; its second argument is the row's name, for messages.
 ///
 /// # Errors
-/// `server` for a dynamic secret without a lease, and those of `open`.
-pub(super) fn secrets<V>(
+/// `server` if a lease was requested and a row has none, and those of `decrypt`.
+pub(super) fn dynamic_secrets<V>(
     rows: Vec<DynamicRow<'_, V>>,
     dynamic: DynamicSecrets,
-    place: &str,
-    open: impl Fn(V, &str) -> Result<SecretBytes, Error>,
+    label: &str,
+    decrypt: impl Fn(V, &str) -> Result<SecretBytes, Error>,
 ) -> Result<(Vec<Secret>, Option<Lease>), Error> {
     let mut secrets = Vec::new();
-    let mut shortest: Option<Lease> = None;
+    let mut first_to_expire: Option<Lease> = None;
     for row in rows {
-        let leased = |key: SecretBytes, value| -> Result<Secret, Error> {
+        let secret = |key: V, value| -> Result<Secret, Error> {
+            let key = decrypt(key, &row.name)?;
             let key = str::from_utf8(key.expose()).map_err(|_| Error::DecryptionFailed {
-                what: format!("a key of {} in {place}", row.name),
+                what: format!("a key of {} in {label}", row.name),
                 why: "it is not UTF-8",
             })?;
             Ok(Secret {
@@ -47,54 +49,54 @@ pub(super) fn secrets<V>(
             })
         };
         match (row.lease, dynamic) {
-            (Some(lease), DynamicSecrets::Lease { .. }) if lease.holds_something() => {
-                let taken = Lease::of(&lease);
-                for JsonObject(Credential { key, value }) in lease.credentials.into_iter().flatten()
+            (Some(lease), DynamicSecrets::Lease { .. }) if lease.has_variables() => {
+                let expiry = Lease::from_row(&lease);
+                for JsonObject(LeasedVariable { key, value }) in
+                    lease.credentials.into_iter().flatten()
                 {
-                    let value = open(value, &row.name)?;
-                    secrets.push(leased(open(key, &row.name)?, value)?);
+                    let value = decrypt(value, &row.name)?;
+                    secrets.push(secret(key, value)?);
                 }
-                shortest = match (shortest, taken) {
-                    (Some(one), Some(other)) if one.lasts <= other.lasts => Some(one),
+                first_to_expire = match (first_to_expire, expiry) {
+                    (Some(one), Some(other)) if one.duration <= other.duration => Some(one),
                     (one, other) => other.or(one),
                 };
             }
             (_, DynamicSecrets::List) => {
                 for key in row.keys {
-                    secrets.push(leased(open(key, &row.name)?, SecretBytes::default())?);
+                    secrets.push(secret(key, SecretBytes::default())?);
                 }
             }
             _ => {
                 return Err(Error::LeaseFailed {
                     names: vec![row.name],
-                    scope: place.to_owned(),
-                    message: "the answer holds no lease of it".to_owned(),
+                    scope: label.to_owned(),
+                    message: "the response contains no lease for it".to_owned(),
                 });
             }
         }
     }
-    Ok((secrets, shortest))
+    Ok((secrets, first_to_expire))
 }
 
 impl Lease {
-    /// None for a lease without an end. By the server's clock, which need not be ours.
-    fn of<V>(row: &LeaseRow<'_, V>) -> Option<Self> {
-        let ends = &row.expires_at.as_ref()?.0;
-        let end = instant(ends)?;
-        let start = row.created_at.as_ref();
-        let start = start.and_then(|created| instant(&created.0)).or_else(|| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            now.ok()
-        });
+    /// Returns `None` for a lease that does not expire, or whose times cannot be parsed. Both times
+    /// are by the server's clock, which may differ from this machine's.
+    fn from_row<V>(row: &LeaseRow<'_, V>) -> Option<Self> {
+        let expires_at = &row.expires_at.as_ref()?.0;
+        let end = parse_rfc3339(expires_at)?;
+        let created_at = row.created_at.as_ref();
+        let start = created_at.and_then(|created_at| parse_rfc3339(&created_at.0));
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).ok();
         Some(Self {
-            ends: ends.clone().into_owned(),
-            lasts: end.saturating_sub(start?),
+            expires_at: expires_at.clone().into_owned(),
+            duration: end.saturating_sub(start.or_else(now)?),
         })
     }
 }
 
-/// A time of RFC 3339 as the time since 1970, UTC: `2026-11-24T14:53:35.882401Z`.
-fn instant(text: &str) -> Option<Duration> {
+/// Parses a time of RFC 3339, such as `2026-11-24T14:53:35.882401Z`, as the time since 1970.
+fn parse_rfc3339(text: &str) -> Option<Duration> {
     let (date, time) = text.split_once('T')?;
     let (time, zone) = match time.strip_suffix('Z') {
         Some(time) => (time, 0),
@@ -114,16 +116,16 @@ fn instant(text: &str) -> Option<Duration> {
     let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let mut clock = clock.splitn(3, ':').map(|part| part.parse::<i64>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-    let sane = (1970..=9999).contains(&year)
+    let in_range = (1970..=9999).contains(&year)
         && (1..=12).contains(&month)
         && (1..=31).contains(&day)
         && (0..24).contains(&hour)
         && (0..60).contains(&minute)
         && (0..=60).contains(&second);
-    if !sane || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !in_range || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // Days of the civil calendar, with March as the first month: leap days then end a year.
+    // Days of the civil calendar, in years that begin with March so that a leap day comes last.
     let (year, month) = match month {
         1 | 2 => (year - 1, month + 9),
         _ => (year, month - 3),
@@ -141,8 +143,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_is_that_of_date() {
-        // `date -u -d … +%s`
+    fn rfc3339_times_match_date_command() {
+        // From `date -u -d … +%s`.
         for (text, seconds) in [
             ("1970-01-01T00:00:00Z", 0),
             ("2000-02-29T12:00:00Z", 951_825_600),
@@ -151,9 +153,13 @@ mod tests {
             ("2026-11-24T09:23:35-05:30", 1_795_532_015),
             ("2100-03-01T00:00:00Z", 4_107_542_400),
         ] {
-            assert_eq!(instant(text), Some(Duration::from_secs(seconds)), "{text}");
+            assert_eq!(
+                parse_rfc3339(text),
+                Some(Duration::from_secs(seconds)),
+                "{text}"
+            );
         }
-        let exact = instant("2026-11-24T14:53:35.250000Z").unwrap();
+        let exact = parse_rfc3339("2026-11-24T14:53:35.250000Z").unwrap();
         assert_eq!(exact.subsec_millis(), 250);
         for text in [
             "",
@@ -168,7 +174,7 @@ mod tests {
             "2026-11-24T25:00:00Z",
             "99999999999-01-01T00:00:00Z",
         ] {
-            assert_eq!(instant(text), None, "{text}");
+            assert_eq!(parse_rfc3339(text), None, "{text}");
         }
     }
 }

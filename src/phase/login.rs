@@ -7,8 +7,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use super::response::Answer;
-use super::status::{self, Endpoint};
+use super::response::{ApiResponse, Endpoint};
 use crate::auth::{
     Auth, CloudCredentials, Credential, IdentityLogin, Shown, aws_fetch, azure_fetch, sigv4,
 };
@@ -106,7 +105,7 @@ fn log_in(
         headers,
         body: &body,
     })?;
-    let mut answer = Answer::new(
+    let mut answer = ApiResponse::new(
         received,
         host.name(),
         &login.token_source,
@@ -135,10 +134,10 @@ fn log_in(
     })
 }
 
-fn refused(answer: &Answer, from: String, login: &IdentityLogin<'_>) -> Error {
+fn refused(answer: &ApiResponse, from: String, login: &IdentityLogin<'_>) -> Error {
     let said = answer.server_error();
     let Some(said) = said.filter(|_| matches!(answer.status, 400 | 401 | 403 | 404)) else {
-        return status::error_for_status(answer, Endpoint::Token);
+        return answer.error_for_status(Endpoint::Tokens);
     };
     let hint = match (answer.status, &login.cloud_credentials) {
         (400, CloudCredentials::Aws(_)) => sts_endpoint_hint(answer),
@@ -179,7 +178,7 @@ fn is_of_another_time(said: &str) -> bool {
 }
 
 /// Phase names the address of STS that it expects.
-fn sts_endpoint_hint(answer: &Answer) -> Option<String> {
+fn sts_endpoint_hint(answer: &ApiResponse) -> Option<String> {
     #[derive(Deserialize)]
     struct Expected {
         #[serde(rename = "expectedEndpoint")]
@@ -187,7 +186,7 @@ fn sts_endpoint_hint(answer: &Answer) -> Option<String> {
     }
     let Expected { endpoint } = answer.json("a refusal").ok()?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-".contains(&byte);
-    let endpoint = answer.shown(&endpoint);
+    let endpoint = answer.redact(&endpoint);
     let shown = endpoint.len() <= MAX_ENDPOINT && endpoint.bytes().all(is_plain);
     let expected = if shown { &endpoint } else { "another" };
     let instead = match sigv4::settings_for(&endpoint) {

@@ -1,50 +1,52 @@
 #![forbid(unsafe_code)]
-//! References in values, as Phase writes them: where they stand, and what they name.
+//! The syntax of references: finds them in a value and splits them into their parts. What a
+//! reference resolves to is decided in `resolver`.
 //!
 //! `${KEY}`, `${folder/KEY}`, `${Env.KEY}`, `${Env.folder/KEY}`, `${App::Env.KEY}` and
-//! `${App::Env.folder/KEY}`; a folder may have a first slash. What other languages write in such
-//! braces (`${{ x }}`, `${X:-y}`, `${#x}`) is plain text.
+//! `${App::Env.folder/KEY}`; a folder may start with a slash. Similar syntax of other languages
+//! (`${{ x }}`, `${X:-y}`, `${#x}`) is plain text.
 
-/// What a reference names.
+/// The parts of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reference<'a> {
     pub(crate) app: Option<&'a str>,
-    /// Without one it is the environment that the reference stands in.
+    /// `None` refers to the environment of the secret that contains the reference.
     pub(crate) environment: Option<&'a str>,
-    /// Without its first slash; empty is the root.
+    /// Without its leading slash; empty for the root folder.
     pub(crate) folder: &'a str,
     pub(crate) key: &'a str,
 }
 
-/// A piece of a value.
+/// A part of a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
     Text(&'a str),
-    /// With its raw text, braces and all.
+    /// A reference, and its raw text including the braces.
     Reference(Reference<'a>, &'a str),
 }
 
-/// Whether a well-formed reference stands in a value. What is not UTF-8 holds none.
-pub(crate) fn holds_reference(value: &[u8]) -> bool {
+/// Whether the value contains a well-formed reference. Values that are not UTF-8 contain none.
+pub(crate) fn has_reference(value: &[u8]) -> bool {
     value.contains(&b'$')
         && str::from_utf8(value)
             .is_ok_and(|text| pieces(text).any(|piece| matches!(piece, Piece::Reference(..))))
 }
 
-/// Cuts a value into references and what stands between them. All pieces are all of the value.
+/// Splits a value into references and the text between them. The pieces add up to the whole value.
 pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let mut from = 0;
-        while let Some((start, inside, end)) = braces(rest, from) {
+        let mut search_from = 0;
+        while let Some((start, inside, end)) = find_braces(rest, search_from) {
             let Some(reference) = Reference::parse(inside) else {
-                from = start + "${".len();
+                search_from = start + "${".len();
                 continue;
             };
-            // What stands before it comes first; then this is found again, at the start.
+            // Text before the reference is a piece of its own; the next call then finds the
+            // reference at the start.
             let (piece, after) = match start {
                 0 => {
                     let (raw, after) = rest.split_at(end);
@@ -62,40 +64,41 @@ pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// The next `${…}` from there on that holds no other: where it starts, what it holds, where it ends.
-fn braces(text: &str, from: usize) -> Option<(usize, &str, usize)> {
-    let start = from + text.get(from..)?.find("${")?;
+/// Finds the next `${…}` at or after `search_from` that contains no other one. Returns its start,
+/// the text between its braces, and its end.
+fn find_braces(text: &str, search_from: usize) -> Option<(usize, &str, usize)> {
+    let start = search_from + text.get(search_from..)?.find("${")?;
     let (_, inside) = text.get(start..)?.split_at("${".len());
     let length = inside.find('}').unwrap_or(inside.len());
     let (inside, _) = inside.split_at(length);
     match inside.rfind("${") {
-        Some(inner) => braces(text, start + "${".len() + inner),
+        Some(inner) => find_braces(text, start + "${".len() + inner),
         None => Some((start, inside, start + "${".len() + length + "}".len()))
             .filter(|(.., end)| *end <= text.len()),
     }
 }
 
 impl<'a> Reference<'a> {
-    /// What stands between the braces, if that is a reference.
+    /// Parses the text between the braces. Returns `None` if it is not a reference.
     fn parse(inside: &'a str) -> Option<Self> {
         let (app, rest) = match inside.split_once("::") {
             Some((app, rest)) => (Some(app), rest),
             None => (None, inside),
         };
-        let (environment, place) = match rest.split_once('.') {
-            Some((environment, place)) => (Some(environment), place),
+        let (environment, path) = match rest.split_once('.') {
+            Some((environment, path)) => (Some(environment), path),
             None => (None, rest),
         };
-        let place = place.strip_prefix('/').unwrap_or(place);
-        let (folder, key) = place.rsplit_once('/').unwrap_or(("", place));
-        // Only an app may be called anything, and then its environment stands behind it.
-        let named = |app: &str| match environment {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let (folder, key) = path.rsplit_once('/').unwrap_or(("", path));
+        // An app's name may contain any character, but then an environment must follow.
+        let is_app_name = |app: &str| match environment {
             Some(_) => app.trim() == app && !app.is_empty() && !app.contains(char::is_control),
-            None => is_word(app),
+            None => is_name(app),
         };
-        let well_formed = app.is_none_or(named)
-            && environment.is_none_or(is_word)
-            && place.split('/').all(is_word);
+        let well_formed = app.is_none_or(is_app_name)
+            && environment.is_none_or(is_name)
+            && path.split('/').all(is_name);
         well_formed.then_some(Self {
             app,
             environment,
@@ -105,9 +108,10 @@ impl<'a> Reference<'a> {
     }
 }
 
-fn is_word(text: &str) -> bool {
-    let inner = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ' | '.');
-    text.starts_with(|c: char| c.is_alphanumeric() || c == '_') && text.chars().all(inner)
+/// Whether `text` can name an environment, a folder or a key in a reference.
+fn is_name(text: &str) -> bool {
+    let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ' | '.');
+    text.starts_with(|c: char| c.is_alphanumeric() || c == '_') && text.chars().all(is_inner)
 }
 
 #[cfg(test)]
@@ -115,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_told_from_other_syntaxes() {
+    fn references_are_distinct_from_other_syntax() {
         for text in [
             "${KEY}",
             "x-${DOES_NOT_EXIST}-y",
@@ -133,7 +137,7 @@ mod tests {
             "${ ${KEY}",
             "${App::KEY}",
         ] {
-            assert!(holds_reference(text.as_bytes()), "{text}");
+            assert!(has_reference(text.as_bytes()), "{text}");
         }
         for text in [
             "",
@@ -160,13 +164,13 @@ mod tests {
             "${a\nb}",
             "${\"a\"}",
         ] {
-            assert!(!holds_reference(text.as_bytes()), "{text}");
+            assert!(!has_reference(text.as_bytes()), "{text}");
         }
-        assert!(!holds_reference(b"\xff${KEY}"));
+        assert!(!has_reference(b"\xff${KEY}"));
     }
 
     #[test]
-    fn each_form_names_what_it_says() {
+    fn each_form_parses_into_its_parts() {
         for (inside, app, environment, folder, key) in [
             ("KEY", None, None, "", "KEY"),
             ("/KEY", None, None, "", "KEY"),
@@ -189,9 +193,9 @@ mod tests {
         }
     }
 
-    /// Bounded exhaustive: nothing of a value is lost, whatever is between braces.
+    /// Tries every value of up to six parts of a small alphabet.
     #[test]
-    fn all_pieces_are_all_of_the_value() {
+    fn pieces_add_up_to_the_whole_value() {
         let parts = ["${", "}", "A", "::", ".", "/", "$", "{", " ", "ü"];
         for length in 0..=6_u32 {
             for mut number in 0..parts.len().pow(length) {

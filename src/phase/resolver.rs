@@ -1,41 +1,47 @@
 #![forbid(unsafe_code)]
-//! References of end-to-end encrypted apps: the server cannot resolve what it cannot read.
+//! The values of references: replaces each reference in an end-to-end encrypted app's secrets by the
+//! value that it refers to, because the server cannot. `reference` has their syntax.
 //!
-//! A value that is referred to is itself resolved, in its own app and environment. Another
-//! environment is fetched when the first reference needs it, and once. A reference that cannot be
-//! resolved (nothing of that name, no access, part of a cycle, too deep) stays as it is written.
+//! A referenced value is itself resolved, in its own app and environment. Another environment is
+//! fetched when the first reference needs it, and only once. A reference that cannot be resolved
+//! (it refers to nothing, access is denied, it is part of a cycle, the nesting is too deep) stays
+//! as its raw text.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::ServerFilter;
-use super::directory::{App, Environment};
-use super::e2ee::{Contents, Keyring, OpenedRow};
+use super::app_directory::{App, Environment};
+use super::e2ee::{DecryptedEnvironment, DecryptedSecret, E2eeClient};
+use super::reference::{Piece, Reference, has_reference, pieces};
 use crate::config::DynamicSecrets;
 use crate::error::Error;
-use crate::phase::reference::{Piece, Reference, holds_reference, pieces};
 use crate::secret::{Secret, SecretBytes};
 
-/// How many references may lead one to the next.
+/// How many references may be nested in each other.
 const MAX_DEPTH: usize = 25;
 
-/// What all resolved values may have together, in bytes, and how many references may be followed:
-/// 25 values that each hold the next one twice would have 2^25 copies of the last.
-const MAX_SIZE: usize = 64 << 20;
-const MAX_STEPS: usize = 1 << 17;
+/// The most bytes of all resolved values together. Depth alone bounds nothing: 25 values that each
+/// contain the next one twice expand to 2^25 copies of the last.
+const MAX_TOTAL_BYTES: usize = 64 << 20;
 
-/// Resolves the references in what was selected.
-pub(crate) struct References<'a>(Option<ReferenceResolver<'a>>);
+/// The most references that are followed in total, for the same reason.
+const MAX_REFERENCES: usize = 1 << 17;
 
-struct ReferenceResolver<'a> {
-    keyring: Keyring<'a>,
+/// Resolves the references in the secrets of one environment.
+pub(crate) struct ReferenceResolver<'a> {
+    client: E2eeClient<'a>,
+    /// The environment of the secrets.
     home: EnvironmentRef,
-    shelves: HashMap<EnvironmentRef, EnvironmentIndex>,
-    steps: usize,
-    size: usize,
+    /// The environments fetched so far.
+    indexes: HashMap<EnvironmentRef, EnvironmentIndex>,
+    /// How many references have been followed.
+    references: usize,
+    /// The size of the values resolved so far, in bytes.
+    total_bytes: usize,
 }
 
-/// An environment, by its position in what the token can read.
+/// Identifies an environment by its position in what the token can read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct EnvironmentRef {
     app: usize,
@@ -43,118 +49,109 @@ struct EnvironmentRef {
 }
 
 /// The shared values of an environment, by folder and key.
-#[derive(Default)]
 struct EnvironmentIndex {
     folders: HashMap<String, HashMap<String, Rc<SecretBytes>>>,
-    /// Whether the environment holds nothing else.
-    whole: bool,
+    /// Whether it contains all secrets of the environment, rather than those that a filter selected.
+    is_complete: bool,
 }
 
-/// A value on the way from the selected one to where we are.
+/// Identifies a shared value.
 #[derive(PartialEq, Eq)]
-struct Node {
-    place: EnvironmentRef,
+struct ValueRef {
+    environment: EnvironmentRef,
     folder: String,
     key: String,
 }
 
-impl<'a> References<'a> {
-    /// Where there is nothing to resolve.
-    pub(super) fn none() -> Self {
-        Self(None)
-    }
+/// What following a reference came to.
+enum Resolution {
+    /// The value has been written.
+    Resolved,
+    /// It refers to nothing that is there and within the limits.
+    Unresolvable,
+    /// It is part of a cycle with the value at this index in the trail.
+    Cycle(usize),
+}
 
-    /// For what was fetched of an environment. Keeps a copy of its values if any of them holds a
-    /// reference.
-    pub(super) fn of(
-        keyring: Keyring<'a>,
-        app: &App,
-        environment: &Environment,
-        contents: &Contents,
-    ) -> Result<Self, Error> {
-        let refers = |row: &OpenedRow| {
-            let values = [Some(&row.secret.value), row.shared.as_ref()];
-            let mut values = values.into_iter().flatten();
-            values.any(|value| holds_reference(value.expose()))
-        };
-        if !contents.rows.iter().any(refers) {
-            return Ok(Self::none());
-        }
-        let apps = keyring.catalogue.apps()?;
-        let position = apps.iter().enumerate().find_map(|(position, known)| {
-            let of = known.environments.iter().flatten();
-            let of = of.map(|one| &one.name);
-            let environment = of.clone().position(|name| *name == environment.name)?;
-            (known.id == app.id).then_some(EnvironmentRef {
-                app: position,
-                environment,
-            })
-        });
-        // It was found there before.
-        let Some(home) = position else {
-            return Ok(Self::none());
-        };
-        let shelves = HashMap::from([(home, EnvironmentIndex::of(contents))]);
-        Ok(Self(Some(ReferenceResolver {
-            keyring,
-            home,
-            shelves,
-            steps: 0,
-            size: 0,
-        })))
-    }
-
-    /// Puts in the place of each reference what it names. Leased values hold none.
+impl<'a> ReferenceResolver<'a> {
+    /// Copies the values of `decrypted` if any of them contains a reference. Returns `None` if none
+    /// does.
     ///
     /// # Errors
-    /// Those of a request for another environment, but for one that the account may not read;
-    /// `decrypt` for what does not open there.
-    pub(crate) fn resolve(self, mut secrets: Vec<Secret>) -> Result<Vec<Secret>, Error> {
-        let Some(mut resolver) = self.0 else {
-            return Ok(secrets);
+    /// Those of a request.
+    pub(super) fn new(
+        client: E2eeClient<'a>,
+        app: &App,
+        environment: &Environment,
+        decrypted: &DecryptedEnvironment,
+    ) -> Result<Option<Self>, Error> {
+        let refers = |one: &DecryptedSecret| {
+            let values = [Some(&one.secret.value), one.shared_value.as_ref()];
+            let mut values = values.into_iter().flatten();
+            values.any(|value| has_reference(value.expose()))
         };
+        if !decrypted.secrets.iter().any(refers) {
+            return Ok(None);
+        }
+        let home = EnvironmentRef::find(client.app_directory.apps()?, app, environment);
+        Ok(Some(Self {
+            client,
+            home,
+            indexes: HashMap::from([(home, EnvironmentIndex::new(decrypted))]),
+            references: 0,
+            total_bytes: 0,
+        }))
+    }
+
+    /// Replaces each reference in `secrets` by its value. Leased values contain none.
+    ///
+    /// # Errors
+    /// Those of a request for another environment, except that access is denied; `decrypt` for what
+    /// cannot be decrypted there.
+    pub(crate) fn resolve(mut self, mut secrets: Vec<Secret>) -> Result<Vec<Secret>, Error> {
         for secret in &mut secrets {
-            if secret.dynamic.is_none() && holds_reference(secret.value.expose()) {
-                secret.value = resolver.resolved(secret)?;
+            if secret.dynamic.is_none() && has_reference(secret.value.expose()) {
+                secret.value = self.resolve_value(secret)?;
             }
         }
         Ok(secrets)
     }
-}
 
-impl ReferenceResolver<'_> {
-    fn resolved(&mut self, secret: &Secret) -> Result<SecretBytes, Error> {
-        let node = Node {
-            place: self.home,
+    fn resolve_value(&mut self, secret: &Secret) -> Result<SecretBytes, Error> {
+        let value_ref = ValueRef {
+            environment: self.home,
             folder: secret.folder.clone(),
             key: secret.key.clone(),
         };
-        // A user's own value is none that a reference can mean, and may refer to the shared one.
-        let shelf = self.shelves.get(&self.home);
-        let shared = shelf.and_then(|shelf| shelf.get(&node.folder, &node.key));
+        // No reference resolves to a personal override, so the override may itself refer to the
+        // shared value of the same key.
+        let index = self.indexes.get(&self.home);
+        let shared = index.and_then(|index| index.get(&value_ref.folder, &value_ref.key));
         let is_shared = shared.is_some_and(|shared| shared.equals(&secret.value));
-        let mut trail = vec![is_shared.then_some(node)];
+        let mut trail = vec![is_shared.then_some(value_ref)];
         let mut out = Vec::new();
         self.expand(&secret.value, self.home, &mut trail, &mut out)?;
-        self.size += out.len();
+        self.total_bytes += out.len();
         Ok(SecretBytes::new(out))
     }
 
-    /// Writes a value with what its references name. Returns the first value of the trail that a
-    /// cycle through this one leads back to.
+    /// Expands `value`, a value of `environment`, into `out`. Returns the index in `trail` of the
+    /// outermost value this one forms a cycle with, if any.
+    ///
+    /// `trail` holds the values that are being expanded, this one last; `None` stands for a personal
+    /// override.
     fn expand(
         &mut self,
         value: &SecretBytes,
-        place: EnvironmentRef,
-        trail: &mut Vec<Option<Node>>,
+        environment: EnvironmentRef,
+        trail: &mut Vec<Option<ValueRef>>,
         out: &mut Vec<u8>,
     ) -> Result<Option<usize>, Error> {
-        let own = trail.len() - 1;
-        let mut back: Option<usize> = None;
         let Ok(text) = str::from_utf8(value.expose()) else {
             out.extend_from_slice(value.expose());
             return Ok(None);
         };
+        let mut outermost: Option<usize> = None;
         for piece in pieces(text) {
             let (reference, raw) = match piece {
                 Piece::Text(text) => {
@@ -164,79 +161,97 @@ impl ReferenceResolver<'_> {
                 Piece::Reference(reference, raw) => (reference, raw),
             };
             let start = out.len();
-            let led = match self.named(reference, place, trail.len(), out.len())? {
-                None => Resolution::Nowhere,
-                Some((node, value)) => {
-                    let met = trail.iter().position(|one| one.as_ref() == Some(&node));
-                    match met {
-                        Some(met) => Resolution::Back(met),
-                        None => {
-                            let place = node.place;
-                            trail.push(Some(node));
-                            let met = self.expand(&value, place, trail, out)?;
-                            trail.pop();
-                            // A cycle that does not reach this value is none of its own.
-                            met.filter(|met| *met <= own)
-                                .map_or(Resolution::There, Resolution::Back)
-                        }
-                    }
-                }
-            };
-            if let Resolution::Back(met) = led {
-                back = Some(back.map_or(met, |back| back.min(met)));
+            let resolution = self.expand_reference(reference, environment, trail, out)?;
+            if let Resolution::Cycle(index) = resolution {
+                outermost = Some(outermost.map_or(index, |other| other.min(index)));
             }
-            if !matches!(led, Resolution::There) {
+            if !matches!(resolution, Resolution::Resolved) {
                 out.truncate(start);
                 out.extend_from_slice(raw.as_bytes());
             }
         }
-        Ok(back)
+        Ok(outermost)
     }
 
-    /// What a reference names, if that is there and not too far or too much.
-    fn named(
+    /// Expands the value that `reference` refers to into `out`. The last value of `trail` contains
+    /// the reference and belongs to `environment`.
+    fn expand_reference(
+        &mut self,
+        reference: Reference<'_>,
+        environment: EnvironmentRef,
+        trail: &mut Vec<Option<ValueRef>>,
+        out: &mut Vec<u8>,
+    ) -> Result<Resolution, Error> {
+        self.references += 1;
+        if trail.len() > MAX_DEPTH
+            || self.references > MAX_REFERENCES
+            || self.total_bytes + out.len() > MAX_TOTAL_BYTES
+        {
+            return Ok(Resolution::Unresolvable);
+        }
+        let Some((value_ref, value)) = self.find_value(reference, environment)? else {
+            return Ok(Resolution::Unresolvable);
+        };
+        let seen = |other: &Option<ValueRef>| other.as_ref() == Some(&value_ref);
+        if let Some(index) = trail.iter().position(seen) {
+            return Ok(Resolution::Cycle(index));
+        }
+        let environment = value_ref.environment;
+        let depth = trail.len();
+        trail.push(Some(value_ref));
+        let outermost = self.expand(&value, environment, trail, out)?;
+        trail.pop();
+        // A cycle further down that does not include the referring value leaves it resolvable.
+        Ok(match outermost {
+            Some(index) if index < depth => Resolution::Cycle(index),
+            _ => Resolution::Resolved,
+        })
+    }
+
+    /// Finds the value that a reference in a value of `from` refers to. Fetches its environment if
+    /// that may contain it and has not been fetched completely.
+    fn find_value(
         &mut self,
         reference: Reference<'_>,
         from: EnvironmentRef,
-        depth: usize,
-        written: usize,
-    ) -> Result<Option<(Node, Rc<SecretBytes>)>, Error> {
-        self.steps += 1;
-        if depth > MAX_DEPTH || self.steps > MAX_STEPS || self.size + written > MAX_SIZE {
-            return Ok(None);
-        }
-        let Some(place) = self.place(reference, from)? else {
+    ) -> Result<Option<(ValueRef, Rc<SecretBytes>)>, Error> {
+        let Some(environment) = self.find_environment(reference, from)? else {
             return Ok(None);
         };
         let folder = format!("/{}", reference.folder);
         let key = reference.key.to_owned();
-        let found = |shelf: &EnvironmentIndex| shelf.get(&folder, &key);
-        let shelf = self.shelves.get(&place);
-        let value = match shelf.and_then(found) {
-            Some(value) => Some(value),
-            None if shelf.is_some_and(|shelf| shelf.whole) => None,
-            None => found(self.fetched(place)?),
+        let index = self.indexes.get(&environment);
+        let mut value = index.and_then(|index| index.get(&folder, &key));
+        if value.is_none() && !index.is_some_and(|index| index.is_complete) {
+            let index = self.fetch_all(environment)?;
+            value = index.get(&folder, &key);
+            self.indexes.insert(environment, index);
+        }
+        let value_ref = ValueRef {
+            environment,
+            folder,
+            key,
         };
-        Ok(value.map(|value| (Node { place, folder, key }, value)))
+        Ok(value.map(|value| (value_ref, value)))
     }
 
-    /// The environment that a reference means; names are compared whole and without case.
-    fn place(
+    /// Finds the environment that a reference means. Full names are compared, in any case.
+    fn find_environment(
         &self,
         reference: Reference<'_>,
         from: EnvironmentRef,
     ) -> Result<Option<EnvironmentRef>, Error> {
-        let apps = self.keyring.catalogue.apps()?;
+        let apps = self.client.app_directory.apps()?;
         let app = match reference.app {
-            Some(name) => only(apps.iter().map(|app| &app.name), name),
+            Some(name) => find_unique(apps.iter().map(|app| &app.name), name),
             None => Some(from.app),
         };
         let environment = |app: usize| match reference.environment {
             Some(name) => {
-                let of = apps.get(app)?.environments.iter().flatten();
-                only(of.map(|one| &one.name), name)
+                let environments = apps.get(app)?.environments.iter().flatten();
+                find_unique(environments.map(|one| &one.name), name)
             }
-            // Another app's environment has to be named.
+            // A reference to another app has to name the environment.
             None => reference.app.is_none().then_some(from.environment),
         };
         Ok(app.and_then(|app| {
@@ -245,54 +260,65 @@ impl ReferenceResolver<'_> {
         }))
     }
 
-    /// All of an environment. What the account may not read holds nothing.
-    fn fetched(&mut self, place: EnvironmentRef) -> Result<&EnvironmentIndex, Error> {
-        let app = self.keyring.catalogue.apps()?.get(place.app);
-        let environments = app.and_then(|app| app.environments.as_ref());
-        let environment = environments.and_then(|known| known.get(place.environment));
-        let nothing = EnvironmentIndex {
-            folders: HashMap::new(),
-            whole: true,
-        };
-        let found = match app.zip(environment) {
-            Some((app, environment)) => {
-                let all = ServerFilter::default();
-                match self
-                    .keyring
-                    .fetch(app, environment, &all, DynamicSecrets::Skip)
-                {
-                    Ok(contents) => EnvironmentIndex::of(&contents),
-                    Err(Error::AccessDenied { .. }) => nothing,
-                    Err(error) => return Err(error),
-                }
-            }
-            None => nothing,
-        };
-        let shelf = self.shelves.entry(place).or_default();
-        *shelf = found;
-        Ok(shelf)
+    /// Fetches all secrets of an environment. Without access to it, there are none.
+    #[expect(
+        clippy::expect_used,
+        reason = "an `EnvironmentRef` is made from positions in the same list"
+    )]
+    fn fetch_all(&self, environment: EnvironmentRef) -> Result<EnvironmentIndex, Error> {
+        let app = self.client.app_directory.apps()?.get(environment.app);
+        let app = app.expect("the position of an app that was found");
+        let environments = app.environments.as_ref();
+        let environment = environments
+            .and_then(|environments| environments.get(environment.environment))
+            .expect("the position of an environment that was found");
+        let no_filter = ServerFilter::default();
+        let fetched = self
+            .client
+            .fetch(app, environment, &no_filter, DynamicSecrets::Skip);
+        match fetched {
+            Ok(decrypted) => Ok(EnvironmentIndex::new(&decrypted)),
+            Err(Error::AccessDenied { .. }) => Ok(EnvironmentIndex {
+                folders: HashMap::new(),
+                is_complete: true,
+            }),
+            Err(error) => Err(error),
+        }
     }
 }
 
-/// Where a reference led.
-enum Resolution {
-    There,
-    Nowhere,
-    /// To this value of the trail.
-    Back(usize),
+impl EnvironmentRef {
+    #[expect(clippy::expect_used, reason = "the environment was found in this list")]
+    fn find(apps: &[App], app: &App, environment: &Environment) -> Self {
+        let position = apps.iter().position(|known| known.id == app.id);
+        let position = position.expect("the app was found in this list");
+        let environments = apps.get(position).and_then(|app| app.environments.as_ref());
+        let names = |known: &Environment| known.name == environment.name;
+        Self {
+            app: position,
+            environment: environments
+                .and_then(|environments| environments.iter().position(names))
+                .expect("the environment was found in this list"),
+        }
+    }
 }
 
 impl EnvironmentIndex {
-    fn of(contents: &Contents) -> Self {
+    fn new(decrypted: &DecryptedEnvironment) -> Self {
         let mut folders: HashMap<String, HashMap<String, _>> = HashMap::new();
-        for OpenedRow { secret, shared } in &contents.rows {
-            let value = shared.as_ref().unwrap_or(&secret.value).expose().to_vec();
+        for DecryptedSecret {
+            secret,
+            shared_value,
+        } in &decrypted.secrets
+        {
+            let value = shared_value.as_ref().unwrap_or(&secret.value).expose();
             let folder = folders.entry(secret.folder.clone()).or_default();
-            folder.insert(secret.key.clone(), Rc::new(SecretBytes::new(value)));
+            let value = Rc::new(SecretBytes::new(value.to_vec()));
+            folder.insert(secret.key.clone(), value);
         }
         Self {
             folders,
-            whole: contents.whole,
+            is_complete: decrypted.is_complete,
         }
     }
 
@@ -301,12 +327,12 @@ impl EnvironmentIndex {
     }
 }
 
-/// The position of the one of this name.
-fn only<'n>(names: impl Iterator<Item = &'n String>, name: &str) -> Option<usize> {
+/// Returns the position of `name`, compared in any case, or `None` if several names match.
+fn find_unique<'n>(names: impl Iterator<Item = &'n String>, name: &str) -> Option<usize> {
     let name = name.to_lowercase();
-    let mut same = names
+    let mut matching = names
         .enumerate()
         .filter(|(_, known)| known.to_lowercase() == name);
-    let (position, _) = same.next()?;
-    same.next().is_none().then_some(position)
+    let (position, _) = matching.next()?;
+    matching.next().is_none().then_some(position)
 }

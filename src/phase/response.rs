@@ -1,5 +1,8 @@
 #![forbid(unsafe_code)]
-//! An answer of Phase's that arrived whole: what it says, and what of it may be shown.
+//! A complete response from Phase: its JSON, and the error that a status other than 200 stands for.
+//!
+//! The server may echo what the request contained. Everything that a message quotes from a response
+//! therefore goes through [`ApiResponse::redact`].
 
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -10,104 +13,219 @@ use crate::http::redact;
 use crate::json::JsonObject;
 use crate::secret::SecretBytes;
 
-/// What a message quotes of the server's text, in characters. Phase's own have up to 100.
-const MAX_TEXT: usize = 300;
+/// How much of the server's error text a message quotes, in characters. Phase's own texts have at
+/// most 100.
+const MAX_ERROR_TEXT_CHARS: usize = 300;
 
-pub(super) struct Answer {
+/// Hint for a response that some other web server may have sent.
+const CHECK_HOST: &str =
+    "check --host: it must be the address of Phase's console, without /service";
+
+/// A response of Phase's API whose body has arrived completely.
+pub(super) struct ApiResponse {
     pub(super) status: u16,
     pub(super) retry_after: Option<String>,
+    /// The `Location` header of a redirect.
     pub(super) location: Option<String>,
+    /// The server's name for messages.
     pub(super) host: String,
-    /// Where the token was that was sent.
+    /// Where the token in the request came from, for messages.
     pub(super) token_source: String,
-    /// What went to the gateway, which no message repeats.
-    sent: HeaderMap,
-    /// And what else was in the request.
+    /// The gateway headers of the request. No message may repeat their values.
+    gateway_headers: HeaderMap,
+    /// Other secret parts of the request that no message may repeat.
     pub(super) hidden: Vec<SecretBytes>,
     body: Vec<u8>,
 }
 
-impl Answer {
+/// The endpoint that a request was for. The same status means different things for different ones.
+#[derive(Clone, Copy)]
+pub(super) enum Endpoint<'a> {
+    /// `service/secrets/tokens/`, which lists what the token can read.
+    Tokens,
+    /// `v1/apps/`.
+    Apps,
+    /// `v1/environments/`.
+    Environments,
+    /// The secrets of an environment, from either interface.
+    Secrets {
+        /// The environment for messages, such as `Production of shop`.
+        label: &'a str,
+        /// Whether the request also asked to lease dynamic secrets.
+        leases: bool,
+    },
+}
+
+impl ApiResponse {
     pub(super) fn new(
-        received: Response,
+        response: Response,
         host: &str,
         token_source: &str,
-        gateway: &HeaderMap,
+        gateway_headers: &HeaderMap,
     ) -> Self {
-        let text = |text: Option<String>| text.map(|text| redact::headers(&text, gateway));
+        let redacted =
+            |text: Option<String>| text.map(|text| redact::headers(&text, gateway_headers));
         Self {
-            status: received.status,
-            retry_after: text(received.retry_after),
-            location: text(received.location),
+            status: response.status,
+            retry_after: redacted(response.retry_after),
+            location: redacted(response.location),
             host: host.to_owned(),
             token_source: token_source.to_owned(),
-            sent: gateway.clone(),
+            gateway_headers: gateway_headers.clone(),
             hidden: Vec::new(),
-            body: received.body,
+            body: response.body,
         }
     }
 
-    /// The body, as what was asked for. The message never quotes it.
+    /// Parses the body as `expected`, which the error message names. The message never quotes the
+    /// body.
     ///
     /// # Errors
-    /// `protocol`.
-    pub(super) fn json<'b, T: Deserialize<'b>>(&'b self, what: &str) -> Result<T, Error> {
-        // Checked once, not string by string. What is not UTF-8 is not JSON either.
+    /// `protocol` if the body is not JSON or has another shape.
+    pub(super) fn json<'b, T: Deserialize<'b>>(&'b self, expected: &str) -> Result<T, Error> {
+        // One UTF-8 check for the whole body is cheaper than one for each string. A body that is
+        // not UTF-8 is not JSON either, and neither is the empty text.
         let text = std::str::from_utf8(&self.body).unwrap_or_default();
         serde_json::from_str(text).map_err(|error| {
             let start = self.body.trim_ascii_start();
+            let position = format!("(line {}, column {})", error.line(), error.column());
             let why = match start.first() {
-                None => "the answer is empty".to_owned(),
-                Some(b'<') => "the answer is an HTML page".to_owned(),
-                _ if error.is_data() => format!(
-                    "the answer is not {what} (line {}, column {})",
-                    error.line(),
-                    error.column()
-                ),
-                _ => format!(
-                    "the answer is not JSON (line {}, column {})",
-                    error.line(),
-                    error.column()
-                ),
+                None => "the response is empty".to_owned(),
+                Some(b'<') => "the response is an HTML page".to_owned(),
+                _ if error.is_data() => format!("the response is not {expected} {position}"),
+                _ => format!("the response is not JSON {position}"),
             };
-            let hint = start
-                .starts_with(b"<")
-                .then_some("check --host: it is where Phase's console is, without /service");
             Error::UnexpectedResponse {
                 host: self.host.clone(),
                 why,
-                hint,
+                hint: start.starts_with(b"<").then_some(CHECK_HOST),
             }
         })
     }
 
-    /// A text of the server's, without what it repeats.
-    pub(super) fn shown(&self, text: &str) -> String {
+    /// Parses the body of a response whose status is 200, and turns any other status into an error.
+    ///
+    /// # Errors
+    /// Those of [`Self::json`] and [`Self::error_for_status`].
+    pub(super) fn json_if_ok<'b, T: Deserialize<'b>>(
+        &'b self,
+        endpoint: Endpoint<'_>,
+        expected: &str,
+    ) -> Result<T, Error> {
+        match self.status {
+            200 => self.json(expected),
+            _ => Err(self.error_for_status(endpoint)),
+        }
+    }
+
+    /// Returns `text`, which came from the server, without any secret part of the request.
+    pub(super) fn redact(&self, text: &str) -> String {
         let hidden = self.hidden.iter().map(SecretBytes::expose);
-        redact::secrets(&redact::headers(text, &self.sent), hidden)
+        redact::secrets(&redact::headers(text, &self.gateway_headers), hidden)
     }
 
-    /// Whether the server says that it cannot read the app.
+    /// Whether the server says that it cannot decrypt the app's secrets.
     pub(super) fn is_end_to_end(&self) -> bool {
-        let said = self.server_error();
-        said.is_some_and(|said| said.starts_with("SSE is not enabled"))
+        let text = self.server_error();
+        text.is_some_and(|text| text.starts_with("SSE is not enabled"))
     }
 
-    /// The text of `{"error": "…"}`, if the answer is one.
+    /// Returns the text of a Phase error, `{"error": "…"}`, or `None` for any other body.
     pub(super) fn server_error(&self) -> Option<String> {
         #[derive(Deserialize)]
-        struct Refusal {
+        struct ErrorBody {
             #[serde(alias = "detail")]
             error: String,
         }
-        let JsonObject(refusal) = serde_json::from_slice::<JsonObject<Refusal>>(&self.body).ok()?;
-        let text = self.shown(&refusal.error);
-        let Some((end, _)) = text.char_indices().nth(MAX_TEXT) else {
+        let JsonObject(body) = serde_json::from_slice::<JsonObject<ErrorBody>>(&self.body).ok()?;
+        let text = self.redact(&body.error);
+        let Some((end, _)) = text.char_indices().nth(MAX_ERROR_TEXT_CHARS) else {
             return Some(text);
         };
-        // Between two words: half of a token that the server repeats would not be known as one.
+        // Cut between two words: half of an echoed token would not be recognized and masked.
         let (start, _) = text.split_at(end);
         let words = start.rsplit_once(char::is_whitespace);
         Some(format!("{} …", words.map_or("", |(words, _)| words)))
+    }
+
+    /// Returns the error that a status other than 200 stands for.
+    pub(super) fn error_for_status(&self, endpoint: Endpoint<'_>) -> Error {
+        let server_error = self.server_error();
+        let text = server_error
+            .clone()
+            .unwrap_or_else(|| "the body is not a Phase error".to_owned());
+        let message = match &server_error {
+            Some(text) => format!("{text} ({})", self.status),
+            None => format!("status {}: {text}", self.status),
+        };
+        let host = self.host.clone();
+        match (self.status, endpoint, &self.location) {
+            (401 | 403, ..) if server_error.is_none() => Error::UnexpectedResponse {
+                host,
+                why: message,
+                hint: Some(
+                    "check for a proxy, gateway or firewall in between: Phase responds with JSON",
+                ),
+            },
+            (401, Endpoint::Secrets { label, .. }, _)
+                if text.contains("cannot access") || text.starts_with("Environment not found") =>
+            {
+                Error::AccessDenied {
+                    scope: label.to_owned(),
+                    message,
+                }
+            }
+            (403, Endpoint::Secrets { label, .. }, _) => Error::AccessDenied {
+                scope: label.to_owned(),
+                message,
+            },
+            (401, ..) | (403, Endpoint::Tokens, _) => Error::TokenRejected {
+                host,
+                from: self.token_source.clone(),
+                message,
+            },
+            (403, Endpoint::Apps, _) => Error::ListingDenied {
+                what: "apps",
+                alternative: "--app with the app's ID",
+                message,
+            },
+            (403, Endpoint::Environments, _) => Error::ListingDenied {
+                what: "environments",
+                alternative: "--env with the environment's full name",
+                message,
+            },
+            (
+                400,
+                Endpoint::Secrets {
+                    label,
+                    leases: true,
+                },
+                _,
+            ) => Error::LeaseFailed {
+                names: vec![],
+                scope: label.to_owned(),
+                message,
+            },
+            (429, ..) => Error::RateLimited {
+                host,
+                retry_after: self.retry_after.clone(),
+            },
+            (400 | 408 | 500..=599, ..) => Error::ServerFailed {
+                host,
+                status: self.status,
+                message: text,
+            },
+            // Following the redirect could send the token to a stranger.
+            (300..=399, _, Some(location)) => Error::UnexpectedResponse {
+                host,
+                why: format!("it redirects to {location} (status {})", self.status),
+                hint: Some("set --host to the address that Phase itself responds at"),
+            },
+            _ => Error::UnexpectedResponse {
+                host,
+                why: message,
+                hint: Some(CHECK_HOST),
+            },
+        }
     }
 }

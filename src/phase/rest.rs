@@ -1,69 +1,73 @@
 #![forbid(unsafe_code)]
-//! The REST interface: an environment's secrets, decrypted by the server.
+//! The REST interface: fetches an environment's secrets, decrypted by the server.
 
+use super::app_directory::App;
 use super::client::ApiClient;
-use super::directory::App;
 use super::lease::{self, Lease};
-use super::rows::{Override, Rows, StaticRow};
-use super::status::{self, Endpoint};
-use super::{ServerFilter, place};
+use super::response::Endpoint;
+use super::rows::{Override, SecretRows, StaticRow};
+use super::{ServerFilter, environment_label};
 use crate::config::DynamicSecrets;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
-/// What came of asking for secrets.
+/// What the REST interface responds to a request for secrets.
 pub(super) enum RestOutcome {
+    /// The secrets, and the lease among them that expires first.
     Secrets(Vec<Secret>, Option<Lease>),
     NoSuchApp,
     NoSuchEnvironment,
-    /// The server cannot read them.
+    /// The app is end-to-end encrypted: the server cannot decrypt its secrets.
     EndToEnd,
 }
 
-/// Asks once for an environment by its exact name, in any case.
+/// Fetches the environment of this exact name, in any case.
 ///
 /// # Errors
-/// Those of a request, and of a server that refuses; `protocol` for rows of another shape.
-pub(super) fn secrets(
+/// Those of a request, and of a refusal by the server; `protocol` for rows of another shape.
+pub(super) fn fetch(
     client: &ApiClient<'_>,
     app: &App,
     environment: &str,
-    narrowed: &ServerFilter<'_>,
+    server_filter: &ServerFilter<'_>,
     dynamic: DynamicSecrets,
 ) -> Result<RestOutcome, Error> {
-    let ttl = dynamic.ttl().map(|seconds| seconds.to_string());
+    let lease_ttl = dynamic.ttl().map(|seconds| seconds.to_string());
     let mut query = vec![("app_id", app.id.as_str()), ("env", environment)];
-    query.extend(narrowed.folder.map(|folder| ("path", folder)));
-    query.extend(narrowed.tags.as_deref().map(|tags| ("tags", tags)));
-    query.extend(dynamic.request_fields(ttl.as_deref()));
-    let answer = client.get(&client.host().rest_url("v1/secrets/"), &query, &[])?;
-    let place = place(environment, app);
-    let asked = Endpoint::Secrets {
-        place: &place,
-        leased: dynamic.leases(),
-    };
-    match answer.status {
+    query.extend(server_filter.folder.map(|folder| ("path", folder)));
+    query.extend(server_filter.tags.as_deref().map(|tags| ("tags", tags)));
+    query.extend(dynamic.request_fields(lease_ttl.as_deref()));
+    let response = client.get(&client.host().rest_url("v1/secrets/"), &query, &[])?;
+    let label = environment_label(environment, app);
+    match response.status {
         200 => {
-            let rows: Rows<'_, Secret, SecretBytes> = answer.json("a list of secrets")?;
+            let rows: SecretRows<'_, Secret, SecretBytes> = response.json("a list of secrets")?;
+            let already_decrypted = |value, _: &str| Ok(value);
+            let (leased, lease) =
+                lease::dynamic_secrets(rows.dynamic, dynamic, &label, already_decrypted)?;
             let mut secrets = rows.secrets;
-            let open = |value, _: &str| Ok(value);
-            let (leased, lease) = lease::secrets(rows.dynamic, dynamic, &place, open)?;
             secrets.extend(leased);
-            Ok(RestOutcome::Secrets(secrets, lease))
+            return Ok(RestOutcome::Secrets(secrets, lease));
         }
-        400 if answer.is_end_to_end() => Ok(RestOutcome::EndToEnd),
-        404 => match answer.server_error().as_deref() {
-            Some(text) if text.starts_with("App ") => Ok(RestOutcome::NoSuchApp),
-            Some(text) if text.starts_with("Environment ") => Ok(RestOutcome::NoSuchEnvironment),
-            _ => Err(status::error_for_status(&answer, asked)),
+        400 if response.is_end_to_end() => return Ok(RestOutcome::EndToEnd),
+        404 => match response.server_error() {
+            Some(text) if text.starts_with("App ") => return Ok(RestOutcome::NoSuchApp),
+            Some(text) if text.starts_with("Environment ") => {
+                return Ok(RestOutcome::NoSuchEnvironment);
+            }
+            _ => {}
         },
-        _ => Err(status::error_for_status(&answer, asked)),
+        _ => {}
     }
+    Err(response.error_for_status(Endpoint::Secrets {
+        label: &label,
+        leases: dynamic.leases(),
+    }))
 }
 
 impl From<StaticRow<'_, SecretBytes>> for Secret {
     fn from(row: StaticRow<'_, SecretBytes>) -> Self {
-        let value = match row.personal {
+        let value = match row.personal_override {
             Some(Override {
                 value,
                 is_active: true,

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Rows of an environment, as both interfaces send them: one in camelCase and in clear, one in
-//! snake_case and sealed.
+//! The rows of an environment as JSON: in camelCase and in plain text from the REST interface, in
+//! snake_case and encrypted from the end-to-end interface.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,18 +12,19 @@ use serde::{Deserialize, Deserializer};
 
 use crate::json::JsonObject;
 
-/// Text straight from the answer's buffer, where it has no escapes.
+/// A string that borrows from the response's body if it contains no escapes. serde borrows a plain
+/// `Cow` only with an attribute, which does not reach into an `Option`.
 #[derive(Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+pub(super) struct CowStr<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// The list. Each row becomes a `T` at once, so that there is one copy of each value; `V` is what
-/// stands for a value.
-pub(super) struct Rows<'a, T, V> {
+/// The rows of an environment. Each static one is converted to `T` as soon as it is parsed, so that
+/// only one copy of each value exists. `V` is the type of a value, decrypted or not.
+pub(super) struct SecretRows<'a, T, V> {
     pub(super) secrets: Vec<T>,
     pub(super) dynamic: Vec<DynamicRow<'a, V>>,
 }
 
-/// A secret.
+/// A static secret, as opposed to a dynamic one.
 pub(super) struct StaticRow<'a, V> {
     pub(super) id: Cow<'a, str>,
     pub(super) key: Cow<'a, str>,
@@ -31,19 +32,19 @@ pub(super) struct StaticRow<'a, V> {
     pub(super) folder: String,
     pub(super) tags: Vec<String>,
     pub(super) kind: Cow<'static, str>,
-    pub(super) personal: Option<Override<V>>,
+    pub(super) personal_override: Option<Override<V>>,
 }
 
-/// A dynamic secret: a recipe for several variables, with values once it is leased.
+/// A dynamic secret: several variables, whose values exist only in a lease.
 pub(super) struct DynamicRow<'a, V> {
     pub(super) name: String,
     pub(super) folder: String,
-    /// The names of its variables.
+    /// The keys of its variables.
     pub(super) keys: Vec<V>,
     pub(super) lease: Option<LeaseRow<'a, V>>,
 }
 
-/// A user's own value, which replaces the shared one while it is active.
+/// A personal value of one user, which replaces the shared value while it is active.
 #[derive(Deserialize)]
 pub(super) struct Override<V> {
     pub(super) value: V,
@@ -51,19 +52,20 @@ pub(super) struct Override<V> {
     pub(super) is_active: bool,
 }
 
+/// A lease of a dynamic secret.
 #[derive(Deserialize)]
 pub(super) struct LeaseRow<'a, V> {
     #[serde(default = "Option::default")]
-    pub(super) credentials: Option<Vec<JsonObject<Credential<V>>>>,
+    pub(super) credentials: Option<Vec<JsonObject<LeasedVariable<V>>>>,
     #[serde(borrow, default, alias = "createdAt")]
-    pub(super) created_at: Option<Text<'a>>,
+    pub(super) created_at: Option<CowStr<'a>>,
     #[serde(borrow, default, alias = "expiresAt")]
-    pub(super) expires_at: Option<Text<'a>>,
+    pub(super) expires_at: Option<CowStr<'a>>,
 }
 
-/// One variable of a lease.
+/// A variable with its leased value.
 #[derive(Deserialize)]
-pub(super) struct Credential<V> {
+pub(super) struct LeasedVariable<V> {
     pub(super) key: V,
     pub(super) value: V,
 }
@@ -74,21 +76,21 @@ struct KeyName<V> {
     key_name: V,
 }
 
-/// A row of either kind and either form; other members are of no use here.
+/// A row of either kind from either interface. Unknown members are ignored.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "V: Deserialize<'de>"))]
 struct Row<'a, V> {
     #[serde(borrow)]
-    id: Text<'a>,
+    id: CowStr<'a>,
     #[serde(borrow, default)]
-    key: Option<Text<'a>>,
+    key: Option<CowStr<'a>>,
     #[serde(default)]
     value: Option<V>,
     path: String,
     #[serde(default)]
     tags: Vec<String>,
     #[serde(borrow)]
-    r#type: Text<'a>,
+    r#type: CowStr<'a>,
     #[serde(default)]
     r#override: Option<JsonObject<Override<V>>>,
     #[serde(default)]
@@ -99,19 +101,19 @@ struct Row<'a, V> {
     lease: Option<JsonObject<LeaseRow<'a, V>>>,
 }
 
-impl<'de, T, V> Deserialize<'de> for Rows<'de, T, V>
+impl<'de, T, V> Deserialize<'de> for SecretRows<'de, T, V>
 where
     T: From<StaticRow<'de, V>>,
     V: Deserialize<'de>,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List<T, V>(PhantomData<(T, V)>);
-        impl<'de, T, V> Visitor<'de> for List<T, V>
+        struct RowsVisitor<T, V>(PhantomData<(T, V)>);
+        impl<'de, T, V> Visitor<'de> for RowsVisitor<T, V>
         where
             T: From<StaticRow<'de, V>>,
             V: Deserialize<'de>,
         {
-            type Value = Rows<'de, T, V>;
+            type Value = SecretRows<'de, T, V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list")
@@ -119,35 +121,35 @@ where
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
                 let (mut secrets, mut dynamic) = (Vec::new(), Vec::new());
-                // With two of the tags asked for, a secret comes twice: one with fewer cannot.
+                // A secret that matches two of the requested tags is sent twice. That takes two
+                // tags, so other rows need no look at their ID.
                 let mut seen = HashSet::new();
                 while let Some(JsonObject(row)) = rows.next_element::<JsonObject<Row<'de, V>>>()? {
                     if row.tags.len() >= 2 && !seen.insert(row.id.0.clone()) {
                         continue;
                     }
                     match row.r#type.0 == "dynamic" {
-                        true => dynamic.push(row.dynamic().map_err(A::Error::missing_field)?),
-                        false => {
-                            secrets.push(T::from(row.secret().map_err(A::Error::missing_field)?))
-                        }
+                        true => dynamic.push(row.into_dynamic().map_err(A::Error::missing_field)?),
+                        false => secrets
+                            .push(T::from(row.into_static().map_err(A::Error::missing_field)?)),
                     }
                 }
-                Ok(Rows { secrets, dynamic })
+                Ok(SecretRows { secrets, dynamic })
             }
         }
-        deserializer.deserialize_seq(List(PhantomData))
+        deserializer.deserialize_seq(RowsVisitor(PhantomData))
     }
 }
 
 impl<V> LeaseRow<'_, V> {
-    pub(super) fn holds_something(&self) -> bool {
+    pub(super) fn has_variables(&self) -> bool {
         self.credentials.as_ref().is_some_and(|all| !all.is_empty())
     }
 }
 
 impl<'a, V> Row<'a, V> {
-    fn secret(self) -> Result<StaticRow<'a, V>, &'static str> {
-        let Text(kind) = self.r#type;
+    fn into_static(self) -> Result<StaticRow<'a, V>, &'static str> {
+        let CowStr(kind) = self.r#type;
         let kind = match kind.as_ref() {
             "secret" => Cow::Borrowed("secret"),
             "sealed" => Cow::Borrowed("sealed"),
@@ -161,11 +163,11 @@ impl<'a, V> Row<'a, V> {
             folder: self.path,
             tags: self.tags,
             kind,
-            personal: self.r#override.map(|JsonObject(personal)| personal),
+            personal_override: self.r#override.map(|JsonObject(one)| one),
         })
     }
 
-    fn dynamic(self) -> Result<DynamicRow<'a, V>, &'static str> {
+    fn into_dynamic(self) -> Result<DynamicRow<'a, V>, &'static str> {
         Ok(DynamicRow {
             name: self.name.ok_or("name")?,
             folder: self.path,

@@ -1,0 +1,469 @@
+#![forbid(unsafe_code)]
+//! The apps and environments that the token can read: looks up IDs, exact names and keys.
+//!
+//! For a full token, one endpoint returns all of it. A bare bearer uses two endpoints of the REST
+//! interface, which some accounts may not read: an ID and an exact name need no look-up.
+
+use std::cell::OnceCell;
+
+use serde::Deserialize;
+
+use super::client::ApiClient;
+use super::response::Endpoint;
+use crate::auth::Credential;
+use crate::config::{DecryptionMode, Setting, uuid};
+use crate::error::Error;
+use crate::json::JsonObject;
+
+/// An app that the token can read.
+#[derive(Clone)]
+pub(super) struct App {
+    /// In lower case with dashes, as the server compares it.
+    pub(super) id: String,
+    /// For messages: the app's name, or its ID as given if nothing has been looked up.
+    pub(super) name: String,
+    /// `None` until it is known.
+    pub(super) encryption: Option<Encryption>,
+    /// Those that the token can read; `None` until they are looked up.
+    pub(super) environments: Option<Vec<Environment>>,
+}
+
+/// Who can decrypt an app's secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encryption {
+    /// The server and the token's account.
+    ServerSide,
+    /// Only the token's account.
+    EndToEnd,
+}
+
+/// An environment that the token can read.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Environment {
+    pub(super) name: String,
+    /// `dev`, `staging`, `prod` or `custom`.
+    #[serde(rename = "envType")]
+    pub(super) kind: String,
+    /// Only the token endpoint returns keys.
+    #[serde(skip)]
+    pub(super) key: Option<EnvironmentKey>,
+}
+
+/// The encrypted key of an environment, as the server stores it for the token's account.
+#[derive(Clone, Debug)]
+pub(super) struct EnvironmentKey {
+    pub(super) environment_id: String,
+    /// The environment's public key, in hex digits. Phase calls it the identity key.
+    pub(super) public_key: String,
+    /// The seed of the environment's key pair, encrypted for the account's public key.
+    pub(super) wrapped_seed: String,
+}
+
+/// Looks up what the token can read, when it is first needed.
+pub(super) struct AppDirectory<'a> {
+    pub(super) client: ApiClient<'a>,
+    credential: &'a Credential,
+    mode: DecryptionMode,
+    access_list: OnceCell<AccessList>,
+}
+
+/// Everything that the token can read.
+struct AccessList {
+    apps: Vec<App>,
+    /// Key share 1 of the account's private key, wrapped, in hex digits.
+    wrapped_key_share: Option<String>,
+}
+
+/// The body of `service/secrets/tokens/`.
+#[derive(Deserialize)]
+struct TokensBody {
+    wrapped_key_share: Option<String>,
+    apps: Vec<JsonObject<TokensApp>>,
+}
+
+#[derive(Deserialize)]
+struct TokensApp {
+    id: String,
+    name: String,
+    encryption: String,
+    environment_keys: Vec<JsonObject<TokensEnvironmentKey>>,
+}
+
+#[derive(Deserialize)]
+struct TokensEnvironmentKey {
+    environment: JsonObject<TokensEnvironment>,
+    #[serde(default)]
+    identity_key: String,
+    #[serde(default)]
+    wrapped_seed: String,
+}
+
+#[derive(Deserialize)]
+struct TokensEnvironment {
+    #[serde(default)]
+    id: String,
+    name: String,
+    env_type: String,
+}
+
+/// The body of `v1/apps/` and `v1/environments/`.
+#[derive(Deserialize)]
+struct ListBody<T> {
+    data: Vec<JsonObject<T>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedApp {
+    id: String,
+    name: String,
+    sse_enabled: bool,
+}
+
+impl<'a> AppDirectory<'a> {
+    pub(super) fn new(
+        client: ApiClient<'a>,
+        credential: &'a Credential,
+        mode: DecryptionMode,
+    ) -> Self {
+        Self {
+            client,
+            credential,
+            mode,
+            access_list: OnceCell::new(),
+        }
+    }
+
+    /// Returns the sorted names of all apps, for messages.
+    pub(super) fn app_names(&self) -> Result<Vec<String>, Error> {
+        let mut names: Vec<String> = self.apps()?.iter().map(|app| app.name.clone()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Whether phase-run decrypts the app's secrets, rather than the server.
+    ///
+    /// # Errors
+    /// `config` if the mode wants the server to decrypt and the app is end-to-end encrypted,
+    /// `token` if phase-run has to decrypt and the token is a bare bearer.
+    pub(super) fn decrypts_locally(&self, app: &App) -> Result<bool, Error> {
+        match (self.mode, app.encryption) {
+            (DecryptionMode::Rest, Some(Encryption::EndToEnd)) => Err(Error::EndToEndEncrypted {
+                app: app.name.clone(),
+            }),
+            (DecryptionMode::Rest, _)
+            | (DecryptionMode::Auto, None | Some(Encryption::ServerSide)) => Ok(false),
+            (DecryptionMode::Auto, Some(Encryption::EndToEnd)) | (DecryptionMode::EndToEnd, _) => {
+                match self.credential.token.is_full() {
+                    true => Ok(true),
+                    false => Err(Error::TokenWithoutKeys {
+                        from: self.credential.token_source.clone(),
+                    }),
+                }
+            }
+        }
+    }
+
+    /// Finds an app by its ID, or by its full name in any case.
+    ///
+    /// # Errors
+    /// `not-found` if there is none, `ambiguous` if there are several, and those of a request.
+    pub(super) fn find_app(&self, setting: &Setting) -> Result<App, Error> {
+        let apps = self.apps()?;
+        let matches = |app: &&App| match uuid(&setting.value) {
+            Some(id) => app.id == id,
+            None => app.name.to_lowercase() == setting.value.to_lowercase(),
+        };
+        let matching: Vec<&App> = apps.iter().filter(matches).collect();
+        match matching.as_slice() {
+            [app] => Ok((*app).clone()),
+            [] => Err(Error::AppNotFound {
+                app: setting.value.clone(),
+                source: setting.source.clone(),
+                readable: self.app_names()?,
+            }),
+            several => Err(Error::AmbiguousApp {
+                name: setting.value.clone(),
+                candidates: several.iter().map(|app| app.id.clone()).collect(),
+            }),
+        }
+    }
+
+    /// Returns the app's environments. The first call looks them up and stores them in `app`, with
+    /// the app's encryption if that is found, too.
+    ///
+    /// # Errors
+    /// Those of a request, and those of [`Self::decrypts_locally`].
+    pub(super) fn environments<'b>(&self, app: &'b mut App) -> Result<&'b [Environment], Error> {
+        let environments = match app.environments.take() {
+            Some(environments) => environments,
+            None if self.credential.token.is_full() => {
+                let found = self.apps()?.iter().find(|found| found.id == app.id);
+                app.encryption = app.encryption.or(found.and_then(|found| found.encryption));
+                self.decrypts_locally(app)?;
+                // An app that the token cannot read has no environments.
+                found
+                    .and_then(|found| found.environments.clone())
+                    .unwrap_or_default()
+            }
+            None => self.list_environments(app)?,
+        };
+        Ok(app.environments.insert(environments))
+    }
+
+    /// Requests the app's environments from the REST interface.
+    fn list_environments(&self, app: &mut App) -> Result<Vec<Environment>, Error> {
+        let query = [("app_id", app.id.as_str())];
+        let address = self.client.host().rest_url("v1/environments/");
+        let response = self.client.get(&address, &query, &[])?;
+        if response.status == 403 && response.is_end_to_end() {
+            app.encryption = Some(Encryption::EndToEnd);
+            self.decrypts_locally(app)?;
+        }
+        let JsonObject(list): JsonObject<ListBody<Environment>> =
+            response.json_if_ok(Endpoint::Environments, "a list of environments")?;
+        Ok(list.data.into_iter().map(|JsonObject(one)| one).collect())
+    }
+
+    /// Returns key share 1 of the account's private key, wrapped, in hex digits.
+    pub(super) fn wrapped_key_share(&self) -> Result<Option<&str>, Error> {
+        Ok(self.access_list()?.wrapped_key_share.as_deref())
+    }
+
+    /// Returns all apps that the token can read.
+    pub(super) fn apps(&self) -> Result<&[App], Error> {
+        Ok(&self.access_list()?.apps)
+    }
+
+    /// Returns everything that the token can read. Only the first call sends a request.
+    fn access_list(&self) -> Result<&AccessList, Error> {
+        if let Some(access_list) = self.access_list.get() {
+            return Ok(access_list);
+        }
+        let access_list = match self.credential.token.is_full() {
+            true => self.request_tokens()?,
+            false => self.request_apps()?,
+        };
+        Ok(self.access_list.get_or_init(|| access_list))
+    }
+
+    /// Requests everything that a full token can read.
+    fn request_tokens(&self) -> Result<AccessList, Error> {
+        let response = self
+            .client
+            .get(&self.client.host().tokens_url(), &[], &[])?;
+        let JsonObject(body): JsonObject<TokensBody> =
+            response.json_if_ok(Endpoint::Tokens, "the list of what a token can read")?;
+        let apps = body.apps.into_iter().map(|JsonObject(app)| App::from(app));
+        Ok(AccessList {
+            apps: apps.collect(),
+            wrapped_key_share: body.wrapped_key_share,
+        })
+    }
+
+    /// Requests the apps that a bare bearer can read.
+    fn request_apps(&self) -> Result<AccessList, Error> {
+        let address = self.client.host().rest_url("v1/apps/");
+        let response = self.client.get(&address, &[], &[])?;
+        let JsonObject(list): JsonObject<ListBody<ListedApp>> =
+            response.json_if_ok(Endpoint::Apps, "a list of apps")?;
+        let apps = list.data.into_iter().map(|JsonObject(app)| App::from(app));
+        Ok(AccessList {
+            apps: apps.collect(),
+            wrapped_key_share: None,
+        })
+    }
+}
+
+impl App {
+    /// An app of which only the ID is known; messages show it as `given`.
+    pub(super) fn from_id(id: String, given: &str) -> Self {
+        Self {
+            id,
+            name: given.to_owned(),
+            encryption: None,
+            environments: None,
+        }
+    }
+}
+
+impl Environment {
+    /// An environment of which only the name is known.
+    pub(super) fn from_name(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: String::new(),
+            key: None,
+        }
+    }
+}
+
+impl From<TokensApp> for App {
+    fn from(app: TokensApp) -> Self {
+        let environment = |JsonObject(key): JsonObject<TokensEnvironmentKey>| {
+            let JsonObject(environment) = key.environment;
+            Environment {
+                name: environment.name,
+                kind: environment.env_type,
+                key: Some(EnvironmentKey {
+                    environment_id: environment.id,
+                    public_key: key.identity_key,
+                    wrapped_seed: key.wrapped_seed,
+                }),
+            }
+        };
+        let mut environments: Vec<Environment> =
+            app.environment_keys.into_iter().map(environment).collect();
+        // The server sorts them by the IDs of their keys, which is no use in a message.
+        environments.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            id: app.id,
+            name: app.name,
+            encryption: Some(match app.encryption == "E2E" {
+                true => Encryption::EndToEnd,
+                false => Encryption::ServerSide,
+            }),
+            environments: Some(environments),
+        }
+    }
+}
+
+impl From<ListedApp> for App {
+    fn from(app: ListedApp) -> Self {
+        Self {
+            id: app.id,
+            name: app.name,
+            encryption: Some(match app.sse_enabled {
+                true => Encryption::ServerSide,
+                false => Encryption::EndToEnd,
+            }),
+            environments: None,
+        }
+    }
+}
+
+/// Finds the environment that `setting` names: by its full name, else by its type, else by an
+/// unambiguous prefix of its name, all in any case. The second part of the result tells messages how
+/// it was found; it is `None` for a full name.
+///
+/// # Errors
+/// `not-found` with the names of all environments, `ambiguous` with those that the prefix fits.
+pub(super) fn find_environment<'a>(
+    environments: &'a [Environment],
+    setting: &Setting,
+    app_name: &str,
+) -> Result<(&'a Environment, Option<&'static str>), Error> {
+    let wanted = setting.value.to_lowercase();
+    let matching = |matches: &dyn Fn(&Environment) -> bool| -> Vec<&'a Environment> {
+        environments.iter().filter(|one| matches(one)).collect()
+    };
+    let names = |environments: &[&Environment]| -> Vec<String> {
+        environments.iter().map(|one| one.name.clone()).collect()
+    };
+    if let [exact] = matching(&|one| one.name.to_lowercase() == wanted).as_slice() {
+        return Ok((exact, None));
+    }
+    let kind = match wanted.as_str() {
+        "dev" | "development" => Some("dev"),
+        "staging" => Some("staging"),
+        "prod" | "production" => Some("prod"),
+        _ => None,
+    };
+    if let Some(kind) = kind
+        && let [only] = matching(&|one| one.kind == kind).as_slice()
+    {
+        return Ok((only, Some("the only one of its type")));
+    }
+    match matching(&|one| one.name.to_lowercase().starts_with(&wanted)).as_slice() {
+        [only] => Ok((only, Some("the start of its name alone"))),
+        [] => Err(Error::EnvironmentNotFound {
+            environment: setting.value.clone(),
+            source: setting.source.clone(),
+            app: app_name.to_owned(),
+            readable: names(&matching(&|_| true)),
+        }),
+        several => Err(Error::AmbiguousEnvironment {
+            name: setting.value.clone(),
+            source: setting.source.clone(),
+            candidates: names(several),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Source;
+
+    #[test]
+    fn environment_found_by_name_type_or_prefix() {
+        let environment = |(name, kind): (&str, &str)| Environment {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            key: None,
+        };
+        let default = [
+            ("Development", "dev"),
+            ("Staging", "staging"),
+            ("Production", "prod"),
+        ];
+        let two_of_one_type = [
+            ("Production", "prod"),
+            ("Live", "prod"),
+            ("prod-eu", "custom"),
+        ];
+        let custom = [
+            ("Dev", "custom"),
+            ("Main", "dev"),
+            ("Preview", "custom"),
+            ("preprod", "custom"),
+        ];
+        for (environments, value, expected) in [
+            (&default[..], "PRODUCTION", "Production"),
+            (&default[..], "prod", "Production, the only one of its type"),
+            (&default[..], "dev", "Development, the only one of its type"),
+            (&default[..], "stag", "Staging, the start of its name alone"),
+            (
+                &default[..],
+                "x",
+                "shop has no environment x (from --env) that this token can read; it can read Development, Staging, Production",
+            ),
+            (
+                &two_of_one_type[..],
+                "prod",
+                "prod (from --env) can mean Production or prod-eu",
+            ),
+            (&two_of_one_type[..], "production", "Production"),
+            (
+                &two_of_one_type[..],
+                "l",
+                "Live, the start of its name alone",
+            ),
+            (&custom[..], "dev", "Dev"),
+            (&custom[..], "development", "Main, the only one of its type"),
+            (
+                &custom[..],
+                "pre",
+                "pre (from --env) can mean Preview or preprod",
+            ),
+            (
+                &custom[..],
+                "prod",
+                "shop has no environment prod (from --env) that this token can read; it can read Dev, Main, Preview, preprod",
+            ),
+        ] {
+            let environments: Vec<Environment> =
+                environments.iter().copied().map(environment).collect();
+            let setting = Setting {
+                value: value.to_owned(),
+                source: Source::Named("--env"),
+            };
+            let found = match find_environment(&environments, &setting, "shop") {
+                Ok((one, None)) => one.name.clone(),
+                Ok((one, Some(found_by))) => format!("{}, {found_by}", one.name),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(found, expected, "{value}");
+        }
+    }
+}
