@@ -8,7 +8,7 @@ use crate::support::{SHOP, Sandbox};
 
 /// "`console.phase.dev` …; a path in the URL is kept", and nothing else may be in it.
 #[test]
-fn an_address_is_a_scheme_a_host_a_port_and_a_path() {
+fn host_accepts_only_scheme_host_port_path() {
     let options = Options {
         path_prefix: "/phase".to_owned(),
         ..Options::default()
@@ -93,7 +93,7 @@ fn an_address_is_a_scheme_a_host_a_port_and_a_path() {
 
 /// "Values and tokens never appear in any message": an address with a password in it.
 #[test]
-fn a_password_in_an_address_is_not_shown() {
+fn password_in_host_is_never_shown() {
     let mut shop = stocked();
     shop.canary("hunter2hunter2");
     for host in [
@@ -123,7 +123,7 @@ fn a_password_in_an_address_is_not_shown() {
 
 /// "`config`: … CA … file that cannot be used"
 #[test]
-fn a_ca_file_that_cannot_be_used_is_named_with_its_source() {
+fn unusable_ca_file_is_named_with_source() {
     let shop = stocked();
     let good = std::fs::read_to_string(shop.phase.ca_file()).unwrap();
     let body = good.lines().nth(1).unwrap();
@@ -186,7 +186,7 @@ fn a_ca_file_that_cannot_be_used_is_named_with_its_source() {
 
 /// "`PHASE_VERIFY_SSL=false` gets one warning that says so and names `--ca-file`"
 #[test]
-fn verification_cannot_be_switched_off() {
+fn tls_verification_cannot_be_disabled() {
     let phase = Phase::with(
         World::captured(),
         Options {

@@ -63,7 +63,7 @@ fn reached_after(address: IpAddr, timeout: &str) -> Duration {
 
 /// "A dead address costs at most a third of `--timeout`".
 #[test]
-fn a_dead_address_leaves_time_for_the_next() {
+fn dead_address_costs_a_third_of_timeout() {
     let took = reached_after(Ipv4Addr::LOCALHOST.into(), "6");
     let (least, most) = (Duration::from_millis(1500), Duration::from_secs(4));
     assert!(took > least && took < most, "{took:?}");
@@ -71,7 +71,7 @@ fn a_dead_address_leaves_time_for_the_next() {
 
 /// "one of the other family 0.3 s" (RFC 8305, «happy eyeballs»).
 #[test]
-fn a_dead_address_of_the_other_family_costs_less() {
+fn dead_address_of_other_family_costs_less() {
     let took = reached_after(Ipv6Addr::LOCALHOST.into(), "9");
     assert!(took < Duration::from_secs(2), "{took:?}");
 }

@@ -50,7 +50,7 @@ fn row(change: impl Fn(String) -> String) -> String {
 /// "`protocol` | an answer that is not Phase's: not JSON, other shape". serde
 /// would quote what it met; no message may.
 #[test]
-fn an_answer_of_another_shape_is_protocol_and_never_quoted() {
+fn unexpected_json_is_protocol_and_never_quoted() {
     let without = |member: &str| row(|row| row.replacen(&format!("\"{member}\""), "\"other\"", 1));
     let with = |from: &str, to: &str| row(|row| row.replace(from, to));
     let value = format!("\"{VALUE}\"");
@@ -99,7 +99,7 @@ fn an_answer_of_another_shape_is_protocol_and_never_quoted() {
 
 /// RFC 8259, 8.1: JSON is UTF-8.
 #[test]
-fn an_answer_that_is_not_utf_8_is_protocol() {
+fn non_utf8_response_is_protocol() {
     let body = row(|row| row.replace("-unsaid", "\0"));
     let body: Vec<u8> = body
         .bytes()
@@ -115,7 +115,7 @@ fn an_answer_that_is_not_utf_8_is_protocol() {
 
 /// A wrong base path behind the stock nginx is a login page with status 200.
 #[test]
-fn a_login_page_is_protocol_and_points_to_the_address() {
+fn login_page_is_protocol_with_host_hint() {
     for endpoint in ["/v1/secrets/", "/tokens/"] {
         let phase = Phase::serve(world());
         phase.respond(endpoint, Responder::html_login());
@@ -134,7 +134,7 @@ fn a_login_page_is_protocol_and_points_to_the_address() {
 /// "`protocol` | … over 64 MiB". What only says so is refused without waiting,
 /// and nothing is reserved for it.
 #[test]
-fn an_answer_that_is_announced_too_large_is_refused_at_once() {
+fn oversized_content_length_is_refused_at_once() {
     for (length, kind) in [("67108865", "protocol"), ("200000000000", "protocol")] {
         let address = fake_server(move |mut socket| {
             read_request_head(&mut socket);
@@ -155,7 +155,7 @@ fn an_answer_that_is_announced_too_large_is_refused_at_once() {
 
 /// setrlimit(2), RLIMIT_NPROC: a look-up needs a thread, and none can be had.
 #[test]
-fn a_look_up_without_a_thread_is_unreachable() {
+fn lookup_without_thread_is_unreachable() {
     if !has_root("only root can become another user") {
         return;
     }
@@ -174,7 +174,7 @@ fn a_look_up_without_a_thread_is_unreachable() {
 
 /// "Cap the body (64 MiB)." To the byte, and without waiting for the end.
 #[test]
-fn a_body_of_64_mib_is_taken_and_not_one_byte_more() {
+fn body_limit_is_exactly_64_mib() {
     const MAX: u64 = 64 << 20;
     for (bytes, fits) in [(MAX, true), (MAX + 1, false), (1 << 40, false)] {
         let options = Options {
@@ -212,7 +212,7 @@ fn a_body_of_64_mib_is_taken_and_not_one_byte_more() {
 
 /// "Never follow a redirect." Not to another server, not on the same one.
 #[test]
-fn a_redirect_is_never_followed() {
+fn redirect_is_never_followed() {
     for status in [301, 302, 303, 307, 308] {
         let phase = Phase::serve(world());
         let other = Phase::serve(world());
@@ -244,7 +244,7 @@ fn a_redirect_is_never_followed() {
 
 /// "`unreachable` | name look-up, connect, proxy, reset, silence, truncation".
 #[test]
-fn an_answer_that_breaks_off_is_unreachable() {
+fn truncated_response_is_unreachable() {
     for responder in [
         Responder::truncate(0),
         Responder::truncate(1),
@@ -279,7 +279,7 @@ fn at(address: SocketAddr, sandbox: &Sandbox) -> Output {
 }
 
 #[test]
-fn a_server_that_does_not_speak_http_is_protocol() {
+fn non_http_server_is_protocol() {
     for text in [
         "SSH-2.0-OpenSSH_9.7\r\n",
         "220 mail ESMTP\r\n",
@@ -298,7 +298,7 @@ fn a_server_that_does_not_speak_http_is_protocol() {
 
 /// Headers as fast as they come: the memory that they may take is bounded too.
 #[test]
-fn a_head_without_an_end_is_protocol() {
+fn endless_head_is_protocol() {
     let address = fake_server(|mut socket| {
         read_request_head(&mut socket);
         let mut text = "HTTP/1.1 200 OK\r\n".to_owned();
@@ -311,7 +311,7 @@ fn a_head_without_an_end_is_protocol() {
 }
 
 #[test]
-fn a_port_where_nobody_listens_is_unreachable() {
+fn closed_port_is_unreachable() {
     let address = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     let phase = Phase::serve(world());
     let output = refused(at(address, &sandbox(&phase)), "unreachable");
@@ -321,7 +321,7 @@ fn a_port_where_nobody_listens_is_unreachable() {
 
 /// RFC 6761, 6.4: a name below `invalid` is never resolved.
 #[test]
-fn a_name_that_does_not_resolve_is_unreachable() {
+fn unresolvable_name_is_unreachable() {
     let phase = Phase::serve(world());
     let sandbox = sandbox(&phase);
     let run = production(&sandbox).env("PHASE_HOST", "https://phase.invalid");

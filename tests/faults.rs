@@ -40,7 +40,7 @@ fn answered(head: &'static str, body: &'static str) -> Output {
 
 /// RFC 9112: HTTP/1.0, a body that ends with the connection, chunks, a wrong type, odd headers.
 #[test]
-fn an_answer_in_another_form_is_an_answer() {
+fn unusual_valid_responses_are_accepted() {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunks: &'static str =
         Box::leak(format!("{:x};x=y\r\n{BODY}\r\n0\r\nX: y\r\n\r\n", BODY.len()).into_boxed_str());
@@ -69,7 +69,7 @@ fn an_answer_in_another_form_is_an_answer() {
 /// A length that is not the body's, chunks that are none: an error of a stated kind, and never half
 /// of the secrets.
 #[test]
-fn a_broken_answer_is_an_error() {
+fn malformed_responses_are_errors() {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (head, body, kind, retried) in [
         (
@@ -134,7 +134,7 @@ fn peak(sandbox: &Sandbox, run: Run<'_>) -> u64 {
 
 /// "Memory stays below 8 MiB unless the answer is large, and below 3 × the answer then."
 #[test]
-fn an_answer_costs_little_memory() {
+fn peak_memory_stays_bounded() {
     let Some(binary) = inherited("PHASE_RUN_STATIC") else {
         skip("PHASE_RUN_STATIC does not name the static binary");
         return;

@@ -37,7 +37,7 @@ fn refused(output: Output, kind: &str) -> Output {
 /// it; (3) unique case-insensitive prefix. … (2) and (3) print one line saying what was chosen."
 /// Whichever way the environments are learned of.
 #[test]
-fn a_word_leads_to_one_environment_and_a_guess_is_said() {
+fn environment_guess_is_unique_and_logged() {
     let own = [
         ("Dev", "custom"),
         ("Main", "dev"),
@@ -80,7 +80,7 @@ fn a_word_leads_to_one_environment_and_a_guess_is_said() {
 
 /// "More than one candidate is an error that lists them."
 #[test]
-fn a_word_for_several_environments_is_refused_with_all_of_them() {
+fn ambiguous_environment_lists_candidates() {
     let two = [
         ("Production", "prod"),
         ("prod-eu", "prod"),
@@ -113,7 +113,7 @@ fn a_word_for_several_environments_is_refused_with_all_of_them() {
 /// "There is no default environment … the error lists what the token can
 /// read."
 #[test]
-fn an_unknown_environment_is_refused_with_the_known_ones() {
+fn unknown_environment_lists_readable_ones() {
     let mut world = shop(&USUAL);
     world.app("shop").environment("Staging", "staging").hidden();
     let id = world.app("shop").id().to_owned();
@@ -133,7 +133,7 @@ fn an_unknown_environment_is_refused_with_the_known_ones() {
 
 /// "app, by name (case-insensitive, exact) or UUID".
 #[test]
-fn an_app_is_found_by_its_whole_name_in_any_case() {
+fn app_name_matches_whole_in_any_case() {
     let mut world = shop(&USUAL);
     let odd = world
         .app("Müller & Söhne")
@@ -156,7 +156,7 @@ fn an_app_is_found_by_its_whole_name_in_any_case() {
 
 /// "`not-found` | app … that is not there". Phase answers 404 to an id.
 #[test]
-fn an_unknown_app_id_is_refused_with_the_known_names() {
+fn unknown_app_id_lists_readable_apps() {
     let phase = Phase::serve(shop(&USUAL));
     let sandbox = Sandbox::new(&phase);
     let unknown = "00000000-0000-4000-8000-000000000000";
@@ -169,7 +169,7 @@ fn an_unknown_app_id_is_refused_with_the_known_names() {
 
 /// "`ambiguous` | several apps of a name". One id takes the hint's way out.
 #[test]
-fn two_apps_of_one_name_are_refused_with_their_ids() {
+fn duplicate_app_name_lists_ids() {
     let mut world = shop(&USUAL);
     let other = world.add_app("Shop");
     other
@@ -193,7 +193,7 @@ fn two_apps_of_one_name_are_refused_with_their_ids() {
 
 /// A bare bearer asks the REST interface, and for no more than what is missing.
 #[test]
-fn a_bare_bearer_looks_up_by_the_rest_interface() {
+fn bearer_token_looks_up_over_rest() {
     let world = || shop(&USUAL);
     let id = world().app("shop").id().to_owned();
     let apps = "/service/public/v1/apps/".to_owned();
@@ -222,7 +222,7 @@ fn a_bare_bearer_looks_up_by_the_rest_interface() {
 /// The 403 of an account whose role may not list: an id and the exact name need no list; for
 /// anything else the error says what to pass.
 #[test]
-fn an_account_that_may_not_list_needs_an_id_and_the_exact_name() {
+fn account_without_list_access_needs_exact_ids() {
     let mut world = shop(&USUAL);
     world.forbid_listing();
     let id = world.app("shop").id().to_owned();

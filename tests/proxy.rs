@@ -68,7 +68,7 @@ pub(crate) fn connecting(port: u16) -> (SocketAddr, Receiver<Vec<String>>) {
 /// "Proxies as curl reads them", case by case beside the installed curl: whether the proxy is asked,
 /// and for what.
 #[test]
-fn a_proxy_is_chosen_as_curl_chooses_it() {
+fn proxy_choice_matches_curl() {
     if !has_programs(&["curl"]) {
         return;
     }
@@ -207,7 +207,7 @@ fn a_proxy_is_chosen_as_curl_chooses_it() {
 
 /// TLS is with Phase, through the tunnel, by a name that this machine need not know.
 #[test]
-fn secrets_come_through_a_proxy_and_tls_is_with_phase() {
+fn proxy_tunnels_tls_to_phase() {
     let phase = Phase::serve(world());
     let sandbox = Sandbox::new(&phase);
     let (address, asked) = connecting(phase.port());
@@ -242,7 +242,7 @@ fn secrets_come_through_a_proxy_and_tls_is_with_phase() {
 
 /// With `-v` the proxy is named, with where it comes from; never its password.
 #[test]
-fn the_proxy_is_named_and_its_password_never() {
+fn verbose_log_names_proxy_without_password() {
     let phase = Phase::serve(world());
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22-word");
@@ -261,7 +261,7 @@ fn through(sandbox: &Sandbox, proxy: &str) -> Output {
 
 /// "a proxy that answers 407 or closes", or is silent, or is not there: the message names the proxy.
 #[test]
-fn a_proxy_that_fails_is_named() {
+fn failing_proxy_is_named() {
     let phase = Phase::serve(world());
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22-word");
@@ -326,7 +326,7 @@ fn a_proxy_that_fails_is_named() {
 
 /// "A scheme that is not http or https is a `config` error", and nothing is sent.
 #[test]
-fn a_proxy_of_another_kind_is_refused() {
+fn unsupported_proxy_scheme_is_refused() {
     let phase = Phase::serve(world());
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22-word");
@@ -348,7 +348,7 @@ fn a_proxy_of_another_kind_is_refused() {
 
 /// A real one.
 #[test]
-fn tinyproxy_brings_the_secrets() {
+fn tinyproxy_carries_the_fetch() {
     if !has_programs(&["tinyproxy"]) {
         return;
     }

@@ -56,7 +56,7 @@ fn carry(mut tls: ServerConnection, mut outer: TcpStream, mut inner: TcpStream) 
 /// An https proxy presents a certificate for its name, and the same roots vouch for it. TLS with
 /// Phase goes on inside.
 #[test]
-fn an_https_proxy_brings_the_secrets() {
+fn https_proxy_carries_the_fetch() {
     let phase = Phase::serve(world());
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22-word");
@@ -86,7 +86,7 @@ fn an_https_proxy_brings_the_secrets() {
 /// A proxy whose certificate does not verify is asked for nothing, and the message says that it is
 /// the proxy's.
 #[test]
-fn an_https_proxy_that_cannot_be_trusted_is_named() {
+fn untrusted_https_proxy_is_named() {
     let refused = |sandbox: &Sandbox, port: u16, why: &str| {
         let proxy = format!("https://user:hunter22-word@localhost:{port}");
         let output = production(sandbox).env("https_proxy", proxy).output();
@@ -127,7 +127,7 @@ fn an_https_proxy_that_cannot_be_trusted_is_named() {
 /// "User and password are never shown in any message": of an address that cannot be read nobody
 /// knows where they are.
 #[test]
-fn of_an_address_that_cannot_be_read_the_scheme_alone_is_shown() {
+fn invalid_proxy_address_shows_only_its_scheme() {
     let phase = Phase::serve(world());
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22");
@@ -158,7 +158,7 @@ fn of_an_address_that_cannot_be_read_the_scheme_alone_is_shown() {
 /// A proxy that nothing goes through may be of any kind, and `-v` does not claim that it is used. A
 /// list that is not all UTF-8 counts for the rest.
 #[test]
-fn a_proxy_from_which_phase_is_excepted_is_no_matter() {
+fn bypassed_proxy_is_not_checked() {
     let phase = Phase::serve(world());
     let sandbox = Sandbox::new(&phase);
     let id = world().app("shop").id().to_owned();
@@ -173,7 +173,7 @@ fn a_proxy_from_which_phase_is_excepted_is_no_matter() {
 
 /// Phase Cloud has two hosts, of which a list may hold one. Secrets are those of the second.
 #[test]
-fn a_host_of_two_is_excepted_alone() {
+fn no_proxy_applies_to_each_cloud_host() {
     let sandbox = Sandbox::new(&Phase::serve(world()));
     let [console, api] = ["console.phase.dev", "api.phase.dev"];
     sandbox.file("hosts", format!("127.0.0.1 {console} {api}\n"));

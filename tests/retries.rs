@@ -47,7 +47,7 @@ fn retries(output: &Output) -> Vec<(u32, String)> {
 /// "Retry connect failures, failed name look-ups, timeouts, resets, truncated bodies, 408, 429, 500,
 /// 502, 503, 504 … Each retry says so on one line."
 #[test]
-fn what_may_pass_is_tried_again_and_each_retry_is_said() {
+fn transient_failures_are_retried_and_logged() {
     for (responder, why) in [
         (Responder::status(408), "status 408"),
         (Responder::status(429), "status 429"),
@@ -89,7 +89,7 @@ fn what_may_pass_is_tried_again_and_each_retry_is_said() {
 
 /// "Never retry 400, 401, 403, 404", nor what is no answer of Phase's, nor what TLS refuses.
 #[test]
-fn what_is_final_is_asked_for_once() {
+fn permanent_failures_are_not_retried() {
     for (responder, kind) in [
         (Responder::status(400), "server"),
         (Responder::error(401, "Token expired or deleted"), "token"),
@@ -128,7 +128,7 @@ fn what_is_final_is_asked_for_once() {
 /// "a deadline (`--max-wait`) covers waits and requests (0: exactly one request, bounded by
 /// `--timeout`)".
 #[test]
-fn it_is_over_in_time() {
+fn max_wait_bounds_tries_and_delays() {
     for (responder, kind) in [
         (Responder::status(503), "server"),
         (Responder::status(429), "rate-limited"),
@@ -163,7 +163,7 @@ fn it_is_over_in_time() {
 
 /// A last try that the end of the time cuts short does not hide why the one before failed.
 #[test]
-fn the_reason_is_that_of_a_try_that_had_its_time() {
+fn cut_short_try_keeps_previous_reason() {
     let phase = Phase::serve(world());
     let sandbox = Sandbox::new(&phase);
     phase.respond("", Responder::stall());
@@ -188,7 +188,7 @@ fn the_reason_is_that_of_a_try_that_had_its_time() {
 
 /// "`Retry-After` is a floor", as seconds or as a date.
 #[test]
-fn what_the_server_asks_for_is_waited() {
+fn retry_after_is_a_minimum_delay() {
     let date = || {
         let format = "+%a, %d %b %Y %H:%M:%S GMT";
         let output = Sandbox::offline()
@@ -217,7 +217,7 @@ fn what_the_server_asks_for_is_waited() {
 
 /// "and one beyond the deadline ends the waiting at once"
 #[test]
-fn what_is_asked_for_beyond_the_end_is_not_waited_for() {
+fn retry_after_beyond_max_wait_gives_up() {
     for after in [
         "3600",
         "30",
@@ -246,7 +246,7 @@ fn what_is_asked_for_beyond_the_end_is_not_waited_for() {
 
 /// A server that comes up late, on a port where nobody listened.
 #[test]
-fn a_server_that_comes_up_in_time_is_reached() {
+fn server_that_starts_late_is_reached() {
     let port = unused_port();
     // Each server has a certificate authority of its own.
     let options = Options {
@@ -266,7 +266,7 @@ fn a_server_that_comes_up_in_time_is_reached() {
 
 /// A certificate that is swapped between two tries is a refusal, whatever came before.
 #[test]
-fn a_certificate_that_is_swapped_between_tries_is_refused() {
+fn bad_certificate_on_retry_is_refused() {
     let port = unused_port();
     let options = Options {
         port,
@@ -291,7 +291,7 @@ fn a_certificate_that_is_swapped_between_tries_is_refused() {
 
 /// RFC 6761, 6.4: a name below `invalid` is never resolved; a look-up that fails is tried again.
 #[test]
-fn a_failed_look_up_is_tried_again() {
+fn failed_name_resolution_is_retried() {
     let sandbox = Sandbox::new(&Phase::serve(world()));
     let run = production(&sandbox, "1.5").env("PHASE_HOST", "https://phase.invalid");
     let output = run.output().ended(Status::Exited(125));
@@ -306,7 +306,7 @@ fn a_failed_look_up_is_tried_again() {
 
 /// "A signal while fetching ends phase-run at once", while it waits, too.
 #[test]
-fn a_signal_during_a_wait_ends_it_at_once() {
+fn signal_during_retry_delay_kills_at_once() {
     let phase = Phase::serve(world());
     let sandbox = Sandbox::new(&phase);
     phase.respond("", Responder::status(429).header("Retry-After", "600"));
@@ -319,7 +319,7 @@ fn a_signal_during_a_wait_ends_it_at_once() {
 
 /// With `-q` nothing is said of a retry, and in JSON each is an object.
 #[test]
-fn a_retry_is_said_in_the_form_that_was_asked_for() {
+fn retry_log_follows_quiet_and_json() {
     for (option, lines, holds) in [
         ("-q", 0, ""),
         ("--log-format=json", 1, "\"kind\":\"retrying\""),

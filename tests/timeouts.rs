@@ -56,7 +56,7 @@ fn ends_in_time(run: Run<'_>) -> Output {
 }
 
 #[test]
-fn a_server_that_stays_silent_is_left_in_time() {
+fn silent_server_times_out() {
     for tls in [true, false] {
         for responder in [
             Responder::stall(),
@@ -78,7 +78,7 @@ fn a_server_that_stays_silent_is_left_in_time() {
 
 /// A timeout that starts anew at each read would never end here.
 #[test]
-fn a_body_that_drips_is_left_in_time() {
+fn dripping_body_times_out() {
     let phase = Phase::serve(world());
     phase.respond(
         "/v1/secrets/",
@@ -103,14 +103,14 @@ fn drip_a_head(mut socket: TcpStream) {
 }
 
 #[test]
-fn a_head_that_drips_is_left_in_time() {
+fn dripping_head_times_out() {
     let phase = Phase::serve(world());
     let host = format!("http://{}", fake_server(drip_a_head));
     let _ = ends_in_time(production(&Sandbox::new(&phase)).env("PHASE_HOST", host));
 }
 
 #[test]
-fn a_tls_handshake_without_an_answer_is_left_in_time() {
+fn unanswered_tls_handshake_times_out() {
     let phase = Phase::serve(world());
     let host = format!("https://{}", fake_server(stay_silent));
     let _ = ends_in_time(production(&Sandbox::new(&phase)).env("PHASE_HOST", host));
@@ -119,7 +119,7 @@ fn a_tls_handshake_without_an_answer_is_left_in_time() {
 /// A handshake that is begun again and again without being ended: RFC 8446, 5.1: a record may be
 /// of one byte.
 #[test]
-fn a_tls_handshake_that_drips_is_left_in_time() {
+fn dripping_tls_handshake_times_out() {
     let drip = |mut socket: TcpStream| {
         // The header of a long record, and then its bytes.
         let mut bytes = [22, 3, 3, 64, 0, 2, 0, 63, 252]
@@ -154,7 +154,7 @@ fn asking<'a>(sandbox: &'a Sandbox, server: &str) -> Run<'a> {
 
 /// resolv.conf(5) waits 5 seconds for a name server and asks it twice.
 #[test]
-fn a_name_server_that_stays_silent_is_left_in_time() {
+fn silent_name_server_times_out() {
     if !has_programs(&["ip"]) {
         return;
     }
@@ -175,7 +175,7 @@ const EMPTY_ANSWERS: &str = "import os, socket, sys\n\
 
 /// A name server that knows of the name and gives no address for it: told at once, and tried again.
 #[test]
-fn an_empty_answer_of_a_name_server_is_a_failed_look_up() {
+fn empty_dns_answer_is_retried() {
     if !has_programs(&["ip"]) {
         return;
     }
@@ -195,7 +195,7 @@ fn an_empty_answer_of_a_name_server_is_a_failed_look_up() {
 
 /// "`PHASE_TIMEOUT`"; the option wins.
 #[test]
-fn the_bound_can_be_set_by_a_variable() {
+fn timeout_variable_applies_below_option() {
     let phase = Phase::serve(world());
     phase.respond("/v1/secrets/", Responder::stall());
     let sandbox = Sandbox::new(&phase);
@@ -207,7 +207,7 @@ fn the_bound_can_be_set_by_a_variable() {
 
 /// It bounds a request, not the run: each of two has the whole time.
 #[test]
-fn each_request_has_a_bound_of_its_own() {
+fn timeout_applies_to_each_request() {
     let phase = Phase::serve(world());
     phase.respond("/tokens/", Responder::slow_drip(Duration::from_micros(10)));
     phase.respond("/v1/secrets/", Responder::stall());
@@ -220,7 +220,7 @@ fn each_request_has_a_bound_of_its_own() {
 
 /// A slow answer inside the bound is no failure.
 #[test]
-fn an_answer_that_is_slow_but_in_time_arrives() {
+fn slow_response_within_timeout_succeeds() {
     let phase = Phase::serve(world());
     phase.respond(
         "/v1/secrets/",

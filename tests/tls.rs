@@ -38,7 +38,7 @@ fn refused(output: Output, kind: &str) -> Output {
 /// "`tls` | certificate or handshake refused". An issuer that is not known
 /// gets the hint; the token is sent to none of them.
 #[test]
-fn a_certificate_that_does_not_verify_is_refused() {
+fn invalid_certificate_is_refused() {
     for (certificate, why, hint) in [
         (
             Certificate::UnknownCa,
@@ -78,7 +78,7 @@ fn a_certificate_that_does_not_verify_is_refused() {
 /// "`--ca-file` or `SSL_CERT_FILE` alone if given". The option goes before the
 /// variables, and ours before everybody's.
 #[test]
-fn the_roots_of_a_file_are_the_only_ones() {
+fn ca_file_replaces_built_in_roots() {
     let phase = serving(Certificate::Good);
     let other = serving(Certificate::Good);
     let sandbox = Sandbox::new(&phase);
@@ -122,7 +122,7 @@ fn the_roots_of_a_file_are_the_only_ones() {
 
 /// A file of several roots, with the text that bundles have around them.
 #[test]
-fn a_bundle_of_several_roots_is_read_whole() {
+fn ca_file_with_several_roots_is_read_completely() {
     let phase = serving(Certificate::Good);
     let pem = |phase: &Phase| std::fs::read_to_string(phase.ca_file()).unwrap();
     let sandbox = Sandbox::new(&phase);
@@ -145,7 +145,7 @@ fn with_bundle<'a>(run: Run<'a>, bundle: &Path) -> Run<'a> {
 /// "only if the issuer is unknown to them, once more with the system's bundle, so
 /// that a company's CA installed there just works."
 #[test]
-fn an_issuer_of_the_systems_bundle_is_trusted() {
+fn issuer_in_system_bundle_is_trusted() {
     let phase = serving(Certificate::Good);
     let sandbox = Sandbox::new(&phase);
     let output = with_bundle(production(&sandbox), phase.ca_file())
@@ -166,7 +166,7 @@ fn an_issuer_of_the_systems_bundle_is_trusted() {
 
 /// "An issuer that is unknown to both gets the hint `--ca-file`."
 #[test]
-fn an_issuer_that_is_nowhere_gets_the_hint() {
+fn unknown_issuer_gets_ca_file_hint() {
     let phase = serving(Certificate::Good);
     let other = serving(Certificate::Good);
     let sandbox = Sandbox::new(&phase);
@@ -181,7 +181,7 @@ fn an_issuer_that_is_nowhere_gets_the_hint() {
 
 /// A file that was named is not silently replaced by the system's bundle.
 #[test]
-fn the_systems_bundle_is_not_asked_when_a_file_is_named() {
+fn ca_file_disables_system_bundle() {
     let phase = serving(Certificate::Good);
     let other = serving(Certificate::Good);
     let sandbox = Sandbox::new(&phase);
@@ -192,7 +192,7 @@ fn the_systems_bundle_is_not_asked_when_a_file_is_named() {
 
 /// What is wrong with the certificate is not the issuer: the system's bundle cannot mend it.
 #[test]
-fn an_expired_certificate_of_a_known_issuer_stays_refused() {
+fn system_bundle_does_not_excuse_other_defects() {
     for certificate in [Certificate::Expired, Certificate::OtherName] {
         let phase = serving(certificate);
         let sandbox = Sandbox::new(&phase);
@@ -205,7 +205,7 @@ fn an_expired_certificate_of_a_known_issuer_stays_refused() {
 
 /// `https://` to a port where plain http is spoken, or anything else.
 #[test]
-fn a_port_without_tls_is_refused() {
+fn port_without_tls_is_refused() {
     let plain = Phase::with(
         world(),
         Options {
@@ -240,7 +240,7 @@ fn a_port_without_tls_is_refused() {
 
 /// `http://` to a TLS port: nginx answers 400 with a page of its own.
 #[test]
-fn plain_http_to_a_tls_port_is_refused() {
+fn plain_http_to_tls_port_is_refused() {
     let phase = serving(Certificate::Good);
     let sandbox = Sandbox::new(&phase);
     let host = phase.host().replace("https://", "http://");
@@ -254,7 +254,7 @@ fn plain_http_to_a_tls_port_is_refused() {
 /// "Never send a token in clear: `http://` only to loopback". An address that
 /// happens to lead here is a stranger's all the same, and is not even connected to.
 #[test]
-fn plain_http_to_a_stranger_is_refused_before_a_connection() {
+fn plain_http_to_other_machines_never_connects() {
     let phase = Phase::with(
         world(),
         Options {
@@ -283,7 +283,7 @@ fn plain_http_to_a_stranger_is_refused_before_a_connection() {
 
 /// A server that has the CA but wants more than that, or an older TLS, is refused by an alert.
 #[test]
-fn a_handshake_that_the_server_refuses_is_tls() {
+fn handshake_alert_is_a_tls_error() {
     // RFC 8446, 6: handshake_failure, fatal.
     let address = fake_server(|mut socket| {
         let _ = socket.write_all(&[21, 3, 3, 0, 2, 2, 40]);
