@@ -1,17 +1,17 @@
 #![forbid(unsafe_code)]
-//! The command's variables: what it inherits, what is injected, and the finished block.
+//! The command's environment: what it inherits, what is injected, and the finished block.
 //!
-//! [`plan`] decides which secret gets which name in which form and makes every check of names and
-//! values; [`build_env_block`] puts the block together and holds it against the kernel's limits. Both are
-//! pure. Inherited entries pass as bytes, each name stands once, and a secret takes the place of
-//! what it replaces (environ(7), execve(2)).
+//! [`plan`] gives each secret a name and a form, and checks names and values. [`build_env_block`] puts
+//! the block together and checks it against the limits of the kernel. Inherited entries are copied byte
+//! by byte, each name appears once, and a secret replaces an inherited variable of the same name
+//! (environ(7), execve(2)).
 
 mod digest;
 mod inherited;
-mod listing;
 mod names;
 mod plan;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -19,101 +19,78 @@ use crate::error::Error;
 use crate::process::env_block::{EnvBlock, EnvEntry, ExecLimits};
 use crate::secret::Secret;
 pub(crate) use inherited::inherited_env;
-pub(crate) use plan::{Form, Plan, Planned, plan};
+pub(crate) use plan::{Form, Plan, PlannedSecret, plan};
 
-/// How many of the largest secrets a message names.
-const NAMED: usize = 5;
+/// The number of keys that an error about sizes lists.
+const MAX_LISTED_KEYS: usize = 5;
 
-/// Room for the path under which the program is found, which stands once more on the new stack, and
-/// for the interpreter that a script names: PATH_MAX of linux/limits.h.
-const PROGRAM: usize = 4096;
+/// Bytes reserved for the path of the program, which the kernel copies to the new stack as well, and
+/// for the interpreter of a script: `PATH_MAX` of linux/limits.h.
+const PROGRAM_PATH_RESERVE: usize = 4096;
 
-/// Puts the block together: inherited entries in their order, each replaced where a secret has its
-/// name, then the other secrets by name. `file_path` creates the file of a secret and returns its path.
+/// Builds the block: inherited entries in their order, each replaced if a secret has its name, then
+/// the other secrets by name. `create_file` creates the file of a secret and returns its path.
 ///
 /// # Errors
-/// `environment` if the kernel would refuse the block, and the errors of `file_path`.
+/// `environment` if the kernel would refuse the block, and the errors of `create_file`.
+#[expect(clippy::expect_used, reason = "the plan and a path hold no NUL byte")]
 pub(crate) fn build_env_block(
-    base: EnvBlock,
+    inherited: EnvBlock,
     plan: Plan,
-    mut file_path: impl FnMut(&Secret) -> Result<String, Error>,
+    mut create_file: impl FnMut(&Secret) -> Result<String, Error>,
     command: &[OsString],
     limits: ExecLimits,
 ) -> Result<EnvBlock, Error> {
-    let mut injected = Vec::with_capacity(plan.secrets.len());
-    for Planned { name, secret, form } in plan.secrets {
+    let mut injected = BTreeMap::new();
+    let mut sizes = Vec::with_capacity(plan.secrets.len());
+    for PlannedSecret { name, secret, form } in plan.secrets {
         let entry = match form {
-            Form::Kept => continue,
-            Form::File => EnvEntry::new(&name, file_path(&secret)?.as_bytes()),
+            Form::Inherited => continue,
+            Form::File => EnvEntry::new(&name, create_file(&secret)?.as_bytes()),
             Form::Variable => EnvEntry::new(&name, secret.value.expose()),
-        };
-        let key = secret.key;
-        let Some(entry) = entry else {
-            return Err(Error::NulInValue { key });
-        };
-        let size = entry.size();
-        injected.push(Injected {
-            name,
-            key,
-            size,
-            entry: Some(entry),
-        });
+        }
+        .expect("a plan has checked its names and values for NUL bytes");
+        sizes.push((secret.key, entry.size()));
+        injected.insert(name.into_bytes(), entry);
     }
-    let mut entries = Vec::with_capacity(base.len() + injected.len());
-    for entry in base.into_entries() {
-        // The plan is sorted by name.
-        let place = entry.name().and_then(|name| {
-            let by_name = |one: &Injected| one.name.as_bytes().cmp(name);
-            injected.binary_search_by(by_name).ok()
-        });
-        let replacement = place.and_then(|place| injected.get_mut(place)?.entry.take());
+    let mut entries = Vec::with_capacity(inherited.len() + injected.len());
+    for entry in inherited.into_entries() {
+        let replacement = entry.name().and_then(|name| injected.remove(name));
         entries.push(replacement.unwrap_or(entry));
     }
-    entries.extend(injected.iter_mut().filter_map(|one| one.entry.take()));
-    check_sizes(&entries, &injected, command, limits)?;
+    entries.extend(injected.into_values());
+    check_sizes(&entries, sizes, command, limits)?;
     Ok(EnvBlock::new(entries))
 }
 
-/// A secret on its way into the block.
-struct Injected {
-    name: String,
-    key: String,
-    /// Of its entry, in bytes.
-    size: usize,
-    entry: Option<EnvEntry>,
-}
-
+/// Checks the block against the limits of the kernel. `sizes` has the key of each injected secret and
+/// the size of its entry in bytes.
 fn check_sizes(
     entries: &[EnvEntry],
-    injected: &[Injected],
+    mut sizes: Vec<(String, usize)>,
     command: &[OsString],
     limits: ExecLimits,
 ) -> Result<(), Error> {
-    let largest_of = |fits: &dyn Fn(usize) -> bool| {
-        let named = injected.iter().filter(|one| fits(one.size));
-        let mut largest: Vec<(String, usize)> =
-            named.map(|one| (one.key.clone(), one.size)).collect();
-        largest.sort_by(|(key, size), (other_key, other)| {
-            other.cmp(size).then_with(|| key.cmp(other_key))
-        });
-        largest.truncate(NAMED);
-        largest
-    };
+    sizes.sort_by(|(key, size), (other_key, other)| {
+        other.cmp(size).then_with(|| key.cmp(other_key))
+    });
     let limit = limits.string;
-    if injected.iter().any(|one| one.size > limit) {
-        let largest = largest_of(&|size| size > limit);
+    let mut largest = sizes.clone();
+    largest.retain(|(_, size)| *size > limit);
+    largest.truncate(MAX_LISTED_KEYS);
+    if !largest.is_empty() {
         return Err(Error::ValueTooLarge { largest, limit });
     }
     let pointer = size_of::<usize>();
-    let words = command.iter().map(|word| word.as_bytes().len() + 1);
-    let strings = entries.iter().map(EnvEntry::size).chain(words);
-    let total = strings.map(|size| size + pointer).sum::<usize>() + PROGRAM;
+    let arguments = command.iter().map(|word| word.as_bytes().len() + 1);
+    let strings = entries.iter().map(EnvEntry::size).chain(arguments);
+    let total = strings.map(|size| size + pointer).sum::<usize>() + PROGRAM_PATH_RESERVE;
     if total > limits.total {
-        let (largest, limit) = (largest_of(&|_| true), limits.total);
+        sizes.truncate(MAX_LISTED_KEYS);
         return Err(Error::EnvironmentTooLarge {
-            largest,
+            largest: sizes,
             total,
-            limit,
+            limit: limits.total,
         });
     }
     Ok(())
@@ -122,11 +99,11 @@ fn check_sizes(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::{Secret, SecretBytes};
+    use crate::secret::SecretBytes;
 
-    /// Beside `A=1`, for the command `a bc`.
-    fn built(secrets: &[(&str, &str)], limits: ExecLimits) -> Result<EnvBlock, Error> {
-        let planned = |(name, value): &(&str, &str)| Planned {
+    /// Builds the block of these secrets beside `A=1`, for the command `a bc`.
+    fn build(secrets: &[(&str, &str)], limits: ExecLimits) -> Result<EnvBlock, Error> {
+        let planned = |(name, value): &(&str, &str)| PlannedSecret {
             name: (*name).to_owned(),
             form: Form::Variable,
             secret: Secret {
@@ -151,26 +128,26 @@ mod tests {
     }
 
     #[test]
-    fn the_total_is_counted_to_the_byte() {
-        // `A=1`, `K=value`, `a` and `bc`: each has a NUL and a pointer.
-        let needed = 4 + 8 + 2 + 3 + 4 * size_of::<usize>() + PROGRAM;
-        let within = |total| built(&[("K", "value")], ExecLimits { string: 8, total });
+    fn total_size_is_exact_to_the_byte() {
+        // `A=1`, `K=value`, `a` and `bc`, each with a NUL byte and a pointer.
+        let needed = 4 + 8 + 2 + 3 + 4 * size_of::<usize>() + PROGRAM_PATH_RESERVE;
+        let within = |total| build(&[("K", "value")], ExecLimits { string: 8, total });
         assert!(within(needed).is_ok());
         let Err(Error::EnvironmentTooLarge { total, limit, .. }) = within(needed - 1) else {
-            panic!("it was taken");
+            panic!("the block was accepted");
         };
         assert_eq!((total, limit), (needed, needed - 1));
     }
 
     #[test]
-    fn of_the_strings_those_that_do_not_fit_are_named_the_largest_first() {
+    fn oversized_values_are_listed_largest_first() {
         let limits = ExecLimits {
             string: 8,
             total: usize::MAX,
         };
         let secrets = [("FITS", "12"), ("ONE", "1234"), ("TWO", "12345")];
-        let Err(Error::ValueTooLarge { largest, .. }) = built(&secrets, limits) else {
-            panic!("they were taken");
+        let Err(Error::ValueTooLarge { largest, .. }) = build(&secrets, limits) else {
+            panic!("the block was accepted");
         };
         assert_eq!(largest, [("TWO".to_owned(), 10), ("ONE".to_owned(), 9)]);
     }

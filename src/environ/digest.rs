@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What stands for a plan where its values must not be: a digest that is equal for equal plans.
+//! The keyed digest of a plan, by which the watcher detects changes without seeing values.
 
 use ring::hmac;
 
@@ -7,21 +7,21 @@ use super::plan::{Form, Plan};
 use crate::process::watch::Digest;
 
 impl Plan {
-    /// HMAC-SHA-256 (RFC 2104) over name, form and value of each, by name. Without the key, values
-    /// cannot even be guessed at. A variable that was set before stays as it is whatever the value, and
-    /// what is leased has another value each time.
+    /// HMAC-SHA-256 (RFC 2104) over the name, form and value of each secret. Without the key nobody can
+    /// test guesses of a value. Values that must not cause a restart are left out: those that an
+    /// inherited variable replaces, and dynamic secrets, which differ at each lease.
     pub(crate) fn digest(&self, key: &[u8]) -> Digest {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-        // The length before each keeps `AB`, `C` apart from `A`, `BC`.
+        // With the length in front, `AB`, `C` differs from `A`, `BC`.
         let mut add = |bytes: &[u8]| {
             context.update(&bytes.len().to_le_bytes());
             context.update(bytes);
         };
         for planned in &self.secrets {
             add(planned.name.as_bytes());
-            add(planned.form.word().as_bytes());
-            let counts = planned.form != Form::Kept && planned.secret.dynamic.is_none();
-            add(if counts {
+            add(planned.form.as_str().as_bytes());
+            let has_value = planned.form != Form::Inherited && planned.secret.dynamic.is_none();
+            add(if has_value {
                 planned.secret.value.expose()
             } else {
                 b""
@@ -38,11 +38,11 @@ mod tests {
     use std::borrow::Cow;
 
     use super::*;
-    use crate::environ::Planned;
+    use crate::environ::PlannedSecret;
     use crate::secret::{Secret, SecretBytes};
 
     fn digest(key: &[u8], secrets: &[(&str, &str, Form)]) -> Digest {
-        let planned = |(name, value, form): &(&str, &str, Form)| Planned {
+        let planned = |(name, value, form): &(&str, &str, Form)| PlannedSecret {
             name: (*name).to_owned(),
             form: *form,
             secret: Secret {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn name_form_value_and_key_each_make_a_difference() {
+    fn digest_depends_on_name_form_value_and_key() {
         let same = digest(
             b"key",
             &[("A", "1", Form::Variable), ("B", "2", Form::Variable)],
@@ -100,8 +100,8 @@ mod tests {
     }
 
     #[test]
-    fn the_value_of_what_stays_as_it_is_makes_none() {
-        let [one, other] = ["1", "2"].map(|value| digest(b"key", &[("A", value, Form::Kept)]));
+    fn digest_ignores_value_of_inherited_variable() {
+        let [one, other] = ["1", "2"].map(|value| digest(b"key", &[("A", value, Form::Inherited)]));
         assert_eq!(one, other);
     }
 }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What the command inherits of what phase-run was started with.
+//! Which variables of phase-run's own environment the command inherits.
 
 use std::collections::HashSet;
 
@@ -7,22 +7,23 @@ use crate::config::InjectionOptions;
 use crate::process::env_block::EnvBlock;
 use crate::secret::is_token_variable;
 
-/// What `--clean` leaves: where programs are, who the user is, the terminal, time and language.
-const CLEAN: [&str; 11] = [
+/// The variables that `--clean` leaves, beside `LC_*`: paths, user, terminal, time zone and language.
+const CLEAN_ALLOWLIST: [&str; 11] = [
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "TMPDIR", "PWD", "HOSTNAME",
 ];
 
-/// Without the token's variables, and after `--clean` only what it leaves; each name once.
+/// Returns the inherited entries without the token's variables, and with `--clean` only those that it
+/// leaves. Of a name that is set twice the first entry counts, as for getenv(3).
 pub(crate) fn inherited_env(inherited: EnvBlock, injection: &InjectionOptions) -> EnvBlock {
     let mut seen = HashSet::new();
-    let kept = inherited
+    let entries = inherited
         .into_entries()
         .into_iter()
         .filter(|entry| match entry.name() {
             Some(name) => is_inherited(name, injection) && seen.insert(name.to_owned()),
             None => injection.clean.is_none(),
         });
-    EnvBlock::new(kept.collect())
+    EnvBlock::new(entries.collect())
 }
 
 fn is_inherited(name: &[u8], injection: &InjectionOptions) -> bool {
@@ -33,7 +34,7 @@ fn is_inherited(name: &[u8], injection: &InjectionOptions) -> bool {
         return true;
     };
     let text = String::from_utf8_lossy(name);
-    CLEAN.contains(&text.as_ref())
+    CLEAN_ALLOWLIST.contains(&text.as_ref())
         || text.starts_with("LC_")
         || passed.iter().any(|pattern| pattern.matches(&text))
 }
@@ -55,15 +56,16 @@ mod tests {
         )
     }
 
-    fn handed_on(entries: &[&[u8]], injection: &InjectionOptions) -> Vec<Vec<u8>> {
-        let rest = inherited_env(inherited(entries), injection);
-        rest.into_entries()
+    fn inherit(entries: &[&[u8]], injection: &InjectionOptions) -> Vec<Vec<u8>> {
+        let block = inherited_env(inherited(entries), injection);
+        block
+            .into_entries()
             .iter()
             .map(|entry| entry.as_ref().to_bytes().to_vec())
             .collect()
     }
 
-    const ODD: [&[u8]; 8] = [
+    const UNUSUAL_ENTRIES: [&[u8]; 8] = [
         b"A=1",
         b"noequals",
         b"=x",
@@ -75,7 +77,7 @@ mod tests {
     ];
 
     #[test]
-    fn odd_entries_pass_and_the_first_of_a_name_counts() {
+    fn unusual_entries_are_inherited_and_first_name_wins() {
         let expected: [&[u8]; 6] = [
             b"A=1",
             b"noequals",
@@ -84,12 +86,15 @@ mod tests {
             b"\xff=1",
             b"PHASE_HOST=h",
         ];
-        assert_eq!(handed_on(&ODD, &InjectionOptions::default()), expected);
-        assert_eq!(inherited(&ODD).get("A"), Some(OsStr::new("1")));
+        assert_eq!(
+            inherit(&UNUSUAL_ENTRIES, &InjectionOptions::default()),
+            expected
+        );
+        assert_eq!(inherited(&UNUSUAL_ENTRIES).get("A"), Some(OsStr::new("1")));
     }
 
     #[test]
-    fn tokens_stay_only_when_asked_for() {
+    fn token_variables_stay_only_with_keep_token() {
         for name in [
             "PHASE_SERVICE_TOKEN",
             "PHASE_SERVICE_TOKEN_FILE",
@@ -105,11 +110,11 @@ mod tests {
             keep_token: true,
             ..InjectionOptions::default()
         };
-        assert!(handed_on(&ODD, &injection).contains(&b"PHASE_SERVICE_TOKEN=t".to_vec()));
+        assert!(inherit(&UNUSUAL_ENTRIES, &injection).contains(&b"PHASE_SERVICE_TOKEN=t".to_vec()));
     }
 
     #[test]
-    fn clean_leaves_what_it_says() {
+    fn clean_leaves_allowlist_and_pass_patterns() {
         let passed = vec![Pattern::parse("MY_*", "--pass").unwrap()];
         let injection = InjectionOptions {
             clean: Some(passed),
@@ -125,11 +130,11 @@ mod tests {
             b"MY_\xff=3",
         ];
         let expected: [&[u8]; 4] = [b"PATH=/bin", b"LC_ALL=C", b"MY_X=2", b"MY_\xff=3"];
-        assert_eq!(handed_on(&entries, &injection), expected);
+        assert_eq!(inherit(&entries, &injection), expected);
     }
 
     #[test]
-    fn a_token_that_is_kept_is_kept_by_clean_too() {
+    fn keep_token_keeps_token_with_clean() {
         let injection = InjectionOptions {
             clean: Some(Vec::new()),
             keep_token: true,
@@ -137,6 +142,6 @@ mod tests {
         };
         let entries: [&[u8]; 2] = [b"PHASE_SERVICE_TOKEN=t", b"PHASE_HOST=h"];
         let expected: [&[u8]; 1] = [b"PHASE_SERVICE_TOKEN=t"];
-        assert_eq!(handed_on(&entries, &injection), expected);
+        assert_eq!(inherit(&entries, &injection), expected);
     }
 }

@@ -1,10 +1,10 @@
 #![forbid(unsafe_code)]
-//! Which names may be injected: what a variable's name must be, and names that run code.
+//! Checks of variable names: invalid ones, ones that can run code, and ones that no shell can name.
 
-/// Names by which a loader, a shell, a runtime or git runs code: whoever may edit a secret must
-/// not be able to run code by it.
+/// Variables that make a loader, a shell, a runtime or git run code. Whoever can edit a secret must not
+/// be able to run code with it.
 #[rustfmt::skip]
-const UNSAFE: [&str; 66] = [
+const UNSAFE_NAMES: [&str; 66] = [
     // The loader and the C library.
     "GLIBC_TUNABLES", "GCONV_PATH",
     // Shells.
@@ -20,38 +20,40 @@ const UNSAFE: [&str; 66] = [
     "LESSOPEN", "LESSCLOSE", "SSH_ASKPASS", "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND",
     "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR",
     "GIT_PAGER", "GIT_CONFIG", "GIT_TEMPLATE_DIR", "GIT_DIR",
-    // OpenSSL: a configuration loads modules, a key log gives away every session.
+    // OpenSSL: a configuration file loads modules, and a key log reveals every session.
     "OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES", "SSLKEYLOGFILE",
 ];
 
-/// How families of such names start. Erlang's, `ERL_*FLAGS`, also has an end.
+/// Prefixes of families of such variables. Erlang's family is `ERL_*FLAGS`, which [`is_unsafe`] checks.
 #[rustfmt::skip]
-const UNSAFE_STARTS: [&str; 9] = [
+const UNSAFE_PREFIXES: [&str; 9] = [
     "LD_", "DYLD_", "BASH_FUNC_", "COR_PROFILER_PATH", "CORECLR_PROFILER_PATH", "LUA_INIT", "LUA_PATH_5",
     "LUA_CPATH_5", "GIT_CONFIG_",
 ];
 
-/// Whether programs run code, or give away keys, by a variable of this name.
+/// Whether a variable of this name can make programs run code or reveal keys.
 pub(super) fn is_unsafe(name: &str) -> bool {
-    UNSAFE.contains(&name)
-        || UNSAFE_STARTS.iter().any(|start| name.starts_with(start))
+    UNSAFE_NAMES.contains(&name)
+        || UNSAFE_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
         || (name.starts_with("ERL_") && name.ends_with("FLAGS"))
 }
 
-/// What makes a name impossible; execve(2) has no way to say it.
-pub(super) fn flaw(name: &str) -> Option<&'static str> {
+/// Why no variable can have this name, if none can: execve(2) cannot express it.
+pub(super) fn invalid_reason(name: &str) -> Option<&'static str> {
     if name.is_empty() {
-        return Some("a variable needs a name");
+        return Some("the name is empty");
     }
     name.bytes().find_map(|byte| match byte {
-        b'=' => Some("a name ends at its first ="),
-        0 => Some("a name ends at a NUL byte"),
-        b'\n' | b'\r' => Some("there is a line break in the name"),
+        b'=' => Some("the name contains ="),
+        0 => Some("the name contains a NUL byte"),
+        b'\n' | b'\r' => Some("the name contains a line break"),
         _ => None,
     })
 }
 
-/// `[A-Za-z_][A-Za-z0-9_]*`, what POSIX lets a shell name.
+/// Whether a POSIX shell can name the variable: `[A-Za-z_][A-Za-z0-9_]*`.
 pub(super) fn is_portable(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && name
@@ -64,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unsafe_names_are_known_with_their_kin() {
+    fn unsafe_names_and_families_are_recognized() {
         for name in [
             "LD_PRELOAD",
             "LD_AUDIT",
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn portable_names_are_posix() {
+    fn portable_names_follow_posix() {
         for (name, portable) in [
             ("A", true),
             ("_1", true),

@@ -1,10 +1,10 @@
 #![forbid(unsafe_code)]
-//! Which secret gets which name, in which form.
+//! The plan: the name and the form in which each selected secret reaches the command.
 
 use super::names;
-use crate::config::{InjectionOptions, KeepPolicy, Pattern};
+use crate::config::{FileRule, InjectionOptions, KeepPolicy, Pattern};
 use crate::error::Error;
-use crate::log::{Event, Log};
+use crate::log::{Event, Format, Log, escaped, json};
 use crate::phase::reference::has_reference;
 use crate::process::env_block::EnvBlock;
 use crate::secret::Secret;
@@ -16,77 +16,95 @@ pub(crate) enum Form {
     Variable,
     /// The variable holds the path of a sealed file with the value.
     File,
-    /// The variable was set before and stays as it is.
-    Kept,
+    /// The inherited variable of this name stays as it is (`--keep`, `--keep-existing`).
+    Inherited,
 }
 
 impl Form {
     /// The word that `--dry-run` prints.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Variable => "variable",
             Self::File => "file",
-            Self::Kept => "kept",
+            Self::Inherited => "kept",
         }
     }
 }
 
-/// One selected secret with its name and form.
+/// A selected secret with the name and the form in which it reaches the command.
 #[derive(Debug)]
-pub(crate) struct Planned {
+pub(crate) struct PlannedSecret {
     pub(crate) name: String,
     pub(crate) secret: Secret,
     pub(crate) form: Form,
 }
 
-/// What will be injected, sorted by name; every name and value can be.
+/// The selected secrets sorted by name. Names are unique, and no name or value holds a byte that
+/// cannot be injected.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) secrets: Vec<Planned>,
+    pub(crate) secrets: Vec<PlannedSecret>,
+}
+
+impl Plan {
+    /// Lists the secrets for `--dry-run`, one on each line: name, folder, type and form with a TAB
+    /// between two, or a JSON object. It never shows a value.
+    pub(crate) fn listing(&self, format: Format) -> String {
+        let mut text = String::new();
+        for PlannedSecret { name, secret, form } in &self.secrets {
+            let fields = [
+                ("name", name.as_str()),
+                ("folder", &secret.folder),
+                ("type", &secret.kind),
+                ("form", form.as_str()),
+            ];
+            text.push_str(&match format {
+                Format::Text => fields.map(|(_, field)| escaped(field)).join("\t"),
+                Format::Json => json(&fields),
+            });
+            text.push('\n');
+        }
+        text
+    }
 }
 
 /// Decides names and forms, and checks everything that does not need the finished block.
 ///
 /// # Errors
 /// `environment` for names and values that cannot or must not be injected, and for unresolved
-/// references with `--strict`; `not-found` for a `--file` that is about no selected secret.
+/// references with `--strict`; `not-found` for a `--file` that matches no selected secret, unless
+/// `allow_empty` is set.
 pub(crate) fn plan(
     secrets: Vec<Secret>,
-    base: &EnvBlock,
+    inherited: &EnvBlock,
     injection: &InjectionOptions,
-    empty_is_fine: bool,
+    allow_empty: bool,
     log: &dyn Log,
 ) -> Result<Plan, Error> {
-    let mut used = vec![false; injection.files.len()];
     let mut planned = Vec::with_capacity(secrets.len());
     for secret in secrets {
-        let rules = injection.files.iter().zip(&mut used);
-        let matching = rules.filter(|(rule, _)| rule.key.matches(&secret.key));
-        // The first rule decides; a later one about the same key is of use as well.
-        let mut rule = None;
-        for (one, used) in matching {
-            rule.get_or_insert(one);
-            *used = true;
-        }
+        // If several rules match, the first one decides.
+        let mut rules = injection.files.iter();
+        let rule = rules.find(|rule| rule.key.matches(&secret.key));
         let variable = rule.and_then(|rule| rule.variable.clone());
         let name = variable.unwrap_or_else(|| [injection.prefix.as_str(), &secret.key].concat());
-        let form = match (is_kept(&name, base, &injection.keep), rule) {
-            (true, _) => Form::Kept,
-            (false, Some(_)) => Form::File,
-            (false, None) => Form::Variable,
+        let form = match rule {
+            _ if keeps_inherited(&name, inherited, &injection.keep) => Form::Inherited,
+            Some(_) => Form::File,
+            None => Form::Variable,
         };
-        if form != Form::Kept {
-            check(&name, form, &secret, &injection.allowed_names, log)?;
+        if form != Form::Inherited {
+            check_variable(&name, form, &secret, &injection.allowed_names, log)?;
         }
-        planned.push(Planned { name, secret, form });
+        planned.push(PlannedSecret { name, secret, form });
     }
-    if let Some(unused) = injection
-        .files
-        .iter()
-        .zip(used)
-        .find(|(_, used)| !used && !empty_is_fine)
+    let is_used = |rule: &FileRule| {
+        let mut secrets = planned.iter().map(|planned| &planned.secret);
+        secrets.any(|secret| rule.key.matches(&secret.key))
+    };
+    if let Some(rule) = injection.files.iter().find(|rule| !is_used(rule))
+        && !allow_empty
     {
-        let (rule, _) = unused;
         return Err(Error::FilterSelectsNothing {
             option: "--file",
             value: rule.key.text().to_owned(),
@@ -94,28 +112,30 @@ pub(crate) fn plan(
         });
     }
     planned.sort_by(|a, b| a.name.cmp(&b.name));
-    check_once(&planned)?;
+    check_duplicates(&planned)?;
     check_references(&planned, injection.strict, log)?;
     Ok(Plan { secrets: planned })
 }
 
-fn is_kept(name: &str, base: &EnvBlock, keep: &KeepPolicy) -> bool {
-    let wanted = match keep {
+/// Whether the inherited variable of this name wins over a secret.
+fn keeps_inherited(name: &str, inherited: &EnvBlock, keep: &KeepPolicy) -> bool {
+    let is_wanted = match keep {
         KeepPolicy::Nothing => false,
         KeepPolicy::Matching(patterns) => patterns.iter().any(|pattern| pattern.matches(name)),
         KeepPolicy::Everything => true,
     };
-    wanted && !name.is_empty() && base.get(name).is_some()
+    is_wanted && !name.is_empty() && inherited.get(name).is_some()
 }
 
-fn check(
+/// Checks the name and the value of one variable.
+fn check_variable(
     name: &str,
     form: Form,
     secret: &Secret,
     allowed: &[Pattern],
     log: &dyn Log,
 ) -> Result<(), Error> {
-    if let Some(why) = names::flaw(name) {
+    if let Some(why) = names::invalid_reason(name) {
         return Err(Error::InvalidName {
             key: secret.key.clone(),
             name: name.to_owned(),
@@ -139,13 +159,13 @@ fn check(
     Ok(())
 }
 
-/// Two secrets can meet in one name by `--file KEY=VAR`.
-fn check_once(sorted: &[Planned]) -> Result<(), Error> {
-    let meeting = sorted
+/// Refuses two secrets with one name, which `--file KEY=VAR` can cause.
+fn check_duplicates(sorted: &[PlannedSecret]) -> Result<(), Error> {
+    let duplicate = sorted
         .iter()
         .zip(sorted.iter().skip(1))
         .find(|(a, b)| a.name == b.name);
-    match meeting {
+    match duplicate {
         Some((a, b)) => Err(Error::DuplicateVariable {
             name: a.name.clone(),
             keys: [a.secret.key.clone(), b.secret.key.clone()],
@@ -154,11 +174,12 @@ fn check_once(sorted: &[Planned]) -> Result<(), Error> {
     }
 }
 
-fn check_references(planned: &[Planned], strict: bool, log: &dyn Log) -> Result<(), Error> {
+/// Reports references that are left in the values, as an error if `strict` is set.
+fn check_references(planned: &[PlannedSecret], strict: bool, log: &dyn Log) -> Result<(), Error> {
     let keys: Vec<String> = planned
         .iter()
         .filter(|planned| {
-            planned.form != Form::Kept && has_reference(planned.secret.value.expose())
+            planned.form != Form::Inherited && has_reference(planned.secret.value.expose())
         })
         .map(|planned| planned.secret.key.clone())
         .collect();
