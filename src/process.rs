@@ -1,7 +1,8 @@
-//! The process: what it was started with, and how it becomes the command.
+//! Kernel facts: startup, exec, fork, signals, supervise and watch.
 //!
-//! The only place that touches signals, limits, descriptors by number, and `unsafe`. What it was
-//! started with is handed on as it was: dispositions, mask, limits, descriptors, directory.
+//! This is the only layer that touches signals, resource limits, descriptors by number, and `unsafe`
+//! code. The command gets what phase-run was started with unchanged: signal dispositions, signal
+//! mask, resource limits, descriptors and working directory.
 
 mod code_pages;
 pub(crate) mod core_dumps;
@@ -9,7 +10,7 @@ pub(crate) mod descriptor;
 pub(crate) mod env_block;
 pub(crate) mod exec;
 mod fork;
-mod loader;
+mod interpreter;
 pub(crate) mod secret_file;
 pub(crate) mod signal;
 pub(crate) mod startup;
@@ -29,69 +30,79 @@ use crate::error::{Error, os_error_text};
 use fork::{Fork, ProcessState};
 pub(crate) use supervise::Supervisor;
 
-/// The proof that there is one thread. Only one exists in the life of a process, made before
-/// anything could have started a second, or by the fork that made the process; what starts threads
-/// consumes it.
+/// Proof that this process has one thread.
+///
+/// There is at most one value in each process. It is created before anything could have started a
+/// second thread, or by the fork that created the process. Code that starts threads consumes it.
 #[derive(Debug)]
 pub(crate) struct SingleThreaded(());
 
 impl SingleThreaded {
-    /// The first thing that `main` does. None for every further call.
+    /// Returns the proof on the first call and `None` on every later one. `main` calls this first.
     pub(crate) fn claim() -> Option<Self> {
         static CLAIMED: AtomicBool = AtomicBool::new(false);
         (!CLAIMED.swap(true, Ordering::Relaxed)).then_some(Self(()))
     }
 }
 
-/// The time since this machine was started, what it slept included (clock_gettime(2),
-/// CLOCK_BOOTTIME): the same in every process, and nobody can set it.
+/// Returns the time since the machine booted, suspend included (clock_gettime(2), CLOCK_BOOTTIME).
+/// All processes see the same time, and nobody can set it.
+#[expect(clippy::expect_used, reason = "every supported kernel has the clock")]
 pub(crate) fn since_boot() -> Duration {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME);
-    now.map(Duration::from).unwrap_or_default()
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).ok();
+    let now = now.expect("CLOCK_BOOTTIME exists since Linux 2.6.39");
+    Duration::from(now)
 }
 
-/// The two processes of `--supervise`.
+/// The two processes of `--supervise`, as [`fork_command`] returns in each of them.
 pub(crate) enum CommandFork {
     /// The parent, which never sees a secret.
     Supervisor(Supervisor),
-    /// The child, which goes on as if there were no parent.
+    /// The child, which becomes the command.
     Command {
         single_threaded: SingleThreaded,
-        /// Whose pid the command would have had.
+        /// The pid that the command would have had without a supervisor.
         supervisor_pid: u32,
     },
 }
 
-/// Forks before anybody reads the token.
+/// Forks the process that becomes the command, before anybody reads the token.
 ///
 /// # Errors
-/// `exec` when fork(2) or signalfd(2) is refused.
+/// `exec` if fork(2) or signalfd(2) fails.
 pub(crate) fn fork_command(single_threaded: &SingleThreaded) -> Result<CommandFork, Error> {
-    let forked = || {
-        let (origin, signals) = ProcessState::save_and_block()?;
-        Ok(match origin.fork(single_threaded)? {
+    let fork = || {
+        let (process_state, signals) = ProcessState::save_and_block()?;
+        Ok(match process_state.fork(single_threaded)? {
             Fork::Parent { child } => CommandFork::Supervisor(Supervisor::new(child, signals)),
             Fork::Child(single_threaded) => CommandFork::Command {
                 single_threaded,
-                supervisor_pid: origin.own().as_raw().cast_unsigned(),
+                supervisor_pid: process_state.pid(),
             },
         })
     };
-    forked().map_err(|error| no_process(&error))
+    fork().map_err(|error| process_error(&error))
 }
 
-fn no_process(error: &io::Error) -> Error {
+/// Wraps an error of a system call that forking or supervising needs.
+fn process_error(error: &io::Error) -> Error {
     Error::SpawnFailed {
         why: os_error_text(error),
     }
 }
 
-/// From 0 to 1, 1 left out.
+/// Returns a random number from 0 up to but not including 1.
+#[expect(clippy::expect_used, reason = "every supported kernel has getrandom")]
 pub(crate) fn random_unit() -> f64 {
-    let mut drawn = [0; 4];
-    // getrandom(2) fails where the system has none at all, as TLS would before.
-    let _ = SystemRandom::new().fill(&mut drawn);
-    f64::from(u32::from_ne_bytes(drawn)) / (f64::from(u32::MAX) + 1.0)
+    try_random_unit().expect("getrandom(2) exists since Linux 3.17")
+}
+
+/// Does the same as [`random_unit`] where a panic would take the command with it: returns `None` if
+/// the system has no random numbers.
+fn try_random_unit() -> Option<f64> {
+    let mut bytes = [0; 4];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(f64::from(u32::from_ne_bytes(bytes)) / (f64::from(u32::MAX) + 1.0))
 }
 
 #[cfg(test)]
@@ -99,13 +110,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chances_differ_and_are_below_one() {
-        let drawn: Vec<f64> = (0..100).map(|_| random_unit()).collect();
-        assert!(
-            drawn
-                .iter()
-                .all(|random_unit| (0.0..1.0).contains(random_unit))
-        );
-        assert!(drawn.iter().any(|random_unit| *random_unit != drawn[0]));
+    fn random_units_differ_and_are_below_one() {
+        let units: Vec<f64> = (0..100).map(|_| random_unit()).collect();
+        assert!(units.iter().all(|unit| (0.0..1.0).contains(unit)));
+        assert!(units.iter().any(|unit| *unit != units[0]));
     }
 }

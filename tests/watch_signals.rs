@@ -280,7 +280,7 @@ fn a_standby_that_is_killed_is_a_failed_poll() {
     assert_eq!(
         said,
         "phase-run: warning: a poll failed, and the command goes on as it is: \
-         error[exec]: its process was ended by signal KILL"
+         error[exec]: its process was killed by signal KILL"
     );
     drop(gate);
     assert_eq!(
@@ -306,7 +306,7 @@ fn a_standby_that_is_killed_during_a_restart_is_the_end() {
     );
     assert_eq!(
         running.stderr_line(),
-        "phase-run: warning: cannot start the command anew: its process was ended by signal KILL"
+        "phase-run: warning: cannot start the command anew: its process was killed by signal KILL"
     );
     running.kill(libc::SIGUSR1);
     let _ = running.wait().ended(Status::Killed(libc::SIGKILL));

@@ -1,19 +1,23 @@
-//! Letting go of memory that a waiting process does not need.
+//! Dropping code pages: a supervisor that waits keeps 0.7 MiB of private memory instead of 2.8 MiB.
 
 use std::fs::read_to_string;
 
-/// Unmaps the pages of the program's own code and constants: once the command has become another program they
-/// are this process's alone, and it needs few of them. What it does need comes back from the file.
-/// Where /proc is not mounted, they stay.
+/// Drops the pages of this program's code and constants from memory.
+///
+/// Before the command's exec, both processes share these pages. Afterwards they would count as this
+/// process's private memory, about 2.1 MiB, although a waiting supervisor runs only a few of them.
+/// The kernel reads back from the file what is needed later, so nothing but a page fault is lost.
+/// Where /proc is not mounted, the pages stay.
 pub(super) fn drop_code_pages() {
     let Ok(maps) = read_to_string("/proc/self/maps") else {
         return;
     };
-    for (start, end) in maps.lines().filter_map(code) {
-        // SAFETY: MADV_DONTNEED drops pages, and those of a mapping that is backed by a file and that
-        // nobody wrote to come back as they were (madvise(2)). Code is never relocated in place, and
-        // of what is read only, `code` takes the part at the file's start alone, before what the
-        // loader relocated.
+    for (start, end) in maps.lines().filter_map(droppable_range) {
+        // SAFETY: the kernel reads back a dropped page of a private file mapping from the file
+        // (madvise(2), MADV_DONTNEED). That is the same content, because nobody has written to these
+        // pages: code is mapped without write permission and is not relocated, and of the read-only
+        // data `droppable_range` takes only the mapping of the file's start, which holds nothing
+        // that the loader relocates.
         unsafe {
             libc::madvise(
                 std::ptr::without_provenance_mut(start),
@@ -24,8 +28,10 @@ pub(super) fn drop_code_pages() {
     }
 }
 
-/// `START-END r-xp OFFSET DEVICE INODE PATH` (proc_pid_maps(5)), or `r--p` at offset 0.
-fn code(line: &str) -> Option<(usize, usize)> {
+/// Parses a line of /proc/self/maps, `START-END PERMISSIONS OFFSET DEVICE INODE PATH`
+/// (proc_pid_maps(5)). Returns the address range if the line maps code (`r-xp`) or the read-only
+/// start (`r--p`) of a file.
+fn droppable_range(line: &str) -> Option<(usize, usize)> {
     let (range, rest) = line.split_once(' ')?;
     let code = rest.strip_prefix("r-xp ");
     let constants = rest
@@ -43,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_of_files_is_let_go_of() {
+    fn only_file_backed_code_is_dropped() {
         for (line, range) in [
             (
                 "1000-3000 r-xp 00000000 fe:00 12 /bin/phase-run",
@@ -59,7 +65,7 @@ mod tests {
             ("1000-3000 r-xp 00000000 00:00 0", None),
             ("", None),
         ] {
-            assert_eq!(code(line), range, "{line}");
+            assert_eq!(droppable_range(line), range, "{line}");
         }
     }
 }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What phase-run was started with, as bytes: not all of it is UTF-8, not all has a `=`.
+//! Environment blocks as bytes, as the kernel hands them over.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
@@ -7,52 +7,57 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::secret::is_token_variable;
 
-/// Entries in the order of the block: not all are UTF-8, not all have a `=`, names may repeat.
+/// The entries of an environment in their order. An entry need not be UTF-8 and need not contain
+/// `=`, and a name may occur twice (environ(7)).
 #[derive(Debug, Default)]
 pub(crate) struct EnvBlock(Vec<EnvEntry>);
 
 impl EnvBlock {
+    /// Creates a block from its entries.
     pub(crate) fn new(entries: Vec<EnvEntry>) -> Self {
         Self(entries)
     }
 
-    /// A variable's value; of a name that stands twice the first counts, as for getenv(3).
+    /// Returns the value of a variable. If the name occurs twice, the first one counts, as for
+    /// getenv(3).
     pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
         self.0
             .iter()
-            .find_map(|entry| entry.value_of(name.as_bytes()))
+            .find_map(|entry| entry.value_if_named(name.as_bytes()))
             .map(OsStr::from_bytes)
     }
 
-    /// systemd names the process that it started in these (sd_listen_fds(3), sd_watchdog_enabled(3));
-    /// of a supervised command that is the parent.
-    pub(crate) fn rewrite_systemd_pids(&mut self, parent: u32, own: u32) {
+    /// Replaces the supervisor's pid by the command's in LISTEN_PID and WATCHDOG_PID. systemd sets
+    /// both to the pid of the process that it has started (sd_listen_fds(3),
+    /// sd_watchdog_enabled(3)).
+    #[expect(clippy::expect_used, reason = "names and pids are ours")]
+    pub(crate) fn rewrite_systemd_pids(&mut self, supervisor_pid: u32, command_pid: u32) {
+        let supervisor_pid = supervisor_pid.to_string();
+        let command_pid = command_pid.to_string();
         for name in ["LISTEN_PID", "WATCHDOG_PID"] {
-            let named = parent.to_string();
             for entry in &mut self.0 {
-                if entry.value_of(name.as_bytes()) == Some(named.as_bytes())
-                    && let Some(renamed) = EnvEntry::new(name, own.to_string().as_bytes())
-                {
-                    *entry = renamed;
+                if entry.value_if_named(name.as_bytes()) == Some(supervisor_pid.as_bytes()) {
+                    *entry = EnvEntry::new(name, command_pid.as_bytes())
+                        .expect("neither a name of systemd's nor a pid contains NUL");
                 }
             }
         }
     }
 
-    /// The values of all `PHASE_*TOKEN*` entries, in their order.
+    /// Returns the values of all token variables (`PHASE_*TOKEN*`) in their order.
     pub(crate) fn token_values(&self) -> impl Iterator<Item = &[u8]> {
         let tokens = self.0.iter().filter(|entry| entry.is_token());
-        tokens.map(|entry| entry.value())
+        tokens.filter_map(EnvEntry::value)
     }
 
-    /// Wipes these values; names stay.
+    /// Empties the values of the token variables, and zeroes the memory they were in.
     pub(crate) fn wipe_tokens(&mut self) {
         for entry in self.0.iter_mut().filter(|entry| entry.is_token()) {
             entry.set_value(b"");
         }
     }
 
-    /// Puts them back, in their order.
+    /// Restores the values of the token variables, in the order of [`EnvBlock::token_values`].
     pub(crate) fn restore_tokens<'a>(&mut self, values: impl IntoIterator<Item = &'a [u8]>) {
         let tokens = self.0.iter_mut().filter(|entry| entry.is_token());
         for (entry, value) in tokens.zip(values) {
@@ -60,44 +65,48 @@ impl EnvBlock {
         }
     }
 
+    /// Returns the entries in their order.
     pub(crate) fn entries(&self) -> &[EnvEntry] {
         &self.0
     }
 
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Returns the entries by value.
     pub(crate) fn into_entries(self) -> Vec<EnvEntry> {
         self.0
     }
 }
 
-/// What the kernel takes at an exec, in bytes (execve(2), «Limits on size of arguments and
-/// environment»).
+/// The kernel's limits on the arguments and the environment of a program, in bytes (execve(2),
+/// "Limits on size of arguments and environment").
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExecLimits {
-    /// One string with its NUL.
+    /// The limit for one string, its NUL included.
     pub(crate) string: usize,
-    /// All strings, and a pointer for each.
+    /// The limit for all strings and one pointer to each.
     pub(crate) total: usize,
 }
 
-/// One string of the block, `NAME=value` with its NUL. It cannot hold another NUL.
+/// One entry of an environment: a C string, usually `NAME=value`.
 pub(crate) struct EnvEntry(CString);
 
 impl EnvEntry {
+    /// Copies an entry.
     pub(crate) fn from_c_str(text: &CStr) -> Self {
         Self(text.to_owned())
     }
 
-    /// `NAME=value`; none where one of them holds a NUL.
+    /// Creates the entry `NAME=value`. Returns `None` if the name or the value contains NUL.
     pub(crate) fn new(name: &str, value: &[u8]) -> Option<Self> {
         Self::joined(name.as_bytes(), value)
     }
 
     fn joined(name: &[u8], value: &[u8]) -> Option<Self> {
-        // Room for the NUL, so that `CString::new` copies nothing.
+        // The capacity includes the `=` and the NUL, so that `CString::new` copies nothing.
         let mut text = Vec::with_capacity(name.len() + value.len() + 2);
         text.extend_from_slice(name);
         text.push(b'=');
@@ -105,7 +114,7 @@ impl EnvEntry {
         CString::new(text).ok().map(Self)
     }
 
-    /// What stands before the first `=`; none for an entry that has none or starts with it.
+    /// Returns the name, or `None` for an entry that has no `=` or starts with it.
     pub(crate) fn name(&self) -> Option<&[u8]> {
         let bytes = self.0.to_bytes();
         let end = bytes.iter().position(|byte| *byte == b'=')?;
@@ -116,24 +125,24 @@ impl EnvEntry {
         self.name().is_some_and(is_token_variable)
     }
 
-    /// What stands behind the name and its `=`.
-    fn value(&self) -> &[u8] {
-        let name = self.name().unwrap_or_default();
-        self.value_of(name).unwrap_or_default()
+    /// Returns the value of an entry that has a name.
+    fn value(&self) -> Option<&[u8]> {
+        self.value_if_named(self.name()?)
     }
 
+    /// Replaces the value of an entry that has a name.
+    #[expect(clippy::expect_used, reason = "values of tokens come from C strings")]
     fn set_value(&mut self, value: &[u8]) {
-        if let Some(entry) = Self::joined(self.name().unwrap_or_default(), value) {
-            *self = entry;
-        }
+        let entry = self.name().and_then(|name| Self::joined(name, value));
+        *self = entry.expect("the entry has a name, and the value contains no NUL");
     }
 
-    /// The value, if this is the entry of that name.
-    pub(crate) fn value_of(&self, name: &[u8]) -> Option<&[u8]> {
+    /// Returns the value if this entry has the given name.
+    pub(crate) fn value_if_named(&self, name: &[u8]) -> Option<&[u8]> {
         self.0.to_bytes().strip_prefix(name)?.strip_prefix(b"=")
     }
 
-    /// With the NUL.
+    /// Returns the length in bytes, with the NUL.
     pub(crate) fn size(&self) -> usize {
         self.0.to_bytes_with_nul().len()
     }
@@ -147,6 +156,6 @@ impl AsRef<CStr> for EnvEntry {
 
 impl fmt::Debug for EnvEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Entry(..)")
+        f.write_str("EnvEntry(..)")
     }
 }

@@ -1,9 +1,10 @@
 #![forbid(unsafe_code)]
-//! Becoming the command: found on the PATH it will get, handed all that phase-run was started with.
+//! Replacing this process by the command.
 //!
-//! execve(2) is called directly, from the main thread. The search is that of execvp(3), as env(1)
-//! uses it: go on after a refusal, run a file without `#!` with the shell. std's own exec would
-//! reset SIGPIPE, and search on phase-run's PATH.
+//! The search follows execvp(3), which env(1) uses: it continues after a file that may not be
+//! executed, and runs a file without `#!` by the shell. It uses the PATH that the command gets.
+//! std's own exec would reset SIGPIPE and search phase-run's PATH. execve(2) is called from the main
+//! thread, because otherwise the parent-death signal would be lost (PR_SET_PDEATHSIG(2const)).
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -14,15 +15,15 @@ use nix::unistd::execve;
 
 use super::core_dumps::SavedCoreLimit;
 use super::env_block::EnvBlock;
-use super::loader::SHELL;
-use super::{loader, startup};
+use super::interpreter::{self, SHELL};
+use super::startup;
 use crate::error::{CommandMissing, Error, errno_text};
 
-/// What execvp(3) searches where there is no PATH.
+/// The folders that execvp(3) searches if PATH is unset.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
-/// Reserved words and builtins of POSIX shells and bash. Some exist as programs too: a word gets here
-/// only when no program was found.
+/// Reserved words and builtins of POSIX shells and bash. Some also exist as programs, so this list
+/// is only used if no program was found.
 #[rustfmt::skip]
 const BUILTINS: [&str; 58] = [
     "!", ".", ":", "[[", "alias", "bg", "break", "builtin", "case", "cd", "command", "continue", "coproc", "declare",
@@ -32,64 +33,58 @@ const BUILTINS: [&str; 58] = [
     "unalias", "unset", "until", "wait", "while",
 ];
 
-/// Replaces this process by the command. Returns only if that could not be done.
+/// Replaces this process by the command. It returns only on failure, with the reason.
 pub(crate) fn exec_command(
     command: &[OsString],
     environ: &EnvBlock,
     core_limit: &SavedCoreLimit,
 ) -> Error {
-    startup::restore_pipe();
+    startup::restore_sigpipe();
     core_limit.restore();
     let error = search(command, environ);
-    startup::ignore_pipe();
+    startup::ignore_sigpipe();
     error
 }
 
+/// Tries each path that the command's name can mean. Returns why none could be executed.
+#[expect(clippy::expect_used, reason = "words of argv come from C strings")]
 fn search(command: &[OsString], environ: &EnvBlock) -> Error {
-    let program = command.first().map(OsString::as_os_str).unwrap_or_default();
-    // A word of argv cannot hold a NUL: it came as a C string.
+    let program = command.first().expect("the command has at least one word");
     let words: Vec<CString> = command
         .iter()
-        .map(|word| CString::new(word.as_bytes()).unwrap_or_default())
-        .collect();
-    let searched = !program.as_bytes().contains(&b'/');
-    let mut refused = None;
-    let mut without_loader = None;
+        .map(|word| CString::new(word.as_bytes()).ok())
+        .collect::<Option<_>>()
+        .expect("a word of argv contains no NUL");
+    let on_path = !program.as_bytes().contains(&b'/');
+    let mut denied = None;
+    let mut missing_interpreter = None;
     for path in candidates(program, environ) {
-        match attempt(&path, &words, environ) {
+        match try_exec(&path, &words, environ) {
             Errno::EACCES => {
-                refused.get_or_insert(path);
+                denied.get_or_insert(path);
             }
-            Errno::ENOENT => without_loader = without_loader.or_else(|| loader::missing(&path)),
-            // No file can have such a name: most often it is a whole command line.
-            Errno::ENAMETOOLONG if searched => {}
-            Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT if searched => {}
-            Errno::ENOEXEC => {
-                let why = "exec format error: it is damaged or built for another kind of machine"
-                    .to_owned();
-                return Error::CommandNotExecutable { command: path, why };
+            Errno::ENOENT => {
+                missing_interpreter = missing_interpreter.or_else(|| interpreter::missing(&path));
             }
-            other => {
-                return Error::CommandNotExecutable {
-                    command: path,
-                    why: errno_text(other),
-                };
-            }
+            // execvp(3) continues after these errors, except that it gives up after ENAMETOOLONG.
+            // That usually means that the name is a whole command line, which gets its own hint.
+            Errno::ENAMETOOLONG
+            | Errno::ENOTDIR
+            | Errno::ESTALE
+            | Errno::ENODEV
+            | Errno::ETIMEDOUT
+                if on_path => {}
+            errno => return not_executable(path, errno),
         }
     }
-    if let Some(path) = refused {
-        let why = if path.is_dir() {
-            "it is a directory".to_owned()
-        } else {
-            errno_text(Errno::EACCES)
-        };
-        return Error::CommandNotExecutable { command: path, why };
+    if let Some(path) = denied {
+        return not_executable(path, Errno::EACCES);
     }
-    let why = match without_loader {
-        Some(loader) => CommandMissing::NoInterpreter(loader),
+    let why = match missing_interpreter {
+        Some(interpreter) => CommandMissing::NoInterpreter(interpreter),
         None if BUILTINS.iter().any(|builtin| program == *builtin) => CommandMissing::ShellBuiltin,
         None if program.as_bytes().contains(&b' ') => CommandMissing::CommandLine,
-        None if searched => CommandMissing::NotInPath,
+        None if on_path => CommandMissing::NotInPath,
         None => CommandMissing::NoSuchFile,
     };
     Error::CommandNotFound {
@@ -98,13 +93,24 @@ fn search(command: &[OsString], environ: &EnvBlock) -> Error {
     }
 }
 
-/// The paths to try: the program itself if it has a slash, else one for each folder of PATH, where
-/// an empty one is the working directory.
+fn not_executable(path: PathBuf, errno: Errno) -> Error {
+    let why = match errno {
+        Errno::ENOEXEC => {
+            "exec format error: the file is damaged or built for another kind of machine".to_owned()
+        }
+        Errno::EACCES if path.is_dir() => "it is a directory".to_owned(),
+        _ => errno_text(errno),
+    };
+    Error::CommandNotExecutable { command: path, why }
+}
+
+/// Returns the paths to try: the name itself if it contains a slash, else the name in each folder of
+/// PATH, where an empty folder means the working directory.
 fn candidates(program: &OsStr, environ: &EnvBlock) -> Vec<PathBuf> {
     if program.as_bytes().contains(&b'/') {
         return vec![PathBuf::from(program)];
     }
-    // In every folder these would be the folder itself.
+    // Joined with a folder, these names would mean the folder itself.
     if program.is_empty() || program == "." {
         return Vec::new();
     }
@@ -114,13 +120,13 @@ fn candidates(program: &OsStr, environ: &EnvBlock) -> Vec<PathBuf> {
         .collect()
 }
 
-/// One execve(2), and the shell for a file that the kernel does not know how to run.
-fn attempt(path: &Path, words: &[CString], environ: &EnvBlock) -> Errno {
-    let Ok(file) = CString::new(path.as_os_str().as_bytes()) else {
-        return Errno::ENOENT;
-    };
+/// Calls execve(2), and once more with the shell for a file whose format the kernel does not know.
+#[expect(clippy::expect_used, reason = "both parts of the path are C strings")]
+fn try_exec(path: &Path, words: &[CString], environ: &EnvBlock) -> Errno {
+    let file = CString::new(path.as_os_str().as_bytes()).ok();
+    let file = file.expect("neither PATH nor a word of argv contains NUL");
     let Err(errno) = execve(&file, words, environ.entries());
-    if errno != Errno::ENOEXEC || loader::is_binary(path) {
+    if errno != Errno::ENOEXEC || interpreter::is_elf(path) {
         return errno;
     }
     let arguments = words.iter().skip(1).cloned();

@@ -1,4 +1,4 @@
-//! Forking: what is held back before it, and what each child gets back.
+//! Forking: what a parent changes for itself, and how each child gets it back.
 
 use std::io;
 
@@ -6,81 +6,86 @@ use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
 use nix::unistd::{ForkResult, Pid, fork, getppid};
 
 use super::SingleThreaded;
-use super::signal::{self, Disposition, Mask, Signal, Signals};
+use super::signal::{self, Disposition, Signal, SignalMask, Signals};
 
-/// What phase-run was started with and a parent changes for itself.
+/// The process attributes that a parent changes for itself, as they were before. Each child gets
+/// them back.
 pub(super) struct ProcessState {
-    mask: Mask,
-    of_children: Disposition,
+    mask: SignalMask,
+    sigchld: Disposition,
     subreaper: bool,
-    own: Pid,
+    pid: Pid,
 }
 
-/// The two processes that there are afterwards.
+/// The process in which [`ProcessState::fork`] has returned.
 pub(super) enum Fork {
     Parent { child: Pid },
     Child(SingleThreaded),
 }
 
 impl ProcessState {
-    /// Makes this process a parent: all signals are blocked, so that none is lost, and read from a
-    /// stream.
+    /// Makes this process a parent: saves its state, blocks all signals so that none is lost, and
+    /// opens the descriptor from which they are read.
     ///
     /// # Errors
     /// Those of signalfd(2).
     pub(super) fn save_and_block() -> io::Result<(Self, Signals)> {
-        let mask = Mask::block_all()?;
-        // Ignored, the kernel would reap the command itself and keep its status (wait(2)).
-        let of_children = Disposition::of(Signal::CHLD);
-        signal::set(Signal::CHLD, Disposition::Default);
+        let mask = SignalMask::block_all();
+        // If CHLD were ignored, the kernel would reap the command and drop its status (wait(2)).
+        let sigchld = Disposition::current(Signal::CHLD);
+        signal::set_disposition(Signal::CHLD, Disposition::Default);
         let signals = Signals::open()?;
-        let origin = Self {
+        let state = Self {
             mask,
-            of_children,
-            // Kept through an exec, and lost by a fork (PR_SET_CHILD_SUBREAPER(2const)).
+            sigchld,
+            // execve(2) keeps this attribute, fork(2) does not (PR_SET_CHILD_SUBREAPER(2const)).
             subreaper: get_child_subreaper().unwrap_or(false),
-            own: Pid::this(),
+            pid: Pid::this(),
         };
-        Ok((origin, signals))
+        Ok((state, signals))
     }
 
-    /// The pid that the command would have had.
-    pub(super) fn own(&self) -> Pid {
-        self.own
+    /// Returns the pid of the process that the state was saved in. Without a supervisor, the
+    /// command would have this pid.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid.as_raw().cast_unsigned()
     }
 
-    /// Forks a child that goes on as if there were no parent.
+    /// Forks a child with the saved state. The kernel kills the child when this process dies.
     ///
     /// # Errors
     /// Those of fork(2).
     pub(super) fn fork(&self, _single_threaded: &SingleThreaded) -> io::Result<Fork> {
-        // SAFETY: `_single_threaded` proves that there is no other thread, so the child may do all that a
-        // program may; without that, only what signal-safety(7) lists.
-        let side = match unsafe { fork() }? {
+        // SAFETY: `_single_threaded` proves that there is no other thread. Otherwise the child could
+        // only call the functions listed in signal-safety(7).
+        let fork = match unsafe { fork() }? {
             ForkResult::Parent { child } => Fork::Parent { child },
             ForkResult::Child => {
-                end_with(self.own);
-                if self.of_children == Disposition::Ignored {
-                    signal::set(Signal::CHLD, Disposition::Ignored);
+                die_with_parent(self.pid);
+                if self.sigchld == Disposition::Ignored {
+                    signal::set_disposition(Signal::CHLD, Disposition::Ignored);
                 }
                 if self.subreaper {
+                    // A kernel that reported the attribute can also set it.
                     let _ = set_child_subreaper(true);
                 }
                 Fork::Child(SingleThreaded(()))
             }
         };
         signal::reset_pid1_handlers();
-        if let Fork::Child(_) = side {
+        if let Fork::Child(_) = fork {
             self.mask.restore();
         }
-        Ok(side)
+        Ok(fork)
     }
 }
 
-/// What kills the supervisor outright would have killed the command. The parent may have died before
-/// this was set (prctl(2), PR_SET_PDEATHSIG).
-fn end_with(parent: Pid) {
+/// Asks the kernel to kill this child when its parent dies (PR_SET_PDEATHSIG(2const)): without a
+/// supervisor, what killed the supervisor would have killed the command. Where a sandbox refuses the
+/// call, the child outlives a supervisor that is killed.
+fn die_with_parent(parent: Pid) {
     let _ = set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+    // The parent may have died before the call.
     if getppid() != parent {
         signal::raise_default(Signal::KILL);
     }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! A value as an in-memory file that nobody can change: memfd_create(2), sealed.
+//! Secrets as files in memory that nobody can change: sealed memfds (memfd_create(2)).
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -15,53 +15,54 @@ use super::descriptor;
 use crate::error::{Error, os_error_text};
 use crate::secret::Secret;
 
-/// Scripts use 3 to 9 and shells what follows; from here on the command's own rarely are.
-const LOWEST: i32 = 100;
+/// The lowest descriptor number for a file: scripts use 3 to 9, and shells use some above.
+const LOWEST_DESCRIPTOR: i32 = 100;
 
-/// `memfd_create`'s flag for a file that cannot be executed (Linux 6.3), which nix does not know.
+/// MFD_NOEXEC_SEAL of memfd_create(2), which nix lacks: the file can never be made executable
+/// (since Linux 6.3).
 const NOEXEC_SEAL: MFdFlags = MFdFlags::from_bits_retain(8);
 
-/// A sealed file that stays open across the exec.
+/// A sealed file in memory, whose descriptor stays open across execve(2).
 #[derive(Debug)]
 pub(crate) struct SecretFile {
     descriptor: OwnedFd,
 }
 
 impl SecretFile {
-    /// Puts the value in a file of mode 0444.
+    /// Writes the value to a new file that everybody may read (mode 0444) and nobody can change.
     ///
     /// # Errors
-    /// `environment` where the system has no such files or no /proc to reach them by.
+    /// `environment` if the kernel refuses to create the file, or if it cannot be opened through
+    /// /proc.
     pub(crate) fn create(secret: &Secret) -> Result<Self, Error> {
-        let refused = |why: String| Error::SecretFile {
+        let error = |why: String| Error::SecretFile {
             key: secret.key.clone(),
             why,
         };
-        let named = |what: &'static str| {
-            move |error: io::Error| refused(format!("{what}: {}", os_error_text(&error)))
+        let failed = |call: &'static str| {
+            move |cause: io::Error| error(format!("{call}: {}", os_error_text(&cause)))
         };
-        let name = CString::new(format!("phase-run:{}", secret.key)).unwrap_or_default();
-        let mut file = create_memfd(&name).map_err(named("memfd_create"))?;
+        // A key can contain NUL if `--file` sets the name of the variable.
+        let name = CString::new(format!("phase-run:{}", secret.key)).ok();
+        let mut file =
+            create_memfd(name.as_deref().unwrap_or(MEMFD_NAME)).map_err(failed("memfd_create"))?;
         file.write_all(secret.value.expose())
-            .map_err(|error| refused(os_error_text(&error)))?;
+            .map_err(failed("write"))?;
         let mode = Mode::S_IRUSR | Mode::S_IRGRP | Mode::S_IROTH;
-        fchmod(&file, mode).map_err(|errno| named("fchmod")(errno.into()))?;
-        add_seals(&file).map_err(named("sealing"))?;
-        let descriptor = descriptor::raise(file.into(), LOWEST);
+        fchmod(&file, mode).map_err(|errno| failed("fchmod")(errno.into()))?;
+        add_seals(&file).map_err(failed("F_ADD_SEALS"))?;
+        let descriptor = descriptor::move_to_at_least(file.into(), LOWEST_DESCRIPTOR);
         fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::empty()))
-            .map_err(|errno| named("fcntl")(errno.into()))?;
+            .map_err(|errno| failed("F_SETFD")(errno.into()))?;
+        let pid = std::process::id().to_string();
         match std::fs::read_link("/proc/self") {
-            Ok(own) if own.as_os_str() == std::process::id().to_string().as_str() => {
-                Ok(Self { descriptor })
-            }
-            Ok(_) => Err(refused("/proc is that of another PID namespace".to_owned())),
-            Err(_) => Err(refused(
-                "/proc is not mounted, and there is no other path to it".to_owned(),
-            )),
+            Ok(target) if target.as_os_str() == pid.as_str() => Ok(Self { descriptor }),
+            Ok(_) => Err(error("/proc belongs to another PID namespace".to_owned())),
+            Err(_) => Err(error("/proc is not mounted".to_owned())),
         }
     }
 
-    /// The path under which the command, and what it starts, can open it.
+    /// Returns the path by which the command and its children can open the file.
     pub(crate) fn path(&self) -> String {
         format!(
             "/proc/{}/fd/{}",
@@ -70,25 +71,35 @@ impl SecretFile {
         )
     }
 
-    /// As long as a path can get: for what is checked before there is a file.
+    /// Returns the longest path that [`SecretFile::path`] can return, for checks before a file
+    /// exists.
     pub(crate) fn longest_path() -> String {
         format!("/proc/{}/fd/{}", i32::MAX, i32::MAX)
     }
 }
 
-/// A new file that only its descriptor leads to, close-on-exec, that can be sealed
-/// (memfd_create(2)). The name is for `/proc/PID/fd` alone.
+/// The name of a memfd where no better one is possible.
+const MEMFD_NAME: &CStr = c"phase-run";
+
+/// Creates a file in memory that only its descriptor refers to, and that can be sealed
+/// (memfd_create(2)). It is close-on-exec. The name only appears in `/proc/PID/fd`.
+///
+/// # Errors
+/// Those of memfd_create(2).
 pub(crate) fn create_memfd(name: &CStr) -> io::Result<File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let made = match memfd_create(name, flags | NOEXEC_SEAL) {
-        // Older kernels refuse a flag that they do not know, and names that are too long.
-        Err(Errno::EINVAL) => memfd_create(c"phase-run", flags),
-        made => made,
+    let created = match memfd_create(name, flags | NOEXEC_SEAL) {
+        // The kernel does not know the flag, or the name is too long.
+        Err(Errno::EINVAL) => memfd_create(MEMFD_NAME, flags),
+        result => result,
     };
-    Ok(File::from(made?))
+    Ok(File::from(created?))
 }
 
-/// Against every change (F_ADD_SEALS(2const)).
+/// Seals a file against every change (F_ADD_SEALS(2const)).
+///
+/// # Errors
+/// Those of fcntl(2).
 pub(crate) fn add_seals(file: &File) -> io::Result<()> {
     let seals = SealFlag::F_SEAL_WRITE
         | SealFlag::F_SEAL_GROW

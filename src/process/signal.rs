@@ -1,4 +1,4 @@
-//! Signals as numbers, masks, dispositions and a stream; safe types only.
+//! Signal numbers, dispositions, masks and pending signals, behind types that are safe to use.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,8 +10,8 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-/// A signal's number, 1–31 or 34–64: the C library keeps 32 and 33 for itself, and nix knows none
-/// from 32 on.
+/// A signal number: 1 to 31, or 34 to 64 for real-time signals. The C library keeps 32 and 33 for
+/// itself (signal(7)). nix's own type has no real-time signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Signal(c_int);
 
@@ -29,19 +29,21 @@ impl Signal {
     pub(crate) const WINCH: Self = Self(libc::SIGWINCH);
     pub(crate) const PIPE: Self = Self(libc::SIGPIPE);
 
+    /// Returns the signal with this number, or `None` if a program cannot use it.
     pub(crate) fn new(number: c_int) -> Option<Self> {
         matches!(number, 1..=31 | 34..=64).then_some(Self(number))
     }
 
-    /// By its name, `TERM` or `SIGTERM` in any case, `RTMIN+3`, `RTMAX-1`, or by its number: what
-    /// `STOPSIGNAL` of a Dockerfile takes (signal(7)).
+    /// Parses what `STOPSIGNAL` in a Dockerfile accepts: a name such as `TERM` or `SIGTERM` in
+    /// upper or lower case, `RTMIN+3`, `RTMAX-1`, or a number (signal(7)).
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_uppercase();
         let name = text.strip_prefix("SIG").unwrap_or(&text);
         if let Ok(number) = name.parse() {
+            // A number takes no prefix: `SIG15` is an error.
             return Self::new(number).filter(|_| name == text);
         }
-        // An empty rest is the bound itself.
+        // `RTMIN` and `RTMAX` may stand without an offset.
         let offset = |rest: &str, sign: char| match rest.strip_prefix(sign) {
             Some(digits) => digits.parse().ok().filter(|n| (0..=30).contains(n)),
             None => rest.is_empty().then_some(0),
@@ -56,17 +58,17 @@ impl Signal {
         Self::new(known as c_int)
     }
 
-    /// Whether it ends a program that does not catch it, as managers and terminals mean it.
+    /// Returns whether managers and terminals send this signal to end a program.
     pub(super) fn is_termination(self) -> bool {
-        ENDING.contains(&self)
+        TERMINATION_SIGNALS.contains(&self)
     }
 
-    /// Whether it stops or continues what does not catch it.
+    /// Returns whether this signal stops or continues a program that does not catch it.
     pub(super) fn is_job_control(self) -> bool {
         [Self::TSTP, Self::TTIN, Self::TTOU, Self::CONT].contains(&self)
     }
 
-    /// As messages name it: `TERM`, or its number where it has no name.
+    /// Returns the name for messages: `TERM`, or the number of a signal without a name.
     pub(crate) fn name(self) -> String {
         match nix::sys::signal::Signal::try_from(self.0) {
             Ok(known) => known.as_str().trim_start_matches("SIG").to_owned(),
@@ -74,13 +76,15 @@ impl Signal {
         }
     }
 
-    /// 128+N: how a shell tells a death by it, and what PID 1 ends with.
+    /// Returns 128+N, the exit status by which shells report a death by this signal.
+    #[expect(clippy::expect_used, reason = "the constructors bound the number")]
     pub(crate) fn exit_status(self) -> u8 {
-        u8::try_from(128 + self.0).unwrap_or(u8::MAX)
+        let status = u8::try_from(128 + self.0).ok();
+        status.expect("a signal number is at most 64")
     }
 }
 
-/// What a signal does (sigaction(2)).
+/// What a signal does to this process (sigaction(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Disposition {
     Default,
@@ -89,16 +93,18 @@ pub(super) enum Disposition {
 }
 
 impl Disposition {
-    /// A plain libc call, so that it can be asked before Rust's runtime starts.
-    pub(super) fn of(signal: Signal) -> Self {
+    /// Reads the current disposition. It makes a plain libc call, which is safe before Rust's
+    /// runtime has started.
+    pub(super) fn current(signal: Signal) -> Self {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: with a null second argument sigaction only writes the action to the third, which
-        // is valid for that.
-        let asked = unsafe { libc::sigaction(signal.0, std::ptr::null(), action.as_mut_ptr()) };
-        // SAFETY: all zeros is a value of the type, and the kernel wrote it where it answered 0.
+        // SAFETY: with a null second argument, sigaction(2) only writes to the third, which points
+        // to a local of the right type.
+        let result = unsafe { libc::sigaction(signal.0, std::ptr::null(), action.as_mut_ptr()) };
+        // SAFETY: all zeros is a valid sigaction, so the value is initialized even if the call
+        // failed and wrote nothing.
         let action = unsafe { action.assume_init() };
         match action.sa_sigaction {
-            _ if asked != 0 => Self::Caught,
+            _ if result != 0 => Self::Caught,
             libc::SIG_DFL => Self::Default,
             libc::SIG_IGN => Self::Ignored,
             _ => Self::Caught,
@@ -106,111 +112,116 @@ impl Disposition {
     }
 }
 
-/// Gives a signal the default disposition, or has it ignored. KILL and STOP have no other than the
-/// default, and refuse.
-pub(super) fn set(signal: Signal, disposition: Disposition) {
+/// Resets a signal to its default disposition, or ignores it. `Caught` changes nothing, because it
+/// names no handler; KILL and STOP cannot be changed.
+pub(super) fn set_disposition(signal: Signal, disposition: Disposition) {
     let handler = match disposition {
         Disposition::Default => libc::SIG_DFL,
         Disposition::Ignored => libc::SIG_IGN,
         Disposition::Caught => return,
     };
-    install(signal, handler);
+    set_handler(signal, handler);
 }
 
-fn install(signal: Signal, handler: libc::sighandler_t) {
-    // SAFETY: a sigaction is plain numbers and an optional pointer, for which zeros are values.
+fn set_handler(signal: Signal, handler: libc::sighandler_t) {
+    // SAFETY: a sigaction consists of numbers and an optional pointer, so all zeros is valid.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler;
-    // SAFETY: the action is a local of the right type; its handler is the default, ignoring, or
-    // `end_by`, which takes the signal's number and only does what signal-safety(7) allows.
+    // It fails only for KILL and STOP, which always have their default disposition.
+    // SAFETY: `action` is a local of the right type. Its handler is SIG_DFL, SIG_IGN or
+    // `exit_on_signal`, which takes the signal number and is async-signal-safe (signal-safety(7)).
     let _ = unsafe { libc::sigaction(signal.0, &raw const action, std::ptr::null_mut()) };
 }
 
-/// Rust's runtime catches these to tell of a stack overflow; one that is sent would be swallowed.
-const OF_THE_RUNTIME: [Signal; 2] = [Signal(libc::SIGSEGV), Signal(libc::SIGBUS)];
+/// The signals that Rust's runtime catches to report a stack overflow.
+const RUNTIME_SIGNALS: [Signal; 2] = [Signal(libc::SIGSEGV), Signal(libc::SIGBUS)];
 
-/// Gives back to signals what they do to any program.
+/// Resets the runtime's handlers for SEGV and BUS. With them, such a signal that another process
+/// sends would be lost.
 pub(crate) fn remove_runtime_handlers() {
-    drop_handlers(&OF_THE_RUNTIME);
+    reset_handlers(&RUNTIME_SIGNALS);
 }
 
-fn drop_handlers(signals: &[Signal]) {
+fn reset_handlers(signals: &[Signal]) {
     for signal in signals {
-        if Disposition::of(*signal) == Disposition::Caught {
-            set(*signal, Disposition::Default);
+        if Disposition::current(*signal) == Disposition::Caught {
+            set_disposition(*signal, Disposition::Default);
         }
     }
 }
 
-/// What ends a container; several images have QUIT as their stop signal.
-const ENDING: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
+/// The signals that stop a container. QUIT is the stop signal of several images.
+const TERMINATION_SIGNALS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
 
-/// The kernel lets PID 1 ignore what it has no handler for (pid_namespaces(7)): a stop during the
-/// fetch would be lost. Here it ends the program at once, by status 128+N. What is ignored stays
-/// ignored, and execve(2) makes the handled ones default again.
+/// Installs handlers that end PID 1 with status 128+N.
+///
+/// The kernel drops a signal to PID 1 that has no handler (pid_namespaces(7)), so a stop during the
+/// fetch would be lost. Ignored signals stay ignored, and execve(2) resets the handlers. In any
+/// other process this does nothing.
 pub(crate) fn install_pid1_handlers() {
     if std::process::id() != 1 {
         return;
     }
-    for ending in ENDING {
-        if Disposition::of(ending) == Disposition::Default {
-            install(ending, end_by as *const () as libc::sighandler_t);
+    for signal in TERMINATION_SIGNALS {
+        if Disposition::current(signal) == Disposition::Default {
+            set_handler(signal, exit_on_signal as *const () as libc::sighandler_t);
         }
     }
 }
 
-/// Undoes [`install_pid1_handlers`], for a child that is not PID 1 or a supervisor that reads its signals.
+/// Undoes [`install_pid1_handlers`] after a fork: the child is not PID 1, and the supervisor reads
+/// its signals from a descriptor.
 pub(super) fn reset_pid1_handlers() {
-    drop_handlers(&ENDING);
+    reset_handlers(&TERMINATION_SIGNALS);
 }
 
-extern "C" fn end_by(signal: c_int) {
-    // SAFETY: _exit(2) takes any status and does not return.
+extern "C" fn exit_on_signal(signal: c_int) {
+    // SAFETY: _exit(2) takes any status, is async-signal-safe, and does not return.
     unsafe { libc::_exit(128 + signal) }
 }
 
-/// The signals that a thread holds back (sigprocmask(2)).
+/// The set of signals that a thread blocks (sigprocmask(2)).
 #[derive(Debug)]
-pub(super) struct Mask(SigSet);
+pub(super) struct SignalMask(SigSet);
 
-impl Mask {
-    /// Holds back all that can be held back; returns what was held back before.
-    ///
-    /// # Errors
-    /// None that a correct call can have.
-    pub(super) fn block_all() -> io::Result<Self> {
-        Ok(Self(
-            SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?,
-        ))
+impl SignalMask {
+    /// Blocks every signal that can be blocked, and returns the mask from before.
+    #[expect(clippy::expect_used, reason = "no argument comes from outside")]
+    pub(super) fn block_all() -> Self {
+        let previous = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).ok();
+        Self(previous.expect("pthread_sigmask(3) fails only for an invalid argument"))
     }
 
-    /// Makes it the thread's mask.
+    /// Makes this the mask of the calling thread.
+    #[expect(clippy::expect_used, reason = "no argument comes from outside")]
     pub(super) fn restore(&self) {
-        let _ = self.0.thread_set_mask();
+        let set = self.0.thread_set_mask().ok();
+        set.expect("pthread_sigmask(3) fails only for an invalid argument");
     }
 }
 
-/// A signal with all that the kernel tells of its sender (sigaction(2), siginfo_t).
+/// A signal with what the kernel tells about its sender (sigaction(2), siginfo_t).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SignalInfo {
     pub(super) signal: Signal,
     pub(super) cause: Cause,
-    /// In this PID namespace; 0 for a sender outside it.
+    /// The sender's pid in this PID namespace, or 0 for a sender outside it.
     pub(super) sender: i32,
 }
 
-/// Who made a signal.
+/// How a signal was generated (sigaction(2), si_code).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// The kernel itself: a terminal's key, a hangup, an alarm.
+    /// By the kernel: a terminal key, a hangup, an alarm.
     Kernel,
-    /// kill(2), or anything else without a value.
+    /// By kill(2) or by any other call without a value.
     Sent,
-    /// sigqueue(3), with its value.
+    /// By sigqueue(3), with this value.
     Queued(usize),
 }
 
-/// All signals of this process, read instead of handled: no disposition is touched (signalfd(2)).
+/// A descriptor from which this process reads its blocked signals (signalfd(2)). No handler is
+/// installed, so inherited dispositions stay as they are.
 #[derive(Debug)]
 pub(super) struct Signals(SignalFd);
 
@@ -221,34 +232,34 @@ impl AsFd for Signals {
 }
 
 impl Signals {
+    /// Opens a descriptor for every signal.
+    ///
     /// # Errors
     /// Those of signalfd(2).
     pub(super) fn open() -> io::Result<Self> {
-        Ok(Self(SignalFd::with_flags(
-            &SigSet::all(),
-            SfdFlags::SFD_CLOEXEC,
-        )?))
+        let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self(signals))
     }
 
-    /// Waits for the next one.
+    /// Blocks until a signal is pending, and returns it.
     ///
     /// # Errors
-    /// Those of read(2), but for interruptions.
-    pub(super) fn next(&self) -> io::Result<SignalInfo> {
+    /// Those of read(2) except EINTR.
+    pub(super) fn wait_next(&self) -> io::Result<SignalInfo> {
         loop {
             let info = match self.0.read_signal() {
                 Ok(Some(info)) => info,
-                // After a stop and a continuation, without any handler (signal(7)).
+                // EINTR also occurs without any handler, after a stop and a continuation (signal(7)).
                 Ok(None) | Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno.into()),
             };
             let cause = match info.ssi_code {
                 libc::SI_KERNEL => Cause::Kernel,
-                libc::SI_QUEUE => Cause::Queued(usize::try_from(info.ssi_ptr).unwrap_or_default()),
+                libc::SI_QUEUE => Cause::Queued(pointer_value(info.ssi_ptr)),
                 _ => Cause::Sent,
             };
-            let number = c_int::try_from(info.ssi_signo).unwrap_or_default();
-            if let Some(signal) = Signal::new(number) {
+            let signal = c_int::try_from(info.ssi_signo).ok().and_then(Signal::new);
+            if let Some(signal) = signal {
                 let sender = info.ssi_pid.cast_signed();
                 return Ok(SignalInfo {
                     signal,
@@ -260,52 +271,64 @@ impl Signals {
     }
 }
 
-/// Sends a signal, with the value that it came with. A command that changed its user, or that has
-/// just ended, is no error.
+/// Returns the pointer that signalfd(2) widens to 64 bits.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it was a pointer of this machine"
+)]
+fn pointer_value(ssi_ptr: u64) -> usize {
+    ssi_ptr as usize
+}
+
+/// Sends a signal, with its value if it has one.
+///
+/// Errors are ignored: the process may have changed its user (EPERM) or just ended (ESRCH), and in
+/// both cases there is nothing left to do.
 pub(super) fn send(to: Pid, signal: Signal, cause: Cause) {
     match cause {
         Cause::Queued(value) => {
             let value = libc::sigval {
                 sival_ptr: std::ptr::without_provenance_mut(value),
             };
-            // SAFETY: sigqueue(3) hands the pointer on as a number and never follows it.
+            // SAFETY: sigqueue(3) passes the pointer on as a number and never dereferences it.
             let _ = unsafe { libc::sigqueue(to.as_raw(), signal.0, value) };
         }
         Cause::Kernel | Cause::Sent => {
-            // SAFETY: kill(2) takes numbers alone.
+            // SAFETY: kill(2) takes only numbers.
             let _ = unsafe { libc::kill(to.as_raw(), signal.0) };
         }
     }
 }
 
-/// Throws away all that is pending.
-pub(super) fn discard_all() {
-    (1..=64).filter_map(Signal::new).for_each(discard);
+/// Discards all pending signals.
+pub(super) fn discard_all_pending() {
+    (1..=64).filter_map(Signal::new).for_each(discard_pending);
 }
 
-/// Throws away what is pending of a signal: ignoring it does that (sigaction(2)).
-pub(super) fn discard(signal: Signal) {
-    let before = Disposition::of(signal);
-    set(signal, Disposition::Ignored);
-    set(signal, before);
+/// Discards a pending signal by ignoring it for a moment (sigaction(2)).
+pub(super) fn discard_pending(signal: Signal) {
+    let previous = Disposition::current(signal);
+    set_disposition(signal, Disposition::Ignored);
+    set_disposition(signal, previous);
 }
 
-/// Lets a signal do to this process what it does by default; returns if that was nothing, or when
-/// the process goes on after a stop. Meant for a process that blocks everything.
+/// Sends a signal to this process with its default disposition, in a process that blocks all
+/// signals. It returns if the default is to do nothing, or after a stop once the process is
+/// continued.
 pub(crate) fn raise_default(signal: Signal) {
-    let before = Disposition::of(signal);
-    set(signal, Disposition::Default);
+    let previous = Disposition::current(signal);
+    set_disposition(signal, Disposition::Default);
     send(Pid::this(), signal, Cause::Sent);
-    let mut single_threaded = MaybeUninit::<libc::sigset_t>::zeroed();
+    let mut only_this = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: the set is a local of the right type.
-    unsafe { libc::sigemptyset(single_threaded.as_mut_ptr()) };
-    // SAFETY: as above, and the number is that of a signal.
-    unsafe { libc::sigaddset(single_threaded.as_mut_ptr(), signal.0) };
+    unsafe { libc::sigemptyset(only_this.as_mut_ptr()) };
+    // SAFETY: sigemptyset(3) initialized the set, and the number is that of a signal.
+    unsafe { libc::sigaddset(only_this.as_mut_ptr(), signal.0) };
     for how in [libc::SIG_UNBLOCK, libc::SIG_BLOCK] {
-        // SAFETY: the set was made by sigemptyset; the third argument may be null.
-        unsafe { libc::pthread_sigmask(how, single_threaded.as_ptr(), std::ptr::null_mut()) };
+        // SAFETY: sigemptyset(3) initialized the set, and the third argument may be null.
+        unsafe { libc::pthread_sigmask(how, only_this.as_ptr(), std::ptr::null_mut()) };
     }
-    set(signal, before);
+    set_disposition(signal, previous);
 }
 
 #[cfg(test)]
@@ -313,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_named_as_a_dockerfile_names_it() {
+    fn signal_parse_accepts_dockerfile_stopsignal() {
         for (text, number) in [
             ("TERM", 15),
             ("SIGTERM", 15),

@@ -1,9 +1,9 @@
 //! What phase-run was started with, recorded before Rust's runtime changes it.
 //!
-//! The runtime ignores SIGPIPE and re-opens closed descriptors 0–2 before `main`. One function in
-//! `.init_array` comes before it: it records the disposition, and fills the holes with
-//! close-on-exec descriptors, so that the runtime finds nothing to do and the command gets the
-//! holes back.
+//! Before `main`, the runtime ignores SIGPIPE and opens /dev/null for each closed descriptor from 0
+//! to 2. A function in `.init_array` runs earlier. It records the disposition of SIGPIPE, and opens
+//! close-on-exec descriptors in place of the closed ones, so that the runtime does nothing and
+//! execve(2) closes them again for the command.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,107 +20,113 @@ unsafe extern "C" {
     static mut environ: *mut *mut libc::c_char;
 }
 
-static PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+/// True if SIGPIPE was ignored when phase-run was started.
+static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 
 #[used]
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
-static BEFORE_THE_RUNTIME: extern "C" fn() = record;
+static RUN_BEFORE_MAIN: extern "C" fn() = record_initial_state;
 
-/// Runs once, with one thread, before `main`: plain libc calls only.
-extern "C" fn record() {
-    let ignored = Disposition::of(Signal::PIPE) == Disposition::Ignored;
-    PIPE_IGNORED.store(ignored, Ordering::Relaxed);
+/// Runs once, before `main` and before Rust's runtime, so it may only make plain libc calls.
+extern "C" fn record_initial_state() {
+    let ignored = Disposition::current(Signal::PIPE) == Disposition::Ignored;
+    SIGPIPE_IGNORED.store(ignored, Ordering::Relaxed);
     for descriptor in 0..3 {
-        // SAFETY: F_GETFD takes no pointer; it fails where the descriptor is closed.
+        // SAFETY: F_GETFD takes no pointer, and fails for a closed descriptor.
         if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
             fill_lowest_hole();
         }
     }
 }
 
-/// open(2) takes the lowest free number, and the holes are filled from below. Read-only, so that
-/// what is written to a closed standard output is an error. An image without /dev has `/`.
+/// Opens /dev/null at the lowest free descriptor number (open(2)). It is opened read-only, so that
+/// writing to a standard output that was closed is still an error. A container image without /dev
+/// gets `/` instead.
 pub(super) fn fill_lowest_hole() {
     for path in [c"/dev/null", c"/"] {
-        // SAFETY: the path is a C string, and open(2) without O_CREAT takes no third argument.
+        // SAFETY: the path is a C string, and open(2) needs no third argument without O_CREAT.
         if unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) } >= 0 {
             return;
         }
     }
 }
 
-/// Gives SIGPIPE the disposition that phase-run was started with. Called before the exec.
-pub(super) fn restore_pipe() {
-    if !PIPE_IGNORED.load(Ordering::Relaxed) {
-        signal::set(Signal::PIPE, Disposition::Default);
+/// Gives SIGPIPE the disposition that phase-run was started with, right before the exec.
+pub(super) fn restore_sigpipe() {
+    if !SIGPIPE_IGNORED.load(Ordering::Relaxed) {
+        signal::set_disposition(Signal::PIPE, Disposition::Default);
     }
 }
 
-/// Back to what phase-run itself needs: a failed write is an error, not a death.
-pub(super) fn ignore_pipe() {
-    signal::set(Signal::PIPE, Disposition::Ignored);
+/// Ignores SIGPIPE again after a failed exec, so that a failed write is an error and kills nothing.
+pub(super) fn ignore_sigpipe() {
+    signal::set_disposition(Signal::PIPE, Disposition::Ignored);
 }
 
-/// Reads the initial environment as bytes, and overwrites the token's values in the block that
-/// `/proc/PID/environ` shows. Names and `=` stay.
+/// Copies the initial environment as bytes, and overwrites the values of the token variables in the
+/// original, which `/proc/PID/environ` shows (proc_pid_environ(5)). Their names stay.
 pub(crate) fn read_environ_and_wipe_tokens(_single_threaded: &SingleThreaded) -> EnvBlock {
     let mut entries = Vec::new();
-    // SAFETY: `environ` is libc's own (environ(7)); no other thread can change it meanwhile.
-    let mut place = unsafe { environ };
-    if place.is_null() {
+    // SAFETY: libc defines `environ` (environ(7)), and no other thread exists that could change it.
+    let mut element = unsafe { environ };
+    if element.is_null() {
         return EnvBlock::default();
     }
     loop {
-        // SAFETY: `place` walks the array that environ(7) ends by a null pointer, and does not go
-        // past it.
-        let text = unsafe { *place };
+        // SAFETY: `element` points into the array, which a null pointer ends (environ(7)), and the
+        // loop stops there.
+        let text = unsafe { *element };
         if text.is_null() {
             return EnvBlock::new(entries);
         }
-        // SAFETY: each pointer before the null is a C string that lives as long as the process.
+        // SAFETY: each pointer before the null is a C string that lives as long as the process, and
+        // nothing changes it while it is copied.
         let entry = EnvEntry::from_c_str(unsafe { CStr::from_ptr(text) });
         if entry.name().is_some_and(is_token_variable) {
-            // SAFETY: it is one of those strings, which execve(2) put in writable memory of this
-            // process; there is no other thread that could look at it.
-            unsafe { wipe_value(text) };
+            // SAFETY: execve(2) put the string in writable memory of this process, and no other
+            // thread exists that could use it.
+            unsafe { wipe_value(text.cast()) };
         }
         entries.push(entry);
-        // SAFETY: `place` is not the last element, which is null.
-        place = unsafe { place.add(1) };
+        // SAFETY: `element` does not point to the null, which is the last element.
+        element = unsafe { element.add(1) };
     }
 }
 
-/// Overwrites what stands behind the `=`. Volatile, so that the compiler keeps writes that nothing
-/// reads.
+/// Overwrites everything after the first `=`. The writes are volatile, because the compiler could
+/// drop writes that nothing reads.
 ///
 /// # Safety
-/// `entry` is a C string in writable memory that nobody else uses meanwhile.
-unsafe fn wipe_value(entry: *mut libc::c_char) {
-    let mut place = entry;
+/// `entry` must be a C string in writable memory that nobody else uses meanwhile.
+unsafe fn wipe_value(entry: *mut u8) {
+    let mut position = entry;
     let mut in_value = false;
     loop {
-        // SAFETY: `place` is within the C string or at its NUL.
-        let byte = unsafe { place.read() };
+        // SAFETY: `position` is in the C string or at its NUL.
+        let byte = unsafe { position.read() };
         if byte == 0 {
             return;
         }
         if in_value {
-            // SAFETY: `place` is before the NUL, and the caller lets it be written.
-            unsafe { place.write_volatile(0) };
+            // SAFETY: `position` is before the NUL, and the caller allows writing.
+            unsafe { position.write_volatile(0) };
         }
-        in_value |= byte.cast_unsigned() == b'=';
-        // SAFETY: `place` is before the NUL.
-        place = unsafe { place.add(1) };
+        in_value |= byte == b'=';
+        // SAFETY: `position` is before the NUL.
+        position = unsafe { position.add(1) };
     }
 }
 
-/// What the kernel takes at an exec. execve(2): a string has at most 32 pages; all of it a quarter
-/// of the stack's soft limit, but at least 128 KiB and at most 6 MiB.
+/// Returns the kernel's limits on arguments and environment (execve(2)): one string has at most 32
+/// pages, and all together have at most a quarter of the soft limit on the stack, but at least
+/// 128 KiB and at most 6 MiB.
+#[expect(clippy::expect_used, reason = "every system has a page size")]
 pub(crate) fn exec_limits() -> ExecLimits {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     let page = page
         .and_then(|size| usize::try_from(size).ok())
-        .unwrap_or(4096);
+        .expect("POSIX requires sysconf(_SC_PAGESIZE)");
+    // 8 MiB is the kernel's own default.
     let stack = getrlimit(Resource::RLIMIT_STACK).map_or(8 << 20, |(soft, _)| soft);
     let total = usize::try_from(stack / 4)
         .unwrap_or(usize::MAX)
@@ -131,8 +137,9 @@ pub(crate) fn exec_limits() -> ExecLimits {
     }
 }
 
-/// Keeps a static glibc from loading the machine's name-service modules, which are of another
-/// glibc: host look-ups use what is linked in.
+/// Keeps a static glibc from loading the name service modules of the machine (nsswitch.conf(5)),
+/// which belong to another glibc and could crash this process. Host names are then looked up in
+/// /etc/hosts and DNS only.
 pub(crate) fn disable_nss_modules() {
     #[cfg(all(target_os = "linux", target_env = "gnu", target_feature = "crt-static"))]
     {
@@ -142,7 +149,7 @@ pub(crate) fn disable_nss_modules() {
                 line: *const libc::c_char,
             ) -> libc::c_int;
         }
-        // SAFETY: both are C strings, which glibc copies; nothing has been looked up yet.
+        // SAFETY: both arguments are C strings, which glibc copies, and no look-up has started yet.
         unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
     }
 }

@@ -1,69 +1,54 @@
-//! The parent that is not there: forwards signals, stops with the command, reaps, and ends as the
-//! command ended.
+//! The parent process of `--supervise`.
 //!
-//! It is forked from before anybody reads a token, and knows the command's pid and no secret. What
-//! a signal leads to is decided by [`decide`], which is pure; [`Supervisor::wait_for_command`] does it. The
-//! command stays in phase-run's process group, so that a terminal, a shell's jobs and signals to the
-//! group find it as if it were alone.
+//! It forwards signals, stops when the command stops, reaps children, and ends as the command ended.
+//! It is forked before anybody reads a token, so it knows the command's pid and no secret.
+//! [`SuperviseState::decide`], which is pure, maps each input to an action, and [`Supervisor`]
+//! performs the action. The command stays in phase-run's process group, so that a terminal, a
+//! shell's jobs and signals to the group work as without a supervisor.
 
 use nix::unistd::{Pid, chdir};
 
 use super::code_pages::drop_code_pages;
 use super::descriptor::close_all_but;
-use super::no_process;
+use super::process_error;
 use super::signal::{self, Cause, Signal, SignalInfo, Signals};
 use super::terminal::{Session, can_be_resumed};
 use super::wait::{self, WaitStatus};
 use crate::error::Error;
 
-/// What is known while the command runs.
+/// What the supervisor knows about the command and about itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct State {
+pub(super) struct SuperviseState {
     pub(super) command: Pid,
-    own: Pid,
+    pid: Pid,
     pub(super) session: Session,
-    /// Somebody could resume this process if it stopped.
+    /// True if the parent of this process could resume it after a stop.
     resumable: bool,
 }
 
-impl State {
-    pub(super) fn new(command: Pid) -> Self {
-        Self {
-            command,
-            own: Pid::this(),
-            session: Session::own(),
-            resumable: can_be_resumed(),
-        }
-    }
-
-    /// The parent may have gone since.
-    pub(super) fn refresh_terminal(&mut self) {
-        self.resumable = can_be_resumed();
-    }
-}
-
-/// What there is to react to.
+/// An event that the supervisor reacts to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Input {
+pub(super) enum SuperviseInput {
     Signal(SignalInfo),
     Child(Pid, WaitStatus),
 }
 
-/// What is done about it.
+/// The reaction to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    Nothing,
-    /// See which children ended or stopped.
+pub(super) enum SuperviseAction {
+    Ignore,
+    /// Read the status of every child that has ended or stopped.
     Reap,
-    /// Send it to the command alone.
+    /// Send the signal to the command alone.
     Forward(Signal, Cause),
-    /// Stop as the command did, and go on with it.
-    StopAlong(Signal),
-    /// The command has ended: so does phase-run, in the same way.
-    End(WaitStatus),
+    /// Stop by the same signal as the command, and continue the command afterwards.
+    StopWithCommand(Signal),
+    /// End with the command's status.
+    ExitAs(WaitStatus),
 }
 
-/// What a terminal sends to the whole foreground group, the command included.
+/// The signals that a terminal sends to the whole foreground group, the command included
+/// (termios(3), signal(7)).
 const TERMINAL_SIGNALS: [Signal; 8] = [
     Signal::INT,
     Signal::QUIT,
@@ -75,117 +60,149 @@ const TERMINAL_SIGNALS: [Signal; 8] = [
     Signal::CONT,
 ];
 
-/// Never lost ranks before never twice: everything is forwarded but what the command has already.
-pub(super) fn decide(state: &State, event: Input) -> Action {
-    match event {
-        Input::Signal(SignalInfo {
-            signal: Signal::CHLD,
-            ..
-        }) => Action::Reap,
-        Input::Signal(SignalInfo {
-            signal,
-            cause: Cause::Kernel,
-            ..
-        }) if state.session.terminal && TERMINAL_SIGNALS.contains(&signal) => {
-            // A hangup, and the CONT that follows it, tell only a session's leader.
-            match state.session.leader && [Signal::HUP, Signal::CONT].contains(&signal) {
-                true => Action::Forward(signal, Cause::Kernel),
-                false => Action::Nothing,
-            }
+impl SuperviseState {
+    pub(super) fn new(command: Pid) -> Self {
+        Self {
+            command,
+            pid: Pid::this(),
+            session: Session::current(),
+            resumable: can_be_resumed(),
         }
-        Input::Signal(SignalInfo {
+    }
+
+    /// Checks again whether the parent can resume this process: it may have ended.
+    pub(super) fn refresh_resumable(&mut self) {
+        self.resumable = can_be_resumed();
+    }
+
+    /// Maps an input to an action. To lose a signal is worse than to deliver it twice, so every
+    /// signal is forwarded that the command does not surely have already.
+    pub(super) fn decide(&self, input: SuperviseInput) -> SuperviseAction {
+        match input {
+            SuperviseInput::Signal(info) => self.decide_signal(info),
+            SuperviseInput::Child(pid, WaitStatus::Stopped(by)) if pid == self.command => {
+                match self.session.has_terminal && !self.session.is_leader && self.resumable {
+                    true => SuperviseAction::StopWithCommand(by),
+                    false => SuperviseAction::Ignore,
+                }
+            }
+            SuperviseInput::Child(pid, status) if pid == self.command => {
+                SuperviseAction::ExitAs(status)
+            }
+            // An orphan that PID 1 has inherited only needs to be reaped, which has been done.
+            SuperviseInput::Child(_, _) => SuperviseAction::Ignore,
+        }
+    }
+
+    fn decide_signal(&self, info: SignalInfo) -> SuperviseAction {
+        let SignalInfo {
             signal,
             cause,
             sender,
-        }) => {
-            // The command knows what it sent, and what phase-run raised for itself is not for it.
-            let known = [state.command, state.own].contains(&Pid::from_raw(sender));
-            match known && cause != Cause::Kernel {
-                true => Action::Nothing,
-                false => Action::Forward(signal, cause),
-            }
+        } = info;
+        if signal == Signal::CHLD {
+            return SuperviseAction::Reap;
         }
-        Input::Child(pid, WaitStatus::Stopped(by)) if pid == state.command => {
-            match state.session.terminal && !state.session.leader && state.resumable {
-                true => Action::StopAlong(by),
-                false => Action::Nothing,
+        let already_delivered = match cause {
+            // The terminal signals the whole foreground group, except that a hangup sends HUP and
+            // CONT to the session leader alone.
+            Cause::Kernel => {
+                let only_leader = [Signal::HUP, Signal::CONT].contains(&signal);
+                self.session.has_terminal
+                    && TERMINAL_SIGNALS.contains(&signal)
+                    && !(self.session.is_leader && only_leader)
             }
+            // The command knows what it sent itself, and a signal that phase-run caused in itself,
+            // such as PIPE, is not meant for the command.
+            Cause::Sent | Cause::Queued(_) => {
+                [self.command, self.pid].contains(&Pid::from_raw(sender))
+            }
+        };
+        match already_delivered {
+            true => SuperviseAction::Ignore,
+            false => SuperviseAction::Forward(signal, cause),
         }
-        Input::Child(pid, end) if pid == state.command => Action::End(end),
-        // An orphan that was left to PID 1: reaped is enough.
-        Input::Child(_, _) => Action::Nothing,
     }
 }
 
-/// The command's parent.
+/// The parent of the command.
 pub(crate) struct Supervisor {
     signals: Signals,
-    state: State,
+    state: SuperviseState,
 }
 
 impl Supervisor {
+    /// Prepares this process to wait for `command`. It gives up its descriptors and its working
+    /// directory, which are the command's alone.
     pub(super) fn new(command: Pid, signals: Signals) -> Self {
-        let state = State::new(command);
-        // Files, pipes and the directory are the command's alone; asked for a terminal before.
+        // The state is read first: finding a terminal needs descriptors 0 to 2.
+        let state = SuperviseState::new(command);
         close_all_but(&signals);
+        // If this fails, the directory stays in use, which does no harm to the command.
         let _ = chdir("/");
         Self { signals, state }
     }
 
-    /// One wait, no timer: whoever is not signalled uses no time.
+    /// Waits until the command has ended and returns its status. There is no timer: without signals
+    /// this process uses no CPU time.
     ///
     /// # Errors
-    /// `exec` when signals cannot be read any more.
+    /// `exec` if reading signals fails.
     pub(crate) fn wait_for_command(mut self) -> Result<WaitStatus, Error> {
-        // Nobody tells of a child that ended before signals were held back.
-        let mut ended = self.perform(Action::Reap);
+        // A child that ended before signals were blocked causes no signal now.
+        let mut status = self.perform(SuperviseAction::Reap);
         drop_code_pages();
         loop {
-            if let Some(end) = ended {
-                return Ok(end);
+            if let Some(status) = status {
+                return Ok(status);
             }
-            let received = self.signals.next().map_err(|error| no_process(&error))?;
-            ended = self.react(Input::Signal(received));
+            let info = self
+                .signals
+                .wait_next()
+                .map_err(|error| process_error(&error))?;
+            status = self.handle(SuperviseInput::Signal(info));
         }
     }
 
-    fn react(&mut self, event: Input) -> Option<WaitStatus> {
-        if let Input::Child(..) = event {
-            self.state.refresh_terminal();
+    fn handle(&mut self, input: SuperviseInput) -> Option<WaitStatus> {
+        if let SuperviseInput::Child(..) = input {
+            self.state.refresh_resumable();
         }
-        self.perform(decide(&self.state, event))
+        self.perform(self.state.decide(input))
     }
 
-    fn perform(&mut self, action: Action) -> Option<WaitStatus> {
+    fn perform(&mut self, action: SuperviseAction) -> Option<WaitStatus> {
         match action {
-            Action::Nothing => {}
-            Action::Reap => {
-                // One CHLD may stand for several children. All of them, so that none stays a zombie
-                // of a PID 1 that is about to end.
+            SuperviseAction::Ignore => {}
+            SuperviseAction::Reap => {
+                // One CHLD may stand for several children. All are reaped, even after the command's
+                // end, so that PID 1 leaves no zombie.
                 let mut end = None;
-                while let Some((pid, reaped)) = wait::reap() {
-                    end = self.react(Input::Child(pid, reaped)).or(end);
+                while let Some((pid, status)) = wait::reap() {
+                    end = self.handle(SuperviseInput::Child(pid, status)).or(end);
                 }
                 return end;
             }
-            Action::Forward(signal, cause) => signal::send(self.state.command, signal, cause),
-            Action::StopAlong(by) => stop_along(self.state.command, by),
-            Action::End(end) => return Some(end),
+            SuperviseAction::Forward(signal, cause) => {
+                signal::send(self.state.command, signal, cause);
+            }
+            SuperviseAction::StopWithCommand(by) => stop_with_command(self.state.command, by),
+            SuperviseAction::ExitAs(status) => return Some(status),
         }
         None
     }
 }
 
-/// Stops by the signal that stopped the command. On waking, the command has been continued too,
-/// where the whole job was; else it is continued now.
-pub(super) fn stop_along(command: Pid, by: Signal) {
-    // It may have been continued while this was decided.
+/// Stops this process by the signal that stopped the command. After this process has been resumed,
+/// continues the command unless it runs already.
+pub(super) fn stop_with_command(command: Pid, by: Signal) {
+    // The command may have been continued since its stop was reported.
     if wait::was_continued(command) {
         return;
     }
     signal::raise_default(by);
-    signal::discard(Signal::CONT);
-    // A program that stops itself may have gone on and be in its next stop by now.
+    signal::discard_pending(Signal::CONT);
+    // A program that stops itself may have been continued, and may be in its next stop already.
     if !wait::was_continued(command) && !wait::is_stopped(command) {
         signal::send(command, Signal::CONT, Cause::Sent);
     }
@@ -196,49 +213,54 @@ mod tests {
     use super::*;
 
     const COMMAND: i32 = 20;
-    const OWN: i32 = 10;
+    const SUPERVISOR: i32 = 10;
     const OTHER: i32 = 30;
 
-    fn state(terminal: bool, leader: bool, resumable: bool) -> State {
-        State {
+    fn state(has_terminal: bool, is_leader: bool, resumable: bool) -> SuperviseState {
+        SuperviseState {
             command: Pid::from_raw(COMMAND),
-            own: Pid::from_raw(OWN),
-            session: Session { terminal, leader },
+            pid: Pid::from_raw(SUPERVISOR),
+            session: Session {
+                has_terminal,
+                is_leader,
+            },
             resumable,
         }
     }
 
-    fn every_state() -> impl Iterator<Item = State> {
+    fn every_state() -> impl Iterator<Item = SuperviseState> {
         (0..8).map(|bits| state(bits & 1 != 0, bits & 2 != 0, bits & 4 != 0))
     }
 
-    /// Every signal, from everybody, for every cause, in every state.
+    /// Tries every signal with every cause and sender in every state.
     #[test]
-    fn a_signal_is_forwarded_unless_the_command_has_it_or_sent_it() {
+    fn signal_forwarded_unless_command_has_it() {
         let signals = (1..=64).filter_map(Signal::new);
         for (signal, state) in signals.flat_map(|signal| every_state().map(move |s| (signal, s))) {
             for cause in [Cause::Kernel, Cause::Sent, Cause::Queued(7)] {
-                for sender in [0, 1, OTHER, COMMAND, OWN] {
-                    let received = SignalInfo {
+                for sender in [0, 1, OTHER, COMMAND, SUPERVISOR] {
+                    let info = SignalInfo {
                         signal,
                         cause,
                         sender,
                     };
                     let kernel = cause == Cause::Kernel;
-                    let terminals =
-                        kernel && state.session.terminal && TERMINAL_SIGNALS.contains(&signal);
+                    let from_terminal =
+                        kernel && state.session.has_terminal && TERMINAL_SIGNALS.contains(&signal);
                     let hangup =
-                        [Signal::HUP, Signal::CONT].contains(&signal) && state.session.leader;
+                        [Signal::HUP, Signal::CONT].contains(&signal) && state.session.is_leader;
                     let expected = match signal {
-                        Signal::CHLD => Action::Reap,
-                        _ if terminals && !hangup => Action::Nothing,
-                        _ if !kernel && [COMMAND, OWN].contains(&sender) => Action::Nothing,
-                        _ => Action::Forward(signal, cause),
+                        Signal::CHLD => SuperviseAction::Reap,
+                        _ if from_terminal && !hangup => SuperviseAction::Ignore,
+                        _ if !kernel && [COMMAND, SUPERVISOR].contains(&sender) => {
+                            SuperviseAction::Ignore
+                        }
+                        _ => SuperviseAction::Forward(signal, cause),
                     };
                     assert_eq!(
-                        decide(&state, Input::Signal(received)),
+                        state.decide(SuperviseInput::Signal(info)),
                         expected,
-                        "{received:?} in {state:?}"
+                        "{info:?} in {state:?}"
                     );
                 }
             }
@@ -246,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_commands_end_is_the_end_and_others_are_reaped_alone() {
+    fn command_exit_ends_supervisor_orphan_exit_not() {
         for state in every_state() {
             for end in [
                 WaitStatus::Exited(0),
@@ -254,31 +276,31 @@ mod tests {
                 WaitStatus::Killed(Signal::TERM),
             ] {
                 assert_eq!(
-                    decide(&state, Input::Child(state.command, end)),
-                    Action::End(end)
+                    state.decide(SuperviseInput::Child(state.command, end)),
+                    SuperviseAction::ExitAs(end)
                 );
-                let other = Input::Child(Pid::from_raw(OTHER), end);
-                assert_eq!(decide(&state, other), Action::Nothing);
+                let other = SuperviseInput::Child(Pid::from_raw(OTHER), end);
+                assert_eq!(state.decide(other), SuperviseAction::Ignore);
             }
         }
     }
 
     #[test]
-    fn it_stops_along_only_where_somebody_can_resume_it() {
+    fn supervisor_stops_only_if_resumable() {
         for state in every_state() {
             let stopped = WaitStatus::Stopped(Signal::TSTP);
-            let along = state.session.terminal && !state.session.leader && state.resumable;
-            let expected = if along {
-                Action::StopAlong(Signal::TSTP)
+            let stops = state.session.has_terminal && !state.session.is_leader && state.resumable;
+            let expected = if stops {
+                SuperviseAction::StopWithCommand(Signal::TSTP)
             } else {
-                Action::Nothing
+                SuperviseAction::Ignore
             };
             assert_eq!(
-                decide(&state, Input::Child(state.command, stopped)),
+                state.decide(SuperviseInput::Child(state.command, stopped)),
                 expected
             );
-            let other = Input::Child(Pid::from_raw(OTHER), stopped);
-            assert_eq!(decide(&state, other), Action::Nothing);
+            let other = SuperviseInput::Child(Pid::from_raw(OTHER), stopped);
+            assert_eq!(state.decide(other), SuperviseAction::Ignore);
         }
     }
 }

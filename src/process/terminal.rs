@@ -1,4 +1,5 @@
-//! The controlling terminal, and what it changes: who gets its signals, and who may stop.
+#![forbid(unsafe_code)]
+//! The controlling terminal and the session of this process.
 
 use std::io;
 
@@ -7,26 +8,27 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, getpid, getppid, getsid, tcgetpgrp};
 
-/// What there is to know of the session (credentials(7)).
+/// The facts about this process's session that decide about signals (credentials(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Session {
-    /// There is a controlling terminal.
-    pub(super) terminal: bool,
-    /// This process leads the session: a hangup tells it alone.
-    pub(super) leader: bool,
+    /// True if the session has a controlling terminal.
+    pub(super) has_terminal: bool,
+    /// True if this process is the session leader, to which alone a hangup is sent.
+    pub(super) is_leader: bool,
 }
 
 impl Session {
-    pub(super) fn own() -> Self {
+    /// Reads the current facts.
+    pub(super) fn current() -> Self {
         Self {
-            terminal: has_terminal(),
-            leader: getsid(None) == Ok(getpid()),
+            has_terminal: has_terminal(),
+            is_leader: getsid(None) == Ok(getpid()),
         }
     }
 }
 
-/// `/dev/tty` opens for whoever has one; where that name is missing, a terminal on 0–2 that knows our
-/// session tells.
+/// Opens `/dev/tty`, which succeeds only with a controlling terminal (tty(4)). Where that file is
+/// missing, asks whether descriptor 0, 1 or 2 is the terminal of this session (tcgetpgrp(3)).
 fn has_terminal() -> bool {
     match open(
         "/dev/tty",
@@ -43,8 +45,8 @@ fn has_terminal() -> bool {
     }
 }
 
-/// Whether somebody can resume this process once it has stopped: a parent in its session, as a
-/// shell is.
+/// Returns whether the parent could resume this process after a stop: it must be in the same
+/// session, as a shell is.
 pub(super) fn can_be_resumed() -> bool {
     let parent = getppid();
     parent != Pid::from_raw(0)

@@ -1,13 +1,14 @@
-//! What became of a child: the raw status of waitpid(2), read whole.
+//! The status of children: the raw status of waitpid(2), decoded without loss.
 //!
-//! nix loses the status of a death by a real-time signal: it reaps the child and answers EINVAL.
+//! nix's waitpid reaps a child that was killed by a real-time signal and then returns EINVAL, so the
+//! status is lost.
 
 use libc::c_int;
 use nix::unistd::Pid;
 
 use super::signal::Signal;
 
-/// What a wait tells.
+/// How a child has ended, or by which signal it has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitStatus {
     Exited(u8),
@@ -15,7 +16,8 @@ pub(crate) enum WaitStatus {
     Stopped(Signal),
 }
 
-/// One child that has ended or stopped since the last call; none when there is no more to tell.
+/// Returns one child that has ended or stopped since the last call, or `None` if there is no more.
+/// It does not block.
 pub(super) fn reap() -> Option<(Pid, WaitStatus)> {
     loop {
         let mut status: c_int = 0;
@@ -24,14 +26,14 @@ pub(super) fn reap() -> Option<(Pid, WaitStatus)> {
         if pid <= 0 {
             return None;
         }
-        // A status that says none of the three cannot come of these flags.
-        if let Some(reaped) = decoded(status) {
-            return Some((Pid::from_raw(pid), reaped));
+        // With these flags, waitpid(2) reports nothing but the three kinds of `WaitStatus`.
+        if let Some(status) = decode(status) {
+            return Some((Pid::from_raw(pid), status));
         }
     }
 }
 
-fn decoded(status: c_int) -> Option<WaitStatus> {
+fn decode(status: c_int) -> Option<WaitStatus> {
     if libc::WIFEXITED(status) {
         return u8::try_from(libc::WEXITSTATUS(status))
             .ok()
@@ -43,26 +45,26 @@ fn decoded(status: c_int) -> Option<WaitStatus> {
     Signal::new(libc::WSTOPSIG(status)).map(WaitStatus::Stopped)
 }
 
-/// Whether a child that had stopped goes on.
+/// Returns whether a stopped child was continued since the last call.
 pub(super) fn was_continued(child: Pid) -> bool {
-    tells(child, libc::WCONTINUED)
+    is_in_state(child, libc::WCONTINUED)
 }
 
-/// Whether a child is in a stop that has not been reaped yet: it went on and stopped again.
+/// Returns whether a child is in a stop that [`reap`] has not reported yet.
 pub(super) fn is_stopped(child: Pid) -> bool {
-    tells(child, libc::WSTOPPED | libc::WNOWAIT)
+    is_in_state(child, libc::WSTOPPED | libc::WNOWAIT)
 }
 
-/// Only asks for what it is told: a wait that also reaps would lose the status of a child that has
-/// just ended.
-fn tells(child: Pid, what: c_int) -> bool {
-    // SAFETY: a siginfo_t is plain data, for which zeros are values.
+/// Asks waitid(2) for these states only. Unlike waitpid(2), it then does not reap a child that has
+/// just ended, whose status would be lost.
+fn is_in_state(child: Pid, states: c_int) -> bool {
+    // SAFETY: a siginfo_t is plain data, for which all zeros is valid.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let id = child.as_raw().cast_unsigned();
-    // SAFETY: the information is a local of the right type.
-    let waited = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, what | libc::WNOHANG) };
-    // SAFETY: waitid(2) filled in the member for a child, or left it 0.
-    waited == 0 && unsafe { info.si_pid() } != 0
+    // SAFETY: `info` is a local of the right type.
+    let result = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, states | libc::WNOHANG) };
+    // SAFETY: waitid(2) sets this member for a child, and leaves it 0 otherwise.
+    result == 0 && unsafe { info.si_pid() } != 0
 }
 
 #[cfg(test)]
@@ -73,7 +75,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::zombie_processes, reason = "waitpid reaps them")]
-    fn each_end_is_told_whole() {
+    fn wait_status_decodes_every_kind_of_exit() {
         for (line, expected) in [
             ("exit 0", WaitStatus::Exited(0)),
             ("exit 255", WaitStatus::Exited(255)),
@@ -86,7 +88,7 @@ mod tests {
             // SAFETY: the status is a local of the right type.
             let pid = unsafe { libc::waitpid(child.id().cast_signed(), &raw mut status, 0) };
             assert_eq!(pid, child.id().cast_signed());
-            assert_eq!(decoded(status), Some(expected), "{line}");
+            assert_eq!(decode(status), Some(expected), "{line}");
         }
     }
 }

@@ -1,15 +1,16 @@
 #![forbid(unsafe_code)]
-//! The parent of `--watch`: supervises the command, and replaces it when its secrets have changed.
+//! The parent process of `--watch`: supervises the command, and restarts it with new secrets.
 //!
-//! It never fetches. A standby, forked for each poll, fetches and tells a digest; when that differs
-//! it waits until the old command is gone and then becomes the new one, with what it has fetched.
-//! What leads to what is `decide`'s, which is pure; [`Watcher`] does it.
+//! The watcher never fetches. For each poll it forks a standby, which fetches and reports a keyed
+//! digest of the new environment. If the digest has changed, the watcher stops the old command and
+//! promotes the standby, which then becomes the new command with what it has fetched.
+//! [`WatchState::decide`](decide::WatchState::decide), which is pure, maps each input to an action,
+//! and [`Watcher`] performs the action.
 
 mod channel;
 mod cleanup;
 mod decide;
 mod descendants;
-mod listen;
 mod schedule;
 mod watcher;
 
@@ -21,79 +22,88 @@ use nix::sys::prctl::set_child_subreaper;
 use super::fork::{Fork, ProcessState};
 use super::signal::Signal;
 use super::wait::WaitStatus;
-use super::{SingleThreaded, no_process};
+use super::{SingleThreaded, process_error};
 use crate::error::Error;
 use crate::log::Log;
-use channel::Role;
+use channel::StandbyRole;
 pub(crate) use channel::{Digest, StandbyChannel};
 use watcher::Watcher;
 
-/// How to watch, and how to restart.
+/// How often to poll, and how to restart the command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WatchOptions {
-    /// From one poll to the next.
+    /// The time between two polls.
     pub(crate) interval: Duration,
-    /// What tells the command to stop.
+    /// The signal that asks the command to stop.
     pub(crate) stop_signal: Signal,
-    /// How long it may take to.
+    /// The time that the command has to stop before it is killed.
     pub(crate) grace: Duration,
-    /// A start leases dynamic secrets.
+    /// True if a start leases dynamic secrets.
     pub(crate) leases_secrets: bool,
 }
 
-/// The processes of `--watch`: [`watch`] returns once in the parent, and once in each child.
+/// The process in which [`watch`] has returned: once in the parent, and once in each child.
 pub(crate) enum WatchOutcome {
-    /// In the parent: how the last command ended.
+    /// The parent, with the status of the last command.
     CommandEnded(WaitStatus),
-    /// In a process that fetches.
+    /// A child, which fetches and may become the command.
     Child {
         single_threaded: SingleThreaded,
-        /// Whose pid the command would have had.
+        /// The pid that the command would have had without a supervisor.
         supervisor_pid: u32,
         standby: StandbyChannel,
     },
 }
 
-/// Forks the first child before anybody reads the token, and watches. `forget` is called in the
-/// parent once that child has a copy of what has to be forgotten.
+/// Forks the first child before anybody reads the token, and then watches until the command ends.
+///
+/// `wipe_token` is called in the parent after the first fork, when the child has its own copy.
 ///
 /// # Errors
-/// `exec` when what a watcher needs is refused by the system.
+/// `exec` if fork(2), signalfd(2), socketpair(2) or poll(2) fails.
 pub(crate) fn watch(
     single_threaded: &SingleThreaded,
     options: &WatchOptions,
-    forget: &mut dyn FnMut(),
+    wipe_token: &mut dyn FnMut(),
     log: &dyn Log,
 ) -> Result<WatchOutcome, Error> {
-    let mut watched = || -> io::Result<WatchOutcome> {
-        let before = descendants::children();
-        let (origin, signals) = ProcessState::save_and_block()?;
-        let (channel, of_child) = channel::pair()?;
-        let command = match origin.fork(single_threaded)? {
+    let mut run = || -> io::Result<WatchOutcome> {
+        let initial_children = descendants::children();
+        let (process_state, signals) = ProcessState::save_and_block()?;
+        let (channel, child_end) = channel::socket_pair()?;
+        let command = match process_state.fork(single_threaded)? {
             Fork::Parent { child } => child,
             Fork::Child(single_threaded) => {
-                let standby = StandbyChannel::new(of_child, Role::First, None);
-                return Ok(fetching(single_threaded, &origin, standby));
+                let standby = StandbyChannel::new(child_end, StandbyRole::FirstStart, None);
+                return Ok(child_outcome(single_threaded, &process_state, standby));
             }
         };
-        drop(of_child);
-        forget();
-        // What the command leaves comes here, and is ended before the next one starts.
+        drop(child_end);
+        wipe_token();
+        // The command's orphans become children of this process, which ends them before a restart.
+        // Where a sandbox refuses the call, they go to init and are left alone.
         let _ = set_child_subreaper(true);
-        let (own, child) = ((origin, signals), (command, channel));
-        Watcher::new(single_threaded, options, log, own, child, before).wait_for_command()
+        Watcher::new(
+            single_threaded,
+            options,
+            log,
+            (process_state, signals),
+            (command, channel),
+            initial_children,
+        )
+        .run()
     };
-    watched().map_err(|error| no_process(&error))
+    run().map_err(|error| process_error(&error))
 }
 
-fn fetching(
+fn child_outcome(
     single_threaded: SingleThreaded,
-    origin: &ProcessState,
+    process_state: &ProcessState,
     standby: StandbyChannel,
 ) -> WatchOutcome {
     WatchOutcome::Child {
         single_threaded,
-        supervisor_pid: origin.own().as_raw().cast_unsigned(),
+        supervisor_pid: process_state.pid(),
         standby,
     }
 }

@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
-//! What a command leaves when it is gone, and how that is ended before the next one starts.
+//! Ending the processes that an old command has left, before the new one starts.
 //!
-//! Orphans come here, because a watcher is a subreaper, but nobody tells of their coming: so they
-//! are looked for, at the end of each child and otherwise every few milliseconds.
+//! The watcher is a subreaper, so orphans become its children, but no signal tells it when that
+//! happens. It therefore looks for children at the end of each child and every few milliseconds.
 
 use std::time::{Duration, Instant};
 
@@ -11,70 +11,74 @@ use nix::unistd::{Pid, getpgid};
 use super::super::signal::{self, Cause, Signal};
 use super::descendants;
 
-/// How often is looked, as long as somebody is left.
-const TICK: Duration = Duration::from_millis(10);
+/// The time between two checks while processes are left.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Who is left so long after KILL cannot be ended from here.
-pub(super) const LAST: Duration = Duration::from_secs(5);
+/// How long to wait after KILL. A process that is left then is stuck in the kernel.
+pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The cleanup after one command.
 #[derive(Debug)]
 pub(super) struct Cleanup {
-    since: Instant,
+    start: Instant,
     grace: Duration,
-    told: Vec<Pid>,
+    terminated: Vec<Pid>,
 }
 
-/// What one look came to.
-pub(super) enum Look {
-    Gone,
-    /// Look again then.
-    Left(Instant),
-    /// They stay.
-    ProcessesLeft(Vec<String>),
+/// The result of one step of a cleanup.
+pub(super) enum CleanupStep {
+    /// No process is left.
+    Done,
+    /// Processes are left, and the next step is due at this time.
+    Pending(Instant),
+    /// These processes could not be ended: their pids and names.
+    GaveUp(Vec<String>),
 }
 
 impl Cleanup {
     pub(super) fn new(grace: Duration) -> Self {
         Self {
-            since: Instant::now(),
+            start: Instant::now(),
             grace,
-            told: Vec::new(),
+            terminated: Vec::new(),
         }
     }
 
-    /// TERM and CONT once to each child, whoever comes anew too; KILL to all after the grace. Those
-    /// in `spared` are no part of it.
-    pub(super) fn look(&mut self, spared: &[Pid]) -> Look {
+    /// Sends TERM and CONT to each child that has not been sent them yet. After the grace, sends
+    /// KILL to all children. The processes in `excluded` are left alone.
+    pub(super) fn step(&mut self, excluded: &[Pid]) -> CleanupStep {
         let mut left = descendants::children();
-        left.retain(|pid| !spared.contains(pid));
+        left.retain(|pid| !excluded.contains(pid));
         if left.is_empty() {
-            return Look::Gone;
+            return CleanupStep::Done;
         }
-        let waited = self.since.elapsed();
-        if waited >= self.grace.saturating_add(LAST) {
-            return Look::ProcessesLeft(left.into_iter().map(descendants::described).collect());
+        let elapsed = self.start.elapsed();
+        if elapsed >= self.grace.saturating_add(KILL_TIMEOUT) {
+            return CleanupStep::GaveUp(left.into_iter().map(descendants::describe).collect());
         }
         for pid in left {
-            if waited >= self.grace {
-                kill(pid, spared);
-            } else if !self.told.contains(&pid) {
-                self.told.push(pid);
+            if elapsed >= self.grace {
+                kill_with_group(pid, excluded);
+            } else if !self.terminated.contains(&pid) {
+                self.terminated.push(pid);
                 signal::send(pid, Signal::TERM, Cause::Sent);
                 signal::send(pid, Signal::CONT, Cause::Sent);
             }
         }
-        Look::Left(Instant::now() + TICK)
+        CleanupStep::Pending(Instant::now() + CHECK_INTERVAL)
     }
 }
 
-/// With its group, where that is neither ours nor that of somebody who is spared: programs that fork
-/// and exit without pause are faster than pids can be read.
-fn kill(pid: Pid, spared: &[Pid]) {
-    let of_others = |group: &Pid| {
-        let spared = spared.iter().map(|pid| getpgid(Some(*pid)));
-        spared.chain([getpgid(None)]).all(|kept| kept != Ok(*group))
+/// Sends KILL to a process, and to its group unless this process or an excluded one is in it.
+/// Programs that fork and exit without pause are faster than their pids can be read.
+fn kill_with_group(pid: Pid, excluded: &[Pid]) {
+    let may_kill = |group: &Pid| {
+        let excluded = excluded.iter().map(|pid| getpgid(Some(*pid)));
+        excluded
+            .chain([getpgid(None)])
+            .all(|other| other != Ok(*group))
     };
-    if let Some(group) = getpgid(Some(pid)).ok().filter(of_others) {
+    if let Some(group) = getpgid(Some(pid)).ok().filter(may_kill) {
         signal::send(Pid::from_raw(-group.as_raw()), Signal::KILL, Cause::Sent);
     }
     signal::send(pid, Signal::KILL, Cause::Sent);

@@ -1,212 +1,262 @@
 #![forbid(unsafe_code)]
-//! What leads to what while a command is watched: a pure function from stage and event to action.
+//! The decisions of a watch: a pure function from state and input to action.
 
 use nix::unistd::Pid;
 
 use super::super::signal::{Cause, Signal, SignalInfo};
-use super::super::supervise::{self, Action as Supervised};
+use super::super::supervise::{SuperviseAction, SuperviseInput, SuperviseState};
 use super::super::wait::WaitStatus;
 
-/// Where a watch is. A standby exists from [`Stage::Polling`] on.
+/// The stage of a watch. From [`WatchStage::Polling`] on there is a standby.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// The command's process has not told yet what it fetched.
-    Starting,
+pub(super) enum WatchStage {
+    /// The first child has not reported yet what it has fetched.
+    FirstFetch,
     /// The command runs, and the next poll has its time.
-    Waiting,
+    Idle,
     /// A standby fetches.
     Polling,
-    /// It has fetched something else, and the restart has its time.
-    Changed,
-    /// Another one fetches and leases, to become the command.
+    /// A poll has found a change, and the restart has its time.
+    RestartScheduled,
+    /// A second standby fetches, takes leases, and will become the command.
     Leasing,
-    /// The command was told to stop.
-    Stopping { then: Then, killed: bool },
-    /// The command is gone; what it left is told to stop.
-    Clearing,
-    /// The standby was told to become the command, and may still throw away what was sent to the old
-    /// one's group.
-    Launching,
+    /// The command has been told to stop.
+    Stopping { next: AfterStop, killed: bool },
+    /// The command has ended, and what it has left is being ended.
+    CleaningUp,
+    /// The standby has been promoted, but still discards the signals that were meant for the old
+    /// command's group.
+    Promoting,
 }
 
-/// What follows the end of a command that was told to stop.
+/// What happens after the command has been told to stop and has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+pub(super) enum AfterStop {
     /// The standby becomes the command.
-    Start,
-    /// Somebody wants an end: phase-run ends as the command does.
-    End,
-    /// There is nothing to start any more: phase-run ends as the standby did.
-    EndAs(WaitStatus),
+    Restart,
+    /// phase-run was told to end, and ends as the command does.
+    ExitAsCommand,
+    /// The standby has ended, and phase-run ends as it did.
+    ExitAs(WaitStatus),
 }
 
+/// What the watcher knows when it decides.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct State {
-    pub(super) stage: Stage,
-    pub(super) command: supervise::State,
+pub(super) struct WatchState {
+    pub(super) stage: WatchStage,
+    pub(super) command: SuperviseState,
     pub(super) standby: Option<Pid>,
-    /// A start leases, which no poll does.
-    pub(super) leases: bool,
-    /// Two thirds of what the command was leased are over.
-    pub(super) lease_is_old: bool,
+    /// True if a restart takes leases. A poll takes none, so the restart then needs a second fetch.
+    pub(super) leases_secrets: bool,
+    /// True if the command's leases have to be renewed by a restart.
+    pub(super) lease_is_expiring: bool,
 }
 
-/// What there is to react to.
+/// An event that the watcher reacts to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Input {
+pub(super) enum WatchInput {
     Signal {
-        received: SignalInfo,
-        /// It asks for an end, and is not ignored.
-        ends: bool,
-        /// The command sent it, or something that it started: many a script signals its whole group
-        /// while it stops.
-        from_below: bool,
+        info: SignalInfo,
+        /// True if it is a termination signal that is not ignored.
+        terminates: bool,
+        /// True if the command or one of its descendants has sent it. Many scripts signal their
+        /// whole group while they stop.
+        from_descendant: bool,
     },
     Child(Pid, WaitStatus),
-    /// From the process that fetches.
-    Told(Told),
-    /// It is time for what the stage waits for.
-    Due,
+    /// A message from the process that fetches.
+    Report(StandbyReport),
+    /// The time that the stage waits for has come.
+    TimerExpired,
 }
 
-/// What a fetch came to.
+/// A message from the process that fetches, compared with what the watcher knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    Same,
-    Other,
-    Failed,
-    /// It has thrown away what was not for it.
-    Ready,
-    /// Its end of the channel is closed, and nothing was told.
-    Nothing,
-}
-
-/// What is done about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    /// As without a watch.
-    Supervise(Supervised),
-    /// Keep the first digest; give the first poll its time.
-    Learn,
-    /// Fork a standby.
-    Poll,
-    /// Fork one that leases.
-    Lease,
-    /// Let the standby go: the command has what it fetched.
+pub(super) enum StandbyReport {
+    /// The environment is that of the command.
     Unchanged,
-    /// The command goes on as it is; the next poll comes later.
+    /// The environment is another one.
+    Changed,
+    /// The fetch has failed.
     Failed,
-    /// End a standby that can tell nothing any more; its end is the failure.
-    EndStandby,
-    /// Give the restart its time.
-    Delay,
-    /// Tell the command to stop.
-    Stop,
-    /// The grace is over.
-    Kill,
-    /// Look at what the command left; start the new one once nothing is left.
-    Clear,
-    /// The start is off, and this is done about the signal.
-    Cancel(Supervised),
-    /// The standby has ended meanwhile.
-    Lost(WaitStatus),
-    /// The signal is for the new command, which cannot take it yet.
-    Keep(Signal, Cause),
-    /// The new command can: what was kept is its.
-    HandOver,
-    /// End by this signal: there is no command.
-    EndBy(Signal),
+    /// The promoted process has discarded the signals that were not meant for it.
+    Ready,
+    /// The process has closed its end of the socket without a message.
+    Closed,
 }
 
-const NOTHING: Action = Action::Supervise(Supervised::Nothing);
+/// The reaction to an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WatchAction {
+    /// Do what a supervisor without a watch does.
+    Supervise(SuperviseAction),
+    /// Store the digest of the first fetch, and schedule the first poll.
+    RecordFirstFetch,
+    /// Fork a standby that fetches.
+    StartPoll,
+    /// Fork a standby that fetches and takes leases.
+    StartLease,
+    /// Dismiss the standby: nothing has changed.
+    FinishPoll,
+    /// Dismiss the standby and schedule the next poll later than usual.
+    FailPoll,
+    /// Kill a standby that can report nothing any more. Its death then counts as a failed poll.
+    KillStandby,
+    /// Set the time of the restart.
+    ScheduleRestart,
+    /// Tell the command to stop.
+    StopCommand,
+    /// Kill a command that still runs after the grace.
+    KillCommand,
+    /// End what the command has left, and start the new one once nothing is left.
+    CleanUp,
+    /// Start no new command, and do this about the signal.
+    CancelRestart(SuperviseAction),
+    /// The standby has ended while the command stops: end with this status after it.
+    LoseStandby(WaitStatus),
+    /// Store a signal for the new command, which is not ready yet.
+    DeferSignal(Signal, Cause),
+    /// Send the deferred signals to the new command, which is ready.
+    FinishPromotion,
+    /// End by this signal: there is no command.
+    ExitBySignal(Signal),
+}
 
-pub(super) fn decide(state: &State, event: Input) -> Action {
-    match event {
-        Input::Signal {
-            received,
-            ends,
-            from_below,
-        } => {
-            let supervised = supervise::decide(&state.command, supervise::Input::Signal(received));
-            match (state.stage, supervised) {
-                (_, Supervised::Reap) => Action::Supervise(supervised),
-                (Stage::Stopping { .. }, _) if ends && !from_below => Action::Cancel(supervised),
-                // A terminal told the group, and who may still throw it away is part of it.
-                (Stage::Launching, _) if ends => Action::Keep(received.signal, received.cause),
-                (Stage::Clearing, _) if from_below => NOTHING,
-                (Stage::Clearing, _) if ends => Action::EndBy(received.signal),
-                (Stage::Clearing | Stage::Launching, Supervised::Forward(signal, cause)) => {
-                    Action::Keep(signal, cause)
-                }
-                _ => Action::Supervise(supervised),
-            }
+const IGNORE: WatchAction = WatchAction::Supervise(SuperviseAction::Ignore);
+
+impl WatchState {
+    /// Maps an input to an action.
+    pub(super) fn decide(&self, input: WatchInput) -> WatchAction {
+        match input {
+            WatchInput::Signal {
+                info,
+                terminates,
+                from_descendant,
+            } => self.decide_signal(info, terminates, from_descendant),
+            WatchInput::Child(pid, status) => self.decide_child(pid, status),
+            WatchInput::Report(report) => self.decide_report(report),
+            WatchInput::TimerExpired => self.decide_timer(),
         }
-        Input::Child(pid, what) if pid == state.command.command => {
-            let ended = !matches!(what, WaitStatus::Stopped(_));
-            match state.stage {
-                Stage::Stopping { then, .. } if ended => match then {
-                    Then::Start => Action::Clear,
-                    Then::End => Action::Supervise(Supervised::End(what)),
-                    Then::EndAs(end) => Action::Supervise(Supervised::End(end)),
+    }
+
+    fn decide_signal(
+        &self,
+        info: SignalInfo,
+        terminates: bool,
+        from_descendant: bool,
+    ) -> WatchAction {
+        let supervise = self.command.decide(SuperviseInput::Signal(info));
+        match (self.stage, supervise) {
+            (_, SuperviseAction::Reap) => WatchAction::Supervise(supervise),
+            (WatchStage::Stopping { .. }, _) if terminates && !from_descendant => {
+                WatchAction::CancelRestart(supervise)
+            }
+            // A signal of the terminal went to the whole group, but the new command, which is in it,
+            // may still discard it.
+            (WatchStage::Promoting, _) if terminates => {
+                WatchAction::DeferSignal(info.signal, info.cause)
+            }
+            (WatchStage::CleaningUp, _) if from_descendant => IGNORE,
+            (WatchStage::CleaningUp, _) if terminates => WatchAction::ExitBySignal(info.signal),
+            (
+                WatchStage::CleaningUp | WatchStage::Promoting,
+                SuperviseAction::Forward(signal, cause),
+            ) => WatchAction::DeferSignal(signal, cause),
+            _ => WatchAction::Supervise(supervise),
+        }
+    }
+
+    fn decide_child(&self, pid: Pid, status: WaitStatus) -> WatchAction {
+        let stopped = matches!(status, WaitStatus::Stopped(_));
+        if pid == self.command.command {
+            return match self.stage {
+                WatchStage::Stopping { next, .. } if !stopped => match next {
+                    AfterStop::Restart => WatchAction::CleanUp,
+                    AfterStop::ExitAsCommand => {
+                        WatchAction::Supervise(SuperviseAction::ExitAs(status))
+                    }
+                    AfterStop::ExitAs(status) => {
+                        WatchAction::Supervise(SuperviseAction::ExitAs(status))
+                    }
                 },
-                // A dead one that was given up and ends after all.
-                Stage::Clearing => Action::Clear,
-                _ => Action::Supervise(supervise::decide(
-                    &state.command,
-                    supervise::Input::Child(pid, what),
-                )),
-            }
+                // The command did not end after KILL, and the cleanup began without its end.
+                WatchStage::CleaningUp => WatchAction::CleanUp,
+                _ => {
+                    let input = SuperviseInput::Child(pid, status);
+                    WatchAction::Supervise(self.command.decide(input))
+                }
+            };
         }
-        Input::Child(_, WaitStatus::Stopped(_)) => NOTHING,
-        Input::Child(pid, end) if Some(pid) == state.standby => match state.stage {
-            Stage::Polling | Stage::Changed | Stage::Leasing => Action::Failed,
-            Stage::Stopping { .. } => Action::Lost(end),
-            Stage::Clearing => Action::Supervise(Supervised::End(end)),
-            Stage::Starting | Stage::Waiting | Stage::Launching => NOTHING,
-        },
-        Input::Child(..) => match state.stage {
-            Stage::Clearing => Action::Clear,
-            _ => NOTHING,
-        },
-        Input::Told(told) => match (state.stage, told) {
-            (Stage::Starting, Told::Other) => Action::Learn,
-            (Stage::Polling, Told::Same) => Action::Unchanged,
-            (Stage::Polling, Told::Other) => Action::Delay,
-            (Stage::Leasing, Told::Same | Told::Other) => Action::Stop,
-            (Stage::Launching, Told::Ready) => Action::HandOver,
-            (Stage::Polling | Stage::Leasing, Told::Failed) => Action::Failed,
-            (Stage::Polling | Stage::Leasing, Told::Nothing) => Action::EndStandby,
-            _ => NOTHING,
-        },
-        Input::Due => match state.stage {
-            Stage::Waiting if state.lease_is_old => Action::Lease,
-            Stage::Waiting => Action::Poll,
-            Stage::Changed if state.leases => Action::Lease,
-            Stage::Changed => Action::Stop,
-            Stage::Stopping { killed: false, .. } => Action::Kill,
-            // It cannot end: in the kernel, on a disk that is gone.
-            Stage::Stopping {
-                then: Then::Start, ..
+        if stopped {
+            return IGNORE;
+        }
+        if Some(pid) == self.standby {
+            return match self.stage {
+                WatchStage::Polling | WatchStage::RestartScheduled | WatchStage::Leasing => {
+                    WatchAction::FailPoll
+                }
+                WatchStage::Stopping { .. } => WatchAction::LoseStandby(status),
+                WatchStage::CleaningUp => WatchAction::Supervise(SuperviseAction::ExitAs(status)),
+                WatchStage::FirstFetch | WatchStage::Idle | WatchStage::Promoting => IGNORE,
+            };
+        }
+        match self.stage {
+            WatchStage::CleaningUp => WatchAction::CleanUp,
+            _ => IGNORE,
+        }
+    }
+
+    fn decide_report(&self, report: StandbyReport) -> WatchAction {
+        match (self.stage, report) {
+            (WatchStage::FirstFetch, StandbyReport::Changed) => WatchAction::RecordFirstFetch,
+            (WatchStage::Polling, StandbyReport::Unchanged) => WatchAction::FinishPoll,
+            (WatchStage::Polling, StandbyReport::Changed) => WatchAction::ScheduleRestart,
+            (WatchStage::Leasing, StandbyReport::Unchanged | StandbyReport::Changed) => {
+                WatchAction::StopCommand
             }
-            | Stage::Clearing => Action::Clear,
-            Stage::Starting
-            | Stage::Polling
-            | Stage::Leasing
-            | Stage::Launching
-            | Stage::Stopping { .. } => NOTHING,
-        },
+            (WatchStage::Promoting, StandbyReport::Ready) => WatchAction::FinishPromotion,
+            (WatchStage::Polling | WatchStage::Leasing, StandbyReport::Failed) => {
+                WatchAction::FailPoll
+            }
+            (WatchStage::Polling | WatchStage::Leasing, StandbyReport::Closed) => {
+                WatchAction::KillStandby
+            }
+            _ => IGNORE,
+        }
+    }
+
+    fn decide_timer(&self) -> WatchAction {
+        match self.stage {
+            WatchStage::Idle if self.lease_is_expiring => WatchAction::StartLease,
+            WatchStage::Idle => WatchAction::StartPoll,
+            WatchStage::RestartScheduled if self.leases_secrets => WatchAction::StartLease,
+            WatchStage::RestartScheduled => WatchAction::StopCommand,
+            WatchStage::Stopping { killed: false, .. } => WatchAction::KillCommand,
+            // The command did not end after KILL: it is stuck in the kernel.
+            WatchStage::Stopping {
+                next: AfterStop::Restart,
+                ..
+            }
+            | WatchStage::CleaningUp => WatchAction::CleanUp,
+            WatchStage::FirstFetch
+            | WatchStage::Polling
+            | WatchStage::Leasing
+            | WatchStage::Promoting
+            | WatchStage::Stopping { .. } => IGNORE,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::terminal::Session;
-    use super::Action::{
-        Cancel, Clear, Delay, EndBy, EndStandby, Failed, HandOver, Keep, Kill, Learn, Lease, Lost,
-        Poll, Stop, Supervise, Unchanged,
+    use super::WatchAction::{
+        CancelRestart, CleanUp, DeferSignal, ExitBySignal, FailPoll, FinishPoll, FinishPromotion,
+        KillCommand, KillStandby, LoseStandby, RecordFirstFetch, ScheduleRestart, StartLease,
+        StartPoll, StopCommand, Supervise,
     };
-    use super::Stage::{
-        Changed, Clearing, Launching, Leasing, Polling, Starting, Stopping, Waiting,
+    use super::WatchStage::{
+        CleaningUp, FirstFetch, Idle, Leasing, Polling, Promoting, RestartScheduled, Stopping,
     };
     use super::*;
 
@@ -215,186 +265,216 @@ mod tests {
     const OTHER: Pid = Pid::from_raw(2_000_000_040);
 
     const END: WaitStatus = WaitStatus::Exited(3);
-    const LOST: WaitStatus = WaitStatus::Killed(Signal::KILL);
+    const STANDBY_END: WaitStatus = WaitStatus::Killed(Signal::KILL);
 
-    const fn stopping(then: Then, killed: bool) -> Stage {
-        Stopping { then, killed }
+    const fn stopping(next: AfterStop, killed: bool) -> WatchStage {
+        Stopping { next, killed }
     }
 
-    const STAGES: [Stage; 13] = [
-        Starting,
-        Waiting,
+    const STAGES: [WatchStage; 13] = [
+        FirstFetch,
+        Idle,
         Polling,
-        Changed,
+        RestartScheduled,
         Leasing,
-        stopping(Then::Start, false),
-        stopping(Then::Start, true),
-        stopping(Then::End, false),
-        stopping(Then::End, true),
-        stopping(Then::EndAs(LOST), false),
-        stopping(Then::EndAs(LOST), true),
-        Clearing,
-        Launching,
+        stopping(AfterStop::Restart, false),
+        stopping(AfterStop::Restart, true),
+        stopping(AfterStop::ExitAsCommand, false),
+        stopping(AfterStop::ExitAsCommand, true),
+        stopping(AfterStop::ExitAs(STANDBY_END), false),
+        stopping(AfterStop::ExitAs(STANDBY_END), true),
+        CleaningUp,
+        Promoting,
     ];
 
-    fn state(stage: Stage) -> State {
-        State {
+    fn state(stage: WatchStage) -> WatchState {
+        WatchState {
             stage,
-            command: supervise::State::new(COMMAND),
+            command: SuperviseState::new(COMMAND),
             standby: Some(STANDBY),
-            leases: false,
-            lease_is_old: false,
+            leases_secrets: false,
+            lease_is_expiring: false,
         }
     }
 
-    fn decided(event: Input) -> [Action; 13] {
-        STAGES.map(|stage| decide(&state(stage), event))
+    fn decided(input: WatchInput) -> [WatchAction; 13] {
+        STAGES.map(|stage| state(stage).decide(input))
     }
 
     #[test]
-    fn what_is_told_matters_to_whom_it_is_told() {
-        use super::NOTHING as NO;
-        let told = |told| decided(Input::Told(told));
-        let only = |starting, polling, leasing| {
-            let mut all = [NO; 13];
-            (all[0], all[2], all[4]) = (starting, polling, leasing);
+    fn report_matters_only_in_fetching_stages() {
+        let report = |report| decided(WatchInput::Report(report));
+        let only = |first_fetch, polling, leasing| {
+            let mut all = [IGNORE; 13];
+            (all[0], all[2], all[4]) = (first_fetch, polling, leasing);
             all
         };
-        assert_eq!(told(Told::Same), only(NO, Unchanged, Stop));
-        assert_eq!(told(Told::Other), only(Learn, Delay, Stop));
-        assert_eq!(told(Told::Failed), only(NO, Failed, Failed));
-        assert_eq!(told(Told::Nothing), only(NO, EndStandby, EndStandby));
-        let mut ready = [NO; 13];
-        ready[12] = HandOver;
-        assert_eq!(told(Told::Ready), ready);
+        assert_eq!(
+            report(StandbyReport::Unchanged),
+            only(IGNORE, FinishPoll, StopCommand)
+        );
+        assert_eq!(
+            report(StandbyReport::Changed),
+            only(RecordFirstFetch, ScheduleRestart, StopCommand)
+        );
+        assert_eq!(
+            report(StandbyReport::Failed),
+            only(IGNORE, FailPoll, FailPoll)
+        );
+        assert_eq!(
+            report(StandbyReport::Closed),
+            only(IGNORE, KillStandby, KillStandby)
+        );
+        let mut ready = [IGNORE; 13];
+        ready[12] = FinishPromotion;
+        assert_eq!(report(StandbyReport::Ready), ready);
     }
 
     #[test]
-    fn each_stage_waits_for_one_thing() {
-        use super::NOTHING as NO;
+    fn timer_starts_next_step_of_each_stage() {
         assert_eq!(
-            decided(Input::Due),
+            decided(WatchInput::TimerExpired),
             [
-                NO, Poll, NO, Stop, NO, Kill, Clear, Kill, NO, Kill, NO, Clear, NO
+                IGNORE,
+                StartPoll,
+                IGNORE,
+                StopCommand,
+                IGNORE,
+                KillCommand,
+                CleanUp,
+                KillCommand,
+                IGNORE,
+                KillCommand,
+                IGNORE,
+                CleanUp,
+                IGNORE
             ]
         );
-        for (leases, lease_is_old, due) in
-            [(true, false, [Poll, Lease]), (true, true, [Lease, Lease])]
-        {
+        for (leases_secrets, lease_is_expiring, due) in [
+            (true, false, [StartPoll, StartLease]),
+            (true, true, [StartLease, StartLease]),
+        ] {
             let due_in = |stage| {
                 let mut state = state(stage);
-                (state.leases, state.lease_is_old) = (leases, lease_is_old);
-                decide(&state, Input::Due)
+                (state.leases_secrets, state.lease_is_expiring) =
+                    (leases_secrets, lease_is_expiring);
+                state.decide(WatchInput::TimerExpired)
             };
-            assert_eq!([Waiting, Changed].map(due_in), due);
+            assert_eq!([Idle, RestartScheduled].map(due_in), due);
         }
     }
 
     #[test]
-    fn an_end_leads_to_a_start_only_where_a_restart_wants_it() {
-        use super::NOTHING as NO;
-        let end = Supervise(Supervised::End(END));
-        let lost = Supervise(Supervised::End(LOST));
+    fn child_exit_starts_command_only_in_restart() {
+        let end = Supervise(SuperviseAction::ExitAs(END));
+        let standby_end = Supervise(SuperviseAction::ExitAs(STANDBY_END));
         assert_eq!(
-            decided(Input::Child(COMMAND, END)),
+            decided(WatchInput::Child(COMMAND, END)),
             [
-                end, end, end, end, end, Clear, Clear, end, end, lost, lost, Clear, end
+                end,
+                end,
+                end,
+                end,
+                end,
+                CleanUp,
+                CleanUp,
+                end,
+                end,
+                standby_end,
+                standby_end,
+                CleanUp,
+                end
             ]
         );
-        let gone = Lost(END);
+        let gone = LoseStandby(END);
         assert_eq!(
-            decided(Input::Child(STANDBY, END)),
+            decided(WatchInput::Child(STANDBY, END)),
             [
-                NO, NO, Failed, Failed, Failed, gone, gone, gone, gone, gone, gone, end, NO
+                IGNORE, IGNORE, FailPoll, FailPoll, FailPoll, gone, gone, gone, gone, gone, gone,
+                end, IGNORE
             ]
         );
-        let mut other = [NO; 13];
-        other[11] = Clear;
-        assert_eq!(decided(Input::Child(OTHER, END)), other);
+        let mut other = [IGNORE; 13];
+        other[11] = CleanUp;
+        assert_eq!(decided(WatchInput::Child(OTHER, END)), other);
         for pid in [STANDBY, OTHER] {
-            let stopped = Input::Child(pid, WaitStatus::Stopped(Signal::TSTP));
-            assert_eq!(decided(stopped), [NO; 13]);
+            let stopped = WatchInput::Child(pid, WaitStatus::Stopped(Signal::TSTP));
+            assert_eq!(decided(stopped), [IGNORE; 13]);
         }
     }
 
-    /// The supervisor's own table says when it stops along.
+    /// The table of the supervisor says when it stops with the command.
     #[test]
-    fn a_stop_of_the_command_is_the_supervisors_matter() {
-        let what = WaitStatus::Stopped(Signal::TSTP);
-        let event = Input::Child(COMMAND, what);
-        for stage in STAGES.into_iter().filter(|stage| *stage != Clearing) {
+    fn command_stop_is_left_to_supervisor() {
+        let status = WaitStatus::Stopped(Signal::TSTP);
+        let input = WatchInput::Child(COMMAND, status);
+        for stage in STAGES.into_iter().filter(|stage| *stage != CleaningUp) {
             let state = state(stage);
-            let single_threaded =
-                supervise::decide(&state.command, supervise::Input::Child(COMMAND, what));
-            assert_eq!(
-                decide(&state, event),
-                Supervise(single_threaded),
-                "{stage:?}"
-            );
+            let supervise = state.command.decide(SuperviseInput::Child(COMMAND, status));
+            assert_eq!(state.decide(input), Supervise(supervise), "{stage:?}");
         }
     }
 
-    /// And what ends nothing is its group's alone: the new command is part of it.
+    /// A terminal signal that does not terminate is not repeated: it went to the whole group, which
+    /// the new command is part of.
     #[test]
-    fn a_terminals_key_is_not_lost_on_the_way() {
+    fn terminal_key_deferred_while_promoting() {
         let cause = Cause::Kernel;
-        for (signal, ends, action) in [
-            (Signal::INT, true, Keep(Signal::INT, cause)),
-            (Signal::WINCH, false, NOTHING),
+        for (signal, terminates, action) in [
+            (Signal::INT, true, DeferSignal(Signal::INT, cause)),
+            (Signal::WINCH, false, IGNORE),
         ] {
-            let mut state = state(Launching);
+            let mut state = state(Promoting);
             state.command.session = Session {
-                terminal: true,
-                leader: false,
+                has_terminal: true,
+                is_leader: false,
             };
-            let received = SignalInfo {
+            let info = SignalInfo {
                 signal,
                 cause,
                 sender: 0,
             };
-            let event = Input::Signal {
-                received,
-                ends,
-                from_below: false,
+            let input = WatchInput::Signal {
+                info,
+                terminates,
+                from_descendant: false,
             };
-            assert_eq!(decide(&state, event), action, "{signal:?}");
+            assert_eq!(state.decide(input), action, "{signal:?}");
         }
     }
 
     #[test]
-    fn a_signal_is_the_commands_unless_a_restart_is_under_way() {
+    fn signal_forwarded_unless_restarting() {
         let signals = (1..=64).filter_map(Signal::new);
         let flags = [(false, false), (false, true), (true, false), (true, true)];
-        for (signal, (ends, from_below)) in signals.flat_map(|s| flags.map(|flag| (s, flag))) {
+        for (signal, (terminates, from_descendant)) in
+            signals.flat_map(|s| flags.map(|flag| (s, flag)))
+        {
             let cause = Cause::Sent;
-            let received = SignalInfo {
+            let info = SignalInfo {
                 signal,
                 cause,
                 sender: OTHER.as_raw(),
             };
-            let event = Input::Signal {
-                received,
-                ends,
-                from_below,
+            let input = WatchInput::Signal {
+                info,
+                terminates,
+                from_descendant,
             };
             for stage in STAGES {
                 let forward = match signal {
-                    Signal::CHLD => Supervised::Reap,
-                    _ => Supervised::Forward(signal, cause),
+                    Signal::CHLD => SuperviseAction::Reap,
+                    _ => SuperviseAction::Forward(signal, cause),
                 };
                 let expected = match stage {
                     _ if signal == Signal::CHLD => Supervise(forward),
-                    Stopping { .. } if ends && !from_below => Cancel(forward),
-                    Clearing if from_below => NOTHING,
-                    Clearing if ends => EndBy(signal),
-                    Clearing | Launching => Keep(signal, cause),
+                    Stopping { .. } if terminates && !from_descendant => CancelRestart(forward),
+                    CleaningUp if from_descendant => IGNORE,
+                    CleaningUp if terminates => ExitBySignal(signal),
+                    CleaningUp | Promoting => DeferSignal(signal, cause),
                     _ => Supervise(forward),
                 };
-                assert_eq!(
-                    decide(&state(stage), event),
-                    expected,
-                    "{stage:?} {event:?}"
-                );
+                assert_eq!(state(stage).decide(input), expected, "{stage:?} {input:?}");
             }
         }
     }

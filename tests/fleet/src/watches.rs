@@ -31,7 +31,7 @@ impl Watches {
     pub(crate) fn run(fleet: usize, budget: Option<usize>) -> Self {
         let mut chance = Chance::new();
         let mut server = Server::limited(budget);
-        let mut paces: Vec<PollSchedule> =
+        let mut schedules: Vec<PollSchedule> =
             (0..fleet).map(|_| PollSchedule::new(INTERVAL)).collect();
         let mut restarted = vec![false; fleet];
         let mut watches = Self {
@@ -41,15 +41,16 @@ impl Watches {
             restarts: Vec::new(),
         };
         let mut due: BinaryHeap<Try> = BinaryHeap::new();
-        for (number, pace) in paces.iter().enumerate() {
-            let first = pace.wait(chance.draw());
+        for (number, schedule) in schedules.iter().enumerate() {
+            let first = schedule.time_to_poll(chance.draw());
             due.push(Reverse((first, 0, first, number)));
         }
         while let Some(Reverse((now, failed, start, number))) = due.pop() {
             if now > END {
                 break;
             }
-            let (Some(pace), Some(done)) = (paces.get_mut(number), restarted.get_mut(number))
+            let (Some(schedule), Some(done)) =
+                (schedules.get_mut(number), restarted.get_mut(number))
             else {
                 continue;
             };
@@ -57,10 +58,10 @@ impl Watches {
             let there = now + ANSWER;
             match server.answer(now) {
                 Answer::Secrets => {
-                    pace.succeeded();
+                    schedule.record_success();
                     if now >= CHANGE && !*done {
                         *done = true;
-                        let delay = pace.delay(chance.draw());
+                        let delay = schedule.restart_delay(chance.draw());
                         watches.restarts.push(there + delay - CHANGE);
                     }
                 }
@@ -77,11 +78,11 @@ impl Watches {
                         due.push(Reverse((there + wait, failed + 1, start, number)));
                         continue;
                     }
-                    pace.failed();
+                    schedule.record_failure();
                 }
-                Answer::Away => pace.failed(),
+                Answer::Away => schedule.record_failure(),
             }
-            let next = there + pace.wait(chance.draw());
+            let next = there + schedule.time_to_poll(chance.draw());
             due.push(Reverse((next, 0, next, number)));
         }
         watches

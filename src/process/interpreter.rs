@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Which interpreter or loader a file names: execve(2) says ENOENT for a file that is there when
-//! what it names is not.
+//! The interpreter that a file names: the program of a `#!` line, or the dynamic loader of an ELF
+//! file. If it is missing, execve(2) fails with ENOENT although the file exists.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -8,43 +8,45 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What runs a file that the kernel does not know how to run.
+/// The shell that runs a file whose format the kernel does not know (execvp(3)).
 pub(super) const SHELL: &CStr = c"/bin/sh";
 
-const ELF: &[u8] = b"\x7fELF";
+/// The first bytes of an ELF file (elf(5)).
+const ELF_MAGIC: &[u8] = b"\x7fELF";
 
-/// Program header of the path of the dynamic loader (elf(5)).
+/// The type of the program header that names the dynamic loader (elf(5)).
 const PT_INTERP: u64 = 3;
 
-/// An interpreter may itself be a script; the kernel follows four.
-const DEPTH: usize = 5;
+/// How many files are followed. An interpreter may itself be a script; the kernel follows four
+/// (execve(2)).
+const MAX_DEPTH: usize = 5;
 
-/// What is missing, if the file is there and names something that is not.
+/// Returns the missing interpreter of a file that exists.
 pub(super) fn missing(path: &Path) -> Option<PathBuf> {
     let mut path = path.to_owned();
-    for _ in 0..DEPTH {
-        let named = interpreter(&path)?;
-        if !named.exists() {
-            return Some(named);
+    for _ in 0..MAX_DEPTH {
+        let interpreter = interpreter(&path)?;
+        if !interpreter.exists() {
+            return Some(interpreter);
         }
-        path = named;
+        path = interpreter;
     }
     None
 }
 
-/// Whether the file is a program for some machine, and no script.
-pub(super) fn is_binary(path: &Path) -> bool {
+/// Returns whether the file is a program for any machine, rather than a script.
+pub(super) fn is_elf(path: &Path) -> bool {
     let mut magic = [0; 4];
     File::open(path)
         .and_then(|mut file| file.read_exact(&mut magic))
         .is_ok()
-        && magic == ELF
+        && magic == ELF_MAGIC
 }
 
 fn interpreter(path: &Path) -> Option<PathBuf> {
     let mut file = File::open(path).ok()?;
     let mut head = Vec::new();
-    // The kernel looks at 256 bytes for a `#!` line.
+    // The kernel reads 256 bytes of a `#!` line.
     (&mut file).take(256).read_to_end(&mut head).ok()?;
     let name = match head.strip_prefix(b"#!") {
         Some(rest) => {
@@ -53,29 +55,31 @@ fn interpreter(path: &Path) -> Option<PathBuf> {
                 .next()?
                 .to_owned()
         }
-        None if head.starts_with(ELF) => elf_interpreter(&mut file, &head)?,
-        // The kernel knows no such program, and the shell is to run it.
+        None if head.starts_with(ELF_MAGIC) => elf_interpreter(&mut file, &head)?,
+        // The kernel does not know the format, so the shell runs the file.
         None => SHELL.to_bytes().to_owned(),
     };
     (!name.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(&name)))
 }
 
-/// The loader's path, from the program headers of a little-endian file of 32 or 64 bits.
+/// Reads the path of the dynamic loader from the program headers of a little-endian ELF file of 32
+/// or 64 bits (elf(5)).
 fn elf_interpreter(file: &mut File, head: &[u8]) -> Option<Vec<u8>> {
     if head.get(5) != Some(&1) {
         return None;
     }
-    let wide = head.get(4) == Some(&2);
-    let pick = |narrow: (usize, usize), wider: (usize, usize)| if wide { wider } else { narrow };
-    let table = number(head, pick((28, 4), (32, 8)))?;
-    let size = usize::try_from(number(head, pick((42, 2), (54, 2)))?).ok()?;
-    let count = usize::try_from(number(head, pick((44, 2), (56, 2)))?).ok()?;
+    let is_64_bit = head.get(4) == Some(&2);
+    let field =
+        |elf32: (usize, usize), elf64: (usize, usize)| if is_64_bit { elf64 } else { elf32 };
+    let table = number(head, field((28, 4), (32, 8)))?;
+    let size = usize::try_from(number(head, field((42, 2), (54, 2)))?).ok()?;
+    let count = usize::try_from(number(head, field((44, 2), (56, 2)))?).ok()?;
     let headers = read_at(file, table, size.checked_mul(count)?)?;
     let entry = headers
         .chunks(size.max(1))
         .find(|entry| number(entry, (0, 4)) == Some(PT_INTERP))?;
-    let offset = number(entry, pick((4, 4), (8, 8)))?;
-    let length = usize::try_from(number(entry, pick((16, 4), (32, 8)))?).ok()?;
+    let offset = number(entry, field((4, 4), (8, 8)))?;
+    let length = usize::try_from(number(entry, field((16, 4), (32, 8)))?).ok()?;
     let mut name = read_at(file, offset, length)?;
     name.truncate(
         name.iter()
@@ -85,6 +89,7 @@ fn elf_interpreter(file: &mut File, head: &[u8]) -> Option<Vec<u8>> {
     Some(name)
 }
 
+/// Decodes the little-endian number of `size` bytes at `offset`.
 fn number(bytes: &[u8], (offset, size): (usize, usize)) -> Option<u64> {
     let bytes = bytes.get(offset..offset.checked_add(size)?)?;
     Some(
@@ -96,7 +101,7 @@ fn number(bytes: &[u8], (offset, size): (usize, usize)) -> Option<u64> {
 }
 
 fn read_at(file: &mut File, offset: u64, length: usize) -> Option<Vec<u8>> {
-    // Far more than program headers and paths have, in bytes.
+    // In bytes. Program headers and paths are far shorter.
     const MAX_LENGTH: usize = 1 << 16;
     if length > MAX_LENGTH {
         return None;
@@ -112,15 +117,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_very_program_has_its_loader() {
+    fn interpreter_of_this_program_exists() {
         let own = std::env::current_exe().unwrap();
-        assert!(is_binary(&own));
+        assert!(is_elf(&own));
         assert_eq!(missing(&own), None);
         assert!(interpreter(&own).is_none_or(|loader| loader.exists()));
     }
 
     #[test]
-    fn damaged_files_name_nothing() {
+    fn damaged_file_has_no_interpreter() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("damaged");
         let whole = std::fs::read(std::env::current_exe().unwrap()).unwrap();
