@@ -97,7 +97,7 @@ fn an_outage_is_bridged_and_the_age_and_the_reason_are_said() {
         (Responder::html(503), "answered 503"),
         (Responder::status(504), "answered 504"),
         (Responder::rate_limited(3600), "allows no more requests now"),
-        (Responder::close(), "the connection ended"),
+        (Responder::close(), "the connection was closed"),
         (Responder::reset(), "cannot reach"),
         (Responder::truncate(5), "the response was truncated"),
     ] {
