@@ -3,8 +3,8 @@
 use fake_phase::{Certificate, Options, Phase, World};
 use nix::unistd::Uid;
 
-use crate::config::{refused, stocked};
-use crate::support::{SHOP, Sandbox};
+use crate::config::config_refused;
+use crate::support::{SHOP, Sandbox, shop_with_key};
 
 /// "`console.phase.dev` …; a path in the URL is kept", and nothing else may be in it.
 #[test]
@@ -94,7 +94,7 @@ fn host_accepts_only_scheme_host_port_path() {
 /// "Values and tokens never appear in any message": an address with a password in it.
 #[test]
 fn password_in_host_is_never_shown() {
-    let mut shop = stocked();
+    let mut shop = shop_with_key();
     shop.canary("hunter2hunter2");
     for host in [
         "https://admin:hunter2hunter2@localhost",
@@ -113,7 +113,7 @@ fn password_in_host_is_never_shown() {
             let run = shop.with(&["--log-format", format]).arg("true");
             let _ = run.env("PHASE_HOST", host).output();
         }
-        refused(
+        config_refused(
             &shop,
             shop.with(&["--host", host]).arg("true"),
             "cannot use ",
@@ -124,7 +124,7 @@ fn password_in_host_is_never_shown() {
 /// "`config`: … CA … file that cannot be used"
 #[test]
 fn unusable_ca_file_is_named_with_source() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let good = std::fs::read_to_string(shop.phase.ca_file()).unwrap();
     let body = good.lines().nth(1).unwrap();
     let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
@@ -141,7 +141,7 @@ fn unusable_ca_file_is_named_with_source() {
     ] {
         shop.file("roots.pem", content);
         let run = shop.with(&["--ca-file", "roots.pem"]).arg("true");
-        refused(
+        config_refused(
             &shop,
             run,
             &format!("cannot use roots.pem (from --ca-file): {why}"),
@@ -158,8 +158,8 @@ fn unusable_ca_file_is_named_with_source() {
         let good = shop.phase.ca_file().to_str().unwrap();
         assert_eq!(run(good).output().ok().text(), "of the shop\n");
         let message = format!("cannot use nowhere.pem (from {name}): no such file or directory");
-        refused(&shop, run("nowhere.pem"), &message);
-        refused(
+        config_refused(&shop, run("nowhere.pem"), &message);
+        config_refused(
             &shop,
             run("."),
             &format!("cannot use . (from {name}): is a directory"),
@@ -177,7 +177,7 @@ fn unusable_ca_file_is_named_with_source() {
     if Uid::effective().is_root() {
         run = run.as_user(65534);
     }
-    refused(
+    config_refused(
         &shop,
         run,
         "cannot use roots.pem (from --ca-file): permission denied",
@@ -195,7 +195,7 @@ fn tls_verification_cannot_be_disabled() {
         },
     );
     let stranger = Sandbox::new(&phase);
-    let shop = stocked();
+    let shop = shop_with_key();
     let warning = "warning: PHASE_VERIFY_SSL has no effect: certificates are always verified; \
                    name a CA of your own with --ca-file";
     for value in ["false", "False", "FALSE", "0", "no", "off"] {

@@ -3,40 +3,23 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
-use fake_phase::{Options, Phase, Responder, World};
+use fake_phase::{Options, Phase, Responder};
 use nix::sys::resource::Resource;
 
 use crate::support::{
-    Output, Run, Sandbox, fake_server, has_root, read_request_head, stay_silent, unused_port,
-    unused_uid,
+    Output, Sandbox, fake_server, has_root, read_request_head, shop_id, shop_world, stay_silent,
+    unused_port, unused_uid,
 };
 
 /// Values that the answers hold and no message may.
 const VALUE: &str = "a-value-that-stays-unsaid";
 const NUMBER: &str = "8125550199";
 
-fn world() -> World {
-    let mut world = World::empty();
-    let production = world.app("shop").environment("Production", "prod");
-    production.secret("/", "KEY", VALUE);
-    world
-}
-
 fn sandbox(phase: &Phase) -> Sandbox {
     let mut sandbox = Sandbox::new(phase);
     sandbox.canary(VALUE);
     sandbox.canary(NUMBER);
     sandbox
-}
-
-fn production(sandbox: &Sandbox) -> Run<'_> {
-    let id = world().app("shop").id().to_owned();
-    sandbox.run(["--app", &id, "--env", "Production", "echo", "started"])
-}
-
-fn refused(output: Output, kind: &str) -> Output {
-    assert!(output.stdout.is_empty(), "something ran\n{output}");
-    output.failed(125, kind)
 }
 
 /// A whole row but for what `change` takes from or adds to it.
@@ -86,10 +69,10 @@ fn unexpected_json_is_protocol_and_never_quoted() {
         with("null", &value),
         with(&value, "\"\\ud800\""),
     ] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(shop_world([("KEY", VALUE)]));
         phase.respond("/v1/secrets/", Responder::json(200, &body));
         let sandbox = sandbox(&phase);
-        let output = refused(production(&sandbox).output(), "protocol");
+        let output = sandbox.run_echo(&[]).output().refused("protocol");
         assert!(
             output.stderr.contains("does not answer like Phase"),
             "{body}\n{output}"
@@ -105,25 +88,25 @@ fn non_utf8_response_is_protocol() {
         .bytes()
         .map(|byte| if byte == 0 { 0xff } else { byte })
         .collect();
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", VALUE)]));
     let responder = Responder::raw(200, "application/json", body);
     phase.respond("/v1/secrets/", responder);
     let mut sandbox = sandbox(&phase);
     sandbox.canary("a-value-that-stays");
-    let _ = refused(production(&sandbox).output(), "protocol");
+    let _ = sandbox.run_echo(&[]).output().refused("protocol");
 }
 
 /// A wrong base path behind the stock nginx is a login page with status 200.
 #[test]
 fn login_page_is_protocol_with_host_hint() {
     for endpoint in ["/v1/secrets/", "/tokens/"] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(shop_world([("KEY", VALUE)]));
         phase.respond(endpoint, Responder::html_login());
         let sandbox = sandbox(&phase);
-        let app = world().app("shop").id().to_owned();
+        let app = shop_id();
         let app = if endpoint == "/tokens/" { "shop" } else { &app };
         let run = sandbox.run(["--app", app, "--env", "Production", "echo", "started"]);
-        let output = refused(run.output(), "protocol");
+        let output = run.output().refused("protocol");
         assert!(
             output.stderr.contains("an HTML page\nhint: check --host"),
             "{output}"
@@ -142,10 +125,12 @@ fn oversized_content_length_is_refused_at_once() {
             let _ = socket.write_all(head.as_bytes());
             stay_silent(socket);
         });
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(shop_world([("KEY", VALUE)]));
         let sandbox = sandbox(&phase);
-        let run = production(&sandbox).env("PHASE_HOST", format!("http://{address}"));
-        let output = refused(run.env("PHASE_TIMEOUT", "15").output(), kind);
+        let run = sandbox
+            .run_echo(&[])
+            .env("PHASE_HOST", format!("http://{address}"));
+        let output = run.env("PHASE_TIMEOUT", "15").output().refused(kind);
         assert!(
             output.stderr.contains("larger than 67108864 bytes"),
             "{output}"
@@ -159,11 +144,13 @@ fn lookup_without_thread_is_unreachable() {
     if !has_root("only root can become another user") {
         return;
     }
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", VALUE)]));
     let sandbox = sandbox(&phase);
-    let run = production(&sandbox).env("PHASE_HOST", "https://phase.example.test");
+    let run = sandbox
+        .run_echo(&[])
+        .env("PHASE_HOST", "https://phase.example.test");
     let run = run.as_user(unused_uid()).limit(Resource::RLIMIT_NPROC, 0);
-    let output = refused(run.output(), "unreachable");
+    let output = run.output().refused("unreachable");
     assert!(
         output
             .stderr
@@ -181,10 +168,10 @@ fn body_limit_is_exactly_64_mib() {
             tls: false,
             ..Options::default()
         };
-        let phase = Phase::with(world(), options);
+        let phase = Phase::with(shop_world([("KEY", VALUE)]), options);
         phase.respond("/v1/secrets/", Responder::endless(bytes));
         let sandbox = sandbox(&phase);
-        let id = world().app("shop").id().to_owned();
+        let id = shop_id();
         let words = [
             "--env",
             "Production",
@@ -201,7 +188,7 @@ fn body_limit_is_exactly_64_mib() {
         if fits {
             assert_eq!(output.ok().text(), "ran\n");
         } else {
-            let output = refused(output, "protocol");
+            let output = output.refused("protocol");
             assert!(
                 output.stderr.contains("larger than 67108864 bytes"),
                 "{output}"
@@ -214,10 +201,10 @@ fn body_limit_is_exactly_64_mib() {
 #[test]
 fn redirect_is_never_followed() {
     for status in [301, 302, 303, 307, 308] {
-        let phase = Phase::serve(world());
-        let other = Phase::serve(world());
+        let phase = Phase::serve(shop_world([("KEY", VALUE)]));
+        let other = Phase::serve(shop_world([("KEY", VALUE)]));
         let plain = Phase::with(
-            world(),
+            shop_world([("KEY", VALUE)]),
             Options {
                 tls: false,
                 ..Options::default()
@@ -233,7 +220,7 @@ fn redirect_is_never_followed() {
             let redirect = Responder::raw(status, "text/html", Vec::new());
             phase.respond("/v1/secrets/", redirect.header("Location", place));
             let before = phase.requests().len();
-            let output = refused(production(&sandbox).output(), "protocol");
+            let output = sandbox.run_echo(&[]).output().refused("protocol");
             assert!(output.stderr.contains(place), "{output}");
             assert!(output.stderr.contains("hint: set --host"), "{output}");
             assert_eq!(phase.requests().len(), before + 1);
@@ -254,7 +241,7 @@ fn truncated_response_is_unreachable() {
     ] {
         for tls in [true, false] {
             let phase = Phase::with(
-                world(),
+                shop_world([("KEY", VALUE)]),
                 Options {
                     tls,
                     ..Options::default()
@@ -262,7 +249,7 @@ fn truncated_response_is_unreachable() {
             );
             phase.respond("/v1/secrets/", responder.clone());
             let sandbox = sandbox(&phase);
-            let output = refused(production(&sandbox).output(), "unreachable");
+            let output = sandbox.run_echo(&[]).output().refused("unreachable");
             let name = phase.host();
             let name = name.rsplit('/').next().unwrap();
             assert!(
@@ -275,7 +262,7 @@ fn truncated_response_is_unreachable() {
 
 fn at(address: SocketAddr, sandbox: &Sandbox) -> Output {
     let host = format!("http://{address}");
-    production(sandbox).env("PHASE_HOST", host).output()
+    sandbox.run_echo(&[]).env("PHASE_HOST", host).output()
 }
 
 #[test]
@@ -290,8 +277,8 @@ fn non_http_server_is_protocol() {
             read_request_head(&mut socket);
             let _ = socket.write_all(text.as_bytes());
         });
-        let phase = Phase::serve(world());
-        let output = refused(at(address, &sandbox(&phase)), "protocol");
+        let phase = Phase::serve(shop_world([("KEY", VALUE)]));
+        let output = at(address, &sandbox(&phase)).refused("protocol");
         assert!(output.stderr.contains("not HTTP"), "{output}");
     }
 }
@@ -306,15 +293,15 @@ fn endless_head_is_protocol() {
             text = "X-More: and more of it\r\n".repeat(1000);
         }
     });
-    let phase = Phase::serve(world());
-    let _ = refused(at(address, &sandbox(&phase)), "protocol");
+    let phase = Phase::serve(shop_world([("KEY", VALUE)]));
+    let _ = at(address, &sandbox(&phase)).refused("protocol");
 }
 
 #[test]
 fn closed_port_is_unreachable() {
     let address = SocketAddr::from(([127, 0, 0, 1], unused_port()));
-    let phase = Phase::serve(world());
-    let output = refused(at(address, &sandbox(&phase)), "unreachable");
+    let phase = Phase::serve(shop_world([("KEY", VALUE)]));
+    let output = at(address, &sandbox(&phase)).refused("unreachable");
     let expected = format!("cannot reach {address}: connection refused");
     assert!(output.stderr.contains(&expected), "{output}");
 }
@@ -322,10 +309,12 @@ fn closed_port_is_unreachable() {
 /// RFC 6761, 6.4: a name below `invalid` is never resolved.
 #[test]
 fn unresolvable_name_is_unreachable() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", VALUE)]));
     let sandbox = sandbox(&phase);
-    let run = production(&sandbox).env("PHASE_HOST", "https://phase.invalid");
-    let output = refused(run.output(), "unreachable");
+    let run = sandbox
+        .run_echo(&[])
+        .env("PHASE_HOST", "https://phase.invalid");
+    let output = run.output().refused("unreachable");
     assert!(
         output
             .stderr

@@ -3,10 +3,10 @@
 use fake_phase::{Phase, World, service_token};
 
 use crate::documents::options;
-use crate::support::{Sandbox, Status};
+use crate::support::{SHOP, Sandbox, Status};
 
 /// Two secrets in two folders, one of them tagged; a second environment with a dangerous name.
-pub(crate) fn shop() -> (Phase, Sandbox) {
+pub(crate) fn tagged_shop() -> (Phase, Sandbox) {
     let mut world = World::empty();
     let app = world.app("shop");
     let production = app.environment("Production", "prod");
@@ -30,12 +30,10 @@ pub(crate) fn shop() -> (Phase, Sandbox) {
     (phase, sandbox)
 }
 
-pub(crate) const SHOP: [&str; 4] = ["--app", "shop", "--env", "production"];
-
 /// "Every option may be written `--name value` or `--name=value`"; letters as getopt(3) has them.
 #[test]
 fn every_option_may_be_written_in_each_way() {
-    let (phase, sandbox) = shop();
+    let (phase, sandbox) = tagged_shop();
     let (host, ca) = (phase.host(), sandbox.directory().with_file_name("ca.pem"));
     let ca = ca.to_str().unwrap();
     let token = sandbox.file("token", service_token());
@@ -250,7 +248,7 @@ fn words_of(line: &str) -> Vec<String> {
 /// "Options end at `--` or at the first word that is not an option"; what follows is untouched.
 #[test]
 fn what_stands_behind_the_options_is_the_commands() {
-    let (_phase, sandbox) = shop();
+    let (_phase, sandbox) = tagged_shop();
     for (words, expected) in [
         (
             vec!["echo", "--env", "behind", "-q", "--", "x"],
@@ -281,7 +279,7 @@ fn what_stands_behind_the_options_is_the_commands() {
 /// "`-c`: run LINE with `/bin/sh -c`; further words become `$0 $1 …`, as in sh"
 #[test]
 fn a_shell_line_gets_the_further_words_as_sh_does() {
-    let (_phase, sandbox) = shop();
+    let (_phase, sandbox) = tagged_shop();
     let line = "echo \"$# $0 $1\"";
     for (words, expected) in [
         (vec!["-c", line], "0 /bin/sh \n"),
@@ -302,7 +300,7 @@ fn a_shell_line_gets_the_further_words_as_sh_does() {
 /// "An option given twice that is not repeatable is an error", so the others are not.
 #[test]
 fn a_repeatable_option_may_be_repeated() {
-    let (_phase, sandbox) = shop();
+    let (_phase, sandbox) = tagged_shop();
     let line = "--path / --path /web --only A* --only B* --except X --except Y --require ALPHA \
                 --require BETA --file ALPHA --file BETA --keep X --keep Y --clean --pass X \
                 --pass Y --allow-name X --allow-name Y --dry-run";

@@ -3,22 +3,7 @@
 use fake_phase::{Phase, World, app_id, service_token, user_token};
 use serde_json::{Value, json};
 
-use crate::support::{Run, Sandbox, Status, inspector};
-
-fn shop(rows: &[(&str, &str)]) -> (Phase, String) {
-    let mut world = World::empty();
-    for (key, value) in rows {
-        let shop = world.app("shop");
-        shop.environment("Production", "prod")
-            .secret("/", key, value);
-    }
-    let id = world.app("shop").id().to_owned();
-    (Phase::serve(world), id)
-}
-
-fn production<'a>(sandbox: &'a Sandbox, app: &str) -> Run<'a> {
-    sandbox.run(["--app", app, "--env", "Production"])
-}
+use crate::support::{Sandbox, Status, inspector, shop_id, shop_world};
 
 /// "Values arrive in the command byte for byte: newlines, quotes, `$`, Unicode."
 /// The reports behind it: only the first line of a key arrived; `\n` became a line break.
@@ -46,9 +31,9 @@ fn a_value_arrives_byte_for_byte() {
         ("EQUALS", "=a=b="),
         ("LONG", &long),
     ];
-    let (phase, app) = shop(&rows);
+    let phase = Phase::serve(shop_world(rows));
     let sandbox = Sandbox::new(&phase);
-    let run = production(&sandbox, &app).args([inspector(), "report"]);
+    let run = sandbox.production(&shop_id()).args([inspector(), "report"]);
     let report = run.report();
     for (key, value) in rows {
         let arrived = report.variable(key).unwrap();
@@ -63,9 +48,11 @@ fn a_value_arrives_byte_for_byte() {
 /// "An empty value is injected, and counts as present."
 #[test]
 fn an_empty_value_is_a_value() {
-    let (phase, app) = shop(&[("EMPTY", "")]);
+    let phase = Phase::serve(shop_world([("EMPTY", "")]));
     let sandbox = Sandbox::new(&phase);
-    let run = production(&sandbox, &app).args(["--require", "EMPTY", "--only", "EMPTY"]);
+    let run = sandbox
+        .production(&shop_id())
+        .args(["--require", "EMPTY", "--only", "EMPTY"]);
     let report = run.args([inspector(), "report"]).report();
     assert_eq!(report.variable("EMPTY"), Some(Vec::new()));
 }
@@ -85,14 +72,16 @@ fn an_active_override_replaces_the_value_for_its_user() {
         .secret("/", "EMPTY", "shared")
         .overridden("", true);
     production_of.secret("/", "NONE", "shared");
-    let app = world.app("shop").id().to_owned();
+    let _app = world.app("shop").id().to_owned();
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     for (token, expected) in [
         (user_token(), ["personal", "shared", "", "shared"]),
         (service_token(), ["shared"; 4]),
     ] {
-        let run = production(&sandbox, &app).env("PHASE_SERVICE_TOKEN", token);
+        let run = sandbox
+            .production(&shop_id())
+            .env("PHASE_SERVICE_TOKEN", token);
         let report = run.args([inspector(), "report"]).report();
         for (key, value) in ["ACTIVE", "INACTIVE", "EMPTY", "NONE"].iter().zip(expected) {
             assert_eq!(report.variable(key).unwrap(), value.as_bytes(), "{key}");
@@ -106,8 +95,9 @@ fn the_recorded_overrides_arrive() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     for (token, theme) in [(service_token(), "light"), (user_token(), "dark")] {
-        let run =
-            production(&sandbox, app_id("shop")).args(["--only", "THEME", "printenv", "THEME"]);
+        let run = sandbox
+            .production(app_id("shop"))
+            .args(["--only", "THEME", "printenv", "THEME"]);
         let output = run
             .env("PHASE_SERVICE_TOKEN", token)
             .reveals()
@@ -124,7 +114,7 @@ fn a_secret_with_two_matching_tags_arrives_once() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     let words = ["--tags", "billing,logging", "--dry-run"];
-    let run = production(&sandbox, app_id("shop")).args(words);
+    let run = sandbox.production(app_id("shop")).args(words);
     let output = run.output().ok();
     let rows = [
         "LOG_FORMAT\t/\tconfig\tvariable",
@@ -156,10 +146,11 @@ fn members_that_are_not_known_are_ignored() {
     fields.insert("id".into(), Value::from("2"));
     fields.insert("key".into(), Value::from("WITHOUT"));
     production_of.row(row);
-    let app = world.app("shop").id().to_owned();
+    let _app = world.app("shop").id().to_owned();
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    let report = production(&sandbox, &app)
+    let report = sandbox
+        .production(&shop_id())
         .args([inspector(), "report"])
         .report();
     for key in ["KEY", "WITHOUT"] {
@@ -175,11 +166,12 @@ fn ten_thousand_secrets_arrive() {
         let production_of = shop.environment("Production", "prod");
         production_of.secret("/", &format!("S{number}"), &format!("v{number}"));
     }
-    let app = world.app("shop").id().to_owned();
+    let _app = world.app("shop").id().to_owned();
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    let run =
-        production(&sandbox, &app).args(["-c", "env | grep -c '^S[0-9]*=v'; echo $S0 $S9999"]);
+    let run = sandbox
+        .production(&shop_id())
+        .args(["-c", "env | grep -c '^S[0-9]*=v'; echo $S0 $S9999"]);
     let output = run.reveals().output().ended(Status::Exited(0));
     assert_eq!(output.text(), "10000\nv0 v9999\n");
     assert_eq!(phase.requests().len(), 1);

@@ -8,11 +8,8 @@ use fake_phase::Responder;
 use httpdate::fmt_http_date;
 
 use crate::snapshot::{VALUE, kept};
-use crate::support::{Clock, Output, Status};
-use crate::watch::{end, restarted, watched};
+use crate::support::{Clock, DEADLINE, Output, Status, await_restart, spawn_watched, stop_watched};
 use crate::watch_leases::{SERVER, leased, leases};
-
-const IN_TIME: Duration = Duration::from_secs(20);
 
 /// What a busy machine may add, far below the least of the jumps.
 const SLACK: Duration = Duration::from_secs(10);
@@ -60,7 +57,7 @@ fn tried_again(jump: i64, during: bool, status: u16, asks: bool) {
     }
     let gate = shop.phase.gate("");
     let running = clock.rules(shop.with(&["--max-wait", "20"])).spawn();
-    gate.arrived(IN_TIME);
+    gate.arrived(DEADLINE);
     clock.jumps(jump);
     let start = Instant::now();
     gate.open();
@@ -143,7 +140,7 @@ fn bridged(jump: i64, max_age: &str, used: bool) {
     let before = shop.phase.requests().len();
     let start = Instant::now();
     let running = clock.rules(shop.with(&options)).spawn();
-    let _ = shop.phase.wait_for_requests(before + 1, IN_TIME);
+    let _ = shop.phase.wait_for_requests(before + 1, DEADLINE);
     clock.jumps(jump);
     let output = running.wait();
     let took = start.elapsed();
@@ -220,10 +217,10 @@ fn a_lease_is_replaced_in_time_whatever_the_clock_does() {
     let (phase, sandbox, words) = leased("rest", 3, "600");
     let clock = Clock::of(&sandbox);
     let start = Instant::now();
-    let mut running = watched(clock.rules(sandbox.run(&words)), SERVER);
+    let mut running = spawn_watched(clock.rules(sandbox.run(&words)), SERVER);
     for (count, jump) in [(1, FORTY_YEARS), (2, -FORTY_YEARS)] {
         clock.jumps(jump);
-        restarted(&mut running, "one");
+        await_restart(&mut running, "one");
         let took = start.elapsed();
         // Two thirds of three seconds each.
         let least = Duration::from_secs(2 * count);
@@ -233,5 +230,5 @@ fn a_lease_is_replaced_in_time_whatever_the_clock_does() {
         assert!(said.contains("two thirds of a lease are over"), "{said}");
     }
     assert_eq!(leases(&phase), [true; 3]);
-    let _ = end(running);
+    let _ = stop_watched(running);
 }

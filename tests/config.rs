@@ -5,25 +5,17 @@ use std::os::unix::ffi::OsStrExt;
 
 use fake_phase::{Account, Phase, World, bearer, service_token};
 
-use crate::support::{Run, SHOP, Sandbox, Shop, shop};
-
-pub(crate) fn stocked() -> Shop {
-    shop([("KEY", "of the shop")])
-}
+use crate::support::{Run, SHOP, Sandbox, Shop, refused_before_connecting, shop_with_key};
 
 /// A `config` error before anything was asked.
-pub(crate) fn refused(shop: &Shop, run: Run<'_>, message: &str) {
-    let before = shop.phase.connections();
-    let output = run.output().failed(125, "config");
-    assert_eq!(shop.phase.connections(), before, "{output}");
-    let start = format!("phase-run: error[config]: {message}");
-    assert!(output.stderr.starts_with(&start), "not {start}: {output}");
+pub(crate) fn config_refused(shop: &Shop, run: Run<'_>, message: &str) {
+    let _ = refused_before_connecting(&shop.phase, run, "config", message);
 }
 
 /// An option is typed for this run; a variable may be older.
 #[test]
 fn an_option_wins_over_its_variable() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let host = shop.phase.host();
     let ca = shop.directory().with_file_name("ca.pem");
     for (name, wrong, option, right) in [
@@ -58,7 +50,7 @@ fn an_option_wins_over_its_variable() {
 /// "A `PHASE_*` variable that is set but empty is not set"
 #[test]
 fn an_empty_variable_is_not_set() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let run = || shop.run(["printenv", "KEY"]).env("PHASE_APP", "Shop");
     let run = || run().env("PHASE_ENV", "Production");
     assert_eq!(run().output().ok().text(), "of the shop\n");
@@ -103,7 +95,7 @@ fn an_empty_variable_is_not_set() {
 /// "`config`: … a variable … that cannot be used"
 #[test]
 fn a_variable_that_cannot_be_used_is_named() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let run = || shop.with(&[]).arg("true");
     for (name, value, wants) in [
         ("PHASE_TIMEOUT", "x", "not a number of seconds above 0"),
@@ -121,7 +113,7 @@ fn a_variable_that_cannot_be_used_is_named() {
     ] {
         // In quotation marks where it would run into the sentence.
         let shown = if value == ":" { "\":\"" } else { value };
-        refused(
+        config_refused(
             &shop,
             run().env(name, value),
             &format!("{name}={shown}: {wants}"),
@@ -139,7 +131,7 @@ fn a_variable_that_cannot_be_used_is_named() {
             .env("PHASE_APP", "shop")
             .env("PHASE_ENV", "production");
         let run = run.env(name, OsStr::from_bytes(b"\xff"));
-        refused(&shop, run, &format!("{name}=\u{fffd}: not UTF-8"));
+        config_refused(&shop, run, &format!("{name}=\u{fffd}: not UTF-8"));
     }
 }
 

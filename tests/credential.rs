@@ -1,23 +1,20 @@
 //! Where the token may be, and what is said when it is not there or is none.
 
-use std::fs::{File, Permissions, set_permissions};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::fs::File;
+use std::os::unix::fs::{chown, symlink};
 
 use fake_phase::{bearer, expired_bearer, service_token, user_bearer, user_token};
 use nix::unistd::Uid;
 
-use crate::support::{Run, SHOP, Shop, has_root, inspector, shop};
+use crate::support::{
+    Run, SHOP, Shop, has_root, inspector, refused_before_connecting, set_mode, shop_with_key,
+};
 
 /// A file that only its owner may read, as a token's should be.
 fn private(shop: &Shop, name: &str, content: impl AsRef<[u8]>) -> String {
     let path = shop.file(name, content);
-    mode(&path, 0o600);
+    set_mode(&path, 0o600);
     path.to_str().unwrap().to_owned()
-}
-
-fn mode(path: impl AsRef<Path>, mode: u32) {
-    set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 /// The reader of a secret with its token from here and nowhere else.
@@ -28,11 +25,6 @@ fn from<'a>(shop: &'a Shop, source: &str) -> Run<'a> {
     run.unset("PHASE_SERVICE_TOKEN")
 }
 
-/// The shop with the one secret that those tests read.
-fn stocked() -> Shop {
-    shop([("KEY", "of the shop")])
-}
-
 /// What the server was shown.
 fn shown(shop: &Shop) -> String {
     let requests = shop.phase.requests();
@@ -41,20 +33,15 @@ fn shown(shop: &Shop) -> String {
 }
 
 /// What is said of a failure before anything was asked.
-fn refused(shop: &Shop, run: Run<'_>, message: &str) -> String {
-    let before = shop.phase.connections();
-    let output = run.output().failed(125, "token");
-    assert_eq!(shop.phase.connections(), before, "{output}");
-    let start = format!("phase-run: error[token]: {message}");
-    assert!(output.stderr.starts_with(&start), "not {start}: {output}");
-    output.stderr
+fn token_refused(shop: &Shop, run: Run<'_>, message: &str) -> String {
+    refused_before_connecting(&shop.phase, run, "token", message).stderr
 }
 
 /// `PHASE_SERVICE_TOKEN` is "the token, when no file is named"; the option comes before its
 /// variable, and what is set but empty is not set.
 #[test]
 fn a_named_file_goes_before_the_token_itself() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let user = private(&shop, "user", user_token());
     let bare = private(&shop, "bare", user_bearer());
     let run = || shop.with(&[]).args(["printenv", "KEY"]);
@@ -80,7 +67,7 @@ fn a_named_file_goes_before_the_token_itself() {
 /// "White space around it is dropped": an editor's last line break, a copied space.
 #[test]
 fn white_space_around_a_token_is_dropped() {
-    let shop = stocked();
+    let shop = shop_with_key();
     for before in ["", "\n \t"] {
         for after in ["\n", "\r\n", "  \n\n", ""] {
             let file = private(
@@ -101,7 +88,7 @@ fn white_space_around_a_token_is_dropped() {
 /// "or the JSON that `phase auth --no-store` prints": several lines of it, too.
 #[test]
 fn the_json_of_phase_auth_is_a_token() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let token = service_token();
     for json in [
         format!("{{\"authentication\": {{\"token\": \"{token}\", \"TTL\": 60}}}}"),
@@ -117,7 +104,7 @@ fn the_json_of_phase_auth_is_a_token() {
 /// command's".
 #[test]
 fn what_follows_the_tokens_line_is_the_commands_input() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let run = || {
         shop.with(&["--token-file", "-"])
             .arg("cat")
@@ -141,10 +128,10 @@ fn what_follows_the_tokens_line_is_the_commands_input() {
     }
     let from = "what standard input holds is no token";
     let empty = run().stdin(format!("\n{}\n", service_token()));
-    refused(&shop, empty, &format!("{from}: it is empty"));
-    refused(&shop, run().stdin_closed(), &format!("{from}: it is empty"));
+    token_refused(&shop, empty, &format!("{from}: it is empty"));
+    token_refused(&shop, run().stdin_closed(), &format!("{from}: it is empty"));
     let endless = run().stdin("x".repeat(70_000));
-    refused(
+    token_refused(
         &shop,
         endless,
         &format!("{from}: it is longer than 65536 bytes"),
@@ -154,7 +141,7 @@ fn what_follows_the_tokens_line_is_the_commands_input() {
 /// "`fd:N` an open descriptor", and "a descriptor is closed before the exec".
 #[test]
 fn a_tokens_descriptor_is_closed_before_the_command() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let file = File::open(private(&shop, "token", service_token())).unwrap();
     let other = File::open(shop.file("other", "")).unwrap();
     let run = shop.reporting(&["--token-file", "fd:7"]);
@@ -175,25 +162,25 @@ fn a_tokens_descriptor_is_closed_before_the_command() {
 /// "`token`: none, malformed, its file missing or unreadable"
 #[test]
 fn a_descriptor_that_is_not_open_is_no_source() {
-    let shop = stocked();
+    let shop = shop_with_key();
     for number in ["9", "0"] {
         let run = from(&shop, &format!("fd:{number}")).stdin_closed();
         let message = format!("cannot read the token from descriptor {number}: bad file");
-        refused(&shop, run, &message);
+        token_refused(&shop, run, &message);
     }
     for number in ["", "x", "-1", "1x", "99999999999999"] {
         let message = format!("cannot read the token from fd:{number}: fd: takes the number");
-        refused(&shop, from(&shop, &format!("fd:{number}")), &message);
+        token_refused(&shop, from(&shop, &format!("fd:{number}")), &message);
     }
     let directory = File::open(shop.directory()).unwrap();
     let run = from(&shop, "fd:3").hand_over(&directory, 3);
-    refused(
+    token_refused(
         &shop,
         run,
         "cannot read the token from descriptor 3: is a directory",
     );
     let run = from(&shop, "fd:3").hand_over(File::open("/dev/null").unwrap(), 3);
-    refused(
+    token_refused(
         &shop,
         run,
         "what descriptor 3 holds is no token: it is empty",
@@ -203,33 +190,33 @@ fn a_descriptor_that_is_not_open_is_no_source() {
 /// "`token`: none, malformed, its file missing or unreadable"
 #[test]
 fn a_token_file_that_cannot_be_read_is_named_with_the_reason() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let missing = from(&shop, "nowhere/token");
-    let output = refused(
+    let output = token_refused(
         &shop,
         missing,
         "cannot read the token from nowhere/token: no such file",
     );
     assert!(!output.contains("hint: "), "{output}");
     let directory = from(&shop, ".");
-    refused(
+    token_refused(
         &shop,
         directory,
         "cannot read the token from .: is a directory",
     );
     let file = shop.file("token", service_token());
-    mode(&file, 0o000);
+    set_mode(&file, 0o000);
     let mut run = from(&shop, "token");
     if Uid::effective().is_root() {
         run = run.as_user(65534);
     }
-    refused(
+    token_refused(
         &shop,
         run,
         "cannot read the token from token: permission denied",
     );
     let none = shop.with(&[]).arg("true").unset("PHASE_SERVICE_TOKEN");
-    let output = refused(
+    let output = token_refused(
         &shop,
         none,
         "no token is given\nhint: set PHASE_SERVICE_TOKEN, ",
@@ -240,7 +227,7 @@ fn a_token_file_that_cannot_be_read_is_named_with_the_reason() {
 /// "inside it is an error"; and what is no token is told without a letter of it.
 #[test]
 fn what_is_no_token_is_told_without_showing_it() {
-    let mut shop = stocked();
+    let mut shop = shop_with_key();
     let (full, bare) = (service_token(), bearer());
     shop.canary("mistyped");
     for (content, why) in [
@@ -279,13 +266,13 @@ fn what_is_no_token_is_told_without_showing_it() {
     ] {
         let file = private(&shop, "token", content);
         let message = format!("what {file} holds is no token: {why}");
-        refused(&shop, from(&shop, &file), &message);
+        token_refused(&shop, from(&shop, &file), &message);
     }
     let run = shop
         .with(&[])
         .arg("true")
         .env("PHASE_SERVICE_TOKEN", "mistyped");
-    refused(
+    token_refused(
         &shop,
         run,
         "what PHASE_SERVICE_TOKEN holds is no token: it is neither",
@@ -295,7 +282,7 @@ fn what_is_no_token_is_told_without_showing_it() {
 /// A token of the right shape that the server refuses: where it came from is named.
 #[test]
 fn a_token_that_phase_refuses_is_named_by_its_source() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let file = private(&shop, "token", expired_bearer());
     for (run, source) in [
         (from(&shop, &file), file.as_str()),
@@ -316,14 +303,14 @@ fn a_token_that_phase_refuses_is_named_by_its_source() {
 /// is phase-run's own user's"
 #[test]
 fn a_token_file_that_others_may_read_gets_a_warning_from_its_owner() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let path = private(&shop, "token", service_token());
     for bits in [0o400, 0o600, 0o700, 0o711, 0o622] {
-        mode(&path, bits);
+        set_mode(&path, bits);
         let _ = from(&shop, &path).output().ok();
     }
     for bits in [0o440, 0o604, 0o640, 0o644, 0o666] {
-        mode(&path, bits);
+        set_mode(&path, bits);
         let run = || from(&shop, &path);
         let warning =
             format!("warning: others may read the file {path} (mode {bits:04o}): chmod 600 it");
@@ -345,9 +332,9 @@ fn a_token_file_that_others_may_read_gets_a_warning_from_its_owner() {
 /// "and not on a read-only mount (as orchestrators' secret mounts are)"
 #[test]
 fn a_token_file_that_the_user_cannot_mend_gets_no_warning() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let path = private(&shop, "token", service_token());
-    mode(&path, 0o644);
+    set_mode(&path, 0o644);
     let script =
         "mount --bind \"$PWD\" \"$PWD\" && mount -o remount,bind,ro \"$PWD\" && exec \"$@\"";
     let run = from(&shop, &path).prepared(&["--mount"], script);
@@ -368,7 +355,7 @@ fn a_token_file_that_the_user_cannot_mend_gets_no_warning() {
 /// `PHASE_SERVICE_TOKEN_FILE` takes what `--token-file` takes.
 #[test]
 fn the_variable_takes_each_form_of_the_option() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let token = File::open(private(&shop, "token", service_token())).unwrap();
     let run = |form: &str| {
         let run = shop.reporting(&[]).unset("PHASE_SERVICE_TOKEN");

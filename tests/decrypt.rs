@@ -3,7 +3,7 @@
 use fake_phase::{Environment, Phase, World, bearer, service_token};
 use serde_json::{Value, json};
 
-use crate::e2ee::world;
+use crate::e2ee::e2ee_world;
 use crate::support::{Output, SHOP, Sandbox};
 
 const VALUE: &str = "canary of the value";
@@ -28,8 +28,8 @@ fn cut(text: &str, letters: usize) -> &str {
 }
 
 /// What is said of Production, as `spoil` leaves it.
-fn said(spoil: impl FnOnce(&mut World)) -> Output {
-    let mut world = world(&[("/", "GOOD", VALUE)]);
+fn output_of_spoiled_world(spoil: impl FnOnce(&mut World)) -> Output {
+    let mut world = e2ee_world(&[("/", "GOOD", VALUE)]);
     spoil(&mut world);
     let phase = Phase::serve(world);
     let mut sandbox = Sandbox::new(&phase);
@@ -43,7 +43,7 @@ fn broken(whole: &str) -> Vec<(String, &'static str)> {
     let [_, _, ephemeral, sealed] = fields.as_slice() else {
         panic!("{whole}")
     };
-    let other = world(&[])
+    let other = e2ee_world(&[])
         .app("other")
         .environment("Else", "dev")
         .sealed("x");
@@ -89,12 +89,12 @@ fn broken(whole: &str) -> Vec<(String, &'static str)> {
 
 #[test]
 fn a_value_that_does_not_open_is_named_by_its_key() {
-    let whole = world(&[])
+    let whole = e2ee_world(&[])
         .app("shop")
         .environment("Production", "prod")
         .sealed(VALUE);
     for (value, why) in broken(&whole) {
-        let output = said(|world| {
+        let output = output_of_spoiled_world(|world| {
             let production = world.app("shop").environment("Production", "prod");
             let row = row(production, &production.sealed("BAD_ONE"), &value);
             production.boxed_row(row);
@@ -109,12 +109,12 @@ fn a_value_that_does_not_open_is_named_by_its_key() {
 
 #[test]
 fn a_key_that_does_not_open_is_named_by_the_secrets_id() {
-    let whole = world(&[])
+    let whole = e2ee_world(&[])
         .app("shop")
         .environment("Production", "prod")
         .sealed("BAD_ONE");
     for (key, why) in broken(&whole) {
-        let output = said(|world| {
+        let output = output_of_spoiled_world(|world| {
             let production = world.app("shop").environment("Production", "prod");
             let row = row(production, &key, &production.sealed(VALUE));
             production.boxed_row(row);
@@ -129,7 +129,7 @@ fn a_key_that_does_not_open_is_named_by_the_secrets_id() {
 #[test]
 fn an_active_override_that_does_not_open_is_an_error_too() {
     for (active, status) in [(true, 125), (false, 0)] {
-        let output = said(|world| {
+        let output = output_of_spoiled_world(|world| {
             let production = world.app("shop").environment("Production", "prod");
             let mut row = row(
                 production,
@@ -148,7 +148,7 @@ fn an_active_override_that_does_not_open_is_an_error_too() {
 
 #[test]
 fn a_seed_that_does_not_open_is_an_error() {
-    let mut other = world(&[]);
+    let mut other = e2ee_world(&[]);
     let other = other.app("shop").environment("Staging", "staging");
     let (public, sealed) = (other.public_key(), other.sealed(&"0".repeat(64)));
     for (member, value, why) in [
@@ -168,7 +168,7 @@ fn a_seed_that_does_not_open_is_an_error() {
         ("identity_key", "0".repeat(63), "64 hex digits"),
         ("identity_key", String::new(), "64 hex digits"),
     ] {
-        let output = said(|world| {
+        let output = output_of_spoiled_world(|world| {
             let production = world.app("shop").environment("Production", "prod");
             production.spoil_key(member, value.clone());
         });
@@ -187,7 +187,7 @@ fn a_key_share_that_does_not_open_is_an_error() {
         ("0".repeat(200), "another key, or changed"),
         ("AB".repeat(100), "not in lower-case hex digits"),
     ] {
-        let output = said(|world| {
+        let output = output_of_spoiled_world(|world| {
             world.spoil_key_share(&share);
         });
         let output = output.failed(125, "decrypt");
@@ -200,7 +200,7 @@ fn a_key_share_that_does_not_open_is_an_error() {
 /// "a token whose shares do not match its public key"
 #[test]
 fn a_token_whose_parts_are_not_of_one_account_is_refused() {
-    let phase = Phase::serve(world(&[("/", "GOOD", VALUE)]));
+    let phase = Phase::serve(e2ee_world(&[("/", "GOOD", VALUE)]));
     let sandbox = Sandbox::new(&phase);
     let parts: Vec<&str> = service_token().split(':').collect();
     let with = |place: usize, value: &str| {

@@ -6,7 +6,7 @@ use crate::support::{Output, Run, Sandbox, Status, has_programs};
 
 const VALUE: &str = "a-value-that-stays-unsaid";
 
-fn world() -> World {
+fn world_of_each_type() -> World {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/web", "B_SEALED", VALUE).kind("sealed");
@@ -22,7 +22,7 @@ fn with_canary(phase: &Phase) -> Sandbox {
     sandbox
 }
 
-fn dry<'a>(sandbox: &'a Sandbox, words: &[&str]) -> Run<'a> {
+fn dry_run<'a>(sandbox: &'a Sandbox, words: &[&str]) -> Run<'a> {
     let run = sandbox.run(["--app", "shop", "--env", "Production", "--dry-run"]);
     run.args(words)
 }
@@ -31,7 +31,7 @@ fn dry<'a>(sandbox: &'a Sandbox, words: &[&str]) -> Run<'a> {
 /// sorted by name; … the command may be left out".
 #[test]
 fn each_secret_is_a_line_of_four_fields() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(world_of_each_type());
     let sandbox = with_canary(&phase);
     let words = [
         "--file",
@@ -63,7 +63,7 @@ fn each_secret_is_a_line_of_four_fields() {
             "C_CONFIG\t/\tconfig\tvariable\n",
         ),
     ] {
-        let run = dry(&sandbox, words)
+        let run = dry_run(&sandbox, words)
             .env("C_CONFIG", "set")
             .env("C_C_CONFIG", "set");
         assert_eq!(run.output().ok().text(), expected, "{words:?}");
@@ -73,13 +73,13 @@ fn each_secret_is_a_line_of_four_fields() {
 /// "with `--log-format json` an object a line".
 #[test]
 fn each_secret_is_an_object_where_json_is_asked_for() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(world_of_each_type());
     let sandbox = with_canary(&phase);
     let expected = "{\"name\":\"A_SECRET\",\"folder\":\"/a/b\",\"type\":\"secret\",\"form\":\"file\"}\n\
                     {\"name\":\"B_SEALED\",\"folder\":\"/web\",\"type\":\"sealed\",\"form\":\"variable\"}\n";
     let words = ["--only", "[AB]_*", "--file", "A_*"];
-    let option = dry(&sandbox, &words).args(["--log-format", "json"]);
-    let variable = dry(&sandbox, &words).env("PHASE_LOG_FORMAT", "json");
+    let option = dry_run(&sandbox, &words).args(["--log-format", "json"]);
+    let variable = dry_run(&sandbox, &words).env("PHASE_LOG_FORMAT", "json");
     for run in [option, variable] {
         let output = run.output().ok();
         assert_eq!(output.text(), expected);
@@ -98,9 +98,9 @@ fn a_folder_with_a_tab_is_still_one_field() {
     production.secret("/a\tb\u{1b}[2J", "KEY", VALUE);
     let phase = Phase::serve(world);
     let sandbox = with_canary(&phase);
-    let output = dry(&sandbox, &[]).output().ok();
+    let output = dry_run(&sandbox, &[]).output().ok();
     assert_eq!(output.text(), "KEY\t/a\\tb\\u{1b}[2J\tsecret\tvariable\n");
-    let output = dry(&sandbox, &["--log-format", "json"]).output().ok();
+    let output = dry_run(&sandbox, &["--log-format", "json"]).output().ok();
     let object: serde_json::Value = serde_json::from_str(output.text()).unwrap();
     assert_eq!(object["folder"], "/a\tb\u{1b}[2J");
 }
@@ -112,7 +112,7 @@ fn nothing_is_run_and_no_file_is_made() {
     if !has_programs(&["strace"]) {
         return;
     }
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(world_of_each_type());
     let sandbox = with_canary(&phase);
     let calls = |words: &[&str], dry: &[&str]| {
         let run = sandbox.run(["--app", "shop", "--env", "Production"]);
@@ -144,7 +144,7 @@ fn nothing_is_run_and_no_file_is_made() {
 /// What would fail fails here too: the listing is no promise otherwise.
 #[test]
 fn a_start_that_would_fail_is_no_listing() {
-    let mut world = world();
+    let mut world = world_of_each_type();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/bad", "LD_PRELOAD", VALUE);
     production.secret("/large", "LARGE", &VALUE.repeat(8000));
@@ -152,19 +152,19 @@ fn a_start_that_would_fail_is_no_listing() {
     let phase = Phase::serve(world);
     let sandbox = with_canary(&phase);
     for path in ["/bad", "/large", "/odd"] {
-        let output = dry(&sandbox, &["--path", path]).output();
+        let output = dry_run(&sandbox, &["--path", path]).output();
         assert!(output.stdout.is_empty(), "{output}");
         let _ = output.failed(125, "environment");
     }
-    let output: Output = dry(&sandbox, &["--path", "/large", "--file", "LARGE"]).output();
+    let output: Output = dry_run(&sandbox, &["--path", "/large", "--file", "LARGE"]).output();
     assert_eq!(output.ok().text(), "LARGE\t/large\tsecret\tfile\n");
 }
 
 /// "a variable that is already set wins over the secret": that there is none to list is a listing.
 #[test]
 fn an_empty_selection_is_an_empty_listing() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(world_of_each_type());
     let sandbox = with_canary(&phase);
     let words = ["--only", "A_*", "--except", "A_*"];
-    assert_eq!(dry(&sandbox, &words).output().ok().text(), "");
+    assert_eq!(dry_run(&sandbox, &words).output().ok().text(), "");
 }

@@ -7,7 +7,7 @@ use crate::support::{Run, SHOP, Sandbox, Status};
 
 const MODES: [&str; 2] = ["rest", "e2ee"];
 
-fn world() -> World {
+fn leasing_world() -> World {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "KEY", "static");
@@ -18,7 +18,7 @@ fn world() -> World {
 }
 
 /// phase-run with these words, in this mode.
-fn run<'a>(sandbox: &'a Sandbox, mode: &str, words: &[&str]) -> Run<'a> {
+fn run_in_mode<'a>(sandbox: &'a Sandbox, mode: &str, words: &[&str]) -> Run<'a> {
     sandbox.run(SHOP).args(["--mode", mode]).args(words)
 }
 
@@ -45,14 +45,14 @@ fn texts(values: [Option<&str>; 3]) -> [Option<String>; 3] {
 #[test]
 fn a_lease_is_part_of_the_environment_and_its_end_is_said() {
     for mode in MODES {
-        let mut world = world();
+        let mut world = leasing_world();
         // Of three, neither the first nor the last.
         let production = world.app("shop").environment("Production", "prod");
         production.dynamic("/", "third", &[("THIRD", "3")], 1800);
         let phase = Phase::serve(world);
         let sandbox = Sandbox::new(&phase);
         let line = "echo $KEY $AWS_ID \"$AWS_KEY\" $DB_USER";
-        let output = run(&sandbox, mode, &["--dynamic", "-c", line]).output();
+        let output = run_in_mode(&sandbox, mode, &["--dynamic", "-c", line]).output();
         let output = output.ended(Status::Exited(0));
         assert_eq!(output.text(), "static AKIAEXAMPLE wJalr ${KEY} u1\n");
         let said: Vec<&str> = output.stderr.lines().collect();
@@ -70,13 +70,13 @@ fn a_lease_is_part_of_the_environment_and_its_end_is_said() {
 /// A password may look like a reference, and is none beside a value that holds one.
 #[test]
 fn what_is_leased_holds_no_reference() {
-    let mut world = world();
+    let mut world = leasing_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "REFERS", "${KEY}");
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     let line = "echo $REFERS \"$AWS_KEY\"";
-    let output = run(&sandbox, "e2ee", &["-q", "--dynamic", "-c", line]).output();
+    let output = run_in_mode(&sandbox, "e2ee", &["-q", "--dynamic", "-c", line]).output();
     assert_eq!(output.ok().text(), "static wJalr ${KEY}\n");
 }
 
@@ -84,10 +84,10 @@ fn what_is_leased_holds_no_reference() {
 #[test]
 fn the_time_that_a_lease_is_to_last_is_sent() {
     for mode in MODES {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(leasing_world());
         let sandbox = Sandbox::new(&phase);
         let words = ["--dynamic", "--lease-ttl", "120", "-q", "true"];
-        let _ = run(&sandbox, mode, &words).output().ok();
+        let _ = run_in_mode(&sandbox, mode, &words).output().ok();
         let expected = texts([Some("true"), Some("true"), Some("120")]);
         assert_eq!(asks(&phase), [expected]);
     }
@@ -102,7 +102,9 @@ fn the_time_that_a_lease_is_to_last_is_sent() {
         "99999999999999999999",
     ] {
         let words = ["--dynamic", "--lease-ttl", ttl, "true"];
-        let output = run(&sandbox, "auto", &words).output().failed(125, "usage");
+        let output = run_in_mode(&sandbox, "auto", &words)
+            .output()
+            .failed(125, "usage");
         let message = format!("--lease-ttl {ttl}: not a whole number of seconds above 0\n");
         assert!(output.stderr.ends_with(&message), "{output}");
     }
@@ -112,15 +114,15 @@ fn the_time_that_a_lease_is_to_last_is_sent() {
 #[test]
 fn nothing_is_leased_unless_it_is_asked_for() {
     for mode in MODES {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(leasing_world());
         let sandbox = Sandbox::new(&phase);
-        let output = run(&sandbox, mode, &["-c", "env | grep -c AWS_ID"]).output();
+        let output = run_in_mode(&sandbox, mode, &["-c", "env | grep -c AWS_ID"]).output();
         assert_eq!(output.ended(Status::Exited(1)).text(), "0\n");
         assert_eq!(asks(&phase), [texts([None, None, None])]);
 
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(leasing_world());
         let sandbox = Sandbox::new(&phase);
-        let output = run(&sandbox, mode, &["--dynamic", "--dry-run"]).output();
+        let output = run_in_mode(&sandbox, mode, &["--dynamic", "--dry-run"]).output();
         let listed = "AWS_ID\t/\tdynamic\tvariable\nAWS_KEY\t/\tdynamic\tvariable\n\
                       DB_USER\t/db\tdynamic\tvariable\nKEY\t/\tsecret\tvariable\n";
         assert_eq!(output.ok().text(), listed);
@@ -132,17 +134,19 @@ fn nothing_is_leased_unless_it_is_asked_for() {
 #[test]
 fn a_leased_value_goes_the_way_of_all_values() {
     for mode in MODES {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(leasing_world());
         let sandbox = Sandbox::new(&phase);
         let words = ["--dynamic", "-q", "--path", "/db", "--prefix", "X_"];
         let line = "env | grep -c -e AWS -e KEY; echo $X_DB_USER";
-        let output = run(&sandbox, mode, &words).args(["-c", line]).output();
+        let output = run_in_mode(&sandbox, mode, &words)
+            .args(["-c", line])
+            .output();
         assert_eq!(output.ok().text(), "0\nu1\n");
         phase.edit(|world| {
             let production = world.app("shop").environment("Production", "prod");
             production.dynamic("/other", "second", &[("DB_USER", "u2")], 60);
         });
-        let output = run(&sandbox, mode, &["--dynamic", "true"]).output();
+        let output = run_in_mode(&sandbox, mode, &["--dynamic", "true"]).output();
         let output = output.failed(125, "ambiguous");
         assert!(
             output
@@ -157,11 +161,11 @@ fn a_leased_value_goes_the_way_of_all_values() {
 #[test]
 fn a_lease_that_fails_is_an_error_that_names_it() {
     for mode in MODES {
-        let mut world = world();
+        let mut world = leasing_world();
         world.fail_leases("the role may not be assumed");
         let phase = Phase::serve(world);
         let sandbox = Sandbox::new(&phase);
-        let output = run(&sandbox, mode, &["--dynamic", "echo", "started"]).output();
+        let output = run_in_mode(&sandbox, mode, &["--dynamic", "echo", "started"]).output();
         let output = output.failed(125, "server");
         let message = "cannot lease orders, s3-writer in Production of shop: \
                        the role may not be assumed (400)\n";
@@ -198,7 +202,7 @@ fn a_dynamic_secret_without_a_lease_is_an_error_that_names_it() {
             }));
             let phase = Phase::serve(world);
             let sandbox = Sandbox::new(&phase);
-            let output = run(&sandbox, mode, &["--dynamic", "printenv", "DB_KEY"]).output();
+            let output = run_in_mode(&sandbox, mode, &["--dynamic", "printenv", "DB_KEY"]).output();
             match status {
                 0 => assert_eq!(output.ok().text(), "v\n"),
                 _ => {
@@ -221,7 +225,7 @@ fn a_dynamic_secret_that_was_not_asked_for_is_an_error() {
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     for mode in MODES {
-        let output = run(&sandbox, mode, &["true"]).output();
+        let output = run_in_mode(&sandbox, mode, &["true"]).output();
         let output = output.failed(125, "server");
         assert!(
             output.stderr.contains("cannot lease orders in "),
@@ -246,7 +250,7 @@ fn a_lease_that_does_not_open_is_named() {
     }));
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    let output = run(&sandbox, "e2ee", &["--dynamic", "true"]).output();
+    let output = run_in_mode(&sandbox, "e2ee", &["--dynamic", "true"]).output();
     let output = output.failed(125, "decrypt");
     let what = "cannot decrypt the lease of orders in Production of shop: ";
     assert!(output.stderr.contains(what), "{output}");

@@ -16,7 +16,7 @@ fn exported() -> BTreeMap<String, String> {
 }
 
 /// `shop`, whose Production holds these, end-to-end encrypted.
-pub(crate) fn world(secrets: &[(&str, &str, &str)]) -> World {
+pub(crate) fn e2ee_world(secrets: &[(&str, &str, &str)]) -> World {
     let mut world = World::empty();
     let production = world.app("shop").e2e().environment("Production", "prod");
     for (folder, key, value) in secrets {
@@ -25,7 +25,7 @@ pub(crate) fn world(secrets: &[(&str, &str, &str)]) -> World {
     world
 }
 
-fn targets(phase: &Phase) -> Vec<String> {
+fn request_targets(phase: &Phase) -> Vec<String> {
     let requests = phase.requests().into_iter();
     requests.map(|request| request.target).collect()
 }
@@ -139,7 +139,7 @@ fn both_modes_make_the_same_of_folders_tags_and_doubles() {
 /// interface first, so that an app with server-side encryption costs one.
 #[test]
 fn an_encrypted_app_costs_a_look_at_its_keys() {
-    let id = world(&[]).app("shop").id().to_owned();
+    let id = e2ee_world(&[]).app("shop").id().to_owned();
     let rest = |env: &str| format!("/service/public/v1/secrets/?app_id={id}&env={env}");
     for (app, env, mode, expected) in [
         ("shop", "production", "auto", vec![TOKENS, SECRETS]),
@@ -154,12 +154,12 @@ fn an_encrypted_app_costs_a_look_at_its_keys() {
         ),
         (&id, "prod", "auto", vec![&rest("prod"), TOKENS, SECRETS]),
     ] {
-        let phase = Phase::serve(world(&[("/", "KEY", "a value")]));
+        let phase = Phase::serve(e2ee_world(&[("/", "KEY", "a value")]));
         let sandbox = Sandbox::new(&phase);
         let run = sandbox.run(["-q", "-a", app, "-e", env, "--mode", mode]);
         let output = run.args(["printenv", "KEY"]).output().ok();
         assert_eq!(output.text(), "a value\n");
-        assert_eq!(targets(&phase), expected, "{app} {env} {mode}");
+        assert_eq!(request_targets(&phase), expected, "{app} {env} {mode}");
         assert_eq!(phase.connections(), 1);
         for request in phase.requests().iter().filter(|one| one.target == SECRETS) {
             assert!(request.header("Environment").is_some());
@@ -197,7 +197,7 @@ fn nothing_in_clear_is_ever_asked_for_in_mode_e2ee() {
     let _ = sandbox.run(["--mode", "e2ee", "true"]).output();
     let run = sandbox.run(["--mode", "e2ee", "-a", sealed, "true"]);
     let _ = run.output();
-    let asked = targets(&phase);
+    let asked = request_targets(&phase);
     assert!(asked.len() > 50);
     for target in asked {
         assert!([TOKENS, SECRETS].contains(&target.as_str()), "{target}");
@@ -223,7 +223,7 @@ fn one_filter_is_sent_where_a_header_can_carry_it() {
         (&["--tags", "größe"], None, None),
         (&["--path", "/a", "--tags", "net"], Some("/a"), None),
     ] {
-        let phase = Phase::serve(world(&[]));
+        let phase = Phase::serve(e2ee_world(&[]));
         let sandbox = Sandbox::new(&phase);
         let run = sandbox.run(SHOP).args(["--allow-empty"]).args(filter);
         let _ = run.arg("true").output().ok();
@@ -272,7 +272,7 @@ fn who_cannot_decrypt_is_told() {
 /// "Service account cannot access this environment" is `access` here as well.
 #[test]
 fn an_environment_that_may_not_be_read_is_denied() {
-    let mut world = world(&[("/", "KEY", "value")]);
+    let mut world = e2ee_world(&[("/", "KEY", "value")]);
     world.forbid_reading();
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
@@ -283,7 +283,7 @@ fn an_environment_that_may_not_be_read_is_denied() {
 /// More than one thread opens them, and they are all there, in their order.
 #[test]
 fn a_thousand_secrets_are_opened() {
-    let mut world = world(&[]);
+    let mut world = e2ee_world(&[]);
     let production = world.app("shop").environment("Production", "prod");
     for number in 0..1000 {
         production.secret("/", &format!("KEY_{number:04}"), &format!("value {number}"));
@@ -302,7 +302,7 @@ fn a_thousand_secrets_are_opened() {
 #[test]
 fn nothing_that_is_encrypted_is_said() {
     let value = "canary of an encrypted value";
-    let mut world = world(&[
+    let mut world = e2ee_world(&[
         ("/", "KEY", value),
         ("/", "REFERS", "canary before ${KEY} ${NONE}"),
     ]);

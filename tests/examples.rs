@@ -2,8 +2,8 @@
 //! promises. Those for containers are run by `examples_in_containers`.
 
 use std::ffi::OsStr;
-use std::fs::{create_dir, create_dir_all, read, read_dir, read_to_string, set_permissions};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::fs::{create_dir, create_dir_all, read, read_dir, read_to_string};
+use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::managers::{HONCHO, START};
 use crate::support::{
     BOTOCORE, Sandbox, Status, has_programs, has_root, inherited, inspector, pypi_packages,
-    unused_uid,
+    set_mode, unused_uid,
 };
 
 /// What checks them, from PyPI.
@@ -233,10 +233,10 @@ fn the_units_command_finds_its_credential_and_its_directory() {
         (&cache.join("shop"), 0o700),
     ] {
         create_dir(folder).unwrap();
-        set_permissions(folder, PermissionsExt::from_mode(mode)).unwrap();
+        set_mode(folder, mode);
     }
     sandbox.file("credentials/phase", format!("{}\n", service_token()));
-    set_permissions(&token, PermissionsExt::from_mode(0o400)).unwrap();
+    set_mode(&token, 0o400);
     for owned in [&credentials, &token, &cache.join("shop")] {
         chown(owned, Some(user), Some(user)).unwrap();
     }

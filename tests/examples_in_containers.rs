@@ -1,8 +1,8 @@
 //! The examples for containers, without an engine: an image's root is made by hand, words, variables,
 //! files and users are those of the example, and the command is PID 1.
 
-use std::fs::{create_dir_all, read, read_to_string, set_permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::fs::{create_dir_all, read, read_to_string};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use fake_phase::{Options, Phase, Responder, World, aws, service_account_id, service_token};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::examples::{example, market, variable, words, yaml};
 use crate::static_binary::binary_as_root;
-use crate::support::{Running, Sandbox, inspector};
+use crate::support::{Running, Sandbox, inspector, set_mode};
 
 /// The user of the images that are not root's.
 const NONROOT: u32 = 65532;
@@ -55,7 +55,7 @@ impl Container {
             root,
         };
         container.copy(container.phase.ca_file(), "/ca.pem");
-        set_permissions(container.at("/ca.pem"), PermissionsExt::from_mode(0o444)).unwrap();
+        set_mode(container.at("/ca.pem"), 0o444);
         container.copy(inspector(), "/inspector");
         Some(container)
     }
@@ -133,7 +133,7 @@ impl Container {
     fn put_token(&self, path: &Path, user: u32) {
         create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, format!("{}\n", service_token())).unwrap();
-        set_permissions(path, PermissionsExt::from_mode(0o400)).unwrap();
+        set_mode(path, 0o400);
         chown(path, Some(user), Some(user)).unwrap();
     }
 
@@ -312,7 +312,7 @@ fn volume_at(image: &mut Container, volume: &Value, path: &str) {
         image.put_token(&token, 0);
         chown(&token, Some(0), Some(image.user)).unwrap();
         let mode = u32::try_from(mode).unwrap();
-        set_permissions(&token, PermissionsExt::from_mode(mode)).unwrap();
+        set_mode(&token, mode);
         symlink("..2026_11_26", folder.join("..data")).unwrap();
         symlink("..data/token", folder.join("token")).unwrap();
         image.mounts += &format!("mount -o remount,bind,ro {}; ", target.display());
@@ -320,7 +320,7 @@ fn volume_at(image: &mut Container, volume: &Value, path: &str) {
         assert!(volume["emptyDir"].is_object());
         create_dir_all(&folder).unwrap();
         chown(&folder, Some(0), Some(image.user)).unwrap();
-        set_permissions(&folder, PermissionsExt::from_mode(0o2777)).unwrap();
+        set_mode(&folder, 0o2777);
         assert_eq!(folder.metadata().unwrap().gid(), image.user);
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::support::{Output, Shop, Status, inspector, shop};
 
-fn empty() -> Shop {
+fn shop_with_secret() -> Shop {
     shop([("SECRET", "value")])
 }
 
@@ -30,7 +30,7 @@ fn break_machine(program: &mut [u8]) {
     program[19] = 0xfe;
 }
 
-fn run(shop: &Shop, word: &str) -> Output {
+fn run_word(shop: &Shop, word: &str) -> Output {
     shop.with(&[]).arg(word).output()
 }
 
@@ -42,7 +42,7 @@ fn says(output: &Output, text: &str) {
 /// The statuses are those of env(1) for the same file, and each failure has its reason.
 #[test]
 fn what_cannot_be_run_ends_as_under_env() {
-    let shop = empty();
+    let shop = shop_with_secret();
     create_dir(shop.directory().join("directory")).unwrap();
     symlink("loop", shop.directory().join("loop")).unwrap();
     symlink("nowhere", shop.directory().join("dangling")).unwrap();
@@ -84,14 +84,14 @@ fn what_cannot_be_run_ends_as_under_env() {
     ] {
         let bare = shop.bare(["env", "--", word]).output();
         let _ = bare.ended(Status::Exited(status));
-        says(&run(&shop, word).failed(status, "exec"), reason);
+        says(&run_word(&shop, word).failed(status, "exec"), reason);
     }
 }
 
 /// It would be a lie to say that a file is missing when it is its interpreter; also on PATH.
 #[test]
 fn a_missing_interpreter_is_named_when_the_file_was_found_on_path() {
-    let shop = empty();
+    let shop = shop_with_secret();
     shop.executable("scripted", "#!/no/such/interpreter\n");
     patched(&shop, "loaded", break_loader);
     for (word, needs) in [
@@ -106,16 +106,16 @@ fn a_missing_interpreter_is_named_when_the_file_was_found_on_path() {
 /// ENOEXEC of what is a program: it is for another machine. A shell would only stumble over it.
 #[test]
 fn a_program_of_another_machine_is_told_as_that() {
-    let shop = empty();
+    let shop = shop_with_secret();
     patched(&shop, "foreign", break_machine);
-    let output = run(&shop, "./foreign").failed(126, "exec");
+    let output = run_word(&shop, "./foreign").failed(126, "exec");
     says(&output, "./foreign: exec format error: ");
 }
 
 /// execvp(3): what the kernel does not know how to run is run by /bin/sh, with its words.
 #[test]
 fn a_script_without_an_interpreter_is_run_by_the_shell() {
-    let shop = empty();
+    let shop = shop_with_secret();
     let script = "echo \"$SECRET|$#|$1|$2\"; readlink /proc/$$/exe\n";
     shop.executable("no-header", script);
     shop.executable("empty", "");
@@ -129,17 +129,17 @@ fn a_script_without_an_interpreter_is_run_by_the_shell() {
         assert!(output.text().starts_with("value|2||a b\n"), "{output}");
         assert_eq!(output.text(), bare(word).text());
     }
-    let _ = run(&shop, "./empty").ok();
+    let _ = run_word(&shop, "./empty").ok();
 }
 
 /// A word that only a shell knows gets the hint to use one.
 #[test]
 fn a_builtin_of_the_shell_gets_the_hint() {
-    let shop = empty();
+    let shop = shop_with_secret();
     for word in [
         "cd", "export", "source", ".", "exec", "eval", "set", "ulimit", "exit",
     ] {
-        let output = run(&shop, word).failed(127, "exec");
+        let output = run_word(&shop, word).failed(127, "exec");
         says(
             &output,
             &format!("cannot run {word}: it is a word of the shell"),
@@ -150,13 +150,13 @@ fn a_builtin_of_the_shell_gets_the_hint() {
         );
     }
     // Those that are programs as well are run.
-    let _ = run(&shop, "true").ok();
+    let _ = run_word(&shop, "true").ok();
 }
 
 /// A whole command line as one word gets the hint to give its words one by one, or `-c`.
 #[test]
 fn a_whole_command_line_as_one_word_gets_the_hint() {
-    let shop = empty();
+    let shop = shop_with_secret();
     let long = format!("echo {}", "long ".repeat(100));
     for line in [
         "echo hello",
@@ -165,7 +165,7 @@ fn a_whole_command_line_as_one_word_gets_the_hint() {
         "cd /tmp",
         long.trim(),
     ] {
-        let output = run(&shop, line).failed(127, "exec");
+        let output = run_word(&shop, line).failed(127, "exec");
         says(
             &output,
             &format!("\nhint: give its words one by one, or use -c '{line}'\n"),
@@ -173,21 +173,21 @@ fn a_whole_command_line_as_one_word_gets_the_hint() {
     }
     // A program may have such a name.
     shop.executable("my tool", "#!/bin/sh\necho it is\n");
-    assert_eq!(run(&shop, "./my tool").ok().text(), "it is\n");
+    assert_eq!(run_word(&shop, "./my tool").ok().text(), "it is\n");
 }
 
 /// Nothing from outside is unescaped: argv may hold terminal escapes.
 #[test]
 fn the_words_of_a_failure_are_escaped() {
-    let shop = empty();
-    let output = run(&shop, "\u{1b}[2Jx\n").failed(127, "exec");
+    let shop = shop_with_secret();
+    let output = run_word(&shop, "\u{1b}[2Jx\n").failed(127, "exec");
     says(&output, "cannot run \\u{1b}[2Jx\\n: ");
 }
 
 /// Nothing is lost when standard error is closed: the status still tells.
 #[test]
 fn without_standard_error_the_status_still_tells() {
-    let shop = empty();
+    let shop = shop_with_secret();
     shop.file("plain", "");
     for (word, status) in [("./missing", 127), ("./plain", 126)] {
         let run = shop.with(&[]).arg(word).closed(2);
@@ -206,7 +206,7 @@ fn without_standard_error_the_status_still_tells() {
 /// `-c LINE`: run LINE with `/bin/sh -c`; a missing command is then the shell's to report.
 #[test]
 fn a_shell_line_ends_as_the_shell_does() {
-    let shop = empty();
+    let shop = shop_with_secret();
     let run = |line: &str| shop.run(crate::support::SHOP).args(["-c", line]).output();
     assert_eq!(run("echo \"$SECRET\" | cat; true").ok().text(), "value\n");
     let _ = run("exit 7").ended(Status::Exited(7));

@@ -5,24 +5,17 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use fake_phase::{Phase, Responder, World};
+use fake_phase::{Phase, Responder};
 
 use crate::support::{
-    Output, Run, Sandbox, Status, fake_server, inherited, read_request_head, skip,
+    Output, Run, Sandbox, Status, fake_server, inherited, read_request_head, shop_id, shop_world,
+    skip,
 };
 
 const BODY: &str = r#"[{"id":"1","key":"KEY","value":"value","path":"/","tags":[],"type":"secret","override":null}]"#;
 
-fn world() -> World {
-    let mut world = World::empty();
-    let production = world.app("shop").environment("Production", "prod");
-    production.secret("/", "KEY", "value");
-    world
-}
-
-fn production<'a>(sandbox: &'a Sandbox, options: &[&str]) -> Run<'a> {
-    let id = world().app("shop").id().to_owned();
-    let run = sandbox.run(["--app", &id, "--env", "Production", "--timeout", "5"]);
+fn print_key_with<'a>(sandbox: &'a Sandbox, options: &[&str]) -> Run<'a> {
+    let run = sandbox.production(&shop_id()).args(["--timeout", "5"]);
     run.args(options).args(["--", "printenv", "KEY"])
 }
 
@@ -33,8 +26,8 @@ fn answered(head: &'static str, body: &'static str) -> Output {
         let _ = socket.write_all(head.as_bytes());
         let _ = socket.write_all(body.as_bytes());
     });
-    let sandbox = Sandbox::new(&Phase::serve(world()));
-    let run = production(&sandbox, &["--max-wait", "1"]);
+    let sandbox = Sandbox::new(&Phase::serve(shop_world([("KEY", "value")])));
+    let run = print_key_with(&sandbox, &["--max-wait", "1"]);
     run.env("PHASE_HOST", format!("http://{address}")).output()
 }
 
@@ -151,19 +144,19 @@ fn peak_memory_stays_bounded() {
         Responder::html_login(),
         Responder::slow_drip(Duration::from_millis(1)),
     ] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(shop_world([("KEY", "value")]));
         let mut sandbox = Sandbox::new(&phase);
         sandbox.stand_in(binary);
         phase.respond("", responder.times(5));
-        let peak = peak(&sandbox, production(&sandbox, &["--max-wait", "4"]));
+        let peak = peak(&sandbox, print_key_with(&sandbox, &["--max-wait", "4"]));
         assert!(peak < 8 << 10, "{peak} KiB");
     }
     for mebibytes in [8, 24, 60] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(shop_world([("KEY", "value")]));
         let mut sandbox = Sandbox::new(&phase);
         sandbox.stand_in(binary);
         phase.respond("", Responder::endless(mebibytes << 20));
-        let peak = peak(&sandbox, production(&sandbox, &["--file", "*"]));
+        let peak = peak(&sandbox, print_key_with(&sandbox, &["--file", "*"]));
         assert!(peak < 3 * (mebibytes << 10), "{mebibytes} MiB: {peak} KiB");
         assert!(peak > mebibytes << 10, "{mebibytes} MiB: {peak} KiB");
     }

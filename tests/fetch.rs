@@ -5,7 +5,7 @@ use fake_phase::{Options, Phase, World, app_id, bearer, service_token, user_bear
 use crate::support::{Run, Sandbox, fake_server};
 
 /// `shop`, whose Production and Preview hold a secret each.
-fn world() -> World {
+fn two_environments_world() -> World {
     let mut world = World::empty();
     let shop = world.app("shop");
     let production = shop.environment("Production", "prod");
@@ -16,7 +16,7 @@ fn world() -> World {
 }
 
 fn id() -> String {
-    world().app("shop").id().to_owned()
+    two_environments_world().app("shop").id().to_owned()
 }
 
 fn level<'a>(sandbox: &'a Sandbox, app: &str, environment: &str) -> Run<'a> {
@@ -33,7 +33,7 @@ fn level<'a>(sandbox: &'a Sandbox, app: &str, environment: &str) -> Run<'a> {
 }
 
 /// The targets of all requests that came, after a run whose command got `expected`.
-fn targets(phase: &Phase, run: Run<'_>, expected: &str) -> Vec<String> {
+fn targets_of_fetch(phase: &Phase, run: Run<'_>, expected: &str) -> Vec<String> {
     assert_eq!(run.output().text(), format!("{expected}\n"));
     let requests = phase.requests();
     assert!(requests.iter().all(|request| request.method == "GET"));
@@ -50,11 +50,14 @@ fn an_app_id_and_an_exact_environment_cost_one_request() {
         (id.clone(), "production"),
         (id.to_uppercase(), "PRODUCTION"),
     ] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(two_environments_world());
         let sandbox = Sandbox::new(&phase);
         let run = level(&sandbox, &app, environment);
         let expected = format!("/service/public/v1/secrets/?app_id={id}&env={environment}");
-        assert_eq!(targets(&phase, run, "production-level"), [expected]);
+        assert_eq!(
+            targets_of_fetch(&phase, run, "production-level"),
+            [expected]
+        );
         assert_eq!(phase.connections(), 1);
     }
 }
@@ -64,10 +67,10 @@ fn an_app_id_and_an_exact_environment_cost_one_request() {
 #[test]
 fn a_name_of_the_app_costs_one_request_more() {
     for environment in ["Production", "PRODUCTION", "prod"] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(two_environments_world());
         let sandbox = Sandbox::new(&phase);
         let run = level(&sandbox, "SHOP", environment);
-        let targets = targets(&phase, run, "production-level");
+        let targets = targets_of_fetch(&phase, run, "production-level");
         let secrets = format!("/service/public/v1/secrets/?app_id={}&env=Production", id());
         assert_eq!(targets, ["/service/secrets/tokens/", &secrets]);
     }
@@ -83,11 +86,11 @@ fn an_app_id_and_a_word_for_the_environment_cost_three_requests() {
         (service_token(), "/service/secrets/tokens/"),
         (bearer(), bare_list.as_str()),
     ] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(two_environments_world());
         let sandbox = Sandbox::new(&phase);
         let run = level(&sandbox, &id(), "prod").env("PHASE_SERVICE_TOKEN", token);
         let expected = [secrets("prod"), list.to_owned(), secrets("Production")];
-        assert_eq!(targets(&phase, run, "production-level"), expected);
+        assert_eq!(targets_of_fetch(&phase, run, "production-level"), expected);
     }
 }
 
@@ -95,7 +98,7 @@ fn an_app_id_and_a_word_for_the_environment_cost_three_requests() {
 /// Phase answers 406 or a page to whoever does not accept JSON.
 #[test]
 fn a_request_holds_nothing_that_phase_does_not_need() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(two_environments_world());
     let sandbox = Sandbox::new(&phase);
     let _ = level(&sandbox, "shop", "Production").output().ok();
     for request in phase.requests() {
@@ -150,7 +153,7 @@ fn each_form_of_the_token_has_its_authorization() {
         ),
         (printed, format!("User {user}")),
     ] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(two_environments_world());
         let sandbox = Sandbox::new(&phase);
         let run = level(&sandbox, &id(), "Production").env("PHASE_SERVICE_TOKEN", token);
         // The fake has no legacy token: what counts is what was sent.
@@ -169,7 +172,7 @@ fn a_path_in_the_address_is_kept() {
             path_prefix: "/secrets/phase".into(),
             ..Options::default()
         };
-        let phase = Phase::with(world(), options);
+        let phase = Phase::with(two_environments_world(), options);
         let sandbox = Sandbox::new(&phase);
         let host = format!("{}/secrets/phase{end}", phase.host());
         let run = level(&sandbox, "shop", "Production").env("PHASE_HOST", host);
@@ -180,14 +183,14 @@ fn a_path_in_the_address_is_kept() {
                 id()
             ),
         ];
-        assert_eq!(targets(&phase, run, "production-level"), expected);
+        assert_eq!(targets_of_fetch(&phase, run, "production-level"), expected);
     }
 }
 
 /// RFC 3986, 2.1: what has a meaning in a query is percent-encoded in its values.
 #[test]
 fn names_of_any_letters_reach_the_server_whole() {
-    let mut world = world();
+    let mut world = two_environments_world();
     let preview = world.app("shop").environment("Pre view/ü&x=1", "custom");
     preview.secret("/a b&path=/c#d+é%41", "DEEP", "a-deep-value");
     let phase = Phase::serve(world);

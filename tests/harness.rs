@@ -310,7 +310,7 @@ fn a_canary_may_be_revealed_where_it_is_said() {
 }
 
 /// What `text` on standard error with status 125 is judged to be.
-fn said(text: &str) -> Output {
+fn output_with_stderr(text: &str) -> Output {
     Sandbox::offline()
         .bare(["sh", "-c", "printf %s \"$0\" >&2; exit 125", text])
         .output()
@@ -319,9 +319,9 @@ fn said(text: &str) -> Output {
 #[test]
 fn a_message_is_one_error_and_one_hint_after_notices() {
     let error = "phase-run: error[usage]: no command\n";
-    let _ = said(error).failed(125, "usage");
-    let _ = said(&format!("{error}hint: add one\n")).failed(125, "usage");
-    let _ = said(&format!("phase-run: retrying in 1 s\n{error}"))
+    let _ = output_with_stderr(error).failed(125, "usage");
+    let _ = output_with_stderr(&format!("{error}hint: add one\n")).failed(125, "usage");
+    let _ = output_with_stderr(&format!("phase-run: retrying in 1 s\n{error}"))
         .notices(&["retrying"])
         .failed(125, "usage");
     for wrong in [
@@ -333,7 +333,7 @@ fn a_message_is_one_error_and_one_hint_after_notices() {
         "phase-run: error[usage]: no \x1b[1mcommand\n",
         "phase-run: retrying in 1 s\nphase-run: error[usage]: no command\n",
     ] {
-        let judged = catch_unwind(|| said(wrong).failed(125, "usage"));
+        let judged = catch_unwind(|| output_with_stderr(wrong).failed(125, "usage"));
         assert!(judged.is_err(), "{wrong:?} passed");
     }
 }

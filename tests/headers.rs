@@ -1,21 +1,19 @@
 //! `--header-file`: what a gateway before Phase wants to see, treated like the token.
 
-use std::fs::{Permissions, set_permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use fake_phase::Responder;
 
-use crate::support::{Shop, Status, shop};
-use crate::watch::{change, end, restarted, watched, watched_shop};
+use crate::support::{
+    Shop, Status, await_restart, change_secret, set_mode, shop, spawn_watched, stop_watched,
+    watched_shop,
+};
 
 const HEADERS: &str = "# for the gateway\n\nCF-Access-Client-Id: an id of some length\r\n\
                        CF-Access-Client-Secret:  a secret of the gateway \nX-Twice: 1\nX-Twice: 2";
 
 fn file(shop: &Shop, content: &str) -> PathBuf {
-    let file = shop.file("headers", content);
-    set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-    file
+    shop.private_file("headers", content)
 }
 
 /// Each request has them, whole and with the spaces around a value dropped; no message does.
@@ -128,7 +126,7 @@ fn what_is_wrong_is_told_by_its_line_and_never_shown() {
 fn a_file_that_others_may_read_is_warned_of() {
     let shop = shop([("KEY", "value")]);
     let path = file(&shop, HEADERS);
-    set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    set_mode(&path, 0o644);
     let output = shop
         .with(&["--header-file", "headers"])
         .arg("true")
@@ -146,13 +144,13 @@ fn a_watch_reads_them_anew_and_wants_a_regular_file() {
     let shop = watched_shop();
     let path = file(&shop, "X-Gateway: one");
     let run = shop.with(&["--watch", "1", "--header-file", "headers"]);
-    let mut running = watched(run, "echo \"value $SECRET\"; exec \"$0\" serve 2");
+    let mut running = spawn_watched(run, "echo \"value $SECRET\"; exec \"$0\" serve 2");
     std::fs::write(&path, "X-Gateway: two").unwrap();
-    change(&shop.phase, "two");
-    restarted(&mut running, "two");
+    change_secret(&shop.phase, "two");
+    await_restart(&mut running, "two");
     let requests = shop.phase.requests();
     assert_eq!(requests.last().unwrap().header("x-gateway"), Some("two"));
-    let _ = end(running);
+    let _ = stop_watched(running);
 
     let (reader, _writer) = std::io::pipe().unwrap();
     let words = ["--watch", "1", "--header-file", "/dev/fd/7"];

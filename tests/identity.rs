@@ -3,15 +3,13 @@
 //! `identity_order`, what can go wrong on the way in `identity_faults`, what Phase may say in
 //! `identity_refused`, `--watch` in `identity_watch`.
 
-use std::fs::{Permissions, set_permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use fake_phase::{
     AccessKey, Request, aws, azure, minted_bearer, service_account_id, service_token,
 };
 
-use crate::support::{CloudMachine, Run, SHOP, cloud_machine, shop, with};
+use crate::support::{CloudMachine, Run, SHOP, cloud_machine, set_mode, shop, with};
 
 /// In `AWS_ACCESS_KEY_ID` and so on.
 pub(crate) fn keyed<'a>(run: Run<'a>, key: AccessKey) -> Run<'a> {
@@ -54,7 +52,7 @@ const PROVIDERS: [(&str, Proving, &str); 2] = [
     ),
 ];
 
-fn is_mint(request: &Request) -> bool {
+pub(crate) fn is_mint(request: &Request) -> bool {
     request.path().contains("/identities/")
 }
 
@@ -167,7 +165,7 @@ fn mistakes_are_told_before_anybody_is_asked() {
 fn a_token_beside_it_is_not_used_and_one_warning_says_so() {
     let machine = cloud_machine();
     let file = machine.path("token", service_token());
-    set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    set_mode(&file, 0o600);
     for (name, value) in [
         ("PHASE_SERVICE_TOKEN", service_token()),
         ("PHASE_SERVICE_TOKEN_FILE", &file),
@@ -187,7 +185,7 @@ fn a_token_beside_it_is_not_used_and_one_warning_says_so() {
 fn a_token_on_the_line_comes_before_a_variable() {
     let machine = cloud_machine();
     let file = machine.path("token", service_token());
-    set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    set_mode(&file, 0o600);
     let run = machine.run(SHOP).args(["--token-file", &file, "--"]);
     let run = machine.around(run).env("PHASE_IDENTITY", "aws");
     let run = run.env("PHASE_SERVICE_ACCOUNT_ID", service_account_id());
@@ -235,7 +233,7 @@ fn a_gateways_headers_are_for_phase_alone() {
     let mut machine = cloud_machine();
     machine.canary("a secret of the gateway");
     let file = machine.path("headers", "X-Gateway: a secret of the gateway\n");
-    set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    set_mode(&file, 0o600);
     let _ = machine.assert_gets_value(simple_azure(&machine, &["-vv", "--header-file", &file]));
     let has = |request: &Request| request.header("X-Gateway").is_some();
     let requests = machine.phase.requests();

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use fake_phase::{Identities, Request, Responder};
 
-use crate::identity::{simple, simple_azure};
+use crate::identity::{is_mint, simple, simple_azure};
 use crate::supervisor::memory;
 use crate::support::proc::idle;
-use crate::support::{CloudMachine, Run, Running, cloud_machine, has_root, holds, inspector};
-use crate::watch::{WATCH, end};
-
-const IN_TIME: Duration = Duration::from_secs(30);
+use crate::support::{
+    CloudMachine, DEADLINE, Run, Running, WATCH, cloud_machine, has_root, holds, inspector,
+    stop_watched,
+};
 
 /// Says which value it has, then serves until it has been told to stop: TERM and CONT.
 const SERVER: &str = "echo \"value $KEY $AWS_ACCESS_KEY_ID\"; exec \"$0\" serve 2";
 
-fn watched(run: Run<'_>) -> Running {
+fn spawn_watched_machine(run: Run<'_>) -> Running {
     let mut running = run.args(["sh", "-c", SERVER, inspector()]).spawn();
     let line = running.line();
     assert!(line.starts_with("value value"), "{line}");
@@ -27,24 +27,22 @@ fn watched(run: Run<'_>) -> Running {
 
 /// Nothing was said, but so many lines.
 fn end_after(lines: usize, running: Running) {
-    let output = end(running);
+    let output = stop_watched(running);
     assert_eq!(output.stderr.lines().count(), lines, "{output}");
-}
-
-fn is_mint(request: &Request) -> bool {
-    request.path().contains("/identities/")
 }
 
 /// When there are so many mints, all requests so far.
 fn after_mints(machine: &CloudMachine, count: usize) -> Vec<Request> {
     let start = Instant::now();
     loop {
-        assert!(start.elapsed() < IN_TIME, "fewer than {count} mints");
+        assert!(start.elapsed() < DEADLINE, "fewer than {count} mints");
         let requests = machine.phase.requests();
         if requests.iter().filter(|request| is_mint(request)).count() >= count {
             return requests;
         }
-        machine.phase.wait_for_requests(requests.len() + 1, IN_TIME);
+        machine
+            .phase
+            .wait_for_requests(requests.len() + 1, DEADLINE);
     }
 }
 
@@ -56,7 +54,7 @@ fn the_next_token_is_minted_when_two_thirds_are_over() {
         machine.identities(|identities| {
             identities.ttl(6);
         });
-        let running = watched(match provider {
+        let running = spawn_watched_machine(match provider {
             "aws" => simple(&machine, &WATCH),
             _ => simple_azure(&machine, &WATCH),
         });
@@ -93,9 +91,9 @@ fn the_next_token_is_minted_when_two_thirds_are_over() {
 #[test]
 fn polls_share_the_token_of_the_start() {
     let machine = cloud_machine();
-    let running = watched(simple(&machine, &WATCH));
+    let running = spawn_watched_machine(simple(&machine, &WATCH));
     let fetched = machine.phase.requests().len();
-    machine.phase.wait_for_requests(fetched + 3, IN_TIME);
+    machine.phase.wait_for_requests(fetched + 3, DEADLINE);
     assert_eq!(machine.phase.mints().len(), 1);
     end_after(0, running);
 }
@@ -107,9 +105,9 @@ fn a_life_without_end_is_no_end_of_the_start() {
     machine.identities(|identities| {
         identities.ttl(u64::MAX).max_ttl(u64::MAX);
     });
-    let running = watched(simple(&machine, &WATCH));
+    let running = spawn_watched_machine(simple(&machine, &WATCH));
     let fetched = machine.phase.requests().len();
-    machine.phase.wait_for_requests(fetched + 2, IN_TIME);
+    machine.phase.wait_for_requests(fetched + 2, DEADLINE);
     assert_eq!(machine.phase.mints().len(), 1);
     end_after(0, running);
 }
@@ -121,7 +119,7 @@ fn a_restart_has_what_the_start_had() {
     machine.identities(|identities| {
         identities.ttl(3);
     });
-    let mut running = watched(simple(&machine, &WATCH));
+    let mut running = spawn_watched_machine(simple(&machine, &WATCH));
     after_mints(&machine, 2);
     machine.phase.edit(|world| {
         let production = world.app("shop").environment("Production", "prod");
@@ -148,7 +146,7 @@ fn a_mint_that_is_refused_is_a_failed_poll() {
     machine.identities(|identities| {
         identities.ttl(6);
     });
-    let mut running = watched(simple(&machine, &WATCH));
+    let mut running = spawn_watched_machine(simple(&machine, &WATCH));
     machine.identities(|identities| {
         let _: &mut Identities = identities.distrust();
     });
@@ -182,11 +180,11 @@ fn a_mint_that_may_pass_is_not_missed_while_the_token_is_good() {
             identities.ttl(6);
         });
         let run = simple(&machine, &WATCH).env("PHASE_MAX_WAIT", "0");
-        let mut running = watched(run);
+        let mut running = spawn_watched_machine(run);
         machine.phase.respond("/identities/", responder);
         let requests = after_mints(&machine, 2);
         let mint = requests.iter().skip(1).position(is_mint).unwrap() + 1;
-        machine.phase.wait_for_requests(mint + 2, IN_TIME);
+        machine.phase.wait_for_requests(mint + 2, DEADLINE);
         let poll = machine.phase.requests().swap_remove(mint + 1);
         let used = format!("Bearer ServiceAccount {}", fake_phase::minted_bearer(0));
         assert_eq!(poll.header("Authorization"), Some(used.as_str()));
@@ -200,7 +198,7 @@ fn a_mint_that_may_pass_is_not_missed_while_the_token_is_good() {
 #[test]
 fn a_token_that_is_gone_early_is_replaced() {
     let machine = cloud_machine();
-    let mut running = watched(simple(&machine, &WATCH));
+    let mut running = spawn_watched_machine(simple(&machine, &WATCH));
     machine.identities(|identities| {
         identities.expire();
     });
@@ -229,7 +227,7 @@ fn a_watcher_holds_no_minted_token() {
         identities.ttl(3);
     });
     let run = simple_azure(&machine, &WATCH);
-    let running = watched(run.env("MARKER", "a marker to be found"));
+    let running = spawn_watched_machine(run.env("MARKER", "a marker to be found"));
     after_mints(&machine, 2);
     let pid = running.pid();
     idle(pid);

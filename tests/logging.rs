@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use fake_phase::{Phase, app_id};
 
-use crate::config::stocked;
-use crate::support::{Output, SHOP, Sandbox, Status};
+use crate::support::{Output, SHOP, Sandbox, Status, shop_with_key};
 
 /// "A start in which nothing was guessed and nothing is doubtful says nothing without `-v`", and
 /// standard output is the command's alone.
 #[test]
 fn a_start_without_doubt_says_nothing() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let output = shop
         .with(&[])
         .args(["echo", "from the command"])
@@ -27,7 +26,7 @@ fn a_start_without_doubt_says_nothing() {
 /// `-v`: "say what was chosen and how long it took", with where each choice came from.
 #[test]
 fn verbose_says_what_was_chosen_and_how_long_it_took() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let port = shop.phase.port();
     for option in ["-v", "--verbose"] {
         let run = shop.run(["--app", "SHOP", option, "printenv", "KEY"]);
@@ -78,7 +77,7 @@ fn twice_verbose_says_each_request() {
 /// `-q`: "say errors only"
 #[test]
 fn quiet_says_errors_only() {
-    let shop = stocked();
+    let shop = shop_with_key();
     for option in ["-q", "--quiet"] {
         let doubtful = ["--app", "shop", "--env", "prod", "--prefix", "x.", option];
         let run = || shop.run(doubtful).env("PHASE_VERIFY_SSL", "false");
@@ -100,7 +99,7 @@ fn words(object: &BTreeMap<String, String>, names: [&str; 2]) -> [String; 2] {
 /// "one JSON object a line for log collectors"
 #[test]
 fn each_line_is_an_object_where_json_is_asked_for() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let doubtful = [
         "-vv", "--app", "shop", "--env", "prod", "--prefix", "x.", "true",
     ];
@@ -138,7 +137,7 @@ fn each_line_is_an_object_where_json_is_asked_for() {
 /// An error is an object too, with its hint where it has one.
 #[test]
 fn an_error_is_one_object_with_its_hint() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let json = |words: &[&str]| {
         let output = shop.run(words).output();
         let [object] = objects(&output)
@@ -180,7 +179,7 @@ fn an_error_is_one_object_with_its_hint() {
 /// "Nothing is lost when stderr is closed: writes are attempted, results ignored": the command runs.
 #[test]
 fn a_closed_standard_error_does_not_stop_the_command() {
-    let shop = stocked();
+    let shop = shop_with_key();
     let words = ["-vv", "printenv", "KEY"];
     let output = shop.run(SHOP).args(words).closed(2).output().ok();
     assert_eq!(output.text(), "of the shop\n");

@@ -5,7 +5,7 @@ use fake_phase::{Phase, World, bearer, service_token};
 use crate::support::{Output, Sandbox, Status};
 
 /// `shop` with environments of these names and types; each holds `WHERE`, its own name.
-fn shop(environments: &[(&str, &str)]) -> World {
+fn shop_with_environments(environments: &[(&str, &str)]) -> World {
     let mut world = World::empty();
     for (name, env_type) in environments {
         let shop = world.app("shop");
@@ -22,14 +22,9 @@ const USUAL: [(&str, &str); 3] = [
 ];
 
 /// The environment that `word` leads to in `app`, by a command that tells.
-fn asked(sandbox: &Sandbox, token: &str, app: &str, word: &str) -> Output {
+fn print_environment(sandbox: &Sandbox, token: &str, app: &str, word: &str) -> Output {
     let run = sandbox.run(["--app", app, "--env", word, "printenv", "WHERE"]);
     run.env("PHASE_SERVICE_TOKEN", token).output()
-}
-
-fn refused(output: Output, kind: &str) -> Output {
-    assert!(output.stdout.is_empty(), "something ran\n{output}");
-    output.failed(125, kind)
 }
 
 /// "Environment resolution: (1) case-insensitive exact name; (2) `dev`,
@@ -60,16 +55,19 @@ fn environment_guess_is_unique_and_logged() {
         (&own[..], "staging", "QA", true),
         (&own[..], "q", "QA", true),
     ] {
-        let phase = Phase::serve(shop(environments));
+        let phase = Phase::serve(shop_with_environments(environments));
         let sandbox = Sandbox::new(&phase);
-        let id = shop(environments).app("shop").id().to_owned();
+        let id = shop_with_environments(environments)
+            .app("shop")
+            .id()
+            .to_owned();
         for (token, app) in [
             (service_token(), "shop"),
             (service_token(), &id),
             (bearer(), "shop"),
             (bearer(), &id),
         ] {
-            let output = asked(&sandbox, token, app, word);
+            let output = print_environment(&sandbox, token, app, word);
             assert_eq!(output.text(), format!("{expected}\n"), "{word}");
             let notice = format!("environment {expected}: {word} (from --env) is ");
             let notices: &[&str] = if guessed { &[&notice] } else { &[] };
@@ -94,14 +92,14 @@ fn ambiguous_environment_lists_candidates() {
         ("development", &[]),
         ("dev", &["Dev A", "Dev B"]),
     ] {
-        let phase = Phase::serve(shop(&two));
+        let phase = Phase::serve(shop_with_environments(&two));
         let sandbox = Sandbox::new(&phase);
         let kind = if candidates.is_empty() {
             "not-found"
         } else {
             "ambiguous"
         };
-        let output = refused(asked(&sandbox, service_token(), "shop", word), kind);
+        let output = print_environment(&sandbox, service_token(), "shop", word).refused(kind);
         let all = ["Production", "prod-eu", "Preview", "Dev A", "Dev B"];
         for name in all {
             let expected = candidates.is_empty() || candidates.contains(&name);
@@ -114,14 +112,14 @@ fn ambiguous_environment_lists_candidates() {
 /// read."
 #[test]
 fn unknown_environment_lists_readable_ones() {
-    let mut world = shop(&USUAL);
+    let mut world = shop_with_environments(&USUAL);
     world.app("shop").environment("Staging", "staging").hidden();
     let id = world.app("shop").id().to_owned();
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     for token in [service_token(), bearer()] {
         for app in ["shop", &id] {
-            let output = refused(asked(&sandbox, token, app, "preview"), "not-found");
+            let output = print_environment(&sandbox, token, app, "preview").refused("not-found");
             assert!(output.stderr.contains("preview (from --env)"), "{output}");
             for name in ["Development", "Production"] {
                 assert!(output.stderr.contains(name), "{output}");
@@ -134,7 +132,7 @@ fn unknown_environment_lists_readable_ones() {
 /// "app, by name (case-insensitive, exact) or UUID".
 #[test]
 fn app_name_matches_whole_in_any_case() {
-    let mut world = shop(&USUAL);
+    let mut world = shop_with_environments(&USUAL);
     let odd = world
         .app("Müller & Söhne")
         .environment("Production", "prod");
@@ -143,11 +141,11 @@ fn app_name_matches_whole_in_any_case() {
     let sandbox = Sandbox::new(&phase);
     for token in [service_token(), bearer()] {
         for (app, expected) in [("SHOP", "Production\n"), ("mÜLLER & SÖHNE", "Munich\n")] {
-            let output = asked(&sandbox, token, app, "Production").ok();
+            let output = print_environment(&sandbox, token, app, "Production").ok();
             assert_eq!(output.text(), expected);
         }
         for app in ["sho", "shop ", "shops", "Müller"] {
-            let output = refused(asked(&sandbox, token, app, "Production"), "not-found");
+            let output = print_environment(&sandbox, token, app, "Production").refused("not-found");
             let known = output.stderr.contains("it can read Müller & Söhne, shop");
             assert!(known, "{output}");
         }
@@ -157,11 +155,11 @@ fn app_name_matches_whole_in_any_case() {
 /// "`not-found` | app … that is not there". Phase answers 404 to an id.
 #[test]
 fn unknown_app_id_lists_readable_apps() {
-    let phase = Phase::serve(shop(&USUAL));
+    let phase = Phase::serve(shop_with_environments(&USUAL));
     let sandbox = Sandbox::new(&phase);
     let unknown = "00000000-0000-4000-8000-000000000000";
     for token in [service_token(), bearer()] {
-        let output = refused(asked(&sandbox, token, unknown, "Production"), "not-found");
+        let output = print_environment(&sandbox, token, unknown, "Production").refused("not-found");
         assert!(output.stderr.contains(unknown), "{output}");
         assert!(output.stderr.contains("it can read shop"), "{output}");
     }
@@ -170,7 +168,7 @@ fn unknown_app_id_lists_readable_apps() {
 /// "`ambiguous` | several apps of a name". One id takes the hint's way out.
 #[test]
 fn duplicate_app_name_lists_ids() {
-    let mut world = shop(&USUAL);
+    let mut world = shop_with_environments(&USUAL);
     let other = world.add_app("Shop");
     other
         .environment("Production", "prod")
@@ -180,13 +178,13 @@ fn duplicate_app_name_lists_ids() {
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     for token in [service_token(), bearer()] {
-        let output = refused(asked(&sandbox, token, "shop", "Production"), "ambiguous");
+        let output = print_environment(&sandbox, token, "shop", "Production").refused("ambiguous");
         let both = output.stderr.contains(&one) && output.stderr.contains(&other);
         assert!(
             both && output.stderr.contains("hint: pass --app with the id"),
             "{output}"
         );
-        let output = asked(&sandbox, token, &other, "Production").ok();
+        let output = print_environment(&sandbox, token, &other, "Production").ok();
         assert_eq!(output.text(), "elsewhere\n");
     }
 }
@@ -194,7 +192,7 @@ fn duplicate_app_name_lists_ids() {
 /// A bare bearer asks the REST interface, and for no more than what is missing.
 #[test]
 fn bearer_token_looks_up_over_rest() {
-    let world = || shop(&USUAL);
+    let world = || shop_with_environments(&USUAL);
     let id = world().app("shop").id().to_owned();
     let apps = "/service/public/v1/apps/".to_owned();
     let environments = format!("/service/public/v1/environments/?app_id={id}");
@@ -213,7 +211,7 @@ fn bearer_token_looks_up_over_rest() {
     ] {
         let phase = Phase::serve(world());
         let sandbox = Sandbox::new(&phase);
-        let _ = asked(&sandbox, bearer(), "shop", word).ended(Status::Exited(0));
+        let _ = print_environment(&sandbox, bearer(), "shop", word).ended(Status::Exited(0));
         let targets: Vec<String> = phase.requests().into_iter().map(|one| one.target).collect();
         assert_eq!(targets, expected);
     }
@@ -223,12 +221,12 @@ fn bearer_token_looks_up_over_rest() {
 /// anything else the error says what to pass.
 #[test]
 fn account_without_list_access_needs_exact_ids() {
-    let mut world = shop(&USUAL);
+    let mut world = shop_with_environments(&USUAL);
     world.forbid_listing();
     let id = world.app("shop").id().to_owned();
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    let output = asked(&sandbox, bearer(), &id, "Production").ok();
+    let output = print_environment(&sandbox, bearer(), &id, "Production").ok();
     assert_eq!(output.text(), "Production\n");
     for (app, word, hint) in [
         ("shop", "Production", "hint: pass --app with the app's ID\n"),
@@ -238,10 +236,10 @@ fn account_without_list_access_needs_exact_ids() {
             "hint: pass --env with the environment's full name\n",
         ),
     ] {
-        let output = refused(asked(&sandbox, bearer(), app, word), "access");
+        let output = print_environment(&sandbox, bearer(), app, word).refused("access");
         assert!(output.stderr.ends_with(hint), "{output}");
     }
     // The token endpoint lists to every full token.
-    let output = asked(&sandbox, service_token(), "shop", "prod");
+    let output = print_environment(&sandbox, service_token(), "shop", "prod");
     assert_eq!(output.text(), "Production\n");
 }

@@ -1,12 +1,8 @@
 //! phase-run as PID 1, as in a container: the command is PID 1 itself.
 
-use std::time::Duration;
-
 use nix::sys::resource::Resource;
 
-use crate::support::{Disposition, Run, SHOP, Status, eventually, inspector, shop};
-
-const IN_TIME: Duration = Duration::from_secs(20);
+use crate::support::{DEADLINE, Disposition, Run, SHOP, Status, eventually, inspector, shop};
 
 /// The signals that stop a container: PID 1 ignores what it has no handler for, so these have one
 /// during the fetch (pid_namespaces(7)).
@@ -72,7 +68,7 @@ fn an_ending_signal_during_the_fetch_ends_it_at_once() {
         let gate = shop.phase.gate("");
         let run = shop.with(&["--timeout", "600"]).args(["touch", "started"]);
         let running = run.as_pid1().spawn();
-        gate.arrived(IN_TIME);
+        gate.arrived(DEADLINE);
         running.kill(signal);
         let output = running.wait().ended(Status::Exited(128 + signal));
         assert!(output.stderr.is_empty(), "{output}");
@@ -89,7 +85,7 @@ fn an_ignored_signal_during_the_fetch_stays_ignored() {
         let gate = shop.phase.gate("");
         let run = shop.with(&[]).args([inspector(), "report"]).as_pid1();
         let running = run.ignore(signal).reveals().spawn();
-        gate.arrived(IN_TIME);
+        gate.arrived(DEADLINE);
         let status = format!("/proc/{}/status", running.pid());
         running.kill(signal);
         let status = std::fs::read_to_string(status).unwrap();
@@ -113,7 +109,7 @@ fn a_signal_during_the_fetch_ends_an_ordinary_process_by_that_signal() {
         let gate = shop.phase.gate("");
         let run = shop.with(&["--timeout", "600"]).args(["touch", "started"]);
         let running = run.spawn();
-        gate.arrived(IN_TIME);
+        gate.arrived(DEADLINE);
         running.kill(signal);
         let output = running.wait().ended(Status::Killed(signal));
         assert!(output.stderr.is_empty(), "{output}");
@@ -130,7 +126,7 @@ fn a_stop_during_the_fetch_can_be_continued() {
     // In an orphaned group, as of a test run without a shell, the kernel discards TSTP.
     let run = shop.with(&[]).args([inspector(), "cat-env", "SECRET"]);
     let running = run.own_group().spawn();
-    gate.arrived(IN_TIME);
+    gate.arrived(DEADLINE);
     running.kill(libc::SIGTSTP);
     eventually("stopped", || match running.state() {
         'T' => Ok(()),

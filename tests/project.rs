@@ -1,13 +1,12 @@
 //! `.phase.json`: which app and environment a working directory belongs to.
 
-use std::fs::{Permissions, create_dir, create_dir_all, remove_dir, set_permissions, write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{create_dir, create_dir_all, remove_dir, write};
 use std::path::{Path, PathBuf};
 
 use fake_phase::{Phase, World};
 use nix::unistd::Uid;
 
-use crate::support::{Run, Sandbox};
+use crate::support::{Run, Sandbox, refused_before_connecting, set_mode};
 
 /// Two apps whose environments say which they are.
 struct Apps {
@@ -61,12 +60,8 @@ impl Apps {
 }
 
 /// A failure before anything was asked.
-fn refused(apps: &Apps, run: Run<'_>, message: &str) {
-    let before = apps.phase.connections();
-    let output = run.output().failed(125, "config");
-    assert_eq!(apps.phase.connections(), before, "{output}");
-    let start = format!("phase-run: error[config]: {message}");
-    assert!(output.stderr.starts_with(&start), "not {start}: {output}");
+fn project_refused(apps: &Apps, run: Run<'_>, message: &str) {
+    let _ = refused_before_connecting(&apps.phase, run, "config", message);
 }
 
 /// "Its app id comes before its name"
@@ -224,7 +219,7 @@ fn a_file_that_cannot_be_used_matters_only_when_it_is_needed() {
         apps.project(content);
         let message = format!("cannot use {}: {why}", path.display());
         for one in [&both[..2], &both[2..], &[]] {
-            refused(&apps, apps.run(one), &message);
+            project_refused(&apps, apps.run(one), &message);
         }
         assert_eq!(apps.place(&both), "Production of shop");
         let run = apps
@@ -233,7 +228,7 @@ fn a_file_that_cannot_be_used_matters_only_when_it_is_needed() {
             .env("PHASE_ENV", "production");
         assert_eq!(run.output().ok().text(), "Production of shop\n");
     }
-    set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
+    set_mode(&path, 0o000);
     let run = |options| {
         let run = apps.run(options);
         if Uid::effective().is_root() {
@@ -243,7 +238,7 @@ fn a_file_that_cannot_be_used_matters_only_when_it_is_needed() {
         }
     };
     let message = format!("cannot use {}: permission denied", path.display());
-    refused(&apps, run(&both[..2]), &message);
+    project_refused(&apps, run(&both[..2]), &message);
     let _ = run(&both).output().ok();
 }
 
@@ -253,12 +248,12 @@ fn what_is_no_file_cannot_be_used() {
     let path = apps.sandbox.directory().join(".phase.json");
     create_dir(&path).unwrap();
     let message = format!("cannot use {}: is a directory", path.display());
-    refused(&apps, apps.run(&["--app", "shop"]), &message);
+    project_refused(&apps, apps.run(&["--app", "shop"]), &message);
     // mkfifo(3): opening one waits for whoever writes to it, which may be nobody.
     remove_dir(&path).unwrap();
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let message = message.replace("is a directory", "it is no regular file");
-    refused(&apps, apps.run(&["--app", "shop"]), &message);
+    project_refused(&apps, apps.run(&["--app", "shop"]), &message);
     assert_eq!(
         apps.place(&["--app", "shop", "--env", "production"]),
         "Production of shop"
@@ -289,7 +284,7 @@ fn a_deleted_working_directory_matters_only_when_it_is_needed() {
     let gone = |options: &[&str]| apps.run(options).wrap(["sh", "-c", script, "sh"]);
     let message = "cannot look for .phase.json: the working directory: no such file or directory";
     for options in [vec![], vec!["--app", "shop"], vec!["--env", "production"]] {
-        refused(&apps, gone(&options), message);
+        project_refused(&apps, gone(&options), message);
     }
     let both = gone(&["--app", "shop", "--env", "production"]);
     assert_eq!(both.output().ok().text(), "Production of shop\n");
@@ -376,7 +371,7 @@ fn the_nearest_file_that_counts_is_taken() {
     let path = middle.join(".phase.json");
     write(&path, "{").unwrap();
     let message = format!("cannot use {}: not JSON", path.display());
-    refused(&apps, apps.run(&[]).cwd(&low), &message);
+    project_refused(&apps, apps.run(&[]).cwd(&low), &message);
 }
 
 #[test]
@@ -389,7 +384,7 @@ fn a_depth_that_is_no_number_is_a_config_error() {
         (" 1", "\" 1\""),
     ] {
         let message = format!("{DEPTH}={shown}: not a number of directories");
-        refused(&apps, apps.run(&[]).env(DEPTH, depth), &message);
+        project_refused(&apps, apps.run(&[]).env(DEPTH, depth), &message);
     }
     // "read only when the app or the environment is still missing"
     let run = apps.run(&["--app", "shop", "--env", "production"]);

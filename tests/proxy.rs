@@ -5,23 +5,17 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::spawn;
 
-use fake_phase::{Phase, World};
+use fake_phase::Phase;
 
 use crate::support::{
-    Output, Run, Sandbox, Status, eventually, fake_server, has_programs, stay_silent, unused_port,
+    Output, Run, Sandbox, Status, eventually, fake_server, has_programs, shop_id, shop_world,
+    stay_silent, unused_port,
 };
 
 const PASSWORD: &str = "p:ss w@rd";
 
-pub(crate) fn world() -> World {
-    let mut world = World::empty();
-    let production = world.app("shop").environment("Production", "prod");
-    production.secret("/", "KEY", "value");
-    world
-}
-
-pub(crate) fn production(sandbox: &Sandbox) -> Run<'_> {
-    let id = world().app("shop").id().to_owned();
+pub(crate) fn print_key(sandbox: &Sandbox) -> Run<'_> {
+    let id = shop_id();
     let words = ["--app", &id, "--env", "Production", "--timeout", "2"];
     sandbox.run(words).args(["--", "printenv", "KEY"]).reveals()
 }
@@ -75,7 +69,7 @@ fn proxy_choice_matches_curl() {
     const NAME: &str = "https://www.example.invalid";
     const V4: &str = "https://127.0.0.9:9";
     const V6: &str = "https://[::1]:9";
-    let sandbox = Sandbox::new(&Phase::serve(world()));
+    let sandbox = Sandbox::new(&Phase::serve(shop_world([("KEY", "value")])));
     // PROXY is the address of the one that is asked, DEAD one where nobody listens.
     let cases: [(&str, &[(&str, &str)]); 46] = [
         (NAME, &[]),
@@ -200,7 +194,7 @@ fn proxy_choice_matches_curl() {
                 .collect::<Vec<_>>()
         };
         let curl = with(sandbox.bare(["curl", "-sk", "--max-time", "2", host]));
-        let ours = with(production(&sandbox).env("PHASE_HOST", host));
+        let ours = with(print_key(&sandbox).env("PHASE_HOST", host));
         assert_eq!(ours, curl, "{host} {variables:?}");
     }
 }
@@ -208,7 +202,7 @@ fn proxy_choice_matches_curl() {
 /// TLS is with Phase, through the tunnel, by a name that this machine need not know.
 #[test]
 fn proxy_tunnels_tls_to_phase() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
     let sandbox = Sandbox::new(&phase);
     let (address, asked) = connecting(phase.port());
     for login in ["", "user:p%3Ass%20w%40rd@"] {
@@ -216,7 +210,7 @@ fn proxy_tunnels_tls_to_phase() {
         sandbox.canary(PASSWORD);
         sandbox.canary("p%3Ass%20w%40rd");
         sandbox.canary("dXNlcjpwOnNzIHdAcmQ=");
-        let run = production(&sandbox).env("https_proxy", format!("http://{login}{address}"));
+        let run = print_key(&sandbox).env("https_proxy", format!("http://{login}{address}"));
         let output = run.env("PHASE_LOG_FORMAT", "text").output().ok();
         assert_eq!(output.text(), "value\n");
         let lines = asked.recv().unwrap();
@@ -234,7 +228,7 @@ fn proxy_tunnels_tls_to_phase() {
         );
     }
     // A certificate of another name is refused, proxy or not.
-    let run = production(&sandbox).env("https_proxy", address.to_string());
+    let run = print_key(&sandbox).env("https_proxy", address.to_string());
     let run = run.env("PHASE_HOST", "https://phase.example.invalid");
     let _ = run.output().failed(125, "tls");
     assert_eq!(phase.requests().len(), 2);
@@ -243,11 +237,11 @@ fn proxy_tunnels_tls_to_phase() {
 /// With `-v` the proxy is named, with where it comes from; never its password.
 #[test]
 fn verbose_log_names_proxy_without_password() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22-word");
     let (address, _asked) = connecting(phase.port());
-    let id = world().app("shop").id().to_owned();
+    let id = shop_id();
     let run = sandbox.run(["--app", &id, "--env", "Production", "-vv", "--", "true"]);
     let run = run.env("ALL_PROXY", format!("http://user:hunter22-word@{address}"));
     let output = run.output().ended(Status::Exited(0));
@@ -256,13 +250,13 @@ fn verbose_log_names_proxy_without_password() {
 }
 
 fn through(sandbox: &Sandbox, proxy: &str) -> Output {
-    production(sandbox).env("HTTPS_PROXY", proxy).output()
+    print_key(sandbox).env("HTTPS_PROXY", proxy).output()
 }
 
 /// "a proxy that answers 407 or closes", or is silent, or is not there: the message names the proxy.
 #[test]
 fn failing_proxy_is_named() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22-word");
     let cases: [(&'static str, &str); 4] = [
@@ -283,7 +277,7 @@ fn failing_proxy_is_named() {
     for (answer, why) in cases {
         let (address, asked) = refusing(answer);
         let proxy = format!("http://user:hunter22-word@{address}");
-        let run = production(&sandbox)
+        let run = print_key(&sandbox)
             .env("PHASE_MAX_WAIT", "2")
             .env("HTTPS_PROXY", &proxy);
         let output = run.output().ended(Status::Exited(125));
@@ -327,7 +321,7 @@ fn failing_proxy_is_named() {
 /// "A scheme that is not http or https is a `config` error", and nothing is sent.
 #[test]
 fn unsupported_proxy_scheme_is_refused() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22-word");
     for proxy in [
@@ -352,7 +346,7 @@ fn tinyproxy_carries_the_fetch() {
     if !has_programs(&["tinyproxy"]) {
         return;
     }
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
     let sandbox = Sandbox::new(&phase);
     let port = unused_port();
     let lines =

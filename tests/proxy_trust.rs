@@ -10,8 +10,8 @@ use fake_phase::{Certificate, Options, Phase};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::proxy::{connecting, production, refusing, world};
-use crate::support::{Sandbox, fake_server};
+use crate::proxy::{connecting, print_key, refusing};
+use crate::support::{Sandbox, fake_server, shop_id, shop_world};
 
 /// TLS before the proxy at `inner`.
 fn over_tls(config: Arc<ServerConfig>, inner: SocketAddr) -> SocketAddr {
@@ -57,14 +57,14 @@ fn carry(mut tls: ServerConnection, mut outer: TcpStream, mut inner: TcpStream) 
 /// Phase goes on inside.
 #[test]
 fn https_proxy_carries_the_fetch() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22-word");
     let (inner, asked) = connecting(phase.port());
     let port = over_tls(phase.tls(), inner).port();
     for name in ["localhost", "127.0.0.1"] {
         let proxy = format!("https://user:hunter22-word@{name}:{port}");
-        let output = production(&sandbox).env("https_proxy", proxy).output().ok();
+        let output = print_key(&sandbox).env("https_proxy", proxy).output().ok();
         assert_eq!(output.text(), "value\n");
         let lines = asked.recv().unwrap();
         assert_eq!(
@@ -76,7 +76,7 @@ fn https_proxy_carries_the_fetch() {
         assert!(has, "{lines:?}");
     }
     // What is wrong with Phase's own certificate is told of Phase.
-    let run = production(&sandbox).env("https_proxy", format!("https://localhost:{port}"));
+    let run = print_key(&sandbox).env("https_proxy", format!("https://localhost:{port}"));
     let run = run.env("PHASE_HOST", "https://phase.example.invalid");
     let output = run.output().failed(125, "tls");
     let said = "cannot trust phase.example.invalid: its certificate is for another host name";
@@ -87,9 +87,9 @@ fn https_proxy_carries_the_fetch() {
 /// the proxy's.
 #[test]
 fn untrusted_https_proxy_is_named() {
-    let refused = |sandbox: &Sandbox, port: u16, why: &str| {
+    let proxy_refused = |sandbox: &Sandbox, port: u16, why: &str| {
         let proxy = format!("https://user:hunter22-word@localhost:{port}");
-        let output = production(sandbox).env("https_proxy", proxy).output();
+        let output = print_key(sandbox).env("https_proxy", proxy).output();
         let output = output.failed(125, "tls");
         let said = format!("cannot trust the proxy localhost:{port}: {why}");
         assert!(output.stderr.contains(&said), "{output}");
@@ -109,26 +109,26 @@ fn untrusted_https_proxy_is_named() {
             certificate,
             ..Options::default()
         };
-        let other = Phase::with(world(), options);
+        let other = Phase::with(shop_world([("KEY", "value")]), options);
         let mut sandbox = Sandbox::new(&other);
         sandbox.canary("hunter22-word");
-        refused(&sandbox, other.port(), why);
+        proxy_refused(&sandbox, other.port(), why);
         assert!(other.requests().is_empty());
     }
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
     let plain = fake_server(|mut socket| {
         let _ = socket.read(&mut [0; 64]);
         let _ = socket.write_all(b"HTTP/1.1 400 No\r\n\r\n");
     });
     let sandbox = Sandbox::new(&phase);
-    refused(&sandbox, plain.port(), "it does not speak TLS on this port");
+    proxy_refused(&sandbox, plain.port(), "it does not speak TLS on this port");
 }
 
 /// "User and password are never shown in any message": of an address that cannot be read nobody
 /// knows where they are.
 #[test]
 fn invalid_proxy_address_shows_only_its_scheme() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22");
     let cases: [(&[u8], &str); 9] = [
@@ -144,7 +144,7 @@ fn invalid_proxy_address_shows_only_its_scheme() {
     ];
     for (proxy, shown) in cases {
         let entry = [b"HTTPS_PROXY=", proxy].concat();
-        let output = production(&sandbox).env_bytes(entry).output();
+        let output = print_key(&sandbox).env_bytes(entry).output();
         let output = output.failed(125, "config");
         let said = format!(
             "phase-run: error[config]: HTTPS_PROXY={shown}: \
@@ -159,9 +159,9 @@ fn invalid_proxy_address_shows_only_its_scheme() {
 /// list that is not all UTF-8 counts for the rest.
 #[test]
 fn bypassed_proxy_is_not_checked() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
     let sandbox = Sandbox::new(&phase);
-    let id = world().app("shop").id().to_owned();
+    let id = shop_id();
     for list in [&b"localhost"[..], b"*", b"\xff,localhost"] {
         let words = ["--app", &id, "--env", "Production", "-v", "--", "true"];
         let run = sandbox.run(words).env("ALL_PROXY", "socks5://proxy.test");
@@ -174,7 +174,7 @@ fn bypassed_proxy_is_not_checked() {
 /// Phase Cloud has two hosts, of which a list may hold one. Secrets are those of the second.
 #[test]
 fn no_proxy_applies_to_each_cloud_host() {
-    let sandbox = Sandbox::new(&Phase::serve(world()));
+    let sandbox = Sandbox::new(&Phase::serve(shop_world([("KEY", "value")])));
     let [console, api] = ["console.phase.dev", "api.phase.dev"];
     sandbox.file("hosts", format!("127.0.0.1 {console} {api}\n"));
     for (list, expected) in [
@@ -182,7 +182,7 @@ fn no_proxy_applies_to_each_cloud_host() {
         (api, &[]),
     ] {
         let (address, asked) = refusing("HTTP/1.1 502 No\r\n\r\n");
-        let run = production(&sandbox).env("PHASE_HOST", format!("https://{console}"));
+        let run = print_key(&sandbox).env("PHASE_HOST", format!("https://{console}"));
         let run = run
             .env("no_proxy", list)
             .env("https_proxy", address.to_string());

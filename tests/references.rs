@@ -2,12 +2,12 @@
 
 use fake_phase::{Phase, Responder, World, user_token};
 
-use crate::e2ee::world;
+use crate::e2ee::e2ee_world;
 use crate::support::{Run, SHOP, Sandbox};
 
 /// Three environments and three apps that refer to each other.
-fn family() -> World {
-    let mut world = world(&[
+fn referring_world() -> World {
+    let mut world = e2ee_world(&[
         ("/", "HOST", "db.test"),
         ("/", "PORT", "1"),
         ("/backend", "PORT", "2"),
@@ -40,8 +40,8 @@ fn family() -> World {
 }
 
 /// A sandbox for this world, with one more secret in Production, `/backend` and `VALUE`.
-fn with(value: &str) -> (Phase, Sandbox) {
-    let mut world = family();
+fn shop_with_value(value: &str) -> (Phase, Sandbox) {
+    let mut world = referring_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/backend", "VALUE", value);
     let phase = Phase::serve(world);
@@ -49,7 +49,7 @@ fn with(value: &str) -> (Phase, Sandbox) {
     (phase, sandbox)
 }
 
-fn printed(sandbox: &Sandbox) -> Run<'_> {
+fn print_value(sandbox: &Sandbox) -> Run<'_> {
     let run = sandbox.run(SHOP).args(["--only", "VALUE"]);
     run.args(["printenv", "VALUE"])
 }
@@ -99,7 +99,7 @@ fn each_form_is_resolved_with_what_it_needs() {
             2,
         ),
     ] {
-        let (phase, sandbox) = with(value);
+        let (phase, sandbox) = shop_with_value(value);
         let output = sandbox.run(["-q"]).args(SHOP).args(["--only", "VALUE"]);
         let output = output.args(["printenv", "VALUE"]).output().ok();
         assert_eq!(output.text(), format!("{expected}\n"), "{value}");
@@ -113,8 +113,8 @@ fn each_form_is_resolved_with_what_it_needs() {
 #[test]
 fn what_is_no_reference_is_left_alone_and_unnamed() {
     let value = "${{ HOST }} ${HOST:-x} ${#HOST} ${ HOST} $HOST {HOST} ${} ${HOST";
-    let (_phase, sandbox) = with(value);
-    let output = printed(&sandbox).output().ok();
+    let (_phase, sandbox) = shop_with_value(value);
+    let output = print_value(&sandbox).output().ok();
     assert_eq!(output.text(), format!("{value}\n"));
 }
 
@@ -139,8 +139,8 @@ fn what_cannot_be_resolved_stays_and_is_named() {
         "${backend/VALUE}",
         "a ${backend/VALUE} b",
     ] {
-        let (_phase, sandbox) = with(value);
-        let output = printed(&sandbox).output();
+        let (_phase, sandbox) = shop_with_value(value);
+        let output = print_value(&sandbox).output();
         let warning =
             "warning: references that could not be resolved are handed on as they are in VALUE\n";
         let output = output.notices(&[warning.trim_end()]).ok();
@@ -155,7 +155,7 @@ fn what_cannot_be_resolved_stays_and_is_named() {
 /// A secret that is not selected is not resolved, and what it refers to is not fetched.
 #[test]
 fn only_what_is_selected_is_resolved() {
-    let (phase, sandbox) = with("${Staging.HOST} ${NOTHING}");
+    let (phase, sandbox) = shop_with_value("${Staging.HOST} ${NOTHING}");
     let run = sandbox.run(SHOP).args(["--only", "HOST", "--path", ""]);
     let output = run.args(["--strict", "printenv", "HOST"]).output().ok();
     assert_eq!(output.text(), "db.test\n");
@@ -173,7 +173,7 @@ fn what_the_filter_left_out_is_fetched_when_a_reference_needs_it() {
         ("${Staging.HOST}", "staging.test", 3),
         ("${Plat Form::Production.BACK}", "2", 3),
     ] {
-        let (phase, sandbox) = with(value);
+        let (phase, sandbox) = shop_with_value(value);
         let run = sandbox.run(SHOP).args(["--path", "/backend"]);
         let output = run.args(["printenv", "VALUE"]).output().ok();
         assert_eq!(output.text(), format!("{expected}\n"));
@@ -187,7 +187,7 @@ fn what_the_filter_left_out_is_fetched_when_a_reference_needs_it() {
 /// A folder that no header can carry was not left out: nothing is fetched twice.
 #[test]
 fn what_the_server_did_not_filter_is_not_fetched_again() {
-    let mut world = family();
+    let mut world = referring_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/büro", "VALUE", "${HOST} ${NOTHING}");
     let phase = Phase::serve(world);
@@ -201,7 +201,7 @@ fn what_the_server_did_not_filter_is_not_fetched_again() {
 /// Cycles of each length, alone and seen from outside: the references of a cycle stay.
 #[test]
 fn a_cycle_stays_as_it_is_written() {
-    let mut world = world(&[
+    let mut world = e2ee_world(&[
         ("/", "SELF", "s-${SELF}"),
         ("/", "A", "a-${B}-${LEAF}"),
         ("/", "B", "b-${A}"),
@@ -231,7 +231,7 @@ fn a_cycle_stays_as_it_is_written() {
 /// "Cycles and depth above 25 stop."
 #[test]
 fn references_lead_25_steps_and_no_further() {
-    let mut world = world(&[("/", "K00", "end")]);
+    let mut world = e2ee_world(&[("/", "K00", "end")]);
     let production = world.app("shop").environment("Production", "prod");
     for number in 1..=30 {
         let value = format!("${{K{:02}}}", number - 1);
@@ -252,7 +252,7 @@ fn references_lead_25_steps_and_no_further() {
 #[test]
 fn references_cannot_grow_without_bound() {
     for leaf in ["", &"x".repeat(4096), "${K25}"] {
-        let mut world = world(&[("/", "K24", leaf)]);
+        let mut world = e2ee_world(&[("/", "K24", leaf)]);
         let production = world.app("shop").environment("Production", "prod");
         for number in 0..24 {
             let next = format!("${{K{:02}}}", number + 1);
@@ -273,7 +273,7 @@ fn references_cannot_grow_without_bound() {
 /// "A reference to an overridden secret gives the shared value, not the override."
 #[test]
 fn a_reference_means_the_shared_value() {
-    let mut world = world(&[("/", "BOTH", "${THEME}/${OWN}")]);
+    let mut world = e2ee_world(&[("/", "BOTH", "${THEME}/${OWN}")]);
     let production = world.app("shop").environment("Production", "prod");
     production
         .secret("/", "THEME", "light")
@@ -292,11 +292,11 @@ fn a_reference_means_the_shared_value() {
 /// An environment that cannot be had, unlike one that may not, is no reason to start on raw text.
 #[test]
 fn a_failure_on_the_way_to_a_reference_is_an_error() {
-    let (phase, sandbox) = with("${Staging.HOST}");
+    let (phase, sandbox) = shop_with_value("${Staging.HOST}");
     // The token's keys and the app's own environment come before.
     phase.respond("/service/secrets/", Responder::html(502).after(2));
-    let _ = printed(&sandbox).output().failed(125, "server");
-    let mut world = family();
+    let _ = print_value(&sandbox).output().failed(125, "server");
+    let mut world = referring_world();
     let shop = world.app("shop");
     let production = shop.environment("Production", "prod");
     production.secret("/", "VALUE", "${Staging.HOST}");

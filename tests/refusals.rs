@@ -5,15 +5,10 @@ use fake_phase::{
     user_token,
 };
 
-use crate::support::{Output, Run, Sandbox};
+use crate::support::{Run, Sandbox};
 
-fn production<'a>(sandbox: &'a Sandbox, app: &str) -> Run<'a> {
-    sandbox.run(["--app", app, "--env", "Production", "echo", "started"])
-}
-
-fn refused(output: Output, kind: &str) -> Output {
-    assert!(output.stdout.is_empty(), "something ran\n{output}");
-    output.failed(125, kind)
+fn echo_in_production<'a>(sandbox: &'a Sandbox, app: &str) -> Run<'a> {
+    sandbox.production(app).args(["echo", "started"])
 }
 
 /// What Phase answered when it was recorded, as the answer to the request for secrets.
@@ -50,12 +45,10 @@ fn each_recorded_refusal_has_its_kind() {
         phase.respond("/v1/secrets/", responder);
         let sandbox = Sandbox::new(&phase);
         // The id in the app's place is what the capture's own request asked for.
-        let output = refused(
-            production(&sandbox, app_id("shop"))
-                .env("PHASE_MODE", "rest")
-                .output(),
-            kind,
-        );
+        let output = echo_in_production(&sandbox, app_id("shop"))
+            .env("PHASE_MODE", "rest")
+            .output()
+            .refused(kind);
         let text = if text == "nope" { app_id("shop") } else { text };
         assert!(output.stderr.contains(text), "{name}: {text}\n{output}");
     }
@@ -95,8 +88,8 @@ fn a_token_that_phase_does_not_take_is_named_by_its_source() {
         let phase = Phase::start();
         let sandbox = Sandbox::new(&phase);
         for app in ["shop", app_id("shop")] {
-            let run = production(&sandbox, app).env("PHASE_SERVICE_TOKEN", &token);
-            let output = refused(run.output(), "token");
+            let run = echo_in_production(&sandbox, app).env("PHASE_SERVICE_TOKEN", &token);
+            let output = run.output().refused("token");
             assert!(
                 output.stderr.contains("from PHASE_SERVICE_TOKEN"),
                 "{output}"
@@ -107,7 +100,9 @@ fn a_token_that_phase_does_not_take_is_named_by_its_source() {
     world.revoke(Account::ServiceAccount);
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    let _ = refused(production(&sandbox, "shop").output(), "token");
+    let _ = echo_in_production(&sandbox, "shop")
+        .output()
+        .refused("token");
 }
 
 /// "`access` | a good token that may not read this (403, or a 401 that says
@@ -127,8 +122,9 @@ fn an_environment_that_the_account_may_not_read_is_access() {
         let phase = Phase::serve(world);
         let sandbox = Sandbox::new(&phase);
         for token in [service_token(), user_token(), bearer()] {
-            let run = production(&sandbox, app_id("shop")).env("PHASE_SERVICE_TOKEN", token);
-            let output = refused(run.output(), "access");
+            let run =
+                echo_in_production(&sandbox, app_id("shop")).env("PHASE_SERVICE_TOKEN", token);
+            let output = run.output().refused("access");
             assert!(
                 output.stderr.contains("hint: give this account access"),
                 "{output}"
@@ -192,7 +188,7 @@ fn each_status_has_its_kind_at_every_endpoint() {
             let sandbox = Sandbox::new(&phase);
             let run = sandbox.run(["--app", app, "--env", word, "echo", "started"]);
             let output = run.env("PHASE_SERVICE_TOKEN", token).output();
-            let output = refused(output, kind);
+            let output = output.refused(kind);
             assert!(output.stderr.contains(text), "{endpoint}: {text}\n{output}");
             let name = phase.host().replace("https://", "");
             assert!(output.stderr.contains(&name), "{output}");
@@ -209,7 +205,7 @@ fn a_servers_text_is_one_line_without_escapes() {
         let phase = Phase::start();
         phase.respond("/v1/secrets/", Responder::error(status, text));
         let sandbox = Sandbox::new(&phase);
-        let output = production(&sandbox, app_id("shop")).output();
+        let output = echo_in_production(&sandbox, app_id("shop")).output();
         assert!(output.stdout.is_empty(), "something ran\n{output}");
         assert!(
             !output
@@ -231,6 +227,8 @@ fn a_servers_text_is_cut_to_a_length_that_can_be_read() {
         Responder::error(500, &"so long ".repeat(100_000)),
     );
     let sandbox = Sandbox::new(&phase);
-    let output = refused(production(&sandbox, app_id("shop")).output(), "server");
+    let output = echo_in_production(&sandbox, app_id("shop"))
+        .output()
+        .refused("server");
     assert!(output.stderr.len() < 600, "{output}");
 }

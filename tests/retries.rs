@@ -2,27 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use fake_phase::{Certificate, Options, Phase, Responder, World};
+use fake_phase::{Certificate, Options, Phase, Responder};
 
-use crate::support::{Output, Run, Sandbox, Status, unused_port};
+use crate::support::{Output, Run, Sandbox, Status, shop_id, unused_port};
+use crate::timeouts::long_value_world;
 
 /// What a slow machine may add.
 const SLACK: Duration = Duration::from_secs(4);
 
-fn world() -> World {
-    let mut world = World::empty();
-    let production = world.app("shop").environment("Production", "prod");
-    production.secret("/", "KEY", &"a value of some length".repeat(40));
-    world
-}
-
 /// One request where all is well.
-fn production<'a>(sandbox: &'a Sandbox, max_wait: &str) -> Run<'a> {
+fn retrying<'a>(sandbox: &'a Sandbox, max_wait: &str) -> Run<'a> {
     bounded(sandbox, max_wait, "1")
 }
 
 fn bounded<'a>(sandbox: &'a Sandbox, max_wait: &str, timeout: &str) -> Run<'a> {
-    let id = world().app("shop").id().to_owned();
+    let id = shop_id();
     let words = ["--app", &id, "--env", "Production", "--max-wait", max_wait];
     sandbox
         .run(words)
@@ -72,10 +66,10 @@ fn transient_failures_are_retried_and_logged() {
             "no complete response within 1 s",
         ),
     ] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(long_value_world());
         let sandbox = Sandbox::new(&phase);
         phase.respond("", responder.times(2));
-        let output = production(&sandbox, "20").output().ended(Status::Exited(0));
+        let output = retrying(&sandbox, "20").output().ended(Status::Exited(0));
         assert_eq!(output.text(), "started\n");
         let said = retries(&output);
         assert_eq!(output.stderr.lines().count(), 2, "{output}");
@@ -102,7 +96,7 @@ fn permanent_failures_are_not_retried() {
         (Responder::json(200, "{}"), "protocol"),
         (Responder::endless(65 << 20), "protocol"),
     ] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(long_value_world());
         let sandbox = Sandbox::new(&phase);
         phase.respond("", responder);
         // What is largest takes a busy machine more than a second.
@@ -118,8 +112,8 @@ fn permanent_failures_are_not_retried() {
             certificate,
             ..Options::default()
         };
-        let phase = Phase::with(world(), options);
-        let _ = production(&Sandbox::new(&phase), "30")
+        let phase = Phase::with(long_value_world(), options);
+        let _ = retrying(&Sandbox::new(&phase), "30")
             .output()
             .failed(125, "tls");
     }
@@ -135,11 +129,11 @@ fn max_wait_bounds_tries_and_delays() {
         (Responder::stall(), "unreachable"),
         (Responder::close(), "unreachable"),
     ] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(long_value_world());
         let sandbox = Sandbox::new(&phase);
         phase.respond("", responder.clone());
         let start = Instant::now();
-        let output = production(&sandbox, "2.5").output();
+        let output = retrying(&sandbox, "2.5").output();
         let took = start.elapsed();
         assert!(
             took < Duration::from_millis(2500) + SLACK,
@@ -153,10 +147,10 @@ fn max_wait_bounds_tries_and_delays() {
         assert!(last.unwrap().contains(kind), "{output}");
         assert!(output.stdout.is_empty() && output.status == Status::Exited(125));
 
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(long_value_world());
         let sandbox = Sandbox::new(&phase);
         phase.respond("", responder);
-        let _ = production(&sandbox, "0").output().failed(125, kind);
+        let _ = retrying(&sandbox, "0").output().failed(125, kind);
         assert_eq!(phase.requests().len(), 1);
     }
 }
@@ -164,11 +158,11 @@ fn max_wait_bounds_tries_and_delays() {
 /// A last try that the end of the time cuts short does not hide why the one before failed.
 #[test]
 fn cut_short_try_keeps_previous_reason() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(long_value_world());
     let sandbox = Sandbox::new(&phase);
     phase.respond("", Responder::stall());
     phase.respond("", Responder::status(503).times(1));
-    let id = world().app("shop").id().to_owned();
+    let id = shop_id();
     let words = [
         "--app",
         &id,
@@ -199,7 +193,7 @@ fn retry_after_is_a_minimum_delay() {
     let seconds = || "2".to_owned();
     for (after, floor) in [(&seconds as &dyn Fn() -> String, 2.0), (&date, 1.0)] {
         let after = after();
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(long_value_world());
         let sandbox = Sandbox::new(&phase);
         phase.respond(
             "",
@@ -208,7 +202,7 @@ fn retry_after_is_a_minimum_delay() {
                 .times(1),
         );
         let start = Instant::now();
-        let output = production(&sandbox, "20").output().ended(Status::Exited(0));
+        let output = retrying(&sandbox, "20").output().ended(Status::Exited(0));
         let took = start.elapsed().as_secs_f64();
         assert!(took >= floor, "{after}: {took}");
         assert_eq!(retries(&output).len(), 1, "{output}");
@@ -224,11 +218,11 @@ fn retry_after_beyond_max_wait_gives_up() {
         "99999999999999999999",
         "Wed, 01 Jan 2098 00:00:00 GMT",
     ] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(long_value_world());
         let sandbox = Sandbox::new(&phase);
         phase.respond("", Responder::status(429).header("Retry-After", after));
         let start = Instant::now();
-        let output = production(&sandbox, "30")
+        let output = retrying(&sandbox, "30")
             .output()
             .failed(125, "rate-limited");
         assert!(start.elapsed() < SLACK, "{output}");
@@ -236,11 +230,11 @@ fn retry_after_beyond_max_wait_gives_up() {
     }
     // What is none is no floor.
     for after in ["soon", "-1", "Wed, 01 Jan 1998 00:00:00 GMT"] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(long_value_world());
         let sandbox = Sandbox::new(&phase);
         let responder = Responder::status(429).header("Retry-After", after).times(1);
         phase.respond("", responder);
-        let _ = production(&sandbox, "20").output().ended(Status::Exited(0));
+        let _ = retrying(&sandbox, "20").output().ended(Status::Exited(0));
     }
 }
 
@@ -254,11 +248,11 @@ fn server_that_starts_late_is_reached() {
         tls: false,
         ..Options::default()
     };
-    let sandbox = Sandbox::new(&Phase::with(world(), options.clone()));
-    let mut running = production(&sandbox, "20").spawn();
+    let sandbox = Sandbox::new(&Phase::with(long_value_world(), options.clone()));
+    let mut running = retrying(&sandbox, "20").spawn();
     let said = running.stderr_line();
     assert!(said.ends_with("connection refused"), "{said}");
-    let phase = Phase::with(world(), options);
+    let phase = Phase::with(long_value_world(), options);
     let output = running.wait();
     assert_eq!(phase.requests().len(), 1, "{output}");
     assert_eq!(output.ended(Status::Exited(0)).text(), "started\n");
@@ -272,10 +266,10 @@ fn bad_certificate_on_retry_is_refused() {
         port,
         ..Options::default()
     };
-    let phase = Phase::with(world(), options);
+    let phase = Phase::with(long_value_world(), options);
     let sandbox = Sandbox::new(&phase);
     phase.respond("", Responder::status(503));
-    let mut running = production(&sandbox, "20").spawn();
+    let mut running = retrying(&sandbox, "20").spawn();
     let _ = running.stderr_line();
     drop(phase);
     let options = Options {
@@ -283,7 +277,7 @@ fn bad_certificate_on_retry_is_refused() {
         port,
         ..Options::default()
     };
-    let swapped = Phase::with(world(), options);
+    let swapped = Phase::with(long_value_world(), options);
     let output = running.wait().ended(Status::Exited(125));
     assert!(output.stderr.contains("error[tls]"), "{output}");
     assert!(swapped.requests().is_empty());
@@ -292,8 +286,8 @@ fn bad_certificate_on_retry_is_refused() {
 /// RFC 6761, 6.4: a name below `invalid` is never resolved; a look-up that fails is tried again.
 #[test]
 fn failed_name_resolution_is_retried() {
-    let sandbox = Sandbox::new(&Phase::serve(world()));
-    let run = production(&sandbox, "1.5").env("PHASE_HOST", "https://phase.invalid");
+    let sandbox = Sandbox::new(&Phase::serve(long_value_world()));
+    let run = retrying(&sandbox, "1.5").env("PHASE_HOST", "https://phase.invalid");
     let output = run.output().ended(Status::Exited(125));
     let said = retries(&output);
     assert!(!said.is_empty(), "{output}");
@@ -307,10 +301,10 @@ fn failed_name_resolution_is_retried() {
 /// "A signal while fetching ends phase-run at once", while it waits, too.
 #[test]
 fn signal_during_retry_delay_kills_at_once() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(long_value_world());
     let sandbox = Sandbox::new(&phase);
     phase.respond("", Responder::status(429).header("Retry-After", "600"));
-    let mut running = production(&sandbox, "1000").spawn();
+    let mut running = retrying(&sandbox, "1000").spawn();
     let said = running.stderr_line();
     assert!(said.contains("attempt 2"), "{said}");
     running.kill(libc::SIGTERM);
@@ -324,10 +318,10 @@ fn retry_log_follows_quiet_and_json() {
         ("-q", 0, ""),
         ("--log-format=json", 1, "\"kind\":\"retrying\""),
     ] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(long_value_world());
         let sandbox = Sandbox::new(&phase);
         phase.respond("", Responder::status(503).times(1));
-        let id = world().app("shop").id().to_owned();
+        let id = shop_id();
         let words = [
             "--app",
             &id,

@@ -1,29 +1,25 @@
 //! No token and no value anywhere but in the command: not in a message, an argument, a file, a core.
 
-use std::fs::{Permissions, metadata, read, read_dir, read_link, set_permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::{metadata, read, read_dir, read_link};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
 
 use fake_phase::{Gate, Options, Phase, Responder, World, bearer, service_token};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Uid;
 
 use crate::support::proc::descends;
-use crate::support::{Run, Running, Sandbox, Status, has_root, inspector};
+use crate::support::{
+    DEADLINE, Run, Running, Sandbox, Status, has_root, inspector, shop_id, shop_world,
+};
 
-const SOON: Duration = Duration::from_secs(20);
 const VALUE: &str = "a-value-that-stays-unsaid";
 
 /// Of the shape of a token, and nobody's: no other test has it in an argument.
 const OTHER: &str = "5ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7";
 
-fn world() -> World {
-    let mut world = World::empty();
-    let production = world.app("shop").environment("Production", "prod");
-    production.secret("/", "KEY", VALUE);
-    production.secret("/", "OTHER_KEY", VALUE);
-    world
+fn secret_world() -> World {
+    shop_world([("KEY", VALUE), ("OTHER_KEY", VALUE)])
 }
 
 fn with_canaries(phase: &Phase) -> Sandbox {
@@ -33,17 +29,10 @@ fn with_canaries(phase: &Phase) -> Sandbox {
     sandbox
 }
 
-fn production<'a>(sandbox: &'a Sandbox, words: &[&str]) -> Run<'a> {
-    let id = world().app("shop").id().to_owned();
-    sandbox
-        .run(["--app", &id, "--env", "Production"])
-        .args(words)
-}
-
 /// The command is running, and the fetch is at the gate.
 fn held(run: Run<'_>, gate: &Gate) -> Running {
     let running = run.spawn();
-    gate.arrived(SOON);
+    gate.arrived(DEADLINE);
     running
 }
 
@@ -60,10 +49,10 @@ fn environ(running: &Running) -> Vec<u8> {
 /// that name, … before anything else reads the environment." proc(5), /proc/PID/environ.
 #[test]
 fn the_tokens_are_wiped_in_the_initial_environment() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(secret_world());
     let gate = phase.gate("/v1/secrets/");
     let sandbox = with_canaries(&phase);
-    let run = production(&sandbox, &["true"]);
+    let run = sandbox.production(&shop_id()).args(&["true"]);
     let run = run.env_bytes(format!("PHASE_SERVICE_TOKEN={OTHER}"));
     let run = run
         .env_bytes(format!("PHASE_OTHER_TOKEN={OTHER}"))
@@ -89,13 +78,16 @@ fn the_tokens_are_wiped_in_the_initial_environment() {
 /// proc(5), /proc/PID/cmdline: anybody may read the arguments of every process.
 #[test]
 fn no_token_is_in_the_arguments_of_any_process() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(secret_world());
     let gate = phase.gate("/v1/secrets/");
     let mut sandbox = Sandbox::offline();
     sandbox.canary(OTHER);
     sandbox.file("ca.pem", read(phase.ca_file()).unwrap());
     sandbox.file("token", OTHER);
-    let run = production(&sandbox, &["echo", "started"]).env("PHASE_HOST", phase.host());
+    let run = sandbox
+        .production(&shop_id())
+        .args(&["echo", "started"])
+        .env("PHASE_HOST", phase.host());
     let run = run
         .env("PHASE_CA_FILE", "ca.pem")
         .env("PHASE_SERVICE_TOKEN_FILE", "token");
@@ -146,14 +138,14 @@ fn search_files(sandbox: &Sandbox, directory: &Path) -> usize {
 /// or TMPDIR, nor where the environment asks TLS libraries for their keys.
 #[test]
 fn no_file_is_written() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(secret_world());
     let sandbox = with_canaries(&phase);
     let directory = sandbox.directory().to_owned();
     for folder in ["home", "tmp"] {
         std::fs::create_dir(directory.join(folder)).unwrap();
     }
     let run = |words: &[&str]| {
-        let run = production(&sandbox, words);
+        let run = sandbox.production(&shop_id()).args(words);
         let run = run
             .env("HOME", directory.join("home"))
             .env("TMPDIR", directory.join("tmp"));
@@ -188,12 +180,15 @@ fn field(pid: i32, name: &str) -> String {
 #[test]
 fn no_core_can_be_made_during_the_fetch_and_the_command_is_as_started() {
     let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap();
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(secret_world());
     let gate = phase.gate("/v1/secrets/");
     let sandbox = with_canaries(&phase);
     let (root, user) = (Uid::effective().is_root(), Uid::effective().as_raw());
     let user = if root { 65534 } else { user };
-    let run = production(&sandbox, &[inspector(), "sleep"]).limit(Resource::RLIMIT_CORE, hard);
+    let run = sandbox
+        .production(&shop_id())
+        .args(&[inspector(), "sleep"])
+        .limit(Resource::RLIMIT_CORE, hard);
     let mut running = held(if root { run.as_user(user) } else { run }, &gate);
     let pid = running.pid();
     let owner = || metadata(format!("/proc/{pid}/environ")).unwrap().uid();
@@ -223,11 +218,14 @@ fn no_core_can_be_made_during_the_fetch_and_the_command_is_as_started() {
 #[test]
 fn quit_during_the_fetch_leaves_no_core() {
     let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap();
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(secret_world());
     let gate = phase.gate("/v1/secrets/");
     let sandbox = with_canaries(&phase);
     let cores = || read_dir(sandbox.directory()).unwrap().count();
-    let run = production(&sandbox, &["true"]).limit(Resource::RLIMIT_CORE, hard);
+    let run = sandbox
+        .production(&shop_id())
+        .args(&["true"])
+        .limit(Resource::RLIMIT_CORE, hard);
     let running = held(run, &gate);
     running.kill(libc::SIGQUIT);
     let _ = running.wait().ended(Status::Killed(libc::SIGQUIT));
@@ -256,12 +254,12 @@ fn quit_during_the_fetch_leaves_no_core() {
 fn a_servers_text_that_repeats_the_token_is_cut() {
     for padding in [0, 100, 200, 230, 240, 250, 260, 270, 290, 299, 400] {
         for status in [400, 401, 403, 404, 500] {
-            let phase = Phase::serve(world());
+            let phase = Phase::serve(secret_world());
             let padding = "so ".repeat(padding / 3) + &"x".repeat(padding % 3);
             let text = format!("{padding} ServiceAccount {} {}", bearer(), service_token());
             phase.respond("/v1/secrets/", Responder::error(status, &text));
             let sandbox = with_canaries(&phase);
-            let output = production(&sandbox, &["true"]).output();
+            let output = sandbox.production(&shop_id()).args(&["true"]).output();
             assert_eq!(output.status, Status::Exited(125), "{output}");
             let some = bearer().get(..12).unwrap();
             assert!(!output.stderr.contains(some), "{output}");
@@ -274,9 +272,9 @@ fn a_servers_text_that_repeats_the_token_is_cut() {
 /// A redirect's place, too, is text of the server's; and its target gets no request.
 #[test]
 fn a_redirect_that_repeats_the_token_is_cut_and_its_target_gets_none() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(secret_world());
     let target = Phase::with(
-        world(),
+        secret_world(),
         Options {
             tls: false,
             ..Options::default()
@@ -285,7 +283,9 @@ fn a_redirect_that_repeats_the_token_is_cut_and_its_target_gets_none() {
     let place = format!("{}/?token={}", target.host(), bearer());
     phase.respond("/v1/secrets/", Responder::redirect(&place));
     let sandbox = with_canaries(&phase);
-    let output = production(&sandbox, &["true"])
+    let output = sandbox
+        .production(&shop_id())
+        .args(&["true"])
         .output()
         .failed(125, "protocol");
     assert!(output.stderr.contains(&target.host()), "{output}");
@@ -296,13 +296,16 @@ fn a_redirect_that_repeats_the_token_is_cut_and_its_target_gets_none() {
 /// time", and no more: no query, no header, no value.
 #[test]
 fn the_loudest_run_says_no_query_no_header_and_no_value() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(secret_world());
     let sandbox = with_canaries(&phase);
     let words = [
         "-vv", "--path", "/", "--only", "KEY", "--file", "KEY", "true",
     ];
     for variable in ["RUST_LOG", "RUST_BACKTRACE", "SSLKEYLOGFILE"] {
-        let run = production(&sandbox, &words).env(variable, "trace");
+        let run = sandbox
+            .production(&shop_id())
+            .args(&words)
+            .env(variable, "trace");
         let output = run.output().ended(Status::Exited(0));
         let name = phase.host().replace("https://", "");
         let request = format!("GET {name}/service/public/v1/secrets/: 200 in ");
@@ -319,7 +322,7 @@ fn the_loudest_run_says_no_query_no_header_and_no_value() {
 /// Whatever stands where a token does not belong is not repeated.
 #[test]
 fn a_token_in_the_place_of_something_else_is_not_said() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(secret_world());
     let sandbox = with_canaries(&phase);
     let token = service_token();
     for words in [
@@ -341,7 +344,10 @@ fn a_token_in_the_place_of_something_else_is_not_said() {
         "--host",
         "--ca-file",
     ] {
-        let output = production(&sandbox, &[option, token, "true"]).output();
+        let output = sandbox
+            .production(&shop_id())
+            .args(&[option, token, "true"])
+            .output();
         assert_eq!(output.status, Status::Exited(125), "{output}");
     }
 }
@@ -349,14 +355,21 @@ fn a_token_in_the_place_of_something_else_is_not_said() {
 /// The token of a file, of standard input and of a descriptor is as secret as one in a variable.
 #[test]
 fn no_token_reaches_the_command_by_any_way() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(secret_world());
     let sandbox = with_canaries(&phase);
-    let file = sandbox.file("token", service_token());
-    set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let file = sandbox.private_file("token", service_token());
     let handed = std::fs::File::open(&file).unwrap();
-    let run = || production(&sandbox, &[inspector(), "report"]).unset("PHASE_SERVICE_TOKEN");
+    let run = || {
+        sandbox
+            .production(&shop_id())
+            .args(&[inspector(), "report"])
+            .unset("PHASE_SERVICE_TOKEN")
+    };
     for report in [
-        production(&sandbox, &[inspector(), "report"]).report(),
+        sandbox
+            .production(&shop_id())
+            .args(&[inspector(), "report"])
+            .report(),
         run().env("PHASE_SERVICE_TOKEN_FILE", &file).report(),
         run()
             .env("PHASE_SERVICE_TOKEN_FILE", "-")

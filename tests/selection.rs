@@ -4,7 +4,7 @@ use fake_phase::{Phase, World};
 
 use crate::support::{Output, Run, Sandbox, inspector};
 
-fn world() -> World {
+fn tagged_world() -> World {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "DB", "root-db").tags(&["net"]);
@@ -22,11 +22,11 @@ fn world() -> World {
 }
 
 /// `--dry-run` with these words, in the world above.
-fn dry<'a>(sandbox: &'a Sandbox, line: &str) -> Run<'a> {
+fn dry_run_of_line<'a>(sandbox: &'a Sandbox, line: &str) -> Run<'a> {
     // A word may be empty or hold a space.
     let words = line.split_whitespace();
     let words = words.map(|word| word.trim_matches('\'').replace('_', " "));
-    let id = world().app("shop").id().to_owned();
+    let id = tagged_world().app("shop").id().to_owned();
     let run = sandbox.run(["--dry-run", "--app", &id, "--env", "Production"]);
     words.fold(run, Run::arg)
 }
@@ -41,20 +41,20 @@ fn selected(output: &Output) -> String {
 }
 
 fn table(rows: &[(&str, &str)]) {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     for (line, expected) in rows {
-        let output = dry(&sandbox, line).output().ok();
+        let output = dry_run_of_line(&sandbox, line).output().ok();
         assert_eq!(selected(&output), *expected, "{line}");
     }
 }
 
 /// Each row fails with this kind, and its message holds all of these.
 fn failures(kind: &str, rows: &[(&str, &[&str])]) {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     for (line, texts) in rows {
-        let output = dry(&sandbox, line).output();
+        let output = dry_run_of_line(&sandbox, line).output();
         assert!(output.stdout.is_empty(), "{line}\n{output}");
         let output = output.failed(125, kind);
         for text in *texts {
@@ -119,7 +119,7 @@ fn the_later_folder_wins() {
         ),
     ]);
     // In the end a value wins, not a row of a list.
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     for (first, last, value) in [
         ("/backend", "/web", "web-port"),
@@ -162,12 +162,14 @@ fn a_key_with_different_values_of_equal_rank_is_ambiguous() {
         ("--only D* --only L*", "DB@/ DEEP@/backend/db/deep LOG@/"),
         ("--tags web", "PORT@/web"),
     ]);
-    let mut three = world();
+    let mut three = tagged_world();
     let production = three.app("shop").environment("Production", "prod");
     production.secret("/another", "PORT", "another-port");
     let phase = Phase::serve(three);
     let sandbox = Sandbox::new(&phase);
-    let output = dry(&sandbox, "").output().failed(125, "ambiguous");
+    let output = dry_run_of_line(&sandbox, "")
+        .output()
+        .failed(125, "ambiguous");
     for folder in ["/another", "/backend", "/web"] {
         assert!(output.stderr.contains(folder), "{output}");
     }
@@ -175,7 +177,7 @@ fn a_key_with_different_values_of_equal_rank_is_ambiguous() {
 
 #[test]
 fn a_key_with_one_value_in_several_folders_is_no_conflict() {
-    let mut world = world();
+    let mut world = tagged_world();
     let production = world.app("shop").environment("Production", "prod");
     production
         .find("/web", "PORT")
@@ -208,17 +210,17 @@ fn one_exact_folder_is_all_that_the_server_sends() {
         ("--path /backend/**", None),
         ("--path /backend --path /web", None),
     ] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(tagged_world());
         let sandbox = Sandbox::new(&phase);
-        let _ = dry(&sandbox, line).output().ok();
+        let _ = dry_run_of_line(&sandbox, line).output().ok();
         let requests = phase.requests();
         assert_eq!(requests.len(), 1, "{line}");
         assert_eq!(requests[0].query("path").as_deref(), sent, "{line}");
     }
     // The fake filters as Phase does; that nothing else came is what `-v` counts.
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
-    let output = dry(&sandbox, "-v --path /backend").output();
+    let output = dry_run_of_line(&sandbox, "-v --path /backend").output();
     assert!(
         output.stderr.contains("1 of 1 secrets selected"),
         "{output}"
@@ -228,7 +230,7 @@ fn one_exact_folder_is_all_that_the_server_sends() {
 /// "`PHASE_PATH` (`:` between)"; the option goes before it.
 #[test]
 fn folders_can_be_named_by_a_variable() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     for (variable, line, expected) in [
         ("/backend", "", "PORT@/backend"),
@@ -242,19 +244,23 @@ fn folders_can_be_named_by_a_variable() {
         ("/nope", "--path /web", "PORT@/web"),
         ("", "--path /web", "PORT@/web"),
     ] {
-        let output = dry(&sandbox, line)
+        let output = dry_run_of_line(&sandbox, line)
             .env("PHASE_PATH", variable)
             .output()
             .ok();
         assert_eq!(selected(&output), expected, "{variable} {line}");
     }
-    let output = dry(&sandbox, "").env("PHASE_PATH", "/nope").output();
+    let output = dry_run_of_line(&sandbox, "")
+        .env("PHASE_PATH", "/nope")
+        .output();
     let output = output.failed(125, "not-found");
     assert!(
         output.stderr.contains("PHASE_PATH /nope selects nothing"),
         "{output}"
     );
-    let output = dry(&sandbox, "").env("PHASE_PATH", "/a::/b").output();
+    let output = dry_run_of_line(&sandbox, "")
+        .env("PHASE_PATH", "/a::/b")
+        .output();
     let _ = output.failed(125, "config");
 }
 
@@ -355,12 +361,15 @@ fn a_filter_that_selects_nothing_is_named_or_allowed() {
     ] {
         let expected = format!("{what} selects nothing");
         failures("not-found", &[(line, &[&expected])]);
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(tagged_world());
         let sandbox = Sandbox::new(&phase);
-        let _ = dry(&sandbox, line).arg("--allow-empty").output().ok();
+        let _ = dry_run_of_line(&sandbox, line)
+            .arg("--allow-empty")
+            .output()
+            .ok();
     }
     // Nothing was run, and with the option everything is.
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     let words = ["--app", "shop", "--env", "Production", "--path", "/nope"];
     let output = sandbox.run(words).args(["echo", "ran"]).output();

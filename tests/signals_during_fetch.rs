@@ -1,20 +1,9 @@
 //! A signal while phase-run fetches does what it does to any program.
 
-use std::time::Duration;
-
-use fake_phase::{Phase, World};
+use fake_phase::Phase;
 use libc::{SIGBUS, SIGHUP, SIGINT, SIGQUIT, SIGSEGV, SIGTERM, SIGUSR1};
 
-use crate::support::{Running, Sandbox, Status, fake_server, stay_silent};
-
-const SOON: Duration = Duration::from_secs(20);
-
-fn world() -> World {
-    let mut world = World::empty();
-    let production = world.app("shop").environment("Production", "prod");
-    production.secret("/", "KEY", "value");
-    world
-}
+use crate::support::{DEADLINE, Running, Sandbox, Status, fake_server, shop_world, stay_silent};
 
 const WORDS: [&str; 6] = ["--app", "shop", "--env", "Production", "echo", "started"];
 
@@ -34,11 +23,11 @@ fn a_signal_during_the_fetch_ends_it_by_that_signal() {
     for path in ["/tokens/", "/v1/secrets/"] {
         // The last two the runtime catches for itself.
         for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGSEGV, SIGBUS] {
-            let phase = Phase::serve(world());
+            let phase = Phase::serve(shop_world([("KEY", "value")]));
             let gate = phase.gate(path);
             let sandbox = Sandbox::new(&phase);
             let running = sandbox.run(WORDS).spawn();
-            gate.arrived(SOON);
+            gate.arrived(DEADLINE);
             ends_by(running, signal);
         }
     }
@@ -48,7 +37,7 @@ fn a_signal_during_the_fetch_ends_it_by_that_signal() {
 #[test]
 fn a_signal_during_the_handshake_ends_it_too() {
     for signal in [SIGTERM, SIGINT] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(shop_world([("KEY", "value")]));
         let (arrived, arrival) = std::sync::mpsc::channel();
         let address = fake_server(move |socket| {
             arrived.send(()).unwrap();
@@ -57,7 +46,7 @@ fn a_signal_during_the_handshake_ends_it_too() {
         let sandbox = Sandbox::new(&phase);
         let run = sandbox.run(WORDS);
         let running = run.env("PHASE_HOST", format!("https://{address}")).spawn();
-        arrival.recv_timeout(SOON).unwrap();
+        arrival.recv_timeout(DEADLINE).unwrap();
         ends_by(running, signal);
     }
 }
@@ -66,11 +55,11 @@ fn a_signal_during_the_handshake_ends_it_too() {
 #[test]
 fn an_ignored_signal_does_not_end_the_fetch() {
     for signal in [SIGHUP, SIGINT, SIGTERM] {
-        let phase = Phase::serve(world());
+        let phase = Phase::serve(shop_world([("KEY", "value")]));
         let gate = phase.gate("/v1/secrets/");
         let sandbox = Sandbox::new(&phase);
         let running = sandbox.run(WORDS).ignore(signal).spawn();
-        gate.arrived(SOON);
+        gate.arrived(DEADLINE);
         running.kill(signal);
         gate.open();
         assert_eq!(running.wait().ok().text(), "started\n");
@@ -80,11 +69,11 @@ fn an_ignored_signal_does_not_end_the_fetch() {
 /// Ctrl-Z and `fg`: signal(7), a stopped process goes on where it was.
 #[test]
 fn a_fetch_can_be_stopped_and_continued() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
     let gate = phase.gate("/v1/secrets/");
     let sandbox = Sandbox::new(&phase);
     let running = sandbox.run(WORDS).spawn();
-    gate.arrived(SOON);
+    gate.arrived(DEADLINE);
     running.kill(libc::SIGSTOP);
     crate::support::eventually("stopped", || match running.state() {
         'T' => Ok(()),
@@ -98,7 +87,7 @@ fn a_fetch_can_be_stopped_and_continued() {
 /// A signal that was blocked at the start waits for the command, which has it pending (execve(2)).
 #[test]
 fn a_blocked_signal_reaches_the_command() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
     let gate = phase.gate("/v1/secrets/");
     let sandbox = Sandbox::new(&phase);
     let words = [
@@ -110,7 +99,7 @@ fn a_blocked_signal_reaches_the_command() {
         "report",
     ];
     let running = sandbox.run(words).block(SIGTERM).reveals().spawn();
-    gate.arrived(SOON);
+    gate.arrived(DEADLINE);
     running.kill(SIGTERM);
     gate.open();
     let output = running.wait().ok();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fake_phase::{Account, Phase, Responder, World};
 
-use crate::support::{Output, Run, Sandbox, holds};
+use crate::support::{Output, Run, SHOP, Sandbox, holds};
 
 pub(crate) const VALUE: &str = "canary of the snapshot";
 
@@ -12,7 +12,7 @@ pub(crate) const VALUE: &str = "canary of the snapshot";
 pub(crate) const ONE_TRY: [&str; 0] = [];
 
 /// `shop`, and beside it `other` with the same content.
-pub(crate) fn world() -> World {
+pub(crate) fn two_app_world() -> World {
     let mut world = World::empty();
     for (app, value) in [("shop", VALUE), ("other", "canary of another app")] {
         for (environment, kind) in [("Production", "prod"), ("Staging", "staging")] {
@@ -32,7 +32,7 @@ pub(crate) struct Kept {
 }
 
 pub(crate) fn kept() -> Kept {
-    kept_of(world())
+    kept_of(two_app_world())
 }
 
 pub(crate) fn kept_of(world: World) -> Kept {
@@ -46,8 +46,6 @@ pub(crate) fn kept_of(world: World) -> Kept {
         file,
     }
 }
-
-pub(crate) const SHOP: [&str; 4] = ["--app", "shop", "--env", "Production"];
 
 impl Kept {
     /// With `--snapshot`, these options, and a command that prints the value.
@@ -153,7 +151,7 @@ fn a_dead_and_a_silent_server_are_bridged() {
 /// What was kept is injected as what was fetched: names, folders, types, forms, any bytes.
 #[test]
 fn what_was_kept_is_what_was_fetched() {
-    let mut world = world();
+    let mut world = two_app_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "LINES", "a\nb\u{fc}\u{0}c\\n\"");
     production.secret("/", "EMPTY", "");

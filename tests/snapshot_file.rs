@@ -1,6 +1,6 @@
 //! `--snapshot`: what the file may be, and places where it cannot be written.
 
-use std::fs::{create_dir, metadata, read, rename, set_permissions, symlink_metadata};
+use std::fs::{create_dir, metadata, read, rename, symlink_metadata};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
@@ -9,14 +9,10 @@ use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::snapshot::{Kept, SHOP, VALUE, kept, kept_of, names, world};
-use crate::support::{Output, Run, has_root};
+use crate::snapshot::{Kept, VALUE, kept, kept_of, names, two_app_world};
+use crate::support::{Output, Run, SHOP, has_root, set_mode};
 
-fn mode(path: &Path, mode: u32) {
-    set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
-}
-
-fn printed(output: &Output) {
+fn assert_printed_value(output: &Output) {
     assert_eq!(output.text(), format!("{VALUE}\n"));
 }
 
@@ -55,9 +51,18 @@ fn what_others_can_have_made_is_neither_read_nor_touched() {
             },
             "it is no regular file",
         ),
-        (|path| mode(path, 0o666), "others may write it (mode 0666)"),
-        (|path| mode(path, 0o620), "others may write it (mode 0620)"),
-        (|path| mode(path, 0o602), "others may write it (mode 0602)"),
+        (
+            |path| set_mode(path, 0o666),
+            "others may write it (mode 0666)",
+        ),
+        (
+            |path| set_mode(path, 0o620),
+            "others may write it (mode 0620)",
+        ),
+        (
+            |path| set_mode(path, 0o602),
+            "others may write it (mode 0602)",
+        ),
         (
             |path| chown(path, Some(65534), None).unwrap(),
             "it belongs to another user",
@@ -74,7 +79,7 @@ fn what_others_can_have_made_is_neither_read_nor_touched() {
         let said = format!("cannot use the snapshot snapshot: {why}\n");
         assert!(output.stderr.contains(&said), "{output}");
         let warning = format!("warning: cannot keep a snapshot in snapshot: {why}");
-        printed(&shop.with(&[]).output().notices(&[&warning]).ok());
+        assert_printed_value(&shop.with(&[]).output().notices(&[&warning]).ok());
         let before = shop.phase.requests().len();
         shop.phase.respond("", Responder::error(401, "no").times(1));
         let warning = format!(
@@ -113,7 +118,7 @@ fn a_file_that_is_no_snapshot_is_never_replaced_or_removed() {
     shop.sandbox.file("snapshot", "a novel");
     let why = "it is no snapshot of phase-run";
     let warning = format!("warning: cannot keep a snapshot in snapshot: {why}");
-    printed(&shop.with(&[]).output().notices(&[&warning]).ok());
+    assert_printed_value(&shop.with(&[]).output().notices(&[&warning]).ok());
     let shop = shop.answers(Responder::error(403, "no"));
     let _ = shop
         .with(&[])
@@ -159,7 +164,7 @@ fn it_is_for_its_user_alone() {
         let shop = kept();
         let script = format!("umask {umask}; exec \"$@\"");
         let run = shop.with(&[]).wrap(["sh", "-c", &script, "sh"]);
-        printed(&run.output().ok());
+        assert_printed_value(&run.output().ok());
         let facts = metadata(&shop.file).unwrap();
         assert_eq!(facts.permissions().mode() & 0o7777, 0o600);
         assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
@@ -178,7 +183,7 @@ fn a_place_that_cannot_be_written_is_a_warning() {
     let before = read(&shop.file).unwrap();
     let run = shop.with(&[]).limit(Resource::RLIMIT_FSIZE, 10);
     let limited = keeping("the limit on the size of files is lower (ulimit -f)");
-    printed(&run.output().notices(&[&limited]).ok());
+    assert_printed_value(&run.output().notices(&[&limited]).ok());
     let run = shop
         .sandbox
         .run(SHOP)
@@ -188,13 +193,13 @@ fn a_place_that_cannot_be_written_is_a_warning() {
     if has_root("only root can become another user") {
         let run = shop.with(&[]).as_user(65534);
         let denied = keeping("permission denied");
-        printed(&run.output().notices(&[&denied]).ok());
+        assert_printed_value(&run.output().notices(&[&denied]).ok());
     }
     // A read-only directory.
     let warning = keeping("read-only file system");
-    printed(&read_only(shop.with(&[])).output().notices(&[&warning]).ok());
+    assert_printed_value(&read_only(shop.with(&[])).output().notices(&[&warning]).ok());
     let used = read_only(shop.with(&["--offline"])).output();
-    printed(&used.notices(&["using the snapshot"]).ok());
+    assert_printed_value(&used.notices(&["using the snapshot"]).ok());
     assert_eq!(read(&shop.file).unwrap(), before);
     let shop = shop.answers(Responder::error(401, "no"));
     let stays = ["warning: cannot remove the snapshot snapshot, although"];
@@ -209,7 +214,7 @@ fn read_only(run: Run<'_>) -> Run<'_> {
 /// A disk of four pages takes the small one; the large one that does not fit leaves it as it is.
 #[test]
 fn a_full_disk_leaves_the_old_one() {
-    let mut world = world();
+    let mut world = two_app_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "LARGE", &"x".repeat(100_000));
     let shop = kept_of(world);

@@ -2,8 +2,8 @@
 
 use fake_phase::{Responder, bearer, service_token, user_bearer, user_token};
 
-use crate::snapshot::{SHOP, VALUE, kept, kept_of, world};
-use crate::support::Run;
+use crate::snapshot::{VALUE, kept, kept_of, two_app_world};
+use crate::support::{Run, SHOP};
 
 const FOREIGN: &str = "phase-run: error[snapshot]: cannot use the snapshot snapshot: it is damaged, or was made with another";
 
@@ -13,7 +13,7 @@ fn a_snapshot_of_anything_else_is_refused() {
     let line = |options: &'static str| -> Vec<&str> { options.split_whitespace().collect() };
     let shop = kept();
     let port = shop.phase.port();
-    let id = world().app("shop").id().to_owned();
+    let id = two_app_world().app("shop").id().to_owned();
     let base = "--path / --tags net --only S* --except X --require SECRET";
     let made = |target: &[&str], options: &str| {
         let options: Vec<&str> = options.split_whitespace().collect();
@@ -132,7 +132,7 @@ fn one_that_does_not_help_is_said_beside_the_fetchs_own_error() {
 /// "Leased values never enter it", and without them a snapshot is none for `--dynamic`.
 #[test]
 fn what_is_leased_is_never_kept() {
-    let mut world = world();
+    let mut world = two_app_world();
     let production = world.app("shop").environment("Production", "prod");
     production.dynamic("/", "lender", &[("LEASED", "canary of the lease")], 600);
     let shop = kept_of(world);

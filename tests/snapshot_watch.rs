@@ -2,10 +2,10 @@
 
 use fake_phase::Responder;
 
-use crate::support::{SHOP, Shop};
-use crate::watch::{change, end, requests_more, restarted, watched, watched_shop};
-
-const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
+use crate::support::{
+    SECRET_SERVER, SHOP, Shop, await_restart, change_secret, spawn_watched, stop_watched,
+    wait_for_more_requests, watched_shop,
+};
 
 const OPTIONS: [&str; 4] = ["--watch", "1", "--snapshot", "snapshot"];
 
@@ -22,10 +22,10 @@ fn offline(shop: &Shop) -> String {
 #[test]
 fn a_poll_never_reads_it_and_writes_what_it_has_fetched() {
     let shop = watched_shop();
-    let mut running = watched(shop.with(&OPTIONS), SERVER);
+    let mut running = spawn_watched(shop.with(&OPTIONS), SECRET_SERVER);
     assert_eq!(offline(&shop), "one");
-    change(&shop.phase, "two");
-    restarted(&mut running, "two");
+    change_secret(&shop.phase, "two");
+    await_restart(&mut running, "two");
     let said = running.stderr_line();
     assert_eq!(
         said,
@@ -33,22 +33,22 @@ fn a_poll_never_reads_it_and_writes_what_it_has_fetched() {
     );
     assert_eq!(offline(&shop), "two");
     // A copy of another time, which a poll must not take for a change.
-    change(&shop.phase, "three");
+    change_secret(&shop.phase, "three");
     let made = shop
         .run(SHOP)
         .args(["--snapshot", "other", "true"])
         .output();
     let _ = made.ok();
-    change(&shop.phase, "two");
+    change_secret(&shop.phase, "two");
     shop.phase.respond("", Responder::status(503));
     let directory = shop.directory();
     std::fs::rename(directory.join("other"), directory.join("snapshot")).unwrap();
     let said = running.stderr_line();
     assert!(said.starts_with(FAILED) && said.contains("503"), "{said}");
-    requests_more(&shop.phase, 1);
+    wait_for_more_requests(&shop.phase, 1);
     assert!(running.signals().is_empty());
     assert_eq!(offline(&shop), "three");
-    let output = end(running);
+    let output = stop_watched(running);
     assert!(!output.stderr.contains("snapshot"), "{output}");
 }
 
@@ -56,7 +56,7 @@ fn a_poll_never_reads_it_and_writes_what_it_has_fetched() {
 #[test]
 fn a_refused_poll_removes_it_and_says_so() {
     let shop = watched_shop();
-    let mut running = watched(shop.with(&OPTIONS), SERVER);
+    let mut running = spawn_watched(shop.with(&OPTIONS), SECRET_SERVER);
     let refusal = Responder::error(401, "Token expired or deleted");
     shop.phase.respond("", refusal);
     let removed =
@@ -68,7 +68,7 @@ fn a_refused_poll_removes_it_and_says_so() {
         "{said}"
     );
     assert!(!shop.directory().join("snapshot").exists());
-    let _ = end(running);
+    let _ = stop_watched(running);
 }
 
 /// The first start may be bridged, and the first poll that works brings what is new.
@@ -80,15 +80,15 @@ fn a_first_start_may_use_it() {
         .args(["--snapshot", "snapshot", "true"])
         .output()
         .ok();
-    change(&shop.phase, "two");
+    change_secret(&shop.phase, "two");
     // Both requests of a look-up by name end at the first.
     shop.phase.respond("", Responder::status(503).times(1));
-    let mut running = watched(shop.with(&OPTIONS), SERVER);
+    let mut running = spawn_watched(shop.with(&OPTIONS), SECRET_SERVER);
     assert!(
         running
             .stderr_line()
             .contains("using the snapshot snapshot, made ")
     );
-    restarted(&mut running, "two");
-    let _ = end(running);
+    await_restart(&mut running, "two");
+    let _ = stop_watched(running);
 }

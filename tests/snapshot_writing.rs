@@ -4,10 +4,8 @@ use std::ffi::c_int;
 use std::fs::{read, read_to_string, remove_file};
 use std::thread::scope;
 
-use fake_phase::Phase;
-
 use crate::snapshot::{Kept, VALUE, kept, names};
-use crate::support::{Run, Status, has_programs};
+use crate::support::{Run, SHOP, Status, change_secret, has_programs};
 
 const NEW: &str = "canary of the new value";
 
@@ -27,13 +25,6 @@ fn by(refused: Option<c_int>, run: Run<'_>) -> Run<'_> {
 
 fn traced(run: Run<'_>) -> Run<'_> {
     run.wrap(["strace", "-f", "-qqq", "-o", "../trace"])
-}
-
-fn change(phase: &Phase, value: &str) {
-    phase.edit(|world| {
-        let production = world.app("shop").environment("Production", "prod");
-        production.find("/", "SECRET").unwrap().value(value);
-    });
 }
 
 /// A system call of the process that becomes the command: its name, how manieth of that name it is,
@@ -102,7 +93,7 @@ enum Before {
 fn killed_at_each_call(refused: Option<c_int>, on_the_way: &str, before: Before) {
     let shop = kept().made();
     let old = read(&shop.file).unwrap();
-    change(&shop.phase, NEW);
+    change_secret(&shop.phase, NEW);
     let left = before == Before::OldAndLeft;
     let prepare = || {
         match before {
@@ -238,10 +229,7 @@ fn without_the_option_there_is_no_trace_of_it() {
         return;
     }
     let shop = kept();
-    let run = shop
-        .sandbox
-        .run(crate::snapshot::SHOP)
-        .args(["printenv", "SECRET"]);
+    let run = shop.sandbox.run(SHOP).args(["printenv", "SECRET"]);
     let _ = traced(run.reveals()).output().ok();
     let trace = read_to_string(shop.sandbox.directory().with_file_name("trace")).unwrap();
     for word in ["\"snapshot", "O_TMPFILE", "fdatasync", "pwrite64"] {

@@ -1,15 +1,11 @@
 //! Signals to a supervised phase-run while it fetches: they do what they would do to the command.
 
-use std::time::Duration;
-
 use fake_phase::Gate;
 
 use crate::support::proc::{children, idle, only_child, state, stopped};
 use crate::support::{
-    LaunchMode, Run, Running, Shop, Status, eventually, inspector, kill, queue, shop,
+    DEADLINE, LaunchMode, Run, Running, Shop, Status, eventually, inspector, kill, queue, shop,
 };
-
-const IN_TIME: Duration = Duration::from_secs(20);
 
 /// What ends any process, and the status that stands for it where it ends PID 1.
 const ENDING: [i32; 6] = [
@@ -34,7 +30,7 @@ fn fetching<'a>(shop: &'a Shop, prepare: impl FnOnce(Run<'a>) -> Run<'a>) -> (Ga
     let gate = shop.phase.gate("");
     let run = shop.with(&["--supervise", "--timeout", "600"]);
     let running = prepare(run.args(["touch", "started"])).spawn();
-    gate.arrived(IN_TIME);
+    gate.arrived(DEADLINE);
     (gate, running)
 }
 
@@ -147,7 +143,7 @@ fn a_signal_that_was_blocked_during_the_fetch_reaches_the_command() {
     let gate = shop.phase.gate("");
     let run = shop.start(LaunchMode::Supervised, [inspector(), "serve"]);
     let mut serving = run.block(libc::SIGTERM).block(40).spawn();
-    gate.arrived(IN_TIME);
+    gate.arrived(DEADLINE);
     serving.kill(libc::SIGTERM);
     queue(serving.pid(), 40, 7);
     idle(serving.pid());

@@ -1,8 +1,8 @@
 //! The supervisor itself: what it holds, what it costs, and that it takes the command with it.
 
-use std::fs::{File, Permissions, read, read_dir, read_link, read_to_string, set_permissions};
+use std::fs::{File, read, read_dir, read_link, read_to_string};
 use std::io::{Read, pipe};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::thread::spawn;
@@ -37,9 +37,7 @@ pub(crate) fn planted() -> (Shop, [&'static str; 4]) {
 
 /// With the permissions that nobody is warned of.
 pub(crate) fn token_file(shop: &Shop) -> PathBuf {
-    let token = shop.file("token", service_token());
-    set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
-    token
+    shop.private_file("token", service_token())
 }
 
 /// Every readable page of a process (proc_pid_maps(5)).

@@ -32,6 +32,7 @@ mod shell_prompt;
 mod shop;
 mod spawn;
 mod terminal;
+mod watching;
 
 pub(crate) use canary::holds;
 pub(crate) use clock::Clock;
@@ -48,8 +49,14 @@ pub(crate) use requirements::{
 };
 pub(crate) use run::Run;
 pub(crate) use running::Running;
-pub(crate) use sandbox::{Sandbox, inherited};
+pub(crate) use sandbox::{Sandbox, inherited, set_mode};
 pub(crate) use shell_prompt::{BASH, DASH, ShellPrompt, ZSH, at_prompts, installed_shells};
-pub(crate) use shop::{SHOP, Shop, shop};
+pub(crate) use shop::{
+    SHOP, Shop, change_secret, refused_before_connecting, shop, shop_id, shop_with_key, shop_world,
+};
 pub(crate) use spawn::{kill, queue, unused_uid};
 pub(crate) use terminal::{InspectorLog, Terminal};
+pub(crate) use watching::{
+    SECRET_SERVER, WATCH, await_restart, spawn_watched, stop_watched, wait_for_more_requests,
+    watched_shop,
+};

@@ -8,32 +8,22 @@ use std::time::{Duration, Instant};
 use fake_phase::{Options, Phase, Responder, World};
 
 use crate::support::{
-    Output, Run, Sandbox, Status, fake_server, has_programs, read_request_head, stay_silent,
+    Output, Run, Sandbox, Status, fake_server, has_programs, read_request_head, shop_id,
+    shop_world, stay_silent,
 };
 
 /// What the slowest machine may add to a second; whatever starts anew at each byte, or waits for a
 /// resolver, takes longer than this.
 const SLACK: Duration = Duration::from_secs(3);
 
-fn world() -> World {
-    let mut world = World::empty();
-    let production = world.app("shop").environment("Production", "prod");
-    production.secret("/", "KEY", &"a value of some length".repeat(40));
-    world
+/// The shop with a value long enough for an answer to break off inside it.
+pub(crate) fn long_value_world() -> World {
+    shop_world([("KEY", "a value of some length".repeat(40))])
 }
 
-fn production(sandbox: &Sandbox) -> Run<'_> {
-    let id = world().app("shop").id().to_owned();
-    sandbox.run([
-        "--app",
-        &id,
-        "--env",
-        "Production",
-        "--timeout",
-        "1",
-        "echo",
-        "started",
-    ])
+/// A request with a time limit of one second.
+fn limited_to_one_second(sandbox: &Sandbox) -> Run<'_> {
+    sandbox.run_echo(&["--timeout", "1"])
 }
 
 /// Runs it, and holds it to its one second.
@@ -64,14 +54,14 @@ fn silent_server_times_out() {
             Responder::stall_after(100),
         ] {
             let phase = Phase::with(
-                world(),
+                long_value_world(),
                 Options {
                     tls,
                     ..Options::default()
                 },
             );
             phase.respond("/v1/secrets/", responder);
-            let _ = ends_in_time(production(&Sandbox::new(&phase)));
+            let _ = ends_in_time(limited_to_one_second(&Sandbox::new(&phase)));
         }
     }
 }
@@ -79,12 +69,12 @@ fn silent_server_times_out() {
 /// A timeout that starts anew at each read would never end here.
 #[test]
 fn dripping_body_times_out() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(long_value_world());
     phase.respond(
         "/v1/secrets/",
         Responder::slow_drip(Duration::from_millis(100)),
     );
-    let _ = ends_in_time(production(&Sandbox::new(&phase)));
+    let _ = ends_in_time(limited_to_one_second(&Sandbox::new(&phase)));
 }
 
 /// One line of a head that never ends, ten times a second until the client has gone.
@@ -104,16 +94,16 @@ fn drip_a_head(mut socket: TcpStream) {
 
 #[test]
 fn dripping_head_times_out() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(long_value_world());
     let host = format!("http://{}", fake_server(drip_a_head));
-    let _ = ends_in_time(production(&Sandbox::new(&phase)).env("PHASE_HOST", host));
+    let _ = ends_in_time(limited_to_one_second(&Sandbox::new(&phase)).env("PHASE_HOST", host));
 }
 
 #[test]
 fn unanswered_tls_handshake_times_out() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(long_value_world());
     let host = format!("https://{}", fake_server(stay_silent));
-    let _ = ends_in_time(production(&Sandbox::new(&phase)).env("PHASE_HOST", host));
+    let _ = ends_in_time(limited_to_one_second(&Sandbox::new(&phase)).env("PHASE_HOST", host));
 }
 
 /// A handshake that is begun again and again without being ended: RFC 8446, 5.1: a record may be
@@ -133,9 +123,9 @@ fn dripping_tls_handshake_times_out() {
             let _ = never.recv_timeout(Duration::from_millis(100));
         }
     };
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(long_value_world());
     let host = format!("https://{}", fake_server(drip));
-    let _ = ends_in_time(production(&Sandbox::new(&phase)).env("PHASE_HOST", host));
+    let _ = ends_in_time(limited_to_one_second(&Sandbox::new(&phase)).env("PHASE_HOST", host));
 }
 
 /// A network of its own. Packets to 192.0.2.53 (RFC 5737) go out through the loopback interface,
@@ -148,7 +138,7 @@ const NETWORK: &str = "ip link set lo up && ip route add 192.0.2.0/24 dev lo && 
 fn asking<'a>(sandbox: &'a Sandbox, server: &str) -> Run<'a> {
     sandbox.file("resolv.conf", format!("nameserver {server}\n"));
     sandbox.file("nsswitch.conf", "hosts: files dns\n");
-    let run = production(sandbox).env("PHASE_HOST", "https://phase.test");
+    let run = limited_to_one_second(sandbox).env("PHASE_HOST", "https://phase.test");
     run.prepared(&["--mount", "--net"], NETWORK)
 }
 
@@ -158,7 +148,7 @@ fn silent_name_server_times_out() {
     if !has_programs(&["ip"]) {
         return;
     }
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(long_value_world());
     let sandbox = Sandbox::new(&phase);
     let _ = ends_in_time(asking(&sandbox, "192.0.2.53"));
 }
@@ -179,7 +169,7 @@ fn empty_dns_answer_is_retried() {
     if !has_programs(&["ip"]) {
         return;
     }
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(long_value_world());
     let sandbox = Sandbox::new(&phase);
     let run = asking(&sandbox, "127.0.0.1").env("PHASE_MAX_WAIT", "1");
     let run = run.wrap(["python3", "-c", EMPTY_ANSWERS]);
@@ -196,19 +186,19 @@ fn empty_dns_answer_is_retried() {
 /// "`PHASE_TIMEOUT`"; the option wins.
 #[test]
 fn timeout_variable_applies_below_option() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(long_value_world());
     phase.respond("/v1/secrets/", Responder::stall());
     let sandbox = Sandbox::new(&phase);
-    let id = world().app("shop").id().to_owned();
+    let id = shop_id();
     let run = sandbox.run(["--app", &id, "--env", "Production", "echo", "started"]);
     let _ = ends_in_time(run.env("PHASE_TIMEOUT", "1"));
-    let _ = ends_in_time(production(&sandbox).env("PHASE_TIMEOUT", "60"));
+    let _ = ends_in_time(limited_to_one_second(&sandbox).env("PHASE_TIMEOUT", "60"));
 }
 
 /// It bounds a request, not the run: each of two has the whole time.
 #[test]
 fn timeout_applies_to_each_request() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(long_value_world());
     phase.respond("/tokens/", Responder::slow_drip(Duration::from_micros(10)));
     phase.respond("/v1/secrets/", Responder::stall());
     let sandbox = Sandbox::new(&phase);
@@ -221,13 +211,13 @@ fn timeout_applies_to_each_request() {
 /// A slow answer inside the bound is no failure.
 #[test]
 fn slow_response_within_timeout_succeeds() {
-    let phase = Phase::serve(world());
+    let phase = Phase::serve(long_value_world());
     phase.respond(
         "/v1/secrets/",
         Responder::slow_drip(Duration::from_micros(100)),
     );
     let sandbox = Sandbox::new(&phase);
-    let id = world().app("shop").id().to_owned();
+    let id = shop_id();
     let words = [
         "--env",
         "Production",

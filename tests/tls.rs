@@ -4,35 +4,20 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 
-use fake_phase::{Certificate, Options, Phase, Responder, World};
+use fake_phase::{Certificate, Options, Phase, Responder};
 
-use crate::support::{Output, Run, Sandbox, Status, eventually, fake_server, stay_silent};
-
-fn world() -> World {
-    let mut world = World::empty();
-    let production = world.app("shop").environment("Production", "prod");
-    production.secret("/", "KEY", "value");
-    world
-}
+use crate::support::{
+    Run, Sandbox, Status, eventually, fake_server, shop_id, shop_world, stay_silent,
+};
 
 fn serving(certificate: Certificate) -> Phase {
     Phase::with(
-        world(),
+        shop_world([("KEY", "value")]),
         Options {
             certificate,
             ..Options::default()
         },
     )
-}
-
-fn production(sandbox: &Sandbox) -> Run<'_> {
-    let id = world().app("shop").id().to_owned();
-    sandbox.run(["--app", &id, "--env", "Production", "echo", "started"])
-}
-
-fn refused(output: Output, kind: &str) -> Output {
-    assert!(output.stdout.is_empty(), "something ran\n{output}");
-    output.failed(125, kind)
 }
 
 /// "`tls` | certificate or handshake refused". An issuer that is not known
@@ -53,7 +38,7 @@ fn invalid_certificate_is_refused() {
         for extra in [vec![], vec![("PHASE_VERIFY_SSL", "false")]] {
             let run = extra
                 .iter()
-                .fold(production(&sandbox), |run, (name, value)| {
+                .fold(sandbox.run_echo(&[]), |run, (name, value)| {
                     run.env(name, value)
                 });
             let notices: &[&str] = if extra.is_empty() {
@@ -61,7 +46,7 @@ fn invalid_certificate_is_refused() {
             } else {
                 &["warning: PHASE_VERIFY_SSL has no effect"]
             };
-            let output = refused(run.output().notices(notices), "tls");
+            let output = run.output().notices(notices).refused("tls");
             let name = phase.host().replace("https://", "");
             assert!(
                 output.stderr.contains(&format!("cannot trust {name}: ")),
@@ -83,8 +68,8 @@ fn ca_file_replaces_built_in_roots() {
     let other = serving(Certificate::Good);
     let sandbox = Sandbox::new(&phase);
     let (ours, others) = (phase.ca_file(), other.ca_file());
-    let run = || production(&sandbox).unset("PHASE_CA_FILE");
-    let id = world().app("shop").id().to_owned();
+    let run = || sandbox.run_echo(&[]).unset("PHASE_CA_FILE");
+    let id = shop_id();
     let option = |file: &Path| {
         let words = ["--app", &id, "--env", "Production", "--ca-file"];
         let run = sandbox.run(words).arg(file);
@@ -115,7 +100,7 @@ fn ca_file_replaces_built_in_roots() {
         let output = run.output();
         match trusted {
             true => assert_eq!(output.ok().text(), "started\n"),
-            false => drop(refused(output, "tls")),
+            false => drop(output.refused("tls")),
         }
     }
 }
@@ -129,7 +114,7 @@ fn ca_file_with_several_roots_is_read_completely() {
     let other = pem(&serving(Certificate::Good));
     let bundle = format!("# other\n{other}\nours:\r\n{}", pem(&phase));
     let bundle = sandbox.file("bundle.pem", bundle);
-    let output = production(&sandbox).env("PHASE_CA_FILE", bundle).output();
+    let output = sandbox.run_echo(&[]).env("PHASE_CA_FILE", bundle).output();
     assert_eq!(output.ok().text(), "started\n");
 }
 
@@ -148,13 +133,13 @@ fn with_bundle<'a>(run: Run<'a>, bundle: &Path) -> Run<'a> {
 fn issuer_in_system_bundle_is_trusted() {
     let phase = serving(Certificate::Good);
     let sandbox = Sandbox::new(&phase);
-    let output = with_bundle(production(&sandbox), phase.ca_file())
+    let output = with_bundle(sandbox.run_echo(&[]), phase.ca_file())
         .output()
         .ok();
     assert_eq!(output.text(), "started\n");
     assert_eq!(phase.requests().len(), 1);
 
-    let id = world().app("shop").id().to_owned();
+    let id = shop_id();
     let verbose = sandbox.run(["-v", "--app", &id, "--env", "Production", "true"]);
     let output = with_bundle(verbose, phase.ca_file())
         .output()
@@ -172,8 +157,8 @@ fn unknown_issuer_gets_ca_file_hint() {
     let sandbox = Sandbox::new(&phase);
     let empty = sandbox.file("empty.pem", "");
     for bundle in [other.ca_file(), &empty] {
-        let output = with_bundle(production(&sandbox), bundle).output();
-        let output = refused(output, "tls");
+        let output = with_bundle(sandbox.run_echo(&[]), bundle).output();
+        let output = output.refused("tls");
         assert!(output.stderr.ends_with("with --ca-file\n"), "{output}");
     }
     assert!(phase.requests().is_empty());
@@ -185,9 +170,9 @@ fn ca_file_disables_system_bundle() {
     let phase = serving(Certificate::Good);
     let other = serving(Certificate::Good);
     let sandbox = Sandbox::new(&phase);
-    let run = with_bundle(production(&sandbox), phase.ca_file());
+    let run = with_bundle(sandbox.run_echo(&[]), phase.ca_file());
     let output = run.env("PHASE_CA_FILE", other.ca_file()).output();
-    let _ = refused(output, "tls");
+    let _ = output.refused("tls");
 }
 
 /// What is wrong with the certificate is not the issuer: the system's bundle cannot mend it.
@@ -196,8 +181,8 @@ fn system_bundle_does_not_excuse_other_defects() {
     for certificate in [Certificate::Expired, Certificate::OtherName] {
         let phase = serving(certificate);
         let sandbox = Sandbox::new(&phase);
-        let run = with_bundle(production(&sandbox), phase.ca_file());
-        let output = refused(run.output(), "tls");
+        let run = with_bundle(sandbox.run_echo(&[]), phase.ca_file());
+        let output = run.output().refused("tls");
         assert!(!output.stderr.contains("hint:"), "{output}");
         assert!(phase.requests().is_empty());
     }
@@ -207,7 +192,7 @@ fn system_bundle_does_not_excuse_other_defects() {
 #[test]
 fn port_without_tls_is_refused() {
     let plain = Phase::with(
-        world(),
+        shop_world([("KEY", "value")]),
         Options {
             tls: false,
             ..Options::default()
@@ -221,8 +206,10 @@ fn port_without_tls_is_refused() {
         stay_silent(socket);
     });
     for address in [ssh, http] {
-        let run = production(&sandbox).env("PHASE_HOST", format!("https://{address}"));
-        let output = refused(run.output(), "tls");
+        let run = sandbox
+            .run_echo(&[])
+            .env("PHASE_HOST", format!("https://{address}"));
+        let output = run.output().refused("tls");
         assert!(
             output.stderr.contains("does not speak TLS on this port"),
             "{output}"
@@ -232,7 +219,7 @@ fn port_without_tls_is_refused() {
     let host = plain
         .host()
         .replace("http://127.0.0.1", "https://localhost");
-    let run = production(&sandbox).env("PHASE_HOST", host);
+    let run = sandbox.run_echo(&[]).env("PHASE_HOST", host);
     let output = run.output();
     assert!(output.stdout.is_empty(), "something ran\n{output}");
     assert!(plain.requests().is_empty());
@@ -244,10 +231,11 @@ fn plain_http_to_tls_port_is_refused() {
     let phase = serving(Certificate::Good);
     let sandbox = Sandbox::new(&phase);
     let host = phase.host().replace("https://", "http://");
-    let output = refused(
-        production(&sandbox).env("PHASE_HOST", host).output(),
-        "server",
-    );
+    let output = sandbox
+        .run_echo(&[])
+        .env("PHASE_HOST", host)
+        .output()
+        .refused("server");
     assert!(output.stderr.contains("answered 400"), "{output}");
 }
 
@@ -256,7 +244,7 @@ fn plain_http_to_tls_port_is_refused() {
 #[test]
 fn plain_http_to_other_machines_never_connects() {
     let phase = Phase::with(
-        world(),
+        shop_world([("KEY", "value")]),
         Options {
             tls: false,
             ..Options::default()
@@ -271,10 +259,11 @@ fn plain_http_to_other_machines_never_connects() {
     });
     for stranger in ["0.0.0.0", "phase.example", "10.0.0.1", "localhost.example"] {
         let host = format!("http://{stranger}:{port}");
-        let output = refused(
-            production(&sandbox).env("PHASE_HOST", host).output(),
-            "config",
-        );
+        let output = sandbox
+            .run_echo(&[])
+            .env("PHASE_HOST", host)
+            .output()
+            .refused("config");
         let hint = format!("hint: use https://{stranger}:{port}\n");
         assert!(output.stderr.ends_with(&hint), "{output}");
     }
@@ -292,8 +281,10 @@ fn handshake_alert_is_a_tls_error() {
     let phase = serving(Certificate::Good);
     phase.respond("/", Responder::stall());
     let sandbox = Sandbox::new(&phase);
-    let run = production(&sandbox).env("PHASE_HOST", format!("https://{address}"));
-    let output = refused(run.output(), "tls");
+    let run = sandbox
+        .run_echo(&[])
+        .env("PHASE_HOST", format!("https://{address}"));
+    let output = run.output().refused("tls");
     assert!(
         output.stderr.contains("refused the TLS handshake"),
         "{output}"

@@ -7,11 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use fake_phase::{Options, Phase, World, bearer, service_token};
 use nix::sys::resource::Resource;
 
-use crate::args::{SHOP, shop};
-use crate::support::{Sandbox, Status, has_root, unused_uid};
+use crate::args::tagged_shop;
+use crate::support::{SHOP, Sandbox, Status, has_root, unused_uid};
 
 /// What standard error says of a line that must be refused before anything is asked of anybody.
-fn refused(words: &[&str]) -> String {
+fn usage_error(words: &[&str]) -> String {
     let sandbox = Sandbox::offline();
     let output = sandbox.run(words).output().failed(125, "usage");
     assert!(output.stdout.is_empty(), "{output}");
@@ -135,7 +135,7 @@ fn each_mistake_in_the_line_is_a_usage_error_that_names_it() {
         (vec!["-qz", "x"], "there is no option -z"),
         (vec!["-9", "x"], "there is no option -9"),
     ] {
-        let said = refused(&words);
+        let said = usage_error(&words);
         assert!(
             said.starts_with(&format!("phase-run: error[usage]: {message}")),
             "{words:?}: {said}"
@@ -172,7 +172,7 @@ fn conflicting_options_are_refused() {
             "--verbose cannot be used with --quiet: ",
         ),
     ] {
-        let stderr = refused(&words);
+        let stderr = usage_error(&words);
         let start = format!("phase-run: error[usage]: {message}");
         assert!(stderr.starts_with(&start), "{words:?}: {stderr}");
     }
@@ -194,7 +194,7 @@ fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
         ("-9", None),
         ("--frobnicate", None),
     ] {
-        let said = refused(&[typed, "x"]);
+        let said = usage_error(&[typed, "x"]);
         let hint = said.lines().nth(1);
         let expected = nearest.map(|nearest| format!("hint: use {nearest}"));
         assert_eq!(hint, expected.as_deref(), "{typed}: {said}");
@@ -207,8 +207,8 @@ fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
 fn an_option_of_another_version_is_unknown() {
     for option in ["--import", "--template"] {
         let message = format!("phase-run: error[usage]: there is no option {option}\n");
-        assert_eq!(refused(&[option, "1", "x"]), message);
-        assert_eq!(refused(&[&format!("{option}=1"), "x"]), message);
+        assert_eq!(usage_error(&[option, "1", "x"]), message);
+        assert_eq!(usage_error(&[&format!("{option}=1"), "x"]), message);
     }
 }
 
@@ -243,7 +243,7 @@ fn a_proxy_is_no_matter_to_plain_http_on_this_machine() {
 /// asked for.
 #[test]
 fn a_switch_takes_four_words() {
-    let (_phase, sandbox) = shop();
+    let (_phase, sandbox) = tagged_shop();
     let run = |value: &str, words: &[&str]| {
         let run = sandbox.run(SHOP).args(words);
         run.env("PHASE_SUPERVISE", value).output()
@@ -263,7 +263,7 @@ fn a_process_that_cannot_be_started_is_no_verdict_on_the_command() {
     if !has_root("only root can give another user's processes a limit") {
         return;
     }
-    let (_phase, sandbox) = shop();
+    let (_phase, sandbox) = tagged_shop();
     let run = sandbox.run(SHOP).args(["--supervise", "true"]);
     let run = run.as_user(unused_uid()).limit(Resource::RLIMIT_NPROC, 1);
     let output = run.output().failed(125, "exec");
@@ -273,7 +273,7 @@ fn a_process_that_cannot_be_started_is_no_verdict_on_the_command() {
 /// What stands behind the command is the command's, and the message says where to put it.
 #[test]
 fn an_app_behind_the_command_gets_the_hint() {
-    let (_phase, sandbox) = shop();
+    let (_phase, sandbox) = tagged_shop();
     for word in ["--app", "-a", "--app=shop"] {
         let output = sandbox.run(["run", word, "shop"]).output();
         let output = output.failed(125, "config");
@@ -298,7 +298,7 @@ fn a_mistake_is_told_by_the_status_where_standard_error_is_closed() {
 /// "Values and tokens never appear in any message": not even one in the wrong place.
 #[test]
 fn a_token_typed_by_mistake_is_not_repeated() {
-    let (phase, sandbox) = shop();
+    let (phase, sandbox) = tagged_shop();
     let json = format!("{{\"token\": \"{}\"}}", service_token());
     let account = format!("ServiceAccount {}", bearer());
     for token in [service_token(), bearer(), &account, &json] {

@@ -1,78 +1,30 @@
 //! `--watch`: a poll, a change, a restart. What a restart ends is in `watch_clearing`, signals are in
 //! `watch_signals`, what a poll can meet is in `watch_polls`.
 
-use std::fs::{File, Permissions, read, set_permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+use std::fs::{File, read};
 
-use fake_phase::{Phase, bearer, service_token, user_bearer, user_token};
+use fake_phase::{bearer, service_token, user_bearer, user_token};
 
 use crate::support::proc::{command, only_child, parent};
-use crate::support::{Output, Run, Running, SHOP, Shop, Status, inspector, shop};
-
-const IN_TIME: Duration = Duration::from_secs(20);
-
-/// Says which value it has, then serves until it has been told to stop: TERM and CONT.
-const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
-
-/// The words of a watch that polls as often as it may.
-pub(crate) const WATCH: [&str; 2] = ["--watch", "1"];
-
-/// A running watch of this script, which starts with `value one`.
-pub(crate) fn watched(run: Run<'_>, script: &str) -> Running {
-    let mut running = run.args(["sh", "-c", script, inspector()]).spawn();
-    assert_eq!(running.line(), "value one");
-    running.ready();
-    running
-}
-
-/// An app whose secret is `one`.
-pub(crate) fn watched_shop() -> Shop {
-    shop([("SECRET", "one")])
-}
-
-pub(crate) fn change(phase: &Phase, value: &str) {
-    phase.edit(|world| {
-        let production = world.app("shop").environment("Production", "prod");
-        production.find("/", "SECRET").unwrap().value(value);
-    });
-}
-
-/// Waits for this many more requests than there are.
-pub(crate) fn requests_more(phase: &Phase, more: usize) -> usize {
-    let count = phase.requests().len() + more;
-    phase.wait_for_requests(count, IN_TIME).len()
-}
-
-/// The restart as the old command sees it, up to the new one being ready.
-pub(crate) fn restarted(running: &mut Running, value: &str) {
-    assert_eq!(running.signal().signal, libc::SIGTERM);
-    assert_eq!(running.signal().signal, libc::SIGCONT);
-    assert_eq!(running.line(), format!("value {value}"));
-    running.ready();
-}
-
-/// Stops the command as a restart would, from outside.
-pub(crate) fn end(running: Running) -> Output {
-    running.kill(libc::SIGTERM);
-    running.kill(libc::SIGCONT);
-    running.wait().ended(Status::Exited(0))
-}
+use crate::support::{
+    DEADLINE, SECRET_SERVER, SHOP, Status, WATCH, await_restart, change_secret, inspector,
+    spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
+};
 
 /// "a standby fetches and reports only a keyed digest …; unchanged, it exits; changed, it waits until
 /// the old command has stopped and then becomes the new one. One fetch per poll".
 #[test]
 fn a_change_restarts_the_command_with_what_the_poll_has_fetched() {
     let shop = watched_shop();
-    let mut running = watched(shop.with(&WATCH), SERVER);
+    let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     for value in ["two", "three"] {
-        requests_more(&shop.phase, 1);
+        wait_for_more_requests(&shop.phase, 1);
         let gate = shop.phase.gate("");
-        gate.arrived(IN_TIME);
+        gate.arrived(DEADLINE);
         let before = shop.phase.requests().len();
-        change(&shop.phase, value);
+        change_secret(&shop.phase, value);
         gate.open();
-        restarted(&mut running, value);
+        await_restart(&mut running, value);
         let said = running.stderr_line();
         assert_eq!(
             said,
@@ -80,7 +32,7 @@ fn a_change_restarts_the_command_with_what_the_poll_has_fetched() {
         );
         assert_eq!(shop.phase.requests().len(), before, "{value}");
     }
-    let output = end(running);
+    let output = stop_watched(running);
     assert_eq!(output.stderr.lines().count(), 2, "{output}");
 }
 
@@ -88,9 +40,9 @@ fn a_change_restarts_the_command_with_what_the_poll_has_fetched() {
 #[test]
 fn polls_that_find_the_same_leave_the_command_alone() {
     let shop = watched_shop();
-    let mut running = watched(shop.with(&WATCH), SERVER);
+    let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     let pid = command(running.pid());
-    requests_more(&shop.phase, 3);
+    wait_for_more_requests(&shop.phase, 3);
     assert_eq!(only_child(running.pid()), pid);
     assert!(running.signals().is_empty());
     running.kill(libc::SIGTERM);
@@ -115,7 +67,7 @@ fn the_new_command_finds_what_the_old_one_found() {
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     let one = reported();
-    change(&shop.phase, "two");
+    change_secret(&shop.phase, "two");
     assert_eq!(running.signal().signal, libc::SIGTERM);
     assert_eq!(running.signal().signal, libc::SIGCONT);
     running.ready();
@@ -126,7 +78,7 @@ fn the_new_command_finds_what_the_old_one_found() {
         "{one:?}"
     );
     assert_eq!(one, two);
-    let _ = end(running);
+    let _ = stop_watched(running);
 }
 
 /// The rest of its environment is that of the first, in the same order, and systemd's pids are the
@@ -140,9 +92,9 @@ fn the_new_command_has_the_same_variables() {
     let run = run
         .env("PHASE_OTHER_TOKEN", "other")
         .wrap(["sh", "-c", wrap]);
-    let mut running = watched(run, script);
-    change(&shop.phase, "two");
-    restarted(&mut running, "two");
+    let mut running = spawn_watched(run, script);
+    change_secret(&shop.phase, "two");
+    await_restart(&mut running, "two");
     let new = command(running.pid());
     assert_eq!(parent(new), running.pid());
     let [one, two] = ["one", "two"].map(|name| {
@@ -161,7 +113,7 @@ fn the_new_command_has_the_same_variables() {
     let [new, old] = [&two, &one].map(|text| format!("LISTEN_PID={}\n", listening(text)));
     let two = two.replace(&new, &old);
     assert_eq!(one, two.replace("SECRET=two", "SECRET=one"));
-    let _ = end(running);
+    let _ = stop_watched(running);
 }
 
 /// "a token from the environment, standard input or a descriptor lies in a memfd made before the
@@ -171,8 +123,7 @@ fn a_token_that_can_be_read_once_is_enough() {
     for source in ["variable", "stdin", "descriptor", "pipe"] {
         let shop = watched_shop();
         let token = format!("{}\n", service_token());
-        let file = shop.file("token", &token);
-        set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let file = shop.private_file("token", &token);
         let run = shop.with(&WATCH);
         let from = |name: &str| {
             let run = shop.run(SHOP).args(WATCH);
@@ -194,10 +145,10 @@ fn a_token_that_can_be_read_once_is_enough() {
             "descriptor" => {
                 "echo \"value $SECRET\"; (: <&7) 2>/dev/null && echo open >&2; exec \"$0\" serve 2"
             }
-            _ => SERVER,
+            _ => SECRET_SERVER,
         };
-        let mut running = watched(run, script);
-        change(&shop.phase, "two");
+        let mut running = spawn_watched(run, script);
+        change_secret(&shop.phase, "two");
         assert_eq!(running.signal().signal, libc::SIGTERM);
         assert_eq!(running.signal().signal, libc::SIGCONT);
         assert_eq!(running.line(), "value two");
@@ -205,7 +156,7 @@ fn a_token_that_can_be_read_once_is_enough() {
             running.write(b"more\n");
         }
         running.ready();
-        let output = end(running);
+        let output = stop_watched(running);
         let lines: Vec<&str> = output.stderr.lines().collect();
         match source {
             "stdin" => assert_eq!([lines[0], lines[2]], ["rest", "more"], "{output}"),
@@ -219,22 +170,21 @@ fn a_token_that_can_be_read_once_is_enough() {
 #[test]
 fn a_token_file_is_read_again_by_each_poll() {
     let shop = watched_shop();
-    let file = shop.file("token", service_token());
-    set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let file = shop.private_file("token", service_token());
     let run = shop.run(SHOP).unset("PHASE_SERVICE_TOKEN");
     let run = run.args(["--watch", "1", "--token-file", "token", "--"]);
-    let mut running = watched(run, SERVER);
+    let mut running = spawn_watched(run, SECRET_SERVER);
     std::fs::write(&file, user_token()).unwrap();
-    let count = requests_more(&shop.phase, 2);
-    change(&shop.phase, "two");
-    restarted(&mut running, "two");
+    let count = wait_for_more_requests(&shop.phase, 2);
+    change_secret(&shop.phase, "two");
+    await_restart(&mut running, "two");
     let authorization = |at: usize| {
         let request = &shop.phase.requests()[at];
         request.header("authorization").unwrap().to_owned()
     };
     assert!(authorization(0).ends_with(bearer()));
     assert!(authorization(count - 1).ends_with(user_bearer()));
-    let _ = end(running);
+    let _ = stop_watched(running);
 }
 
 /// "supervise, and restart": the status is the command's, whoever asked for its end.
@@ -279,7 +229,7 @@ fn a_new_command_that_cannot_be_executed_is_phase_runs_failure() {
     let mut running = shop.with(&WATCH).arg(&program).spawn();
     running.ready();
     std::fs::remove_file(&program).unwrap();
-    change(&shop.phase, "two");
+    change_secret(&shop.phase, "two");
     let _ = running.stderr_line();
     let said = running.stderr_line();
     assert!(said.starts_with("phase-run: error[exec]: "), "{said}");
@@ -291,10 +241,10 @@ fn a_new_command_that_cannot_be_executed_is_phase_runs_failure() {
 fn sealed_files_are_made_anew() {
     let shop = watched_shop();
     let script = "echo \"value $(cat $SECRET)\"; exec \"$0\" serve 2";
-    let mut running = watched(shop.with(&["--watch", "1", "--file", "SECRET"]), script);
-    change(&shop.phase, "two");
-    restarted(&mut running, "two");
-    let _ = end(running);
+    let mut running = spawn_watched(shop.with(&["--watch", "1", "--file", "SECRET"]), script);
+    change_secret(&shop.phase, "two");
+    await_restart(&mut running, "two");
+    let _ = stop_watched(running);
 }
 
 /// "each restart waits a random part of the interval, at most 30 s (none where SECS is below 5); the
@@ -302,24 +252,24 @@ fn sealed_files_are_made_anew() {
 #[test]
 fn a_restart_of_a_fleet_is_put_off_and_says_so() {
     let shop = watched_shop();
-    let mut running = watched(shop.with(&["--watch", "5"]), SERVER);
-    change(&shop.phase, "two");
+    let mut running = spawn_watched(shop.with(&["--watch", "5"]), SECRET_SERVER);
+    change_secret(&shop.phase, "two");
     let said = running.stderr_line();
     let delay =
         said.strip_prefix("phase-run: the secrets have changed: restarting the command in ");
     let delay = delay.and_then(|rest| rest.strip_suffix(" s"));
     let delay: f64 = delay.unwrap_or_else(|| panic!("{said}")).parse().unwrap();
     assert!((0.0..=5.0).contains(&delay), "{said}");
-    restarted(&mut running, "two");
-    let _ = end(running);
+    await_restart(&mut running, "two");
+    let _ = stop_watched(running);
 }
 
 /// As the first process of a namespace, too.
 #[test]
 fn pid_1_restarts_its_command() {
     let shop = watched_shop();
-    let mut running = watched(shop.with(&WATCH).as_pid1(), SERVER);
-    change(&shop.phase, "two");
-    restarted(&mut running, "two");
-    let _ = end(running);
+    let mut running = spawn_watched(shop.with(&WATCH).as_pid1(), SECRET_SERVER);
+    change_secret(&shop.phase, "two");
+    await_restart(&mut running, "two");
+    let _ = stop_watched(running);
 }

@@ -1,12 +1,11 @@
 //! What a restart ends: the old command by its signal or by KILL, and all that it left; and whom it
 //! spares.
 
-use std::fs::{Permissions, set_permissions};
-use std::os::unix::fs::PermissionsExt;
-
 use crate::support::proc::{asleep, children, command, gone, only_child, state};
-use crate::support::{Running, Shop, Status, eventually, has_root, inspector, kill, unused_port};
-use crate::watch::{WATCH, change, end, restarted, watched, watched_shop};
+use crate::support::{
+    Running, Shop, Status, WATCH, await_restart, change_secret, eventually, has_root, inspector,
+    kill, set_mode, spawn_watched, stop_watched, unused_port, watched_shop,
+};
 
 /// Serves for ever: no signal that is sent once ends it.
 const STUBBORN: &str = "echo \"value $SECRET\"; exec \"$0\" serve";
@@ -32,9 +31,9 @@ fn a_command_that_goes_on_is_killed_after_the_grace() {
     ] {
         let shop = watched_shop();
         let options = ["--watch", "1", "--stop-signal", name, "--grace", grace];
-        let mut running = watched(shop.with(&options), STUBBORN);
+        let mut running = spawn_watched(shop.with(&options), STUBBORN);
         let old = command(running.pid());
-        change(&shop.phase, "two");
+        change_secret(&shop.phase, "two");
         let mut told = [running.signal().signal, running.signal().signal];
         told.sort();
         let mut expected = [signal, libc::SIGCONT];
@@ -56,9 +55,9 @@ fn a_command_that_goes_on_is_killed_after_the_grace() {
 #[test]
 fn without_a_grace_it_is_killed_at_once() {
     let shop = watched_shop();
-    let mut running = watched(shop.with(&["--watch", "1", "--grace", "0"]), STUBBORN);
+    let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "0"]), STUBBORN);
     let old = command(running.pid());
-    change(&shop.phase, "two");
+    change_secret(&shop.phase, "two");
     gone(&[old]);
     eventually("the new command", || {
         let line = running.line();
@@ -75,15 +74,15 @@ fn without_a_grace_it_is_killed_at_once() {
 #[test]
 fn a_stopped_command_is_continued_to_end() {
     let shop = watched_shop();
-    let mut running = watched(
+    let mut running = spawn_watched(
         shop.with(&WATCH),
         "echo \"value $SECRET\"; exec \"$0\" serve 2",
     );
     let old = command(running.pid());
     kill(old, libc::SIGSTOP);
-    change(&shop.phase, "two");
-    restarted(&mut running, "two");
-    let _ = end(running);
+    change_secret(&shop.phase, "two");
+    await_restart(&mut running, "two");
+    let _ = stop_watched(running);
 }
 
 /// A server on one port: the new one could not start beside the old one. It has left its command's
@@ -117,7 +116,7 @@ fn a_server_that_went_off_is_ended_before_the_new_one_starts() {
         let mut running = run.args(["sh", "-c", &script, inspector()]).spawn();
         let lines = [running.line(), running.line()];
         assert!(lines.contains(&"listening one".to_owned()), "{lines:?}");
-        change(&shop.phase, "two");
+        change_secret(&shop.phase, "two");
         assert_eq!(running.signal().signal, libc::SIGTERM);
         assert_eq!(running.signal().signal, libc::SIGCONT);
         let lines = [running.line(), running.line()];
@@ -135,15 +134,15 @@ fn a_server_that_went_off_is_ended_before_the_new_one_starts() {
 fn a_stopped_daemon_is_continued_to_end() {
     let shop = watched_shop();
     let script = "echo \"value $SECRET\"; \"$0\" sleep >&2 & exec \"$0\" serve 2 17";
-    let mut running = watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
+    let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
     let daemon = ready(&running.stderr_line());
     kill(daemon, libc::SIGSTOP);
-    change(&shop.phase, "two");
-    restarted(&mut running, "two");
+    change_secret(&shop.phase, "two");
+    await_restart(&mut running, "two");
     gone(&[daemon]);
     let _ = running.stderr_line();
     kill(ready(&running.stderr_line()), libc::SIGKILL);
-    let _ = end(running);
+    let _ = stop_watched(running);
 }
 
 /// The pid that the inspector tells in this line.
@@ -166,11 +165,11 @@ fn chains_that_fork_without_pause_are_ended() {
             "echo \"value $SECRET\"; [ $SECRET = two ] || {} x & exec \"$0\" serve 2 17",
             chain.display()
         );
-        let mut running = watched(shop.with(&["--watch", "1", "--grace", "0.2"]), &script);
-        change(&shop.phase, "two");
-        restarted(&mut running, "two");
+        let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "0.2"]), &script);
+        change_secret(&shop.phase, "two");
+        await_restart(&mut running, "two");
         only_child(running.pid());
-        let _ = end(running);
+        let _ = stop_watched(running);
     }
 }
 
@@ -183,7 +182,7 @@ fn what_cannot_be_ended_is_named_and_the_new_command_starts_beside_it() {
     }
     let shop = watched_shop();
     let grant = shop.executable("grant", std::fs::read("/usr/bin/setpriv").unwrap());
-    set_permissions(&grant, Permissions::from_mode(0o4755)).unwrap();
+    set_mode(&grant, 0o4755);
     let script = "echo \"value $SECRET\"; \
                   ./grant --reuid 0 --clear-groups \"$0\" sleep >&2 & exec \"$0\" serve 2 17";
     let run = shop.with(&["--watch", "1", "--grace", "0"]);
@@ -192,7 +191,7 @@ fn what_cannot_be_ended_is_named_and_the_new_command_starts_beside_it() {
     assert_eq!(running.line(), "value one");
     running.ready();
     let daemon = ready(&running.stderr_line());
-    change(&shop.phase, "two");
+    change_secret(&shop.phase, "two");
     let said = std::iter::repeat_with(|| running.stderr_line());
     let mut said = said.filter(|line| line.contains("cannot be ended"));
     let survivors = said.next().unwrap();
@@ -215,10 +214,10 @@ fn a_child_from_before_the_start_is_spared() {
     let shop = watched_shop();
     let script = "\"$0\" sleep >&2 & exec \"$@\"";
     let run = shop.with(&WATCH).wrap(["sh", "-c", script, inspector()]);
-    let mut running = watched(run, "echo \"value $SECRET\"; exec \"$0\" serve 2");
+    let mut running = spawn_watched(run, "echo \"value $SECRET\"; exec \"$0\" serve 2");
     let helper = ready(&running.stderr_line());
-    change(&shop.phase, "two");
-    restarted(&mut running, "two");
+    change_secret(&shop.phase, "two");
+    await_restart(&mut running, "two");
     asleep(helper);
     running.kill(libc::SIGTERM);
     running.kill(libc::SIGCONT);
@@ -237,7 +236,7 @@ fn a_child_from_before_the_start_is_spared() {
 fn an_end_without_a_restart_leaves_what_the_command_started() {
     let shop = watched_shop();
     let script = "echo \"value $SECRET\"; \"$0\" sleep >&2 & exec \"$0\" serve 2";
-    let mut running = watched(shop.with(&WATCH), script);
+    let mut running = spawn_watched(shop.with(&WATCH), script);
     let child = ready(&running.stderr_line());
     running.kill(libc::SIGTERM);
     running.kill(libc::SIGCONT);
@@ -253,7 +252,7 @@ fn an_end_without_a_restart_leaves_what_the_command_started() {
 fn orphans_are_reaped_while_the_command_runs() {
     let shop: Shop = watched_shop();
     let script = "echo \"value $SECRET\"; (\"$0\" serve 1 >&2 <&3 &) 3<&0; exec \"$0\" serve 2";
-    let mut running = watched(shop.with(&WATCH), script);
+    let mut running = spawn_watched(shop.with(&WATCH), script);
     let orphan = ready(&running.stderr_line());
     eventually("adopted", || {
         let all = children(running.pid());
@@ -267,5 +266,5 @@ fn orphans_are_reaped_while_the_command_runs() {
         'X' => Ok(()),
         other => Err(other),
     });
-    let _ = end(running);
+    let _ = stop_watched(running);
 }

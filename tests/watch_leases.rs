@@ -1,15 +1,13 @@
 //! `--watch` with `--dynamic`: polls lease nothing, starts do, and a lease is replaced in time.
 
-use std::time::Duration;
-
 use fake_phase::{Phase, Request, Responder, World};
 
-use crate::support::{Running, SHOP, Sandbox};
-use crate::watch::{change, end, requests_more, restarted, watched};
+use crate::support::{
+    DEADLINE, Running, SHOP, Sandbox, await_restart, change_secret, spawn_watched, stop_watched,
+    wait_for_more_requests,
+};
 
 pub(crate) const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
-
-const IN_TIME: Duration = Duration::from_secs(20);
 
 /// An app with a secret and a lease of so many seconds, polled each `every` seconds.
 pub(crate) fn leased(mode: &str, seconds: i64, every: &str) -> (Phase, Sandbox, Vec<String>) {
@@ -55,15 +53,15 @@ fn said(running: &mut Running) -> String {
 fn polls_lease_nothing_and_a_restart_does() {
     for mode in ["rest", "e2ee"] {
         let (phase, sandbox, words) = leased(mode, 3600, "1");
-        let mut running = watched(sandbox.run(&words), SERVER);
-        requests_more(&phase, 4);
+        let mut running = spawn_watched(sandbox.run(&words), SERVER);
+        wait_for_more_requests(&phase, 4);
         let before = leases(&phase);
         assert!(
             before[0] && before[1..].iter().all(|lease| !lease),
             "{before:?}"
         );
-        change(&phase, "two");
-        restarted(&mut running, "two");
+        change_secret(&phase, "two");
+        await_restart(&mut running, "two");
         let all = leases(&phase);
         assert_eq!(
             all.iter().filter(|lease| **lease).count(),
@@ -74,7 +72,7 @@ fn polls_lease_nothing_and_a_restart_does() {
             said(&mut running),
             "phase-run: the secrets have changed: restarting the command"
         );
-        let _ = end(running);
+        let _ = stop_watched(running);
     }
 }
 
@@ -82,26 +80,26 @@ fn polls_lease_nothing_and_a_restart_does() {
 #[test]
 fn a_lease_is_replaced_when_two_thirds_are_over() {
     let (phase, sandbox, words) = leased("rest", 3, "600");
-    let mut running = watched(sandbox.run(&words), SERVER);
+    let mut running = spawn_watched(sandbox.run(&words), SERVER);
     for _ in 0..2 {
-        restarted(&mut running, "one");
+        await_restart(&mut running, "one");
         assert_eq!(
             said(&mut running),
             "phase-run: two thirds of a lease are over: restarting the command with a new one"
         );
     }
     assert_eq!(leases(&phase), [true; 3]);
-    let _ = end(running);
+    let _ = stop_watched(running);
 }
 
 /// A start that cannot lease is a failed poll: the old command goes on with the lease it has.
 #[test]
 fn a_lease_that_fails_leaves_the_command_alone() {
     let (phase, sandbox, words) = leased("rest", 3600, "1");
-    let mut running = watched(sandbox.run(&words), SERVER);
+    let mut running = spawn_watched(sandbox.run(&words), SERVER);
     let gate = phase.gate("");
-    gate.arrived(IN_TIME);
-    change(&phase, "two");
+    gate.arrived(DEADLINE);
+    change_secret(&phase, "two");
     // The poll that sees the change, and then the lease.
     gate.open();
     let _ = said(&mut running);
@@ -111,6 +109,6 @@ fn a_lease_that_fails_leaves_the_command_alone() {
         line.contains("the command goes on as it is: ") && line.contains("no lease today"),
         "{line}"
     );
-    restarted(&mut running, "two");
-    let _ = end(running);
+    await_restart(&mut running, "two");
+    let _ = stop_watched(running);
 }

@@ -1,19 +1,15 @@
 //! What a poll can meet: failures of every kind, said once; warnings that were said before; a
 //! terminal's keys.
 
-use std::fs::{Permissions, rename, set_permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+use std::fs::rename;
 
 use fake_phase::{Account, Responder, service_token};
 
 use crate::support::proc::{children, only_child};
-use crate::support::{SHOP, Status, eventually, inspector, kill};
-use crate::watch::{WATCH, change, end, requests_more, restarted, watched, watched_shop};
-
-const IN_TIME: Duration = Duration::from_secs(30);
-
-const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
+use crate::support::{
+    DEADLINE, SECRET_SERVER, SHOP, Status, WATCH, await_restart, change_secret, eventually,
+    inspector, kill, spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
+};
 
 const FAILED: &str = "phase-run: warning: a poll failed, and the command goes on as it is: ";
 
@@ -21,12 +17,12 @@ const FAILED: &str = "phase-run: warning: a poll failed, and the command goes on
 #[test]
 fn a_failing_poll_is_said_once_per_change_of_state() {
     let shop = watched_shop();
-    let mut running = watched(shop.with(&WATCH), SERVER);
+    let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     shop.phase.respond("", Responder::status(500));
     let said = running.stderr_line();
     assert!(said.starts_with(FAILED) && said.contains("500"), "{said}");
     // Another one that fails in the same way says nothing.
-    requests_more(&shop.phase, 1);
+    wait_for_more_requests(&shop.phase, 1);
     shop.phase.edit(|world| {
         world.revoke(Account::ServiceAccount);
     });
@@ -38,14 +34,14 @@ fn a_failing_poll_is_said_once_per_change_of_state() {
         "{said}"
     );
     assert!(running.signals().is_empty());
-    let _ = end(running);
+    let _ = stop_watched(running);
 }
 
 /// A success after it is said, too, and the next failure is news again.
 #[test]
 fn polls_that_work_again_are_said_once() {
     let shop = watched_shop();
-    let mut running = watched(shop.with(&WATCH), SERVER);
+    let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     for _ in 0..2 {
         shop.phase.respond("", Responder::status(503).times(1));
         let said = running.stderr_line();
@@ -53,9 +49,9 @@ fn polls_that_work_again_are_said_once() {
         let said = running.stderr_line();
         assert_eq!(said, "phase-run: the secrets can be read again");
     }
-    change(&shop.phase, "two");
-    restarted(&mut running, "two");
-    let _ = end(running);
+    change_secret(&shop.phase, "two");
+    await_restart(&mut running, "two");
+    let _ = stop_watched(running);
 }
 
 /// What could not be injected must not cost the command its life: names, sizes, what is missing.
@@ -70,14 +66,14 @@ fn what_cannot_be_injected_is_a_failed_poll() {
     for (options, key, value, named) in cases {
         let shop = watched_shop();
         let options = [options, &WATCH].concat();
-        let mut running = watched(shop.with(&options), SERVER);
+        let mut running = spawn_watched(shop.with(&options), SECRET_SERVER);
         shop.phase.edit(|world| {
             let production = world.app("shop").environment("Production", "prod");
             production.secret("/", key, value);
         });
         let said = running.stderr_line();
         assert!(said.starts_with(FAILED) && said.contains(named), "{said}");
-        let _ = end(running);
+        let _ = stop_watched(running);
     }
 }
 
@@ -90,10 +86,10 @@ fn a_warning_is_said_by_each_start_and_by_no_poll() {
         production.secret("/", "odd name", "x");
     });
     let odd = "phase-run: warning: no shell can name the variable \"odd name\"";
-    let mut running = watched(shop.with(&WATCH), SERVER);
+    let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     assert_eq!(running.stderr_line(), odd);
-    requests_more(&shop.phase, 2);
-    change(&shop.phase, "two");
+    wait_for_more_requests(&shop.phase, 2);
+    change_secret(&shop.phase, "two");
     let mut said = [running.stderr_line(), running.stderr_line()];
     said.sort();
     assert_eq!(
@@ -101,8 +97,8 @@ fn a_warning_is_said_by_each_start_and_by_no_poll() {
         "phase-run: the secrets have changed: restarting the command"
     );
     assert_eq!(said[1], odd);
-    restarted(&mut running, "two");
-    let output = end(running);
+    await_restart(&mut running, "two");
+    let output = stop_watched(running);
     assert_eq!(output.stderr.lines().count(), 3, "{output}");
 }
 
@@ -110,29 +106,27 @@ fn a_warning_is_said_by_each_start_and_by_no_poll() {
 #[test]
 fn a_token_file_that_cannot_be_read_again_is_a_failed_poll() {
     let shop = watched_shop();
-    let token = shop.file("token", service_token());
-    set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+    let token = shop.private_file("token", service_token());
     let run = shop.run(SHOP).unset("PHASE_SERVICE_TOKEN");
     let run = run.args(["--watch", "1", "--token-file", "token", "--"]);
-    let mut running = watched(run, SERVER);
+    let mut running = spawn_watched(run, SECRET_SERVER);
     let _ = shop.bare(["mkfifo", "token.new"]).output().ok();
     rename(shop.directory().join("token.new"), &token).unwrap();
     let said = running.stderr_line();
     let why = "it is no regular file any more";
     assert!(said.starts_with(FAILED) && said.ends_with(why), "{said}");
-    change(&shop.phase, "two");
-    let again = shop.file("token.new", service_token());
-    set_permissions(&again, Permissions::from_mode(0o600)).unwrap();
+    change_secret(&shop.phase, "two");
+    let again = shop.private_file("token.new", service_token());
     rename(again, &token).unwrap();
-    restarted(&mut running, "two");
-    let _ = end(running);
+    await_restart(&mut running, "two");
+    let _ = stop_watched(running);
 }
 
 /// With `-v` a poll says what it came to.
 #[test]
 fn verbose_polls_say_that_nothing_changed() {
     let shop = watched_shop();
-    let mut running = watched(shop.with(&["--watch", "1", "-v"]), SERVER);
+    let mut running = spawn_watched(shop.with(&["--watch", "1", "-v"]), SECRET_SERVER);
     eventually("unchanged", || {
         let line = running.stderr_line();
         match line.as_str() {
@@ -140,7 +134,7 @@ fn verbose_polls_say_that_nothing_changed() {
             _ => Err(line),
         }
     });
-    let _ = end(running);
+    let _ = stop_watched(running);
 }
 
 /// "A standby that dies of a terminal's signal is a failed poll": the command that goes on after
@@ -154,14 +148,14 @@ fn a_terminals_key_that_ends_a_standby_is_a_failed_poll() {
     terminal.until("value one");
     let old = terminal.ready();
     let gate = shop.phase.gate("");
-    gate.arrived(IN_TIME);
+    gate.arrived(DEADLINE);
     let all = children(terminal.pid());
     assert_eq!(all.len(), 2);
     terminal.press("\x03");
     assert_eq!(terminal.reported(), (libc::SIGINT, 128));
     only_child(terminal.pid());
     gate.open();
-    change(&shop.phase, "two");
+    change_secret(&shop.phase, "two");
     assert_eq!(terminal.reported().0, libc::SIGTERM);
     kill(old, libc::SIGKILL);
     terminal.until("value two");

@@ -1,15 +1,13 @@
 //! Signals to a watching phase-run: while the command runs and a poll hangs, while the old command
 //! stops, and while nothing runs.
 
-use std::time::Duration;
-
 use fake_phase::Gate;
 
 use crate::support::proc::{asleep, children, gone, idle, only_child, stopped};
-use crate::support::{Output, Running, Shop, Status, eventually, kill, queue};
-use crate::watch::{WATCH, change, restarted, watched, watched_shop};
-
-const IN_TIME: Duration = Duration::from_secs(20);
+use crate::support::{
+    DEADLINE, Output, Running, Shop, Status, WATCH, await_restart, change_secret, eventually, kill,
+    queue, spawn_watched, watched_shop,
+};
 
 /// Ends when it has been told to and once more.
 const SLOW: &str = "echo \"value $SECRET\"; exec \"$0\" serve 3";
@@ -22,9 +20,9 @@ const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQU
 
 /// A watch whose next poll hangs.
 fn hanging(shop: &Shop, script: &str) -> (Running, Gate) {
-    let running = watched(shop.with(&WATCH), script);
+    let running = spawn_watched(shop.with(&WATCH), script);
     let gate = shop.phase.gate("");
-    gate.arrived(IN_TIME);
+    gate.arrived(DEADLINE);
     (running, gate)
 }
 
@@ -77,8 +75,8 @@ fn a_killed_watcher_takes_both_with_it() {
 
 /// A command that was told to stop and has not ended yet.
 fn stopping(shop: &Shop, script: &str) -> Running {
-    let mut running = watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
-    change(&shop.phase, "two");
+    let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
+    change_secret(&shop.phase, "two");
     assert_eq!(running.signal().signal, libc::SIGTERM);
     assert_eq!(running.signal().signal, libc::SIGCONT);
     running
@@ -122,8 +120,8 @@ fn another_signal_while_the_old_command_stops_is_forwarded() {
 fn an_ignored_signal_cancels_nothing() {
     let shop = watched_shop();
     let run = shop.with(&WATCH).ignore(libc::SIGHUP);
-    let mut running = watched(run, SLOW);
-    change(&shop.phase, "two");
+    let mut running = spawn_watched(run, SLOW);
+    change_secret(&shop.phase, "two");
     assert_eq!(running.signal().signal, libc::SIGTERM);
     assert_eq!(running.signal().signal, libc::SIGCONT);
     running.kill(libc::SIGHUP);
@@ -151,9 +149,9 @@ fn a_command_that_signals_its_group_while_it_stops_is_started_anew() {
     ];
     for script in scripts {
         let shop = watched_shop();
-        let mut running = watched(shop.with(&WATCH).own_group(), &script);
-        change(&shop.phase, "two");
-        restarted(&mut running, "two");
+        let mut running = spawn_watched(shop.with(&WATCH).own_group(), &script);
+        change_secret(&shop.phase, "two");
+        await_restart(&mut running, "two");
         running.kill(libc::SIGKILL);
         let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
     }
@@ -169,10 +167,10 @@ fn clearing(shop: &Shop) -> (Running, i32) {
 }
 
 fn clearing_of(shop: &Shop, script: &str) -> (Running, i32) {
-    let mut running = watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
+    let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
     let daemon = ready(&running.stderr_line());
     let old = command_of(running.pid(), daemon);
-    change(&shop.phase, "two");
+    change_secret(&shop.phase, "two");
     assert_eq!(running.signal().signal, libc::SIGTERM);
     assert_eq!(running.signal().signal, libc::SIGCONT);
     // Reaped: a dead one would be taken for the standby.
@@ -320,10 +318,10 @@ fn a_full_standard_error_keeps_no_signal_back() {
     let run = shop
         .with(&WATCH)
         .wrap(["sh", "-c", "exec 2>&7; exec \"$0\" \"$@\""]);
-    let mut running = watched(run.hand_over(&writer, 7), FOR_EVER);
+    let mut running = spawn_watched(run.hand_over(&writer, 7), FOR_EVER);
     fill(&writer);
     let standby = shop.phase.gate("");
-    standby.arrived(IN_TIME);
+    standby.arrived(DEADLINE);
     let all = children(running.pid());
     kill(*all.last().unwrap(), libc::SIGKILL);
     only_child(running.pid());

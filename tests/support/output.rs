@@ -65,6 +65,12 @@ impl Output {
         self.ended(Status::Exited(status))
     }
 
+    /// An error of phase-run's own with status 125, before it started any command.
+    pub(crate) fn refused(self, kind: &str) -> Self {
+        assert!(self.stdout.is_empty(), "something ran\n{self}");
+        self.failed(125, kind)
+    }
+
     /// Takes the lines `phase-run: …` with these beginnings, in this order, off standard error.
     pub(crate) fn notices(mut self, beginnings: &[&str]) -> Self {
         for beginning in beginnings {

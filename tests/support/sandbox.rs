@@ -154,12 +154,24 @@ impl Sandbox {
         path
     }
 
+    /// Writes a file in the working directory that only its owner may read, as a token's should be.
+    pub(crate) fn private_file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name, content);
+        set_mode(&path, 0o600);
+        path
+    }
+
     /// Writes a file in the working directory.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.work.join(name);
         write(&path, content).unwrap();
         path
     }
+}
+
+/// Changes a file's permissions.
+pub(crate) fn set_mode(path: impl AsRef<Path>, mode: u32) {
+    set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 /// Where a word leads when it is a command, as execvp(3) finds it.

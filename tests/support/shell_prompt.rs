@@ -2,10 +2,9 @@
 //! phase-run, one word for all, so that what is typed and what the shell says are comparable.
 
 use std::fmt::Debug;
-use std::fs::{Permissions, set_permissions};
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 
 use fake_phase::service_token;
 
@@ -65,8 +64,7 @@ const PROMPT: &str = "@@ ";
 impl ShellPrompt {
     pub(crate) fn open(shell: Shell, mode: LaunchMode) -> Self {
         let shop = shop([("SECRET", "value")]);
-        let token = shop.file("token", service_token());
-        set_permissions(token, Permissions::from_mode(0o600)).unwrap();
+        let _ = shop.private_file("token", service_token());
         let script = format!(
             "#!/bin/sh\nexec {} \"$@\"\n",
             mode.words(shop.program()).join(" ")

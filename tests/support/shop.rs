@@ -19,18 +19,74 @@ pub(crate) struct Shop {
     sandbox: Sandbox,
 }
 
-/// With these secrets in the root folder.
-pub(crate) fn shop<Key: AsRef<str>, Value: AsRef<str>>(
+/// A world whose app `shop` has these secrets in the root folder of its environment Production.
+pub(crate) fn shop_world<Key: AsRef<str>, Value: AsRef<str>>(
     secrets: impl IntoIterator<Item = (Key, Value)>,
-) -> Shop {
+) -> World {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     for (key, value) in secrets {
         production.secret("/", key.as_ref(), value.as_ref());
     }
-    let phase = Phase::serve(world);
+    world
+}
+
+/// The ID of `shop` in a world that was made empty. An app that is named by its ID is fetched with a
+/// single request.
+pub(crate) fn shop_id() -> String {
+    World::empty().app("shop").id().to_owned()
+}
+
+/// A server with [`shop_world`], and a sandbox.
+pub(crate) fn shop<Key: AsRef<str>, Value: AsRef<str>>(
+    secrets: impl IntoIterator<Item = (Key, Value)>,
+) -> Shop {
+    let phase = Phase::serve(shop_world(secrets));
     let sandbox = Sandbox::new(&phase);
     Shop { phase, sandbox }
+}
+
+/// A shop whose secret KEY is `of the shop`.
+pub(crate) fn shop_with_key() -> Shop {
+    shop([("KEY", "of the shop")])
+}
+
+/// Gives SECRET in Production this value.
+pub(crate) fn change_secret(phase: &Phase, value: &str) {
+    phase.edit(|world| {
+        let production = world.app("shop").environment("Production", "prod");
+        production.find("/", "SECRET").unwrap().value(value);
+    });
+}
+
+/// Runs it and expects an error that begins with this message, before any connection to the server.
+pub(crate) fn refused_before_connecting(
+    phase: &Phase,
+    run: Run<'_>,
+    kind: &str,
+    message: &str,
+) -> Output {
+    let before = phase.connections();
+    let output = run.output().failed(125, kind);
+    assert_eq!(phase.connections(), before, "{output}");
+    let start = format!("phase-run: error[{kind}]: {message}");
+    assert!(output.stderr.starts_with(&start), "not {start}: {output}");
+    output
+}
+
+impl Sandbox {
+    /// phase-run for this app's environment Production.
+    pub(crate) fn production(&self, app: &str) -> Run<'_> {
+        self.run(["--app", app, "--env", "Production"])
+    }
+
+    /// phase-run for the shop by its ID, with these options and a command whose output shows that it
+    /// was started.
+    pub(crate) fn run_echo(&self, options: &[&str]) -> Run<'_> {
+        self.production(&shop_id())
+            .args(options)
+            .args(["echo", "started"])
+    }
 }
 
 impl Shop {
