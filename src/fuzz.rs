@@ -1,12 +1,12 @@
 #![forbid(unsafe_code)]
-//! Whatever reads bytes from elsewhere, for any bytes: `cargo fuzz run NAME` in `fuzz/`. The seeds
-//! there, and what is near them, are read in the ordinary tests.
+//! Fuzz targets for all parsers of untrusted bytes: `cargo fuzz run NAME` in `fuzz/`. The ordinary tests
+//! run each target on its seeds in `fuzz/seeds` and on variations of them.
 
 use crate::phase::reference::{Piece, pieces};
 use crate::secret::Token;
 use crate::{auth, config, phase, snapshot};
 
-/// By the name of the program in `fuzz/Cargo.toml`.
+/// The name of the program in `fuzz/Cargo.toml`, and its function.
 type Target = (&'static str, fn(&[u8]));
 
 const TARGETS: [Target; 8] = [
@@ -20,6 +20,7 @@ const TARGETS: [Target; 8] = [
     ("snapshot", snapshot::fuzz),
 ];
 
+/// Runs the target of this name.
 #[cfg(fuzzing)]
 pub(crate) fn run(name: &str, data: &[u8]) {
     for (_, target) in TARGETS.iter().filter(|(other, _)| *other == name) {
@@ -34,7 +35,7 @@ fn token(data: &[u8]) {
     }
 }
 
-/// Nothing of a value is lost.
+/// Checks that the pieces of a value make up the whole value.
 fn references(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
     let whole: String = pieces(text)
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_seeds_and_what_is_near_them_are_read_without_a_panic() {
+    fn targets_accept_seeds_and_variations() {
         for (name, target) in TARGETS {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("fuzz/seeds")
@@ -65,12 +66,12 @@ mod tests {
                 let seed = read(seed.unwrap().path()).unwrap();
                 target(&seed);
                 let step = seed.len() / 200 + 1;
-                for place in (0..seed.len()).step_by(step) {
-                    target(&seed[..place]);
+                for position in (0..seed.len()).step_by(step) {
+                    target(&seed[..position]);
                     let mut changed = seed.clone();
-                    changed[place] ^= 1 << (place % 8);
+                    changed[position] ^= 1 << (position % 8);
                     target(&changed);
-                    changed.remove(place);
+                    changed.remove(position);
                     target(&changed);
                 }
             }

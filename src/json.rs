@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! A JSON object, and nothing that only could be read as one.
+//! Strict reading of JSON objects.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A struct that is written as an object: serde would also take an array of its members.
+/// Deserializes a struct from a JSON object only. serde would also accept an array of its members.
 pub(crate) struct JsonObject<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {

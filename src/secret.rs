@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for SecretBytes {
                 Ok(SecretBytes::new(text.into_bytes()))
             }
 
-            // serde's own message would quote what it met instead of a string.
+            // The message of serde would quote the number.
             fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<SecretBytes, E> {
                 Err(E::custom("not a string"))
             }
@@ -87,19 +87,18 @@ impl<'de> Deserialize<'de> for SecretBytes {
     }
 }
 
-/// One row of an environment of Phase, as it was selected or may be.
+/// A secret as Phase stores it.
 #[derive(Debug)]
 pub(crate) struct Secret {
-    /// The name as stored in Phase, before any prefix.
+    /// The name in Phase, without any prefix.
     pub(crate) key: String,
     pub(crate) value: SecretBytes,
-    /// `/`, `/backend`, …: first slash there, last one not.
+    /// The path of its folder, with a leading slash and no trailing one: `/`, `/backend`, …
     pub(crate) folder: String,
     pub(crate) tags: Vec<String>,
-    /// `secret`, `sealed`, `config`, which differ in the console only and are injected alike, or
-    /// `dynamic`.
+    /// `secret`, `sealed` or `config`, which differ in Phase's console only, or `dynamic`.
     pub(crate) kind: Cow<'static, str>,
-    /// The dynamic secret that it is part of: its value is another one at each lease.
+    /// The name of the dynamic secret that it is part of. Its value is different in each lease.
     pub(crate) dynamic: Option<String>,
 }
 
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_type_is_not_quoted() {
+    fn value_of_another_type_is_not_quoted() {
         for json in ["5", "true", "null", "[\"x\"]", "{\"a\":1}"] {
             let error = serde_json::from_str::<SecretBytes>(json)
                 .unwrap_err()

@@ -118,7 +118,7 @@ fn log_in(
     let JsonObject(Minted { authentication }) = answer.json("a token")?;
     let JsonObject(Authentication { token, lasts }) = authentication;
     let parsed = Token::parse(token.expose()).ok();
-    let parsed = parsed.filter(|parsed| parsed.is_full() && parsed.is_of_a_machine());
+    let parsed = parsed.filter(|parsed| parsed.is_full() && parsed.is_service_account());
     let parsed = parsed.ok_or_else(|| not_phase("what it calls a token is none"))?;
     let lasts = Duration::from_secs(lasts);
     network.log.log(Event::Identified {

@@ -1,76 +1,69 @@
 #![forbid(unsafe_code)]
-//! The token: what Phase's console hands out, parsed and typed.
+//! The token of a Phase account, parsed.
 //!
-//! Accepted: a full `pss_service:…` or `pss_user:…`, a bare bearer of 64 hex digits, alone or
-//! behind its type, and the JSON that `phase auth --no-store` prints. White space around it is
-//! dropped; inside it is an error that shows none of it.
+//! [`Token::parse`] accepts a full `pss_service:…` or `pss_user:…`, a bearer of 64 hex digits, alone or
+//! after its type, and the JSON that `phase auth --no-store` prints. White space around a token is
+//! dropped. White space inside it is an error, and no error shows any part of a token.
 
 use serde::Deserialize;
 
 use super::SecretBytes;
 
-/// Whose token it is. Phase tells them apart by this word in the `Authorization` header, and
-/// compares it with case.
+/// The kind of account that a token belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Account {
-    Machine,
+enum AccountKind {
+    ServiceAccount,
     User,
     /// The legacy service token, `pss_service:v1`.
-    Legacy,
+    LegacyService,
 }
 
-impl Account {
-    fn word(self) -> &'static str {
+impl AccountKind {
+    /// The word that Phase expects in the `Authorization` header, in this case.
+    fn as_str(self) -> &'static str {
         match self {
-            Self::Machine => "ServiceAccount",
+            Self::ServiceAccount => "ServiceAccount",
             Self::User => "User",
-            Self::Legacy => "Service",
+            Self::LegacyService => "Service",
         }
     }
 }
 
-/// A token that has the right shape. Whether Phase knows it, only Phase can tell.
+/// A token of valid form. Only Phase can tell whether it is in use.
 #[derive(Debug)]
 pub(crate) struct Token {
-    account: Account,
+    kind: AccountKind,
     bearer: SecretBytes,
-    /// Of a full token: its public key, key share 0 and the key that unwraps share 1, each 64 hex
-    /// digits with a colon between two. Decoded only where something is decrypted.
-    keys: Option<SecretBytes>,
+    keys: Option<Box<[SecretBytes; 3]>>,
 }
 
-/// Why some bytes are no token; never holds any of them.
-pub(crate) type Flaw = &'static str;
+/// Why some bytes are not a token. It never contains any of them.
+type ParseError = &'static str;
 
-/// The `phase auth --no-store` answer: `{"authentication": {"token": "pss_service:…", …}}`.
+/// The output of `phase auth --no-store`: `{"authentication": {"token": "pss_service:…", …}}`.
 #[derive(Deserialize)]
-struct Printed {
-    authentication: Option<PrintedToken>,
+struct AuthOutput {
+    authentication: Option<AuthToken>,
     token: Option<SecretBytes>,
 }
 
 #[derive(Deserialize)]
-struct PrintedToken {
+struct AuthToken {
     token: SecretBytes,
 }
 
 impl Token {
-    /// Reads one of the accepted forms.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Flaw> {
+    /// Parses any of the accepted forms.
+    ///
+    /// # Errors
+    /// The reason, which shows no part of `bytes`.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let bytes = bytes.trim_ascii();
         if bytes.is_empty() {
             return Err("it is empty");
         }
         if bytes.starts_with(b"{") {
-            let printed: Printed = serde_json::from_slice(bytes)
-                .map_err(|_| "it starts like JSON, but is not what phase auth --no-store prints")?;
-            let inner = printed.authentication.map(|a| a.token).or(printed.token);
-            return match inner {
-                Some(token) if !token.expose().trim_ascii().starts_with(b"{") => {
-                    Self::parse(token.expose())
-                }
-                _ => Err("the JSON holds no token"),
-            };
+            return Self::parse_json(bytes);
         }
         let words: Vec<&[u8]> = bytes
             .split(u8::is_ascii_whitespace)
@@ -81,82 +74,94 @@ impl Token {
                 Err("it starts with a quotation mark")
             }
             [first, ..] if first.starts_with(b"PHASE_") => {
-                Err("it starts with a variable's name, as a line of an env file does")
+                Err("it starts with the name of a variable, like a line of an env file")
             }
-            [b"Bearer", ..] => Err("it starts with the word Bearer, which is not part of it"),
-            [token] if token.starts_with(b"pss_") => Self::full(token),
-            [bearer] => Self::bare(Account::Machine, bearer),
-            [b"ServiceAccount", bearer] => Self::bare(Account::Machine, bearer),
-            [b"User", bearer] => Self::bare(Account::User, bearer),
-            [b"Service", bearer] => Self::bare(Account::Legacy, bearer),
-            _ => Err("there is white space inside it"),
+            [b"Bearer", ..] => {
+                Err("it starts with the word Bearer, which is not part of the token")
+            }
+            [token] if token.starts_with(b"pss_") => Self::parse_full(token),
+            [bearer] | [b"ServiceAccount", bearer] => {
+                Self::from_bearer(AccountKind::ServiceAccount, bearer)
+            }
+            [b"User", bearer] => Self::from_bearer(AccountKind::User, bearer),
+            [b"Service", bearer] => Self::from_bearer(AccountKind::LegacyService, bearer),
+            _ => Err("it contains white space"),
         }
     }
 
-    /// `pss_service:v2:<bearer>:<public key>:<key share 0>:<key share 1 unwrap key>`.
-    fn full(token: &[u8]) -> Result<Self, Flaw> {
+    /// Parses the output of `phase auth --no-store`.
+    fn parse_json(bytes: &[u8]) -> Result<Self, ParseError> {
+        let output: AuthOutput = serde_json::from_slice(bytes)
+            .map_err(|_| "it looks like JSON but is not the output of phase auth --no-store")?;
+        match output
+            .authentication
+            .map(|auth| auth.token)
+            .or(output.token)
+        {
+            Some(token) if !token.expose().trim_ascii().starts_with(b"{") => {
+                Self::parse(token.expose())
+            }
+            _ => Err("the JSON contains no token"),
+        }
+    }
+
+    /// Parses `pss_service:v2:<bearer>:<public key>:<key share 0>:<key share 1 unwrap key>`.
+    fn parse_full(token: &[u8]) -> Result<Self, ParseError> {
         let fields: Vec<&[u8]> = token.split(|byte| *byte == b':').collect();
         let [prefix, version, bearer, keys @ ..] = fields.as_slice() else {
-            return Err("it breaks off");
+            return Err("it is incomplete");
         };
-        let account = match (*prefix, *version) {
-            (b"pss_service", b"v1") => Account::Legacy,
-            (b"pss_service", b"v2") => Account::Machine,
-            (b"pss_user", b"v1") => Account::User,
-            (b"pss_service" | b"pss_user", _) => return Err("it has a version that is not known"),
+        let kind = match (*prefix, *version) {
+            (b"pss_service", b"v1") => AccountKind::LegacyService,
+            (b"pss_service", b"v2") => AccountKind::ServiceAccount,
+            (b"pss_user", b"v1") => AccountKind::User,
+            (b"pss_service" | b"pss_user", _) => return Err("its version is unknown"),
             _ => return Err("it starts with neither pss_service: nor pss_user:"),
         };
-        match keys {
-            [a, b, c] if [a, b, c].iter().all(|key| is_key(key)) => {
-                let Self {
-                    account, bearer, ..
-                } = Self::bare(account, bearer)?;
-                let keys = Some(SecretBytes::new(keys.join(&b':')));
-                Ok(Self {
-                    account,
-                    bearer,
-                    keys,
-                })
-            }
-            [_, _, _] => Err("one of its four fields is not 64 hex digits"),
-            _ => Err("it does not have four fields behind its version"),
+        match <[&[u8]; 3]>::try_from(keys) {
+            Ok(keys) if keys.iter().all(|key| is_key(key)) => Ok(Self {
+                keys: Some(Box::new(keys.map(|key| SecretBytes::new(key.to_vec())))),
+                ..Self::from_bearer(kind, bearer)?
+            }),
+            Ok(_) => Err("one of its four fields is not 64 hex digits"),
+            Err(_) => Err("it does not have four fields after the version"),
         }
     }
 
-    fn bare(account: Account, bearer: &[u8]) -> Result<Self, Flaw> {
+    fn from_bearer(kind: AccountKind, bearer: &[u8]) -> Result<Self, ParseError> {
         if !is_key(bearer) {
             return Err("it is neither pss_service:…, pss_user:… nor 64 hex digits");
         }
-        // The server compares in lower case.
-        let bearer = SecretBytes::new(bearer.to_ascii_lowercase());
         Ok(Self {
-            account,
-            bearer,
+            kind,
+            // The server compares in lower case.
+            bearer: SecretBytes::new(bearer.to_ascii_lowercase()),
             keys: None,
         })
     }
 
-    /// Whether it is a whole `pss_…` token, for which the token endpoint answers.
+    /// Whether this is a full `pss_…` token, which Phase's token endpoint accepts.
     pub(crate) fn is_full(&self) -> bool {
         self.keys.is_some()
     }
 
-    /// Whether it is a service account's.
-    pub(crate) fn is_of_a_machine(&self) -> bool {
-        self.account == Account::Machine
+    /// Whether the token belongs to a service account.
+    pub(crate) fn is_service_account(&self) -> bool {
+        self.kind == AccountKind::ServiceAccount
     }
 
-    /// Of a full token: its public key, key share 0 and the key that unwraps share 1, in hex digits.
+    /// The keys of a full token in hex digits: its public key, key share 0, and the key that unwraps
+    /// share 1.
     pub(crate) fn keys(&self) -> Option<[&[u8]; 3]> {
-        let mut fields = self.keys.as_ref()?.expose().split(|byte| *byte == b':');
-        Some([fields.next()?, fields.next()?, fields.next()?])
+        let keys = self.keys.as_ref()?;
+        Some(keys.each_ref().map(SecretBytes::expose))
     }
 
     /// The value of the `Authorization` header.
     pub(crate) fn authorization(&self) -> Vec<u8> {
         let parts = [
             b"Bearer ",
-            self.account.word().as_bytes(),
+            self.kind.as_str().as_bytes(),
             b" ",
             self.bearer.expose(),
         ];
@@ -168,7 +173,8 @@ fn is_key(field: &[u8]) -> bool {
     field.len() == 64 && field.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// `PHASE_*TOKEN*`: what gives access to Phase is not the command's.
+/// Whether the name matches `PHASE_*TOKEN*`: such variables give access to Phase and are not passed to
+/// the command.
 pub(crate) fn is_token_variable(name: &[u8]) -> bool {
     name.strip_prefix(b"PHASE_")
         .is_some_and(|rest| rest.windows(5).any(|part| part == b"TOKEN"))
@@ -180,7 +186,7 @@ mod tests {
 
     const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-    fn read(text: &str) -> Result<(String, bool), Flaw> {
+    fn parse(text: &str) -> Result<(String, bool), ParseError> {
         let token = Token::parse(text.as_bytes())?;
         Ok((
             String::from_utf8(token.authorization()).unwrap(),
@@ -189,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_gives_its_header() {
+    fn accepted_forms_give_their_header() {
         let full = |prefix: &str| format!("{prefix}:{KEY}:{KEY}:{KEY}:{KEY}");
         for (text, header, is_full) in [
             (full("pss_service:v2"), "ServiceAccount", true),
@@ -219,7 +225,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                read(&text),
+                parse(&text),
                 Ok((format!("Bearer {header} {KEY}"), is_full)),
                 "{text}"
             );
@@ -227,27 +233,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused_with_the_reason() {
+    fn invalid_token_is_rejected_with_reason() {
         let (_, short) = KEY.split_at(1);
-        let of = |prefix: &str, keys: &[&str]| [&[prefix], keys].concat().join(":");
-        let service = |keys: &[&str]| of("pss_service:v2", keys);
-        let odd = "it is neither pss_service:…, pss_user:… nor 64 hex digits";
-        let space = "there is white space inside it";
-        let version = "it has a version that is not known";
+        let join = |prefix: &str, keys: &[&str]| [&[prefix], keys].concat().join(":");
+        let service = |keys: &[&str]| join("pss_service:v2", keys);
+        let unknown = "it is neither pss_service:…, pss_user:… nor 64 hex digits";
+        let space = "it contains white space";
+        let version = "its version is unknown";
         let field = "one of its four fields is not 64 hex digits";
-        let fields = "it does not have four fields behind its version";
+        let fields = "it does not have four fields after the version";
         let quoted = "it starts with a quotation mark";
-        let bearer = "it starts with the word Bearer, which is not part of it";
-        let variable = "it starts with a variable's name, as a line of an env file does";
+        let bearer = "it starts with the word Bearer, which is not part of the token";
+        let variable = "it starts with the name of a variable, like a line of an env file";
         let prefix = "it starts with neither pss_service: nor pss_user:";
-        let no_json = "it starts like JSON, but is not what phase auth --no-store prints";
-        let empty_json = "the JSON holds no token";
-        for (text, flaw) in [
+        let no_json = "it looks like JSON but is not the output of phase auth --no-store";
+        let empty_json = "the JSON contains no token";
+        for (text, reason) in [
             (String::new(), "it is empty"),
             (" \n".into(), "it is empty"),
-            ("x".into(), odd),
-            (short.into(), odd),
-            (service(&[short, KEY, KEY, KEY]), odd),
+            ("x".into(), unknown),
+            (short.into(), unknown),
+            (service(&[short, KEY, KEY, KEY]), unknown),
             (format!("{KEY} {KEY}"), space),
             (format!("user {KEY}"), space),
             (format!("pss_service:v2:{KEY}:{KEY} :{KEY}:{KEY}"), space),
@@ -256,10 +262,10 @@ mod tests {
             (format!("\"{KEY}\""), quoted),
             (format!("'{KEY}'"), quoted),
             (format!("PHASE_SERVICE_TOKEN={KEY}"), variable),
-            ("pss_service".into(), "it breaks off"),
-            (of("pss_service:v3", &[KEY; 4]), version),
-            (of("pss_user:v2", &[KEY; 4]), version),
-            (of("pss_other:v1", &[KEY; 4]), prefix),
+            ("pss_service".into(), "it is incomplete"),
+            (join("pss_service:v3", &[KEY; 4]), version),
+            (join("pss_user:v2", &[KEY; 4]), version),
+            (join("pss_other:v1", &[KEY; 4]), prefix),
             (service(&[KEY; 3]), fields),
             (service(&[KEY; 5]), fields),
             (service(&[KEY, short, KEY, KEY]), field),
@@ -272,11 +278,11 @@ mod tests {
                 empty_json,
             ),
         ] {
-            assert_eq!(read(&text), Err(flaw), "{text}");
+            assert_eq!(parse(&text), Err(reason), "{text}");
         }
     }
 
-    /// Bounded exhaustive: every string of a small alphabet, up to six characters.
+    /// Tries every string of up to six characters of a small alphabet.
     #[test]
     fn no_short_input_panics() {
         let alphabet = [b'p', b':', b'{', b'"', b' ', 0xff];
