@@ -104,12 +104,8 @@ fn a_variable_that_cannot_be_used_is_named() {
         ("PHASE_TIMEOUT", "10s", "not a number of seconds above 0"),
         ("PHASE_LOG_FORMAT", "JSON", "not text or json"),
         ("PHASE_MODE", "server", "not auto, rest or e2ee"),
-        (
-            "PHASE_PATH",
-            "/a::/b",
-            "not folders with a colon between two",
-        ),
-        ("PHASE_PATH", ":", "not folders with a colon between two"),
+        ("PHASE_PATH", "/a::/b", "not folders separated by colons"),
+        ("PHASE_PATH", ":", "not folders separated by colons"),
     ] {
         // In quotation marks where it would run into the sentence.
         let shown = if value == ":" { "\":\"" } else { value };

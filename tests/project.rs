@@ -201,19 +201,22 @@ fn a_file_that_cannot_be_used_matters_only_when_it_is_needed() {
     let path = apps.sandbox.directory().join(".phase.json");
     let both = ["--app", "shop", "--env", "production"];
     for (content, why) in [
-        ("", "not JSON (line 1, column 0)"),
-        ("{", "not JSON (line 1, column 1)"),
-        ("appId: shop\n", "not JSON (line 1, column 1)"),
-        ("{\"appId\": \"SHOP\"}\n{}", "not JSON (line 2, column 1)"),
-        ("[]", "not what phase init writes (line 1"),
-        ("\"shop\"", "not what phase init writes (line 1"),
+        ("", "not valid JSON (line 1, column 0)"),
+        ("{", "not valid JSON (line 1, column 1)"),
+        ("appId: shop\n", "not valid JSON (line 1, column 1)"),
+        (
+            "{\"appId\": \"SHOP\"}\n{}",
+            "not valid JSON (line 2, column 1)",
+        ),
+        ("[]", "not in the format of phase init (line 1"),
+        ("\"shop\"", "not in the format of phase init (line 1"),
         (
             "{\"appId\": 5}",
-            "not what phase init writes (line 1, column 11)",
+            "not in the format of phase init (line 1, column 11)",
         ),
         (
             "{\"phaseApp\": [\"\u{1b}[2J\"]}",
-            "not what phase init writes (line 1",
+            "not in the format of phase init (line 1",
         ),
     ] {
         apps.project(content);
@@ -252,7 +255,7 @@ fn what_is_no_file_cannot_be_used() {
     // mkfifo(3): opening one waits for whoever writes to it, which may be nobody.
     remove_dir(&path).unwrap();
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let message = message.replace("is a directory", "it is no regular file");
+    let message = message.replace("is a directory", "not a regular file");
     project_refused(&apps, apps.run(&["--app", "shop"]), &message);
     assert_eq!(
         apps.place(&["--app", "shop", "--env", "production"]),
@@ -370,7 +373,7 @@ fn the_nearest_file_that_counts_is_taken() {
     // On the way, so it may be the one that counts.
     let path = middle.join(".phase.json");
     write(&path, "{").unwrap();
-    let message = format!("cannot use {}: not JSON", path.display());
+    let message = format!("cannot use {}: not valid JSON", path.display());
     project_refused(&apps, apps.run(&[]).cwd(&low), &message);
 }
 

@@ -88,11 +88,11 @@ fn each_mistake_in_the_line_is_a_usage_error_that_names_it() {
         ),
         (
             vec!["--watch", "5", "--stop-signal", "NOPE", "x"],
-            "--stop-signal NOPE: not the name of a signal",
+            "--stop-signal NOPE: not a signal name such as TERM",
         ),
         (
             vec!["--watch", "5", "--stop-signal=0", "x"],
-            "--stop-signal 0: not the name of a signal",
+            "--stop-signal 0: not a signal name such as TERM",
         ),
         (
             vec!["--watch", "5", "--grace", "soon", "x"],
@@ -125,7 +125,7 @@ fn each_mistake_in_the_line_is_a_usage_error_that_names_it() {
         ),
         (
             vec!["--tags", "a,,b", "x"],
-            "--tags a,,b: not names with a comma between two",
+            "--tags a,,b: not names separated by commas",
         ),
         (vec!["--require", "A,", "x"], "--require A,: not names"),
         (vec!["--file", "A*=B", "x"], "--file A*=B: not "),

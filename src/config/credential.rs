@@ -4,11 +4,11 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::reader::ConfigReader;
-use super::{Setting, uuid};
+use super::reader::{ConfigReader, OptionValue, invalid_value};
+use super::uuid;
 use crate::cli::Opt;
 use crate::error::{Error, Source};
-use crate::log::{Event, Log};
+use crate::log::Event;
 use crate::process::env_block::EnvBlock;
 use crate::secret::Token;
 
@@ -104,72 +104,75 @@ pub(crate) struct Identity {
 }
 
 impl ConfigReader<'_> {
-    /// None where a token is to be read.
+    /// Reads `--identity` and the options that belong to it; `None` if a stored token is used.
     ///
     /// # Errors
-    /// `usage` and `config` for what is no cloud, no account, or makes no sense together.
-    pub(super) fn identity(&self, log: &dyn Log) -> Result<Option<Identity>, Error> {
-        let identity = Opt::Identity.name();
-        let conflict = |option, why| {
-            let other = identity;
-            Err(Error::ConflictingOptions { option, other, why })
-        };
-        let requires = |option, requires| Err(Error::RequiresOption { option, requires });
-        let Some(Setting { value, source }) = self.text_of(Opt::Identity)? else {
+    /// `usage` or `config` for an invalid value, a missing service account, or an option that
+    /// conflicts.
+    pub(super) fn identity(&self) -> Result<Option<Identity>, Error> {
+        let option = Opt::Identity.name();
+        let Some(provider) = self.text(Opt::Identity)? else {
             return match self.args.has(Opt::ServiceAccount) {
-                true => requires(Opt::ServiceAccount.name(), identity),
+                true => Err(Error::RequiresOption {
+                    option: Opt::ServiceAccount.name(),
+                    requires: option,
+                }),
                 false => Ok(None),
             };
         };
-        let Source::Named(name) = source else {
-            return Ok(None);
-        };
-        let ignored_project = |what, by| {
-            log.log(Event::SettingIgnored {
-                ignored: what,
-                used: by,
+        let set_by = provider.set_by;
+        let conflict = |option_or_variable, why| {
+            Err(Error::ConflictingOptions {
+                option: option_or_variable,
+                other: option,
+                why,
             })
         };
-        match (self.args.has(Opt::TokenFile), name == identity) {
+        let log_ignored = |ignored, used| self.log.log(Event::SettingIgnored { ignored, used });
+        match (self.args.has(Opt::TokenFile), set_by == option) {
             (true, true) => {
                 return conflict(Opt::TokenFile.name(), "--identity obtains its own token");
             }
             (true, false) => {
-                ignored_project(name, Opt::TokenFile.name());
+                log_ignored(set_by, Opt::TokenFile.name());
                 return Ok(None);
             }
             (false, _) => {}
         }
-        let provider = match value.as_str() {
-            "aws" => Provider::Aws,
-            "azure" => Provider::Azure,
-            _ => {
-                let given = Setting { value, source };
-                return Err(self.invalid_value(given, Opt::Identity, "aws or azure"));
-            }
-        };
-        let Some(account) = self.text_of(Opt::ServiceAccount)? else {
-            return requires(name, Opt::ServiceAccount.name());
-        };
-        let Some(id) = uuid(&account.value) else {
-            let wants = "the id of a service account, as Phase's console shows it";
-            return Err(self.invalid_value(account, Opt::ServiceAccount, wants));
-        };
-        if let Some((_, option)) = self.path_of(Opt::Snapshot)? {
+        let identity = self.parse_identity(&provider)?;
+        if let Some((_, snapshot)) = self.path(Opt::Snapshot) {
             return conflict(
-                option,
+                snapshot,
                 "each start obtains a different token, and only the token that made a snapshot can open it",
             );
         }
-        let set = |name: &&'static str| self.inherited.get(name).is_some_and(|v| !v.is_empty());
-        let tokens = ["PHASE_SERVICE_TOKEN_FILE", "PHASE_SERVICE_TOKEN"];
-        if let Some(token) = tokens.into_iter().find(set) {
-            ignored_project(token, name);
+        let is_set = |name: &&'static str| self.inherited.get(name).is_some_and(|v| !v.is_empty());
+        let token_variables = ["PHASE_SERVICE_TOKEN_FILE", TOKEN_VARIABLE];
+        if let Some(variable) = token_variables.into_iter().find(is_set) {
+            log_ignored(variable, set_by);
         }
-        Ok(Some(Identity {
+        Ok(Some(identity))
+    }
+
+    /// Parses the provider, and reads the service account.
+    fn parse_identity(&self, given: &OptionValue<'_>) -> Result<Identity, Error> {
+        let provider = match given.value {
+            "aws" => Provider::Aws,
+            "azure" => Provider::Azure,
+            _ => return Err(invalid_value(Opt::Identity, given, "aws or azure")),
+        };
+        let expected = "the id of a service account, as Phase's console shows it";
+        let account = self.parsed(Opt::ServiceAccount, expected, uuid)?;
+        let Some(account) = account else {
+            return Err(Error::RequiresOption {
+                option: given.set_by,
+                requires: Opt::ServiceAccount.name(),
+            });
+        };
+        Ok(Identity {
             provider,
-            account: id,
-            source,
-        }))
+            account,
+            source: Source::Named(given.set_by),
+        })
     }
 }

@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
-//! `.phase.json`, which `phase init` writes: which app a working directory belongs to.
+//! `.phase.json`, which `phase init` writes: the app and environment of a directory.
 //!
-//! Read only while the app or the environment is missing; a file or a working directory that
-//! cannot be used matters only then. It never supplies an address or a token.
+//! It is read only while the app or the environment is missing, so a file or a working directory that
+//! cannot be used is an error only then. It never supplies a host or a token.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -13,27 +13,28 @@ use serde::Deserialize;
 use crate::error::{Error, os_error_text};
 use crate::json::JsonObject;
 
-/// How many parents are searched for a file that says it is meant for the folders below, too.
-pub(super) const DEPTH: &str = "PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH";
+/// The variable that says how many parent directories are searched.
+pub(super) const DEPTH_VARIABLE: &str = "PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH";
 const DEFAULT_DEPTH: usize = 8;
 
-const NAME: &str = ".phase.json";
+const FILE_NAME: &str = ".phase.json";
 
-/// Far more than `phase init` writes, in bytes.
+/// The largest file that is read, in bytes. `phase init` writes far less.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// What a `.phase.json` says.
+/// The settings of a `.phase.json`; empty ones count as missing.
 #[derive(Debug)]
 pub(super) struct Project {
     pub(super) path: PathBuf,
-    pub(super) id: Option<String>,
-    name: Option<String>,
+    pub(super) app_id: Option<String>,
+    app_name: Option<String>,
     pub(super) environment: Option<String>,
 }
 
+/// The JSON of a `.phase.json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Written {
+struct ProjectJson {
     app_id: Option<String>,
     phase_app: Option<String>,
     default_env: Option<String>,
@@ -41,99 +42,99 @@ struct Written {
 }
 
 impl Project {
-    /// The file of the working directory, or of the nearest parent whose file says
-    /// `monorepoSupport`; `depth` is the variable [`DEPTH`].
+    /// Finds the file of the working directory, or of the nearest parent whose file has
+    /// `monorepoSupport`. `depth` is the value of [`DEPTH_VARIABLE`].
     ///
     /// # Errors
-    /// `config` when the working directory is gone, or a file on the way cannot be read.
+    /// `config` when the depth is not a number, the working directory is gone, or a file on the way
+    /// cannot be read.
     pub(super) fn find(depth: Option<&str>) -> Result<Option<Self>, Error> {
         let depth = match depth {
             None => DEFAULT_DEPTH,
             Some(text) => text.parse().map_err(|_| Error::InvalidVariable {
-                name: DEPTH,
+                name: DEPTH_VARIABLE,
                 value: text.to_owned(),
                 expected: "a number of directories",
             })?,
         };
-        let here = std::env::current_dir().map_err(|error| Error::WorkingDirectory {
+        let directory = std::env::current_dir().map_err(|error| Error::WorkingDirectory {
             why: os_error_text(&error),
         })?;
-        for (level, folder) in here.ancestors().enumerate().take(depth.saturating_add(1)) {
-            let path = folder.join(NAME);
-            if let Some(written) = read(&path)?
-                && (level == 0 || written.monorepo_support == Some(true))
+        let directories = directory.ancestors().take(depth.saturating_add(1));
+        for (level, directory) in directories.enumerate() {
+            let path = directory.join(FILE_NAME);
+            if let Some(json) = read(&path)?
+                && (level == 0 || json.monorepo_support == Some(true))
             {
-                return Ok(Some(Self::new(path, written)));
+                return Ok(Some(Self::new(path, json)));
             }
         }
         Ok(None)
     }
 
-    fn new(path: PathBuf, written: Written) -> Self {
-        let present = |text: Option<String>| text.filter(|text| !text.is_empty());
+    fn new(path: PathBuf, json: ProjectJson) -> Self {
+        let non_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
         Self {
             path,
-            id: present(written.app_id),
-            name: present(written.phase_app),
-            environment: present(written.default_env),
+            app_id: non_empty(json.app_id),
+            app_name: non_empty(json.phase_app),
+            environment: non_empty(json.default_env),
         }
     }
 
-    /// The app's id, or its name where there is no id.
+    /// Returns the ID of the app, or its name if the file has no ID.
     pub(super) fn app(&self) -> Option<&String> {
-        self.id.as_ref().or(self.name.as_ref())
+        self.app_id.as_ref().or(self.app_name.as_ref())
     }
 
-    /// Whether the file is about this app, named or by id.
-    pub(super) fn is_of(&self, app: &str) -> bool {
-        let names = [&self.id, &self.name].into_iter().flatten();
-        names
-            .into_iter()
-            .any(|name| name.to_lowercase() == app.to_lowercase())
+    /// Returns whether the file names this app, by its name or its ID.
+    pub(super) fn names_app(&self, app: &str) -> bool {
+        let mut names = [&self.app_id, &self.app_name].into_iter().flatten();
+        names.any(|name| name.to_lowercase() == app.to_lowercase())
     }
 }
 
-fn read(path: &Path) -> Result<Option<Written>, Error> {
+/// Reads a project file; `None` if there is none.
+fn read(path: &Path) -> Result<Option<ProjectJson>, Error> {
     let unusable = |why| Error::ProjectFile {
         path: path.to_owned(),
         why,
     };
     let file = match path.metadata() {
-        // Opening a pipe would wait for whoever writes to it.
-        Ok(facts) if !facts.is_file() && !facts.is_dir() => {
-            return Err(unusable("it is no regular file".to_owned()));
+        // Opening a named pipe would wait for a writer.
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+            return Err(unusable("not a regular file".to_owned()));
         }
-        facts => facts.and_then(|_| File::open(path)),
+        metadata => metadata.and_then(|_| File::open(path)),
     };
     let file = match file {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(os_error_text(&error))),
     };
-    let mut text = Vec::new();
+    let mut json = Vec::new();
     file.take(MAX_SIZE)
-        .read_to_end(&mut text)
+        .read_to_end(&mut json)
         .map_err(|error| unusable(os_error_text(&error)))?;
-    parsed(&text).map(Some).map_err(unusable)
+    parse(&json).map(Some).map_err(unusable)
 }
 
-fn parsed(text: &[u8]) -> Result<Written, String> {
-    let read = serde_json::from_slice(text);
-    read.map(|JsonObject(written)| written).map_err(|error| {
+fn parse(json: &[u8]) -> Result<ProjectJson, String> {
+    let parsed = serde_json::from_slice(json);
+    parsed.map(|JsonObject(json)| json).map_err(|error| {
         let what = match error.is_data() {
-            true => "not what phase init writes",
-            false => "not JSON",
+            true => "not in the format of phase init",
+            false => "not valid JSON",
         };
         format!("{what} (line {}, column {})", error.line(), error.column())
     })
 }
 
-/// Reads any bytes as a file's.
+/// Parses any bytes as a project file.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(data: &[u8]) {
-    if let Ok(written) = parsed(data) {
-        let project = Project::new(PathBuf::from(NAME), written);
-        let app = project.app().cloned().unwrap_or_default();
-        assert!(project.is_of(&app) || app.is_empty());
+    if let Ok(json) = parse(data) {
+        let project = Project::new(PathBuf::from(FILE_NAME), json);
+        assert!(project.app().is_none_or(|app| project.names_app(app)));
     }
 }

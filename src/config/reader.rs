@@ -1,34 +1,155 @@
 #![forbid(unsafe_code)]
-//! What was chosen on the line or by a variable, one decision at a time.
+//! Reads one option at a time: what was typed, or else its variables.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::project::{self, Project};
-use super::{
-    FileRule, FolderPattern, Host, InjectionOptions, KeepPolicy, Pattern, RunMode,
-    SelectionOptions, Setting, Target,
-};
+use super::{Pattern, Setting};
 use crate::cli::{Opt, ParsedArgs};
-use crate::error::Error;
-use crate::error::Source;
+use crate::error::{Error, Source};
+use crate::log::Log;
 use crate::process::env_block::EnvBlock;
 
-/// What one request may take unless `--timeout` says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// What [`seconds`] reads, as messages say it.
+pub(super) const SECONDS: &str = "a number of seconds, 0 or more";
 
-/// How long it is tried unless `--max-wait` says otherwise.
-const MAX_WAIT: Duration = Duration::from_secs(30);
+/// What [`positive_seconds`] reads, as messages say it.
+pub(super) const POSITIVE_SECONDS: &str = "a number of seconds above 0";
 
-/// The two places where a decision may be written.
+/// Reads the options from the command line and from their variables.
+///
+/// The part of the configuration that a method belongs to decides its file: [`super::fetch`],
+/// [`super::selection`], and so on.
 pub(super) struct ConfigReader<'a> {
     pub(super) args: &'a ParsedArgs,
     pub(super) inherited: &'a EnvBlock,
+    pub(super) log: &'a dyn Log,
+}
+
+/// The value of an option, and the option or variable that set it.
+pub(super) struct OptionValue<'a> {
+    pub(super) value: &'a str,
+    pub(super) set_by: &'static str,
+}
+
+impl From<OptionValue<'_>> for Setting {
+    fn from(option: OptionValue<'_>) -> Self {
+        Self {
+            value: option.value.to_owned(),
+            source: Source::Named(option.set_by),
+        }
+    }
+}
+
+/// Returns the value of an option with the option or variable that set it. What was typed takes
+/// precedence over the option's variables, the first of which counts that is set and not empty. Of a
+/// repeatable option this is the first value.
+pub(super) fn lookup<'a>(
+    args: &'a ParsedArgs,
+    inherited: &'a EnvBlock,
+    option: Opt,
+) -> Option<(&'a OsStr, &'static str)> {
+    let typed = args.values(option).next();
+    let typed = typed.map(|value| (value, option.name()));
+    let set = |name: &&'static str| Some((inherited.get(name)?, *name));
+    typed.or_else(|| {
+        let mut set = option.spec().variables.iter().filter_map(set);
+        set.find(|(value, _)| !value.is_empty())
+    })
 }
 
 impl<'a> ConfigReader<'a> {
-    pub(super) fn check_contradictions(&self) -> Result<(), Error> {
+    /// Reads an option that takes text.
+    ///
+    /// # Errors
+    /// `usage` or, for a variable, `config` when the value is not UTF-8.
+    pub(super) fn text(&self, option: Opt) -> Result<Option<OptionValue<'a>>, Error> {
+        let Some((value, set_by)) = lookup(self.args, self.inherited, option) else {
+            return Ok(None);
+        };
+        match value.to_str() {
+            Some(value) => Ok(Some(OptionValue { value, set_by })),
+            None if set_by == option.name() => Err(Error::NotUtf8 { option: set_by }),
+            None => Err(not_utf8(set_by, value)),
+        }
+    }
+
+    /// Reads an option whose text `parse` understands; `expected` completes "not …" in the error.
+    ///
+    /// # Errors
+    /// `usage` or, for a variable, `config` when `parse` returns nothing.
+    pub(super) fn parsed<T>(
+        &self,
+        option: Opt,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let Some(given) = self.text(option)? else {
+            return Ok(None);
+        };
+        match parse(given.value) {
+            Some(value) => Ok(Some(value)),
+            None => Err(invalid_value(option, &given, expected)),
+        }
+    }
+
+    /// Reads a flag, and returns the option or variable that turns it on.
+    ///
+    /// # Errors
+    /// `config` when a variable is none of the four words.
+    pub(super) fn flag(&self, option: Opt) -> Result<Option<&'static str>, Error> {
+        if self.args.has(option) {
+            return Ok(Some(option.name()));
+        }
+        let Some(variable) = self.text(option)? else {
+            return Ok(None);
+        };
+        match variable.value {
+            "1" | "true" => Ok(Some(variable.set_by)),
+            "0" | "false" => Ok(None),
+            _ => Err(invalid_value(option, &variable, "1, true, 0 or false")),
+        }
+    }
+
+    /// Reads an option that takes a path, which need not be UTF-8, and returns it with the option or
+    /// variable that set it.
+    pub(super) fn path(&self, option: Opt) -> Option<(PathBuf, &'static str)> {
+        let (path, set_by) = lookup(self.args, self.inherited, option)?;
+        Some((path.into(), set_by))
+    }
+
+    /// Reads a repeatable option that takes shell patterns.
+    ///
+    /// # Errors
+    /// `usage` for a malformed pattern.
+    pub(super) fn patterns(&self, option: Opt) -> Result<Vec<Pattern>, Error> {
+        let texts = self.args.texts(option)?.into_iter();
+        texts
+            .map(|text| Pattern::parse(text, option.name()))
+            .collect()
+    }
+
+    /// Reads a variable that belongs to no option. An empty one counts as unset.
+    ///
+    /// # Errors
+    /// `config` when the value is not UTF-8.
+    pub(super) fn variable(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
+        match self.inherited.get(name) {
+            Some(value) if !value.is_empty() => {
+                let text = value.to_str();
+                text.map(Some).ok_or_else(|| not_utf8(name, value))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Checks that no option is given without another that it requires, or with one that excludes
+    /// it. The methods that read an option check what depends on its value.
+    ///
+    /// # Errors
+    /// `usage` for the first such option.
+    pub(super) fn check_conflicts(&self) -> Result<(), Error> {
         for (option, requires) in [(Opt::Pass, Opt::Clean), (Opt::LeaseTtl, Opt::Dynamic)] {
             if self.args.has(option) && !self.args.has(requires) {
                 return Err(Error::RequiresOption {
@@ -56,273 +177,46 @@ impl<'a> ConfigReader<'a> {
         }
         Ok(())
     }
+}
 
-    pub(super) fn run_mode(&self) -> Result<RunMode, Error> {
-        let mut command = self.args.command.clone();
-        if let Some(line) = self.args.values(Opt::Command).next() {
-            let shell = ["/bin/sh", "-c"].map(OsString::from);
-            // A line may start like an option of the shell.
-            let is_option = matches!(line.as_encoded_bytes().first(), Some(b'-' | b'+'));
-            let end = is_option.then(|| OsString::from("--"));
-            command.splice(0..0, shell.into_iter().chain(end).chain([line.to_owned()]));
-        }
-        let (watch, supervised) = (self.watch()?, self.switch(Opt::Supervise)?);
-        if self.args.has(Opt::DryRun) {
-            return Ok(RunMode::DryRun(command));
-        }
-        match (command.is_empty(), watch, supervised) {
-            (true, ..) => Err(Error::NoCommand),
-            (false, Some(terms), _) => Ok(RunMode::Watch(command, terms)),
-            (false, None, true) => Ok(RunMode::Supervise(command)),
-            (false, None, false) => Ok(RunMode::Exec(command)),
-        }
-    }
-
-    pub(super) fn selection(&self) -> Result<SelectionOptions, Error> {
-        let listed = |option| -> Result<Vec<String>, Error> {
-            let texts = self.args.texts(option)?;
-            let items = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
-            items
-                .map(|item| match item {
-                    "" => Err(Error::InvalidValue {
-                        option: option.name(),
-                        value: texts.join(","),
-                        expected: "names with a comma between two",
-                    }),
-                    item => Ok(item.to_owned()),
-                })
-                .collect()
-        };
-        Ok(SelectionOptions {
-            paths: self.paths()?,
-            tags: listed(Opt::Tags)?,
-            only: self.patterns(Opt::Only)?,
-            except: self.patterns(Opt::Except)?,
-            require: listed(Opt::Require)?,
-            allow_empty: self.args.has(Opt::AllowEmpty),
-        })
-    }
-
-    fn paths(&self) -> Result<Vec<FolderPattern>, Error> {
-        let typed = self.args.texts(Opt::Path)?;
-        if !typed.is_empty() {
-            return Ok(typed
-                .into_iter()
-                .map(|text| FolderPattern::parse(text, "--path"))
-                .collect());
-        }
-        let Some(list) = self.variable("PHASE_PATH")? else {
-            return Ok(Vec::new());
-        };
-        list.split(':')
-            .map(|text| match text {
-                "" => Err(Error::InvalidVariable {
-                    name: "PHASE_PATH",
-                    value: list.to_owned(),
-                    expected: "folders with a colon between two (/** is every folder)",
-                }),
-                text => Ok(FolderPattern::parse(text, "PHASE_PATH")),
-            })
-            .collect()
-    }
-
-    pub(super) fn injection(&self) -> Result<InjectionOptions, Error> {
-        let keep = match self.args.has(Opt::KeepExisting) {
-            true => KeepPolicy::Everything,
-            false => KeepPolicy::Matching(self.patterns(Opt::Keep)?),
-        };
-        let clean = match self.args.has(Opt::Clean) {
-            true => Some(self.patterns(Opt::Pass)?),
-            false => None,
-        };
-        Ok(InjectionOptions {
-            prefix: self.args.text(Opt::Prefix)?.unwrap_or_default().to_owned(),
-            files: FileRule::parse_all(&self.args.texts(Opt::File)?)?,
-            keep,
-            clean,
-            keep_token: self.args.has(Opt::KeepToken),
-            allowed_names: self.patterns(Opt::AllowName)?,
-            strict: self.args.has(Opt::Strict),
-        })
-    }
-
-    fn patterns(&self, option: Opt) -> Result<Vec<Pattern>, Error> {
-        let typed = self.args.texts(option)?;
-        typed
-            .into_iter()
-            .map(|text| Pattern::parse(text, option.name()))
-            .collect()
-    }
-
-    pub(super) fn host(&self) -> Result<Host, Error> {
-        match self.text_of(Opt::Host)? {
-            Some(Setting { value, source }) => Host::parse(&value, source),
-            None => Ok(Host::phase_cloud()),
-        }
-    }
-
-    pub(super) fn timeout(&self) -> Result<Duration, Error> {
-        const WANTS: &str = "a number of seconds above 0";
-        let Some(given) = self.text_of(Opt::Timeout)? else {
-            return Ok(TIMEOUT);
-        };
-        seconds(&given.value)
-            .filter(|timeout| !timeout.is_zero())
-            .ok_or_else(|| self.invalid_value(given, Opt::Timeout, WANTS))
-    }
-
-    pub(super) fn max_wait(&self) -> Result<Duration, Error> {
-        let Some(given) = self.text_of(Opt::MaxWait)? else {
-            return Ok(MAX_WAIT);
-        };
-        seconds(&given.value).ok_or_else(|| {
-            self.invalid_value(given, Opt::MaxWait, "a number of seconds, 0 or more")
-        })
-    }
-
-    /// A switch: typed, or set to one of four words.
-    pub(super) fn switch(&self, option: Opt) -> Result<bool, Error> {
-        if self.args.has(option) {
-            return Ok(true);
-        }
-        match self.text_of(option)? {
-            None => Ok(false),
-            Some(set) => match set.value.as_str() {
-                "1" | "true" => Ok(true),
-                "0" | "false" => Ok(false),
-                _ => Err(self.invalid_value(set, option, "1, true, 0 or false")),
-            },
-        }
-    }
-
-    pub(super) fn one_of(
-        &self,
-        option: Opt,
-        choices: &[&str],
-        wants: &'static str,
-    ) -> Result<(), Error> {
-        match self.text_of(option)? {
-            Some(given) if !choices.contains(&given.value.as_str()) => {
-                Err(self.invalid_value(given, option, wants))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A wrong word is a `usage` error where it was typed, a `config` error in a variable.
-    pub(super) fn invalid_value(&self, given: Setting, option: Opt, wants: &'static str) -> Error {
-        match given.source {
-            Source::Named(name) if name != option.name() => Error::InvalidVariable {
-                name,
-                value: given.value,
-                expected: wants,
-            },
-            _ => Error::InvalidValue {
-                option: option.name(),
-                value: given.value,
-                expected: wants,
-            },
-        }
-    }
-
-    /// The app and the environment, from the line, the variables, or else `.phase.json`.
-    pub(super) fn target(&self) -> Result<Target, Error> {
-        let behind = |word: &OsString| {
-            let word = word.to_string_lossy();
-            word == "-a" || word == "--app" || word.starts_with("--app=")
-        };
-        let mut target = Target {
-            app: self.text_of(Opt::App)?,
-            environment: self.text_of(Opt::Env)?,
-            ignored_project: None,
-            environment_scope: None,
-            app_flag_after_command: self.args.command.iter().any(behind),
-        };
-        if target.app.is_some() && target.environment.is_some() {
-            return Ok(target);
-        }
-        let Some(project) = Project::find(self.variable(project::DEPTH)?)? else {
-            return Ok(target);
-        };
-        // The project's environment is its app's: another app never runs on it.
-        if target
-            .app
-            .as_ref()
-            .is_some_and(|app| !project.is_of(&app.value))
-        {
-            target.ignored_project = Some(project.path);
-            return Ok(target);
-        }
-        if target.environment.is_none() {
-            target.environment_scope = project.id.clone().map(|id| (id, project.path.clone()));
-        }
-        let app = project.app().cloned();
-        let source = Source::ProjectFile(project.path);
-        let sourced = |value: Option<String>| {
-            let source = source.clone();
-            value.map(|value| Setting { value, source })
-        };
-        target.app = target.app.or(sourced(app));
-        target.environment = target.environment.or(sourced(project.environment));
-        Ok(target)
-    }
-
-    /// What was typed, else the first of the option's variables that is set.
-    pub(super) fn text_of(&self, option: Opt) -> Result<Option<Setting>, Error> {
-        if let Some(value) = self.args.text(option)? {
-            return Ok(Some(Setting {
-                value: value.to_owned(),
-                source: Source::Named(option.name()),
-            }));
-        }
-        for name in option.spec().variables {
-            if let Some(value) = self.variable(name)? {
-                return Ok(Some(Setting {
-                    value: value.to_owned(),
-                    source: Source::Named(name),
-                }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The same for a path, which may be any bytes.
-    pub(super) fn path_of(&self, option: Opt) -> Result<Option<(PathBuf, &'static str)>, Error> {
-        if let Some(path) = self.args.values(option).next() {
-            return Ok(Some((path.into(), option.name())));
-        }
-        let set = |name: &&&'static str| {
-            self.inherited
-                .get(name)
-                .is_some_and(|value| !value.is_empty())
-        };
-        let name = option.spec().variables.iter().find(set);
-        Ok(name.and_then(|name| Some((self.inherited.get(name)?.into(), *name))))
-    }
-
-    /// A variable; one that is set but empty is not set.
-    pub(super) fn variable(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
-        let Some(value) = self.inherited.get(name).filter(|value| !value.is_empty()) else {
-            return Ok(None);
-        };
-        let text = value.to_str();
-        text.map(Some).ok_or_else(|| Error::InvalidVariable {
+/// Returns the error for a value that its option does not take: `usage` if it was typed, `config` if
+/// a variable set it.
+pub(super) fn invalid_value(option: Opt, given: &OptionValue<'_>, expected: &'static str) -> Error {
+    let (name, value) = (given.set_by, given.value.to_owned());
+    match name == option.name() {
+        true => Error::InvalidValue {
+            option: name,
+            value,
+            expected,
+        },
+        false => Error::InvalidVariable {
             name,
-            value: value.to_string_lossy().into_owned(),
-            expected: "UTF-8",
-        })
+            value,
+            expected,
+        },
     }
 }
 
-/// Whole or decimal seconds.
-pub(super) fn seconds(text: &str) -> Option<Duration> {
-    if !text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.')
-    {
-        return None;
+fn not_utf8(name: &'static str, value: &OsStr) -> Error {
+    Error::InvalidVariable {
+        name,
+        value: value.to_string_lossy().into_owned(),
+        expected: "UTF-8",
     }
-    Duration::try_from_secs_f64(text.parse().ok()?).ok()
+}
+
+/// Parses whole or decimal seconds.
+pub(super) fn seconds(text: &str) -> Option<Duration> {
+    let is_decimal = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    match text.bytes().all(is_decimal) {
+        true => Duration::try_from_secs_f64(text.parse().ok()?).ok(),
+        false => None,
+    }
+}
+
+/// Parses whole or decimal seconds above 0.
+pub(super) fn positive_seconds(text: &str) -> Option<Duration> {
+    seconds(text).filter(|time| !time.is_zero())
 }
 
 #[cfg(test)]

@@ -1,0 +1,192 @@
+#![forbid(unsafe_code)]
+//! What is fetched, from where: the host, the app and its environment, and how values are decrypted.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::project::{DEPTH_VARIABLE, Project};
+use super::reader::{ConfigReader, POSITIVE_SECONDS, SECONDS, positive_seconds, seconds};
+use super::{Host, Setting};
+use crate::cli::Opt;
+use crate::error::{Error, Source};
+use crate::http::{HttpOptions, Roots};
+
+/// The time limit of one request without `--timeout`.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long requests are retried without `--max-wait`.
+const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Everything that the requests to Phase depend on, except the credential.
+pub(crate) struct FetchConfig {
+    pub(crate) host: Host,
+    pub(crate) http: HttpOptions,
+    pub(crate) mode: DecryptionMode,
+    pub(crate) dynamic: DynamicSecrets,
+    pub(crate) target: Target,
+}
+
+/// The app and the environment that were named.
+pub(crate) struct Target {
+    pub(crate) app: Option<Setting>,
+    pub(crate) environment: Option<Setting>,
+    /// A `.phase.json` that was read but belongs to another app.
+    pub(crate) ignored_project: Option<PathBuf>,
+    /// If set, `environment` comes from the `.phase.json` at this path and applies only to the app
+    /// with this ID, not to another one of the same name.
+    pub(crate) environment_scope: Option<(String, PathBuf)>,
+    /// `--app` was found after the command, where it is an argument of the command.
+    pub(crate) app_flag_after_command: bool,
+}
+
+/// `--mode`: who decrypts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DecryptionMode {
+    /// The app's settings in Phase decide.
+    Auto,
+    /// The server decrypts, and the REST interface returns plaintext.
+    Rest,
+    /// phase-run decrypts with the token's keys; the server never has the plaintext.
+    EndToEnd,
+}
+
+/// What is done with dynamic secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DynamicSecrets {
+    /// They are not requested.
+    Skip,
+    /// Their names are requested, and nothing is leased.
+    List,
+    /// They are leased for `ttl` seconds, or for the time that each secret is set up for.
+    Lease { ttl: Option<u64> },
+}
+
+impl DynamicSecrets {
+    /// Returns whether secrets are leased.
+    pub(crate) fn leases(self) -> bool {
+        matches!(self, Self::Lease { .. })
+    }
+
+    /// Returns the same without leasing: names are listed instead.
+    pub(crate) fn without_leases(self) -> Self {
+        match self {
+            Self::Lease { .. } => Self::List,
+            other => other,
+        }
+    }
+
+    /// Returns the requested duration of a lease, in seconds.
+    pub(crate) fn ttl(self) -> Option<u64> {
+        match self {
+            Self::Lease { ttl } => ttl,
+            Self::Skip | Self::List => None,
+        }
+    }
+
+    /// Returns the names and values that request this: query parameters of the REST interface,
+    /// headers of the end-to-end encrypted one. `ttl` is [`Self::ttl`] in digits.
+    pub(crate) fn request_fields(self, ttl: Option<&str>) -> Vec<(&'static str, &str)> {
+        let (dynamic, lease) = (("dynamic", "true"), ("lease", "true"));
+        match self {
+            Self::Skip => vec![],
+            Self::List => vec![dynamic],
+            Self::Lease { .. } => [dynamic, lease]
+                .into_iter()
+                .chain(ttl.map(|ttl| ("lease_ttl", ttl)))
+                .collect(),
+        }
+    }
+}
+
+impl ConfigReader<'_> {
+    /// Reads `--mode`.
+    pub(super) fn decryption_mode(&self) -> Result<DecryptionMode, Error> {
+        let mode = self.parsed(Opt::Mode, "auto, rest or e2ee", |text| match text {
+            "auto" => Some(DecryptionMode::Auto),
+            "rest" => Some(DecryptionMode::Rest),
+            "e2ee" => Some(DecryptionMode::EndToEnd),
+            _ => None,
+        })?;
+        Ok(mode.unwrap_or(DecryptionMode::Auto))
+    }
+
+    /// Reads `--dynamic` and `--lease-ttl`. A dry run leases nothing.
+    pub(super) fn dynamic_secrets(&self) -> Result<DynamicSecrets, Error> {
+        // The server takes whole seconds only.
+        let expected = "a whole number of seconds above 0";
+        let ttl = self.parsed(Opt::LeaseTtl, expected, |text| match text.parse() {
+            Ok(seconds @ 1..) if !text.starts_with('+') => Some(seconds),
+            _ => None,
+        })?;
+        Ok(
+            match (self.args.has(Opt::Dynamic), self.args.has(Opt::DryRun)) {
+                (false, _) => DynamicSecrets::Skip,
+                (true, true) => DynamicSecrets::List,
+                (true, false) => DynamicSecrets::Lease { ttl },
+            },
+        )
+    }
+
+    /// Reads `--host`; Phase Cloud by default.
+    pub(super) fn host(&self) -> Result<Host, Error> {
+        match self.text(Opt::Host)? {
+            Some(host) => Host::parse(host.value, Source::Named(host.set_by)),
+            None => Ok(Host::phase_cloud()),
+        }
+    }
+
+    /// Reads the proxy variables, the time limits and the trusted roots. `calls_cloud` says that a
+    /// cloud identity is used, so that hosts other than Phase are called as well.
+    pub(super) fn http(&self, host: &Host, calls_cloud: bool) -> Result<HttpOptions, Error> {
+        let proxy = self.proxy(host, calls_cloud)?;
+        let timeout = self.parsed(Opt::Timeout, POSITIVE_SECONDS, positive_seconds)?;
+        let max_wait = self.parsed(Opt::MaxWait, SECONDS, seconds)?;
+        Ok(HttpOptions {
+            roots: Roots::load(self.path(Opt::CaFile))?,
+            proxy,
+            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+            max_wait: max_wait.unwrap_or(DEFAULT_MAX_WAIT),
+        })
+    }
+
+    /// Reads the app and the environment: from the command line, the variables, or `.phase.json`.
+    pub(super) fn target(&self) -> Result<Target, Error> {
+        let mut target = Target {
+            app: self.text(Opt::App)?.map(Setting::from),
+            environment: self.text(Opt::Env)?.map(Setting::from),
+            ignored_project: None,
+            environment_scope: None,
+            app_flag_after_command: self.args.command.iter().any(is_app_flag),
+        };
+        if target.app.is_some() && target.environment.is_some() {
+            return Ok(target);
+        }
+        let Some(project) = Project::find(self.variable(DEPTH_VARIABLE)?)? else {
+            return Ok(target);
+        };
+        // The environment of a project is that of its app: another app must never run with it.
+        let app = target.app.as_ref();
+        if app.is_some_and(|app| !project.names_app(&app.value)) {
+            target.ignored_project = Some(project.path);
+            return Ok(target);
+        }
+        if target.environment.is_none() {
+            let id = project.app_id.clone();
+            target.environment_scope = id.map(|id| (id, project.path.clone()));
+        }
+        let setting = |value: &String| Setting {
+            value: value.clone(),
+            source: Source::ProjectFile(project.path.clone()),
+        };
+        target.app = target.app.or_else(|| project.app().map(setting));
+        let environment = project.environment.as_ref();
+        target.environment = target.environment.or_else(|| environment.map(setting));
+        Ok(target)
+    }
+}
+
+fn is_app_flag(argument: &OsString) -> bool {
+    let text = argument.to_string_lossy();
+    text == "-a" || text == "--app" || text.starts_with("--app=")
+}

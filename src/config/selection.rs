@@ -1,0 +1,190 @@
+#![forbid(unsafe_code)]
+//! Which of the fetched secrets are selected: by folder, tag and key.
+
+use super::Pattern;
+use super::reader::ConfigReader;
+use crate::cli::Opt;
+use crate::error::Error;
+
+/// Which of the fetched secrets are selected.
+#[derive(Default)]
+pub(crate) struct SelectionOptions {
+    pub(crate) paths: Vec<FolderPattern>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) only: Vec<Pattern>,
+    pub(crate) except: Vec<Pattern>,
+    pub(crate) require: Vec<String>,
+    pub(crate) allow_empty: bool,
+}
+
+/// One `--path`: the folders whose secrets are selected.
+#[derive(Debug)]
+pub(crate) struct FolderPattern {
+    scope: FolderScope,
+    text: String,
+    source: &'static str,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum FolderScope {
+    All,
+    /// This folder only.
+    Folder(String),
+    /// This folder and all folders below it.
+    Subtree(String),
+}
+
+impl FolderPattern {
+    /// Parses a folder that the option or variable `source` names: `/a` is that folder only, `/a/**`
+    /// the folder and all folders below it, the empty text every folder.
+    pub(crate) fn parse(text: &str, source: &'static str) -> Self {
+        let subtree = text
+            .strip_suffix("**")
+            .filter(|rest| rest.is_empty() || rest.ends_with('/'));
+        let scope = match subtree.map(normalize).as_deref() {
+            _ if text.is_empty() => FolderScope::All,
+            Some("/") => FolderScope::All,
+            Some(folder) => FolderScope::Subtree(folder.to_owned()),
+            None => FolderScope::Folder(normalize(text)),
+        };
+        Self {
+            scope,
+            text: text.to_owned(),
+            source,
+        }
+    }
+
+    /// Returns whether secrets of `folder`, as the server writes it, are selected.
+    pub(crate) fn matches(&self, folder: &str) -> bool {
+        match &self.scope {
+            FolderScope::All => true,
+            FolderScope::Folder(only) => only == folder,
+            FolderScope::Subtree(top) => folder
+                .strip_prefix(top.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        }
+    }
+
+    /// Returns the folder if it is a single one, so that the server can leave out all others.
+    pub(crate) fn single_folder(&self) -> Option<&str> {
+        match &self.scope {
+            FolderScope::Folder(folder) => Some(folder),
+            FolderScope::All | FolderScope::Subtree(_) => None,
+        }
+    }
+
+    /// Returns the pattern as it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the option or variable that named the folder.
+    pub(crate) fn source(&self) -> &'static str {
+        self.source
+    }
+}
+
+/// Adds the first slash and drops double and trailing ones, as the server does.
+fn normalize(folder: &str) -> String {
+    let parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    format!("/{}", parts.join("/"))
+}
+
+impl ConfigReader<'_> {
+    /// Reads the options that select secrets.
+    pub(super) fn selection(&self) -> Result<SelectionOptions, Error> {
+        Ok(SelectionOptions {
+            paths: self.folders()?,
+            tags: self.comma_separated(Opt::Tags)?,
+            only: self.patterns(Opt::Only)?,
+            except: self.patterns(Opt::Except)?,
+            require: self.comma_separated(Opt::Require)?,
+            allow_empty: self.args.has(Opt::AllowEmpty),
+        })
+    }
+
+    fn folders(&self) -> Result<Vec<FolderPattern>, Error> {
+        let option = Opt::Path.name();
+        let typed = self.args.texts(Opt::Path)?;
+        if !typed.is_empty() {
+            let typed = typed.into_iter();
+            return Ok(typed
+                .map(|text| FolderPattern::parse(text, option))
+                .collect());
+        }
+        let Some(list) = self.text(Opt::Path)? else {
+            return Ok(Vec::new());
+        };
+        let folders = list.value.split(':').map(|text| match text {
+            "" => Err(Error::InvalidVariable {
+                name: list.set_by,
+                value: list.value.to_owned(),
+                expected: "folders separated by colons (/** is every folder)",
+            }),
+            text => Ok(FolderPattern::parse(text, list.set_by)),
+        });
+        folders.collect()
+    }
+
+    /// Reads names from all values of an option.
+    fn comma_separated(&self, option: Opt) -> Result<Vec<String>, Error> {
+        let texts = self.args.texts(option)?;
+        let names = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
+        let names = names.map(|name| match name {
+            "" => Err(Error::InvalidValue {
+                option: option.name(),
+                value: texts.join(","),
+                expected: "names separated by commas",
+            }),
+            name => Ok(name.to_owned()),
+        });
+        names.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_folder_is_normalized_like_the_server() {
+        for (text, exact) in [
+            ("/", Some("/")),
+            ("//", Some("/")),
+            ("a", Some("/a")),
+            ("backend//db/", Some("/backend/db")),
+            ("/A/b ", Some("/A/b ")),
+            ("/a**", Some("/a**")),
+            ("", None),
+            ("**", None),
+            ("/a/**", None),
+        ] {
+            assert_eq!(
+                FolderPattern::parse(text, "--path").single_folder(),
+                exact,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn folder_pattern_matches_its_folders() {
+        for (text, folder, matches) in [
+            ("", "/a/b", true),
+            ("/**", "/", true),
+            ("/a", "/a", true),
+            ("/a", "/a/b", false),
+            ("/a", "/A", false),
+            ("/a/**", "/a", true),
+            ("a//**", "/a/b/c", true),
+            ("/a/**", "/ab", false),
+            ("/", "/a", false),
+        ] {
+            assert_eq!(
+                FolderPattern::parse(text, "--path").matches(folder),
+                matches,
+                "{text} {folder}"
+            );
+        }
+    }
+}
