@@ -1,5 +1,5 @@
-/* The command that phase-run becomes in scripts/bench: it says when it started. With arguments it
-   becomes them first, which shows what an exec alone costs. */
+/* The command that phase-run executes in scripts/bench: it writes the time at which it started. With
+   arguments it executes them first, which shows what an exec alone costs. */
 #include <time.h>
 #include <unistd.h>
 

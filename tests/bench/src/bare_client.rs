@@ -1,6 +1,7 @@
-//! The least that fetches an answer over TLS: connect, handshake, one GET, read to the end.
+//! The smallest client that fetches a response over TLS: it connects, makes the handshake, sends one
+//! GET and reads to the end. The time that phase-run takes beyond it is phase-run's own work.
 //!
-//! `bare-client HOST:PORT CA-FILE PATH BEARER`. What phase-run takes beyond it is its own work.
+//! Usage: `bare-client HOST:PORT CA-FILE PATH BEARER`.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,8 +17,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let [address, ca_file, path, bearer] = words.try_into().unwrap();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [address, ca_file, path, bearer] = arguments.try_into().unwrap();
     let host = address.split(':').next().unwrap().to_owned();
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca_file).unwrap() {
@@ -37,7 +38,7 @@ fn main() {
          Authorization: Bearer ServiceAccount {bearer}\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).unwrap();
+    assert!(response.starts_with(b"HTTP/1.1 200"));
 }

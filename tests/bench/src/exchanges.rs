@@ -1,5 +1,7 @@
-//! So many X25519 exchanges, on as many threads as there are processors: the least that opening as
-//! many boxes takes. `exchanges COUNT`.
+//! Makes X25519 exchanges on as many threads as there are processors: the least work that decrypting
+//! as many values takes.
+//!
+//! Usage: `exchanges COUNT`.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,11 +1,13 @@
-//! Runs commands in turn, many times, and prints how long each took, its peak memory and its
-//! processor time.
+//! Runs commands many times and prints how long each took, its peak memory and its processor time.
 //!
-//! `stopwatch ROUNDS NAME COMMAND... [:: NAME COMMAND...]...`. A command's time ends when it exits,
-//! or, if it wrote a `struct timespec` of CLOCK_MONOTONIC to standard output (as `stamp.c` does at
-//! its start), at that moment. Every command runs once in each round, so that a machine whose speed
-//! drifts treats all alike. A line for each: name, median, minimum and maximum in microseconds, the
-//! peak in KiB, the median of the processor time in microseconds, on all cores together.
+//! Usage: `stopwatch ROUNDS NAME COMMAND... [:: NAME COMMAND...]...`
+//!
+//! The time of a command ends when it exits. If it has written a `struct timespec` of CLOCK_MONOTONIC
+//! to standard output, as `stamp.c` does at its start, its time ends at that moment. Every command
+//! runs once in each round, so that a drift in the speed of the machine affects all alike.
+//!
+//! Each command gets one line: its name; median, minimum and maximum of its time in microseconds; its
+//! peak memory in KiB; and the median of its processor time on all cores, in microseconds.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,7 +20,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_macros,
-    reason = "its answer is standard output"
+    reason = "the results go to standard output"
 )]
 #![expect(unsafe_code, reason = "wait4(2) has no safe form in std")]
 
@@ -26,28 +28,29 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 
 /// The size of a `struct timespec` on 64-bit systems, in bytes.
-const STAMP: usize = 16;
+const TIMESPEC_SIZE: usize = 16;
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let rounds: usize = words[0].parse().unwrap();
-    let commands: Vec<&[String]> = words[1..].split(|word| word == "::").collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rounds: usize = arguments[0].parse().unwrap();
+    let commands: Vec<&[String]> = arguments[1..].split(|argument| argument == "::").collect();
     let mut times = vec![Vec::new(); commands.len()];
-    let mut processor = vec![Vec::new(); commands.len()];
+    let mut processor_times = vec![Vec::new(); commands.len()];
     let mut peaks = vec![0; commands.len()];
     for round in 0..=rounds {
-        for (nth, command) in commands.iter().enumerate() {
-            let (time, used, peak) = measure(&command[1..]);
-            // The first round warms the caches.
+        for (index, command) in commands.iter().enumerate() {
+            let (time, processor_time, peak) = measure(&command[1..]);
+            // The first round only warms the caches.
             if round > 0 {
-                times[nth].push(time);
-                processor[nth].push(used);
-                peaks[nth] = peaks[nth].max(peak);
+                times[index].push(time);
+                processor_times[index].push(processor_time);
+                peaks[index] = peaks[index].max(peak);
             }
         }
     }
-    for (nth, command) in commands.iter().enumerate() {
-        let (times, processor, peak) = (&mut times[nth], &mut processor[nth], peaks[nth]);
+    for (index, command) in commands.iter().enumerate() {
+        let (times, processor, peak) =
+            (&mut times[index], &mut processor_times[index], peaks[index]);
         times.sort_unstable();
         processor.sort_unstable();
         let (name, median) = (&command[0], times[times.len() / 2]);
@@ -60,7 +63,7 @@ fn main() {
     }
 }
 
-/// Microseconds, those on all cores together, and the peak in KiB.
+/// Runs a command. Returns its time and its processor time in microseconds, and its peak memory in KiB.
 #[expect(clippy::zombie_processes, reason = "wait4 in `wait` reaps it")]
 fn measure(command: &[String]) -> (i64, i64, i64) {
     let start = now();
@@ -78,13 +81,13 @@ fn measure(command: &[String]) -> (i64, i64, i64) {
         .unwrap();
     let usage = wait(&child);
     let end = now();
-    let stamped = |at: usize| i64::from_ne_bytes(output[at..at + 8].try_into().unwrap());
+    let field = |at: usize| i64::from_ne_bytes(output[at..at + 8].try_into().unwrap());
     let end = match output.len() {
-        STAMP => stamped(0) * 1_000_000 + stamped(8) / 1_000,
+        TIMESPEC_SIZE => field(0) * 1_000_000 + field(8) / 1_000,
         _ => end,
     };
-    let used = microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
-    (end - start, used, usage.ru_maxrss)
+    let processor_time = microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
+    (end - start, processor_time, usage.ru_maxrss)
 }
 
 fn wait(child: &Child) -> libc::rusage {

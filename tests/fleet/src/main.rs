@@ -1,43 +1,54 @@
-//! A fleet that starts at once, in virtual time: phase-run's own policy of retries and polls against
-//! Phase's budget of requests, and against a server that is away.
+//! Simulates a fleet of machines in virtual time: phase-run's own retry and poll schedules against a
+//! server with Phase's rate limit, and against one that is down for a while. Prints tables.
 #![forbid(unsafe_code)]
 
-mod chance;
+mod random;
 #[path = "../../../src/http/retry.rs"]
-#[cfg_attr(not(test), expect(dead_code, reason = "statuses play no part here"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "statuses are not simulated"))]
 mod retry;
 #[path = "../../../src/process/watch/schedule.rs"]
-#[cfg_attr(not(test), expect(dead_code, reason = "leases play no part here"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "leases are not simulated"))]
 mod schedule;
 mod server;
 mod starts;
+mod statistics;
 mod watches;
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use server::Server;
-use starts::{Client, Starts};
+use starts::{Jitter, Starts};
 use watches::Watches;
 
 const FLEETS: [usize; 4] = [10, 100, 1_000, 10_000];
 
-/// Requests a minute for an account: Phase Cloud's Free and Pro, and a server without a limit.
-const BUDGETS: [Option<usize>; 3] = [Some(120), Some(240), None];
+/// The requests a minute that an account may make: on Phase Cloud's Free and Pro plans, and on a
+/// server without a limit.
+const LIMITS: [Option<usize>; 3] = [Some(120), Some(240), None];
 
-/// `--max-wait`: what it is by default, and for who would rather wait than end.
-const WAITS: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(900)];
+/// The default of `--max-wait`, and a value for machines that should rather wait than fail.
+const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
+const LONG_MAX_WAIT: Duration = Duration::from_secs(900);
+
+const CLIENTS: [(&str, Jitter); 2] = [
+    ("phase-run", Jitter::Full),
+    ("without jitter", Jitter::None),
+];
 
 fn main() -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let clients = [
-        ("phase-run", Client::Jittered),
-        ("without jitter", Client::Regular),
-    ];
+    starts_under_limit(&mut out)?;
+    starts_during_outage(&mut out)?;
+    watches_after_change(&mut out)
+}
 
+fn starts_under_limit(out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "All start in the same second. «up»: when 50 %, 99 % and all run, in seconds; «with snapshots»: when the last one runs if who gives up has one; «later»: the most requests in a second after the first two.\n"
+        "All start in the same second. «up»: when 50 %, 99 % and all run, in seconds; «with \
+         snapshots»: when the last one runs if those that give up have one; «later»: the most \
+         requests in a second after the first two.\n"
     )?;
     writeln!(
         out,
@@ -48,61 +59,70 @@ fn main() -> io::Result<()> {
         "| ---: | ---: | ---: | --- | ---: | --- | ---: | ---: | ---: | ---: |"
     )?;
     for fleet in FLEETS {
-        // Without a limit nobody waits.
-        let waits = |budget: Option<usize>| {
-            WAITS
-                .map(|wait| (budget, wait))
-                .into_iter()
-                .take(if budget.is_some() { 2 } else { 1 })
-        };
-        for (budget, max_wait) in BUDGETS.into_iter().flat_map(waits) {
-            for (name, client) in clients {
-                let server = Server::limited(budget);
-                let starts = Starts::run(fleet, client, max_wait, server);
-                writeln!(
-                    out,
-                    "| {fleet} | {} | {} | {name} | {:.2} | {} | {} | {} | {} | {} |",
-                    said(budget),
-                    max_wait.as_secs(),
-                    starts.requests_a_start(),
-                    starts.up(),
-                    starts.gave_up,
-                    starts.all_with_snapshots(),
-                    starts.peak_from(0),
-                    starts.peak_from(2),
-                )?;
+        for limit in LIMITS {
+            // Without a limit nobody waits, so `--max-wait` makes no difference.
+            let max_waits = match limit {
+                Some(_) => &[DEFAULT_MAX_WAIT, LONG_MAX_WAIT][..],
+                None => &[DEFAULT_MAX_WAIT],
+            };
+            for max_wait in max_waits {
+                for (client, jitter) in CLIENTS {
+                    let server = Server::with_limit(limit);
+                    let starts = Starts::simulate(fleet, jitter, *max_wait, server);
+                    writeln!(
+                        out,
+                        "| {fleet} | {} | {} | {client} | {:.2} | {} | {} | {} | {} | {} |",
+                        limit_text(limit),
+                        max_wait.as_secs(),
+                        starts.requests_per_start(),
+                        starts.running_after(),
+                        starts.gave_up(),
+                        starts.running_with_snapshots(),
+                        starts.peak_from(0),
+                        starts.peak_from(2),
+                    )?;
+                }
             }
         }
     }
+    Ok(())
+}
 
+fn starts_during_outage(out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "\nPhase is away for 20 s (503, no Retry-After) while they start; --max-wait 30. «later»: the most requests in a second after its return.\n"
+        "\nPhase is down for 20 s (503, no Retry-After) while they start; --max-wait 30. «later»: \
+         the most requests in a second after its return.\n"
     )?;
     writeln!(
         out,
         "| starts | client | requests a start | up | gave up | peak a second | later |"
     )?;
     writeln!(out, "| ---: | --- | ---: | --- | ---: | ---: | ---: |")?;
-    let away = Duration::from_secs(20);
+    let outage = Duration::from_secs(20);
     for fleet in FLEETS {
-        for (name, client) in clients {
-            let starts = Starts::run(fleet, client, WAITS[0], Server::away(away));
+        for (client, jitter) in CLIENTS {
+            let server = Server::down_until(outage);
+            let starts = Starts::simulate(fleet, jitter, DEFAULT_MAX_WAIT, server);
             writeln!(
                 out,
-                "| {fleet} | {name} | {:.2} | {} | {} | {} | {} |",
-                starts.requests_a_start(),
-                starts.up(),
-                starts.gave_up,
+                "| {fleet} | {client} | {:.2} | {} | {} | {} | {} |",
+                starts.requests_per_start(),
+                starts.running_after(),
+                starts.gave_up(),
                 starts.peak_from(0),
-                starts.peak_from(away.as_secs()),
+                starts.peak_from(outage.as_secs()),
             )?;
         }
     }
+    Ok(())
+}
 
+fn watches_after_change(out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "\nAll run with --watch 60, and a secret changes. «new»: when 50 %, 99 %, all have been restarted, in seconds.\n"
+        "\nAll run with --watch 60, and a secret changes. «refused»: rate-limited requests; «new»: \
+         when 50 %, 99 %, all have been restarted, in seconds.\n"
     )?;
     writeln!(
         out,
@@ -110,15 +130,15 @@ fn main() -> io::Result<()> {
     )?;
     writeln!(out, "| ---: | ---: | ---: | ---: | --- | ---: |")?;
     for fleet in FLEETS {
-        for budget in BUDGETS {
-            let watches = Watches::run(fleet, budget);
+        for limit in LIMITS {
+            let watches = Watches::simulate(fleet, limit);
             writeln!(
                 out,
                 "| {fleet} | {} | {:.0} | {:.0} % | {} | {} |",
-                said(budget),
-                watches.requests_a_minute(),
-                watches.refused(),
-                watches.restarted(),
+                limit_text(limit),
+                watches.requests_per_minute(),
+                watches.rate_limited(),
+                watches.restarted_after(),
                 watches.peak(),
             )?;
         }
@@ -126,29 +146,6 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn said(budget: Option<usize>) -> String {
-    budget.map_or("no limit".to_owned(), |budget| budget.to_string())
-}
-
-/// When 50 %, 99 % and all of so many were there, in seconds: `0.1 / 0.2 / never`.
-fn reached(times: &[Duration], of: usize) -> String {
-    let mut times = times.to_vec();
-    times.sort();
-    let at = |share: usize| {
-        let count = (of * share).div_ceil(100).max(1);
-        let time = times.get(count - 1);
-        time.map_or("never".to_owned(), |time| {
-            format!("{:.1}", time.as_secs_f64())
-        })
-    };
-    [at(50), at(99), at(100)].join(" / ")
-}
-
-/// The most in one second of the clock.
-fn peak(times: &[Duration]) -> usize {
-    let mut seconds = std::collections::BTreeMap::new();
-    for time in times {
-        *seconds.entry(time.as_secs()).or_insert(0) += 1;
-    }
-    seconds.into_values().max().unwrap_or(0)
+fn limit_text(limit: Option<usize>) -> String {
+    limit.map_or("no limit".to_owned(), |limit| limit.to_string())
 }

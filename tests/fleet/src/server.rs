@@ -1,65 +1,64 @@
-//! Phase as a client sees it: a sliding window of a minute for an account, as its rate limiter has
-//! it (Django REST framework's), or away for a while. What is refused does not count.
+//! Phase as its clients see it: with a rate limit, or down for a while. The limit counts the accepted
+//! requests of an account in a sliding window of a minute, as that of Django REST framework does.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What an answer takes, one way and its work and back.
-pub(crate) const ANSWER: Duration = Duration::from_millis(60);
+/// The time from a request to its response.
+pub(crate) const RESPONSE_TIME: Duration = Duration::from_millis(60);
 
-pub(crate) enum Answer {
+pub(crate) enum Response {
     Secrets,
-    /// 429, with what `Retry-After` says.
-    Limited(Duration),
-    /// 503.
-    Away,
+    /// Status 429, with the delay from `Retry-After`.
+    RateLimited(Duration),
+    /// Status 503.
+    Unavailable,
 }
 
 pub(crate) struct Server {
-    budget: Option<usize>,
-    back: Duration,
+    requests_per_minute: Option<usize>,
+    outage_end: Duration,
     accepted: VecDeque<Duration>,
 }
 
 impl Server {
-    pub(crate) fn limited(budget: Option<usize>) -> Self {
+    /// A server with this rate limit, or with none.
+    pub(crate) fn with_limit(requests_per_minute: Option<usize>) -> Self {
         Self {
-            budget,
-            back: Duration::ZERO,
+            requests_per_minute,
+            outage_end: Duration::ZERO,
             accepted: VecDeque::new(),
         }
     }
 
-    pub(crate) fn away(back: Duration) -> Self {
+    /// A server without a rate limit that is down until `end`.
+    pub(crate) fn down_until(end: Duration) -> Self {
         Self {
-            back,
-            ..Self::limited(None)
+            outage_end: end,
+            ..Self::with_limit(None)
         }
     }
 
-    /// Times must not go back from one call to the next.
-    pub(crate) fn answer(&mut self, now: Duration) -> Answer {
-        if now < self.back {
-            return Answer::Away;
+    /// Answers a request. Each call must have a later time than the call before, or the same.
+    pub(crate) fn respond(&mut self, now: Duration) -> Response {
+        if now < self.outage_end {
+            return Response::Unavailable;
         }
-        let Some(budget) = self.budget else {
-            return Answer::Secrets;
+        let Some(limit) = self.requests_per_minute else {
+            return Response::Secrets;
         };
-        while self
-            .accepted
-            .front()
-            .is_some_and(|then| *then + WINDOW <= now)
-        {
+        let is_outside = |accepted: &Duration| *accepted + WINDOW <= now;
+        while self.accepted.front().is_some_and(is_outside) {
             self.accepted.pop_front();
         }
-        if self.accepted.len() < budget {
+        if self.accepted.len() < limit {
             self.accepted.push_back(now);
-            return Answer::Secrets;
+            return Response::Secrets;
         }
         let oldest = self.accepted.front().copied().unwrap_or_default();
-        let wait = (oldest + WINDOW).saturating_sub(now).as_secs_f64().ceil();
-        Answer::Limited(Duration::from_secs_f64(wait))
+        let delay = (oldest + WINDOW).saturating_sub(now);
+        Response::RateLimited(Duration::from_secs_f64(delay.as_secs_f64().ceil()))
     }
 }

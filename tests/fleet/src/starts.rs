@@ -1,100 +1,100 @@
-//! Starts that all begin in the same second.
+//! A fleet whose machines all start in the same second.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::chance::Chance;
-use crate::server::{ANSWER, Answer, Server};
-use crate::{peak, reached, retry};
+use crate::random::Random;
+use crate::retry;
+use crate::server::{RESPONSE_TIME, Response, Server};
+use crate::statistics::{peak_per_second, percentiles, ratio};
 
-/// How a client waits.
+/// How a client chooses a delay within its bound.
 #[derive(Clone, Copy)]
-pub(crate) enum Client {
-    /// As phase-run.
-    Jittered,
-    /// The same policy, with the longest wait each time.
-    Regular,
+pub(crate) enum Jitter {
+    /// At random, as phase-run does.
+    Full,
+    /// Always the longest.
+    None,
 }
 
+/// The results of a simulation.
 pub(crate) struct Starts {
     fleet: usize,
     requests: Vec<Duration>,
-    up: Vec<Duration>,
-    ended: Vec<Duration>,
-    pub(crate) gave_up: usize,
+    running: Vec<Duration>,
+    gave_up: Vec<Duration>,
 }
 
+/// A try that is due: when, how many tries have failed, and when the first one began.
+type Try = Reverse<(Duration, u32, Duration)>;
+
 impl Starts {
-    pub(crate) fn run(
+    pub(crate) fn simulate(
         fleet: usize,
-        client: Client,
+        jitter: Jitter,
         max_wait: Duration,
         mut server: Server,
     ) -> Self {
-        let mut chance = Chance::new();
+        let mut random = Random::new();
         let mut starts = Self {
             fleet,
             requests: Vec::new(),
-            up: Vec::new(),
-            ended: Vec::new(),
-            gave_up: 0,
+            running: Vec::new(),
+            gave_up: Vec::new(),
         };
-        // When, and how many tries have failed; each began within the first second.
-        let mut due: BinaryHeap<Reverse<(Duration, u32, Duration)>> = (0..fleet)
-            .map(|_| Duration::from_secs_f64(chance.draw()))
+        let mut due: BinaryHeap<Try> = (0..fleet)
+            .map(|_| Duration::from_secs_f64(random.unit()))
             .map(|start| Reverse((start, 0, start)))
             .collect();
         while let Some(Reverse((now, failed, start))) = due.pop() {
             starts.requests.push(now);
-            let there = now + ANSWER;
-            let floor = match server.answer(now) {
-                Answer::Secrets => {
-                    starts.up.push(there);
+            let received = now + RESPONSE_TIME;
+            let min_delay = match server.respond(now) {
+                Response::Secrets => {
+                    starts.running.push(received);
                     continue;
                 }
-                Answer::Limited(floor) => Some(floor),
-                Answer::Away => None,
+                Response::RateLimited(delay) => Some(delay),
+                Response::Unavailable => None,
             };
-            let drawn = match client {
-                Client::Jittered => chance.draw(),
-                Client::Regular => 1.0,
+            let random_unit = match jitter {
+                Jitter::Full => random.unit(),
+                Jitter::None => 1.0,
             };
-            match retry::delay(failed + 1, there - start, max_wait, floor, drawn) {
-                Some(wait) => due.push(Reverse((there + wait, failed + 1, start))),
-                None => {
-                    starts.gave_up += 1;
-                    starts.ended.push(there);
-                }
+            let elapsed = received - start;
+            match retry::delay(failed + 1, elapsed, max_wait, min_delay, random_unit) {
+                Some(delay) => due.push(Reverse((received + delay, failed + 1, start))),
+                None => starts.gave_up.push(received),
             }
         }
         starts
     }
 
-    pub(crate) fn requests_a_start(&self) -> f64 {
+    pub(crate) fn requests_per_start(&self) -> f64 {
         ratio(self.requests.len(), self.fleet)
     }
 
-    pub(crate) fn up(&self) -> String {
-        reached(&self.up, self.fleet)
+    /// When 50 %, 99 % and all of the machines ran.
+    pub(crate) fn running_after(&self) -> String {
+        percentiles(&self.running, self.fleet)
     }
 
-    /// Whoever gives up starts from a snapshot at that moment.
-    pub(crate) fn all_with_snapshots(&self) -> String {
-        let all = self.up.iter().chain(&self.ended).max();
-        all.map_or("never".to_owned(), |all| {
-            format!("{:.1}", all.as_secs_f64())
+    pub(crate) fn gave_up(&self) -> usize {
+        self.gave_up.len()
+    }
+
+    /// When the last machine ran, if each that gave up starts from a snapshot at that moment.
+    pub(crate) fn running_with_snapshots(&self) -> String {
+        let last = self.running.iter().chain(&self.gave_up).max();
+        last.map_or("never".to_owned(), |last| {
+            format!("{:.1}", last.as_secs_f64())
         })
     }
 
-    /// The most in one second from this one on.
+    /// The most requests in one second, from this second on.
     pub(crate) fn peak_from(&self, second: u64) -> usize {
         let later = self.requests.iter().filter(|time| time.as_secs() >= second);
-        peak(&later.copied().collect::<Vec<_>>())
+        peak_per_second(later)
     }
-}
-
-pub(crate) fn ratio(part: usize, whole: usize) -> f64 {
-    let number = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    number(part) / number(whole).max(1.0)
 }
