@@ -1,17 +1,163 @@
 #![forbid(unsafe_code)]
-//! Where the credential comes from: a stored token, or the machine's identity in its cloud.
+//! The credential for Phase's API: a stored token, or the machine's identity in its cloud.
+//!
+//! `config` decides which of the two it is ([`AuthSource`]). [`AuthSource::load`] reads the token, or
+//! finds the cloud credentials that `phase` exchanges for a token.
 
 mod aws;
 mod azure;
-mod credential;
-mod identity;
+mod cloud;
+mod stored_token;
 mod token_cache;
 
-pub(crate) use aws::fetch as aws_fetch;
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+
+use crate::config::credential_file::MAX_SIZE;
+use crate::config::{AuthSource, Identity};
+use crate::error::Error;
+use crate::log::Log;
+use crate::process::env_block::EnvBlock;
+use crate::secret::{SecretBytes, Token};
 #[cfg(any(test, fuzzing))]
 pub(crate) use aws::profile::fuzz as fuzz_profile;
-pub(crate) use aws::sigv4;
-pub(crate) use azure::fetch as azure_fetch;
-pub(crate) use credential::{Auth, Credential, IdentityLogin};
-pub(crate) use identity::{CloudCredentials, Shown};
+pub(crate) use aws::sts::settings_for_endpoint;
+pub(crate) use cloud::CloudCredentials;
 pub(crate) use token_cache::{CachedAuth, TokenCache};
+
+/// A token for Phase's API.
+pub(crate) struct Credential {
+    pub(crate) token: Token,
+    /// Where the token came from, as messages name it: a path, `PHASE_SERVICE_TOKEN`, `--identity AWS`.
+    pub(crate) token_source: String,
+    /// The headers of `--header-file`, sent to a gateway in front of Phase.
+    pub(crate) gateway_headers: HeaderMap,
+}
+
+impl Credential {
+    /// Parses the bytes of a token.
+    ///
+    /// # Errors
+    /// `token` if they are not a valid token.
+    fn parse(token_source: String, bytes: &SecretBytes) -> Result<Self, Error> {
+        let parsed = match bytes.expose().len() as u64 > MAX_SIZE {
+            true => Err("it is longer than 65536 bytes"),
+            false => Token::parse(bytes.expose()),
+        };
+        match parsed {
+            Ok(token) => Ok(Self {
+                token,
+                token_source,
+                gateway_headers: HeaderMap::new(),
+            }),
+            Err(why) => Err(Error::InvalidToken {
+                from: token_source,
+                why,
+            }),
+        }
+    }
+}
+
+/// How phase-run authenticates to Phase.
+pub(crate) enum Auth<'k> {
+    Token(Credential),
+    /// Exchanged for a token before the first other request.
+    Identity(Box<IdentityLogin<'k>>),
+}
+
+/// Inputs and result of exchanging a cloud identity for a Phase token.
+pub(crate) struct IdentityLogin<'k> {
+    pub(crate) cloud_credentials: CloudCredentials,
+    /// The ID of the service account whose token is requested.
+    pub(crate) service_account: String,
+    /// Where the token comes from, as messages name it: `--identity AWS`.
+    pub(crate) token_source: String,
+    pub(crate) gateway_headers: HeaderMap,
+    pub(crate) on_minted: OnMinted<'k>,
+    /// The previous token, if it has not expired: used when Phase cannot mint a new one now.
+    pub(crate) previous: Option<Credential>,
+    /// The minted token, set by the login so that later steps can borrow it.
+    pub(crate) minted: OnceCell<Credential>,
+}
+
+/// Called with each newly minted token and its lifetime, so that later polls can reuse it.
+pub(crate) type OnMinted<'k> = &'k dyn Fn(&SecretBytes, Duration);
+
+impl Auth<'_> {
+    pub(crate) fn set_gateway_headers(&mut self, headers: HeaderMap) {
+        match self {
+            Self::Token(credential) => credential.gateway_headers = headers,
+            Self::Identity(login) => {
+                if let Some(previous) = &mut login.previous {
+                    previous.gateway_headers = headers.clone();
+                }
+                login.gateway_headers = headers;
+            }
+        }
+    }
+}
+
+impl AuthSource {
+    /// Reads the token, or finds the cloud credentials of this machine.
+    ///
+    /// # Errors
+    /// `token` and `identity`.
+    pub(crate) fn load<'k>(
+        &self,
+        inherited: &EnvBlock,
+        on_minted: OnMinted<'k>,
+        log: &dyn Log,
+    ) -> Result<Auth<'k>, Error> {
+        Ok(match self {
+            Self::Token(source) => Auth::Token(source.read(inherited, log)?),
+            Self::Identity(identity) => {
+                Auth::Identity(Box::new(identity.login(inherited, on_minted)?))
+            }
+        })
+    }
+
+    /// Closes the token's descriptor, if it has one: a process that stays and never reads the token
+    /// must not hold it open.
+    pub(crate) fn close_descriptor(&self) {
+        match self {
+            Self::Token(source) => source.close_descriptor(),
+            Self::Identity(_) => {}
+        }
+    }
+}
+
+impl Identity {
+    /// Finds the cloud credentials of this machine.
+    ///
+    /// # Errors
+    /// `identity` if there are none, or those that are configured cannot be used.
+    fn login<'k>(
+        &self,
+        inherited: &EnvBlock,
+        on_minted: OnMinted<'k>,
+    ) -> Result<IdentityLogin<'k>, Error> {
+        Ok(IdentityLogin {
+            cloud_credentials: CloudCredentials::find(self.provider, inherited)?,
+            service_account: self.service_account.clone(),
+            token_source: self.token_source(),
+            gateway_headers: HeaderMap::new(),
+            on_minted,
+            previous: None,
+            minted: OnceCell::new(),
+        })
+    }
+
+    /// Parses a token that was minted before.
+    ///
+    /// # Errors
+    /// `token` if it is not a valid token.
+    fn parse_minted(&self, token: &SecretBytes) -> Result<Credential, Error> {
+        Credential::parse(self.token_source(), token)
+    }
+
+    fn token_source(&self) -> String {
+        format!("{} {}", self.source, self.provider.name())
+    }
+}

@@ -1,33 +1,39 @@
 #![forbid(unsafe_code)]
-//! What proves an AWS principal, in the order in which AWS's own kits look for it.
+//! AWS credentials: the sources of the AWS SDKs' credential provider chain, in the same order.
 
-pub(crate) mod fetch;
-pub(crate) mod profile;
+mod fetch;
+pub(super) mod profile;
 mod shared_files;
-pub(crate) mod sigv4;
+pub(super) mod sigv4;
+pub(super) mod sts;
 
 use std::path::Path;
+use std::rc::Rc;
 
 use reqwest::Url;
 
-use super::identity::{CredentialChain, ProviderEnv, metadata, read, service};
+use super::cloud::{
+    CredentialChain, Lookup, ProviderEnv, SelectedSource, Unusable, metadata_url, read_token_file,
+    service_url,
+};
 use crate::config::Provider;
 use crate::error::Error;
 use crate::secret::SecretBytes;
-use profile::{Found, Profiles};
+use profile::{ProfileCredentials, Profiles};
+use sts::{StsOptions, is_region};
 
-/// The link-local address of a task's credentials (Amazon ECS).
-const TASK: &str = "http://169.254.170.2";
+/// The endpoint of a task's credentials in Amazon ECS.
+const ECS_ENDPOINT: &str = "http://169.254.170.2";
 
-/// The instance metadata service, by either family.
-const INSTANCE: &str = "http://169.254.169.254";
-const INSTANCE_V6: &str = "http://[fd00:ec2::254]";
+/// The instance metadata service (IMDS).
+const IMDS_ENDPOINT: &str = "http://169.254.169.254";
+const IMDS_ENDPOINT_V6: &str = "http://[fd00:ec2::254]";
 
-/// Where nothing says the region.
-pub(crate) const REGION: &str = "us-east-1";
+/// The reason for an access key that [`AwsAccessKey::new`] rejects.
+const INVALID_KEY: &str = "the access key has a character that cannot be sent";
 
-/// What is read as text.
-const TEXTS: [&str; 14] = [
+/// The variables that are read as text.
+const TEXT_VARIABLES: [&str; 14] = [
     "AWS_ROLE_ARN",
     "AWS_ROLE_SESSION_NAME",
     "AWS_PROFILE",
@@ -44,54 +50,51 @@ const TEXTS: [&str; 14] = [
     "AWS_STS_REGIONAL_ENDPOINTS",
 ];
 
-pub(crate) struct Aws {
-    pub(crate) source: AwsSource,
-    /// As messages name the source.
-    pub(crate) from: String,
-    pub(crate) tried: CredentialChain,
-    /// None where neither a variable nor a profile says it.
-    pub(crate) region: Option<String>,
-    pub(crate) sts: Sts,
+/// The source of AWS credentials that this machine uses, and where its signatures are for.
+pub(crate) struct AwsCredentials {
+    source: AwsSource,
+    pub(super) selected: SelectedSource,
+    /// `None` if neither a variable nor the profile sets it.
+    region: Option<String>,
+    sts: StsOptions,
 }
 
-/// Which of a region's addresses of STS is meant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sts {
-    /// `AWS_STS_REGIONAL_ENDPOINTS=regional`: us-east-1 has one that is older than regions, too.
-    pub(crate) regional: bool,
-    /// `AWS_USE_FIPS_ENDPOINT=true`.
-    pub(crate) fips: bool,
-}
-
-pub(crate) enum AwsSource {
-    Keys(AwsKeys),
-    /// A token of a Kubernetes cluster (or another issuer), for which STS gives keys.
+enum AwsSource {
+    AccessKey(Rc<AwsAccessKey>),
+    /// An OIDC token, usually of a Kubernetes cluster, which STS exchanges for an access key.
     WebIdentity {
-        role: String,
-        session: String,
+        role_arn: String,
+        session_name: String,
         token: SecretBytes,
-        /// STS, if not at the region's own address.
-        at: Option<Url>,
+        /// The address of STS, if it is not the region's own.
+        sts_url: Option<Url>,
     },
+    /// The credentials endpoint of a container in Amazon ECS or EKS Pod Identity.
     Container {
         url: Url,
         authorization: Option<SecretBytes>,
     },
-    Instance {
-        url: Url,
+    /// The instance metadata service of Amazon EC2.
+    InstanceMetadata {
+        endpoint: Url,
     },
 }
 
-pub(crate) struct AwsKeys {
-    pub(crate) id: SecretBytes,
-    pub(crate) secret: SecretBytes,
-    /// Of keys that end by themselves.
-    pub(crate) session: Option<SecretBytes>,
+/// An access key of AWS. Its parts can stand in a header and in JSON as they are.
+pub(crate) struct AwsAccessKey {
+    pub(super) id: SecretBytes,
+    pub(super) secret: SecretBytes,
+    /// Set for temporary credentials.
+    pub(super) session_token: Option<SecretBytes>,
 }
 
-impl Aws {
-    pub(super) fn find(around: &ProviderEnv<'_>) -> Result<Self, Error> {
-        let hint = match around.is_kubernetes() {
+impl AwsCredentials {
+    /// Finds the first source that is configured, and the region.
+    ///
+    /// # Errors
+    /// `identity` if there is none, or it cannot be used.
+    pub(super) fn find(env: &ProviderEnv<'_>) -> Result<Self, Error> {
+        let hint = match env.is_kubernetes() {
             true => {
                 "give the pod's service account a role: EKS Pod Identity, or the annotation eks.amazonaws.com/role-arn"
             }
@@ -99,206 +102,168 @@ impl Aws {
                 "give this machine a role (a task role, an instance profile), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             }
         };
-        let mut tried = CredentialChain::new(Provider::Aws, hint);
-        if let Some(name) = around.first_non_utf8(&TEXTS) {
-            return Err(tried.broken(name, "it is not UTF-8", None));
-        }
-        let profiles = Profiles::of(around);
-        let search = Search {
-            around,
+        let chain = CredentialChain::start(Provider::Aws, hint, env, &TEXT_VARIABLES)?;
+        let profiles = Profiles::load(env);
+        let sources = Sources {
+            env,
             profiles: &profiles,
-            tried: &mut tried,
         };
-        let (source, from) = search.first()?;
-        let named = ["AWS_REGION", "AWS_DEFAULT_REGION"];
-        let set = named
+        let (source, selected) = chain.select(&[
+            ("variables", &|| sources.variables()),
+            ("web identity", &|| sources.web_identity()),
+            ("shared files", &|| sources.shared_files()),
+            ("container", &|| sources.container()),
+            ("instance metadata", &|| sources.instance_metadata()),
+        ])?;
+        let variables = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+        let region = variables
             .into_iter()
-            .find_map(|name| Some((name, around.text(name)?.to_owned())));
-        let region = set.or_else(|| Some(("the profile's region", profiles.region()?)));
-        if let Some((name, _)) = region.as_ref().filter(|(_, region)| !is_region(region)) {
-            let why = "it is no region of AWS, such as eu-central-1";
-            return Err(tried.broken(name, why, None));
+            .find_map(|name| Some((name, env.text(name)?.to_owned())))
+            .or_else(|| Some(("the profile's region", profiles.region()?)));
+        if let Some((setting, region)) = &region
+            && !is_region(region)
+        {
+            let why = "it is not an AWS region, such as eu-central-1";
+            return Err(selected.setting_error(setting, why));
         }
         Ok(Self {
             source,
-            from,
-            tried,
+            selected,
             region: region.map(|(_, region)| region),
-            sts: Sts {
-                regional: around.is("AWS_STS_REGIONAL_ENDPOINTS", "regional"),
-                fips: around.is("AWS_USE_FIPS_ENDPOINT", "true"),
+            sts: StsOptions {
+                regional: env.is_set_to("AWS_STS_REGIONAL_ENDPOINTS", "regional"),
+                fips: env.is_set_to("AWS_USE_FIPS_ENDPOINT", "true"),
             },
         })
     }
 }
 
-/// What stands in an address, and nothing that could lead it elsewhere.
-pub(crate) fn is_region(text: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty() && text.len() <= 32 && text.bytes().all(known)
-}
-
-/// A source, and how messages name it.
-type Named = (AwsSource, String);
-
-/// The places, in order. Each is set up and counts, or is passed by, or cannot be used.
-struct Search<'a, 't> {
-    around: &'a ProviderEnv<'a>,
+/// The sources of the chain, a method for each.
+struct Sources<'a> {
+    env: &'a ProviderEnv<'a>,
     profiles: &'a Profiles,
-    tried: &'t mut CredentialChain,
 }
 
-impl Search<'_, '_> {
-    fn first(mut self) -> Result<Named, Error> {
-        let places = [
-            Self::variables,
-            Self::web_identity,
-            Self::shared_files,
-            Self::container,
-        ];
-        for place in places {
-            if let Some(found) = place(&mut self)? {
-                return Ok(found);
-            }
-        }
-        self.instance()
-    }
+type AwsLookup = Result<Lookup<AwsSource>, Unusable>;
 
-    fn variables(&mut self) -> Result<Option<Named>, Error> {
-        const PLACE: &str = "variables";
+impl Sources<'_> {
+    fn variables(&self) -> AwsLookup {
         let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
-        match names.map(|name| self.around.secret(name)) {
+        match names.map(|name| self.env.secret(name)) {
             [Some(id), Some(secret)] => {
-                let older = || self.around.secret("AWS_SECURITY_TOKEN");
-                let session = self.around.secret("AWS_SESSION_TOKEN").or_else(older);
-                let source = AwsSource::Keys(AwsKeys {
-                    id,
-                    secret,
-                    session,
-                });
-                Ok(Some((
-                    source,
+                let older_name = || self.env.secret("AWS_SECURITY_TOKEN");
+                let session_token = self.env.secret("AWS_SESSION_TOKEN").or_else(older_name);
+                let key = AwsAccessKey::new(id, secret, session_token).ok_or(INVALID_KEY)?;
+                Ok(Lookup::Found(
+                    AwsSource::AccessKey(Rc::new(key)),
                     format!("the variables {}", names.join(" and ")),
-                )))
+                ))
             }
             [Some(_), None] => {
-                let why = "AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not";
-                Err(self.tried.broken(PLACE, why, None))
+                Err("AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not".into())
             }
-            [None, _] => self.pass(PLACE, "AWS_ACCESS_KEY_ID is not set"),
+            [None, _] => Ok(Lookup::NotConfigured(
+                "AWS_ACCESS_KEY_ID is not set".to_owned(),
+            )),
         }
     }
 
-    fn web_identity(&mut self) -> Result<Option<Named>, Error> {
-        const PLACE: &str = "web identity";
+    fn web_identity(&self) -> AwsLookup {
         const FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
-        let Some(file) = self.around.path(FILE) else {
-            return self.pass(PLACE, "AWS_WEB_IDENTITY_TOKEN_FILE is not set");
+        let Some(token_file) = self.env.path(FILE) else {
+            return Ok(Lookup::NotConfigured(format!("{FILE} is not set")));
         };
-        let Some(role) = self.around.text("AWS_ROLE_ARN") else {
-            let why = "AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not";
-            return Err(self.tried.broken(PLACE, why, None));
-        };
-        let session = self.around.text("AWS_ROLE_SESSION_NAME");
-        let source = self.assumed(PLACE, role, session, file)?;
-        Ok(Some((source, format!("the web identity of {FILE}"))))
+        let role_arn = self.env.text("AWS_ROLE_ARN");
+        let role_arn = role_arn.ok_or_else(|| format!("{FILE} is set, but AWS_ROLE_ARN is not"))?;
+        let session_name = self.env.text("AWS_ROLE_SESSION_NAME");
+        let source = self.assume_role(role_arn, session_name, token_file)?;
+        Ok(Lookup::Found(source, format!("the web identity of {FILE}")))
     }
 
-    fn shared_files(&mut self) -> Result<Option<Named>, Error> {
-        const PLACE: &str = "shared files";
-        match self.profiles.credentials() {
-            Found::Keys(keys, from) => Ok(Some((AwsSource::Keys(keys), from))),
-            Found::WebIdentity {
-                role,
-                session,
-                file,
-                from,
-            } => {
-                // Variables say more than files, as everywhere.
-                let role = self.around.text("AWS_ROLE_ARN").or(role.as_deref());
-                let named = self.around.text("AWS_ROLE_SESSION_NAME");
-                let session = named.or(session.as_deref());
-                let Some(role) = role else {
-                    return Err(self.tried.broken(&from, "it has no role_arn", None));
-                };
-                let source = self.assumed(&from, role, session, Path::new(&file))?;
-                Ok(Some((source, from)))
+    fn shared_files(&self) -> AwsLookup {
+        match self.profiles.credentials()? {
+            Lookup::NotConfigured(why) => Ok(Lookup::NotConfigured(why)),
+            Lookup::Found(ProfileCredentials::AccessKey(key), name) => {
+                Ok(Lookup::Found(AwsSource::AccessKey(Rc::new(key)), name))
             }
-            Found::Nothing(why) => self.pass(PLACE, &why),
-            Found::Broken { why, hint } => Err(self.tried.broken(PLACE, &why, hint)),
+            Lookup::Found(
+                ProfileCredentials::WebIdentity {
+                    role_arn,
+                    session_name,
+                    token_file,
+                },
+                name,
+            ) => {
+                // Variables take precedence over files.
+                let role_arn = self.env.text("AWS_ROLE_ARN").or(role_arn);
+                let role_arn = role_arn.ok_or_else(|| format!("{name} has no role_arn"))?;
+                let session_name = self.env.text("AWS_ROLE_SESSION_NAME").or(session_name);
+                let source = self
+                    .assume_role(role_arn, session_name, Path::new(token_file))
+                    .map_err(|why| format!("{name}: {why}"))?;
+                Ok(Lookup::Found(source, name))
+            }
         }
     }
 
-    fn container(&mut self) -> Result<Option<Named>, Error> {
-        const PLACE: &str = "container";
+    fn container(&self) -> AwsLookup {
         const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
-        const WHOLE: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
-        let relative = self.around.text(RELATIVE);
-        let (variable, address) = match (relative, self.around.text(WHOLE)) {
-            (Some(path), _) => (RELATIVE, format!("{TASK}{path}")),
-            (None, Some(whole)) => (WHOLE, whole.to_owned()),
+        const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+        let (variable, url) = match (self.env.text(RELATIVE), self.env.text(FULL)) {
+            (Some(path), _) => (RELATIVE, format!("{ECS_ENDPOINT}{path}")),
+            (None, Some(url)) => (FULL, url.to_owned()),
             (None, None) => {
-                return self.pass(PLACE, &format!("neither {RELATIVE} nor {WHOLE} is set"));
+                let why = format!("neither {RELATIVE} nor {FULL} is set");
+                return Ok(Lookup::NotConfigured(why));
             }
         };
-        let broken = |why: &str| self.tried.broken(PLACE, why, None);
-        // Who knows the address can ask there: it is not shown.
-        let url = metadata(&address).map_err(|why| broken(&format!("{variable}: {why}")))?;
-        let authorization = match self.around.path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
-            Some(path) => Some(read(path).map_err(|why| broken(&why))?),
-            None => self.around.secret("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+        // The message does not show the URL: whoever knows it may request credentials there.
+        let url = metadata_url(&url).map_err(|why| format!("{variable}: {why}"))?;
+        let authorization = match self.env.path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
+            Some(path) => Some(read_token_file(path)?),
+            None => self.env.secret("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
         };
         let source = AwsSource::Container { url, authorization };
-        Ok(Some((source, "the container's endpoint".to_owned())))
+        Ok(Lookup::Found(source, "the container's endpoint".to_owned()))
     }
 
-    fn instance(self) -> Result<Named, Error> {
-        const PLACE: &str = "the instance's metadata";
+    fn instance_metadata(&self) -> AwsLookup {
         const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
         const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
-        if self.around.is(DISABLED, "true") {
-            let why = format!("{DISABLED} is set");
-            return Err(self.tried.nothing(PLACE, &why));
+        const MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
+        if self.env.is_set_to(DISABLED, "true") {
+            return Ok(Lookup::NotConfigured(format!("{DISABLED} is set")));
         }
-        let known = match self
-            .around
-            .is("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ipv6")
-        {
-            true => INSTANCE_V6,
-            false => INSTANCE,
+        let default = match self.env.is_set_to(MODE, "ipv6") {
+            true => IMDS_ENDPOINT_V6,
+            false => IMDS_ENDPOINT,
         };
-        let url = metadata(self.around.text(ENDPOINT).unwrap_or(known));
-        let url = url.map_err(|why| {
-            self.tried
-                .broken(PLACE, &format!("{ENDPOINT}: {why}"), None)
-        })?;
-        Ok((AwsSource::Instance { url }, PLACE.to_owned()))
+        let endpoint = metadata_url(self.env.text(ENDPOINT).unwrap_or(default));
+        let endpoint = endpoint.map_err(|why| format!("{ENDPOINT}: {why}"))?;
+        Ok(Lookup::Found(
+            AwsSource::InstanceMetadata { endpoint },
+            "the instance metadata service".to_owned(),
+        ))
     }
 
-    fn pass(&mut self, place: &str, why: &str) -> Result<Option<Named>, Error> {
-        self.tried.pass(place, why);
-        Ok(None)
-    }
-
-    fn assumed(
+    /// Reads the token for `AssumeRoleWithWebIdentity`.
+    fn assume_role(
         &self,
-        place: &str,
-        role: &str,
-        session: Option<&str>,
-        file: &Path,
-    ) -> Result<AwsSource, Error> {
-        let broken = |why: &str| self.tried.broken(place, why, None);
-        let names = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
-        let named = names
+        role_arn: &str,
+        session_name: Option<&str>,
+        token_file: &Path,
+    ) -> Result<AwsSource, String> {
+        let endpoint = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"]
             .into_iter()
-            .find_map(|name| Some((name, self.around.text(name)?)));
-        let at = named
-            .map(|(name, text)| service(text).map_err(|why| broken(&format!("{name}: {why}"))));
+            .find_map(|name| Some((name, self.env.text(name)?)));
+        let sts_url = endpoint
+            .map(|(name, text)| service_url(text).map_err(|why| format!("{name}: {why}")))
+            .transpose()?;
         Ok(AwsSource::WebIdentity {
-            role: role.to_owned(),
-            session: session.unwrap_or("phase-run").to_owned(),
-            token: read(file).map_err(|why| broken(&why))?,
-            at: at.transpose()?,
+            role_arn: role_arn.to_owned(),
+            session_name: session_name.unwrap_or("phase-run").to_owned(),
+            token: read_token_file(token_file)?,
+            sts_url,
         })
     }
 }
@@ -308,17 +273,19 @@ mod tests {
     use super::*;
     use crate::process::env_block::{EnvBlock, EnvEntry};
 
-    fn found(variables: &[(&str, &str)]) -> AwsSource {
+    fn find(variables: &[(&str, &str)]) -> AwsSource {
         let none = ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"].map(|name| (name, "/none"));
         let pairs = none.iter().chain(variables);
         let entries = pairs.map(|(name, value)| EnvEntry::new(name, value.as_bytes()).unwrap());
         let inherited = EnvBlock::new(entries.collect());
-        Aws::find(&ProviderEnv(&inherited)).unwrap().source
+        AwsCredentials::find(&ProviderEnv(&inherited))
+            .unwrap()
+            .source
     }
 
-    /// Nothing answers there but on an instance.
+    /// A unit test, because only an instance could answer at these addresses.
     #[test]
-    fn an_instance_has_an_address_of_either_family() {
+    fn imds_endpoint_follows_mode_and_override() {
         const MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
         const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
         for (variables, address) in [
@@ -331,10 +298,10 @@ mod tests {
                 "http://127.0.0.1:1/",
             ),
         ] {
-            let AwsSource::Instance { url } = found(variables) else {
-                panic!("no instance: {variables:?}");
+            let AwsSource::InstanceMetadata { endpoint } = find(variables) else {
+                panic!("another source: {variables:?}");
             };
-            assert_eq!(url.as_str(), address);
+            assert_eq!(endpoint.as_str(), address);
         }
     }
 }

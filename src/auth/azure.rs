@@ -1,23 +1,35 @@
 #![forbid(unsafe_code)]
-//! What proves an Azure principal, in the order in which Azure's own kits look for it.
+//! Azure credentials: the sources of Azure's `DefaultAzureCredential`, in the same order, and the access
+//! token of Microsoft Entra that each of them leads to.
 
-pub(crate) mod fetch;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
+use serde::Deserialize;
 
-use reqwest::Url;
-
-use super::identity::{CredentialChain, ProviderEnv, metadata, read, service};
+use super::cloud::{
+    CredentialChain, Lookup, ProviderEnv, SelectedSource, UNEXPECTED_RESPONSE, Unusable,
+    metadata_url, read_token_file, service_url,
+};
 use crate::config::Provider;
 use crate::error::Error;
+use crate::http::{HttpClient, RawResponse};
+use crate::json::JsonObject;
 use crate::secret::SecretBytes;
 
-/// Microsoft's public cloud; others are named by `AZURE_AUTHORITY_HOST`.
-const AUTHORITY: &str = "https://login.microsoftonline.com/";
+/// Microsoft's public cloud; `AZURE_AUTHORITY_HOST` names another.
+const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com/";
 
-/// The instance metadata service.
-const INSTANCE: &str = "http://169.254.169.254";
+/// The instance metadata service (IMDS).
+const IMDS_ENDPOINT: &str = "http://169.254.169.254";
 
-/// What is read as text.
-const TEXTS: [&str; 5] = [
+/// The audience of the access token: the default of an identity in Phase.
+const RESOURCE: &str = "https://management.azure.com/";
+
+/// The type of a workload identity's token (RFC 7523 §2.2).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The variables that are read as text.
+const TEXT_VARIABLES: [&str; 5] = [
     "AZURE_CLIENT_ID",
     "AZURE_TENANT_ID",
     "AZURE_AUTHORITY_HOST",
@@ -25,40 +37,45 @@ const TEXTS: [&str; 5] = [
     "IDENTITY_ENDPOINT",
 ];
 
-pub(crate) struct Azure {
-    pub(crate) source: AzureSource,
-    /// As messages name the source.
-    pub(crate) from: &'static str,
-    pub(crate) tried: CredentialChain,
+/// The source of the access token that this machine uses.
+pub(crate) struct AzureCredentials {
+    source: AzureSource,
+    pub(super) selected: SelectedSource,
 }
 
-/// `client` is an application's or a managed identity's id.
-pub(crate) enum AzureSource {
-    Secret {
-        url: Url,
-        client: String,
+enum AzureSource {
+    ClientSecret {
+        app: Application,
         secret: SecretBytes,
     },
-    /// A token of a Kubernetes cluster.
-    Workload {
-        url: Url,
-        client: String,
+    /// The token of a Kubernetes cluster or another federated issuer.
+    WorkloadIdentity {
+        app: Application,
         assertion: SecretBytes,
     },
+    /// The managed identity of an App Service.
     AppService {
         url: Url,
         header: SecretBytes,
-        client: Option<String>,
+        client_id: Option<String>,
     },
-    Instance {
-        url: Url,
-        client: Option<String>,
-    },
+    /// The managed identity of a virtual machine.
+    InstanceMetadata { url: Url, client_id: Option<String> },
 }
 
-impl Azure {
-    pub(super) fn find(around: &ProviderEnv<'_>) -> Result<Self, Error> {
-        let hint = match around.is_kubernetes() {
+/// An application in Microsoft Entra.
+struct Application {
+    token_url: Url,
+    client_id: String,
+}
+
+impl AzureCredentials {
+    /// Finds the first source that is configured.
+    ///
+    /// # Errors
+    /// `identity` if there is none, or it cannot be used.
+    pub(super) fn find(env: &ProviderEnv<'_>) -> Result<Self, Error> {
+        let hint = match env.is_kubernetes() {
             true => {
                 "give the pod a workload identity: the label azure.workload.identity/use: \"true\" and an annotated service account"
             }
@@ -66,111 +83,198 @@ impl Azure {
                 "assign a managed identity to this machine, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
             }
         };
-        let mut tried = CredentialChain::new(Provider::Azure, hint);
-        if let Some(name) = around.first_non_utf8(&TEXTS) {
-            return Err(tried.broken(name, "it is not UTF-8", None));
+        let chain = CredentialChain::start(Provider::Azure, hint, env, &TEXT_VARIABLES)?;
+        let (source, selected) = chain.select(&[
+            ("client secret", &|| client_secret(env)),
+            ("workload identity", &|| workload_identity(env)),
+            ("app service", &|| app_service(env)),
+            ("instance metadata", &|| instance_metadata(env)),
+        ])?;
+        Ok(Self { source, selected })
+    }
+
+    /// Requests the access token.
+    ///
+    /// # Errors
+    /// `identity`.
+    pub(super) fn fetch_access_token(&self, http: &HttpClient<'_>) -> Result<SecretBytes, Error> {
+        #[derive(Deserialize)]
+        struct TokenResponse {
+            access_token: SecretBytes,
         }
-        let (source, from) = source(around, &mut tried)?;
-        Ok(Self {
-            source,
-            from,
-            tried,
-        })
+        let selected = &self.selected;
+        let response = match &self.source {
+            AzureSource::ClientSecret { app, secret } => {
+                let text = selected.token_text(secret, "AZURE_CLIENT_SECRET")?;
+                let proof = [("client_secret", text)];
+                self.request_from_entra(http, app, &proof, secret)
+            }
+            AzureSource::WorkloadIdentity { app, assertion } => {
+                let text = selected.token_text(assertion, "the token")?;
+                let proof = [
+                    ("client_assertion_type", JWT_BEARER),
+                    ("client_assertion", text),
+                ];
+                self.request_from_entra(http, app, &proof, assertion)
+            }
+            AzureSource::AppService {
+                url,
+                header,
+                client_id,
+            } => {
+                let value = selected.sensitive_header(header.expose(), "IDENTITY_HEADER")?;
+                let headers =
+                    HeaderMap::from_iter([(HeaderName::from_static("x-identity-header"), value)]);
+                let url = with_query(url, "2019-08-01", client_id.as_deref());
+                selected.ask_metadata(http, (Method::GET, url), headers, Some(header), error_text)
+            }
+            AzureSource::InstanceMetadata { url, client_id } => {
+                let value = HeaderValue::from_static("true");
+                let headers = HeaderMap::from_iter([(HeaderName::from_static("metadata"), value)]);
+                let url = with_query(url, "2018-02-01", client_id.as_deref());
+                selected.ask_metadata(http, (Method::GET, url), headers, None, error_text)
+            }
+        }?;
+        let TokenResponse { access_token } = selected.parse_json(&response)?;
+        match access_token.expose() {
+            b"" => Err(selected.error(UNEXPECTED_RESPONSE)),
+            _ => Ok(access_token),
+        }
+    }
+
+    /// Requests the access token by the client credentials grant (RFC 6749 §4.4).
+    fn request_from_entra(
+        &self,
+        http: &HttpClient<'_>,
+        app: &Application,
+        proof: &[(&str, &str)],
+        secret: &SecretBytes,
+    ) -> Result<RawResponse, Error> {
+        let scope = format!("{RESOURCE}/.default");
+        let grant = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &app.client_id),
+            ("scope", &scope),
+        ];
+        let fields = [&grant, proof].concat();
+        self.selected
+            .post_form(http, &app.token_url, &fields, secret, error_text)
     }
 }
 
-/// The first that is set up.
-fn source(
-    around: &ProviderEnv<'_>,
-    tried: &mut CredentialChain,
-) -> Result<(AzureSource, &'static str), Error> {
-    let client = around.text("AZURE_CLIENT_ID").map(str::to_owned);
-    // Both of the next two need the same two beside what is their own.
-    let application = |tried: &CredentialChain, place: &str| {
-        let broken = |why: &str| tried.broken(place, why, None);
-        let Some(client) = client.clone() else {
-            return Err(broken("AZURE_CLIENT_ID is not set"));
+type AzureLookup = Result<Lookup<AzureSource>, Unusable>;
+
+fn client_secret(env: &ProviderEnv<'_>) -> AzureLookup {
+    const SECRET: &str = "AZURE_CLIENT_SECRET";
+    const CERTIFICATE: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
+    let Some(secret) = env.secret(SECRET) else {
+        return match env.value(CERTIFICATE) {
+            Some(_) => {
+                Err(format!("{CERTIFICATE} is set, which phase-run does not support").into())
+            }
+            None => Ok(Lookup::NotConfigured(format!("{SECRET} is not set"))),
         };
-        let Some(tenant) = around.text("AZURE_TENANT_ID") else {
-            return Err(broken("AZURE_TENANT_ID is not set"));
-        };
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-        if !tenant.bytes().all(known) || tenant.contains("..") {
-            return Err(broken("AZURE_TENANT_ID is no tenant"));
-        }
-        let authority = around.text("AZURE_AUTHORITY_HOST").unwrap_or(AUTHORITY);
-        let scheme = if authority.contains("://") {
-            ""
-        } else {
-            "https://"
-        };
-        let authority = format!("{scheme}{}", authority.trim_end_matches('/'));
-        let url = service(&format!("{authority}/{tenant}/oauth2/v2.0/token"));
-        let url = url.map_err(|why| broken(&format!("AZURE_AUTHORITY_HOST: {why}")))?;
-        Ok((url, client))
     };
+    let app = application(env)?;
+    let source = AzureSource::ClientSecret { app, secret };
+    Ok(Lookup::Found(source, format!("the variable {SECRET}")))
+}
 
-    let place = "client secret";
-    match around.secret("AZURE_CLIENT_SECRET") {
-        None if around.bytes("AZURE_CLIENT_CERTIFICATE_PATH").is_some() => {
-            let why = "AZURE_CLIENT_CERTIFICATE_PATH is set, which phase-run does not follow";
-            return Err(tried.broken("client certificate", why, None));
-        }
-        None => tried.pass(place, "AZURE_CLIENT_SECRET is not set"),
-        Some(secret) => {
-            let (url, client) = application(tried, place)?;
-            let source = AzureSource::Secret {
-                url,
-                client,
-                secret,
-            };
-            return Ok((source, "the variable AZURE_CLIENT_SECRET"));
-        }
-    }
+fn workload_identity(env: &ProviderEnv<'_>) -> AzureLookup {
+    const FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+    let Some(path) = env.path(FILE) else {
+        return Ok(Lookup::NotConfigured(format!("{FILE} is not set")));
+    };
+    let app = application(env)?;
+    let assertion = read_token_file(path)?;
+    let source = AzureSource::WorkloadIdentity { app, assertion };
+    Ok(Lookup::Found(
+        source,
+        format!("the workload identity of {FILE}"),
+    ))
+}
 
-    let place = "workload identity";
-    match around.path("AZURE_FEDERATED_TOKEN_FILE") {
-        None => tried.pass(place, "AZURE_FEDERATED_TOKEN_FILE is not set"),
-        Some(path) => {
-            let (url, client) = application(tried, place)?;
-            let assertion = read(path).map_err(|why| tried.broken(place, &why, None))?;
-            let source = AzureSource::Workload {
-                url,
-                client,
-                assertion,
-            };
-            return Ok((
-                source,
-                "the workload identity of AZURE_FEDERATED_TOKEN_FILE",
-            ));
-        }
-    }
+fn app_service(env: &ProviderEnv<'_>) -> AzureLookup {
+    const ENDPOINT: &str = "IDENTITY_ENDPOINT";
+    const HEADER: &str = "IDENTITY_HEADER";
+    let Some(endpoint) = env.text(ENDPOINT) else {
+        return Ok(Lookup::NotConfigured(format!("{ENDPOINT} is not set")));
+    };
+    let header = env.secret(HEADER);
+    let source = AzureSource::AppService {
+        header: header.ok_or_else(|| format!("{ENDPOINT} is set, but {HEADER} is not"))?,
+        url: metadata_url(endpoint).map_err(|why| format!("{ENDPOINT}: {why}"))?,
+        client_id: client_id(env),
+    };
+    Ok(Lookup::Found(
+        source,
+        "the endpoint of the app service".to_owned(),
+    ))
+}
 
-    let place = "app service";
-    match around.text("IDENTITY_ENDPOINT") {
-        None => tried.pass(place, "IDENTITY_ENDPOINT is not set"),
-        Some(text) => {
-            let broken = |why: &str| tried.broken(place, why, None);
-            let Some(header) = around.secret("IDENTITY_HEADER") else {
-                return Err(broken(
-                    "IDENTITY_ENDPOINT is set, and IDENTITY_HEADER is not",
-                ));
-            };
-            let url = metadata(text).map_err(|why| broken(&format!("IDENTITY_ENDPOINT: {why}")))?;
-            let source = AzureSource::AppService {
-                url,
-                header,
-                client,
-            };
-            return Ok((source, "the endpoint of the app service"));
-        }
-    }
-
-    const PLACE: &str = "the instance's metadata";
+fn instance_metadata(env: &ProviderEnv<'_>) -> AzureLookup {
     const ENDPOINT: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
-    let base = around.text(ENDPOINT).unwrap_or(INSTANCE);
-    let base = base.trim_end_matches('/');
-    let url = metadata(&format!("{base}/metadata/identity/oauth2/token"));
-    let url = url.map_err(|why| tried.broken(PLACE, &format!("{ENDPOINT}: {why}"), None))?;
-    Ok((AzureSource::Instance { url, client }, PLACE))
+    let endpoint = env.text(ENDPOINT).unwrap_or(IMDS_ENDPOINT);
+    let endpoint = endpoint.trim_end_matches('/');
+    let url = metadata_url(&format!("{endpoint}/metadata/identity/oauth2/token"));
+    let source = AzureSource::InstanceMetadata {
+        url: url.map_err(|why| format!("{ENDPOINT}: {why}"))?,
+        client_id: client_id(env),
+    };
+    Ok(Lookup::Found(
+        source,
+        "the instance metadata service".to_owned(),
+    ))
+}
+
+/// The ID of the application, or of a user-assigned managed identity.
+fn client_id(env: &ProviderEnv<'_>) -> Option<String> {
+    env.text("AZURE_CLIENT_ID").map(str::to_owned)
+}
+
+/// The application that a client secret or a workload identity belongs to.
+fn application(env: &ProviderEnv<'_>) -> Result<Application, String> {
+    const TENANT: &str = "AZURE_TENANT_ID";
+    const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
+    let client_id = client_id(env).ok_or("AZURE_CLIENT_ID is not set")?;
+    let tenant = env.text(TENANT).ok_or(format!("{TENANT} is not set"))?;
+    // The tenant becomes part of a path, and must not lead elsewhere.
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    if !tenant.bytes().all(is_allowed) || tenant.contains("..") {
+        return Err(format!("{TENANT} is not a tenant ID"));
+    }
+    let authority = env.text(AUTHORITY).unwrap_or(DEFAULT_AUTHORITY);
+    let scheme = match authority.contains("://") {
+        true => "",
+        false => "https://",
+    };
+    let authority = authority.trim_end_matches('/');
+    let url = service_url(&format!("{scheme}{authority}/{tenant}/oauth2/v2.0/token"));
+    Ok(Application {
+        token_url: url.map_err(|why| format!("{AUTHORITY}: {why}"))?,
+        client_id,
+    })
+}
+
+/// Adds the query of a request for a managed identity's token.
+fn with_query(url: &Url, api_version: &str, client_id: Option<&str>) -> Url {
+    let mut url = url.clone();
+    url.query_pairs_mut()
+        .append_pair("api-version", api_version)
+        .append_pair("resource", RESOURCE)
+        .extend_pairs(client_id.map(|client_id| ("client_id", client_id)));
+    url
+}
+
+/// The first line of an error's description, without the IDs and times that Entra appends.
+fn error_text(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct ErrorResponse {
+        error_description: Option<String>,
+        message: Option<String>,
+    }
+    let JsonObject(error) = serde_json::from_slice::<JsonObject<ErrorResponse>>(body).ok()?;
+    let text = error.error_description.or(error.message)?;
+    let line = text.lines().next()?;
+    Some(line.split(" Trace ID:").next().unwrap_or(line).to_owned())
 }

@@ -1,11 +1,18 @@
 #![forbid(unsafe_code)]
-//! What the standbys of a watch need and their watcher must not know: the token, where it cannot be
-//! read again, and the digest's key; with `--identity` the token that was got last.
+//! The token cache of a watch: a memfd shared by the standbys, holding the token and the digest key.
 //!
-//! The watcher makes the file, in memory and empty, and never reads it. The first process that
-//! fetches fills it, each standby reads it. It is closed at the exec, so the command never has it,
-//! and a watcher is not dumpable, so nobody but root gets at it by `/proc`. It is sealed, but with
-//! `--identity`: there a standby that gets a new token puts it in the place of the old one.
+//! The watcher creates the file empty and never reads it. The first process that fetches fills it, and
+//! each standby reads it. It is closed at the exec, so the command never has it, and the watcher is not
+//! dumpable, so only root can open it through `/proc`. With a stored token it is sealed against
+//! changes; with `--identity` a standby that mints a new token replaces the old one.
+//!
+//! # Layout
+//!
+//! 1. The length of the fields, in [`LENGTH_SIZE`] bytes.
+//! 2. The fields, each after its length in four bytes: the digest key, the token if its source cannot
+//!    be read again, and the values of the token's variables if the command inherits them.
+//! 3. With `--identity`, the minted token: a hash of the rest, the times to renew it and when it expires,
+//!    and the token itself.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +23,7 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::credential::{Auth, OnMinted};
+use super::{Auth, OnMinted};
 use crate::config::AuthSource;
 use crate::error::{Error, os_error_text};
 use crate::log::Log;
@@ -24,15 +31,17 @@ use crate::process::env_block::EnvBlock;
 use crate::process::{secret_file, since_boot};
 use crate::secret::SecretBytes;
 
-/// As long as the hash of the digest.
-const KEY: usize = 32;
+/// The length of the digest key, that of the digest's hash, in bytes.
+const KEY_SIZE: usize = 32;
 
-/// Before what stays the same, its length; before the token that was got, a hash of the rest.
-const LENGTH: usize = 8;
-const HASH: usize = 32;
+/// The size of the fields' length, in bytes.
+const LENGTH_SIZE: usize = 8;
 
-/// More than a token has, in bytes.
-const LONGEST: usize = 4096;
+/// The size of the minted token's hash, in bytes.
+const HASH_SIZE: usize = 32;
+
+/// More than a minted token needs with its hash and times, in bytes.
+const MAX_MINTED_SIZE: usize = 4096;
 
 pub(crate) struct TokenCache(File);
 
@@ -43,97 +52,98 @@ pub(crate) struct CachedAuth<'k> {
     pub(crate) digest_key: SecretBytes,
 }
 
-/// Of a token that is good.
+/// How old a minted token is that has not expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Freshness {
-    /// Less than two thirds of its life are over.
+    /// Less than two thirds of its lifetime have passed.
     Fresh,
     RenewalDue,
 }
 
 impl TokenCache {
+    /// Creates the file, empty.
+    ///
     /// # Errors
-    /// `exec` where the system has no such files.
+    /// `exec` if the system cannot create a memfd.
     pub(crate) fn new() -> Result<Self, Error> {
         secret_file::create_memfd(c"phase-run")
             .map(Self)
-            .map_err(refused)
+            .map_err(cache_error)
     }
 
-    /// Reads the token, from its source in the first process and where that can be read again, else
-    /// from here. With `variables`, the token's variables are as they were at the start. `keep` is
-    /// for a token that is got.
+    /// Loads the token: from its source in the first process and if that can be read again, else from the
+    /// cache. With `keep_token`, also restores the values of the token's variables, which the watcher has
+    /// wiped.
     ///
     /// # Errors
-    /// `token` when it cannot be read or is none, `identity` where none can be got, `exec` when this
-    /// file cannot be written.
+    /// `token` if it cannot be read or is not valid, `identity` if the machine has no cloud credentials,
+    /// `exec` if the cache cannot be read or written.
     pub(crate) fn load_auth<'k>(
         &self,
-        access: &AuthSource,
-        variables: bool,
+        source: &AuthSource,
+        keep_token: bool,
         inherited: &mut EnvBlock,
-        keep: OnMinted<'k>,
+        on_minted: OnMinted<'k>,
         log: &dyn Log,
     ) -> Result<CachedAuth<'k>, Error> {
-        let mut fields = self.fields().map_err(refused)?;
-        let (key, token) = match fields.as_mut_slice() {
-            [] => self.fill(access, variables, inherited, log)?,
-            [key, token, values @ ..] => {
+        let mut fields = self.read_fields().map_err(cache_error)?;
+        let (digest_key, token) = match fields.as_mut_slice() {
+            [] => self.fill(source, keep_token, inherited, log)?,
+            [digest_key, token, values @ ..] => {
                 inherited.restore_tokens(values.iter().map(SecretBytes::expose));
-                (mem::take(key), mem::take(token))
+                (mem::take(digest_key), mem::take(token))
             }
-            [_] => return Err(refused(io::ErrorKind::UnexpectedEof.into())),
+            [_] => return Err(cache_error(io::ErrorKind::UnexpectedEof.into())),
         };
-        let auth = match access {
+        let auth = match source {
             AuthSource::Token(source) if token.expose().is_empty() => {
                 Auth::Token(source.read_again(inherited, log)?)
             }
             AuthSource::Token(source) => Auth::Token(source.parse(&token)?),
             AuthSource::Identity(identity) => match self.load() {
-                Some((token, Freshness::Fresh)) => Auth::Token(identity.credential(&token)?),
-                older => {
-                    let mut login = identity.proof(inherited, keep)?;
-                    let previous = older.map(|(token, _)| identity.credential(&token));
+                Some((token, Freshness::Fresh)) => Auth::Token(identity.parse_minted(&token)?),
+                due => {
+                    let mut login = identity.login(inherited, on_minted)?;
+                    let previous = due.map(|(token, _)| identity.parse_minted(&token));
                     login.previous = previous.transpose()?;
                     Auth::Identity(Box::new(login))
                 }
             },
         };
-        Ok(CachedAuth {
-            auth,
-            digest_key: key,
-        })
+        Ok(CachedAuth { auth, digest_key })
     }
 
-    /// The key, and the token where it cannot be read again.
+    /// Fills the empty cache. Returns the digest key, and the token if its source cannot be read again.
     fn fill(
         &self,
-        access: &AuthSource,
-        variables: bool,
+        source: &AuthSource,
+        keep_token: bool,
         inherited: &EnvBlock,
         log: &dyn Log,
     ) -> Result<(SecretBytes, SecretBytes), Error> {
-        let token = match access {
+        let token = match source {
             AuthSource::Token(source) if !source.can_be_read_again() => {
-                source.bytes(inherited, log)?
+                source.read_bytes(inherited, log)?
             }
             AuthSource::Token(_) | AuthSource::Identity(_) => SecretBytes::default(),
         };
-        let mut key = vec![0; KEY];
-        let random = SystemRandom::new().fill(&mut key);
-        let key = SecretBytes::new(key);
-        random.map_err(|_| refused(io::Error::other("there is no randomness")))?;
-        let values = inherited.token_values().filter(|_| variables);
-        let fields = [key.expose(), token.expose()].into_iter().chain(values);
-        self.write(fields).map_err(refused)?;
-        if let AuthSource::Token(_) = access {
-            secret_file::add_seals(&self.0).map_err(refused)?;
+        let mut digest_key = vec![0; KEY_SIZE];
+        SystemRandom::new()
+            .fill(&mut digest_key)
+            .map_err(|_| cache_error(io::Error::other("no random numbers are available")))?;
+        let digest_key = SecretBytes::new(digest_key);
+        let values = inherited.token_values().filter(|_| keep_token);
+        let fields = [digest_key.expose(), token.expose()]
+            .into_iter()
+            .chain(values);
+        self.write_fields(fields).map_err(cache_error)?;
+        if let AuthSource::Token(_) = source {
+            secret_file::add_seals(&self.0).map_err(cache_error)?;
         }
-        Ok((key, token))
+        Ok((digest_key, token))
     }
 
-    /// Each with its length before it.
-    fn write<'f>(&self, fields: impl Iterator<Item = &'f [u8]>) -> io::Result<()> {
+    fn write_fields<'f>(&self, fields: impl Iterator<Item = &'f [u8]>) -> io::Result<()> {
         let mut bytes = Vec::new();
         for field in fields {
             let length = u32::try_from(field.len()).map_err(io::Error::other)?;
@@ -142,17 +152,17 @@ impl TokenCache {
         }
         let length = (bytes.len() as u64).to_le_bytes();
         self.0.write_all_at(&length, 0)?;
-        self.0.write_all_at(&bytes, LENGTH as u64)
+        self.0.write_all_at(&bytes, LENGTH_SIZE as u64)
     }
 
-    /// None in a file that nobody has filled.
-    fn fields(&self) -> io::Result<Vec<SecretBytes>> {
+    /// Reads the fields; there are none if nobody has filled the cache.
+    fn read_fields(&self) -> io::Result<Vec<SecretBytes>> {
         let mut fields = Vec::new();
-        let Some(length) = self.length()? else {
+        let Some(length) = self.fields_length()? else {
             return Ok(fields);
         };
         let mut bytes = vec![0; length];
-        self.0.read_exact_at(&mut bytes, LENGTH as u64)?;
+        self.0.read_exact_at(&mut bytes, LENGTH_SIZE as u64)?;
         let mut rest = bytes.as_slice();
         while let Some((length, after)) = rest.split_first_chunk() {
             let length = u32::from_le_bytes(*length) as usize;
@@ -165,8 +175,9 @@ impl TokenCache {
         Ok(fields)
     }
 
-    fn length(&self) -> io::Result<Option<usize>> {
-        let mut length = [0; LENGTH];
+    /// The length of the fields in bytes; `None` if nobody has filled the cache.
+    fn fields_length(&self) -> io::Result<Option<usize>> {
+        let mut length = [0; LENGTH_SIZE];
         match self.0.read_exact_at(&mut length, 0) {
             Ok(()) => usize::try_from(u64::from_le_bytes(length))
                 .map(Some)
@@ -176,57 +187,61 @@ impl TokenCache {
         }
     }
 
-    /// The token that was got last, as long as it is good.
+    /// Loads the minted token, if there is one that has not expired.
     fn load(&self) -> Option<(SecretBytes, Freshness)> {
-        let mut bytes = vec![0; LONGEST];
-        let length = self.0.read_at(&mut bytes, self.place()?).ok()?;
-        let (hash, rest) = bytes.get(..length)?.split_at_checked(HASH)?;
+        let mut bytes = vec![0; MAX_MINTED_SIZE];
+        let length = self.0.read_at(&mut bytes, self.minted_offset()?).ok()?;
+        let (hash, rest) = bytes.get(..length)?.split_at_checked(HASH_SIZE)?;
         if digest(&SHA256, rest).as_ref() != hash {
             return None;
         }
-        let (young, rest) = rest.split_first_chunk()?;
-        let (good, token) = rest.split_first_chunk()?;
-        let until = |millis: &[u8; 8]| Duration::from_millis(u64::from_le_bytes(*millis));
-        let age = match since_boot() {
-            now if now < until(young) => Freshness::Fresh,
-            now if now < until(good) => Freshness::RenewalDue,
+        let (renew_at, rest) = rest.split_first_chunk()?;
+        let (expires_at, token) = rest.split_first_chunk()?;
+        let time = |millis: &[u8; 8]| Duration::from_millis(u64::from_le_bytes(*millis));
+        let freshness = match since_boot() {
+            now if now < time(renew_at) => Freshness::Fresh,
+            now if now < time(expires_at) => Freshness::RenewalDue,
             _ => return None,
         };
-        Some((SecretBytes::new(token.to_vec()), age))
+        Some((SecretBytes::new(token.to_vec()), freshness))
     }
 
-    /// Puts it in the place of the last one. What is cut off in between, by a signal, is none.
-    pub(crate) fn store(&self, token: &SecretBytes, lasts: Duration) {
-        let until = |part: Duration| {
-            let until = since_boot().saturating_add(part).as_millis();
-            u64::try_from(until).unwrap_or(u64::MAX).to_le_bytes()
+    /// Stores a minted token in place of the last one. [`Self::load`] ignores a token whose write was
+    /// interrupted by a signal: its hash is wrong.
+    pub(crate) fn store(&self, token: &SecretBytes, lifetime: Duration) {
+        let after = |part: Duration| {
+            let millis = since_boot().saturating_add(part).as_millis();
+            // A lifetime that does not fit lasts longer than any machine.
+            u64::try_from(millis).unwrap_or(u64::MAX).to_le_bytes()
         };
-        let (young, good) = (until(lasts / 3 * 2), until(lasts));
-        let rest = [&young, &good, token.expose()].concat();
+        let (renew_at, expires_at) = (after(lifetime / 3 * 2), after(lifetime));
+        let rest = [&renew_at, &expires_at, token.expose()].concat();
         let hash = digest(&SHA256, &rest);
         let bytes = [hash.as_ref(), &rest].concat();
-        if let Some(place) = self.place() {
-            // The next standby gets one of its own otherwise.
-            let _ = self.0.set_len(place);
-            let _ = self.0.write_all_at(&bytes, place);
+        if let Some(offset) = self.minted_offset() {
+            // If it fails, the next standby mints its own token.
+            let _ = self.0.set_len(offset);
+            let _ = self.0.write_all_at(&bytes, offset);
         }
     }
 
-    /// Phase does not know it any more.
+    /// Removes the minted token, after Phase has refused it.
     pub(crate) fn clear(&self) {
-        if let Some(place) = self.place() {
-            let _ = self.0.set_len(place);
+        if let Some(offset) = self.minted_offset() {
+            // If it fails, the token is refused again, and removed then.
+            let _ = self.0.set_len(offset);
         }
     }
 
-    fn place(&self) -> Option<u64> {
-        Some((LENGTH + self.length().ok()??) as u64)
+    /// Where the minted token starts; `None` if nobody has filled the cache.
+    fn minted_offset(&self) -> Option<u64> {
+        Some((LENGTH_SIZE + self.fields_length().ok()??) as u64)
     }
 }
 
-fn refused(error: io::Error) -> Error {
+fn cache_error(error: io::Error) -> Error {
     Error::SpawnFailed {
-        why: format!("no file in memory for the token: {}", os_error_text(&error)),
+        why: format!("the token cache: {}", os_error_text(&error)),
     }
 }
 
@@ -234,47 +249,47 @@ fn refused(error: io::Error) -> Error {
 mod tests {
     use super::*;
 
-    const LASTS: Duration = Duration::from_secs(3600);
+    const LIFETIME: Duration = Duration::from_secs(3600);
 
     fn cache() -> TokenCache {
         let cache = TokenCache::new().unwrap();
-        cache.write([&b"key"[..], b""].into_iter()).unwrap();
+        cache.write_fields([&b"key"[..], b""].into_iter()).unwrap();
         cache
     }
 
-    fn kept(cache: &TokenCache, text: &[u8], lasts: Duration) -> Option<(Vec<u8>, Freshness)> {
-        cache.store(&SecretBytes::new(text.to_vec()), lasts);
-        let (token, age) = cache.load()?;
-        Some((token.expose().to_vec(), age))
+    fn stored(cache: &TokenCache, text: &[u8], lifetime: Duration) -> Option<(Vec<u8>, Freshness)> {
+        cache.store(&SecretBytes::new(text.to_vec()), lifetime);
+        let (token, freshness) = cache.load()?;
+        Some((token.expose().to_vec(), freshness))
     }
 
     #[test]
-    fn the_token_that_was_kept_last_is_got_alone() {
+    fn load_returns_the_last_stored_token() {
         let cache = cache();
         assert!(cache.load().is_none());
         for token in [&b"a long token"[..], b"short", b"a longer token"] {
-            let young = Some((token.to_vec(), Freshness::Fresh));
-            assert_eq!(kept(&cache, token, LASTS), young);
+            let fresh = Some((token.to_vec(), Freshness::Fresh));
+            assert_eq!(stored(&cache, token, LIFETIME), fresh);
         }
-        assert_eq!(kept(&cache, b"over", Duration::ZERO), None);
-        assert!(kept(&cache, b"good", LASTS).is_some());
+        assert_eq!(stored(&cache, b"expired", Duration::ZERO), None);
+        assert!(stored(&cache, b"valid", LIFETIME).is_some());
         cache.clear();
         assert!(cache.load().is_none());
-        assert_eq!(cache.fields().unwrap().len(), 2);
+        assert_eq!(cache.read_fields().unwrap().len(), 2);
     }
 
     #[test]
-    fn what_was_cut_off_on_the_way_is_no_token() {
+    fn interrupted_store_leaves_no_token() {
         let cache = cache();
-        let _ = kept(&cache, b"token", LASTS);
+        let _ = stored(&cache, b"token", LIFETIME);
         let end = cache.0.metadata().unwrap().len();
-        for length in cache.place().unwrap()..end {
-            let _ = kept(&cache, b"token", LASTS);
+        for length in cache.minted_offset().unwrap()..end {
+            let _ = stored(&cache, b"token", LIFETIME);
             cache.0.set_len(length).unwrap();
             assert!(cache.load().is_none(), "{length}");
         }
-        // One over the other, half.
-        let _ = kept(&cache, b"token", LASTS);
+        // Half of a token over another one.
+        let _ = stored(&cache, b"token", LIFETIME);
         cache.0.write_all_at(b"b", end - 5).unwrap();
         assert!(cache.load().is_none());
     }

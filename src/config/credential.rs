@@ -98,7 +98,7 @@ impl Provider {
 pub(crate) struct Identity {
     pub(crate) provider: Provider,
     /// The service account's id.
-    pub(crate) account: String,
+    pub(crate) service_account: String,
     /// Where it was asked for.
     pub(crate) source: Source,
 }
@@ -171,7 +171,7 @@ impl ConfigReader<'_> {
         };
         Ok(Identity {
             provider,
-            account,
+            service_account: account,
             source: Source::Named(given.set_by),
         })
     }

@@ -1,19 +1,19 @@
 #![forbid(unsafe_code)]
-//! `--header-file`: what a gateway before Phase wants to see. Read like the token, by the process
-//! that fetches: configuration knows only where it is.
+//! `--header-file`: additional request headers for a gateway in front of Phase. Like a token, the file is
+//! read by the process that fetches.
 
 use std::fs::File;
 use std::path::PathBuf;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::credential_file::{MAX_SIZE, regular, warn_if_exposed, whole};
-use crate::error::Source;
-use crate::error::{Error, os_error_text};
+use super::credential_file::{MAX_SIZE, open_regular, read_bounded, warn_if_exposed};
+use crate::error::{Error, Source, os_error_text};
 use crate::log::Log;
 
-/// What phase-run says itself, and what belongs to one connection (RFC 9110 §7.6.1).
-const OURS: [&str; 19] = [
+/// The headers that phase-run sets itself or that belong to one connection (RFC 9110 §7.6.1), and those
+/// by which Phase selects secrets.
+const RESERVED: [&str; 19] = [
     "accept",
     "accept-encoding",
     "authorization",
@@ -35,36 +35,35 @@ const OURS: [&str; 19] = [
     "user-agent",
 ];
 
-/// Where the headers are; never what they are.
+/// Where the headers are.
 pub(crate) struct HeaderFile {
     pub(super) path: PathBuf,
     pub(super) source: &'static str,
 }
 
 impl HeaderFile {
-    /// `Name: value` lines, without empty ones and those that start with `#`. A watch reads it again
-    /// at each poll, which a pipe cannot be.
+    /// Reads the lines `Name: value`; empty lines and those that start with `#` are skipped. With
+    /// `is_read_again`, each poll of a watch reads the file, so it must be a regular file.
     ///
     /// # Errors
-    /// `config`, with the number of a line and never what is in it.
-    pub(crate) fn read(&self, again: bool, log: &dyn Log) -> Result<HeaderMap, Error> {
+    /// `config`, with the number of a line and never its content.
+    pub(crate) fn read(&self, is_read_again: bool, log: &dyn Log) -> Result<HeaderMap, Error> {
         let unusable = |why: String| Error::HeaderFile {
             path: self.path.clone(),
             source: Source::Named(self.source),
             why,
         };
         let unreadable = |error: std::io::Error| unusable(os_error_text(&error));
-        let file = if again {
-            regular(&self.path)
-        } else {
-            File::open(&self.path).map(Some)
+        let file = match is_read_again {
+            true => open_regular(&self.path),
+            false => File::open(&self.path).map(Some),
         };
         let file = file.map_err(unreadable)?.ok_or_else(|| {
-            let why = "with --watch it is read again, so it has to be a regular file";
+            let why = "--watch reads it again at each poll and requires a regular file";
             unusable(why.to_owned())
         })?;
         warn_if_exposed(&self.path, &file, log);
-        let bytes = whole(file, MAX_SIZE).map_err(unreadable)?;
+        let bytes = read_bounded(file, MAX_SIZE).map_err(unreadable)?;
         let bytes = bytes.expose();
         if bytes.len() as u64 > MAX_SIZE {
             return Err(unusable(format!("it is longer than {MAX_SIZE} bytes")));
@@ -75,27 +74,26 @@ impl HeaderFile {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let (name, value) =
-                header(line).map_err(|flaw| unusable(format!("line {}: {flaw}", number + 1)))?;
+            let (name, value) = parse_header(line)
+                .map_err(|why| unusable(format!("line {}: {why}", number + 1)))?;
             headers.append(name, value);
         }
         Ok(headers)
     }
 }
 
-/// One line (RFC 9112 §5), marked as sensitive.
-fn header(line: &[u8]) -> Result<(HeaderName, HeaderValue), &'static str> {
-    let colon = line.iter().position(|byte| *byte == b':');
-    let (name, value) = colon
-        .and_then(|colon| line.split_at_checked(colon))
-        .ok_or("it is not Name: value")?;
-    let name = HeaderName::from_bytes(name).map_err(|_| "its name is none of a header")?;
-    if OURS.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
+/// Parses a header line (RFC 9112 §5). The value is marked as sensitive, so that no library logs it.
+fn parse_header(line: &[u8]) -> Result<(HeaderName, HeaderValue), &'static str> {
+    let mut parts = line.splitn(2, |byte| *byte == b':');
+    let (Some(name), Some(value)) = (parts.next(), parts.next()) else {
+        return Err("it is not Name: value");
+    };
+    let name = HeaderName::from_bytes(name).map_err(|_| "the name is not valid")?;
+    if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
         return Err("phase-run sets that header itself");
     }
-    let value = value.get(1..).unwrap_or_default().trim_ascii();
-    let mut value =
-        HeaderValue::from_bytes(value).map_err(|_| "its value holds control characters")?;
+    let mut value = HeaderValue::from_bytes(value.trim_ascii())
+        .map_err(|_| "the value has control characters")?;
     value.set_sensitive(true);
     Ok((name, value))
 }
@@ -105,15 +103,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_a_header_or_says_what_is_wrong() {
+    fn header_lines_are_parsed_or_rejected() {
         for (line, name, value) in [
             ("X-Gateway: word", "x-gateway", "word"),
             ("CF-Access-Client-Id:a:b", "cf-access-client-id", "a:b"),
             ("x:", "x", ""),
         ] {
-            let (found, held) = header(line.as_bytes()).unwrap();
-            assert_eq!((found.as_str(), held.to_str().unwrap()), (name, value));
-            assert!(held.is_sensitive());
+            let (parsed_name, parsed_value) = parse_header(line.as_bytes()).unwrap();
+            assert_eq!(
+                (parsed_name.as_str(), parsed_value.to_str().unwrap()),
+                (name, value)
+            );
+            assert!(parsed_value.is_sensitive());
         }
         for line in [
             "word",
@@ -128,7 +129,7 @@ mod tests {
             "X: a\u{1}b",
             "X: a\rb",
         ] {
-            assert!(header(line.as_bytes()).is_err(), "{line:?}");
+            assert!(parse_header(line.as_bytes()).is_err(), "{line:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Exchanges a cloud identity for a Phase token.
+//! Exchanges the machine's cloud identity for a Phase token.
 
 use std::time::Duration;
 
@@ -8,9 +8,7 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::response::{ApiResponse, Endpoint};
-use crate::auth::{
-    Auth, CloudCredentials, Credential, IdentityLogin, Shown, aws_fetch, azure_fetch, sigv4,
-};
+use crate::auth::{Auth, CloudCredentials, Credential, IdentityLogin, settings_for_endpoint};
 use crate::config::Host;
 use crate::error::Error;
 use crate::http::{HttpClient, Request, RequestPolicy};
@@ -22,7 +20,7 @@ use crate::secret::{SecretBytes, Token};
 const MAX_ENDPOINT: usize = 100;
 
 #[derive(Deserialize)]
-struct Minted {
+struct LoginResponse {
     authentication: JsonObject<Authentication>,
 }
 
@@ -31,7 +29,7 @@ struct Authentication {
     token: SecretBytes,
     /// In seconds.
     #[serde(rename = "TTL")]
-    lasts: u64,
+    ttl: u64,
 }
 
 /// Returns the credential for Phase's API: the token that was read, or one that Phase mints for the
@@ -65,38 +63,47 @@ fn log_in(
     host: &Host,
     login: &IdentityLogin<'_>,
 ) -> Result<Credential, Error> {
-    let (of, from, evidence) = match &login.cloud_credentials {
-        CloudCredentials::Aws(aws) => {
-            let signed = aws_fetch::evidence(network, aws)?;
-            (
-                "aws/iam",
-                format!("the AWS credentials from {}", aws.from),
-                signed,
-            )
-        }
-        CloudCredentials::Azure(azure) => {
-            let token = azure_fetch::evidence(network, azure)?;
-            (
-                "azure/entra",
-                format!("the Azure token from {}", azure.from),
-                token,
-            )
-        }
-    };
-    let address = host.rest_url(&format!("identities/external/v1/{of}/auth/"));
-    let not_phase = |why: &str| Error::UnexpectedResponse {
-        host: host.name().to_owned(),
-        why: why.to_owned(),
-        hint: None,
-    };
-    let url = Url::parse(&address).map_err(|_| not_phase("the address is malformed"))?;
+    let answer = request_token(network, host, login)?;
+    if answer.status != 200 {
+        return Err(login_error(&answer, login));
+    }
+    let JsonObject(LoginResponse { authentication }) = answer.json("a token")?;
+    let JsonObject(Authentication { token, ttl }) = authentication;
+    let parsed = Token::parse(token.expose()).ok();
+    let parsed = parsed.filter(|parsed| parsed.is_full() && parsed.is_service_account());
+    let parsed = parsed.ok_or_else(|| unexpected(host, "the token in it is not valid"))?;
+    let lifetime = Duration::from_secs(ttl);
+    network.log.log(Event::Identified {
+        from: &login.cloud_credentials.description(),
+        account: &login.service_account,
+        valid_for: lifetime,
+    });
+    (login.on_minted)(&token, lifetime);
+    Ok(Credential {
+        token: parsed,
+        token_source: login.token_source.clone(),
+        gateway_headers: login.gateway_headers.clone(),
+    })
+}
+
+/// Sends the login request.
+fn request_token(
+    network: &HttpClient<'_>,
+    host: &Host,
+    login: &IdentityLogin<'_>,
+) -> Result<ApiResponse, Error> {
+    let evidence = login.cloud_credentials.fetch_evidence(network)?;
+    let path = login.cloud_credentials.login_path();
+    let address = host.rest_url(&format!("identities/external/v1/{path}/auth/"));
+    let url = Url::parse(&address).map_err(|_| unexpected(host, "the address is malformed"))?;
     let mut headers = login.gateway_headers.clone();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let account = login.service_account.as_bytes();
-    let (start, middle) = (br#"{"account":{"type":"service","id":""#, br#""},"#);
-    let Shown { member, hidden } = evidence;
-    let body = || [start, account, middle, &member(), b"}"].concat();
+    let account = format!(
+        r#"{{"account":{{"type":"service","id":"{}"}},"#,
+        login.service_account
+    );
+    let body = || [account.as_bytes(), &evidence.json_member(), b"}"].concat();
     let received = network.send(&Request {
         policy: RequestPolicy::DEFAULT,
         label: Some(host.name()),
@@ -105,57 +112,49 @@ fn log_in(
         headers,
         body: &body,
     })?;
-    let mut answer = ApiResponse::new(
-        received,
-        host.name(),
-        &login.token_source,
-        &login.gateway_headers,
-    );
-    answer.hidden = hidden;
-    if answer.status != 200 {
-        return Err(refused(&answer, from, login));
-    }
-    let JsonObject(Minted { authentication }) = answer.json("a token")?;
-    let JsonObject(Authentication { token, lasts }) = authentication;
-    let parsed = Token::parse(token.expose()).ok();
-    let parsed = parsed.filter(|parsed| parsed.is_full() && parsed.is_service_account());
-    let parsed = parsed.ok_or_else(|| not_phase("what it calls a token is none"))?;
-    let lasts = Duration::from_secs(lasts);
-    network.log.log(Event::Identified {
-        from: &from,
-        account: &login.service_account,
-        valid_for: lasts,
-    });
-    (login.on_minted)(&token, lasts);
-    Ok(Credential {
-        token: parsed,
-        token_source: login.token_source.clone(),
-        gateway_headers: login.gateway_headers.clone(),
-    })
+    let IdentityLogin {
+        token_source,
+        gateway_headers,
+        ..
+    } = login;
+    let mut answer = ApiResponse::new(received, host.name(), token_source, gateway_headers);
+    answer.hidden = evidence.into_secrets();
+    Ok(answer)
 }
 
-fn refused(answer: &ApiResponse, from: String, login: &IdentityLogin<'_>) -> Error {
-    let said = answer.server_error();
-    let Some(said) = said.filter(|_| matches!(answer.status, 400 | 401 | 403 | 404)) else {
+fn unexpected(host: &Host, why: &str) -> Error {
+    Error::UnexpectedResponse {
+        host: host.name().to_owned(),
+        why: why.to_owned(),
+        hint: None,
+    }
+}
+
+/// The error for a login that Phase answers with a status other than 200.
+fn login_error(answer: &ApiResponse, login: &IdentityLogin<'_>) -> Error {
+    let text = answer.server_error();
+    let Some(text) = text.filter(|_| matches!(answer.status, 400 | 401 | 403 | 404)) else {
         return answer.error_for_status(Endpoint::Tokens);
     };
-    let hint = match (answer.status, &login.cloud_credentials) {
-        (400, CloudCredentials::Aws(_)) => sts_endpoint_hint(answer),
-        (401, CloudCredentials::Aws(_)) if is_of_another_time(&said) => Some(
+    let is_aws = matches!(login.cloud_credentials, CloudCredentials::Aws(_));
+    let hint = match (answer.status, is_aws) {
+        (400, true) => sts_endpoint_hint(answer),
+        (401, true) if is_clock_error(&text) => Some(
             "set this machine's clock: Phase compares the time of the signature with its own"
                 .to_owned(),
         ),
-        (401, CloudCredentials::Aws(_)) => Some("check that these credentials are still good".to_owned()),
-        (401, CloudCredentials::Azure(_)) => Some(
-            "check that the identity in Phase's console is of this tenant and takes tokens for https://management.azure.com/"
+        (401, true) => Some("check that these credentials are still valid".to_owned()),
+        (401, false) => Some(
+            "check that the identity in Phase's console is for this tenant and accepts tokens for https://management.azure.com/"
                 .to_owned(),
         ),
-        (403, _) if said.to_lowercase().contains("server-side") || said.contains("SSK") => Some(
+        (403, _) if text.to_lowercase().contains("server-side") || text.contains("SSK") => Some(
             "enable server-side key management for the service account in Phase's console"
                 .to_owned(),
         ),
         (403, _) => Some(
-            "add this principal to the trusted ones of the identity in Phase's console".to_owned(),
+            "add this principal to the trusted principals of the identity in Phase's console"
+                .to_owned(),
         ),
         (404, _) => Some(format!(
             "check --service-account {}, and that an identity of this cloud is attached to it in Phase's console",
@@ -165,36 +164,36 @@ fn refused(answer: &ApiResponse, from: String, login: &IdentityLogin<'_>) -> Err
     };
     Error::IdentityRejected {
         host: answer.host.clone(),
-        from,
-        message: format!("{said} ({})", answer.status),
+        from: login.cloud_credentials.description(),
+        message: format!("{text} ({})", answer.status),
         hint,
     }
 }
 
-/// Of the signature, not of the keys.
-fn is_of_another_time(said: &str) -> bool {
-    let said = said.to_lowercase();
-    said.contains("signature expired") || said.contains("signature not yet current")
+/// Whether Phase complains about the signature's time, not about the key.
+fn is_clock_error(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.contains("signature expired") || text.contains("signature not yet current")
 }
 
-/// Phase names the address of STS that it expects.
+/// The hint for a request that is signed for another STS endpoint than the one that Phase expects.
 fn sts_endpoint_hint(answer: &ApiResponse) -> Option<String> {
     #[derive(Deserialize)]
-    struct Expected {
+    struct Mismatch {
         #[serde(rename = "expectedEndpoint")]
-        endpoint: String,
+        expected_endpoint: String,
     }
-    let Expected { endpoint } = answer.json("a refusal").ok()?;
+    let Mismatch { expected_endpoint } = answer.json("a refusal").ok()?;
+    let endpoint = answer.redact(&expected_endpoint);
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-".contains(&byte);
-    let endpoint = answer.redact(&endpoint);
-    let shown = endpoint.len() <= MAX_ENDPOINT && endpoint.bytes().all(is_plain);
-    let expected = if shown { &endpoint } else { "another" };
-    let instead = match sigv4::settings_for(&endpoint) {
+    let is_quotable = endpoint.len() <= MAX_ENDPOINT && endpoint.bytes().all(is_plain);
+    let quoted = if is_quotable { &endpoint } else { "another" };
+    let instead = match settings_for_endpoint(&endpoint) {
         Some(settings) => format!("set {settings}, or "),
-        // That of a network of its own, say.
+        // No settings select, for example, an endpoint in a private network.
         None => String::new(),
     };
     Some(format!(
-        "{instead}change the STS endpoint of the identity in Phase's console from {expected} to this region's"
+        "{instead}change the STS endpoint of the identity in Phase's console from {quoted} to this region's"
     ))
 }

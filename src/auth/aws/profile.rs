@@ -1,19 +1,20 @@
 #![forbid(unsafe_code)]
-//! AWS's shared files: `~/.aws/credentials` and `~/.aws/config`, in which profiles have names.
+//! Profiles in AWS's shared files, `~/.aws/credentials` and `~/.aws/config`.
 //!
-//! Keys and web identities are read from them. Profiles that need a login, a second role or another
-//! program are named, with the command of AWS's own that turns them into variables.
+//! A profile's access key or web identity is used. For a profile that needs a login, a second role or
+//! another program, the error names the AWS command that exports its credentials to variables.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::super::identity::ProviderEnv;
-use super::AwsKeys;
-use super::shared_files::{Kind, Line, Shared};
+use super::super::cloud::{Lookup, ProviderEnv, Unusable};
+use super::shared_files::{FileKind, Line, SharedFile};
+use super::{AwsAccessKey, INVALID_KEY};
 use crate::secret::SecretBytes;
 
-/// What needs more than is written there, and comes before keys of the same profile.
-const FOREIGN: [&str; 5] = [
+/// Settings that phase-run does not support and that take precedence over an access key of the same
+/// profile.
+const UNSUPPORTED: [&str; 5] = [
     "source_profile",
     "credential_source",
     "sso_session",
@@ -21,168 +22,184 @@ const FOREIGN: [&str; 5] = [
     "login_session",
 ];
 
-/// The same; keys of the credentials file come before it, those of the other do not.
-const PROCESS: &str = "credential_process";
+/// Not supported either. It takes precedence over an access key in the config file, but not over one in
+/// the credentials file.
+const CREDENTIAL_PROCESS: &str = "credential_process";
 
 const KEYS: [&str; 2] = ["aws_access_key_id", "aws_secret_access_key"];
 
-const EXPORT: &str = "run eval \"$(aws configure export-credentials --format env)\" before";
+const EXPORT_HINT: &str =
+    "run eval \"$(aws configure export-credentials --format env)\" before phase-run";
 
-/// Both files, as far as they can be read.
+/// The selected profile and both files that may define it.
 pub(super) struct Profiles {
     name: String,
-    /// The name was given: then there has to be such a profile.
-    chosen: bool,
-    /// Two variables name one, and not the same.
-    two: bool,
-    credentials: Shared,
-    config: Shared,
+    /// Whether a variable names the profile: then it must exist.
+    is_named: bool,
+    /// Whether two variables name different profiles.
+    is_ambiguous: bool,
+    credentials: SharedFile,
+    config: SharedFile,
 }
 
-/// What a profile holds.
-pub(super) enum Found {
-    Keys(AwsKeys, String),
+/// What a profile defines.
+pub(super) enum ProfileCredentials<'p> {
+    AccessKey(AwsAccessKey),
     WebIdentity {
-        role: Option<String>,
-        session: Option<String>,
-        file: String,
-        from: String,
-    },
-    /// Nobody set it up.
-    Nothing(String),
-    Broken {
-        why: String,
-        hint: Option<&'static str>,
+        role_arn: Option<&'p str>,
+        session_name: Option<&'p str>,
+        token_file: &'p str,
     },
 }
 
 impl Profiles {
-    pub(super) fn of(around: &ProviderEnv<'_>) -> Self {
-        let shared = |variable, name: &str, kind| {
-            let home = around.path("HOME").unwrap_or(Path::new("/nonexistent"));
-            let path = match around.path(variable) {
+    /// Reads both files; one that is missing or cannot be used is an error only if it is needed.
+    pub(super) fn load(env: &ProviderEnv<'_>) -> Self {
+        let load = |variable, name: &str, kind| {
+            let home = env.path("HOME").unwrap_or(Path::new("/nonexistent"));
+            let path = match env.path(variable) {
                 None => home.join(".aws").join(name),
                 Some(path) => match path.strip_prefix("~") {
                     Ok(below) => home.join(below),
-                    Err(_) if is_a_shells(path) => return Shared::elsewhere(path, kind),
+                    Err(_) if needs_expansion(path) => return SharedFile::unexpanded(path, kind),
                     Err(_) => path.to_owned(),
                 },
             };
-            Shared::read(&path, kind)
+            SharedFile::read(&path, kind)
         };
-        let named = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].map(|name| around.text(name));
-        let [one, other] = named;
+        let [name, older_name] = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].map(|name| env.text(name));
         Self {
-            name: one.or(other).unwrap_or("default").to_owned(),
-            chosen: one.or(other).is_some(),
-            two: one.is_some() && other.is_some() && one != other,
-            credentials: shared(
+            name: name.or(older_name).unwrap_or("default").to_owned(),
+            is_named: name.or(older_name).is_some(),
+            is_ambiguous: name.is_some() && older_name.is_some() && name != older_name,
+            credentials: load(
                 "AWS_SHARED_CREDENTIALS_FILE",
                 "credentials",
-                Kind::Credentials,
+                FileKind::Credentials,
             ),
-            config: shared("AWS_CONFIG_FILE", "config", Kind::Config),
+            config: load("AWS_CONFIG_FILE", "config", FileKind::Config),
         }
     }
 
-    /// The region of the profile.
     pub(super) fn region(&self) -> Option<String> {
-        self.value("region")
+        self.value("region").map(str::to_owned)
     }
 
-    pub(super) fn credentials(&self) -> Found {
-        let broken = |why: &str| Found::Broken {
-            why: why.to_owned(),
-            hint: None,
+    /// Returns the credentials of the profile.
+    ///
+    /// # Errors
+    /// The reason why what is configured cannot be used.
+    pub(super) fn credentials(&self) -> Result<Lookup<ProfileCredentials<'_>>, Unusable> {
+        if let Some(why) = self.files().iter().find_map(|file| file.unusable()) {
+            return Err(why.into());
+        }
+        if self.is_ambiguous {
+            return Err("AWS_PROFILE and AWS_DEFAULT_PROFILE name different profiles".into());
+        }
+        if let Some(key) = UNSUPPORTED
+            .into_iter()
+            .find(|key| self.value(key).is_some())
+        {
+            return Err(self.unsupported(key));
+        }
+        let role_arn = self.value("role_arn");
+        if let Some(token_file) = self.value("web_identity_token_file") {
+            let credentials = ProfileCredentials::WebIdentity {
+                role_arn,
+                session_name: self.value("role_session_name"),
+                token_file,
+            };
+            return Ok(Lookup::Found(credentials, self.describe(&self.config)));
+        }
+        if role_arn.is_some() {
+            let name = &self.name;
+            let why =
+                format!("the profile {name} has role_arn but no credentials to assume the role");
+            return Err(why.into());
+        }
+        if let Some(key) = self.access_key(&self.credentials)? {
+            let key = ProfileCredentials::AccessKey(key);
+            return Ok(Lookup::Found(key, self.describe(&self.credentials)));
+        }
+        if self.value(CREDENTIAL_PROCESS).is_some() {
+            return Err(self.unsupported(CREDENTIAL_PROCESS));
+        }
+        if let Some(key) = self.access_key(&self.config)? {
+            let key = ProfileCredentials::AccessKey(key);
+            return Ok(Lookup::Found(key, self.describe(&self.config)));
+        }
+        self.without_key()
+    }
+
+    /// The access key of the profile in one of the files.
+    fn access_key(&self, file: &SharedFile) -> Result<Option<AwsAccessKey>, Unusable> {
+        let lines = file.profile(&self.name).unwrap_or_default();
+        let secret = |key| {
+            let text = value(&lines, key)?.as_bytes();
+            Some(SecretBytes::new(text.to_vec()))
         };
-        if let Some(why) = self.files().iter().find_map(|file| file.broken()) {
-            return broken(why);
-        }
-        if self.two {
-            return broken("AWS_PROFILE and AWS_DEFAULT_PROFILE name two profiles");
-        }
+        let flaw = match KEYS.map(secret) {
+            [Some(id), Some(secret_key)] => {
+                let session_token =
+                    secret("aws_session_token").or_else(|| secret("aws_security_token"));
+                match AwsAccessKey::new(id, secret_key, session_token) {
+                    Some(key) => return Ok(Some(key)),
+                    None => format!(": {INVALID_KEY}"),
+                }
+            }
+            [Some(_), None] | [None, Some(_)] => format!(" has only one of {}", KEYS.join(" and ")),
+            [None, None] if KEYS.iter().any(|key| line(&lines, key).is_some()) => {
+                " has empty keys".to_owned()
+            }
+            [None, None] => return Ok(None),
+        };
+        Err(format!("{}{flaw}", self.describe(file)).into())
+    }
+
+    fn without_key(&self) -> Result<Lookup<ProfileCredentials<'_>>, Unusable> {
         let name = &self.name;
-        let from = |file: &Shared| format!("the profile {name} of {}", file.path.display());
-        let foreign = |key: &str| Found::Broken {
-            why: format!(
-                "the profile {name} gets its keys by {key}, which phase-run does not follow"
-            ),
-            hint: Some(EXPORT),
-        };
-        if let Some(key) = FOREIGN.into_iter().find(|key| self.value(key).is_some()) {
-            return foreign(key);
-        }
-        let role = self.value("role_arn");
-        if let Some(file) = self.value("web_identity_token_file") {
-            return Found::WebIdentity {
-                role,
-                session: self.value("role_session_name"),
-                file,
-                from: from(&self.config),
-            };
-        }
-        if role.is_some() {
-            return broken(&format!(
-                "the profile {name} has a role, and nothing that may take it"
-            ));
-        }
-        for (nth, file) in self.files().into_iter().enumerate() {
-            if nth == 1 && self.value(PROCESS).is_some() {
-                return foreign(PROCESS);
-            }
-            let lines = file.profile(name).unwrap_or_default();
-            let of = |key| {
-                let text = value(&lines, key)?.as_bytes();
-                Some(SecretBytes::new(text.to_vec()))
-            };
-            match KEYS.map(of) {
-                [Some(id), Some(secret)] => {
-                    let session = of("aws_session_token").or_else(|| of("aws_security_token"));
-                    return Found::Keys(
-                        AwsKeys {
-                            id,
-                            secret,
-                            session,
-                        },
-                        from(file),
-                    );
-                }
-                [Some(_), None] | [None, Some(_)] => {
-                    return broken(&format!("{} has one of the two keys", from(file)));
-                }
-                [None, None] if KEYS.iter().any(|key| line(&lines, key).is_some()) => {
-                    return broken(&format!("{} has empty keys", from(file)));
-                }
-                [None, None] => {}
-            }
-        }
-        let known = self.files().iter().any(|file| file.profile(name).is_some());
-        match (known, self.chosen, self.credentials.absent()) {
-            (true, ..) => Found::Nothing(format!("the profile {name} has no keys")),
-            (false, true, _) => broken(&format!("there is no profile {name}")),
-            (false, false, Some(why)) => Found::Nothing(why.to_owned()),
+        let exists = self.files().iter().any(|file| file.profile(name).is_some());
+        let why = match (exists, self.is_named, self.credentials.missing()) {
+            (true, ..) => format!("the profile {name} has no access key"),
+            (false, true, _) => return Err(format!("there is no profile {name}").into()),
+            (false, false, Some(why)) => why.to_owned(),
             (false, false, None) => {
                 let path = self.credentials.path.display();
-                Found::Nothing(format!("{path} has no profile {name}"))
+                format!("{path} has no profile {name}")
             }
+        };
+        Ok(Lookup::NotConfigured(why))
+    }
+
+    /// How messages name the profile in a file.
+    fn describe(&self, file: &SharedFile) -> String {
+        format!("the profile {} of {}", self.name, file.path.display())
+    }
+
+    fn unsupported(&self, key: &str) -> Unusable {
+        let name = &self.name;
+        Unusable {
+            why: format!("the profile {name} uses {key}, which phase-run does not support"),
+            hint: Some(EXPORT_HINT),
         }
     }
 
-    fn files(&self) -> [&Shared; 2] {
+    fn files(&self) -> [&SharedFile; 2] {
         [&self.credentials, &self.config]
     }
 
-    /// What is no secret.
-    fn value(&self, key: &str) -> Option<String> {
+    /// A setting that is not secret, from the first file that has it.
+    fn value(&self, key: &str) -> Option<&str> {
         self.files().into_iter().find_map(|file| {
             let lines = file.profile(&self.name)?;
-            value(&lines, key).map(str::to_owned)
+            value(&lines, key)
         })
     }
 }
 
-/// AWS's kits put variables and other users' directories in their places, each in its own way.
-fn is_a_shells(path: &Path) -> bool {
+/// Whether AWS's SDKs would expand the path, each in its own way: it has a variable or another user's
+/// home directory.
+fn needs_expansion(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     bytes.starts_with(b"~") || bytes.contains(&b'$')
 }
@@ -196,18 +213,25 @@ fn line<'l, 't>(lines: &'l [Line<'t>], key: &str) -> Option<&'l Line<'t>> {
     lines.iter().find(|line| line.key.eq_ignore_ascii_case(key))
 }
 
+#[cfg(any(test, fuzzing))]
+impl Profiles {
+    fn of_bytes(credentials: &[u8], config: &[u8]) -> Self {
+        Self {
+            name: "default".to_owned(),
+            is_named: false,
+            is_ambiguous: false,
+            credentials: SharedFile::of_bytes(credentials, FileKind::Credentials),
+            config: SharedFile::of_bytes(config, FileKind::Config),
+        }
+    }
+}
+
 /// Reads any bytes as both files.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(data: &[u8]) {
-    let profiles = Profiles {
-        name: "default".to_owned(),
-        chosen: false,
-        two: false,
-        credentials: Shared::of(data, Kind::Credentials),
-        config: Shared::of(data, Kind::Config),
-    };
-    if let Found::Keys(keys, _) = profiles.credentials() {
-        assert!(!keys.id.expose().is_empty() && !keys.secret.expose().is_empty());
+    let profiles = Profiles::of_bytes(data, data);
+    if let Ok(Lookup::Found(ProfileCredentials::AccessKey(key), _)) = profiles.credentials() {
+        assert!(!key.id.expose().is_empty() && !key.secret.expose().is_empty());
     }
     let _ = profiles.region();
 }
@@ -217,20 +241,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn empty_keys_are_an_error_however_they_are_written() {
+    fn empty_keys_are_an_error() {
         for text in [
             "[default]\naws_access_key_id =\naws_secret_access_key =",
             "[default]\nAWS_ACCESS_KEY_ID =",
         ] {
-            let profiles = Profiles {
-                name: "default".to_owned(),
-                chosen: false,
-                two: false,
-                credentials: Shared::of(text.as_bytes(), Kind::Credentials),
-                config: Shared::of(b"", Kind::Config),
-            };
-            let Found::Broken { why, .. } = profiles.credentials() else {
-                panic!("{text} was taken")
+            let profiles = Profiles::of_bytes(text.as_bytes(), b"");
+            let Err(Unusable { why, .. }) = profiles.credentials() else {
+                panic!("{text} was accepted")
             };
             assert!(why.ends_with("has empty keys"), "{why}");
         }

@@ -1,203 +1,219 @@
 #![forbid(unsafe_code)]
-//! The form of AWS's shared files, as AWS's own kit for Python reads it (RawConfigParser): a file that
-//! it refuses is refused here, because what is passed over could have named another principal.
+//! The format of AWS's shared files, as AWS's SDK for Python reads it (`RawConfigParser`). A file that the
+//! SDK rejects is an error here too: skipping a part of it could select another principal.
 
 use std::path::{Path, PathBuf};
 
-use super::super::identity::MAX_SIZE;
-use crate::config::credential_file::{regular, whole};
+use super::super::cloud::MAX_SIZE;
+use crate::config::credential_file::{open_regular, read_bounded};
 use crate::error::os_error_text;
 use crate::secret::SecretBytes;
 
-/// Which of the two files, whose sections are named differently.
+/// Which of the two files it is: they name the sections of profiles differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// `[name]`.
+pub(super) enum FileKind {
+    /// Sections are `[name]`.
     Credentials,
-    /// `[default]` and `[profile name]`.
+    /// Sections are `[default]` and `[profile name]`.
     Config,
 }
 
-/// One of the files.
-pub(super) struct Shared {
+/// One of the two files.
+pub(super) struct SharedFile {
     pub(super) path: PathBuf,
-    kind: Kind,
-    text: Text,
+    kind: FileKind,
+    content: Content,
 }
 
-enum Text {
-    Absent(String),
-    Broken(String),
-    There(SecretBytes),
+enum Content {
+    /// The file cannot be opened, for this reason.
+    Missing(String),
+    /// The file is there and cannot be used, for this reason.
+    Unusable(String),
+    /// Text that [`parse`] accepts.
+    Valid(SecretBytes),
 }
 
-impl Shared {
-    pub(super) fn read(path: &Path, kind: Kind) -> Self {
-        let of_file = |why: &str| format!("{}: {why}", path.display());
-        let file = regular(path).map(|file| file.map(|file| whole(file, MAX_SIZE)));
-        let text = match file {
-            Ok(Some(Ok(bytes))) => Self::checked(bytes, kind),
-            // How the file is switched off.
-            Ok(None) if path == Path::new("/dev/null") => Ok(SecretBytes::default()),
-            Ok(None) => Err("it is no regular file".to_owned()),
-            Ok(Some(Err(error))) => Err(os_error_text(&error)),
-            Err(error) => {
-                let text = Text::Absent(of_file(&os_error_text(&error)));
-                let path = path.to_owned();
-                return Self { path, kind, text };
-            }
+impl SharedFile {
+    pub(super) fn read(path: &Path, kind: FileKind) -> Self {
+        let with_path = |why: &str| format!("{}: {why}", path.display());
+        let content = match open_regular(path) {
+            Err(error) => Content::Missing(with_path(&os_error_text(&error))),
+            // The usual way to switch the file off.
+            Ok(None) if path == Path::new("/dev/null") => Content::Valid(SecretBytes::default()),
+            Ok(None) => Content::Unusable(with_path("it is not a regular file")),
+            Ok(Some(file)) => match read_bounded(file, MAX_SIZE) {
+                Err(error) => Content::Unusable(with_path(&os_error_text(&error))),
+                Ok(bytes) => match check(&bytes, kind) {
+                    Ok(()) => Content::Valid(bytes),
+                    Err(why) => Content::Unusable(with_path(&why)),
+                },
+            },
         };
         Self {
             path: path.to_owned(),
             kind,
-            text: text.map_or_else(|why| Text::Broken(of_file(&why)), Text::There),
+            content,
         }
     }
 
-    /// A path that is not as it is written.
-    pub(super) fn elsewhere(path: &Path, kind: Kind) -> Self {
-        let why = format!("{}: $ and ~ are not followed there", path.display());
+    /// A file whose path phase-run would have to expand.
+    pub(super) fn unexpanded(path: &Path, kind: FileKind) -> Self {
+        let why = format!("{}: $ and ~user are not expanded", path.display());
         Self {
             path: path.to_owned(),
             kind,
-            text: Text::Broken(why),
+            content: Content::Unusable(why),
         }
-    }
-
-    fn checked(bytes: SecretBytes, kind: Kind) -> Result<SecretBytes, String> {
-        if bytes.expose().len() as u64 > MAX_SIZE {
-            return Err(format!("it is longer than {MAX_SIZE} bytes"));
-        }
-        let text = str::from_utf8(bytes.expose()).map_err(|_| "it is not UTF-8".to_owned())?;
-        match lines(text, kind) {
-            Ok(_) => Ok(bytes),
-            Err((line, why)) => Err(format!("line {line}: {why}")),
-        }
-    }
-
-    /// Why it is not there, or cannot be used.
-    pub(super) fn absent(&self) -> Option<&str> {
-        match &self.text {
-            Text::Absent(why) => Some(why),
-            Text::Broken(_) | Text::There(_) => None,
-        }
-    }
-
-    pub(super) fn broken(&self) -> Option<&str> {
-        match &self.text {
-            Text::Broken(why) => Some(why),
-            Text::Absent(_) | Text::There(_) => None,
-        }
-    }
-
-    /// What the profile says, in the last section of that name; none where there is no such profile.
-    pub(super) fn profile(&self, name: &str) -> Option<Vec<Line<'_>>> {
-        let Text::There(bytes) = &self.text else {
-            return None;
-        };
-        let text = str::from_utf8(bytes.expose()).unwrap_or_default();
-        let lines = lines(text, self.kind).unwrap_or_default();
-        let of_name = |line: &&Line<'_>| line.profile == Some(name);
-        let last = lines.iter().rfind(of_name)?.section;
-        Some(
-            lines
-                .into_iter()
-                .filter(|line| line.section == last)
-                .collect(),
-        )
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(super) fn of(bytes: &[u8], kind: Kind) -> Self {
+    pub(super) fn of_bytes(bytes: &[u8], kind: FileKind) -> Self {
         let bytes = SecretBytes::new(bytes.to_vec());
-        let text = Self::checked(bytes, kind);
         Self {
             path: PathBuf::from("file"),
             kind,
-            text: text.map_or_else(Text::Broken, Text::There),
+            content: match check(&bytes, kind) {
+                Ok(()) => Content::Valid(bytes),
+                Err(why) => Content::Unusable(why),
+            },
         }
+    }
+
+    /// Why the file cannot be opened, if so.
+    pub(super) fn missing(&self) -> Option<&str> {
+        match &self.content {
+            Content::Missing(why) => Some(why),
+            Content::Unusable(_) | Content::Valid(_) => None,
+        }
+    }
+
+    /// Why the file cannot be used, if so.
+    pub(super) fn unusable(&self) -> Option<&str> {
+        match &self.content {
+            Content::Unusable(why) => Some(why),
+            Content::Missing(_) | Content::Valid(_) => None,
+        }
+    }
+
+    /// The lines of a profile, from the last section that has its name; `None` if no section has.
+    #[expect(
+        clippy::expect_used,
+        reason = "the content was checked when it was read"
+    )]
+    pub(super) fn profile(&self, name: &str) -> Option<Vec<Line<'_>>> {
+        let Content::Valid(bytes) = &self.content else {
+            return None;
+        };
+        let text = str::from_utf8(bytes.expose()).ok();
+        let lines = parse(text.expect("it was UTF-8"), self.kind).ok();
+        let mut lines = lines.expect("it had no syntax error");
+        let is_named = |line: &&Line<'_>| line.profile == Some(name);
+        let section = lines.iter().rfind(is_named)?.section;
+        lines.retain(|line| line.section == section);
+        Some(lines)
     }
 }
 
-/// `key = value` in a section; a section's own line has an empty key.
+/// Checks the size, the encoding and the syntax.
+fn check(bytes: &SecretBytes, kind: FileKind) -> Result<(), String> {
+    if bytes.expose().len() as u64 > MAX_SIZE {
+        return Err(format!("it is longer than {MAX_SIZE} bytes"));
+    }
+    let text = str::from_utf8(bytes.expose()).map_err(|_| "it is not UTF-8".to_owned())?;
+    match parse(text, kind) {
+        Ok(_) => Ok(()),
+        Err((line, why)) => Err(format!("line {line}: {why}")),
+    }
+}
+
+/// The header of a section, whose key is empty, or `key = value` in it.
 #[derive(Debug)]
 pub(super) struct Line<'t> {
+    /// The number of the section.
     section: usize,
+    /// The profile that the section defines, if it defines one.
     profile: Option<&'t str>,
     pub(super) key: &'t str,
     pub(super) value: &'t str,
 }
 
 /// The number of a line, and what is wrong there.
-type Flaw = (usize, &'static str);
+type SyntaxError = (usize, &'static str);
 
-fn lines(text: &str, kind: Kind) -> Result<Vec<Line<'_>>, Flaw> {
-    let mut found: Vec<Line<'_>> = Vec::new();
+fn parse(text: &str, kind: FileKind) -> Result<Vec<Line<'_>>, SyntaxError> {
+    let mut lines: Vec<Line<'_>> = Vec::new();
     let mut sections: Vec<&str> = Vec::new();
-    let mut indent = 0;
-    let ends = text.split("\r\n").flat_map(|part| part.split(['\n', '\r']));
-    for (nth, line) in ends.enumerate() {
-        let flaw = |why| Err((nth + 1, why));
-        let shown = line.trim();
-        if shown.is_empty() || shown.starts_with(['#', ';']) {
+    let mut last_indent = 0;
+    let raw_lines = text.split("\r\n").flat_map(|part| part.split(['\n', '\r']));
+    for (nth, raw_line) in raw_lines.enumerate() {
+        let error = |why| Err((nth + 1, why));
+        let line = raw_line.trim();
+        if line.is_empty() || line.starts_with(['#', ';']) {
             continue;
         }
-        let in_from = line.len() - line.trim_start().len();
-        // What stands further in belongs to the value before: of a nested block, which has no other.
-        if let Some(before) = found.last().filter(|before| !before.key.is_empty())
-            && in_from > indent
+        let indent = raw_line.len() - raw_line.trim_start().len();
+        // A line with more indentation continues the value before, or is part of a nested block, whose
+        // own value is empty.
+        if let Some(last) = lines.last().filter(|last| !last.key.is_empty())
+            && indent > last_indent
         {
-            match before.value {
+            match last.value {
                 "" => continue,
-                _ => return flaw("a value that goes on over lines"),
+                _ => return error("a value continues on the next line"),
             }
         }
-        indent = in_from;
-        if let Some((header, _)) = shown
+        last_indent = indent;
+        let header = line
             .strip_prefix('[')
-            .and_then(|rest| rest.rsplit_once(']'))
-        {
+            .and_then(|rest| rest.rsplit_once(']'));
+        if let Some((header, _)) = header {
             if header == "DEFAULT" || sections.contains(&header) {
-                return flaw("a section that stands twice, or is for all");
+                return error("a duplicate section, or [DEFAULT]");
             }
             sections.push(header);
-            found.push(Line {
+            lines.push(Line {
                 section: sections.len(),
-                profile: named(header, kind),
+                profile: profile_name(header, kind),
                 key: "",
                 value: "",
             });
             continue;
         }
-        let Some(last) = found.last() else {
-            return flaw("it is in no section");
+        let Some(&Line {
+            section, profile, ..
+        }) = lines.last()
+        else {
+            return error("a line before the first section");
         };
-        let (section, profile) = (last.section, last.profile);
-        let Some((key, value)) = shown.split_once(['=', ':']) else {
-            return flaw("neither a section nor a key with its value");
+        let Some((key, value)) = line.split_once(['=', ':']) else {
+            return error("neither a section nor key = value");
         };
         let (key, value) = (key.trim(), value.trim());
-        let here = found.iter().rev();
-        let mut here = here.take_while(|line| line.section == section);
-        if here.any(|line| line.key.eq_ignore_ascii_case(key)) {
-            return flaw("a key that stands twice, or none");
+        let mut same_section = lines
+            .iter()
+            .rev()
+            .take_while(|line| line.section == section);
+        // The header's key is empty, so this finds an empty key too.
+        if same_section.any(|line| line.key.eq_ignore_ascii_case(key)) {
+            return error("a duplicate or empty key");
         }
-        found.push(Line {
+        lines.push(Line {
             section,
             profile,
             key,
             value,
         });
     }
-    Ok(found)
+    Ok(lines)
 }
 
-/// The profile that a section is of.
-fn named(header: &str, kind: Kind) -> Option<&str> {
+/// The name of the profile that a section defines, if it defines one.
+fn profile_name(header: &str, kind: FileKind) -> Option<&str> {
     match (kind, header) {
-        (Kind::Credentials, name) => Some(name),
-        (Kind::Config, "default") => Some("default"),
-        (Kind::Config, header) => {
+        (FileKind::Credentials, name) => Some(name),
+        (FileKind::Config, "default") => Some("default"),
+        (FileKind::Config, header) => {
             let name = header.strip_prefix("profile")?;
             let name = name.starts_with([' ', '\t']).then(|| name.trim())?;
             let unquoted = |quote: char| name.strip_prefix(quote)?.strip_suffix(quote);
@@ -210,17 +226,17 @@ fn named(header: &str, kind: Kind) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn shown(text: &str, kind: Kind) -> Result<String, Flaw> {
+    fn parsed(text: &str, kind: FileKind) -> Result<String, SyntaxError> {
         let line = |line: &Line<'_>| {
             let profile = line.profile.unwrap_or("-");
             format!("{profile}|{}|{}", line.key, line.value)
         };
-        let lines = lines(text, kind)?;
+        let lines = parse(text, kind)?;
         Ok(lines.iter().map(line).collect::<Vec<_>>().join(" "))
     }
 
     #[test]
-    fn sections_keys_and_values_are_told_apart() {
+    fn sections_keys_and_values_are_parsed() {
         for (text, credentials, config) in [
             (
                 "[default]\nA=a=b \n",
@@ -250,16 +266,20 @@ mod tests {
             ("", "", ""),
         ] {
             assert_eq!(
-                shown(text, Kind::Credentials).as_deref(),
+                parsed(text, FileKind::Credentials).as_deref(),
                 Ok(credentials),
                 "{text:?}"
             );
-            assert_eq!(shown(text, Kind::Config).as_deref(), Ok(config), "{text:?}");
+            assert_eq!(
+                parsed(text, FileKind::Config).as_deref(),
+                Ok(config),
+                "{text:?}"
+            );
         }
     }
 
     #[test]
-    fn what_is_refused_elsewhere_is_refused_by_its_line() {
+    fn syntax_error_names_its_line() {
         for (text, line) in [
             ("a=b", 1),
             ("\u{feff}[x]\na=b", 1),
@@ -270,8 +290,8 @@ mod tests {
             ("[x]\n=b", 2),
             ("[DEFAULT]\na=b", 1),
         ] {
-            let flaw = shown(text, Kind::Credentials).map_err(|(line, _)| line);
-            assert_eq!(flaw, Err(line), "{text:?}");
+            let error = parsed(text, FileKind::Credentials).map_err(|(line, _)| line);
+            assert_eq!(error, Err(line), "{text:?}");
         }
     }
 }

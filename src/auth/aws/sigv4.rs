@@ -1,157 +1,127 @@
 #![forbid(unsafe_code)]
-//! AWS Signature Version 4 of one request: `GetCallerIdentity` of STS, as AWS documents it in "Create
-//! a signed AWS API request". Its vectors are botocore's.
+//! Signs the `GetCallerIdentity` request of STS with AWS Signature Version 4, as AWS documents it in
+//! "Create a signed AWS API request". The test vectors are botocore's.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base16ct::lower::encode_string;
 use ring::digest::{SHA256, digest};
-use ring::hmac::{HMAC_SHA256, Key, Tag, sign as hmac};
+use ring::hmac::{HMAC_SHA256, Key, sign as hmac};
 
-use super::{AwsKeys, Sts, is_region};
+use super::AwsAccessKey;
+use super::sts::{self, StsOptions};
 use crate::secret::SecretBytes;
 
-pub(super) const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
-const TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
+/// The body of the request.
+pub(in crate::auth) const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
+const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
-/// What Phase sends on.
-pub(super) struct Signed {
-    pub(super) url: String,
-    /// A JSON object of names and values.
-    pub(super) headers: Vec<u8>,
+/// The signed request, which Phase sends to STS.
+pub(in crate::auth) struct SignedRequest {
+    pub(in crate::auth) url: String,
+    /// A JSON object of header names and values.
+    pub(in crate::auth) headers: String,
 }
 
-/// The address of STS in a region. The plain one of us-east-1 is older than regions.
-pub(super) fn endpoint(region: &str, sts: Sts) -> String {
-    let domain = match region {
-        _ if region.starts_with("cn-") => "amazonaws.com.cn",
-        _ if region.starts_with("eusc-") => "amazonaws.eu",
-        _ if region.starts_with("us-iso-") => "c2s.ic.gov",
-        _ if region.starts_with("us-isob-") => "sc2s.sgov.gov",
-        _ if region.starts_with("us-isof-") => "csp.hci.ic.gov",
-        _ if region.starts_with("eu-isoe-") => "cloud.adc-e.uk",
-        _ => "amazonaws.com",
-    };
-    match (region, sts) {
-        (
-            "us-east-1",
-            Sts {
-                regional: false,
-                fips: false,
-            },
-        ) => "https://sts.amazonaws.com".to_owned(),
-        (region, Sts { fips: true, .. }) => format!("https://sts-fips.{region}.{domain}"),
-        (region, _) => format!("https://sts.{region}.{domain}"),
+impl AwsAccessKey {
+    /// Makes a key whose parts need no escapes; an empty session token counts as none. Returns `None`
+    /// if a part that is sent could break out of its header or of the JSON.
+    pub(super) fn new(
+        id: SecretBytes,
+        secret: SecretBytes,
+        session_token: Option<SecretBytes>,
+    ) -> Option<Self> {
+        let session_token = session_token.filter(|token| !token.expose().is_empty());
+        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
+        let is_valid = [Some(&id), session_token.as_ref()]
+            .into_iter()
+            .flatten()
+            .all(|part| part.expose().iter().all(is_plain));
+        is_valid.then_some(Self {
+            id,
+            secret,
+            session_token,
+        })
     }
 }
 
-/// What has to be set for an address of STS.
-pub(crate) fn settings_for(address: &str) -> Option<String> {
-    let address = address.trim_end_matches('/');
-    let words = address.split(['.', '/']).filter(|word| is_region(word));
-    let regions = ["us-east-1"].into_iter().chain(words);
-    let ways = [
-        ("", Sts::default()),
-        (
-            " and AWS_STS_REGIONAL_ENDPOINTS=regional",
-            Sts {
-                regional: true,
-                fips: false,
-            },
-        ),
-        (
-            " and AWS_USE_FIPS_ENDPOINT=true",
-            Sts {
-                regional: false,
-                fips: true,
-            },
-        ),
-    ];
-    let all = regions.flat_map(|region| ways.map(|(more, sts)| (region, more, sts)));
-    let (region, more, _) = all
-        .into_iter()
-        .find(|(region, _, sts)| endpoint(region, *sts) == address)?;
-    Some(format!("AWS_REGION={region}{more}"))
-}
+/// Signs the request with this key for a region's STS endpoint.
+pub(in crate::auth) fn sign(
+    key: &AwsAccessKey,
+    region: &str,
+    options: StsOptions,
+    at: SystemTime,
+) -> SignedRequest {
+    let host = sts::host(region, options);
+    let (date, time) = calendar(at);
+    let timestamp = format!("{date}T{time}Z");
 
-/// None where a key cannot stand in a header or in JSON as it is.
-pub(super) fn sign(keys: &AwsKeys, region: &str, sts: Sts, at: SystemTime) -> Option<Signed> {
-    let id = plain(&keys.id)?;
-    let session = match &keys.session {
-        None => None,
-        Some(token) => Some(plain(token)?).filter(|text| !text.is_empty()),
-    };
-    let time = time(at)?;
-    let (date, _) = time.split_once('T')?;
-    let url = endpoint(region, sts);
-    let host = url.strip_prefix("https://")?;
-
-    // Names in lower case and in order, each once.
-    let mut signed = vec![
-        ("content-type", TYPE),
-        ("host", host),
-        ("x-amz-date", &time),
+    // For the signature, names are in lower case and sorted.
+    let mut signed_headers = vec![
+        ("content-type", CONTENT_TYPE),
+        ("host", &host),
+        ("x-amz-date", &timestamp),
     ];
-    signed.extend(session.map(|token| ("x-amz-security-token", token)));
-    let lines: String = signed
-        .iter()
+    let session_token = key.session_token.as_ref().map(text);
+    signed_headers.extend(session_token.map(|token| ("x-amz-security-token", token)));
+    let lines = signed_headers.iter();
+    let lines: String = lines
         .map(|(name, value)| format!("{name}:{value}\n"))
         .collect();
-    let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = signed_headers.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
-    let hash = |bytes: &[u8]| encode_string(digest(&SHA256, bytes).as_ref());
-    let canonical = [
-        "POST\n/\n\n",
-        &lines,
-        "\n",
-        &names,
-        "\n",
-        &hash(BODY.as_bytes()),
-    ]
-    .concat();
+    let body_hash = hex_sha256(BODY.as_bytes());
+    let canonical_request = format!("POST\n/\n\n{lines}\n{names}\n{body_hash}");
     let scope = format!("{date}/{region}/sts/aws4_request");
-    let to_sign = format!(
-        "AWS4-HMAC-SHA256\n{time}\n{scope}\n{}",
-        hash(canonical.as_bytes())
+    let string_to_sign = format!(
+        "AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{}",
+        hex_sha256(canonical_request.as_bytes())
     );
-    let step = |key: &[u8], text: &str| hmac(&Key::new(HMAC_SHA256, key), text.as_bytes());
-    let first = [b"AWS4", keys.secret.expose()].concat();
-    let derived = |tag: Tag, text| step(tag.as_ref(), text);
-    let key = derived(
-        derived(derived(step(&first, date), region), "sts"),
-        "aws4_request",
-    );
-    let signature = encode_string(derived(key, &to_sign).as_ref());
+    let signing_key = derive_signing_key(&key.secret, &date, region);
+    let signature = encode_string(hmac(&signing_key, string_to_sign.as_bytes()).as_ref());
     let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}"
+        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
+        text(&key.id)
     );
 
-    let shown = ["Content-Type", "Host", "X-Amz-Date", "X-Amz-Security-Token"];
-    let mut headers = Vec::new();
-    let values = signed.iter().map(|(_, value)| *value);
-    let pairs = shown
+    let sent_names = ["Content-Type", "Host", "X-Amz-Date", "X-Amz-Security-Token"];
+    let values = signed_headers.iter().map(|(_, value)| *value);
+    let headers: Vec<String> = sent_names
         .into_iter()
         .zip(values)
-        .chain([("Authorization", authorization.as_str())]);
-    for (name, value) in pairs {
-        let start = if headers.is_empty() { "{\"" } else { ",\"" };
-        for part in [start, name, "\":\"", value, "\""] {
-            headers.extend_from_slice(part.as_bytes());
-        }
+        .chain([("Authorization", authorization.as_str())])
+        .map(|(name, value)| format!("\"{name}\":\"{value}\""))
+        .collect();
+    SignedRequest {
+        url: format!("https://{host}"),
+        headers: format!("{{{}}}", headers.join(",")),
     }
-    headers.extend_from_slice(b"}");
-    Some(Signed { url, headers })
 }
 
-fn plain(secret: &SecretBytes) -> Option<&str> {
-    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
-    let text = str::from_utf8(secret.expose()).ok()?;
-    text.bytes().all(fits).then_some(text)
+fn derive_signing_key(secret: &SecretBytes, date: &str, region: &str) -> Key {
+    let first = [b"AWS4", secret.expose()].concat();
+    [date, region, "sts", "aws4_request"]
+        .into_iter()
+        .fold(Key::new(HMAC_SHA256, &first), |key, part| {
+            Key::new(HMAC_SHA256, hmac(&key, part.as_bytes()).as_ref())
+        })
 }
 
-/// `20150830T123600Z`, by the calendar that repeats every 400 years.
-fn time(at: SystemTime) -> Option<String> {
-    let seconds = at.duration_since(UNIX_EPOCH).ok()?.as_secs();
+fn hex_sha256(bytes: &[u8]) -> String {
+    encode_string(digest(&SHA256, bytes).as_ref())
+}
+
+#[expect(clippy::expect_used, reason = "AwsAccessKey::new checks the bytes")]
+fn text(part: &SecretBytes) -> &str {
+    str::from_utf8(part.expose())
+        .ok()
+        .expect("a key consists of ASCII characters")
+}
+
+/// The UTC date and time, as in `20150830` and `123600`. A clock before 1970 counts as 1970: Phase then
+/// reports that the signature has expired.
+fn calendar(at: SystemTime) -> (String, String) {
+    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (mut days, time) = (seconds / 86400, seconds % 86400);
     let is_leap =
         |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
@@ -174,10 +144,10 @@ fn time(at: SystemTime) -> Option<String> {
         month += 1;
     }
     let (hours, minutes, seconds) = (time / 3600, time / 60 % 60, time % 60);
-    Some(format!(
-        "{year:04}{month:02}{:02}T{hours:02}{minutes:02}{seconds:02}Z",
-        days + 1
-    ))
+    (
+        format!("{year:04}{month:02}{:02}", days + 1),
+        format!("{hours:02}{minutes:02}{seconds:02}"),
+    )
 }
 
 #[cfg(test)]
@@ -201,27 +171,22 @@ mod tests {
         headers: BTreeMap<String, String>,
     }
 
-    fn keys(id: &str, secret: &str, session: Option<&str>) -> AwsKeys {
+    fn access_key(id: &str, secret: &str, session_token: Option<&str>) -> Option<AwsAccessKey> {
         let bytes = |text: &str| SecretBytes::new(text.as_bytes().to_vec());
-        AwsKeys {
-            id: bytes(id),
-            secret: bytes(secret),
-            session: session.map(bytes),
-        }
+        AwsAccessKey::new(bytes(id), bytes(secret), session_token.map(bytes))
     }
 
     #[test]
-    fn what_botocore_signs_is_signed_alike() {
+    fn signatures_match_botocore() {
         let vectors = include_str!("../../../tests/vectors/sigv4.json");
         let vectors: Vec<Vector> = serde_json::from_str(vectors).unwrap();
         assert!(vectors.len() > 5);
         for vector in vectors {
-            let session = vector.session_token.as_deref();
-            let keys = keys(&vector.access_key, &vector.secret_key, session);
+            let session_token = vector.session_token.as_deref();
+            let key = access_key(&vector.access_key, &vector.secret_key, session_token).unwrap();
             let at = UNIX_EPOCH + Duration::from_secs(vector.unix);
-            let signed = sign(&keys, &vector.region, Sts::default(), at).unwrap();
-            let headers: BTreeMap<String, String> =
-                serde_json::from_slice(&signed.headers).unwrap();
+            let signed = sign(&key, &vector.region, StsOptions::default(), at);
+            let headers: BTreeMap<String, String> = serde_json::from_str(&signed.headers).unwrap();
             assert_eq!(headers, vector.headers);
             assert_eq!(format!("{}/", signed.url), vector.endpoint);
             assert_eq!(BODY, vector.body);
@@ -229,95 +194,27 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_could_leave_its_header_is_none() {
+    fn access_key_that_needs_escapes_is_rejected() {
         for bad in ["a\"b", "a\\b", "a b", "a\nb", "\u{e4}"] {
-            assert!(
-                sign(&keys(bad, "s", None), "x", Sts::default(), UNIX_EPOCH).is_none(),
-                "{bad}"
-            );
-            assert!(
-                sign(&keys("a", "s", Some(bad)), "x", Sts::default(), UNIX_EPOCH).is_none(),
-                "{bad}"
-            );
-            assert!(
-                sign(&keys("a", bad, None), "x", Sts::default(), UNIX_EPOCH).is_some(),
-                "{bad}"
-            );
+            assert!(access_key(bad, "s", None).is_none(), "{bad}");
+            assert!(access_key("a", "s", Some(bad)).is_none(), "{bad}");
+            // Only the signature depends on the secret, which is not sent.
+            assert!(access_key("a", bad, None).is_some(), "{bad}");
         }
     }
 
     #[test]
-    fn an_address_tells_what_to_set() {
-        for (address, settings) in [
-            ("https://sts.amazonaws.com", "AWS_REGION=us-east-1"),
-            ("https://sts.amazonaws.com/", "AWS_REGION=us-east-1"),
-            (
-                "https://sts.us-east-1.amazonaws.com",
-                "AWS_REGION=us-east-1 and AWS_STS_REGIONAL_ENDPOINTS=regional",
-            ),
-            (
-                "https://sts-fips.us-west-2.amazonaws.com",
-                "AWS_REGION=us-west-2 and AWS_USE_FIPS_ENDPOINT=true",
-            ),
-            (
-                "https://sts.eu-central-1.amazonaws.com",
-                "AWS_REGION=eu-central-1",
-            ),
-            (
-                "https://sts.cn-north-1.amazonaws.com.cn",
-                "AWS_REGION=cn-north-1",
-            ),
-            (
-                "https://sts.us-iso-east-1.c2s.ic.gov",
-                "AWS_REGION=us-iso-east-1",
-            ),
-            (
-                "https://sts.us-isob-east-1.sc2s.sgov.gov",
-                "AWS_REGION=us-isob-east-1",
-            ),
-            (
-                "https://sts.us-isof-south-1.csp.hci.ic.gov",
-                "AWS_REGION=us-isof-south-1",
-            ),
-            (
-                "https://sts.eu-isoe-west-1.cloud.adc-e.uk",
-                "AWS_REGION=eu-isoe-west-1",
-            ),
-            (
-                "https://sts.eusc-de-east-1.amazonaws.eu",
-                "AWS_REGION=eusc-de-east-1",
-            ),
-        ] {
-            assert_eq!(
-                settings_for(address).as_deref(),
-                Some(settings),
-                "{address}"
-            );
-        }
-        for other in [
-            "https://sts.acme.test",
-            "",
-            "https://sts..amazonaws.com",
-            "https://sts.A.amazonaws.com",
-            "http://sts.amazonaws.com",
-            "https://vpce-1.sts.eu-west-3.vpce.amazonaws.com",
-        ] {
-            assert_eq!(settings_for(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        for (seconds, text) in [
-            (0, "19700101T000000Z"),
-            (951_782_399, "20000228T235959Z"),
-            (951_782_400, "20000229T000000Z"),
-            (1_440_938_160, "20150830T123600Z"),
-            (4_107_542_400, "21000301T000000Z"),
-            (1_798_761_599, "20261231T235959Z"),
+    fn timestamps_follow_the_calendar() {
+        for (seconds, date, time) in [
+            (0, "19700101", "000000"),
+            (951_782_399, "20000228", "235959"),
+            (951_782_400, "20000229", "000000"),
+            (1_440_938_160, "20150830", "123600"),
+            (4_107_542_400, "21000301", "000000"),
+            (1_798_761_599, "20261231", "235959"),
         ] {
             let at = UNIX_EPOCH + Duration::from_secs(seconds);
-            assert_eq!(time(at).as_deref(), Some(text));
+            assert_eq!(calendar(at), (date.to_owned(), time.to_owned()));
         }
     }
 }

@@ -1,0 +1,129 @@
+#![forbid(unsafe_code)]
+//! Reads a stored token from its source.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use super::Credential;
+use crate::config::credential_file::{MAX_SIZE, open_regular, read_bounded, warn_if_exposed};
+use crate::config::{TOKEN_VARIABLE, TokenSource};
+use crate::error::{Error, os_error_text};
+use crate::log::Log;
+use crate::process::descriptor;
+use crate::process::env_block::EnvBlock;
+use crate::secret::SecretBytes;
+
+impl TokenSource {
+    /// Reads and parses the token, and closes what it was read from.
+    ///
+    /// # Errors
+    /// `token` if it cannot be read or is not a valid token.
+    pub(super) fn read(&self, inherited: &EnvBlock, log: &dyn Log) -> Result<Credential, Error> {
+        self.parse(&self.read_bytes(inherited, log)?)
+    }
+
+    /// Reads the bytes of the token without parsing them, and closes what they were read from.
+    ///
+    /// # Errors
+    /// `token` if they cannot be read.
+    pub(super) fn read_bytes(
+        &self,
+        inherited: &EnvBlock,
+        log: &dyn Log,
+    ) -> Result<SecretBytes, Error> {
+        let unreadable = |error| self.read_error(&error);
+        Ok(match self {
+            Self::Variable => {
+                let token = inherited.get(TOKEN_VARIABLE).unwrap_or_default();
+                SecretBytes::new(token.as_bytes().to_vec())
+            }
+            Self::File(path) => {
+                let file = File::open(path).map_err(unreadable)?;
+                warn_if_exposed(path, &file, log);
+                read_bounded(file, MAX_SIZE).map_err(unreadable)?
+            }
+            Self::StandardInput => read_first_line().map_err(unreadable)?,
+            Self::Descriptor(number) => {
+                let file = descriptor::take_inherited(*number).map_err(unreadable)?;
+                read_bounded(File::from(file), MAX_SIZE).map_err(unreadable)?
+            }
+        })
+    }
+
+    /// Parses bytes that [`Self::read_bytes`] returned.
+    ///
+    /// # Errors
+    /// `token` if they are not a valid token.
+    pub(super) fn parse(&self, bytes: &SecretBytes) -> Result<Credential, Error> {
+        Credential::parse(self.name(), bytes)
+    }
+
+    /// Whether each poll of a watch can read the token again: true for regular files only, whose
+    /// token may be rotated. A pipe can be read once.
+    pub(super) fn can_be_read_again(&self) -> bool {
+        match self {
+            Self::File(path) => path.metadata().is_ok_and(|facts| facts.is_file()),
+            Self::Variable | Self::StandardInput | Self::Descriptor(_) => false,
+        }
+    }
+
+    /// Reads a token file again that was a regular file before.
+    ///
+    /// # Errors
+    /// `token`, also if it is no longer a regular file: a pipe could block the reader forever.
+    pub(super) fn read_again(
+        &self,
+        inherited: &EnvBlock,
+        log: &dyn Log,
+    ) -> Result<Credential, Error> {
+        let Self::File(path) = self else {
+            return self.read(inherited, log);
+        };
+        let unreadable = |error| self.read_error(&error);
+        let file = open_regular(path).map_err(unreadable)?;
+        let file = file.ok_or_else(|| Error::TokenFile {
+            from: self.name(),
+            why: "it is no longer a regular file".to_owned(),
+        })?;
+        warn_if_exposed(path, &file, log);
+        self.parse(&read_bounded(file, MAX_SIZE).map_err(unreadable)?)
+    }
+
+    /// Closes the token's descriptor, if the source is one.
+    pub(super) fn close_descriptor(&self) {
+        if let Self::Descriptor(number) = self {
+            drop(descriptor::take_inherited(*number));
+        }
+    }
+
+    fn read_error(&self, error: &std::io::Error) -> Error {
+        let why = match error.kind() {
+            // Containers often run as another user than the owner of a mounted file.
+            ErrorKind::PermissionDenied => {
+                let user = nix::unistd::geteuid();
+                format!("{} to user {user}", os_error_text(error))
+            }
+            _ => os_error_text(error),
+        };
+        let from = self.name();
+        Error::TokenFile { from, why }
+    }
+}
+
+/// Reads the first line of standard input byte by byte, without a buffer: the command reads the rest.
+fn read_first_line() -> std::io::Result<SecretBytes> {
+    let mut input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() as u64 <= MAX_SIZE {
+        match input.read(&mut byte) {
+            Ok(1) if byte != *b"\n" => line.extend_from_slice(&byte),
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(SecretBytes::new(line))
+}
