@@ -169,7 +169,7 @@ fn a_descriptor_that_is_not_open_is_no_source() {
         token_refused(&shop, run, &message);
     }
     for number in ["", "x", "-1", "1x", "99999999999999"] {
-        let message = format!("cannot read the token from fd:{number}: fd: takes the number");
+        let message = format!("cannot read the token from fd:{number}: fd: requires the number");
         token_refused(&shop, from(&shop, &format!("fd:{number}")), &message);
     }
     let directory = File::open(shop.directory()).unwrap();

@@ -76,11 +76,11 @@ fn what_is_wrong_is_told_by_its_line_and_never_shown() {
         ("word of the gateway", "line 1: it is not Name: value"),
         (
             "A: b\n\n: word of the gateway",
-            "line 3: its name is none of a header",
+            "line 3: the header name is not valid",
         ),
         (
             "A B: word of the gateway",
-            "line 1: its name is none of a header",
+            "line 1: the header name is not valid",
         ),
         (
             "Authorization: word of the gateway",
@@ -92,7 +92,7 @@ fn what_is_wrong_is_told_by_its_line_and_never_shown() {
         ),
         (
             "A: word of the gateway\u{1}",
-            "line 1: its value holds control characters",
+            "line 1: the value has control characters",
         ),
     ] {
         let path = file(&shop, content);
@@ -157,7 +157,7 @@ fn a_watch_reads_them_anew_and_wants_a_regular_file() {
     let output = shop.with(&words).arg("true").hand_over(reader, 7).output();
     let output = output.failed(125, "config");
     assert!(
-        output.stderr.contains("it has to be a regular file"),
+        output.stderr.contains("requires a regular file"),
         "{output}"
     );
     // Once is enough for a start.

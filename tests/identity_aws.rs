@@ -65,7 +65,7 @@ pub(crate) const SOURCES: [Source; 5] = [
     ),
     ("the container's endpoint", container, aws::CONTAINER),
     (
-        "the instance's metadata",
+        "the instance metadata service",
         |_, run| run.unset("AWS_EC2_METADATA_DISABLED"),
         aws::METADATA,
     ),

@@ -34,7 +34,11 @@ pub(crate) const SOURCES: [Source; 4] = [
         app_service,
         azure::APP_SERVICE,
     ),
-    ("the instance's metadata", |_, run| run, azure::METADATA),
+    (
+        "the instance metadata service",
+        |_, run| run,
+        azure::METADATA,
+    ),
 ];
 
 pub(crate) fn client_secret<'a>(_: &CloudMachine, run: Run<'a>) -> Run<'a> {

@@ -168,7 +168,10 @@ fn what_is_no_name_of_a_role_is_not_asked_for() {
             .run_with_identity("aws", &[])
             .env("AWS_REGION", "us-east-1");
         let output = machine.assert_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
-        assert!(output.stderr.contains("it names no role"), "{output}");
+        assert!(
+            output.stderr.contains("the response names no role"),
+            "{output}"
+        );
         // The session, and the roles.
         assert_eq!(machine.asked().len(), 2, "{name:?}");
     }
@@ -183,14 +186,17 @@ fn what_is_no_region_and_no_tenant_is_not_asked() {
         machine.cloud.respond("/placement/region", responder);
         let run = machine.run_with_identity("aws", &[]);
         let output = machine.assert_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
-        assert!(output.stderr.contains("it names no region"), "{output}");
+        assert!(
+            output.stderr.contains("the response names no region"),
+            "{output}"
+        );
         assert!(machine.phase.requests().is_empty());
     }
     let machine = cloud_machine();
     for tenant in ["..", "a/b", "a?b", "a#b", "a b"] {
         let run = simple_azure(&machine, &[]).env("AZURE_TENANT_ID", tenant);
         let output = machine.assert_refused(run);
-        let told = "AZURE_TENANT_ID is no tenant";
+        let told = "AZURE_TENANT_ID is not a tenant ID";
         assert!(output.stderr.contains(told), "{output}");
     }
     assert!(machine.asked().is_empty());
@@ -242,7 +248,7 @@ fn an_instance_that_may_not_have_its_role_is_told() {
         .run_with_identity("aws", &[])
         .env("AWS_REGION", "us-east-1");
     let output = machine.assert_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
-    let code = "it gives none: AssumeRoleUnauthorizedAccess";
+    let code = "no access key: AssumeRoleUnauthorizedAccess";
     assert!(output.stderr.contains(code), "{output}");
 }
 

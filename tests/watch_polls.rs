@@ -113,7 +113,7 @@ fn a_token_file_that_cannot_be_read_again_is_a_failed_poll() {
     let _ = shop.bare(["mkfifo", "token.new"]).output().ok();
     rename(shop.directory().join("token.new"), &token).unwrap();
     let said = running.stderr_line();
-    let why = "it is no regular file any more";
+    let why = "it is no longer a regular file";
     assert!(said.starts_with(FAILED) && said.ends_with(why), "{said}");
     change_secret(&shop.phase, "two");
     let again = shop.private_file("token.new", service_token());

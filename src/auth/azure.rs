@@ -12,7 +12,7 @@ use super::cloud::{
 };
 use crate::config::Provider;
 use crate::error::Error;
-use crate::http::{HttpClient, RawResponse};
+use crate::http::{HttpClient, Response};
 use crate::json::JsonObject;
 use crate::secret::SecretBytes;
 
@@ -149,7 +149,7 @@ impl AzureCredentials {
         app: &Application,
         proof: &[(&str, &str)],
         secret: &SecretBytes,
-    ) -> Result<RawResponse, Error> {
+    ) -> Result<Response, Error> {
         let scope = format!("{RESOURCE}/.default");
         let grant = [
             ("grant_type", "client_credentials"),

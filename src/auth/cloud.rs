@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64, Encoding};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -23,7 +23,7 @@ use super::azure::AzureCredentials;
 use crate::config::Provider;
 use crate::config::credential_file::{open_regular, read_bounded};
 use crate::error::{Error, os_error_text};
-use crate::http::{HttpClient, Peer, RawResponse, Request, form, is_loopback, redact};
+use crate::http::{HttpClient, Request, RequestPolicy, Response, form_encode, is_loopback, redact};
 use crate::json::JsonObject;
 use crate::process::env_block::EnvBlock;
 use crate::secret::SecretBytes;
@@ -36,6 +36,25 @@ const MAX_TEXT: usize = 200;
 
 /// The reason in messages for a response that cannot be parsed.
 pub(super) const UNEXPECTED_RESPONSE: &str = "unexpected response";
+
+/// Requests to a public service of a cloud. A `--ca-file` may be meant for Phase alone, or for a gateway
+/// in front of both, so the built-in roots are trusted too.
+const CLOUD_SERVICE: RequestPolicy = RequestPolicy {
+    trusts_built_in_roots: true,
+    ..RequestPolicy::DEFAULT
+};
+
+/// Requests to a metadata service on this machine or its link. Outside that cloud nothing answers at
+/// its address; on a new machine the first answer takes seconds. A container's path to its credentials
+/// is as secret as a token.
+const METADATA_SERVICE: RequestPolicy = RequestPolicy {
+    timeout: Duration::from_secs(5),
+    connect_timeout: Duration::from_secs(1),
+    max_tries: 2,
+    uses_proxy: false,
+    trusts_built_in_roots: true,
+    logs_path: false,
+};
 
 /// The machine's cloud credentials, or the source to fetch them from.
 pub(crate) enum CloudCredentials {
@@ -307,11 +326,12 @@ impl SelectedSource {
         fields: &[(&str, &str)],
         secret: &SecretBytes,
         error_text: fn(&[u8]) -> Option<String>,
-    ) -> Result<RawResponse, Error> {
+    ) -> Result<Response, Error> {
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-        let body = form::encoded(fields);
+        let body = form_encode(fields);
         let request = Request {
-            peer: Peer::Cloud,
+            policy: CLOUD_SERVICE,
+            label: None,
             method: Method::POST,
             url: url.clone(),
             headers: HeaderMap::from_iter([(CONTENT_TYPE, form)]),
@@ -328,9 +348,10 @@ impl SelectedSource {
         headers: HeaderMap,
         secret: Option<&SecretBytes>,
         error_text: fn(&[u8]) -> Option<String>,
-    ) -> Result<RawResponse, Error> {
+    ) -> Result<Response, Error> {
         let request = Request {
-            peer: Peer::Metadata,
+            policy: METADATA_SERVICE,
+            label: None,
             method,
             url,
             headers,
@@ -350,8 +371,8 @@ impl SelectedSource {
         request: &Request<'_>,
         secret: Option<&SecretBytes>,
         error_text: fn(&[u8]) -> Option<String>,
-    ) -> Result<RawResponse, Error> {
-        let response = http.answer(request).map_err(|error| match error {
+    ) -> Result<Response, Error> {
+        let response = http.send(request).map_err(|error| match error {
             Error::UnexpectedResponse { host, why, .. } => self.error(&format!("{host}: {why}")),
             error => self.error(&error.to_string()),
         })?;
@@ -378,7 +399,7 @@ impl SelectedSource {
     /// `identity`.
     pub(super) fn parse_json<'b, T: Deserialize<'b>>(
         &self,
-        response: &'b RawResponse,
+        response: &'b Response,
     ) -> Result<T, Error> {
         match serde_json::from_slice(&response.body) {
             Ok(JsonObject(parsed)) => Ok(parsed),

@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! Where the credential comes from: a stored token or a cloud identity. Never the credential.
+//! Decides where the credential comes from: a stored token or a cloud identity. The credential itself is
+//! read later, by the process that fetches.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -15,21 +16,21 @@ use crate::secret::Token;
 /// The variable that holds the token itself.
 pub(crate) const TOKEN_VARIABLE: &str = "PHASE_SERVICE_TOKEN";
 
-/// What opens Phase, or gets what does.
+/// Where the credential comes from.
 pub(crate) enum AuthSource {
     Token(TokenSource),
     Identity(Identity),
 }
 
-/// Where the token is; never the token.
+/// Where a stored token is.
 #[derive(Debug)]
 pub(crate) enum TokenSource {
     /// `PHASE_SERVICE_TOKEN`.
     Variable,
     File(PathBuf),
-    /// `-`: the first line of standard input; what follows is the command's.
+    /// `-`: the first line of standard input. The command reads the rest.
     StandardInput,
-    /// `fd:N`: an open descriptor, closed before the command runs.
+    /// `fd:N`: an inherited descriptor, closed before the command runs.
     Descriptor(i32),
 }
 
@@ -59,7 +60,7 @@ impl TokenSource {
                 Some(Ok(number)) if number >= 0 => Ok(Self::Descriptor(number)),
                 Some(_) => Err(Error::TokenFile {
                     from: text.to_owned(),
-                    why: "fd: takes the number of an open descriptor".to_owned(),
+                    why: "fd: requires the number of an open descriptor".to_owned(),
                 }),
                 None => Ok(Self::File(path)),
             },
@@ -67,7 +68,7 @@ impl TokenSource {
         }
     }
 
-    /// As messages name it.
+    /// How messages name the source.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Variable => TOKEN_VARIABLE.to_owned(),
@@ -78,7 +79,7 @@ impl TokenSource {
     }
 }
 
-/// Who can tell Phase what this machine is.
+/// A cloud whose identities Phase accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Provider {
     Aws,
@@ -94,12 +95,12 @@ impl Provider {
     }
 }
 
-/// Whose token is wanted, and who vouches.
+/// `--identity`: which cloud identifies this machine, and whose token is requested.
 pub(crate) struct Identity {
     pub(crate) provider: Provider,
-    /// The service account's id.
+    /// The ID of the service account.
     pub(crate) service_account: String,
-    /// Where it was asked for.
+    /// The option or the variable that sets the provider.
     pub(crate) source: Source,
 }
 

@@ -88,7 +88,7 @@ fn parse_header(line: &[u8]) -> Result<(HeaderName, HeaderValue), &'static str> 
     let (Some(name), Some(value)) = (parts.next(), parts.next()) else {
         return Err("it is not Name: value");
     };
-    let name = HeaderName::from_bytes(name).map_err(|_| "the name is not valid")?;
+    let name = HeaderName::from_bytes(name).map_err(|_| "the header name is not valid")?;
     if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
         return Err("phase-run sets that header itself");
     }

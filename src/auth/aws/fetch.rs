@@ -12,7 +12,7 @@ use super::super::cloud::{LoginEvidence, SelectedSource, UNEXPECTED_RESPONSE, sh
 use super::sts::{self, DEFAULT_REGION, is_region};
 use super::{AwsAccessKey, AwsCredentials, AwsSource, INVALID_KEY};
 use crate::error::Error;
-use crate::http::{HttpClient, RawResponse};
+use crate::http::{HttpClient, Response};
 use crate::secret::SecretBytes;
 
 /// The lifetime of a session with the instance metadata service, in seconds: longer than any fetch.
@@ -159,7 +159,7 @@ impl<'a> Imds<'a> {
         })
     }
 
-    fn get(&self, path: &str) -> Result<RawResponse, Error> {
+    fn get(&self, path: &str) -> Result<Response, Error> {
         let request = (Method::GET, imds_url(self.endpoint, path));
         let headers = HeaderMap::from_iter([(IMDS_TOKEN_HEADER, self.session.clone())]);
         self.selected
@@ -196,10 +196,7 @@ fn imds_url(endpoint: &Url, path: &str) -> Url {
 }
 
 /// Parses the response of a container's endpoint or the instance metadata service.
-fn parse_access_key(
-    selected: &SelectedSource,
-    response: &RawResponse,
-) -> Result<AwsAccessKey, Error> {
+fn parse_access_key(selected: &SelectedSource, response: &Response) -> Result<AwsAccessKey, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Response {

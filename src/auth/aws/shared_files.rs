@@ -105,9 +105,9 @@ impl SharedFile {
         let Content::Valid(bytes) = &self.content else {
             return None;
         };
-        let text = str::from_utf8(bytes.expose()).ok();
-        let lines = parse(text.expect("it was UTF-8"), self.kind).ok();
-        let mut lines = lines.expect("it had no syntax error");
+        let text = str::from_utf8(bytes.expose());
+        let lines = parse(text.ok().expect("it was UTF-8"), self.kind);
+        let mut lines = lines.ok().expect("it had no syntax error");
         let is_named = |line: &&Line<'_>| line.profile == Some(name);
         let section = lines.iter().rfind(is_named)?.section;
         lines.retain(|line| line.section == section);
