@@ -35,10 +35,11 @@ pub(crate) enum TokenSource {
 }
 
 impl TokenSource {
-    /// A file that is named goes before the variable.
+    /// Decides where the token is. A file, with the option or variable that names it, takes precedence
+    /// over `PHASE_SERVICE_TOKEN`.
     ///
     /// # Errors
-    /// `token` where there is none, `usage` for a token in the place of a file.
+    /// `token` if there is none, or a token is given instead of a file.
     pub(super) fn find(
         file: Option<(PathBuf, &'static str)>,
         inherited: &EnvBlock,
