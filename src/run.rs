@@ -260,7 +260,7 @@ fn plan(
     let fetch = || fetch_and_select(single_threaded, config, &auth, context);
     let (secrets, lease) = match (&config.snapshot, &auth) {
         (Some(options), Auth::Token(credential)) => {
-            let snapshot = Snapshot::of(options, &config.fetch, &config.selection, credential);
+            let snapshot = Snapshot::new(options, &config.fetch, &config.selection, credential);
             snapshot.fetch_or_restore(fetch, purpose, log)?
         }
         // Only the token that made a snapshot can open it, and an identity's token is used once.

@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
-//! The snapshot: an encrypted copy of what was last chosen and resolved, for when Phase is away.
+//! The snapshot: an encrypted copy of the selected and resolved secrets, for outages of Phase.
 //!
-//! [`Snapshot::back`] stands around a fetch and decides: what came is kept, an outage is bridged, a
-//! refusal ends the copy. What the file may be is in [`file`], what it holds in [`sealed`], and what
-//! it is a copy of in [`binding`].
+//! [`Snapshot::fetch_or_restore`] wraps a fetch: a successful one is written to the snapshot, an outage
+//! is bridged with it, and a refusal by Phase removes it. [`file`] reads and writes the file, [`format`]
+//! encrypts its contents, and [`binding`] lists what a snapshot is a copy of.
 
 mod binding;
 mod file;
@@ -16,109 +16,109 @@ use crate::config::{FetchConfig, SelectionOptions, SnapshotOptions};
 use crate::error::{Error, SnapshotError};
 use crate::log::{Event, Log};
 use crate::secret::Secret;
-use format::Contents;
+use format::SnapshotContents;
 #[cfg(any(test, fuzzing))]
 pub(crate) use format::fuzz;
 
 /// What the secrets are fetched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FetchPurpose {
-    /// A command that has to start.
+    /// A command is about to start.
     Start,
-    /// A look at what has changed: an outage is a failed poll, and no copy hides it.
+    /// A poll looks for changes. An outage is a failed poll, and the snapshot must not hide it.
     Poll,
-    /// A list for a person: nothing is written or removed.
+    /// A person gets a list. The snapshot is read but neither written nor removed.
     DryRun,
 }
 
-/// The one of this command line and this token.
+/// The snapshot of one configuration and one token.
 pub(crate) struct Snapshot<'a> {
-    fallback: &'a SnapshotOptions,
-    request: &'a FetchConfig,
-    filter: &'a SelectionOptions,
+    options: &'a SnapshotOptions,
+    fetch_config: &'a FetchConfig,
+    selection: &'a SelectionOptions,
     credential: &'a Credential,
 }
 
 impl<'a> Snapshot<'a> {
-    pub(crate) fn of(
-        fallback: &'a SnapshotOptions,
-        request: &'a FetchConfig,
-        filter: &'a SelectionOptions,
+    pub(crate) fn new(
+        options: &'a SnapshotOptions,
+        fetch_config: &'a FetchConfig,
+        selection: &'a SelectionOptions,
         credential: &'a Credential,
     ) -> Self {
         Self {
-            fallback,
-            request,
-            filter,
+            options,
+            fetch_config,
+            selection,
             credential,
         }
     }
 
-    /// The outcome of `fetch`, or what is kept in its place; the second part is what only a fetch
-    /// can give.
+    /// Runs `fetch` and falls back to the snapshot during an outage, or uses only the snapshot with
+    /// `--offline`. The second element, lease data, is `None` if the snapshot was used.
     ///
     /// # Errors
-    /// Those of `fetch`; with `--offline`, `snapshot`, and `config` where the app or the environment
-    /// is missing.
+    /// Those of `fetch`. With `--offline`, `snapshot` if the snapshot cannot be used and `config` if the
+    /// app or the environment is missing.
     pub(crate) fn fetch_or_restore<T>(
         &self,
         fetch: impl FnOnce() -> Result<(Vec<Secret>, Option<T>), Error>,
-        occasion: FetchPurpose,
+        purpose: FetchPurpose,
         log: &dyn Log,
     ) -> Result<(Vec<Secret>, Option<T>), Error> {
-        let path = &self.fallback.path.display().to_string();
-        if self.fallback.offline {
+        let path = &self.options.path.display().to_string();
+        if self.options.offline {
             self.check_target()?;
-            let (secrets, age) = self.kept().map_err(|why| Error::SnapshotUnusable {
-                path: self.fallback.path.clone(),
+            let (secrets, age) = self.restore().map_err(|why| Error::SnapshotUnusable {
+                path: self.options.path.clone(),
                 why,
             })?;
-            let why = "Phase is not asked, because of --offline";
+            let why = "--offline is set";
             log.log(Event::SnapshotUsed { path, age, why });
             return Ok((secrets, None));
         }
         let error = match fetch() {
-            Ok((secrets, more)) => {
-                if occasion != FetchPurpose::DryRun {
-                    match self.keep(&secrets) {
+            Ok((secrets, lease)) => {
+                if purpose != FetchPurpose::DryRun {
+                    match self.write(&secrets) {
                         Ok(()) => log.log(Event::SnapshotWritten { path }),
                         Err(why) => log.log(Event::SnapshotWriteFailed { path, why: &why }),
                     }
                 }
-                return Ok((secrets, more));
+                return Ok((secrets, lease));
             }
             Err(error) => error,
         };
         match classify(&error) {
-            FailureClass::Outage if occasion != FetchPurpose::Poll => match self.kept() {
+            FailureClass::Outage if purpose != FetchPurpose::Poll => match self.restore() {
                 Ok((secrets, age)) => {
                     let why = &error.to_string();
                     log.log(Event::SnapshotUsed { path, age, why });
                     return Ok((secrets, None));
                 }
-                Err(unfit) => {
-                    let why = &unfit.to_string();
+                Err(why) => {
+                    let why = &why.to_string();
                     log.log(Event::SnapshotUnusable { path, why });
                 }
             },
-            FailureClass::Refusal if occasion != FetchPurpose::DryRun => {
-                match file::remove(&self.fallback.path) {
+            FailureClass::Refusal if purpose != FetchPurpose::DryRun => {
+                match file::remove(&self.options.path) {
                     Ok(()) => log.log(Event::SnapshotRemoved { path }),
                     Err(SnapshotError::Missing) => {}
-                    Err(unfit) => {
-                        let why = &unfit.to_string();
+                    Err(why) => {
+                        let why = &why.to_string();
                         log.log(Event::SnapshotRemoveFailed { path, why });
                     }
                 }
             }
-            FailureClass::Outage | FailureClass::Refusal | FailureClass::None => {}
+            FailureClass::Outage | FailureClass::Refusal | FailureClass::Other => {}
         }
         Err(error)
     }
 
-    /// What a fetch would have found out.
+    /// Checks that an app and an environment are given, which a fetch would have done.
     fn check_target(&self) -> Result<(), Error> {
-        let target = &self.request.target;
+        let target = &self.fetch_config.target;
         match (&target.app, &target.environment) {
             (None, _) => Err(Error::NoApp {
                 readable: vec![],
@@ -134,58 +134,59 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    fn kept(&self) -> Result<(Vec<Secret>, Option<Duration>), SnapshotError> {
-        let bytes = file::read(&self.fallback.path)?;
-        let of = binding::of(self.request, self.filter);
-        let contents =
-            format::open(bytes, &self.credential.token, &of).ok_or(SnapshotError::Undecryptable)?;
-        usable(contents, now(), self.fallback.max_age)
+    /// Reads the snapshot. Returns its secrets and its age, if that is known.
+    fn restore(&self) -> Result<(Vec<Secret>, Option<Duration>), SnapshotError> {
+        let bytes = file::read(&self.options.path)?;
+        let binding = binding::encode(self.fetch_config, self.selection);
+        let contents = format::decrypt(bytes, &self.credential.token, &binding)
+            .ok_or(SnapshotError::Undecryptable)?;
+        check_usable(contents, unix_time(), self.options.max_age)
     }
 
-    fn keep(&self, secrets: &[Secret]) -> Result<(), String> {
-        let of = binding::of(self.request, self.filter);
-        let sealed = format::seal(secrets, now(), &self.credential.token, &of)
-            .ok_or("there is no randomness")?;
-        file::replace(&self.fallback.path, &sealed)
+    /// Writes these secrets to the snapshot. The error is the reason, for the log.
+    fn write(&self, secrets: &[Secret]) -> Result<(), String> {
+        let binding = binding::encode(self.fetch_config, self.selection);
+        let bytes = format::encrypt(secrets, unix_time(), &self.credential.token, &binding)?;
+        file::replace(&self.options.path, &bytes)
     }
 }
 
-/// The secrets and their age, which is none where the clock is behind the time they were made at. A
-/// clock that was set back makes them look young, never old: outages come with clocks that nothing
-/// has set yet, and only who could make a new copy could forge the time.
-fn usable(
-    contents: Contents,
+/// Returns the secrets and their age, or why they must not be used.
+///
+/// The age is `None` if the clock is behind the time of the snapshot. Outages often come with a clock
+/// that nothing has set yet, and a wrong clock alone must not stop a start. Only somebody who could
+/// write a new snapshot could forge its time.
+fn check_usable(
+    contents: SnapshotContents,
     now: Duration,
     max_age: Option<Duration>,
 ) -> Result<(Vec<Secret>, Option<Duration>), SnapshotError> {
-    let Contents {
-        made,
-        leased,
-        secrets,
-    } = contents;
-    let age = now.checked_sub(made);
+    let age = now.checked_sub(contents.created);
     match (age, max_age) {
         (Some(age), Some(limit)) if age > limit => Err(SnapshotError::TooOld { age, limit }),
-        _ if !leased.is_empty() => Err(SnapshotError::LeasedSecrets { names: leased }),
-        _ => Ok((secrets, age)),
+        _ if !contents.leased.is_empty() => Err(SnapshotError::LeasedSecrets {
+            names: contents.leased,
+        }),
+        _ => Ok((contents.secrets, age)),
     }
 }
 
-/// Since 1970, by this machine's clock.
-fn now() -> Duration {
+/// The time since 1970 by this machine's clock; zero if the clock is before 1970.
+fn unix_time() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
 }
 
-/// What a failed fetch means for the copy.
+/// What a failed fetch means for the snapshot.
 #[derive(Debug, PartialEq, Eq)]
 enum FailureClass {
-    /// Phase is away or overloaded: the copy is as good as it was.
+    /// Phase is unreachable or overloaded: the snapshot may be used.
     Outage,
-    /// Phase itself says that this token may not, or may no longer, have these values.
+    /// Phase itself says that this token has no access, or no longer: the snapshot is removed.
     Refusal,
-    None,
+    /// Any other failure: the snapshot is neither used nor removed.
+    Other,
 }
 
 fn classify(error: &Error) -> FailureClass {
@@ -195,7 +196,7 @@ fn classify(error: &Error) -> FailureClass {
         Error::TokenRejected { .. } | Error::AccessDenied { .. } | Error::ListingDenied { .. } => {
             FailureClass::Refusal
         }
-        _ => FailureClass::None,
+        _ => FailureClass::Other,
     }
 }
 
@@ -203,51 +204,54 @@ fn classify(error: &Error) -> FailureClass {
 mod tests {
     use super::*;
 
-    fn judged(
-        made: u64,
+    fn age_of(
+        created: u64,
         now: u64,
         max_age: Option<u64>,
     ) -> Result<Option<Duration>, SnapshotError> {
-        let contents = Contents {
-            made: Duration::from_secs(made),
+        let contents = SnapshotContents {
+            created: Duration::from_secs(created),
             leased: vec![],
             secrets: vec![],
         };
         let max_age = max_age.map(Duration::from_secs);
-        usable(contents, Duration::from_secs(now), max_age).map(|(_, age)| age)
+        check_usable(contents, Duration::from_secs(now), max_age).map(|(_, age)| age)
     }
 
-    /// A clock that jumps ahead makes a copy old, one that jumps back makes its age unknown.
+    /// A clock that jumps ahead makes a snapshot old. One that jumps back makes its age unknown.
     #[test]
-    fn the_clock_decides_the_age() {
+    fn age_follows_clock_and_is_unknown_behind_it() {
         let seconds = |age| Ok(Some(Duration::from_secs(age)));
-        assert_eq!(judged(100, 100, None), seconds(0));
-        assert_eq!(judged(100, 160, Some(60)), seconds(60));
-        assert_eq!(judged(100, u64::MAX, None), seconds(u64::MAX - 100));
-        for (made, now, limit) in [(100, 161, 60), (0, 1 << 40, 3600)] {
-            let (age, limit) = (Duration::from_secs(now - made), Duration::from_secs(limit));
-            let judged = judged(made, now, Some(limit.as_secs()));
-            assert_eq!(judged, Err(SnapshotError::TooOld { age, limit }));
+        assert_eq!(age_of(100, 100, None), seconds(0));
+        assert_eq!(age_of(100, 160, Some(60)), seconds(60));
+        assert_eq!(age_of(100, u64::MAX, None), seconds(u64::MAX - 100));
+        for (created, now, limit) in [(100, 161, 60), (0, 1 << 40, 3600)] {
+            let (age, limit) = (
+                Duration::from_secs(now - created),
+                Duration::from_secs(limit),
+            );
+            let outcome = age_of(created, now, Some(limit.as_secs()));
+            assert_eq!(outcome, Err(SnapshotError::TooOld { age, limit }));
         }
-        assert_eq!(judged(100, 99, None), Ok(None));
-        assert_eq!(judged(100, 0, Some(1)), Ok(None));
+        assert_eq!(age_of(100, 99, None), Ok(None));
+        assert_eq!(age_of(100, 0, Some(1)), Ok(None));
     }
 
     #[test]
-    fn what_was_leased_is_named() {
-        let contents = Contents {
-            made: Duration::ZERO,
+    fn leased_secrets_are_named() {
+        let contents = SnapshotContents {
+            created: Duration::ZERO,
             leased: vec!["lender".to_owned()],
             secrets: vec![],
         };
         let names = vec!["lender".to_owned()];
-        let judged = usable(contents, Duration::ZERO, None).map(drop);
-        assert_eq!(judged, Err(SnapshotError::LeasedSecrets { names }));
+        let outcome = check_usable(contents, Duration::ZERO, None).map(drop);
+        assert_eq!(outcome, Err(SnapshotError::LeasedSecrets { names }));
     }
 
-    /// Outages: `unreachable`, `rate-limited`, 5xx. Never a 400 to 404; Phase's own 401 and 403 end it.
+    /// `unreachable`, `rate-limited` and 5xx are outages. Phase's own 401 and 403 are refusals.
     #[test]
-    fn only_an_outage_is_bridged_and_only_a_refusal_removes() {
+    fn failures_are_classified_as_outage_refusal_or_other() {
         let (host, server) = (String::new, String::new);
         let answered = |status| Error::ServerFailed {
             host: host(),
@@ -271,7 +275,7 @@ mod tests {
             ),
             (answered(500), FailureClass::Outage),
             (answered(599), FailureClass::Outage),
-            (answered(400), FailureClass::None),
+            (answered(400), FailureClass::Other),
             (
                 Error::TokenRejected {
                     host: host(),
@@ -301,16 +305,16 @@ mod tests {
                     why: String::new(),
                     hint: None,
                 },
-                FailureClass::None,
+                FailureClass::Other,
             ),
             (
                 Error::TlsFailed {
                     host: host(),
                     why: "",
                 },
-                FailureClass::None,
+                FailureClass::Other,
             ),
-            (Error::NoToken, FailureClass::None),
+            (Error::NoToken, FailureClass::Other),
         ] {
             assert_eq!(classify(&error), expected, "{error}");
         }

@@ -42,26 +42,26 @@ fn what_others_can_have_made_is_neither_read_nor_touched() {
                 rename(path, path.with_file_name("elsewhere")).unwrap();
                 mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
             },
-            "it is no regular file",
+            "it is not a regular file",
         ),
         (
             |path| {
                 rename(path, path.with_file_name("elsewhere")).unwrap();
                 create_dir(path).unwrap();
             },
-            "it is no regular file",
+            "it is not a regular file",
         ),
         (
             |path| set_mode(path, 0o666),
-            "others may write it (mode 0666)",
+            "other users can write it (mode 0666)",
         ),
         (
             |path| set_mode(path, 0o620),
-            "others may write it (mode 0620)",
+            "other users can write it (mode 0620)",
         ),
         (
             |path| set_mode(path, 0o602),
-            "others may write it (mode 0602)",
+            "other users can write it (mode 0602)",
         ),
         (
             |path| chown(path, Some(65534), None).unwrap(),
@@ -116,7 +116,7 @@ fn facts(shop: &Kept) -> (u32, Vec<String>) {
 fn a_file_that_is_no_snapshot_is_never_replaced_or_removed() {
     let shop = kept();
     shop.sandbox.file("snapshot", "a novel");
-    let why = "it is no snapshot of phase-run";
+    let why = "it is not a phase-run snapshot";
     let warning = format!("warning: cannot keep a snapshot in snapshot: {why}");
     assert_printed_value(&shop.with(&[]).output().notices(&[&warning]).ok());
     let shop = shop.answers(Responder::error(403, "no"));
@@ -149,7 +149,7 @@ fn what_is_damaged_is_refused_and_replaced() {
     for bytes in damaged.chain(flipped) {
         shop.sandbox.file("snapshot", &bytes);
         let output = shop.with(&["--offline"]).output().failed(125, "snapshot");
-        let said = ["it is damaged", "it is no snapshot of phase-run"];
+        let said = ["it is damaged", "it is not a phase-run snapshot"];
         let said = said.iter().any(|why| output.stderr.contains(why));
         assert!(said, "{output}");
     }
@@ -182,7 +182,7 @@ fn a_place_that_cannot_be_written_is_a_warning() {
     let shop = kept().made();
     let before = read(&shop.file).unwrap();
     let run = shop.with(&[]).limit(Resource::RLIMIT_FSIZE, 10);
-    let limited = keeping("the limit on the size of files is lower (ulimit -f)");
+    let limited = keeping("it would exceed the file size limit (ulimit -f)");
     assert_printed_value(&run.output().notices(&[&limited]).ok());
     let run = shop
         .sandbox

@@ -1,49 +1,49 @@
 #![forbid(unsafe_code)]
-//! What a snapshot is a copy of, as bytes that are equal for equal questions alone.
+//! What a snapshot is a copy of: the associated data with which it is encrypted.
 
 use crate::config::{
     DecryptionMode, DynamicSecrets, FetchConfig, FolderPattern, Pattern, SelectionOptions,
 };
 
-/// Everything that decides which values are chosen: a snapshot of another host, app, environment,
-/// filter, mode or with other dynamic secrets does not open. One list after the other, each with its
-/// length and the length of each of its words before them, so that no two questions look alike.
-pub(super) fn of(request: &FetchConfig, filter: &SelectionOptions) -> Vec<u8> {
-    let target = &request.target;
-    // As the catalogue compares apps.
+/// Encodes every setting that decides which values are selected, so that a snapshot of another host,
+/// app, environment, filter, mode or with other dynamic secrets cannot be decrypted. Each list and each
+/// word in it has its length in front, so that different settings never give the same bytes.
+pub(super) fn encode(config: &FetchConfig, selection: &SelectionOptions) -> Vec<u8> {
+    let target = &config.target;
+    // Phase's names of apps are compared without case.
     let app = target.app.iter().map(|app| app.value.to_lowercase());
     let environment = target.environment.iter().map(|word| word.value.clone());
     let environment_scope = target
         .environment_scope
         .iter()
         .map(|(id, _)| id.to_lowercase());
-    let mode = match request.mode {
+    let mode = match config.mode {
         DecryptionMode::Auto => "auto",
         DecryptionMode::Rest => "rest",
         DecryptionMode::EndToEnd => "e2ee",
     };
-    // Those that are only listed are those that would be leased.
-    let dynamic = match request.dynamic {
+    // A dry run lists the dynamic secrets that a start would lease.
+    let dynamic = match config.dynamic {
         DynamicSecrets::Skip => None,
         DynamicSecrets::List | DynamicSecrets::Lease { .. } => Some("dynamic"),
     };
     let mut bytes = Vec::new();
-    list(&mut bytes, [request.host.rest_url("")]);
-    list(&mut bytes, app);
-    list(&mut bytes, environment);
-    list(&mut bytes, environment_scope);
-    list(&mut bytes, [mode]);
-    list(&mut bytes, dynamic);
-    list(&mut bytes, filter.paths.iter().map(FolderPattern::text));
-    list(&mut bytes, &filter.tags);
-    list(&mut bytes, filter.only.iter().map(Pattern::text));
-    list(&mut bytes, filter.except.iter().map(Pattern::text));
-    list(&mut bytes, &filter.require);
-    list(&mut bytes, filter.allow_empty.then_some("allow-empty"));
+    push_list(&mut bytes, [config.host.rest_url("")]);
+    push_list(&mut bytes, app);
+    push_list(&mut bytes, environment);
+    push_list(&mut bytes, environment_scope);
+    push_list(&mut bytes, [mode]);
+    push_list(&mut bytes, dynamic);
+    push_list(&mut bytes, selection.paths.iter().map(FolderPattern::text));
+    push_list(&mut bytes, &selection.tags);
+    push_list(&mut bytes, selection.only.iter().map(Pattern::text));
+    push_list(&mut bytes, selection.except.iter().map(Pattern::text));
+    push_list(&mut bytes, &selection.require);
+    push_list(&mut bytes, selection.allow_empty.then_some("allow-empty"));
     bytes
 }
 
-fn list(bytes: &mut Vec<u8>, words: impl IntoIterator<Item: AsRef<str>>) {
+fn push_list(bytes: &mut Vec<u8>, words: impl IntoIterator<Item: AsRef<str>>) {
     let mut count = 0_u64;
     let mut text = Vec::new();
     for word in words {
@@ -62,9 +62,9 @@ mod tests {
 
     use super::*;
 
-    /// Bounded exhaustive: up to three lists of up to two words of up to two letters.
+    /// Tries all triples of lists of up to two words of up to two letters.
     #[test]
-    fn no_two_lists_look_alike() {
+    fn different_lists_have_different_encodings() {
         let words = ["", "a", "b", "aa", "ab"];
         let mut lists: Vec<Vec<&str>> = vec![vec![]];
         lists.extend(words.iter().map(|one| vec![*one]));
@@ -76,9 +76,9 @@ mod tests {
             for two in &lists {
                 for three in &lists {
                     let mut bytes = Vec::new();
-                    list(&mut bytes, one);
-                    list(&mut bytes, two);
-                    list(&mut bytes, three);
+                    push_list(&mut bytes, one);
+                    push_list(&mut bytes, two);
+                    push_list(&mut bytes, three);
                     assert!(seen.insert(bytes), "{one:?} {two:?} {three:?}");
                 }
             }

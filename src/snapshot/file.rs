@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
-//! The snapshot's file: only one that nobody else can have written is read, and it is never torn.
+//! The file of a snapshot: it is read only if nobody else can have written it, and replaced atomically.
 //!
-//! A new one is written without a name (open(2), O_TMPFILE), synced, linked as `.NAME.new` and
-//! renamed. Where the file system has no such files it is written as `.NAME.part`, under a lock.
-//! Whoever is killed leaves at most one of the two, which the next start replaces.
+//! A new file is written without a name (open(2), O_TMPFILE), synced, linked as `.NAME.new` and renamed.
+//! If the file system does not support that, it is written as `.NAME.part` under a lock. A start that is
+//! killed leaves at most one of the two, which the next start replaces.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -21,73 +21,81 @@ use nix::unistd::{geteuid, linkat};
 use super::format;
 use crate::error::{SnapshotError, os_error_text};
 
-/// An answer has at most 64 MiB, and references can add as much. In bytes.
+/// The largest file in bytes: a response has at most 64 MiB, and references can add as much.
 const MAX_SIZE: u64 = 129 << 20;
 
-/// How often a name that somebody else has just taken is tried again.
-const TRIES: usize = 100;
+/// How often a name is tried that another start has just taken.
+const MAX_ATTEMPTS: usize = 100;
 
-const NO_SNAPSHOT: &str = "it is no snapshot of phase-run";
+const NOT_A_SNAPSHOT: &str = "it is not a phase-run snapshot";
 
-/// All of it, if it starts as one.
+/// Reads the file.
+///
+/// # Errors
+/// If it is missing, is not a snapshot, or others can have written it.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, SnapshotError> {
     let (file, size) = open(path)?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-    file.take(size).read_to_end(&mut bytes).map_err(unfit)?;
-    match format::is_one(&bytes) {
+    file.take(size)
+        .read_to_end(&mut bytes)
+        .map_err(io_failure)?;
+    match format::is_snapshot(&bytes) {
         true => Ok(bytes),
-        false => Err(unusable(NO_SNAPSHOT)),
+        false => Err(unusable(NOT_A_SNAPSHOT)),
     }
 }
 
-/// Puts these bytes there, whole or not at all.
+/// Replaces the file, or leaves it as it was.
 ///
 /// # Errors
-/// Why it is not there. What was there before is there still.
+/// The reason, for the log.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let size = bytes.len() as u64;
     if size > MAX_SIZE {
-        return Err(format!("it would have {size} bytes, more than {MAX_SIZE}"));
+        return Err(format!("it would be larger than {MAX_SIZE} bytes"));
     }
-    // Beyond it a write is answered with a signal (getrlimit(2), RLIMIT_FSIZE).
+    // A write beyond this limit would raise SIGXFSZ (getrlimit(2), RLIMIT_FSIZE).
     if getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft < size) {
-        return Err("the limit on the size of files is lower (ulimit -f)".to_owned());
+        return Err("it would exceed the file size limit (ulimit -f)".to_owned());
     }
-    match ours(path) {
+    match check_replaceable(path) {
         Ok(()) | Err(SnapshotError::Missing) => {}
-        Err(unfit) => return Err(unfit.to_string()),
+        Err(why) => return Err(why.to_string()),
     }
-    let [new, part] = temporary(path);
-    unnamed(path, &new, bytes)
-        .and_then(|done| match done {
+    let [new, part] = temporary_paths(path);
+    replace_by_unnamed_file(path, &new, bytes)
+        .and_then(|is_done| match is_done {
             true => Ok(()),
-            false => named(path, &part, bytes),
+            false => replace_by_part_file(path, &part, bytes),
         })
         .map_err(|error| os_error_text(&error))
 }
 
-/// Removes a snapshot, and what a killed start may have left of one.
+/// Removes the snapshot, and temporary files that a killed start may have left.
+///
+/// # Errors
+/// If it is missing, is not a snapshot, or cannot be removed.
 pub(super) fn remove(path: &Path) -> Result<(), SnapshotError> {
-    ours(path)?;
-    for left in temporary(path) {
-        let _ = fs::remove_file(left);
+    check_replaceable(path)?;
+    for temporary in temporary_paths(path) {
+        let _ = fs::remove_file(temporary);
     }
-    fs::remove_file(path).map_err(unfit)
+    fs::remove_file(path).map_err(io_failure)
 }
 
-/// What is in its place is not overwritten or removed unless it is one, or empty.
-fn ours(path: &Path) -> Result<(), SnapshotError> {
+/// Checks that the file is a snapshot or empty. Anything else is neither replaced nor removed.
+fn check_replaceable(path: &Path) -> Result<(), SnapshotError> {
     let (file, size) = open(path)?;
     let mut start = Vec::new();
-    file.take(64).read_to_end(&mut start).map_err(unfit)?;
-    match size == 0 || format::is_one(&start) {
+    file.take(64).read_to_end(&mut start).map_err(io_failure)?;
+    match size == 0 || format::is_snapshot(&start) {
         true => Ok(()),
-        false => Err(unusable(NO_SNAPSHOT)),
+        false => Err(unusable(NOT_A_SNAPSHOT)),
     }
 }
 
-/// Opens it, unless others could have written it or put it there; with its size. Nothing is followed
-/// and nothing is waited for.
+/// Opens the file and returns its size, unless others can have written it. Follows no link and waits
+/// for no pipe.
 fn open(path: &Path) -> Result<(File, u64), SnapshotError> {
     let file = OpenOptions::new()
         .read(true)
@@ -95,22 +103,22 @@ fn open(path: &Path) -> Result<(File, u64), SnapshotError> {
         .open(path)
         .map_err(|error| match error.raw_os_error() {
             Some(libc::ELOOP) => unusable("it is a symbolic link"),
-            _ => unfit(error),
+            _ => io_failure(error),
         })?;
-    let facts = file.metadata().map_err(unfit)?;
-    let (owner, mode) = (facts.uid(), facts.mode() & 0o7777);
+    let metadata = file.metadata().map_err(io_failure)?;
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
     match () {
-        () if !facts.is_file() => Err(unusable("it is no regular file")),
+        () if !metadata.is_file() => Err(unusable("it is not a regular file")),
         () if owner != 0 && owner != geteuid().as_raw() => {
             Err(unusable("it belongs to another user"))
         }
         () if mode & 0o022 != 0 => Err(SnapshotError::UnusableFile {
-            why: format!("others may write it (mode {mode:04o})"),
+            why: format!("other users can write it (mode {mode:04o})"),
         }),
-        () if facts.len() > MAX_SIZE => Err(SnapshotError::UnusableFile {
-            why: format!("it has more than {MAX_SIZE} bytes"),
+        () if metadata.len() > MAX_SIZE => Err(SnapshotError::UnusableFile {
+            why: format!("it is larger than {MAX_SIZE} bytes"),
         }),
-        () => Ok((file, facts.len())),
+        () => Ok((file, metadata.len())),
     }
 }
 
@@ -119,7 +127,7 @@ fn unusable(why: &str) -> SnapshotError {
     SnapshotError::UnusableFile { why }
 }
 
-fn unfit(error: io::Error) -> SnapshotError {
+fn io_failure(error: io::Error) -> SnapshotError {
     match error.kind() {
         ErrorKind::NotFound => SnapshotError::Missing,
         _ => SnapshotError::UnusableFile {
@@ -128,8 +136,8 @@ fn unfit(error: io::Error) -> SnapshotError {
     }
 }
 
-/// The names that it has on the way: `.NAME.new` and `.NAME.part`.
-fn temporary(path: &Path) -> [PathBuf; 2] {
+/// The paths of the temporary files: `.NAME.new` and `.NAME.part`.
+fn temporary_paths(path: &Path) -> [PathBuf; 2] {
     [".new", ".part"].map(|end| {
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
@@ -138,8 +146,9 @@ fn temporary(path: &Path) -> [PathBuf; 2] {
     })
 }
 
-/// By a file without a name. False where the file system or a missing /proc does not let us.
-fn unnamed(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<bool> {
+/// Replaces the file by one that has no name until it is complete. Returns false if the file system
+/// does not support that or /proc is missing.
+fn replace_by_unnamed_file(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<bool> {
     let directory = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
@@ -150,7 +159,7 @@ fn unnamed(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<bool> {
         .open(directory.unwrap_or(Path::new(".")))
     {
         Ok(file) => file,
-        // What older kernels and file systems without it say (open(2)).
+        // Older kernels and file systems do not support O_TMPFILE (open(2)).
         Err(error)
             if matches!(
                 error.raw_os_error(),
@@ -162,62 +171,62 @@ fn unnamed(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<bool> {
         Err(error) => return Err(error),
     };
     write(&file, bytes)?;
-    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-    for _ in 0..TRIES {
+    let descriptor_path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    for _ in 0..MAX_ATTEMPTS {
         match linkat(
             AT_FDCWD,
-            own.as_str(),
+            descriptor_path.as_str(),
             AT_FDCWD,
             new,
             AtFlags::AT_SYMLINK_FOLLOW,
         ) {
             Ok(()) => {}
-            // Of a start that was killed, or of one that is as far as we are: whole in either case.
+            // A killed start or a concurrent one has left a complete file there.
             Err(Errno::EEXIST) => {
-                absent(fs::remove_file(new))?;
+                ignore_missing(fs::remove_file(new))?;
                 continue;
             }
             Err(_) => return Ok(false),
         }
-        // Where it is gone, another start has put ours in place, or its own after ours.
-        absent(fs::rename(new, path))?;
+        // If it is missing, a concurrent start has renamed it, or has put its own in its place.
+        ignore_missing(fs::rename(new, path))?;
         return Ok(true);
     }
     Err(ErrorKind::ResourceBusy.into())
 }
 
-/// By a file with a name. Its lock tells a start that is at it from one that was killed.
-fn named(path: &Path, part: &Path, bytes: &[u8]) -> io::Result<()> {
-    for _ in 0..TRIES {
-        let made = OpenOptions::new()
+/// Replaces the file by `part`. A lock tells whether the start that created `part` is still writing.
+fn replace_by_part_file(path: &Path, part: &Path, bytes: &[u8]) -> io::Result<()> {
+    for _ in 0..MAX_ATTEMPTS {
+        let created = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(part);
-        match made {
+        match created {
             Ok(file) => {
-                let Some(file) = locked(file, part)? else {
+                let Some(file) = lock(file, part)? else {
                     continue;
                 };
-                let done = write(&file, bytes).and_then(|()| fs::rename(part, path));
-                if done.is_err() {
+                let result = write(&file, bytes).and_then(|()| fs::rename(part, path));
+                if result.is_err() {
                     let _ = fs::remove_file(part);
                 }
-                return done;
+                return result;
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let left = OpenOptions::new()
+                let existing = OpenOptions::new()
                     .write(true)
                     .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
                     .open(part);
-                match left {
-                    // Nobody is at it any more.
-                    Ok(file) => match locked(file, part)? {
-                        Some(_) => absent(fs::remove_file(part))?,
-                        // Another start keeps what it has fetched just now.
+                match existing {
+                    Ok(file) => match lock(file, part)? {
+                        // The start that created it was killed.
+                        Some(_) => ignore_missing(fs::remove_file(part))?,
+                        // A concurrent start is writing what it has just fetched.
                         None => return Ok(()),
                     },
-                    left => absent(left.map(drop))?,
+                    existing => ignore_missing(existing.map(drop))?,
                 }
             }
             Err(error) => return Err(error),
@@ -226,31 +235,31 @@ fn named(path: &Path, part: &Path, bytes: &[u8]) -> io::Result<()> {
     Err(ErrorKind::ResourceBusy.into())
 }
 
-/// The file with its lock, if nobody else has it and it still has that name: who holds the lock is
-/// the only one who may take the name away. Held until the file is closed, at the exec at last: giving
-/// it up by hand could fail.
-fn locked(file: File, part: &Path) -> io::Result<Option<ManuallyDrop<Flock<File>>>> {
+/// Locks the file, unless another start holds the lock or `part` is another file by now. Only the holder
+/// of the lock may rename or remove `part`. Closing the file, by the exec at the latest, releases the
+/// lock: an explicit unlock could fail.
+fn lock(file: File, part: &Path) -> io::Result<Option<ManuallyDrop<Flock<File>>>> {
     let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(file) => ManuallyDrop::new(file),
         Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
         Err((_, errno)) => return Err(errno.into()),
     };
-    let own = file.metadata()?;
-    let still = fs::symlink_metadata(part)
-        .is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino()));
-    Ok(still.then_some(file))
+    let locked = file.metadata()?;
+    let is_same = fs::symlink_metadata(part)
+        .is_ok_and(|current| (current.dev(), current.ino()) == (locked.dev(), locked.ino()));
+    Ok(is_same.then_some(file))
 }
 
-/// All of it, and on the disk before it has a name.
+/// Writes and syncs: the bytes must be on the disk before the file gets its name.
 fn write(file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all_at(bytes, 0)?;
     file.sync_data()
 }
 
-/// What is gone already is as good.
-fn absent(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
+/// Treats a missing file as success: another start has removed or renamed it.
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed,
+        result => result,
     }
 }

@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
-//! What a snapshot's file holds: a head in clear, and secrets that only this token opens.
+//! The format of a snapshot: a header in clear text, and secrets that only the same token decrypts.
 //!
-//! Pure, over bytes. `magic ‖ salt ‖ time ‖ ciphertext ‖ tag`: XChaCha20-Poly1305 under a key of its
-//! own for each file, HKDF-SHA-256 (RFC 5869) of the token and the salt, so that the nonce may be
-//! constant. The head and what the file is a copy of are authenticated with it.
+//! `magic ‖ salt ‖ time ‖ ciphertext ‖ tag`, with XChaCha20-Poly1305. Each file has its own key, derived
+//! from the token and a random salt by HKDF-SHA-256 (RFC 5869), so the nonce may be constant. The header
+//! and the binding, which says what the snapshot is a copy of, are authenticated as associated data.
 
 use std::time::Duration;
 
@@ -15,42 +15,54 @@ use zeroize::Zeroizing;
 
 use crate::secret::{Secret, SecretBytes, Token};
 
-/// With the version of all that follows.
+/// The start of a file, with the version of the format.
 const MAGIC: &[u8; 22] = b"phase-run snapshot v1\n";
 
-/// What every version's starts with.
-const ANY_VERSION: &[u8] = b"phase-run snapshot v";
+/// What the files of all versions start with.
+const MAGIC_OF_ANY_VERSION: &[u8] = b"phase-run snapshot v";
 
-const KEY: usize = 32;
-const SALT: usize = 32;
-const TIME: usize = 8;
-const TAG: usize = 16;
-const HEAD: usize = MAGIC.len() + SALT + TIME;
+// Lengths in bytes.
+const KEY_LENGTH: usize = 32;
+const SALT_LENGTH: usize = 32;
+const TIME_LENGTH: usize = 8;
+const TAG_LENGTH: usize = 16;
+const HEADER_LENGTH: usize = MAGIC.len() + SALT_LENGTH + TIME_LENGTH;
 
-/// Each key is used once.
+/// The length of a number: of list members before a list, of bytes before a field.
+const NUMBER_LENGTH: usize = 8;
+
+/// A constant, because each key encrypts one file.
 const NONCE: [u8; 24] = [0; 24];
 
-pub(super) struct Contents {
-    /// Since 1970, in whole milliseconds.
-    pub(super) made: Duration,
-    /// The dynamic secrets that were leased; where there are any, nothing else is kept.
+/// What a snapshot contains.
+pub(super) struct SnapshotContents {
+    /// When the snapshot was made: milliseconds since 1970.
+    pub(super) created: Duration,
+    /// The names of the dynamic secrets that were leased. If there are any, `secrets` is empty.
     pub(super) leased: Vec<String>,
     pub(super) secrets: Vec<Secret>,
 }
 
-/// Whether a file starts as one.
-pub(super) fn is_one(bytes: &[u8]) -> bool {
-    bytes.starts_with(ANY_VERSION)
+/// Whether a file starts like a snapshot of any version.
+pub(super) fn is_snapshot(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC_OF_ANY_VERSION)
 }
 
-/// The file; none where the system has no randomness. Of secrets among which some are leased only
-/// their names are kept: without them a start would need Phase all the same.
-pub(super) fn seal(
+/// Encrypts a snapshot. If some of the secrets are leased, it contains only the names of these: a
+/// start without their values would need Phase anyway.
+///
+/// # Errors
+/// The reason, if the system provides no randomness.
+#[expect(
+    clippy::expect_used,
+    reason = "the header has just been written, and memory ends before the cipher's limit"
+)]
+pub(super) fn encrypt(
     secrets: &[Secret],
-    made: Duration,
+    created: Duration,
     token: &Token,
-    of: &[u8],
-) -> Option<Vec<u8>> {
+    binding: &[u8],
+) -> Result<Vec<u8>, &'static str> {
     let mut leased: Vec<&str> = secrets
         .iter()
         .filter_map(|secret| secret.dynamic.as_deref())
@@ -60,132 +72,137 @@ pub(super) fn seal(
     let secrets = if leased.is_empty() { secrets } else { &[] };
     let fields = || {
         let secrets = secrets.iter().flat_map(|secret| {
-            let Secret {
-                key,
-                value,
-                folder,
-                kind,
-                ..
-            } = secret;
             [
-                key.as_bytes(),
-                value.expose(),
-                folder.as_bytes(),
-                kind.as_bytes(),
+                secret.key.as_bytes(),
+                secret.value.expose(),
+                secret.folder.as_bytes(),
+                secret.kind.as_bytes(),
             ]
         });
         leased.iter().map(|name| name.as_bytes()).chain(secrets)
     };
-    let size: usize = fields().map(|field| COUNT + field.len()).sum();
-    let mut file = Vec::with_capacity(HEAD + COUNT + size + TAG);
-    let mut salt = [0; SALT];
-    SystemRandom::new().fill(&mut salt).ok()?;
+    let size: usize = fields().map(|field| NUMBER_LENGTH + field.len()).sum();
+    let mut file = Vec::with_capacity(HEADER_LENGTH + NUMBER_LENGTH + size + TAG_LENGTH);
+    let mut salt = [0; SALT_LENGTH];
+    SystemRandom::new()
+        .fill(&mut salt)
+        .map_err(|_| "the system provides no randomness")?;
     file.extend_from_slice(MAGIC);
     file.extend_from_slice(&salt);
-    let millis = u64::try_from(made.as_millis()).unwrap_or(u64::MAX);
+    let millis = u64::try_from(created.as_millis()).unwrap_or(u64::MAX);
     file.extend_from_slice(&millis.to_le_bytes());
     file.extend_from_slice(&(leased.len() as u64).to_le_bytes());
     for field in fields() {
         file.extend_from_slice(&(field.len() as u64).to_le_bytes());
         file.extend_from_slice(field);
     }
-    let (head, text) = file.split_at_mut_checked(HEAD)?;
-    let tag = cipher(token, &salt)?
-        .encrypt_inout_detached(&XNonce::from(NONCE), &[head, of].concat(), text.into())
-        .ok()?;
+    let (header, text) = file
+        .split_at_mut_checked(HEADER_LENGTH)
+        .expect("the header has been written");
+    let associated_data = [header, binding].concat();
+    let tag = cipher(token, &salt)
+        .encrypt_inout_detached(&XNonce::from(NONCE), &associated_data, text.into())
+        .ok()
+        .expect("the text is shorter than the 256 GiB that the cipher takes");
     file.extend_from_slice(&tag);
-    Some(file)
+    Ok(file)
 }
 
-/// What is in it; none unless every bit is as it was sealed, with this token, for the same.
-pub(super) fn open(mut file: Vec<u8>, token: &Token, of: &[u8]) -> Option<Contents> {
-    let (head, rest) = file.split_at_mut_checked(HEAD)?;
-    let (salt, made) = head.strip_prefix(MAGIC)?.split_at_checked(SALT)?;
-    let made = Duration::from_millis(u64::from_le_bytes(made.try_into().ok()?));
-    let (text, tag) = rest.split_at_mut_checked(rest.len().checked_sub(TAG)?)?;
+/// Decrypts a snapshot. Returns `None` unless every bit is as it was written, and the token and the
+/// binding are the same.
+pub(super) fn decrypt(
+    mut file: Vec<u8>,
+    token: &Token,
+    binding: &[u8],
+) -> Option<SnapshotContents> {
+    let (header, rest) = file.split_at_mut_checked(HEADER_LENGTH)?;
+    let (salt, created) = header.strip_prefix(MAGIC)?.split_at_checked(SALT_LENGTH)?;
+    let created = Duration::from_millis(u64::from_le_bytes(created.try_into().ok()?));
+    let (text, tag) = rest.split_at_mut_checked(rest.len().checked_sub(TAG_LENGTH)?)?;
     let tag = Tag::try_from(&*tag).ok()?;
-    cipher(token, salt)?
+    let associated_data = [header, binding].concat();
+    cipher(token, salt)
         .decrypt_inout_detached(
             &XNonce::from(NONCE),
-            &[head, of].concat(),
+            &associated_data,
             (&mut *text).into(),
             &tag,
         )
         .ok()?;
-    let (leased, secrets) = fields(text)?;
-    Some(Contents {
-        made,
+    let (leased, secrets) = parse(text)?;
+    Some(SnapshotContents {
+        created,
         leased,
         secrets,
     })
 }
 
-/// The key is bound to the whole token: a bearer alone, which each request shows to the server, does
-/// not open what was decrypted with a full token's keys.
-fn cipher(token: &Token, salt: &[u8]) -> Option<XChaCha20Poly1305> {
+/// Returns the cipher with the key of one file. The key depends on the whole token: a bearer, which
+/// each request shows to the server, must not decrypt what a full token's keys have decrypted.
+#[expect(clippy::expect_used, reason = "the length of the key is a constant")]
+fn cipher(token: &Token, salt: &[u8]) -> XChaCha20Poly1305 {
     let authorization = token.authorization();
     let parts = [authorization.as_slice()].into_iter();
     let parts: Vec<&[u8]> = parts.chain(token.keys().into_iter().flatten()).collect();
-    let whole = parts.join(&b':');
-    let mut key = Zeroizing::new([0; KEY]);
-    let pseudorandom = Salt::new(HKDF_SHA256, salt).extract(&whole);
-    let expanded = pseudorandom.expand(&[MAGIC], HKDF_SHA256).ok()?;
-    expanded.fill(&mut *key).ok()?;
-    Some(XChaCha20Poly1305::new(<&Key>::from(&*key)))
+    let pseudorandom_key = Salt::new(HKDF_SHA256, salt).extract(&parts.join(&b':'));
+    let mut key = Zeroizing::new([0; KEY_LENGTH]);
+    pseudorandom_key
+        .expand(&[MAGIC], HKDF_SHA256)
+        .and_then(|output| output.fill(&mut *key))
+        .ok()
+        .expect("HKDF-SHA-256 can fill 32 bytes");
+    XChaCha20Poly1305::new(<&Key>::from(&*key))
 }
 
-/// Of a number, in bytes.
-const COUNT: usize = 8;
-
-/// The names of what was leased, and the secrets. The seal says that we wrote it, and still nothing
-/// here trusts a length.
-fn fields(text: &[u8]) -> Option<(Vec<String>, Vec<Secret>)> {
+/// Parses the decrypted text: the names of leased secrets, and the secrets. Only phase-run can have
+/// written it, and still no length in it is trusted.
+fn parse(text: &[u8]) -> Option<(Vec<String>, Vec<Secret>)> {
     let mut rest = text;
-    let count = number(&mut rest)?;
+    let count = take_number(&mut rest)?;
     let mut leased = Vec::new();
     for _ in 0..count {
-        leased.push(words(&mut rest)?);
+        leased.push(take_text(&mut rest)?);
     }
     let mut secrets = Vec::new();
     while !rest.is_empty() {
         secrets.push(Secret {
-            key: words(&mut rest)?,
-            value: SecretBytes::new(field(&mut rest)?.to_vec()),
-            folder: words(&mut rest)?,
+            key: take_text(&mut rest)?,
+            value: SecretBytes::new(take_field(&mut rest)?.to_vec()),
+            folder: take_text(&mut rest)?,
             tags: Vec::new(),
-            kind: words(&mut rest)?.into(),
+            kind: take_text(&mut rest)?.into(),
             dynamic: None,
         });
     }
     Some((leased, secrets))
 }
 
-/// Any bytes as a file, which nobody sealed, and as what is inside one.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn fuzz(data: &[u8]) {
-    if let Ok(token) = Token::parse(&[b'a'; 2 * KEY]) {
-        for file in [data.to_vec(), [MAGIC.as_slice(), data].concat()] {
-            assert!(open(file, &token, b"of").is_none());
-        }
-    }
-    let _ = fields(data);
-}
-
-fn number(rest: &mut &[u8]) -> Option<u64> {
+fn take_number(rest: &mut &[u8]) -> Option<u64> {
     let (number, after) = rest.split_first_chunk()?;
     *rest = after;
     Some(u64::from_le_bytes(*number))
 }
 
-fn field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = usize::try_from(number(rest)?).ok()?;
+fn take_field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(take_number(rest)?).ok()?;
     let (field, after) = rest.split_at_checked(length)?;
     *rest = after;
     Some(field)
 }
 
-fn words(rest: &mut &[u8]) -> Option<String> {
-    str::from_utf8(field(rest)?).ok().map(str::to_owned)
+fn take_text(rest: &mut &[u8]) -> Option<String> {
+    str::from_utf8(take_field(rest)?).ok().map(str::to_owned)
+}
+
+/// Fuzz target: any bytes as a file, which must not decrypt, and as decrypted text.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    if let Ok(token) = Token::parse(&[b'a'; 2 * KEY_LENGTH]) {
+        for file in [data.to_vec(), [MAGIC.as_slice(), data].concat()] {
+            assert!(decrypt(file, &token, b"binding").is_none());
+        }
+    }
+    let _ = parse(data);
 }
 
 #[cfg(test)]
@@ -197,7 +214,7 @@ mod tests {
         2222222222222222222222222222222222222222222222222222222222222222:\
         3333333333333333333333333333333333333333333333333333333333333333";
 
-    const MADE: Duration = Duration::from_millis(1_234_567);
+    const CREATED: Duration = Duration::from_millis(1_234_567);
 
     fn token(text: &str) -> Token {
         Token::parse(text.as_bytes()).unwrap()
@@ -214,83 +231,95 @@ mod tests {
         }
     }
 
-    fn small() -> Vec<u8> {
-        seal(&[secret("K", b"value", None)], MADE, &token(TOKEN), b"of").unwrap()
+    fn small_file() -> Vec<u8> {
+        encrypt(
+            &[secret("K", b"value", None)],
+            CREATED,
+            &token(TOKEN),
+            b"binding",
+        )
+        .unwrap()
     }
 
-    fn decrypts_locally(bytes: &[u8]) -> bool {
-        open(bytes.to_vec(), &token(TOKEN), b"of").is_some()
+    fn is_decrypted(bytes: &[u8]) -> bool {
+        decrypt(bytes.to_vec(), &token(TOKEN), b"binding").is_some()
     }
 
     #[test]
-    fn what_was_sealed_is_opened_byte_for_byte() {
+    fn encrypted_secrets_decrypt_byte_for_byte() {
         let all: Vec<u8> = (0..=255).collect();
         let secrets = [secret("\u{fc} =\n", &all, None), secret("", b"", None)];
-        let file = seal(&secrets, MADE, &token(TOKEN), b"of").unwrap();
+        let file = encrypt(&secrets, CREATED, &token(TOKEN), b"binding").unwrap();
         assert_eq!(file.capacity(), file.len());
-        let contents = open(file, &token(TOKEN), b"of").unwrap();
-        assert_eq!((contents.made, contents.leased.len()), (MADE, 0));
+        let contents = decrypt(file, &token(TOKEN), b"binding").unwrap();
+        assert_eq!((contents.created, contents.leased.len()), (CREATED, 0));
         assert_eq!(contents.secrets.len(), 2);
-        for (opened, sealed) in contents.secrets.iter().zip(&secrets) {
-            assert_eq!(opened.key, sealed.key);
-            assert_eq!(opened.value.expose(), sealed.value.expose());
-            assert_eq!((opened.folder.as_str(), &*opened.kind), ("/web", "sealed"));
-            assert_eq!(opened.dynamic, None);
+        for (decrypted, original) in contents.secrets.iter().zip(&secrets) {
+            assert_eq!(decrypted.key, original.key);
+            assert_eq!(decrypted.value.expose(), original.value.expose());
+            assert_eq!(
+                (decrypted.folder.as_str(), &*decrypted.kind),
+                ("/web", "sealed")
+            );
+            assert_eq!(decrypted.dynamic, None);
         }
     }
 
     #[test]
-    fn two_files_of_the_same_have_nothing_in_common_behind_the_magic() {
-        let (one, other) = (small(), small());
-        assert_ne!(one[MAGIC.len()..][..SALT], other[MAGIC.len()..][..SALT]);
-        assert_ne!(one[HEAD..], other[HEAD..]);
+    fn two_files_of_same_secrets_differ() {
+        let (one, other) = (small_file(), small_file());
+        assert_ne!(
+            one[MAGIC.len()..][..SALT_LENGTH],
+            other[MAGIC.len()..][..SALT_LENGTH]
+        );
+        assert_ne!(one[HEADER_LENGTH..], other[HEADER_LENGTH..]);
     }
 
-    /// "Leased values never enter it": nor do the others, which could not be used without them.
+    /// Leased values never enter a snapshot. The others could not be used without them.
     #[test]
-    fn beside_what_is_leased_nothing_is_kept_but_its_names() {
+    fn leased_secrets_leave_only_their_names() {
         let secrets = [
             secret("A", b"1", Some("lender")),
             secret("B", b"2", None),
             secret("C", b"3", Some("lender")),
             secret("D", b"4", Some("bank")),
         ];
-        let file = seal(&secrets, MADE, &token(TOKEN), b"of").unwrap();
-        let contents = open(file, &token(TOKEN), b"of").unwrap();
+        let file = encrypt(&secrets, CREATED, &token(TOKEN), b"binding").unwrap();
+        let contents = decrypt(file, &token(TOKEN), b"binding").unwrap();
         assert_eq!(contents.leased, ["bank", "lender"]);
         assert!(contents.secrets.is_empty());
     }
 
-    /// Bounded exhaustive: each bit of a small file.
+    /// Flips each bit of a small file.
     #[test]
-    fn every_flipped_bit_is_refused_wherever_it_is() {
-        let file = small();
-        assert!(decrypts_locally(&file));
-        for place in 0..file.len() {
+    fn every_flipped_bit_is_rejected() {
+        let file = small_file();
+        assert!(is_decrypted(&file));
+        for position in 0..file.len() {
             for bit in 0..8 {
                 let mut flipped = file.to_vec();
-                flipped[place] ^= 1 << bit;
-                assert!(!decrypts_locally(&flipped), "byte {place}, bit {bit}");
+                flipped[position] ^= 1 << bit;
+                assert!(!is_decrypted(&flipped), "byte {position}, bit {bit}");
             }
         }
     }
 
     #[test]
-    fn every_truncation_and_every_addition_is_refused() {
-        let file = small();
+    fn truncated_and_extended_files_are_rejected() {
+        let file = small_file();
         for length in 0..file.len() {
-            assert!(!decrypts_locally(&file[..length]), "{length} bytes");
+            assert!(!is_decrypted(&file[..length]), "{length} bytes");
         }
         for end in [0, b'\n', 255] {
-            assert!(!decrypts_locally(&[&file[..], &[end]].concat()));
+            assert!(!is_decrypted(&[&file[..], &[end]].concat()));
         }
-        assert!(!decrypts_locally(&[&file[..], &file[..]].concat()));
-        assert!(!decrypts_locally(&[0; 1000]));
+        assert!(!is_decrypted(&[&file[..], &file[..]].concat()));
+        assert!(!is_decrypted(&[0; 1000]));
     }
 
-    /// A bearer alone opens nothing that a full token's fetch has kept, nor the other way round.
+    /// A bearer decrypts no snapshot of a full token, nor the other way round.
     #[test]
-    fn every_part_of_the_token_counts() {
+    fn every_part_of_the_token_is_in_the_key() {
         let bearer = "0011223344556677889900112233445566778899001122334455667788990011";
         let others = [
             TOKEN.replace("v2:00", "v2:01"),
@@ -303,30 +332,30 @@ mod tests {
             format!("User {bearer}"),
         ];
         for other in others {
-            let opened = open(small(), &token(&other), b"of");
-            assert!(opened.is_none(), "{other}");
+            let decrypted = decrypt(small_file(), &token(&other), b"binding");
+            assert!(decrypted.is_none(), "{other}");
         }
-        assert!(open(small(), &token(TOKEN), b"oF").is_none());
-        assert!(open(small(), &token(TOKEN), b"").is_none());
-        assert!(open(small(), &token(&format!(" {TOKEN}\n")), b"of").is_some());
+        assert!(decrypt(small_file(), &token(TOKEN), b"bindinG").is_none());
+        assert!(decrypt(small_file(), &token(TOKEN), b"").is_none());
+        assert!(decrypt(small_file(), &token(&format!(" {TOKEN}\n")), b"binding").is_some());
     }
 
-    /// Bounded exhaustive: what is sealed is ours, and is read as if it were not.
+    /// Parses many short texts, although only phase-run can have written one.
     #[test]
-    fn no_content_panics() {
+    fn no_short_text_panics() {
         let alphabet = [0, 1, 8, b'a', 0xff];
         for length in 0..=3_u32 {
             for mut number in 0..alphabet.len().pow(length) {
                 let mut text = Vec::new();
                 for _ in 0..length {
-                    text.extend_from_slice(&[alphabet[number % alphabet.len()]; COUNT]);
+                    text.extend_from_slice(&[alphabet[number % alphabet.len()]; NUMBER_LENGTH]);
                     number /= alphabet.len();
                 }
                 for cut in 0..=text.len() {
-                    let _ = fields(&text[..cut]);
+                    let _ = parse(&text[..cut]);
                 }
             }
         }
-        assert!(fields(&0_u64.to_le_bytes()).is_some());
+        assert!(parse(&0_u64.to_le_bytes()).is_some());
     }
 }
