@@ -1,4 +1,4 @@
-//! "A key, seed or value that does not open" is an error that names it; never a skipped secret.
+//! Anything that cannot be decrypted is an error that names it, never a skipped secret.
 
 use fake_phase::{Environment, Phase, World, bearer, service_token};
 use serde_json::{Value, json};
@@ -22,42 +22,42 @@ fn row(production: &Environment, key: &str, value: &str) -> Value {
     })
 }
 
-/// Without its first letters.
-fn cut(text: &str, letters: usize) -> &str {
+/// Returns `text` without its first characters.
+fn without_start(text: &str, letters: usize) -> &str {
     text.split_at(letters).1
 }
 
-/// What is said of Production, as `spoil` leaves it.
-fn output_of_spoiled_world(spoil: impl FnOnce(&mut World)) -> Output {
+/// Runs phase-run on Production after `corrupt` has changed it.
+fn run_after(corrupt: impl FnOnce(&mut World)) -> Output {
     let mut world = e2ee_world(&[("/", "GOOD", VALUE)]);
-    spoil(&mut world);
+    corrupt(&mut world);
     let phase = Phase::serve(world);
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary(VALUE);
     sandbox.run(SHOP).args(["echo", "started"]).output()
 }
 
-/// Each way in which a box can be wrong, and why it is refused.
-fn broken(whole: &str) -> Vec<(String, &'static str)> {
-    let fields: Vec<&str> = whole.split(':').collect();
+/// Every way in which an encrypted field can be invalid, with the expected reason.
+fn invalid_fields(field: &str) -> Vec<(String, &'static str)> {
+    let fields: Vec<&str> = field.split(':').collect();
     let [_, _, ephemeral, sealed] = fields.as_slice() else {
-        panic!("{whole}")
+        panic!("{field}")
     };
     let other = e2ee_world(&[])
         .app("other")
         .environment("Else", "dev")
         .sealed("x");
     vec![
-        (whole.replace("ph:v1", "ph:v9"), "version is not supported"),
-        (whole.replace("ph:", ""), "does not start with ph:"),
-        ("in clear".to_owned(), "does not start with ph:"),
+        (field.replace("ph:v1", "ph:v9"), "version is not supported"),
+        (field.replace("ph:", ""), "does not start with ph:"),
+        ("plain text".to_owned(), "does not start with ph:"),
         (format!("ph:v1:{ephemeral}"), "is truncated"),
         (
-            format!("ph:v1:{}:{sealed}", cut(ephemeral, 1)),
+            format!("ph:v1:{}:{sealed}", without_start(ephemeral, 1)),
             "64 hex digits",
         ),
         (
-            format!("ph:v1:{}:{sealed}", cut(ephemeral, 2)),
+            format!("ph:v1:{}:{sealed}", without_start(ephemeral, 2)),
             "64 hex digits",
         ),
         (
@@ -65,18 +65,18 @@ fn broken(whole: &str) -> Vec<(String, &'static str)> {
             "64 hex digits",
         ),
         (
-            format!("ph:v1:x{}:{sealed}", cut(ephemeral, 1)),
+            format!("ph:v1:x{}:{sealed}", without_start(ephemeral, 1)),
             "64 hex digits",
         ),
         (
-            format!("ph:v1:{ephemeral}:{}", cut(sealed, 1)),
+            format!("ph:v1:{ephemeral}:{}", without_start(sealed, 1)),
             "not base64",
         ),
         (format!("ph:v1:{ephemeral}:{sealed}:"), "not base64"),
         (format!("ph:v1:{ephemeral}:"), "too short"),
         (format!("ph:v1:{ephemeral}:AAAA"), "too short"),
         (
-            format!("ph:v1:{ephemeral}:{}", cut(sealed, 4)),
+            format!("ph:v1:{ephemeral}:{}", without_start(sealed, 4)),
             "another key, or changed",
         ),
         (
@@ -88,13 +88,13 @@ fn broken(whole: &str) -> Vec<(String, &'static str)> {
 }
 
 #[test]
-fn a_value_that_does_not_open_is_named_by_its_key() {
-    let whole = e2ee_world(&[])
+fn undecryptable_value_is_named_by_its_key() {
+    let field = e2ee_world(&[])
         .app("shop")
         .environment("Production", "prod")
         .sealed(VALUE);
-    for (value, why) in broken(&whole) {
-        let output = output_of_spoiled_world(|world| {
+    for (value, why) in invalid_fields(&field) {
+        let output = run_after(|world| {
             let production = world.app("shop").environment("Production", "prod");
             let row = row(production, &production.sealed("BAD_ONE"), &value);
             production.boxed_row(row);
@@ -108,13 +108,13 @@ fn a_value_that_does_not_open_is_named_by_its_key() {
 }
 
 #[test]
-fn a_key_that_does_not_open_is_named_by_the_secrets_id() {
-    let whole = e2ee_world(&[])
+fn undecryptable_key_is_named_by_the_secret_id() {
+    let field = e2ee_world(&[])
         .app("shop")
         .environment("Production", "prod")
         .sealed("BAD_ONE");
-    for (key, why) in broken(&whole) {
-        let output = output_of_spoiled_world(|world| {
+    for (key, why) in invalid_fields(&field) {
+        let output = run_after(|world| {
             let production = world.app("shop").environment("Production", "prod");
             let row = row(production, &key, &production.sealed(VALUE));
             production.boxed_row(row);
@@ -127,9 +127,9 @@ fn a_key_that_does_not_open_is_named_by_the_secrets_id() {
 }
 
 #[test]
-fn an_active_override_that_does_not_open_is_an_error_too() {
+fn undecryptable_active_override_is_an_error() {
     for (active, status) in [(true, 125), (false, 0)] {
-        let output = output_of_spoiled_world(|world| {
+        let output = run_after(|world| {
             let production = world.app("shop").environment("Production", "prod");
             let mut row = row(
                 production,
@@ -147,7 +147,7 @@ fn an_active_override_that_does_not_open_is_an_error_too() {
 }
 
 #[test]
-fn a_seed_that_does_not_open_is_an_error() {
+fn undecryptable_seed_is_an_error() {
     let mut other = e2ee_world(&[]);
     let other = other.app("shop").environment("Staging", "staging");
     let (public, sealed) = (other.public_key(), other.sealed(&"0".repeat(64)));
@@ -168,7 +168,7 @@ fn a_seed_that_does_not_open_is_an_error() {
         ("identity_key", "0".repeat(63), "64 hex digits"),
         ("identity_key", String::new(), "64 hex digits"),
     ] {
-        let output = output_of_spoiled_world(|world| {
+        let output = run_after(|world| {
             let production = world.app("shop").environment("Production", "prod");
             production.spoil_key(member, value.clone());
         });
@@ -180,14 +180,14 @@ fn a_seed_that_does_not_open_is_an_error() {
 }
 
 #[test]
-fn a_key_share_that_does_not_open_is_an_error() {
+fn undecryptable_key_share_is_an_error() {
     for (share, why) in [
         (String::new(), "too short"),
         ("0".repeat(63), "not in lower-case hex digits"),
         ("0".repeat(200), "another key, or changed"),
         ("AB".repeat(100), "not in lower-case hex digits"),
     ] {
-        let output = output_of_spoiled_world(|world| {
+        let output = run_after(|world| {
             world.spoil_key_share(&share);
         });
         let output = output.failed(125, "decrypt");
@@ -197,26 +197,26 @@ fn a_key_share_that_does_not_open_is_an_error() {
     }
 }
 
-/// "a token whose shares do not match its public key"
+/// The key shares of the token do not match its public key.
 #[test]
-fn a_token_whose_parts_are_not_of_one_account_is_refused() {
+fn token_of_mixed_accounts_is_rejected() {
     let phase = Phase::serve(e2ee_world(&[("/", "GOOD", VALUE)]));
     let sandbox = Sandbox::new(&phase);
     let parts: Vec<&str> = service_token().split(':').collect();
-    let with = |place: usize, value: &str| {
+    let with = |position: usize, value: &str| {
         let mut parts = parts.clone();
-        parts[place] = value;
+        parts[position] = value;
         let token = parts.join(":");
         let run = sandbox.run(SHOP).args(["echo", "started"]);
         run.env("PHASE_SERVICE_TOKEN", token).output()
     };
-    for (place, kind) in [(3, "token"), (4, "token"), (5, "decrypt")] {
+    for (position, kind) in [(3, "token"), (4, "token"), (5, "decrypt")] {
         for other in [bearer(), &"0".repeat(64)] {
-            let _ = with(place, other).failed(125, kind);
+            let _ = with(position, other).failed(125, kind);
         }
-        // As somebody may have typed it.
+        // A token may have been typed in upper case.
         assert_eq!(
-            with(place, &parts[place].to_uppercase()).ok().text(),
+            with(position, &parts[position].to_uppercase()).ok().text(),
             "started\n"
         );
     }

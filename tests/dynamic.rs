@@ -1,4 +1,4 @@
-//! Dynamic secrets: leased with `--dynamic`, and never without; in both modes.
+//! Dynamic secrets, in both modes: leased with `--dynamic`, and never without it.
 
 use fake_phase::{Phase, Request, World};
 use serde_json::{Value, json};
@@ -17,36 +17,40 @@ fn leasing_world() -> World {
     world
 }
 
-/// phase-run with these words, in this mode.
-fn run_in_mode<'a>(sandbox: &'a Sandbox, mode: &str, words: &[&str]) -> Run<'a> {
-    sandbox.run(SHOP).args(["--mode", mode]).args(words)
+/// Runs phase-run in this mode with these arguments.
+fn run_in_mode<'a>(sandbox: &'a Sandbox, mode: &str, args: &[&str]) -> Run<'a> {
+    sandbox.run(SHOP).args(["--mode", mode]).args(args)
 }
 
-/// What a request says of dynamic secrets: by its query, or by its headers.
-fn asked(request: &Request) -> [Option<String>; 3] {
+/// The parameters for dynamic secrets, from the query or from the headers of a request.
+fn dynamic_parameters(request: &Request) -> [Option<String>; 3] {
     ["dynamic", "lease", "lease_ttl"].map(|name| {
         let header = request.header(name).map(str::to_owned);
         request.query(name).or(header)
     })
 }
 
-/// The requests that ask for secrets.
-fn asks(phase: &Phase) -> Vec<[Option<String>; 3]> {
+/// The parameters for dynamic secrets of each request for secrets.
+fn requested(phase: &Phase) -> Vec<[Option<String>; 3]> {
     let requests = phase.requests();
-    let of_secrets = |one: &&Request| one.path().ends_with("/secrets/");
-    requests.iter().filter(of_secrets).map(asked).collect()
+    let is_for_secrets = |one: &&Request| one.path().ends_with("/secrets/");
+    requests
+        .iter()
+        .filter(is_for_secrets)
+        .map(dynamic_parameters)
+        .collect()
 }
 
 fn texts(values: [Option<&str>; 3]) -> [Option<String>; 3] {
     values.map(|value| value.map(str::to_owned))
 }
 
-/// "Exec mode says once when the lease ends": the shortest.
+/// In exec mode one message tells when the first lease expires.
 #[test]
-fn a_lease_is_part_of_the_environment_and_its_end_is_said() {
+fn lease_is_injected_and_its_expiry_logged() {
     for mode in MODES {
         let mut world = leasing_world();
-        // Of three, neither the first nor the last.
+        // The lease that expires first is the second of three.
         let production = world.app("shop").environment("Production", "prod");
         production.dynamic("/", "third", &[("THIRD", "3")], 1800);
         let phase = Phase::serve(world);
@@ -63,13 +67,16 @@ fn a_lease_is_part_of_the_environment_and_its_end_is_said() {
             "phase-run: what was leased ends at 2026-11-24T00:15:00.000000Z, 900 s from now: \
              the command has to be started anew before"
         );
-        assert_eq!(asks(&phase), [texts([Some("true"), Some("true"), None])]);
+        assert_eq!(
+            requested(&phase),
+            [texts([Some("true"), Some("true"), None])]
+        );
     }
 }
 
-/// A password may look like a reference, and is none beside a value that holds one.
+/// A leased password may look like a reference.
 #[test]
-fn what_is_leased_holds_no_reference() {
+fn leased_values_are_not_resolved() {
     let mut world = leasing_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "REFERS", "${KEY}");
@@ -80,16 +87,15 @@ fn what_is_leased_holds_no_reference() {
     assert_eq!(output.ok().text(), "static wJalr ${KEY}\n");
 }
 
-/// "`--lease-ttl SECS`"
 #[test]
-fn the_time_that_a_lease_is_to_last_is_sent() {
+fn lease_ttl_is_sent() {
     for mode in MODES {
         let phase = Phase::serve(leasing_world());
         let sandbox = Sandbox::new(&phase);
-        let words = ["--dynamic", "--lease-ttl", "120", "-q", "true"];
-        let _ = run_in_mode(&sandbox, mode, &words).output().ok();
+        let args = ["--dynamic", "--lease-ttl", "120", "-q", "true"];
+        let _ = run_in_mode(&sandbox, mode, &args).output().ok();
         let expected = texts([Some("true"), Some("true"), Some("120")]);
-        assert_eq!(asks(&phase), [expected]);
+        assert_eq!(requested(&phase), [expected]);
     }
     let sandbox = Sandbox::offline();
     for ttl in [
@@ -101,8 +107,8 @@ fn the_time_that_a_lease_is_to_last_is_sent() {
         "1e3",
         "99999999999999999999",
     ] {
-        let words = ["--dynamic", "--lease-ttl", ttl, "true"];
-        let output = run_in_mode(&sandbox, "auto", &words)
+        let args = ["--dynamic", "--lease-ttl", ttl, "true"];
+        let output = run_in_mode(&sandbox, "auto", &args)
             .output()
             .failed(125, "usage");
         let message = format!("--lease-ttl {ttl}: not a whole number of seconds above 0\n");
@@ -110,15 +116,15 @@ fn the_time_that_a_lease_is_to_last_is_sent() {
     }
 }
 
-/// Without the option nothing is asked for; `--dry-run` asks for the names alone.
+/// `--dry-run` requests only the names of the variables.
 #[test]
-fn nothing_is_leased_unless_it_is_asked_for() {
+fn nothing_is_leased_without_dynamic() {
     for mode in MODES {
         let phase = Phase::serve(leasing_world());
         let sandbox = Sandbox::new(&phase);
         let output = run_in_mode(&sandbox, mode, &["-c", "env | grep -c AWS_ID"]).output();
         assert_eq!(output.ended(Status::Exited(1)).text(), "0\n");
-        assert_eq!(asks(&phase), [texts([None, None, None])]);
+        assert_eq!(requested(&phase), [texts([None, None, None])]);
 
         let phase = Phase::serve(leasing_world());
         let sandbox = Sandbox::new(&phase);
@@ -126,19 +132,19 @@ fn nothing_is_leased_unless_it_is_asked_for() {
         let listed = "AWS_ID\t/\tdynamic\tvariable\nAWS_KEY\t/\tdynamic\tvariable\n\
                       DB_USER\t/db\tdynamic\tvariable\nKEY\t/\tsecret\tvariable\n";
         assert_eq!(output.ok().text(), listed);
-        assert_eq!(asks(&phase), [texts([Some("true"), None, None])]);
+        assert_eq!(requested(&phase), [texts([Some("true"), None, None])]);
     }
 }
 
-/// What was leased is selected, named and checked like any other.
+/// Filters, prefixes and checks apply to leased values, too.
 #[test]
-fn a_leased_value_goes_the_way_of_all_values() {
+fn leased_values_are_selected_like_others() {
     for mode in MODES {
         let phase = Phase::serve(leasing_world());
         let sandbox = Sandbox::new(&phase);
-        let words = ["--dynamic", "-q", "--path", "/db", "--prefix", "X_"];
+        let args = ["--dynamic", "-q", "--path", "/db", "--prefix", "X_"];
         let line = "env | grep -c -e AWS -e KEY; echo $X_DB_USER";
-        let output = run_in_mode(&sandbox, mode, &words)
+        let output = run_in_mode(&sandbox, mode, &args)
             .args(["-c", line])
             .output();
         assert_eq!(output.ok().text(), "0\nu1\n");
@@ -156,10 +162,9 @@ fn a_leased_value_goes_the_way_of_all_values() {
     }
 }
 
-/// "A lease that fails, or a dynamic secret that comes without lease data, is an error that names
-/// it."
+/// The server does not name the secrets that it could not lease.
 #[test]
-fn a_lease_that_fails_is_an_error_that_names_it() {
+fn failed_lease_names_the_dynamic_secrets() {
     for mode in MODES {
         let mut world = leasing_world();
         world.fail_leases("the role may not be assumed");
@@ -170,17 +175,17 @@ fn a_lease_that_fails_is_an_error_that_names_it() {
         let message = "cannot lease orders, s3-writer in Production of shop: \
                        the role may not be assumed (400)\n";
         assert!(output.stderr.contains(message), "{output}");
-        // Asked once, and then for the names alone.
+        // The second request lists the names without leasing.
         let (both, names) = (
             [Some("true"), Some("true"), None],
             [Some("true"), None, None],
         );
-        assert_eq!(asks(&phase), [texts(both), texts(names)]);
+        assert_eq!(requested(&phase), [texts(both), texts(names)]);
     }
 }
 
 #[test]
-fn a_dynamic_secret_without_a_lease_is_an_error_that_names_it() {
+fn missing_lease_names_the_dynamic_secret() {
     for (lease, status) in [
         (Value::Null, 125),
         (json!({"credentials": []}), 125),
@@ -216,9 +221,9 @@ fn a_dynamic_secret_without_a_lease_is_an_error_that_names_it() {
     }
 }
 
-/// A row that nobody asked for is no secret without a value, and is not passed over.
+/// The row is neither skipped nor injected without a value.
 #[test]
-fn a_dynamic_secret_that_was_not_asked_for_is_an_error() {
+fn unrequested_dynamic_secret_is_an_error() {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     production.row(json!({"id": "d1", "name": "orders", "type": "dynamic", "path": "/"}));
@@ -234,9 +239,8 @@ fn a_dynamic_secret_that_was_not_asked_for_is_an_error() {
     }
 }
 
-/// A field of a lease that does not open, named by the dynamic secret.
 #[test]
-fn a_lease_that_does_not_open_is_named() {
+fn undecryptable_lease_is_named() {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     let key = production.sealed("DB_KEY");
@@ -256,13 +260,13 @@ fn a_lease_that_does_not_open_is_named() {
     assert!(output.stderr.contains(what), "{output}");
 }
 
-/// What the real server answered, in both modes.
+/// The responses of the real server, in both modes.
 #[test]
-fn the_captured_leases_are_read() {
+fn captured_leases_are_injected() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     for app in ["shop", "shop-e2ee"] {
-        let words = [
+        let args = [
             "--env",
             "Production",
             "--dynamic",
@@ -271,7 +275,7 @@ fn the_captured_leases_are_read() {
             "-q",
             "-c",
         ];
-        let run = sandbox.run(["--app", app]).args(words);
+        let run = sandbox.run(["--app", app]).args(args);
         let output = run
             .arg("echo $AWS_ACCESS_KEY_ID $AWS_SECRET_ACCESS_KEY")
             .output();

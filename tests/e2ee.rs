@@ -1,4 +1,4 @@
-//! End-to-end encrypted apps: what the command gets, what is asked for, and what does not open.
+//! End-to-end encrypted apps: what the command gets, and which requests are sent.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use crate::support::{SHOP, Sandbox, Status, inspector};
 const TOKENS: &str = "/service/secrets/tokens/";
 const SECRETS: &str = "/service/secrets/";
 
-/// What the official CLI exports of the captured `shop-e2ee`.
+/// The official CLI's export of the captured app `shop-e2ee`.
 fn exported() -> BTreeMap<String, String> {
     let exported = include_str!("fake-phase/captures/e2ee-expected-production.json");
     serde_json::from_str(exported).unwrap()
 }
 
-/// `shop`, whose Production holds these, end-to-end encrypted.
+/// An end-to-end encrypted app `shop` whose Production has these secrets (folder, key, value).
 pub(crate) fn e2ee_world(secrets: &[(&str, &str, &str)]) -> World {
     let mut world = World::empty();
     let production = world.app("shop").e2e().environment("Production", "prod");
@@ -30,9 +30,9 @@ fn request_targets(phase: &Phase) -> Vec<String> {
     requests.map(|request| request.target).collect()
 }
 
-/// Its `PORT` is in two folders: that CLI lets the last row win, here a `--path` has to say so.
+/// `PORT` is in two folders: the official CLI silently takes the last one, phase-run needs `--path`.
 #[test]
-fn the_captured_app_is_what_the_official_cli_exports() {
+fn captured_app_matches_official_cli_export() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     let app = ["--app", "shop-e2ee", "--env", "Production"];
@@ -53,9 +53,9 @@ fn the_captured_app_is_what_the_official_cli_exports() {
     comparison.removed("PHASE_SERVICE_TOKEN").check();
 }
 
-/// Its four unresolved values, in the one warning; an error with `--strict`.
+/// One warning names all four; with `--strict` it is an error.
 #[test]
-fn what_cannot_be_resolved_in_the_captured_app_is_named() {
+fn unresolvable_captured_references_are_named() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     let run = sandbox.run(["-a", "shop-e2ee", "-e", "Production", "--path", "/"]);
@@ -71,9 +71,9 @@ fn what_cannot_be_resolved_in_the_captured_app_is_named() {
     assert!(output.stderr.contains(&format!("references in {names}\n")));
 }
 
-/// A user's active override replaces the value; another user's, or an inactive one, does not.
+/// Another user's override, or an inactive one, does not replace the value.
 #[test]
-fn a_users_own_value_counts_while_it_is_active() {
+fn active_override_replaces_the_users_value() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     let values = |token: &str| {
@@ -87,9 +87,9 @@ fn a_users_own_value_counts_while_it_is_active() {
     assert_eq!(values(user_token()), "dark off\n");
 }
 
-/// The same app, encrypted by the server and here, is the same environment.
+/// The same app is fetched through the REST interface and decrypted locally.
 #[test]
-fn both_modes_make_the_same_of_folders_tags_and_doubles() {
+fn both_modes_give_the_same_environment() {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "ROOT", "of the root");
@@ -135,10 +135,9 @@ fn both_modes_make_the_same_of_folders_tags_and_doubles() {
     }
 }
 
-/// "E2E apps are decrypted here": how many requests each way costs. A UUID is tried at the REST
-/// interface first, so that an app with server-side encryption costs one.
+/// An app ID is tried at the REST interface first, because most apps are encrypted by the server.
 #[test]
-fn an_encrypted_app_costs_a_look_at_its_keys() {
+fn encrypted_app_costs_a_token_request() {
     let id = e2ee_world(&[]).app("shop").id().to_owned();
     let rest = |env: &str| format!("/service/public/v1/secrets/?app_id={id}&env={env}");
     for (app, env, mode, expected) in [
@@ -170,10 +169,9 @@ fn an_encrypted_app_costs_a_look_at_its_keys() {
     }
 }
 
-/// "`--mode e2ee` always decrypts here, so that the server never sees plaintext, and never asks the
-/// REST API", whatever goes wrong.
+/// Holds for every app, environment and token, and after every error.
 #[test]
-fn nothing_in_clear_is_ever_asked_for_in_mode_e2ee() {
+fn mode_e2ee_never_uses_the_rest_interface() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     let (shop, sealed) = (app_id("shop"), app_id("shop-e2ee"));
@@ -207,10 +205,10 @@ fn nothing_in_clear_is_ever_asked_for_in_mode_e2ee() {
     assert_eq!(output.ok().text(), "9000\n");
 }
 
-/// What the server leaves out it never sends: one folder, or else tags, as over REST. A header
-/// carries ASCII; what is not is left out here.
+/// The server applies one folder, or else tags. A header carries only ASCII; any other filter is
+/// applied by phase-run alone.
 #[test]
-fn one_filter_is_sent_where_a_header_can_carry_it() {
+fn one_filter_is_sent_if_it_fits_a_header() {
     for (filter, path, tags) in [
         (&["--path", "backend//db"][..], Some("/backend/db"), None),
         (&["--path", "/a b"], Some("/a b"), None),
@@ -234,9 +232,9 @@ fn one_filter_is_sent_where_a_header_can_carry_it() {
     }
 }
 
-/// "an E2E app with `--mode rest`" is `config`; a bearer without key shares is `token`.
+/// `--mode rest` is an error of kind `config`, a bearer without key shares one of kind `token`.
 #[test]
-fn who_cannot_decrypt_is_told() {
+fn undecryptable_app_explains_mode_or_token() {
     let id = app_id("shop-e2ee");
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
@@ -269,9 +267,8 @@ fn who_cannot_decrypt_is_told() {
     assert_eq!(phase.requests().len(), sent);
 }
 
-/// "Service account cannot access this environment" is `access` here as well.
 #[test]
-fn an_environment_that_may_not_be_read_is_denied() {
+fn unreadable_encrypted_environment_is_denied() {
     let mut world = e2ee_world(&[("/", "KEY", "value")]);
     world.forbid_reading();
     let phase = Phase::serve(world);
@@ -280,9 +277,9 @@ fn an_environment_that_may_not_be_read_is_denied() {
     let _ = output.failed(125, "access");
 }
 
-/// More than one thread opens them, and they are all there, in their order.
+/// Several threads decrypt this many.
 #[test]
-fn a_thousand_secrets_are_opened() {
+fn thousand_encrypted_secrets_keep_their_values() {
     let mut world = e2ee_world(&[]);
     let production = world.app("shop").environment("Production", "prod");
     for number in 0..1000 {
@@ -297,10 +294,10 @@ fn a_thousand_secrets_are_opened() {
     }
 }
 
-/// "Values and tokens never appear in any message", nor do keys: whatever does not open, at the
-/// highest verbosity. The harness searches what is said.
+/// Values, tokens and keys never appear in a message, even at the highest verbosity and after a
+/// decryption error. The test harness searches the output for the canaries.
 #[test]
-fn nothing_that_is_encrypted_is_said() {
+fn messages_never_contain_encrypted_values() {
     let value = "canary of an encrypted value";
     let mut world = e2ee_world(&[
         ("/", "KEY", value),

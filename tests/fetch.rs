@@ -1,10 +1,10 @@
-//! What is asked of Phase: how many requests, which, and with what in them.
+//! The requests that a fetch sends to Phase: how many, which, and with which headers.
 
 use fake_phase::{Options, Phase, World, app_id, bearer, service_token, user_bearer, user_token};
 
 use crate::support::{Run, Sandbox, fake_server};
 
-/// `shop`, whose Production and Preview hold a secret each.
+/// An app `shop` with one secret in each of two environments.
 fn two_environments_world() -> World {
     let mut world = World::empty();
     let shop = world.app("shop");
@@ -19,8 +19,8 @@ fn id() -> String {
     two_environments_world().app("shop").id().to_owned()
 }
 
-fn level<'a>(sandbox: &'a Sandbox, app: &str, environment: &str) -> Run<'a> {
-    let words = [
+fn print_level<'a>(sandbox: &'a Sandbox, app: &str, environment: &str) -> Run<'a> {
+    let args = [
         "--app",
         app,
         "--env",
@@ -29,10 +29,10 @@ fn level<'a>(sandbox: &'a Sandbox, app: &str, environment: &str) -> Run<'a> {
         "printenv",
         "LEVEL",
     ];
-    sandbox.run(words).reveals()
+    sandbox.run(args).reveals()
 }
 
-/// The targets of all requests that came, after a run whose command got `expected`.
+/// Runs `run`, checks that it prints `expected`, and returns the targets of all requests.
 fn targets_of_fetch(phase: &Phase, run: Run<'_>, expected: &str) -> Vec<String> {
     assert_eq!(run.output().text(), format!("{expected}\n"));
     let requests = phase.requests();
@@ -40,10 +40,10 @@ fn targets_of_fetch(phase: &Phase, run: Run<'_>, expected: &str) -> Vec<String> 
     requests.into_iter().map(|request| request.target).collect()
 }
 
-/// "One HTTPS request where one can do: an app UUID and an exact environment
-/// name, SSE." The server compares app ids in lower case and environments in any.
+/// The server compares app IDs in lower case and environment names in any case, so that one request
+/// is enough.
 #[test]
-fn an_app_id_and_an_exact_environment_cost_one_request() {
+fn app_id_and_exact_environment_cost_one_request() {
     let id = id();
     for (app, environment) in [
         (id.clone(), "Production"),
@@ -52,7 +52,7 @@ fn an_app_id_and_an_exact_environment_cost_one_request() {
     ] {
         let phase = Phase::serve(two_environments_world());
         let sandbox = Sandbox::new(&phase);
-        let run = level(&sandbox, &app, environment);
+        let run = print_level(&sandbox, &app, environment);
         let expected = format!("/service/public/v1/secrets/?app_id={id}&env={environment}");
         assert_eq!(
             targets_of_fetch(&phase, run, "production-level"),
@@ -62,24 +62,23 @@ fn an_app_id_and_an_exact_environment_cost_one_request() {
     }
 }
 
-/// "With a full token and an app *name*, the token endpoint answers name, mode
-/// and keys, so two."
+/// The token endpoint returns the IDs, the encryption and the keys of all apps.
 #[test]
-fn a_name_of_the_app_costs_one_request_more() {
+fn app_name_costs_one_more_request() {
     for environment in ["Production", "PRODUCTION", "prod"] {
         let phase = Phase::serve(two_environments_world());
         let sandbox = Sandbox::new(&phase);
-        let run = level(&sandbox, "SHOP", environment);
+        let run = print_level(&sandbox, "SHOP", environment);
         let targets = targets_of_fetch(&phase, run, "production-level");
         let secrets = format!("/service/public/v1/secrets/?app_id={}&env=Production", id());
         assert_eq!(targets, ["/service/secrets/tokens/", &secrets]);
     }
 }
 
-/// A UUID is tried at the REST interface first. A word that is not the whole name
-/// is refused there, looked up, and asked for by its name.
+/// An app ID is tried at the REST interface first. An environment's type is unknown there, so it is
+/// looked up and requested again by its name.
 #[test]
-fn an_app_id_and_a_word_for_the_environment_cost_three_requests() {
+fn app_id_and_environment_type_cost_three_requests() {
     let secrets = |env: &str| format!("/service/public/v1/secrets/?app_id={}&env={env}", id());
     let bare_list = format!("/service/public/v1/environments/?app_id={}", id());
     for (token, list) in [
@@ -88,19 +87,19 @@ fn an_app_id_and_a_word_for_the_environment_cost_three_requests() {
     ] {
         let phase = Phase::serve(two_environments_world());
         let sandbox = Sandbox::new(&phase);
-        let run = level(&sandbox, &id(), "prod").env("PHASE_SERVICE_TOKEN", token);
+        let run = print_level(&sandbox, &id(), "prod").env("PHASE_SERVICE_TOKEN", token);
         let expected = [secrets("prod"), list.to_owned(), secrets("Production")];
         assert_eq!(targets_of_fetch(&phase, run, "production-level"), expected);
     }
 }
 
-/// "`User-Agent: phase-run/VERSION`, nothing about the host or the user."
-/// Phase answers 406 or a page to whoever does not accept JSON.
+/// The user agent is `phase-run/VERSION` and reveals nothing about the host or the user. Phase
+/// responds with 406 or an HTML page if the client does not accept JSON.
 #[test]
-fn a_request_holds_nothing_that_phase_does_not_need() {
+fn requests_carry_only_necessary_headers() {
     let phase = Phase::serve(two_environments_world());
     let sandbox = Sandbox::new(&phase);
-    let _ = level(&sandbox, "shop", "Production").output().ok();
+    let _ = print_level(&sandbox, "shop", "Production").output().ok();
     for request in phase.requests() {
         let mut names: Vec<String> = request
             .headers
@@ -121,11 +120,10 @@ fn a_request_holds_nothing_that_phase_does_not_need() {
     assert_eq!(phase.requests().len(), 2);
 }
 
-/// "Token: a full `pss_service:…`/`pss_user:…`, or a bare bearer, alone
-/// (`ServiceAccount`) or as `ServiceAccount <hex>`, `User <hex>`, `Service <hex>`, or the JSON that
-/// `phase auth --no-store` prints."
+/// A token is a full `pss_service:…` or `pss_user:…`, a bare bearer with or without its type, or the
+/// JSON that `phase auth --no-store` prints.
 #[test]
-fn each_form_of_the_token_has_its_authorization() {
+fn each_token_form_gives_its_authorization_header() {
     let (service, user) = (bearer(), user_bearer());
     let legacy = service_token().replace(":v2:", ":v1:");
     let printed = format!(
@@ -155,8 +153,8 @@ fn each_form_of_the_token_has_its_authorization() {
     ] {
         let phase = Phase::serve(two_environments_world());
         let sandbox = Sandbox::new(&phase);
-        let run = level(&sandbox, &id(), "Production").env("PHASE_SERVICE_TOKEN", token);
-        // The fake has no legacy token: what counts is what was sent.
+        let run = print_level(&sandbox, &id(), "Production").env("PHASE_SERVICE_TOKEN", token);
+        // The fake server rejects the legacy token; only the request matters.
         let _ = run.output();
         let requests = phase.requests();
         let expected = format!("Bearer {expected}");
@@ -164,9 +162,9 @@ fn each_form_of_the_token_has_its_authorization() {
     }
 }
 
-/// "a path in the URL is kept." With or without a slash at its end.
+/// Trailing slashes make no difference.
 #[test]
-fn a_path_in_the_address_is_kept() {
+fn path_in_host_is_kept() {
     for end in ["", "/", "//"] {
         let options = Options {
             path_prefix: "/secrets/phase".into(),
@@ -175,7 +173,7 @@ fn a_path_in_the_address_is_kept() {
         let phase = Phase::with(two_environments_world(), options);
         let sandbox = Sandbox::new(&phase);
         let host = format!("{}/secrets/phase{end}", phase.host());
-        let run = level(&sandbox, "shop", "Production").env("PHASE_HOST", host);
+        let run = print_level(&sandbox, "shop", "Production").env("PHASE_HOST", host);
         let expected = [
             "/secrets/phase/service/secrets/tokens/".to_owned(),
             format!(
@@ -187,16 +185,16 @@ fn a_path_in_the_address_is_kept() {
     }
 }
 
-/// RFC 3986, 2.1: what has a meaning in a query is percent-encoded in its values.
+/// RFC 3986 §2.1: characters with a meaning in a query are percent-encoded in its values.
 #[test]
-fn names_of_any_letters_reach_the_server_whole() {
+fn special_characters_in_names_are_percent_encoded() {
     let mut world = two_environments_world();
     let preview = world.app("shop").environment("Pre view/ü&x=1", "custom");
     preview.secret("/a b&path=/c#d+é%41", "DEEP", "a-deep-value");
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    let words = ["--path", "/a b&path=/c#d+é%41", "--env", "Pre view/ü&x=1"];
-    let run = sandbox.run(["--app", &id()]).args(words);
+    let args = ["--path", "/a b&path=/c#d+é%41", "--env", "Pre view/ü&x=1"];
+    let run = sandbox.run(["--app", &id()]).args(args);
     let output = run.args(["printenv", "DEEP"]).reveals().output().ok();
     assert_eq!(output.text(), "a-deep-value\n");
     let requests = phase.requests();
@@ -208,17 +206,16 @@ fn names_of_any_letters_reach_the_server_whole() {
     );
 }
 
-/// "`--host URL`, `PHASE_HOST`"; plain http is for this machine, "and then
-/// never through a proxy".
+/// Plain HTTP is allowed only on this machine, where no proxy is used.
 #[test]
-fn plain_http_reaches_a_server_on_this_machine() {
+fn plain_http_works_on_loopback_without_proxy() {
     let options = Options {
         tls: false,
         ..Options::default()
     };
     let phase = Phase::with(World::captured(), options);
     let sandbox = Sandbox::new(&phase);
-    let words = [
+    let args = [
         "--env",
         "Development",
         "--path",
@@ -227,7 +224,7 @@ fn plain_http_reaches_a_server_on_this_machine() {
         &phase.host(),
     ];
     let proxy = fake_server(drop);
-    let run = sandbox.run(["--app", app_id("shop")]).args(words).reveals();
+    let run = sandbox.run(["--app", app_id("shop")]).args(args).reveals();
     let run = run.env("http_proxy", format!("http://{proxy}"));
     let output = run.args(["printenv", "LOG_LEVEL"]).output().ok();
     assert_eq!(output.text(), "trace\n");

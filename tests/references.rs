@@ -1,11 +1,11 @@
-//! References of an end-to-end encrypted app, which are the client's to resolve.
+//! References in an end-to-end encrypted app, which the client has to resolve.
 
 use fake_phase::{Phase, Responder, World, user_token};
 
 use crate::e2ee::e2ee_world;
 use crate::support::{Run, SHOP, Sandbox};
 
-/// Three environments and three apps that refer to each other.
+/// Environments and apps whose secrets refer to each other.
 fn referring_world() -> World {
     let mut world = e2ee_world(&[
         ("/", "HOST", "db.test"),
@@ -39,7 +39,7 @@ fn referring_world() -> World {
     world
 }
 
-/// A sandbox for this world, with one more secret in Production, `/backend` and `VALUE`.
+/// Serves this world with one more secret: `VALUE` in `/backend` of Production.
 fn shop_with_value(value: &str) -> (Phase, Sandbox) {
     let mut world = referring_world();
     let production = world.app("shop").environment("Production", "prod");
@@ -54,22 +54,22 @@ fn print_value(sandbox: &Sandbox) -> Run<'_> {
     run.args(["printenv", "VALUE"])
 }
 
-/// How many environments were fetched, and that none was twice.
-fn fetched(phase: &Phase) -> usize {
+/// Counts the environments that were fetched, and checks that none was fetched twice.
+fn count_fetched(phase: &Phase) -> usize {
     let requests = phase.requests();
     let environments = requests.iter().filter_map(|one| one.header("Environment"));
     let mut environments: Vec<&str> = environments.collect();
     let all = environments.len();
     environments.sort_unstable();
     environments.dedup();
-    assert_eq!(environments.len(), all, "one was fetched twice");
+    assert_eq!(environments.len(), all, "an environment was fetched twice");
     all
 }
 
-/// "`${KEY}`, `${folder/KEY}` …; without a folder the key is looked up in `/`. App and environment
-/// names compare case-insensitively." Only what is needed is fetched.
+/// Without a folder the key is looked up in `/`. App and environment names match in any case. Only
+/// the environments that a reference needs are fetched.
 #[test]
-fn each_form_is_resolved_with_what_it_needs() {
+fn each_form_resolves_with_minimal_requests() {
     for (value, expected, environments) in [
         ("no reference", "no reference", 1),
         ("${HOST}", "db.test", 1),
@@ -103,25 +103,25 @@ fn each_form_is_resolved_with_what_it_needs() {
         let output = sandbox.run(["-q"]).args(SHOP).args(["--only", "VALUE"]);
         let output = output.args(["printenv", "VALUE"]).output().ok();
         assert_eq!(output.text(), format!("{expected}\n"), "{value}");
-        assert_eq!(fetched(&phase), environments, "{value}");
-        // The token's keys, and the environments.
+        assert_eq!(count_fetched(&phase), environments, "{value}");
+        // One more request fetches the token's keys.
         assert_eq!(phase.requests().len(), 1 + environments, "{value}");
     }
 }
 
-/// "`${{ … }}` is never a Phase reference"; nor is what other languages write so.
+/// `${{ … }}` and the shell's `${KEY:-x}` are never Phase references.
 #[test]
-fn what_is_no_reference_is_left_alone_and_unnamed() {
+fn other_syntax_stays_without_warning() {
     let value = "${{ HOST }} ${HOST:-x} ${#HOST} ${ HOST} $HOST {HOST} ${} ${HOST";
     let (_phase, sandbox) = shop_with_value(value);
     let output = print_value(&sandbox).output().ok();
     assert_eq!(output.text(), format!("{value}\n"));
 }
 
-/// "what cannot be resolved (unknown, no access, ambiguous app name, cycle) stays as raw text, is
-/// named in one warning, and is an error with `--strict`"
+/// A reference that cannot be resolved (unknown name, no access, ambiguous app, cycle) stays as raw
+/// text, and one warning names the secret. With `--strict` it is an error.
 #[test]
-fn what_cannot_be_resolved_stays_and_is_named() {
+fn unresolvable_reference_stays_and_warns() {
     for value in [
         "${NOTHING}",
         "${backend/HOST}",
@@ -152,20 +152,20 @@ fn what_cannot_be_resolved_stays_and_is_named() {
     }
 }
 
-/// A secret that is not selected is not resolved, and what it refers to is not fetched.
+/// Environments that only unselected secrets refer to are not fetched.
 #[test]
-fn only_what_is_selected_is_resolved() {
+fn unselected_secrets_are_not_resolved() {
     let (phase, sandbox) = shop_with_value("${Staging.HOST} ${NOTHING}");
     let run = sandbox.run(SHOP).args(["--only", "HOST", "--path", ""]);
     let output = run.args(["--strict", "printenv", "HOST"]).output().ok();
     assert_eq!(output.text(), "db.test\n");
-    assert_eq!(fetched(&phase), 1);
+    assert_eq!(count_fetched(&phase), 1);
 }
 
-/// The server was told to leave out the rest of the environment: it is fetched once a reference
+/// The server sends only the filtered part of the environment. The rest is fetched when a reference
 /// needs it, and not before.
 #[test]
-fn what_the_filter_left_out_is_fetched_when_a_reference_needs_it() {
+fn filtered_out_value_is_fetched_when_referenced() {
     for (value, expected, requests) in [
         ("plain", "plain", 2),
         ("${backend/PORT}", "2", 2),
@@ -184,9 +184,9 @@ fn what_the_filter_left_out_is_fetched_when_a_reference_needs_it() {
     }
 }
 
-/// A folder that no header can carry was not left out: nothing is fetched twice.
+/// A header cannot carry this folder's name, so the first request fetched everything.
 #[test]
-fn what_the_server_did_not_filter_is_not_fetched_again() {
+fn unfiltered_environment_is_not_fetched_twice() {
     let mut world = referring_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/büro", "VALUE", "${HOST} ${NOTHING}");
@@ -195,12 +195,12 @@ fn what_the_server_did_not_filter_is_not_fetched_again() {
     let run = sandbox.run(SHOP).args(["-q", "--path", "/büro"]);
     let output = run.args(["printenv", "VALUE"]).output().ok();
     assert_eq!(output.text(), "db.test ${NOTHING}\n");
-    assert_eq!(fetched(&phase), 1);
+    assert_eq!(count_fetched(&phase), 1);
 }
 
-/// Cycles of each length, alone and seen from outside: the references of a cycle stay.
+/// Covers cycles of each length, and secrets outside of a cycle that refer to it.
 #[test]
-fn a_cycle_stays_as_it_is_written() {
+fn cycles_stay_as_raw_text() {
     let mut world = e2ee_world(&[
         ("/", "SELF", "s-${SELF}"),
         ("/", "A", "a-${B}-${LEAF}"),
@@ -222,15 +222,14 @@ fn a_cycle_stays_as_it_is_written() {
     let expected = "s-${SELF}\na-${B}-leaf\nb-${A}\nx-${Y}\ny-${Staging.Z}\n\
                     leafleafleaf-leaf\n<a-${B}-leaf|s-${SELF}|x-${Y}>\n";
     assert_eq!(output.ok().text(), expected);
-    assert_eq!(fetched(&phase), 2);
+    assert_eq!(count_fetched(&phase), 2);
     let output = sandbox.run(SHOP).arg("true").output();
     let named = "are in A, B, OUTSIDE, SELF, X, Y\n";
     assert!(output.stderr.ends_with(named), "{output}");
 }
 
-/// "Cycles and depth above 25 stop."
 #[test]
-fn references_lead_25_steps_and_no_further() {
+fn references_nest_at_most_25_deep() {
     let mut world = e2ee_world(&[("/", "K00", "end")]);
     let production = world.app("shop").environment("Production", "prod");
     for number in 1..=30 {
@@ -248,9 +247,9 @@ fn references_lead_25_steps_and_no_further() {
     assert_eq!(value("K30"), "${K04}\n");
 }
 
-/// Whoever edits secrets cannot make phase-run fill the machine: 2^25 copies of a value, or none.
+/// Nested pairs of references would expand to 2^25 copies of the last value and fill the memory.
 #[test]
-fn references_cannot_grow_without_bound() {
+fn expanded_references_are_bounded_in_size() {
     for leaf in ["", &"x".repeat(4096), "${K25}"] {
         let mut world = e2ee_world(&[("/", "K24", leaf)]);
         let production = world.app("shop").environment("Production", "prod");
@@ -260,7 +259,7 @@ fn references_cannot_grow_without_bound() {
         }
         let phase = Phase::serve(world);
         let sandbox = Sandbox::new(&phase);
-        // The bound is one for all of them together.
+        // One limit covers all values together.
         let run = sandbox
             .run(SHOP)
             .args(["-q", "--only", "K0[01]", "--file", "K0[01]"]);
@@ -270,9 +269,8 @@ fn references_cannot_grow_without_bound() {
     }
 }
 
-/// "A reference to an overridden secret gives the shared value, not the override."
 #[test]
-fn a_reference_means_the_shared_value() {
+fn reference_resolves_to_shared_value_not_override() {
     let mut world = e2ee_world(&[("/", "BOTH", "${THEME}/${OWN}")]);
     let production = world.app("shop").environment("Production", "prod");
     production
@@ -289,11 +287,11 @@ fn a_reference_means_the_shared_value() {
     assert_eq!(output.text(), "dark, own of shared, light/shared\n");
 }
 
-/// An environment that cannot be had, unlike one that may not, is no reason to start on raw text.
+/// If the server denies access, the reference stays as raw text; any other failure is fatal.
 #[test]
-fn a_failure_on_the_way_to_a_reference_is_an_error() {
+fn failed_fetch_of_a_referenced_environment_is_fatal() {
     let (phase, sandbox) = shop_with_value("${Staging.HOST}");
-    // The token's keys and the app's own environment come before.
+    // The first two requests fetch the token's keys and the app's own environment.
     phase.respond("/service/secrets/", Responder::html(502).after(2));
     let _ = print_value(&sandbox).output().failed(125, "server");
     let mut world = referring_world();

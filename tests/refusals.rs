@@ -1,4 +1,4 @@
-//! What each refusal of the server becomes: one error of its kind, and nothing started.
+//! Error responses of the server: each becomes one error of the right kind, and nothing starts.
 
 use fake_phase::{
     Account, Phase, Responder, World, app_id, bearer, exchanges, expired_bearer, service_token,
@@ -11,9 +11,9 @@ fn echo_in_production<'a>(sandbox: &'a Sandbox, app: &str) -> Run<'a> {
     sandbox.production(app).args(["echo", "started"])
 }
 
-/// What Phase answered when it was recorded, as the answer to the request for secrets.
+/// Each recorded error response, sent in reply to the request for secrets.
 #[test]
-fn each_recorded_refusal_has_its_kind() {
+fn each_recorded_refusal_has_its_error_kind() {
     let kinds = [
         ("error-app-not-found", "not-found", "nope"),
         ("error-env-not-found", "not-found", "Production"),
@@ -44,7 +44,7 @@ fn each_recorded_refusal_has_its_kind() {
         let phase = Phase::start();
         phase.respond("/v1/secrets/", responder);
         let sandbox = Sandbox::new(&phase);
-        // The id in the app's place is what the capture's own request asked for.
+        // The recorded message contains the app ID of its own request, `nope`.
         let output = echo_in_production(&sandbox, app_id("shop"))
             .env("PHASE_MODE", "rest")
             .output()
@@ -70,11 +70,10 @@ fn each_recorded_refusal_has_its_kind() {
     }
 }
 
-/// "`token` | unknown, expired or of the wrong type for the server (401; 403
-/// at the token endpoint)". By an app's name the token endpoint refuses it, by its id the REST
-/// interface.
+/// Unknown, expired or mistyped tokens: the REST interface responds with 401, the token endpoint,
+/// which an app name needs, with 403.
 #[test]
-fn a_token_that_phase_does_not_take_is_named_by_its_source() {
+fn rejected_token_is_named_by_its_source() {
     let unknown = "0123456789abcdef".repeat(4);
     let full = service_token().replace(bearer(), &unknown);
     for token in [
@@ -105,10 +104,9 @@ fn a_token_that_phase_does_not_take_is_named_by_its_source() {
         .refused("token");
 }
 
-/// "`access` | a good token that may not read this (403, or a 401 that says
-/// so)". Phase refuses service accounts with 401 and users with 403.
+/// Phase denies access with 401 to service accounts and with 403 to users.
 #[test]
-fn an_environment_that_the_account_may_not_read_is_access() {
+fn unreadable_environment_is_an_access_error() {
     let mut no_role = World::captured();
     no_role.forbid_reading();
     let mut hidden = World::captured();
@@ -133,10 +131,8 @@ fn an_environment_that_the_account_may_not_read_is_access() {
     }
 }
 
-/// "`rate-limited` | 429", "`server` | 5xx …; a 400 that is none of the above",
-/// "`protocol` | an answer that is not Phase's". Wherever it is answered.
 #[test]
-fn each_status_has_its_kind_at_every_endpoint() {
+fn each_status_has_its_error_kind_at_every_endpoint() {
     let html = |status| Responder::html(status);
     for (responder, kind, text) in [
         (
@@ -155,7 +151,7 @@ fn each_status_has_its_kind_at_every_endpoint() {
             "server",
             "a new rule of Phase",
         ),
-        // A gateway's page: Phase itself refuses in JSON.
+        // An HTML page from a gateway: Phase itself responds with JSON.
         (html(401), "protocol", "hint: check for a proxy"),
         (html(403), "protocol", "hint: check for a proxy"),
         (html(404), "protocol", "404"),
@@ -196,10 +192,9 @@ fn each_status_has_its_kind_at_every_endpoint() {
     }
 }
 
-/// Nothing "from outside unescaped (server text, names and argv may hold
-/// terminal escapes)"; `failed` looks for control characters.
+/// Server text may contain terminal escapes; `failed` also checks for control characters.
 #[test]
-fn a_servers_text_is_one_line_without_escapes() {
+fn server_text_is_one_escaped_line() {
     let text = "no\u{1b}[2Jway\r\nphase-run: all is well\u{7}\u{202e}";
     for status in [400, 401, 403, 404, 500] {
         let phase = Phase::start();
@@ -218,9 +213,8 @@ fn a_servers_text_is_one_line_without_escapes() {
     }
 }
 
-/// A page of megabytes is no message.
 #[test]
-fn a_servers_text_is_cut_to_a_length_that_can_be_read() {
+fn long_server_text_is_truncated() {
     let phase = Phase::start();
     phase.respond(
         "/v1/secrets/",

@@ -1,14 +1,13 @@
-//! What Phase answers is what the command gets.
+//! The command gets exactly the values that Phase returns.
 
 use fake_phase::{Phase, World, app_id, service_token, user_token};
 use serde_json::{Value, json};
 
 use crate::support::{Sandbox, Status, inspector, shop_id, shop_world};
 
-/// "Values arrive in the command byte for byte: newlines, quotes, `$`, Unicode."
-/// The reports behind it: only the first line of a key arrived; `\n` became a line break.
+/// Other tools have passed on only the first line of a key, or turned `\n` into a line break.
 #[test]
-fn a_value_arrives_byte_for_byte() {
+fn values_arrive_byte_for_byte() {
     let long = "0123456789".repeat(13_100);
     let rows = [
         (
@@ -45,9 +44,9 @@ fn a_value_arrives_byte_for_byte() {
     }
 }
 
-/// "An empty value is injected, and counts as present."
+/// `--require` accepts it.
 #[test]
-fn an_empty_value_is_a_value() {
+fn empty_value_is_injected() {
     let phase = Phase::serve(shop_world([("EMPTY", "")]));
     let sandbox = Sandbox::new(&phase);
     let run = sandbox
@@ -57,9 +56,8 @@ fn an_empty_value_is_a_value() {
     assert_eq!(report.variable("EMPTY"), Some(Vec::new()));
 }
 
-/// "User tokens: an active override replaces the value."
 #[test]
-fn an_active_override_replaces_the_value_for_its_user() {
+fn active_override_applies_only_to_its_user() {
     let mut world = World::empty();
     let production_of = world.app("shop").environment("Production", "prod");
     production_of
@@ -72,7 +70,6 @@ fn an_active_override_replaces_the_value_for_its_user() {
         .secret("/", "EMPTY", "shared")
         .overridden("", true);
     production_of.secret("/", "NONE", "shared");
-    let _app = world.app("shop").id().to_owned();
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     for (token, expected) in [
@@ -89,9 +86,9 @@ fn an_active_override_replaces_the_value_for_its_user() {
     }
 }
 
-/// The recorded environment of a user: its overrides are those of the real server.
+/// The overrides that the real server returned to a user.
 #[test]
-fn the_recorded_overrides_arrive() {
+fn captured_overrides_apply() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     for (token, theme) in [(service_token(), "light"), (user_token(), "dark")] {
@@ -107,14 +104,13 @@ fn the_recorded_overrides_arrive() {
     }
 }
 
-/// "Rows with the same `id` are one secret." Phase sends a secret once for each
-/// tag that it matches.
+/// Phase sends a secret once for each tag that it matches.
 #[test]
-fn a_secret_with_two_matching_tags_arrives_once() {
+fn secret_with_two_matching_tags_arrives_once() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
-    let words = ["--tags", "billing,logging", "--dry-run"];
-    let run = sandbox.production(app_id("shop")).args(words);
+    let args = ["--tags", "billing,logging", "--dry-run"];
+    let run = sandbox.production(app_id("shop")).args(args);
     let output = run.output().ok();
     let rows = [
         "LOG_FORMAT\t/\tconfig\tvariable",
@@ -128,10 +124,9 @@ fn a_secret_with_two_matching_tags_arrives_once() {
     );
 }
 
-/// The API's document: "Ignore unknown fields". Also those of members that are known, and a row
-/// whose order is another.
+/// Covers unknown members of a row and of its objects, missing optional ones, and another order.
 #[test]
-fn members_that_are_not_known_are_ignored() {
+fn unknown_json_members_are_ignored() {
     let mut world = World::empty();
     let production_of = world.app("shop").environment("Production", "prod");
     let mut row = json!({
@@ -146,7 +141,6 @@ fn members_that_are_not_known_are_ignored() {
     fields.insert("id".into(), Value::from("2"));
     fields.insert("key".into(), Value::from("WITHOUT"));
     production_of.row(row);
-    let _app = world.app("shop").id().to_owned();
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     let report = sandbox
@@ -166,7 +160,6 @@ fn ten_thousand_secrets_arrive() {
         let production_of = shop.environment("Production", "prod");
         production_of.secret("/", &format!("S{number}"), &format!("v{number}"));
     }
-    let _app = world.app("shop").id().to_owned();
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     let run = sandbox

@@ -1,4 +1,4 @@
-//! Where the command is found: on the PATH that it will get, as execvp(3) searches.
+//! The search for the command: on the PATH that the command will get, as execvp(3) does it.
 
 use std::fs::{create_dir, create_dir_all};
 use std::os::unix::fs::symlink;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::support::{Shop, Status, shop};
 
-/// A script `tool` in this folder of the working directory that says which one it is.
+/// Creates a script `tool` in this folder of the working directory that prints the folder.
 fn tool(shop: &Shop, folder: &str) -> PathBuf {
     create_dir_all(shop.directory().join(folder)).unwrap();
     let script = format!("#!/bin/sh\necho {folder}\n");
@@ -14,7 +14,7 @@ fn tool(shop: &Shop, folder: &str) -> PathBuf {
     path.parent().unwrap().to_owned()
 }
 
-/// The paths with a colon between two, and the system's last.
+/// Joins the folders with colons, and adds those of the system.
 fn path(folders: &[&PathBuf]) -> String {
     let folders = folders.iter().map(|folder| folder.to_str().unwrap());
     folders
@@ -24,7 +24,7 @@ fn path(folders: &[&PathBuf]) -> String {
 }
 
 #[test]
-fn the_first_folder_of_path_that_has_it_counts() {
+fn first_match_on_path_wins() {
     let shop = shop([("SECRET", "value")]);
     let (empty, one, two) = (
         shop.directory().join("none"),
@@ -36,9 +36,9 @@ fn the_first_folder_of_path_that_has_it_counts() {
     assert_eq!(run(path(&[&two, &one])).text(), "two\n");
 }
 
-/// Not on the one that phase-run was started with.
+/// The PATH that phase-run was started with does not matter.
 #[test]
-fn an_injected_path_is_the_one_that_is_searched() {
+fn injected_path_is_searched() {
     let shop = shop([("PATH", "")]);
     let (one, two) = (tool(&shop, "one"), tool(&shop, "two"));
     shop.phase.edit(|world| {
@@ -54,13 +54,13 @@ fn an_injected_path_is_the_one_that_is_searched() {
     };
     assert_eq!(run(&["--allow-name", "PATH"]).ok().text(), "two\n");
     assert_eq!(run(&["--keep", "PATH"]).ok().text(), "one\n");
-    // PATH is among what `--clean` leaves.
+    // `--clean` leaves PATH.
     assert_eq!(run(&["--clean", "--keep", "PATH"]).ok().text(), "one\n");
 }
 
-/// execvp(3): without PATH the search is in /bin and /usr/bin. Not in the working directory.
+/// execvp(3): without PATH, /bin and /usr/bin are searched, but not the working directory.
 #[test]
-fn without_path_the_systems_folders_are_searched() {
+fn unset_path_searches_system_directories() {
     let shop = shop([("SECRET", "value")]);
     let folder = tool(&shop, "here");
     let run = |options: &[&str], word: &str| {
@@ -80,7 +80,7 @@ fn without_path_the_systems_folders_are_searched() {
 
 /// execvp(3): an empty element is the working directory.
 #[test]
-fn an_empty_element_of_path_is_the_working_directory() {
+fn empty_path_element_is_the_working_directory() {
     let shop = shop([("SECRET", "value")]);
     let folder = tool(&shop, "here");
     for path in ["", ":/bin", "/bin:", "/bin::/none", "."] {
@@ -90,9 +90,9 @@ fn an_empty_element_of_path_is_the_working_directory() {
     }
 }
 
-/// After EACCES the search goes on: a file without its x bit, a directory, a folder in the way.
+/// The search continues after EACCES: a file that is not executable, a directory.
 #[test]
-fn what_cannot_be_executed_does_not_end_the_search() {
+fn search_continues_past_unexecutable_files() {
     let shop = shop([("SECRET", "value")]);
     let good = tool(&shop, "good");
     let folders = [
@@ -135,10 +135,10 @@ fn what_cannot_be_executed_does_not_end_the_search() {
     assert!(output.stderr.contains("symbolic link"), "{output}");
 }
 
-/// Each of these by env(1) and under phase-run. (Where PATH ends in what is no folder, glibc's
-/// search ends as if a command had been found that cannot be executed; here it was not found.)
+/// Runs each PATH with env(1) and with phase-run. (If the last entry of PATH is not a directory,
+/// glibc reports that the command cannot be executed; phase-run reports that it was not found.)
 #[test]
-fn a_search_ends_as_that_of_env_does() {
+fn search_ends_with_the_same_status_as_env() {
     let shop = shop([("SECRET", "value")]);
     tool(&shop, "good");
     create_dir_all(shop.directory().join("directory/tool")).unwrap();
@@ -172,9 +172,9 @@ fn a_search_ends_as_that_of_env_does() {
     }
 }
 
-/// A word with a slash is a path, and PATH is not searched.
+/// PATH is not searched then.
 #[test]
-fn a_word_with_a_slash_is_a_path() {
+fn command_with_a_slash_is_a_path() {
     let shop = shop([("SECRET", "value")]);
     let folder = tool(&shop, "folder");
     let run = |word: &str| {
