@@ -1,4 +1,4 @@
-//! Where Phase is and who vouches for it: addresses, roots, and that verification stays.
+//! The address of Phase, the CA file, and that verification cannot be disabled.
 
 use fake_phase::{Certificate, Options, Phase, World};
 use nix::unistd::Uid;
@@ -6,7 +6,7 @@ use nix::unistd::Uid;
 use crate::config::config_refused;
 use crate::support::{SHOP, Sandbox, shop_with_key};
 
-/// "`console.phase.dev` …; a path in the URL is kept", and nothing else may be in it.
+/// An address may have a host, a port and a path, which is kept. Other parts are refused.
 #[test]
 fn host_accepts_only_scheme_host_port_path() {
     let options = Options {
@@ -78,7 +78,7 @@ fn host_accepts_only_scheme_host_port_path() {
                 .output(),
         ] {
             let output = output.failed(125, "config");
-            // Without what may be a token.
+            // The message leaves out the parts that may hold a token.
             let shown = host.split(['?', '#']).next().unwrap();
             let message = format!("cannot use {shown} as Phase's address (from ");
             assert!(output.stderr.contains(&message), "{output}");
@@ -91,7 +91,7 @@ fn host_accepts_only_scheme_host_port_path() {
     assert_eq!(phase.connections(), connections);
 }
 
-/// "Values and tokens never appear in any message": an address with a password in it.
+/// No message shows a password that somebody has written into an address.
 #[test]
 fn password_in_host_is_never_shown() {
     let mut shop = shop_with_key();
@@ -121,7 +121,7 @@ fn password_in_host_is_never_shown() {
     }
 }
 
-/// "`config`: … CA … file that cannot be used"
+/// An unusable CA file is a `config` error that names the file and the setting.
 #[test]
 fn unusable_ca_file_is_named_with_source() {
     let shop = shop_with_key();
@@ -165,7 +165,7 @@ fn unusable_ca_file_is_named_with_source() {
             &format!("cannot use . (from {name}): is a directory"),
         );
     }
-    // The more exact variable counts.
+    // PHASE_CA_FILE overrides SSL_CERT_FILE.
     let run = shop
         .with(&[])
         .args(["printenv", "KEY"])
@@ -184,7 +184,7 @@ fn unusable_ca_file_is_named_with_source() {
     );
 }
 
-/// "`PHASE_VERIFY_SSL=false` gets one warning that says so and names `--ca-file`"
+/// `PHASE_VERIFY_SSL=false` has no effect but one warning, which names `--ca-file`.
 #[test]
 fn tls_verification_cannot_be_disabled() {
     let phase = Phase::with(

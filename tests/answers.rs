@@ -1,4 +1,4 @@
-//! Answers that are not Phase's: refused as what they are, with none of their text.
+//! Responses that are not from Phase are refused, and no message quotes them.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::support::{
     unused_port, unused_uid,
 };
 
-/// Values that the answers hold and no message may.
+/// Values in the responses that no message may show.
 const VALUE: &str = "a-value-that-stays-unsaid";
 const NUMBER: &str = "8125550199";
 
@@ -22,7 +22,7 @@ fn sandbox(phase: &Phase) -> Sandbox {
     sandbox
 }
 
-/// A whole row but for what `change` takes from or adds to it.
+/// A list of one complete row, changed by `change`.
 fn row(change: impl Fn(String) -> String) -> String {
     let row = format!(
         r#"{{"id":"1","key":"KEY","value":"{VALUE}","path":"/","tags":[],"type":"secret","override":null}}"#
@@ -30,8 +30,8 @@ fn row(change: impl Fn(String) -> String) -> String {
     format!("[{}]", change(row))
 }
 
-/// "`protocol` | an answer that is not Phase's: not JSON, other shape". serde
-/// would quote what it met; no message may.
+/// A response that is not JSON or has another shape is a `protocol` error. The error texts of serde
+/// quote values; ours must not.
 #[test]
 fn unexpected_json_is_protocol_and_never_quoted() {
     let without = |member: &str| row(|row| row.replacen(&format!("\"{member}\""), "\"other\"", 1));
@@ -80,7 +80,7 @@ fn unexpected_json_is_protocol_and_never_quoted() {
     }
 }
 
-/// RFC 8259, 8.1: JSON is UTF-8.
+/// JSON must be UTF-8 (RFC 8259, section 8.1).
 #[test]
 fn non_utf8_response_is_protocol() {
     let body = row(|row| row.replace("-unsaid", "\0"));
@@ -96,7 +96,7 @@ fn non_utf8_response_is_protocol() {
     let _ = sandbox.run_echo(&[]).output().refused("protocol");
 }
 
-/// A wrong base path behind the stock nginx is a login page with status 200.
+/// With a wrong base path, the default nginx of Phase answers with a login page and status 200.
 #[test]
 fn login_page_is_protocol_with_host_hint() {
     for endpoint in ["/v1/secrets/", "/tokens/"] {
@@ -114,8 +114,7 @@ fn login_page_is_protocol_with_host_hint() {
     }
 }
 
-/// "`protocol` | … over 64 MiB". What only says so is refused without waiting,
-/// and nothing is reserved for it.
+/// A response that announces more than 64 MiB is refused without reading it or reserving memory.
 #[test]
 fn oversized_content_length_is_refused_at_once() {
     for (length, kind) in [("67108865", "protocol"), ("200000000000", "protocol")] {
@@ -138,7 +137,7 @@ fn oversized_content_length_is_refused_at_once() {
     }
 }
 
-/// setrlimit(2), RLIMIT_NPROC: a look-up needs a thread, and none can be had.
+/// A look-up needs a thread, and RLIMIT_NPROC (setrlimit(2)) allows none.
 #[test]
 fn lookup_without_thread_is_unreachable() {
     if !has_root("only root can become another user") {
@@ -159,7 +158,7 @@ fn lookup_without_thread_is_unreachable() {
     );
 }
 
-/// "Cap the body (64 MiB)." To the byte, and without waiting for the end.
+/// A body of 64 MiB is accepted. One more byte is refused, without waiting for the end of the body.
 #[test]
 fn body_limit_is_exactly_64_mib() {
     const MAX: u64 = 64 << 20;
@@ -197,7 +196,7 @@ fn body_limit_is_exactly_64_mib() {
     }
 }
 
-/// "Never follow a redirect." Not to another server, not on the same one.
+/// Redirects are not followed, neither to another server nor on the same one.
 #[test]
 fn redirect_is_never_followed() {
     for status in [301, 302, 303, 307, 308] {
@@ -229,7 +228,7 @@ fn redirect_is_never_followed() {
     }
 }
 
-/// "`unreachable` | name look-up, connect, proxy, reset, silence, truncation".
+/// A closed or reset connection and a truncated response are `unreachable` errors.
 #[test]
 fn truncated_response_is_unreachable() {
     for responder in [
@@ -283,7 +282,7 @@ fn non_http_server_is_protocol() {
     }
 }
 
-/// Headers as fast as they come: the memory that they may take is bounded too.
+/// A server that sends headers without end cannot fill the memory.
 #[test]
 fn endless_head_is_protocol() {
     let address = fake_server(|mut socket| {
@@ -306,7 +305,7 @@ fn closed_port_is_unreachable() {
     assert!(output.stderr.contains(&expected), "{output}");
 }
 
-/// RFC 6761, 6.4: a name below `invalid` is never resolved.
+/// A name below `invalid` is never resolved (RFC 6761, section 6.4).
 #[test]
 fn unresolvable_name_is_unreachable() {
     let phase = Phase::serve(shop_world([("KEY", VALUE)]));

@@ -1,4 +1,4 @@
-//! Odd answers that are answers all the same, broken ones, and what they may cost in memory.
+//! Unusual but valid responses, malformed ones, and the memory that they may cost.
 
 use std::fs::read_to_string;
 use std::io::Write;
@@ -19,7 +19,7 @@ fn print_key_with<'a>(sandbox: &'a Sandbox, options: &[&str]) -> Run<'a> {
     run.args(options).args(["--", "printenv", "KEY"])
 }
 
-/// What a plain server that says just this leads to, with one second for another try.
+/// Runs phase-run against a server that sends exactly this, with one second for retries.
 fn answered(head: &'static str, body: &'static str) -> Output {
     let address = fake_server(move |mut socket| {
         read_request_head(&mut socket);
@@ -31,7 +31,7 @@ fn answered(head: &'static str, body: &'static str) -> Output {
     run.env("PHASE_HOST", format!("http://{address}")).output()
 }
 
-/// RFC 9112: HTTP/1.0, a body that ends with the connection, chunks, a wrong type, odd headers.
+/// HTTP/1.0, a body that ends with the connection, chunks, a wrong content type, unusual headers (RFC 9112).
 #[test]
 fn unusual_valid_responses_are_accepted() {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -59,8 +59,7 @@ fn unusual_valid_responses_are_accepted() {
     }
 }
 
-/// A length that is not the body's, chunks that are none: an error of a stated kind, and never half
-/// of the secrets.
+/// A wrong length or invalid chunks are an error, and never lead to half of the secrets.
 #[test]
 fn malformed_responses_are_errors() {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -116,7 +115,7 @@ fn malformed_responses_are_errors() {
     }
 }
 
-/// The most memory that a run took, in KiB; time(1) is small, and so does not count itself.
+/// The peak memory of a run in KiB. That of time(1) is smaller and does not count.
 fn peak(sandbox: &Sandbox, run: Run<'_>) -> u64 {
     let file = sandbox.directory().join("peak");
     let words = ["/usr/bin/time", "-f", "%M", "-o", file.to_str().unwrap()];
@@ -125,7 +124,7 @@ fn peak(sandbox: &Sandbox, run: Run<'_>) -> u64 {
     told.lines().last().unwrap().parse().unwrap()
 }
 
-/// "Memory stays below 8 MiB unless the answer is large, and below 3 × the answer then."
+/// The peak memory is below 8 MiB, or below three times the size of a large response.
 #[test]
 fn peak_memory_stays_bounded() {
     let Some(binary) = inherited("PHASE_RUN_STATIC") else {

@@ -11,7 +11,7 @@ use crate::addresses::dead;
 use crate::identity::Proving;
 use crate::identity_aws::{container, web_identity};
 use crate::identity_azure::{app_service, client_secret, workload};
-use crate::proxy::{connecting, refusing};
+use crate::proxy::{connecting_proxy, refusing_proxy};
 use crate::support::{
     CloudMachine, Run, Status, cloud_machine, fake_server, stay_silent, unused_port,
 };
@@ -308,7 +308,7 @@ fn no_proxy_sees_plain_http() {
 }
 
 fn asks_directly(machine: &CloudMachine, name: &str, look_up: Proving) {
-    let (proxy, asked) = connecting(machine.phase.port());
+    let (proxy, asked) = connecting_proxy(machine.phase.port());
     let run = proxied(near(look_up, machine), proxy);
     let _ = machine.assert_gets_value(run);
     let phase = format!("CONNECT localhost:{} HTTP/1.1", machine.phase.port());
@@ -332,7 +332,7 @@ fn sts_and_entra_are_asked_through_a_proxy() {
         .filter(|look_up| SERVICES.contains(&look_up.0))
     {
         let machine = CloudMachine::with(Phase::serve(World::cloud()));
-        let (proxy, asked) = connecting(machine.cloud.port());
+        let (proxy, asked) = connecting_proxy(machine.cloud.port());
         // The proxy leads to the cloud alone: what is for Phase ends there, too.
         let run = proxied(near(look_up, &machine), proxy).env("PHASE_MAX_WAIT", "0");
         let _ = run.arg("true").output().ended(Status::Exited(125));
@@ -352,7 +352,7 @@ fn a_phase_without_a_proxy_leaves_it_to_sts_and_entra() {
         .into_iter()
         .filter(|look_up| SERVICES.contains(&look_up.0))
     {
-        let (proxy, asked) = refusing("HTTP/1.1 502 No\r\n\r\n");
+        let (proxy, asked) = refusing_proxy("HTTP/1.1 502 No\r\n\r\n");
         let run = proxied(near(look_up, &machine), proxy).env("NO_PROXY", "localhost");
         let elsewhere = "https://elsewhere.invalid";
         let run = run.env("AWS_ENDPOINT_URL_STS", elsewhere);

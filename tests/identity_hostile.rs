@@ -7,7 +7,7 @@ use fake_phase::{Responder, aws, azure};
 
 use crate::identity::{simple, simple_azure};
 use crate::identity_aws::{container, profiles, signed, web_identity};
-use crate::proxy::refusing;
+use crate::proxy::refusing_proxy;
 use crate::support::{Status, cloud_machine};
 
 /// "Cloud credentials … no message has them": what Phase repeats of what it was sent, too.
@@ -223,7 +223,7 @@ fn a_web_identity_is_taken_to_the_endpoint_that_is_asked_for() {
             "sts-fips.us-west-2.amazonaws.com",
         ),
     ] {
-        let (proxy, asked) = refusing("HTTP/1.1 502 No\r\n\r\n");
+        let (proxy, asked) = refusing_proxy("HTTP/1.1 502 No\r\n\r\n");
         let run = web_identity(&machine, machine.run_with_identity("aws", &[]));
         let run = run
             .unset("AWS_ENDPOINT_URL_STS")

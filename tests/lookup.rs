@@ -1,10 +1,10 @@
-//! Names and words become an app and an environment, or an error that lists what there is.
+//! Finding an app and an environment by name, prefix, type or ID, and the errors that list candidates.
 
 use fake_phase::{Phase, World, bearer, service_token};
 
 use crate::support::{Output, Sandbox, Status};
 
-/// `shop` with environments of these names and types; each holds `WHERE`, its own name.
+/// The app `shop` with environments of these names and types. Each holds its own name in `WHERE`.
 fn shop_with_environments(environments: &[(&str, &str)]) -> World {
     let mut world = World::empty();
     for (name, env_type) in environments {
@@ -15,7 +15,7 @@ fn shop_with_environments(environments: &[(&str, &str)]) -> World {
     world
 }
 
-const USUAL: [(&str, &str); 3] = [
+const DEFAULT_ENVIRONMENTS: [(&str, &str); 3] = [
     ("Development", "dev"),
     ("Staging", "staging"),
     ("Production", "prod"),
@@ -27,10 +27,9 @@ fn print_environment(sandbox: &Sandbox, token: &str, app: &str, word: &str) -> O
     run.env("PHASE_SERVICE_TOKEN", token).output()
 }
 
-/// "Environment resolution: (1) case-insensitive exact name; (2) `dev`,
-/// `development`, `staging`, `prod`, `production` by the environment's type when exactly one has
-/// it; (3) unique case-insensitive prefix. … (2) and (3) print one line saying what was chosen."
-/// Whichever way the environments are learned of.
+/// An environment is found by its exact name in any case, else by its type (`dev`, `development`,
+/// `staging`, `prod`, `production`) if exactly one has it, else by a unique prefix. The last two log the
+/// choice. This holds for full tokens and bearer tokens, and for apps given by name and by ID.
 #[test]
 fn environment_guess_is_unique_and_logged() {
     let own = [
@@ -41,12 +40,17 @@ fn environment_guess_is_unique_and_logged() {
         ("QA", "staging"),
     ];
     for (environments, word, expected, guessed) in [
-        (&USUAL[..], "Production", "Production", false),
-        (&USUAL[..], "dEVELOPMENT", "Development", false),
-        (&USUAL[..], "prod", "Production", true),
-        (&USUAL[..], "PROD", "Production", true),
-        (&USUAL[..], "dev", "Development", true),
-        (&USUAL[..], "stag", "Staging", true),
+        (&DEFAULT_ENVIRONMENTS[..], "Production", "Production", false),
+        (
+            &DEFAULT_ENVIRONMENTS[..],
+            "dEVELOPMENT",
+            "Development",
+            false,
+        ),
+        (&DEFAULT_ENVIRONMENTS[..], "prod", "Production", true),
+        (&DEFAULT_ENVIRONMENTS[..], "PROD", "Production", true),
+        (&DEFAULT_ENVIRONMENTS[..], "dev", "Development", true),
+        (&DEFAULT_ENVIRONMENTS[..], "stag", "Staging", true),
         (&own[..], "dev", "Dev", false),
         (&own[..], "development", "Main", true),
         (&own[..], "production", "Live", true),
@@ -76,7 +80,7 @@ fn environment_guess_is_unique_and_logged() {
     }
 }
 
-/// "More than one candidate is an error that lists them."
+/// If several environments match, the error lists these and no others.
 #[test]
 fn ambiguous_environment_lists_candidates() {
     let two = [
@@ -108,11 +112,10 @@ fn ambiguous_environment_lists_candidates() {
     }
 }
 
-/// "There is no default environment … the error lists what the token can
-/// read."
+/// No environment is a default. The error lists those that the token can read, and not a hidden one.
 #[test]
 fn unknown_environment_lists_readable_ones() {
-    let mut world = shop_with_environments(&USUAL);
+    let mut world = shop_with_environments(&DEFAULT_ENVIRONMENTS);
     world.app("shop").environment("Staging", "staging").hidden();
     let id = world.app("shop").id().to_owned();
     let phase = Phase::serve(world);
@@ -129,10 +132,10 @@ fn unknown_environment_lists_readable_ones() {
     }
 }
 
-/// "app, by name (case-insensitive, exact) or UUID".
+/// An app is found by its exact name in any case, never by a part of it.
 #[test]
 fn app_name_matches_whole_in_any_case() {
-    let mut world = shop_with_environments(&USUAL);
+    let mut world = shop_with_environments(&DEFAULT_ENVIRONMENTS);
     let odd = world
         .app("Müller & Söhne")
         .environment("Production", "prod");
@@ -152,10 +155,10 @@ fn app_name_matches_whole_in_any_case() {
     }
 }
 
-/// "`not-found` | app … that is not there". Phase answers 404 to an id.
+/// Phase answers 404 to an unknown ID; phase-run then asks for the apps that there are.
 #[test]
 fn unknown_app_id_lists_readable_apps() {
-    let phase = Phase::serve(shop_with_environments(&USUAL));
+    let phase = Phase::serve(shop_with_environments(&DEFAULT_ENVIRONMENTS));
     let sandbox = Sandbox::new(&phase);
     let unknown = "00000000-0000-4000-8000-000000000000";
     for token in [service_token(), bearer()] {
@@ -165,10 +168,10 @@ fn unknown_app_id_lists_readable_apps() {
     }
 }
 
-/// "`ambiguous` | several apps of a name". One id takes the hint's way out.
+/// Two apps of one name are an error that lists their IDs. Passing one of the IDs succeeds.
 #[test]
 fn duplicate_app_name_lists_ids() {
-    let mut world = shop_with_environments(&USUAL);
+    let mut world = shop_with_environments(&DEFAULT_ENVIRONMENTS);
     let other = world.add_app("Shop");
     other
         .environment("Production", "prod")
@@ -189,10 +192,10 @@ fn duplicate_app_name_lists_ids() {
     }
 }
 
-/// A bare bearer asks the REST interface, and for no more than what is missing.
+/// A bearer token can use only the REST interface. It makes no more requests than necessary.
 #[test]
 fn bearer_token_looks_up_over_rest() {
-    let world = || shop_with_environments(&USUAL);
+    let world = || shop_with_environments(&DEFAULT_ENVIRONMENTS);
     let id = world().app("shop").id().to_owned();
     let apps = "/service/public/v1/apps/".to_owned();
     let environments = format!("/service/public/v1/environments/?app_id={id}");
@@ -217,11 +220,11 @@ fn bearer_token_looks_up_over_rest() {
     }
 }
 
-/// The 403 of an account whose role may not list: an id and the exact name need no list; for
+/// An account without permission to list apps or environments can use an ID and an exact name. For
 /// anything else the error says what to pass.
 #[test]
 fn account_without_list_access_needs_exact_ids() {
-    let mut world = shop_with_environments(&USUAL);
+    let mut world = shop_with_environments(&DEFAULT_ENVIRONMENTS);
     world.forbid_listing();
     let id = world.app("shop").id().to_owned();
     let phase = Phase::serve(world);
@@ -239,7 +242,7 @@ fn account_without_list_access_needs_exact_ids() {
         let output = print_environment(&sandbox, bearer(), app, word).refused("access");
         assert!(output.stderr.ends_with(hint), "{output}");
     }
-    // The token endpoint lists to every full token.
+    // The token endpoint answers every full token.
     let output = print_environment(&sandbox, service_token(), "shop", "prod");
     assert_eq!(output.text(), "Production\n");
 }

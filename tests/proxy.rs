@@ -1,4 +1,4 @@
-//! Proxies: which one, for which hosts, as curl(1) decides; what it is told; what it can do wrong.
+//! Proxies: which one is used for which hosts (as curl(1) decides), what it is sent, and how it can fail.
 
 use std::io::{Read, Write, copy};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -20,8 +20,8 @@ pub(crate) fn print_key(sandbox: &Sandbox) -> Run<'_> {
     sandbox.run(words).args(["--", "printenv", "KEY"]).reveals()
 }
 
-/// The head of a request, as its lines.
-fn head(socket: &mut TcpStream) -> Vec<String> {
+/// Reads the head of a request and returns its lines.
+fn read_head_lines(socket: &mut TcpStream) -> Vec<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && socket.read(&mut byte).is_ok_and(|count| count == 1) {
@@ -31,21 +31,21 @@ fn head(socket: &mut TcpStream) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Answers each CONNECT with these bytes and closes; what it was asked.
-pub(crate) fn refusing(answer: &'static str) -> (SocketAddr, Receiver<Vec<String>>) {
-    let (sender, asked) = channel();
+/// A proxy that answers each CONNECT with these bytes and closes. The receiver gets each request head.
+pub(crate) fn refusing_proxy(answer: &'static str) -> (SocketAddr, Receiver<Vec<String>>) {
+    let (sender, requests) = channel();
     let address = fake_server(move |mut socket| {
-        let _ = sender.send(head(&mut socket));
+        let _ = sender.send(read_head_lines(&mut socket));
         let _ = socket.write_all(answer.as_bytes());
     });
-    (address, asked)
+    (address, requests)
 }
 
-/// Connects each CONNECT to this port of 127.0.0.1, whatever name it asks for.
-pub(crate) fn connecting(port: u16) -> (SocketAddr, Receiver<Vec<String>>) {
-    let (sender, asked) = channel();
+/// A proxy that connects each CONNECT to this port of 127.0.0.1, whatever host the request names.
+pub(crate) fn connecting_proxy(port: u16) -> (SocketAddr, Receiver<Vec<String>>) {
+    let (sender, requests) = channel();
     let address = fake_server(move |mut socket| {
-        let _ = sender.send(head(&mut socket));
+        let _ = sender.send(read_head_lines(&mut socket));
         let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let _ = socket.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
         let (mut up, mut down) = (socket.try_clone().unwrap(), server.try_clone().unwrap());
@@ -56,11 +56,10 @@ pub(crate) fn connecting(port: u16) -> (SocketAddr, Receiver<Vec<String>>) {
         let _ = copy(&mut &server, &mut socket);
         let _ = socket.shutdown(Shutdown::Write);
     });
-    (address, asked)
+    (address, requests)
 }
 
-/// "Proxies as curl reads them", case by case beside the installed curl: whether the proxy is asked,
-/// and for what.
+/// Runs curl and phase-run with the same variables. The proxy gets the same requests from both, or none.
 #[test]
 fn proxy_choice_matches_curl() {
     if !has_programs(&["curl"]) {
@@ -70,7 +69,7 @@ fn proxy_choice_matches_curl() {
     const V4: &str = "https://127.0.0.9:9";
     const V6: &str = "https://[::1]:9";
     let sandbox = Sandbox::new(&Phase::serve(shop_world([("KEY", "value")])));
-    // PROXY is the address of the one that is asked, DEAD one where nobody listens.
+    // PROXY stands for the address of the proxy, DEAD for one where nothing listens.
     let cases: [(&str, &[(&str, &str)]); 46] = [
         (NAME, &[]),
         (NAME, &[("https_proxy", "PROXY")]),
@@ -173,7 +172,7 @@ fn proxy_choice_matches_curl() {
     ];
     let dead = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     for (host, variables) in cases {
-        let (address, asked) = refusing("HTTP/1.1 502 No\r\n\r\n");
+        let (address, requests) = refusing_proxy("HTTP/1.1 502 No\r\n\r\n");
         let with = |run: Run<'_>| {
             let mut run = run;
             for (name, value) in variables {
@@ -181,7 +180,7 @@ fn proxy_choice_matches_curl() {
                 run = run.env(name, value.replace("DEAD", &dead.to_string()));
             }
             let _ = run.output();
-            let lines: Vec<String> = asked.try_iter().flatten().collect();
+            let lines: Vec<String> = requests.try_iter().flatten().collect();
             let kept = |line: &String| {
                 line.starts_with("CONNECT")
                     || line.starts_with("Proxy-Auth")
@@ -199,12 +198,12 @@ fn proxy_choice_matches_curl() {
     }
 }
 
-/// TLS is with Phase, through the tunnel, by a name that this machine need not know.
+/// TLS ends at Phase, not at the proxy, and the proxy resolves the name.
 #[test]
 fn proxy_tunnels_tls_to_phase() {
     let phase = Phase::serve(shop_world([("KEY", "value")]));
     let sandbox = Sandbox::new(&phase);
-    let (address, asked) = connecting(phase.port());
+    let (address, requests) = connecting_proxy(phase.port());
     for login in ["", "user:p%3Ass%20w%40rd@"] {
         let mut sandbox = Sandbox::new(&phase);
         sandbox.canary(PASSWORD);
@@ -213,34 +212,34 @@ fn proxy_tunnels_tls_to_phase() {
         let run = print_key(&sandbox).env("https_proxy", format!("http://{login}{address}"));
         let output = run.env("PHASE_LOG_FORMAT", "text").output().ok();
         assert_eq!(output.text(), "value\n");
-        let lines = asked.recv().unwrap();
+        let lines = requests.recv().unwrap();
         let port = phase.port();
         assert_eq!(lines[0], format!("CONNECT localhost:{port} HTTP/1.1"));
-        let told = lines
+        let authorization = lines
             .iter()
             .find(|line| line.to_lowercase().starts_with("proxy-authorization"));
-        let told = told.map(|line| line.split_once(": ").unwrap().1);
+        let authorization = authorization.map(|line| line.split_once(": ").unwrap().1);
         let expected = (!login.is_empty()).then_some("Basic dXNlcjpwOnNzIHdAcmQ=");
-        assert_eq!(told, expected);
+        assert_eq!(authorization, expected);
         assert!(
             !lines.iter().any(|line| line.contains("Bearer")),
             "{lines:?}"
         );
     }
-    // A certificate of another name is refused, proxy or not.
+    // A certificate for another host is refused through a proxy too.
     let run = print_key(&sandbox).env("https_proxy", address.to_string());
     let run = run.env("PHASE_HOST", "https://phase.example.invalid");
     let _ = run.output().failed(125, "tls");
     assert_eq!(phase.requests().len(), 2);
 }
 
-/// With `-v` the proxy is named, with where it comes from; never its password.
+/// The log names the proxy and the variable that holds it, but never its password.
 #[test]
 fn verbose_log_names_proxy_without_password() {
     let phase = Phase::serve(shop_world([("KEY", "value")]));
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22-word");
-    let (address, _asked) = connecting(phase.port());
+    let (address, _requests) = connecting_proxy(phase.port());
     let id = shop_id();
     let run = sandbox.run(["--app", &id, "--env", "Production", "-vv", "--", "true"]);
     let run = run.env("ALL_PROXY", format!("http://user:hunter22-word@{address}"));
@@ -249,11 +248,11 @@ fn verbose_log_names_proxy_without_password() {
     assert!(output.stderr.contains(&said), "{output}");
 }
 
-fn through(sandbox: &Sandbox, proxy: &str) -> Output {
+fn fetch_through(sandbox: &Sandbox, proxy: &str) -> Output {
     print_key(sandbox).env("HTTPS_PROXY", proxy).output()
 }
 
-/// "a proxy that answers 407 or closes", or is silent, or is not there: the message names the proxy.
+/// If a proxy refuses, closes the connection, stays silent or cannot be reached, the message names it.
 #[test]
 fn failing_proxy_is_named() {
     let phase = Phase::serve(shop_world([("KEY", "value")]));
@@ -275,7 +274,7 @@ fn failing_proxy_is_named() {
         ("", "the proxy PROXY closed the connection"),
     ];
     for (answer, why) in cases {
-        let (address, asked) = refusing(answer);
+        let (address, requests) = refusing_proxy(answer);
         let proxy = format!("http://user:hunter22-word@{address}");
         let run = print_key(&sandbox)
             .env("PHASE_MAX_WAIT", "2")
@@ -289,12 +288,12 @@ fn failing_proxy_is_named() {
             )),
             "{output}"
         );
-        // Other credentials do not come by waiting.
-        let tries = asked.try_iter().count();
+        // Wrong credentials are not retried.
+        let tries = requests.try_iter().count();
         assert_eq!(tries == 1, answer.contains("407"), "{output}");
     }
     let silent = fake_server(stay_silent);
-    let output = through(&sandbox, &silent.to_string()).failed(125, "unreachable");
+    let output = fetch_through(&sandbox, &silent.to_string()).failed(125, "unreachable");
     assert!(
         output
             .stderr
@@ -302,14 +301,14 @@ fn failing_proxy_is_named() {
         "{output}"
     );
     let dead = SocketAddr::from(([127, 0, 0, 1], unused_port()));
-    let output = through(&sandbox, &dead.to_string()).failed(125, "unreachable");
+    let output = fetch_through(&sandbox, &dead.to_string()).failed(125, "unreachable");
     assert!(
         output
             .stderr
             .contains(&format!("connection refused (through the proxy {dead})")),
         "{output}"
     );
-    let output = through(&sandbox, "proxy.invalid:3128").failed(125, "unreachable");
+    let output = fetch_through(&sandbox, "proxy.invalid:3128").failed(125, "unreachable");
     assert!(
         output
             .stderr
@@ -318,7 +317,7 @@ fn failing_proxy_is_named() {
     );
 }
 
-/// "A scheme that is not http or https is a `config` error", and nothing is sent.
+/// A scheme other than http or https is a `config` error, and nothing is sent.
 #[test]
 fn unsupported_proxy_scheme_is_refused() {
     let phase = Phase::serve(shop_world([("KEY", "value")]));
@@ -331,7 +330,7 @@ fn unsupported_proxy_scheme_is_refused() {
         "http://:3128",
         "http://user:hunter22-word@proxy.test:x",
     ] {
-        let output = through(&sandbox, proxy).failed(125, "config");
+        let output = fetch_through(&sandbox, proxy).failed(125, "config");
         assert!(
             output.stderr.contains("error[config]: HTTPS_PROXY="),
             "{output}"
@@ -340,7 +339,7 @@ fn unsupported_proxy_scheme_is_refused() {
     assert!(phase.requests().is_empty());
 }
 
-/// A real one.
+/// A real proxy with a password.
 #[test]
 fn tinyproxy_carries_the_fetch() {
     if !has_programs(&["tinyproxy"]) {
@@ -357,9 +356,9 @@ fn tinyproxy_carries_the_fetch() {
     eventually("listening", || {
         TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.kind())
     });
-    let output = through(&sandbox, &format!("user:word@127.0.0.1:{port}")).ok();
+    let output = fetch_through(&sandbox, &format!("user:word@127.0.0.1:{port}")).ok();
     assert_eq!(output.text(), "value\n");
-    let output = through(&sandbox, &format!("user:wrong@127.0.0.1:{port}"));
+    let output = fetch_through(&sandbox, &format!("user:wrong@127.0.0.1:{port}"));
     let output = output.failed(125, "unreachable");
     assert!(
         output.stderr.contains("refused to connect") || output.stderr.contains("407"),

@@ -1,5 +1,5 @@
-//! What a proxy is trusted with: its certificate is checked like Phase's, and nothing of its password
-//! is shown, however its address is written.
+//! Trust in a proxy: its certificate is verified like that of Phase, and no message shows any part of
+//! its password, however its address is written.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,21 +10,25 @@ use fake_phase::{Certificate, Options, Phase};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::proxy::{connecting, print_key, refusing};
+use crate::proxy::{connecting_proxy, print_key, refusing_proxy};
 use crate::support::{Sandbox, fake_server, shop_id, shop_world};
 
-/// TLS before the proxy at `inner`.
-fn over_tls(config: Arc<ServerConfig>, inner: SocketAddr) -> SocketAddr {
+/// A server that accepts TLS and passes the content on to the proxy at `inner`.
+fn tls_proxy(config: Arc<ServerConfig>, inner: SocketAddr) -> SocketAddr {
     fake_server(move |socket| {
         let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
         let inner = TcpStream::connect(inner).unwrap();
-        // Whatever ended it, the client sees it.
-        let _ = carry(tls, socket, inner);
+        // The client reports how the connection ended.
+        let _ = copy_both_ways(tls, socket, inner);
     })
 }
 
-/// Both ways, until one side is gone.
-fn carry(mut tls: ServerConnection, mut outer: TcpStream, mut inner: TcpStream) -> io::Result<()> {
+/// Copies in both directions until one side closes.
+fn copy_both_ways(
+    mut tls: ServerConnection,
+    mut outer: TcpStream,
+    mut inner: TcpStream,
+) -> io::Result<()> {
     loop {
         while tls.wants_write() {
             tls.write_tls(&mut outer)?;
@@ -53,29 +57,31 @@ fn carry(mut tls: ServerConnection, mut outer: TcpStream, mut inner: TcpStream) 
     }
 }
 
-/// An https proxy presents a certificate for its name, and the same roots vouch for it. TLS with
-/// Phase goes on inside.
+/// The certificate of an https proxy is verified with the same roots. TLS with Phase runs inside that
+/// connection.
 #[test]
 fn https_proxy_carries_the_fetch() {
     let phase = Phase::serve(shop_world([("KEY", "value")]));
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22-word");
-    let (inner, asked) = connecting(phase.port());
-    let port = over_tls(phase.tls(), inner).port();
+    let (inner, requests) = connecting_proxy(phase.port());
+    let port = tls_proxy(phase.tls(), inner).port();
     for name in ["localhost", "127.0.0.1"] {
         let proxy = format!("https://user:hunter22-word@{name}:{port}");
         let output = print_key(&sandbox).env("https_proxy", proxy).output().ok();
         assert_eq!(output.text(), "value\n");
-        let lines = asked.recv().unwrap();
+        let lines = requests.recv().unwrap();
         assert_eq!(
             lines[0],
             format!("CONNECT localhost:{} HTTP/1.1", phase.port())
         );
-        let told = "Proxy-Authorization: Basic dXNlcjpodW50ZXIyMi13b3Jk";
-        let has = lines.iter().any(|line| line.eq_ignore_ascii_case(told));
+        let authorization = "Proxy-Authorization: Basic dXNlcjpodW50ZXIyMi13b3Jk";
+        let has = lines
+            .iter()
+            .any(|line| line.eq_ignore_ascii_case(authorization));
         assert!(has, "{lines:?}");
     }
-    // What is wrong with Phase's own certificate is told of Phase.
+    // An error in the certificate of Phase names Phase, not the proxy.
     let run = print_key(&sandbox).env("https_proxy", format!("https://localhost:{port}"));
     let run = run.env("PHASE_HOST", "https://phase.example.invalid");
     let output = run.output().failed(125, "tls");
@@ -83,8 +89,7 @@ fn https_proxy_carries_the_fetch() {
     assert!(output.stderr.contains(said), "{output}");
 }
 
-/// A proxy whose certificate does not verify is asked for nothing, and the message says that it is
-/// the proxy's.
+/// A proxy with an invalid certificate gets no request, and the message says whose certificate it is.
 #[test]
 fn untrusted_https_proxy_is_named() {
     let proxy_refused = |sandbox: &Sandbox, port: u16, why: &str| {
@@ -124,8 +129,8 @@ fn untrusted_https_proxy_is_named() {
     proxy_refused(&sandbox, plain.port(), "it does not speak TLS on this port");
 }
 
-/// "User and password are never shown in any message": of an address that cannot be read nobody
-/// knows where they are.
+/// No message shows user or password. In an invalid address they may be anywhere, so only the scheme is
+/// shown.
 #[test]
 fn invalid_proxy_address_shows_only_its_scheme() {
     let phase = Phase::serve(shop_world([("KEY", "value")]));
@@ -155,8 +160,8 @@ fn invalid_proxy_address_shows_only_its_scheme() {
     assert_eq!(phase.connections(), 0);
 }
 
-/// A proxy that nothing goes through may be of any kind, and `-v` does not claim that it is used. A
-/// list that is not all UTF-8 counts for the rest.
+/// The address of a proxy that no request goes through is not checked, and `-v` does not name it. In a
+/// list that is partly not UTF-8, the other entries count.
 #[test]
 fn bypassed_proxy_is_not_checked() {
     let phase = Phase::serve(shop_world([("KEY", "value")]));
@@ -171,7 +176,7 @@ fn bypassed_proxy_is_not_checked() {
     }
 }
 
-/// Phase Cloud has two hosts, of which a list may hold one. Secrets are those of the second.
+/// Phase Cloud has two hosts, and `no_proxy` may name one of them. Secrets come from the second.
 #[test]
 fn no_proxy_applies_to_each_cloud_host() {
     let sandbox = Sandbox::new(&Phase::serve(shop_world([("KEY", "value")])));
@@ -181,17 +186,17 @@ fn no_proxy_applies_to_each_cloud_host() {
         (console, &["CONNECT api.phase.dev:443 HTTP/1.1"][..]),
         (api, &[]),
     ] {
-        let (address, asked) = refusing("HTTP/1.1 502 No\r\n\r\n");
+        let (address, requests) = refusing_proxy("HTTP/1.1 502 No\r\n\r\n");
         let run = print_key(&sandbox).env("PHASE_HOST", format!("https://{console}"));
         let run = run
             .env("no_proxy", list)
             .env("https_proxy", address.to_string());
         let run = run.prepared(&["--mount"], "mount --bind hosts /etc/hosts && exec \"$@\"");
         let output = run.output().failed(125, "unreachable");
-        let asked: Vec<String> = asked
+        let requests: Vec<String> = requests
             .try_iter()
             .filter_map(|head| head.into_iter().next())
             .collect();
-        assert_eq!(asked, expected, "{output}");
+        assert_eq!(requests, expected, "{output}");
     }
 }

@@ -1,4 +1,4 @@
-//! Whom phase-run trusts, and that the token goes to nobody else.
+//! Which servers are trusted, and that the token is sent to no other.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -20,8 +20,7 @@ fn serving(certificate: Certificate) -> Phase {
     )
 }
 
-/// "`tls` | certificate or handshake refused". An issuer that is not known
-/// gets the hint; the token is sent to none of them.
+/// An invalid certificate is a `tls` error. Only an unknown issuer gets a hint. No server gets a request.
 #[test]
 fn invalid_certificate_is_refused() {
     for (certificate, why, hint) in [
@@ -60,8 +59,8 @@ fn invalid_certificate_is_refused() {
     }
 }
 
-/// "`--ca-file` or `SSL_CERT_FILE` alone if given". The option goes before the
-/// variables, and ours before everybody's.
+/// A CA file replaces the built-in roots. The option overrides the variables, and `PHASE_CA_FILE`
+/// overrides `SSL_CERT_FILE`.
 #[test]
 fn ca_file_replaces_built_in_roots() {
     let phase = serving(Certificate::Good);
@@ -105,7 +104,7 @@ fn ca_file_replaces_built_in_roots() {
     }
 }
 
-/// A file of several roots, with the text that bundles have around them.
+/// A bundle holds several certificates with text between them.
 #[test]
 fn ca_file_with_several_roots_is_read_completely() {
     let phase = serving(Certificate::Good);
@@ -118,7 +117,7 @@ fn ca_file_with_several_roots_is_read_completely() {
     assert_eq!(output.ok().text(), "started\n");
 }
 
-/// The machine's bundle is this file, and no other.
+/// Replaces the bundle of the machine by this file.
 const SYSTEM_BUNDLE: &str = "mount -t tmpfs none /etc/ssl && mkdir /etc/ssl/certs && \
     cp \"$BUNDLE\" /etc/ssl/certs/ca-certificates.crt && exec \"$@\"";
 
@@ -127,8 +126,8 @@ fn with_bundle<'a>(run: Run<'a>, bundle: &Path) -> Run<'a> {
     run.prepared(&["--mount"], SYSTEM_BUNDLE)
 }
 
-/// "only if the issuer is unknown to them, once more with the system's bundle, so
-/// that a company's CA installed there just works."
+/// If the built-in roots do not know an issuer, the bundle of the system is tried, so that a company's
+/// CA that is installed there is trusted.
 #[test]
 fn issuer_in_system_bundle_is_trusted() {
     let phase = serving(Certificate::Good);
@@ -149,7 +148,7 @@ fn issuer_in_system_bundle_is_trusted() {
     assert_eq!(output.stderr.matches(&said).count(), 1, "{output}");
 }
 
-/// "An issuer that is unknown to both gets the hint `--ca-file`."
+/// If neither the built-in roots nor the system know the issuer, the hint names `--ca-file`.
 #[test]
 fn unknown_issuer_gets_ca_file_hint() {
     let phase = serving(Certificate::Good);
@@ -164,7 +163,7 @@ fn unknown_issuer_gets_ca_file_hint() {
     assert!(phase.requests().is_empty());
 }
 
-/// A file that was named is not silently replaced by the system's bundle.
+/// With a CA file, the bundle of the system is not used.
 #[test]
 fn ca_file_disables_system_bundle() {
     let phase = serving(Certificate::Good);
@@ -175,7 +174,7 @@ fn ca_file_disables_system_bundle() {
     let _ = output.refused("tls");
 }
 
-/// What is wrong with the certificate is not the issuer: the system's bundle cannot mend it.
+/// The bundle of the system helps only with the issuer, not with other defects of a certificate.
 #[test]
 fn system_bundle_does_not_excuse_other_defects() {
     for certificate in [Certificate::Expired, Certificate::OtherName] {
@@ -188,7 +187,7 @@ fn system_bundle_does_not_excuse_other_defects() {
     }
 }
 
-/// `https://` to a port where plain http is spoken, or anything else.
+/// `https://` with a port where a server speaks plain http or another protocol.
 #[test]
 fn port_without_tls_is_refused() {
     let plain = Phase::with(
@@ -215,7 +214,7 @@ fn port_without_tls_is_refused() {
             "{output}"
         );
     }
-    // One that waits for a line of text hears a handshake, and hangs up.
+    // This server reads the handshake as a request and closes the connection.
     let host = plain
         .host()
         .replace("http://127.0.0.1", "https://localhost");
@@ -225,7 +224,7 @@ fn port_without_tls_is_refused() {
     assert!(plain.requests().is_empty());
 }
 
-/// `http://` to a TLS port: nginx answers 400 with a page of its own.
+/// `http://` with a TLS port: the server answers 400.
 #[test]
 fn plain_http_to_tls_port_is_refused() {
     let phase = serving(Certificate::Good);
@@ -239,8 +238,8 @@ fn plain_http_to_tls_port_is_refused() {
     assert!(output.stderr.contains("answered 400"), "{output}");
 }
 
-/// "Never send a token in clear: `http://` only to loopback". An address that
-/// happens to lead here is a stranger's all the same, and is not even connected to.
+/// Plain http is allowed to loopback addresses only. Another address is refused before connecting, even
+/// if it leads to this machine.
 #[test]
 fn plain_http_to_other_machines_never_connects() {
     let phase = Phase::with(
@@ -270,10 +269,10 @@ fn plain_http_to_other_machines_never_connects() {
     assert_eq!(phase.connections(), 1);
 }
 
-/// A server that has the CA but wants more than that, or an older TLS, is refused by an alert.
+/// A server that supports no common TLS version or requires a client certificate sends an alert.
 #[test]
 fn handshake_alert_is_a_tls_error() {
-    // RFC 8446, 6: handshake_failure, fatal.
+    // A fatal handshake_failure alert (RFC 8446, section 6).
     let address = fake_server(|mut socket| {
         let _ = socket.write_all(&[21, 3, 3, 0, 2, 2, 40]);
         stay_silent(socket);

@@ -7,7 +7,7 @@ use reqwest::header::{DATE, HeaderName, LOCATION, RETRY_AFTER};
 
 use super::failure::Failure;
 
-/// The largest body that is accepted, in bytes: far more than any environment of Phase has.
+/// The largest body that is accepted, in bytes. Expected responses are far smaller.
 const MAX_BODY: usize = 64 << 20;
 
 /// The most that is reserved for a body before any of it has arrived, in bytes, because a server may
