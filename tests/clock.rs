@@ -12,7 +12,7 @@ use crate::support::{Clock, DEADLINE, Output, Status, await_restart, spawn_watch
 use crate::watch_leases::{SERVER, leased, leases};
 
 /// What a busy machine may add, far below the least of the jumps.
-const SLACK: Duration = Duration::from_secs(10);
+const SLACK: Duration = Duration::from_secs(120);
 
 const HOUR: i64 = 3600;
 
@@ -214,7 +214,7 @@ fn a_copy_is_judged_by_the_clock_that_there_is() {
 /// A lease lasts as long as it lasts.
 #[test]
 fn a_lease_is_replaced_in_time_whatever_the_clock_does() {
-    let (phase, sandbox, words) = leased("rest", 3, "600");
+    let (phase, sandbox, words) = leased("rest", 6, "600");
     let clock = Clock::of(&sandbox);
     let start = Instant::now();
     let mut running = spawn_watched(clock.rules(sandbox.run(&words)), SERVER);
@@ -222,8 +222,8 @@ fn a_lease_is_replaced_in_time_whatever_the_clock_does() {
         clock.jumps(jump);
         await_restart(&mut running, "one");
         let took = start.elapsed();
-        // Two thirds of three seconds each.
-        let least = Duration::from_secs(2 * count);
+        // Two thirds of six seconds each.
+        let least = Duration::from_secs(4 * count);
         assert!((least..least + SLACK).contains(&took), "{took:?}");
         assert!(clock.was_seen());
         let said = running.stderr_line();

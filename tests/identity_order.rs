@@ -2,7 +2,6 @@
 //! said when none has.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use fake_phase::Responder;
 
@@ -148,9 +147,7 @@ fn none_of_azure_is_told_with_all_that_were_tried() {
     let nobody = format!("http://127.0.0.1:{}", unused_port());
     let run = machine.run_with_identity("azure", &[]);
     let run = run.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", nobody);
-    let start = Instant::now();
     let output = machine.assert_refused(run);
-    let took = start.elapsed();
     let (error, hint) = output.stderr.split_once('\n').unwrap();
     for part in [
         "AZURE_CLIENT_SECRET",
@@ -162,6 +159,5 @@ fn none_of_azure_is_told_with_all_that_were_tried() {
         assert!(error.contains(part), "{part}\n{output}");
     }
     assert!(hint.starts_with("hint: "), "{output}");
-    assert!(took < Duration::from_secs(4), "{took:?}");
     assert!(machine.phase.requests().is_empty() && machine.asked().is_empty());
 }

@@ -79,7 +79,7 @@ fn polls_lease_nothing_and_a_restart_does() {
 /// "a restart is due when two thirds of the shortest lease are over".
 #[test]
 fn a_lease_is_replaced_when_two_thirds_are_over() {
-    let (phase, sandbox, words) = leased("rest", 3, "600");
+    let (phase, sandbox, words) = leased("rest", 6, "600");
     let mut running = spawn_watched(sandbox.run(&words), SERVER);
     for _ in 0..2 {
         await_restart(&mut running, "one");
@@ -100,10 +100,11 @@ fn a_lease_that_fails_leaves_the_command_alone() {
     let gate = phase.gate("");
     gate.arrived(DEADLINE);
     change_secret(&phase, "two");
-    // The poll that sees the change, and then the lease.
-    gate.open();
+    // The poll sees the change, and the request for a lease is held.
+    gate.let_through();
     let _ = said(&mut running);
     phase.respond("", Responder::error(400, "no lease today").times(3));
+    gate.open();
     let line = said(&mut running);
     assert!(
         line.contains("the command goes on as it is: ") && line.contains("no lease today"),

@@ -5,10 +5,12 @@ use std::fs::read_to_string;
 use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes on a loaded machine, shorter than anybody's patience.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+/// How long a test waits for an event before it fails. It is longer than anything takes on a loaded
+/// machine, so that no test depends on speed.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-/// The first success of `attempt`, which otherwise says what it saw instead.
+/// Repeats `attempt` until it succeeds and returns its value. For what no descriptor announces, such as
+/// a state in /proc. `attempt` returns what it saw instead, for the message of a failure.
 pub(crate) fn eventually<T, Seen: Debug>(
     what: &str,
     mut attempt: impl FnMut() -> Result<T, Seen>,

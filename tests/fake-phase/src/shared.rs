@@ -30,7 +30,10 @@ pub(crate) struct State {
 
 struct Barrier {
     path: String,
+    /// How many requests it has held so far.
     held: usize,
+    /// How many of these, the first ones, go on although the gate is shut.
+    passed: usize,
     open: bool,
 }
 
@@ -121,20 +124,25 @@ impl Shared {
         let path = request.path();
         let mut state = self.state();
         state.requests.push(request.clone());
-        let held = |state: &State| {
-            state
-                .gates
-                .iter()
-                .position(|gate| !gate.open && path.contains(&gate.path))
+        let mut behind = Vec::new();
+        let held = |state: &State, behind: &[usize]| {
+            let mut gates = state.gates.iter().enumerate();
+            let shuts = |(index, gate): &(usize, &Barrier)| {
+                !gate.open && path.contains(&gate.path) && !behind.contains(index)
+            };
+            gates.find(shuts).map(|(index, _)| index)
         };
-        while let Some(index) = held(&state).filter(|_| !state.closed) {
+        while let Some(index) = held(&state, &behind).filter(|_| !state.closed) {
             state.count_held(index, 1);
+            let number = state.held(index);
             self.signal();
             let shut = |state: &mut State| {
-                !state.closed && state.gates.get(index).is_some_and(|gate| !gate.open)
+                let shuts = |gate: &Barrier| !gate.open && gate.passed < number;
+                !state.closed && state.gates.get(index).is_some_and(shuts)
             };
             let waited = self.changed.wait_while(state, shut);
             state = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
+            behind.push(index);
         }
         self.signal();
         let matching = |(part, responder): &'_ mut (String, Responder)| -> bool {
@@ -168,6 +176,7 @@ impl Shared {
         state.gates.push(Barrier {
             path: path.to_owned(),
             held: 0,
+            passed: 0,
             open: false,
         });
         Gate {
@@ -202,6 +211,14 @@ impl Gate {
             let held = self.shared.state().held(self.index);
             panic!("{held} of {requests} requests arrived at the gate within {within:?}");
         }
+    }
+
+    /// Lets the requests that are being held go on, and holds later ones.
+    pub fn let_through(&self) {
+        if let Some(gate) = self.shared.state().gates.get_mut(self.index) {
+            gate.passed = gate.held;
+        }
+        self.shared.signal();
     }
 
     /// Lets the held requests and all later ones go on. So does dropping the gate.
