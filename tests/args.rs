@@ -1,11 +1,12 @@
-//! The command line: what it may say, and what becomes of it.
+//! Parsing of the command line, and the effect of every option.
 
 use fake_phase::{Phase, World, service_token};
 
 use crate::documents::options;
 use crate::support::{SHOP, Sandbox, Status};
 
-/// Two secrets in two folders, one of them tagged; a second environment with a dangerous name.
+/// A fake Phase with two secrets in two folders, one of them tagged, and a second environment whose
+/// secret has an unsafe name.
 pub(crate) fn tagged_shop() -> (Phase, Sandbox) {
     let mut world = World::empty();
     let app = world.app("shop");
@@ -30,9 +31,9 @@ pub(crate) fn tagged_shop() -> (Phase, Sandbox) {
     (phase, sandbox)
 }
 
-/// "Every option may be written `--name value` or `--name=value`"; letters as getopt(3) has them.
+/// An option may be written `--name value` or `--name=value`, a short one as for getopt(3).
 #[test]
-fn every_option_may_be_written_in_each_way() {
+fn option_has_effect_in_every_spelling() {
     let (phase, sandbox) = tagged_shop();
     let (host, ca) = (phase.host(), sandbox.directory().with_file_name("ca.pem"));
     let ca = ca.to_str().unwrap();
@@ -43,7 +44,7 @@ fn every_option_may_be_written_in_each_way() {
     let shop = "--app shop --env production";
     let listed = "--app shop --env production --dry-run";
     let (alpha, beta) = ("ALPHA\t/\tsecret", "BETA\t/web\tsecret");
-    // Option, value, the rest of the line, and what is written only because of the option.
+    // Option, value, the other arguments, and what is printed only because of the option.
     let cases = [
         ("--app", "shop", "--env production --dry-run", alpha),
         (
@@ -233,7 +234,7 @@ fn every_option_may_be_written_in_each_way() {
     }
 }
 
-/// The words of a line, where only single quotes quote.
+/// Splits a command line into arguments; only single quotes are special.
 fn words_of(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (nth, part) in line.split('\'').enumerate() {
@@ -245,9 +246,8 @@ fn words_of(line: &str) -> Vec<String> {
     words
 }
 
-/// "Options end at `--` or at the first word that is not an option"; what follows is untouched.
 #[test]
-fn what_stands_behind_the_options_is_the_commands() {
+fn arguments_after_command_are_unchanged() {
     let (_phase, sandbox) = tagged_shop();
     for (words, expected) in [
         (
@@ -276,9 +276,9 @@ fn what_stands_behind_the_options_is_the_commands() {
     }
 }
 
-/// "`-c`: run LINE with `/bin/sh -c`; further words become `$0 $1 …`, as in sh"
+/// Further arguments become `$0 $1 …`, as for `sh -c`.
 #[test]
-fn a_shell_line_gets_the_further_words_as_sh_does() {
+fn command_option_passes_arguments_like_sh() {
     let (_phase, sandbox) = tagged_shop();
     let line = "echo \"$# $0 $1\"";
     for (words, expected) in [
@@ -297,9 +297,8 @@ fn a_shell_line_gets_the_further_words_as_sh_does() {
     }
 }
 
-/// "An option given twice that is not repeatable is an error", so the others are not.
 #[test]
-fn a_repeatable_option_may_be_repeated() {
+fn repeatable_options_are_accepted_twice() {
     let (_phase, sandbox) = tagged_shop();
     let line = "--path / --path /web --only A* --only B* --except X --except Y --require ALPHA \
                 --require BETA --file ALPHA --file BETA --keep X --keep Y --clean --pass X \
@@ -309,21 +308,20 @@ fn a_repeatable_option_may_be_repeated() {
     assert_eq!(output.text(), expected);
 }
 
-/// "Standard output is written by `--help`, `--version` …", and neither needs anything else.
 #[test]
-fn help_and_version_are_printed_before_anything_is_decided() {
+fn help_and_version_ignore_other_errors() {
     let sandbox = Sandbox::offline();
     for more in [vec![], vec!["--app"], vec!["no-such-command"]] {
-        let asked = |option: &str| {
+        let printed = |option: &str| {
             let run = sandbox.run([option]).args(&more);
             let output = run.env("PHASE_TIMEOUT", "bad").output().ok();
             output.text().to_owned()
         };
-        assert_eq!(asked("--help"), asked("-h"));
-        assert_eq!(asked("-V"), asked("--version"));
+        assert_eq!(printed("--help"), printed("-h"));
+        assert_eq!(printed("-V"), printed("--version"));
         let version = format!("phase-run {}\n", env!("CARGO_PKG_VERSION"));
-        assert_eq!(asked("--version"), version);
-        let help = asked("--help");
+        assert_eq!(printed("--version"), version);
+        let help = printed("--help");
         for row in options() {
             for name in row.names() {
                 assert!(help.contains(&name), "--help does not tell {name}");
@@ -332,9 +330,8 @@ fn help_and_version_are_printed_before_anything_is_decided() {
     }
 }
 
-/// "`output`: standard output cannot be written"
 #[test]
-fn help_that_cannot_be_written_is_an_error() {
+fn help_fails_when_stdout_is_not_writable() {
     let sandbox = Sandbox::offline();
     for option in ["--help", "--version", "--generate=man"] {
         let full = sandbox.run([option]).stdout_to("/dev/full").output();

@@ -1,4 +1,4 @@
-//! The completions at work, in the shells that they are for: what is offered where.
+//! The completions in real shells: what each offers at which place.
 
 use std::ffi::OsString;
 use std::fs::create_dir;
@@ -6,7 +6,7 @@ use std::fs::create_dir;
 use crate::documents::{OptionRow, options};
 use crate::support::{Sandbox, Terminal, has_programs, inherited};
 
-/// Every completion of bash's own machinery is put in the line, and the line printed.
+/// Ctrl-T inserts every completion into the line, Ctrl-G prints the line.
 const BASH: &str = r#"
 PS1='@@ ' HISTFILE=
 complete -W 'alpha beta' own-command
@@ -18,7 +18,7 @@ bind -x '"\C-g": printf "{{%s}}" "$READLINE_LINE"; READLINE_LINE='
 
 const BASH_COMPLETION: &str = ". /usr/share/bash-completion/bash_completion";
 
-/// The same in zsh's; the completion is found by its file's name.
+/// The same for zsh, which finds the completion by the name of its file.
 const ZSH: &str = r#"
 PS1='@@ ' HISTFILE=
 fpath=($PWD/zsh $fpath)
@@ -32,12 +32,12 @@ zle -N show
 bindkey -e '^T' all '^G' show
 "#;
 
-/// fish prints them itself.
+/// fish prints completions itself.
 const FISH: &str = "source phase-run.fish
 complete -c own-command -x -a 'alpha beta'
 complete -C $argv[1]";
 
-/// A directory with the completions, a file and a program.
+/// Returns a directory with the completions, a file and a program.
 fn directory() -> Sandbox {
     let sandbox = Sandbox::offline();
     create_dir(sandbox.directory().join("zsh")).unwrap();
@@ -54,10 +54,10 @@ fn directory() -> Sandbox {
     sandbox
 }
 
-/// What the package bash-completion installs.
+/// Where the package bash-completion installs itself.
 const BASH_COMPLETION_PACKAGE: &str = "/usr/share/bash-completion/bash_completion";
 
-/// A line editor on a terminal.
+/// The line editor of a shell on a terminal.
 struct Editor(Terminal);
 
 impl Editor {
@@ -85,7 +85,7 @@ impl Editor {
         editor
     }
 
-    /// What is in the place of the line's last word.
+    /// Returns what replaces the last word of the line.
     fn offers(&mut self, line: &str) -> Vec<String> {
         self.0.press(&format!("{line}\x14\x07"));
         let _ = self.0.until("{{");
@@ -115,7 +115,7 @@ fn path(sandbox: &Sandbox) -> OsString {
     path.join(":".as_ref())
 }
 
-/// `--app=` is how zsh says that a value may follow.
+/// Sorts the words; zsh appends `=` to an option that takes a value.
 fn sorted<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut words: Vec<String> = words
         .map(|word| word.strip_suffix('=').unwrap_or(word).to_owned())
@@ -124,7 +124,7 @@ fn sorted<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
     words
 }
 
-/// The same lines in each shell.
+/// Checks the completions of these lines in every shell.
 fn in_every_shell(cases: &[(String, Vec<String>)]) {
     if !has_programs(&["zsh", "fish", BASH_COMPLETION_PACKAGE]) {
         return;
@@ -147,7 +147,6 @@ fn cases(cases: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// Each by each of its names.
 #[test]
 fn every_shell_offers_every_option() {
     if !has_programs(&["zsh", "fish", BASH_COMPLETION_PACKAGE]) {
@@ -181,9 +180,9 @@ fn every_shell_offers_every_option() {
     }
 }
 
-/// What can be known of a value is offered in each way to write it, and nothing where nothing is.
+/// Files, commands and fixed words are offered in each way to write an option, and nothing else.
 #[test]
-fn a_value_is_offered_what_it_can_be() {
+fn shells_complete_option_values() {
     let mut lines = Vec::new();
     for row in options() {
         let Some(value) = &row.value else { continue };
@@ -216,10 +215,9 @@ fn a_value_is_offered_what_it_can_be() {
     ]));
 }
 
-/// "Options end at `--` or at the first word that is not an option", there too: what follows is
-/// completed as if it stood alone.
+/// Options end at `--` or at the first argument that is not one, for completions as well.
 #[test]
-fn the_command_is_completed_as_if_it_stood_alone() {
+fn command_completes_as_without_phase_run() {
     in_every_shell(&cases(&[
         ("phase-run own-c", &["own-command"]),
         ("phase-run -- own-c", &["own-command"]),
@@ -233,7 +231,7 @@ fn the_command_is_completed_as_if_it_stood_alone() {
         ("phase-run own-command --mo", &[]),
         ("phase-run -- own-command --mo", &[]),
         ("phase-run own-command --mode a", &["alpha"]),
-        // A value with what bash splits at, or with a blank, is one word.
+        // A value with a space or with one of bash's word separators is one argument.
         ("phase-run --host http://localhost:8000 --mo", &["--mode"]),
         ("phase-run --app 'a b' own-command al", &["alpha"]),
         ("phase-run --token-file fd:3 own-command al", &["alpha"]),
@@ -241,9 +239,9 @@ fn the_command_is_completed_as_if_it_stood_alone() {
     ]));
 }
 
-/// "`-c`: further words become `$0 $1 …`": no command follows.
+/// Arguments after `-c` become `$0 $1 …`: no command follows.
 #[test]
-fn the_words_behind_a_line_for_a_shell_are_no_command() {
+fn arguments_after_shell_line_complete_as_files() {
     in_every_shell(&cases(&[
         ("phase-run -c 'cat $0' roo", &["roots.pem"]),
         ("phase-run -qc 'cat $0' roo", &["roots.pem"]),
@@ -260,10 +258,9 @@ fn the_words_behind_a_line_for_a_shell_are_no_command() {
     ]));
 }
 
-/// The package bash-completion is what knows other commands' completions; without it there are names
-/// of commands, and files.
+/// Without the package bash-completion, commands and files are offered.
 #[test]
-fn bash_alone_is_enough_for_commands_and_files() {
+fn bash_completes_without_bash_completion() {
     let sandbox = directory();
     let mut bash = Editor::bash(&sandbox, "");
     for (line, expected) in cases(&[

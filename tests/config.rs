@@ -1,4 +1,4 @@
-//! Variables and options: who wins, what is not set, and what cannot be used.
+//! Variables and options: precedence, empty variables, and invalid values.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,14 +7,13 @@ use fake_phase::{Account, Phase, World, bearer, service_token};
 
 use crate::support::{Run, SHOP, Sandbox, Shop, refused_before_connecting, shop_with_key};
 
-/// A `config` error before anything was asked.
+/// Checks that a run fails with a `config` error before any request.
 pub(crate) fn config_refused(shop: &Shop, run: Run<'_>, message: &str) {
     let _ = refused_before_connecting(&shop.phase, run, "config", message);
 }
 
-/// An option is typed for this run; a variable may be older.
 #[test]
-fn an_option_wins_over_its_variable() {
+fn option_takes_precedence_over_variable() {
     let shop = shop_with_key();
     let host = shop.phase.host();
     let ca = shop.directory().with_file_name("ca.pem");
@@ -41,15 +40,13 @@ fn an_option_wins_over_its_variable() {
         let alone = run(&[]).output();
         assert_ne!(alone.stderr, "", "{name} makes no difference\n{alone}");
         assert_eq!(run(&[option, right]).output().ok().text(), "of the shop\n");
-        // "A `PHASE_*` variable that is set but empty is not set."
         let empty = run(&[option, right]).env(name, "").output();
         assert_eq!(empty.ok().text(), "of the shop\n");
     }
 }
 
-/// "A `PHASE_*` variable that is set but empty is not set"
 #[test]
-fn an_empty_variable_is_not_set() {
+fn empty_variable_counts_as_unset() {
     let shop = shop_with_key();
     let run = || shop.run(["printenv", "KEY"]).env("PHASE_APP", "Shop");
     let run = || run().env("PHASE_ENV", "Production");
@@ -92,12 +89,11 @@ fn an_empty_variable_is_not_set() {
     assert_eq!(run.output().ok().text(), "of the shop\n");
 }
 
-/// "`config`: … a variable … that cannot be used"
 #[test]
-fn a_variable_that_cannot_be_used_is_named() {
+fn invalid_variable_is_a_config_error() {
     let shop = shop_with_key();
     let run = || shop.with(&[]).arg("true");
-    for (name, value, wants) in [
+    for (name, value, expected) in [
         ("PHASE_TIMEOUT", "x", "not a number of seconds above 0"),
         ("PHASE_TIMEOUT", "0", "not a number of seconds above 0"),
         ("PHASE_TIMEOUT", "-1", "not a number of seconds above 0"),
@@ -107,12 +103,12 @@ fn a_variable_that_cannot_be_used_is_named() {
         ("PHASE_PATH", "/a::/b", "not folders separated by colons"),
         ("PHASE_PATH", ":", "not folders separated by colons"),
     ] {
-        // In quotation marks where it would run into the sentence.
-        let shown = if value == ":" { "\":\"" } else { value };
+        // Quoted where it could be read as part of the sentence.
+        let quoted = if value == ":" { "\":\"" } else { value };
         config_refused(
             &shop,
             run().env(name, value),
-            &format!("{name}={shown}: {wants}"),
+            &format!("{name}={quoted}: {expected}"),
         );
     }
     for name in [
@@ -131,9 +127,9 @@ fn a_variable_that_cannot_be_used_is_named() {
     }
 }
 
-/// "folder, repeatable; … later ones win over earlier ones" (`:` between)
+/// PHASE_PATH holds folders separated by colons; later ones take precedence.
 #[test]
-fn the_folders_of_a_variable_are_those_of_the_option() {
+fn path_variable_works_like_the_option() {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     for folder in ["/", "/a", "/a/b", "/c"] {
@@ -141,7 +137,7 @@ fn the_folders_of_a_variable_are_those_of_the_option() {
     }
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    for (variable, options, place) in [
+    for (variable, options, folder) in [
         ("/a", vec![], "/a"),
         ("/a:/c", vec![], "/c"),
         ("/c:/a", vec![], "/a"),
@@ -154,7 +150,7 @@ fn the_folders_of_a_variable_are_those_of_the_option() {
         let output = run.env("PHASE_PATH", variable).output().ok();
         assert_eq!(
             output.text(),
-            format!("{place}\n"),
+            format!("{folder}\n"),
             "{variable} {options:?}"
         );
     }
@@ -171,9 +167,9 @@ fn the_folders_of_a_variable_are_those_of_the_option() {
     );
 }
 
-/// "There is no default environment …; the error lists what the token can read."
+/// There is no default environment.
 #[test]
-fn a_missing_app_or_environment_gets_a_list_of_what_can_be_read() {
+fn missing_app_or_environment_lists_readable() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     let apps = "no app is given; this token can read platform, shop, shop-e2ee\n";
@@ -188,23 +184,23 @@ fn a_missing_app_or_environment_gets_a_list_of_what_can_be_read() {
         output.failed(125, "config").stderr
     };
     for token in [service_token(), bearer()] {
-        let said = run(&[], token);
+        let stderr = run(&[], token);
         assert!(
-            said.starts_with(&format!("phase-run: error[config]: {apps}hint: ")),
-            "{said}"
+            stderr.starts_with(&format!("phase-run: error[config]: {apps}hint: ")),
+            "{stderr}"
         );
-        let said = run(&["--app", "shop"], token);
+        let stderr = run(&["--app", "shop"], token);
         let start = format!("phase-run: error[config]: {environments}hint: ");
-        assert!(said.starts_with(&start), "{said}");
+        assert!(stderr.starts_with(&start), "{stderr}");
     }
-    // Without a list, what is missing is still what is missing.
+    // If the list cannot be fetched, the error is still that the app or environment is missing.
     phase.edit(|world| _ = world.forbid_listing());
     let id = fake_phase::app_id("shop");
     for words in [vec![], vec!["--app", id]] {
-        let said = run(&words, bearer());
-        assert!(!said.contains("can read"), "{said}");
+        let stderr = run(&words, bearer());
+        assert!(!stderr.contains("can read"), "{stderr}");
     }
     phase.edit(|world| _ = world.revoke(Account::ServiceAccount));
-    let said = run(&[], service_token());
-    assert!(said.contains("no app is given\n"), "{said}");
+    let stderr = run(&[], service_token());
+    assert!(stderr.contains("no app is given\n"), "{stderr}");
 }

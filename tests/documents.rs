@@ -138,9 +138,9 @@ pub(crate) fn source(path: &str) -> String {
     read_to_string(root().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"))
 }
 
-/// "`kind` is a stable word": whoever searches the README for it finds what to do.
+/// Users search for the kind of an error.
 #[test]
-fn every_kind_of_error_has_a_heading_in_the_readme() {
+fn readme_has_a_heading_for_every_error_kind() {
     let readme = source("README.md");
     for kind in kinds() {
         let heading = |line: &str| line == format!("### {kind}") || line == format!("### `{kind}`");
@@ -149,7 +149,7 @@ fn every_kind_of_error_has_a_heading_in_the_readme() {
 }
 
 #[test]
-fn every_option_and_status_is_in_the_readme() {
+fn readme_names_every_option_and_status() {
     let readme = source("README.md");
     let words = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
     for name in options().iter().flat_map(OptionRow::names) {
@@ -163,18 +163,17 @@ fn every_option_and_status_is_in_the_readme() {
     }
 }
 
-/// A release whose changes nobody wrote down is none.
 #[test]
-fn the_version_has_a_heading_in_the_changelog() {
+fn changelog_has_a_heading_for_this_version() {
     let heading = format!("## [{}]", env!("CARGO_PKG_VERSION"));
     let changelog = source("CHANGELOG.md");
     let found = changelog.lines().any(|line| line.starts_with(&heading));
     assert!(found, "no line starts with {heading}");
 }
 
-/// What is tracked stands alone: no path of the place where it was written.
+/// A path of the machine where the project is developed means nothing to others.
 #[test]
-fn nothing_mentions_the_place_where_it_was_written() {
+fn tracked_files_name_no_local_path() {
     let listed = Command::new("git")
         .args(["ls-files", "-z"])
         .current_dir(root())
@@ -184,16 +183,16 @@ fn nothing_mentions_the_place_where_it_was_written() {
     let names = String::from_utf8(listed.stdout).unwrap();
     let names: Vec<&str> = names.split('\0').filter(|name| !name.is_empty()).collect();
     assert!(names.contains(&"Cargo.toml"), "{names:?}");
-    let places = [concat!("/wo", "rk/"), concat!("../sha", "red")];
+    let paths = [concat!("/wo", "rk/"), concat!("../sha", "red")];
     for name in names {
-        // A file that was just removed is still listed.
+        // git still lists a file that was just deleted.
         let Ok(bytes) = std::fs::read(root().join(name)) else {
             continue;
         };
         let text = String::from_utf8_lossy(&bytes);
-        for place in places {
-            let line = text.lines().find(|line| line.contains(place));
-            assert!(line.is_none(), "{name} mentions {place}: {line:?}");
+        for path in paths {
+            let line = text.lines().find(|line| line.contains(path));
+            assert!(line.is_none(), "{name} mentions {path}: {line:?}");
         }
     }
 }
@@ -214,34 +213,40 @@ fn rust_files(directory: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Every promise names the test that holds it: a name of several words in backquotes is a test's,
-/// and the file that stands right before it has that test.
+/// A name of at least three words in backquotes is that of a test. If the name of a file stands right
+/// before it, that file must have the test.
 #[test]
-fn every_file_and_test_that_a_document_names_exists() {
+fn files_and_tests_named_in_documents_exist() {
     let files = ["src", "tests"].map(rust_files).concat();
     let read = |path: &PathBuf| read_to_string(path).unwrap();
     let mut named = 0;
     for document in ["SECURITY.md", "ARCHITECTURE.md"] {
         for line in source(document).lines() {
-            let mut places: Vec<&PathBuf> = files.iter().collect();
-            let mut of_the_file = false;
+            let mut candidates: Vec<&PathBuf> = files.iter().collect();
+            let mut in_file = false;
             let pieces: Vec<&str> = line.split('`').collect();
             for pair in pieces.chunks_exact(2) {
                 let [before, word] = [pair[0], pair[1]];
-                // `file.rs`: `a_test_of_it`, `another_one`
-                of_the_file = before == ": " || of_the_file && before == ", ";
-                if !of_the_file {
-                    places = files.iter().collect();
+                // `file.rs`: `one_test_in_it`, `another_test_in_it`
+                in_file = before == ": " || in_file && before == ", ";
+                if !in_file {
+                    candidates = files.iter().collect();
                 }
                 let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
                 if word.ends_with(".rs") {
-                    places = files.iter().filter(|path| path.ends_with(word)).collect();
-                    assert!(!places.is_empty(), "{document} names {word}: no such file");
+                    candidates = files.iter().filter(|path| path.ends_with(word)).collect();
+                    assert!(
+                        !candidates.is_empty(),
+                        "{document} names {word}: no such file"
+                    );
                 } else if word.matches('_').count() > 1 && word.chars().all(is_name) {
                     named += 1;
                     let declared = format!("fn {word}(");
-                    let found = places.iter().any(|path| read(path).contains(&declared));
-                    assert!(found, "{document} names {word}: no such test in {places:?}");
+                    let found = candidates.iter().any(|path| read(path).contains(&declared));
+                    assert!(
+                        found,
+                        "{document} names {word}: no such test in {candidates:?}"
+                    );
                 }
             }
         }
@@ -249,9 +254,9 @@ fn every_file_and_test_that_a_document_names_exists() {
     assert!(named > 60, "only {named} tests are named");
 }
 
-/// Each fuzz target is the whole program, so it is built from the same crates.
+/// A fuzz target contains the whole program.
 #[test]
-fn what_is_fuzzed_has_the_dependencies_of_the_program() {
+fn fuzz_targets_use_the_same_dependencies() {
     let lines = |path: &str| -> Vec<String> {
         let text = source(path);
         let (_, rest) = text.split_once("[dependencies]\n").unwrap();
@@ -262,17 +267,17 @@ fn what_is_fuzzed_has_the_dependencies_of_the_program() {
     assert_eq!(lines("fuzz/Cargo.toml"), lines("Cargo.toml"));
 }
 
-/// The words of a text that look like options, without their values.
+/// Returns the words of a text that look like options, without their values.
 fn option_words(text: &str) -> impl Iterator<Item = &str> {
     let other = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
     let words = text.split(other).filter(|word| word.len() > 1);
     words.filter(|word| word.starts_with('-') && !word.ends_with('-'))
 }
 
-/// In the page for those who move over, the second column and each command line of ours name what
-/// there is; whatever else looks like an option is theirs, and stands in a first column.
+/// The second column of the tables and the command lines name options of phase-run. Any other option
+/// in the text belongs to another program, and must be in a first column.
 #[test]
-fn whoever_moves_over_finds_each_option_that_is_named() {
+fn migration_guide_options_exist() {
     let page = source("docs/moving.md");
     let ours: Vec<String> = options().iter().flat_map(OptionRow::names).collect();
     let mut theirs = Vec::new();

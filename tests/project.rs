@@ -1,4 +1,4 @@
-//! `.phase.json`: which app and environment a working directory belongs to.
+//! `.phase.json`: the app and the environment of a directory.
 
 use std::fs::{create_dir, create_dir_all, remove_dir, write};
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use nix::unistd::Uid;
 
 use crate::support::{Run, Sandbox, refused_before_connecting, set_mode};
 
-/// Two apps whose environments say which they are.
+/// Two apps whose secret names its app and environment.
 struct Apps {
     phase: Phase,
     sandbox: Sandbox,
-    /// The id of `shop`.
+    /// The ID of the app `shop`.
     shop: String,
 }
 
@@ -37,7 +37,7 @@ fn apps() -> Apps {
 }
 
 impl Apps {
-    /// The sandbox's directory has this `.phase.json`.
+    /// Puts this `.phase.json` in the sandbox's directory.
     fn with(project: &str) -> Self {
         let apps = apps();
         apps.project(project);
@@ -53,21 +53,21 @@ impl Apps {
         self.sandbox.run(options).args(["--", "printenv", "WHERE"])
     }
 
-    /// Whose secrets arrive.
-    fn place(&self, options: &[&str]) -> String {
+    /// Returns the environment and app whose secrets arrive.
+    fn secret_of(&self, options: &[&str]) -> String {
         self.run(options).output().ok().text().trim_end().to_owned()
     }
 }
 
-/// A failure before anything was asked.
+/// Checks that a run fails with a `config` error before any request.
 fn project_refused(apps: &Apps, run: Run<'_>, message: &str) {
     let _ = refused_before_connecting(&apps.phase, run, "config", message);
 }
 
-/// "Its app id comes before its name"
+/// The app's ID takes precedence over its name.
 #[test]
-fn the_app_and_its_environment_come_from_the_file() {
-    for (project, place) in [
+fn project_file_supplies_app_and_environment() {
+    for (project, expected) in [
         (
             r#"{"appId": "SHOP", "defaultEnv": "Development"}"#,
             "Development of shop",
@@ -93,19 +93,18 @@ fn the_app_and_its_environment_come_from_the_file() {
             "Production of other",
         ),
     ] {
-        assert_eq!(Apps::with(project).place(&[]), place, "{project}");
+        assert_eq!(Apps::with(project).secret_of(&[]), expected, "{project}");
     }
 }
 
-/// "its environment counts only together with its app: `--app other` never runs on this app's
-/// environment"
+/// `--app other` must never run with the environment of the project's app.
 #[test]
-fn the_files_environment_is_for_the_files_app_alone() {
+fn project_environment_is_ignored_for_other_app() {
     let apps = Apps::with(r#"{"appId": "SHOP", "phaseApp": "shop", "defaultEnv": "Production"}"#);
     let path = apps.sandbox.directory().join(".phase.json");
     let id = apps.shop.to_uppercase();
     for app in ["shop", "SHOP", &id] {
-        assert_eq!(apps.place(&["--app", app]), "Production of shop");
+        assert_eq!(apps.secret_of(&["--app", app]), "Production of shop");
     }
     let message = format!(
         "phase-run: error[config]: no environment of other is given, and there is no default \
@@ -119,24 +118,26 @@ fn the_files_environment_is_for_the_files_app_alone() {
         assert!(output.stderr.starts_with(&message), "{output}");
     }
     let both = ["--app", "other", "--env", "production"];
-    assert_eq!(apps.place(&both), "Production of other");
-    // The other way round the app is the file's.
-    assert_eq!(apps.place(&["--env", "development"]), "Development of shop");
+    assert_eq!(apps.secret_of(&both), "Production of other");
+    // The file's app applies to an environment that was typed.
+    assert_eq!(
+        apps.secret_of(&["--env", "development"]),
+        "Development of shop"
+    );
     let run = apps.run(&[]).env("PHASE_ENV", "development");
     assert_eq!(run.output().ok().text(), "Development of shop\n");
 }
 
-/// An id and a name are not told to be of one app by anybody but the file.
+/// Only the file could say that a name and an ID belong to the same app.
 #[test]
-fn an_app_that_the_file_does_not_name_is_another_app() {
+fn project_without_name_ignores_named_app() {
     let apps = Apps::with(r#"{"appId": "SHOP", "defaultEnv": "Production"}"#);
     let output = apps.run(&["--app", "shop"]).output().failed(125, "config");
     assert!(output.stderr.contains(" is of another app)"), "{output}");
 }
 
-/// "Every decision knows its source … and messages name it."
 #[test]
-fn messages_name_the_file() {
+fn messages_name_the_project_file() {
     let apps = Apps::with(r#"{"phaseApp": "nowhere", "defaultEnv": "nothing"}"#);
     let path = apps.sandbox.directory().join(".phase.json");
     let path = path.display();
@@ -156,9 +157,8 @@ fn messages_name_the_file() {
         .ok();
 }
 
-/// "There is no default environment": a file that names only its app gives none.
 #[test]
-fn a_file_without_an_environment_gives_none() {
+fn project_without_environment_has_no_default() {
     for project in [
         r#"{"appId": "SHOP"}"#,
         r#"{"phaseApp": "shop", "defaultEnv": ""}"#,
@@ -180,23 +180,22 @@ fn a_file_without_an_environment_gives_none() {
     }
 }
 
-/// "It never supplies a host or a token."
 #[test]
-fn a_file_never_supplies_an_address_or_a_token() {
+fn project_file_never_supplies_host_or_token() {
     let token = fake_phase::service_token();
     let apps = Apps::with(&format!(
         r#"{{"appId": "SHOP", "defaultEnv": "Production", "token": "{token}", "serviceToken": "{token}",
             "host": "https://stranger.test", "phaseHost": "https://stranger.test"}}"#
     ));
-    assert_eq!(apps.place(&[]), "Production of shop");
+    assert_eq!(apps.secret_of(&[]), "Production of shop");
     let run = apps.run(&[]).unset("PHASE_SERVICE_TOKEN");
     let output = run.output().failed(125, "token");
     assert!(output.stderr.contains("no token is given"), "{output}");
 }
 
-/// "A file that cannot be read … matters only then": when the app or the environment is missing.
+/// The file is needed only while the app or the environment is missing.
 #[test]
-fn a_file_that_cannot_be_used_matters_only_when_it_is_needed() {
+fn unusable_project_file_fails_only_if_needed() {
     let apps = apps();
     let path = apps.sandbox.directory().join(".phase.json");
     let both = ["--app", "shop", "--env", "production"];
@@ -224,7 +223,7 @@ fn a_file_that_cannot_be_used_matters_only_when_it_is_needed() {
         for one in [&both[..2], &both[2..], &[]] {
             project_refused(&apps, apps.run(one), &message);
         }
-        assert_eq!(apps.place(&both), "Production of shop");
+        assert_eq!(apps.secret_of(&both), "Production of shop");
         let run = apps
             .run(&[])
             .env("PHASE_APP", "shop")
@@ -246,42 +245,41 @@ fn a_file_that_cannot_be_used_matters_only_when_it_is_needed() {
 }
 
 #[test]
-fn what_is_no_file_cannot_be_used() {
+fn project_directory_or_pipe_is_an_error() {
     let apps = apps();
     let path = apps.sandbox.directory().join(".phase.json");
     create_dir(&path).unwrap();
     let message = format!("cannot use {}: is a directory", path.display());
     project_refused(&apps, apps.run(&["--app", "shop"]), &message);
-    // mkfifo(3): opening one waits for whoever writes to it, which may be nobody.
+    // Opening a named pipe (mkfifo(3)) would wait for a writer.
     remove_dir(&path).unwrap();
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let message = message.replace("is a directory", "not a regular file");
     project_refused(&apps, apps.run(&["--app", "shop"]), &message);
     assert_eq!(
-        apps.place(&["--app", "shop", "--env", "production"]),
+        apps.secret_of(&["--app", "shop", "--env", "production"]),
         "Production of shop"
     );
 }
 
-/// "its environment counts only together with its app": an app of the same name with another id is
-/// another app.
+/// An app of the same name with another ID is another app.
 #[test]
-fn the_environment_is_not_lent_to_a_namesake() {
+fn project_environment_requires_matching_app_id() {
     let project = r#"{"appId": "ID", "phaseApp": "shop", "defaultEnv": "Production"}"#;
     let other = "0c7b33f5-fe31-4c23-b45a-7484a0745281";
     let apps = Apps::with(&project.replace("ID", "SHOP"));
-    assert_eq!(apps.place(&["--app", "shop"]), "Production of shop");
+    assert_eq!(apps.secret_of(&["--app", "shop"]), "Production of shop");
     apps.project(&project.replace("ID", other));
     let output = apps.run(&["--app", "shop"]).output().failed(125, "config");
-    let said = "no environment of shop is given, and there is no default";
-    assert!(output.stderr.contains(said), "{output}");
+    let message = "no environment of shop is given, and there is no default";
+    assert!(output.stderr.contains(message), "{output}");
     let why = ".phase.json is of another app";
     assert!(output.stderr.contains(why), "{output}");
 }
 
-/// "A … deleted working directory matters only then."
+/// The working directory is needed only while the app or the environment is missing.
 #[test]
-fn a_deleted_working_directory_matters_only_when_it_is_needed() {
+fn deleted_directory_fails_only_if_needed() {
     let apps = apps();
     let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$@\"";
     let gone = |options: &[&str]| apps.run(options).wrap(["sh", "-c", script, "sh"]);
@@ -293,7 +291,7 @@ fn a_deleted_working_directory_matters_only_when_it_is_needed() {
     assert_eq!(both.output().ok().text(), "Production of shop\n");
 }
 
-/// `levels` folders below the sandbox's own; each is made.
+/// Creates a directory that many levels below the sandbox's own, and returns its path.
 fn below(apps: &Apps, levels: usize) -> PathBuf {
     let folder = (0..levels).fold(apps.sandbox.directory().to_owned(), |at, _| at.join("x"));
     create_dir_all(&folder).unwrap();
@@ -302,10 +300,9 @@ fn below(apps: &Apps, levels: usize) -> PathBuf {
 
 const DEPTH: &str = "PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH";
 
-/// "or from a parent whose `monorepoSupport` is true, `PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH` levels
-/// up, 8 by default"
+/// Parents are searched up to `PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH` levels, 8 by default.
 #[test]
-fn a_parents_file_is_for_the_folders_below_only_where_it_says_so() {
+fn parent_project_requires_monorepo_support() {
     let own = r#"{"appId": "SHOP", "defaultEnv": "Production""#;
     let apps = Apps::with(&format!("{own}, \"monorepoSupport\": true}}"));
     let found = |levels: usize, depth: Option<&str>| {
@@ -351,26 +348,26 @@ fn a_parents_file_is_for_the_folders_below_only_where_it_says_so() {
 }
 
 #[test]
-fn the_nearest_file_that_counts_is_taken() {
+fn nearest_applicable_project_file_wins() {
     let own = r#"{"phaseApp": "other", "defaultEnv": "Production", "monorepoSupport": true}"#;
     let apps = Apps::with(own);
-    let place = |folder: &Path| {
+    let secret_of = |folder: &Path| {
         let output = apps.run(&[]).cwd(folder).output().ok();
         output.text().trim_end().to_owned()
     };
     let (middle, low) = (below(&apps, 1), below(&apps, 2));
     let shop = r#"{"phaseApp": "shop", "defaultEnv": "Production""#;
     write(middle.join(".phase.json"), format!("{shop}}}")).unwrap();
-    // Passed by: it is for its own folder alone.
-    assert_eq!(place(&low), "Production of other");
-    assert_eq!(place(&middle), "Production of shop");
+    // Without `monorepoSupport` the file applies to its own directory only.
+    assert_eq!(secret_of(&low), "Production of other");
+    assert_eq!(secret_of(&middle), "Production of shop");
     write(
         middle.join(".phase.json"),
         format!("{shop}, \"monorepoSupport\": true}}"),
     )
     .unwrap();
-    assert_eq!(place(&low), "Production of shop");
-    // On the way, so it may be the one that counts.
+    assert_eq!(secret_of(&low), "Production of shop");
+    // A file that cannot be read might have been the one that applies.
     let path = middle.join(".phase.json");
     write(&path, "{").unwrap();
     let message = format!("cannot use {}: not valid JSON", path.display());
@@ -378,7 +375,7 @@ fn the_nearest_file_that_counts_is_taken() {
 }
 
 #[test]
-fn a_depth_that_is_no_number_is_a_config_error() {
+fn invalid_search_depth_is_a_config_error() {
     let apps = Apps::with(r#"{"phaseApp": "shop", "defaultEnv": "Production"}"#);
     for (depth, shown) in [
         ("many", "many"),
@@ -389,7 +386,7 @@ fn a_depth_that_is_no_number_is_a_config_error() {
         let message = format!("{DEPTH}={shown}: not a number of directories");
         project_refused(&apps, apps.run(&[]).env(DEPTH, depth), &message);
     }
-    // "read only when the app or the environment is still missing"
+    // The depth is read only while the app or the environment is missing.
     let run = apps.run(&["--app", "shop", "--env", "production"]);
     let _ = run.env(DEPTH, "many").output().ok();
 }

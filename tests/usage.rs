@@ -1,5 +1,5 @@
-//! Mistakes in the command line: told before anything is asked of anybody, in words that help, and
-//! without repeating what must stay secret.
+//! Errors in the command line: they are reported before any request, name the mistake, and never
+//! repeat a secret.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ use nix::sys::resource::Resource;
 use crate::args::tagged_shop;
 use crate::support::{SHOP, Sandbox, Status, has_root, unused_uid};
 
-/// What standard error says of a line that must be refused before anything is asked of anybody.
+/// Returns the standard error of a command line that must fail before any request.
 fn usage_error(words: &[&str]) -> String {
     let sandbox = Sandbox::offline();
     let output = sandbox.run(words).output().failed(125, "usage");
@@ -18,9 +18,8 @@ fn usage_error(words: &[&str]) -> String {
     output.stderr
 }
 
-/// "`usage`: the command line: unknown, repeated, contradictory, without its value; no command"
 #[test]
-fn each_mistake_in_the_line_is_a_usage_error_that_names_it() {
+fn usage_error_names_the_mistake() {
     for (words, message) in [
         (vec![], "no command to run"),
         (vec!["--app", "shop", "--"], "no command to run"),
@@ -135,15 +134,14 @@ fn each_mistake_in_the_line_is_a_usage_error_that_names_it() {
         (vec!["-qz", "x"], "there is no option -z"),
         (vec!["-9", "x"], "there is no option -9"),
     ] {
-        let said = usage_error(&words);
+        let stderr = usage_error(&words);
         assert!(
-            said.starts_with(&format!("phase-run: error[usage]: {message}")),
-            "{words:?}: {said}"
+            stderr.starts_with(&format!("phase-run: error[usage]: {message}")),
+            "{words:?}: {stderr}"
         );
     }
 }
 
-/// "An option that another one makes meaningless is a `usage` error."
 #[test]
 fn conflicting_options_are_refused() {
     for (words, message) in [
@@ -178,9 +176,8 @@ fn conflicting_options_are_refused() {
     }
 }
 
-/// "An unknown option gets the nearest known one as a hint."
 #[test]
-fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
+fn unknown_option_hints_at_the_nearest() {
     for (typed, nearest) in [
         ("--environment", Some("--env")),
         ("--apps", Some("--app")),
@@ -194,17 +191,16 @@ fn an_unknown_option_gets_the_nearest_known_one_as_a_hint() {
         ("-9", None),
         ("--frobnicate", None),
     ] {
-        let said = usage_error(&[typed, "x"]);
-        let hint = said.lines().nth(1);
+        let stderr = usage_error(&[typed, "x"]);
+        let hint = stderr.lines().nth(1);
         let expected = nearest.map(|nearest| format!("hint: use {nearest}"));
-        assert_eq!(hint, expected.as_deref(), "{typed}: {said}");
+        assert_eq!(hint, expected.as_deref(), "{typed}: {stderr}");
     }
 }
 
-/// What does not exist yet is an unknown option, never accepted and ignored, and no guess is made
-/// at another one.
+/// An option that does not exist yet is neither ignored nor taken for another one.
 #[test]
-fn an_option_of_another_version_is_unknown() {
+fn planned_options_are_unknown() {
     for option in ["--import", "--template"] {
         let message = format!("phase-run: error[usage]: there is no option {option}\n");
         assert_eq!(usage_error(&[option, "1", "x"]), message);
@@ -212,9 +208,9 @@ fn an_option_of_another_version_is_unknown() {
     }
 }
 
-/// "`http://` only to loopback, and then never through a proxy": a proxy is no matter there.
+/// Plain http goes to loopback only, and never through a proxy.
 #[test]
-fn a_proxy_is_no_matter_to_plain_http_on_this_machine() {
+fn proxy_is_ignored_for_http_on_loopback() {
     let options = Options {
         tls: false,
         ..Options::default()
@@ -239,10 +235,9 @@ fn a_proxy_is_no_matter_to_plain_http_on_this_machine() {
     }
 }
 
-/// "switches take `1`, `true`, `0`, `false`, anything else is a `config` error", whatever else is
-/// asked for.
+/// Any other word is a `config` error, also where the flag has no effect.
 #[test]
-fn a_switch_takes_four_words() {
+fn flag_variable_takes_four_words() {
     let (_phase, sandbox) = tagged_shop();
     let run = |value: &str, words: &[&str]| {
         let run = sandbox.run(SHOP).args(words);
@@ -257,9 +252,9 @@ fn a_switch_takes_four_words() {
     }
 }
 
-/// setrlimit(2), RLIMIT_NPROC: "125 anything before the command starts".
+/// A process limit (RLIMIT_NPROC, setrlimit(2)) makes fork(2) fail.
 #[test]
-fn a_process_that_cannot_be_started_is_no_verdict_on_the_command() {
+fn supervise_fork_failure_exits_125() {
     if !has_root("only root can give another user's processes a limit") {
         return;
     }
@@ -270,9 +265,9 @@ fn a_process_that_cannot_be_started_is_no_verdict_on_the_command() {
     assert!(output.stderr.contains("cannot start a process"), "{output}");
 }
 
-/// What stands behind the command is the command's, and the message says where to put it.
+/// An option after the command is an argument of the command; the hint says where to put it.
 #[test]
-fn an_app_behind_the_command_gets_the_hint() {
+fn app_flag_after_command_gets_a_hint() {
     let (_phase, sandbox) = tagged_shop();
     for word in ["--app", "-a", "--app=shop"] {
         let output = sandbox.run(["run", word, "shop"]).output();
@@ -284,9 +279,8 @@ fn an_app_behind_the_command_gets_the_hint() {
     }
 }
 
-/// "Nothing is lost when stderr is closed": the status still tells.
 #[test]
-fn a_mistake_is_told_by_the_status_where_standard_error_is_closed() {
+fn usage_error_exits_125_with_stderr_closed() {
     let sandbox = Sandbox::offline();
     for words in [vec!["--nope"], vec!["--log-format=json", "--nope"]] {
         let output = sandbox.run(words).closed(2).output();
@@ -295,9 +289,9 @@ fn a_mistake_is_told_by_the_status_where_standard_error_is_closed() {
     }
 }
 
-/// "Values and tokens never appear in any message": not even one in the wrong place.
+/// A token in the place of a file, an app, a host, an option or the command stays secret.
 #[test]
-fn a_token_typed_by_mistake_is_not_repeated() {
+fn misplaced_token_is_never_printed() {
     let (phase, sandbox) = tagged_shop();
     let json = format!("{{\"token\": \"{}\"}}", service_token());
     let account = format!("ServiceAccount {}", bearer());
@@ -310,7 +304,7 @@ fn a_token_typed_by_mistake_is_not_repeated() {
             let file = file.env("PHASE_SERVICE_TOKEN_FILE", token).output();
             let _ = file.ended(Status::Exited(125));
             let command = run().args(SHOP).arg(token).output();
-            // Some are longer than a file's name may be.
+            // A token that is longer than a file name may be cannot be executed.
             let ended = [126, 127].map(Status::Exited);
             assert!(ended.contains(&command.status), "{command}");
             let app = run().args(["--env=production", "--app", token, "true"]);
@@ -328,9 +322,9 @@ fn a_token_typed_by_mistake_is_not_repeated() {
     }
 }
 
-/// Texts are UTF-8; a path may be any bytes (`environ(7)` and the kernel know no encoding).
+/// A path may be any bytes: the kernel knows no encoding.
 #[test]
-fn a_name_that_is_not_utf_8_is_refused_and_a_path_is_not() {
+fn paths_may_be_non_utf8_and_texts_may_not() {
     let sandbox = Sandbox::offline();
     let odd = OsStr::from_bytes(b"\xff\xfe");
     for option in ["--app", "--env", "--path", "--host", "--timeout", "--only"] {
