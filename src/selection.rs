@@ -1,117 +1,122 @@
 #![forbid(unsafe_code)]
-//! Which of the fetched secrets are selected: folders, tags, patterns, and one row for each key.
+//! Selects secrets by folder, tag and pattern, and leaves one secret for each key.
 //!
-//! Pure. Never a silent winner: of one key in several folders the rank decides, and equal ranks
-//! with different values are an error that names them.
+//! No secret wins silently: if a key is in several folders, the order of `--path` decides, and
+//! different values of equal precedence are an error that names the folders.
 
 use crate::config::{FolderPattern, Pattern, SelectionOptions};
 use crate::error::Error;
 use crate::log::{Event, Log};
 use crate::secret::Secret;
 
-/// Selects. `place` names the environment in messages.
+/// Selects secrets and returns them sorted by key. `scope` names the environment in messages.
 ///
 /// # Errors
-/// `not-found` for a filter that selects nothing and for required keys that are missing;
-/// `ambiguous` for a key with different values of equal rank.
+/// `not-found` if a filter selects nothing or a required key is missing, `ambiguous` if a key has
+/// different values of equal precedence.
 pub(crate) fn select(
-    secrets: Vec<Secret>,
-    filter: &SelectionOptions,
-    place: &str,
+    mut secrets: Vec<Secret>,
+    options: &SelectionOptions,
+    scope: &str,
     log: &dyn Log,
 ) -> Result<Vec<Secret>, Error> {
     if secrets.is_empty()
-        && filter.paths.is_empty()
-        && filter.tags.is_empty()
-        && filter.only.is_empty()
+        && options.paths.is_empty()
+        && options.tags.is_empty()
+        && options.only.is_empty()
     {
-        log.log(Event::EnvironmentEmpty { scope: place });
+        log.log(Event::EnvironmentEmpty { scope });
     }
-    let mut rows = secrets;
-    let nothing = |option, given: &str| match filter.allow_empty {
-        true => Ok(()),
-        false => Err(Error::FilterSelectsNothing {
-            option,
-            value: given.to_owned(),
-            scope: place.to_owned(),
-        }),
+    let check_selects =
+        |is_selected: bool, option, value: &str| match is_selected || options.allow_empty {
+            true => Ok(()),
+            false => Err(Error::FilterSelectsNothing {
+                option,
+                value: value.to_owned(),
+                scope: scope.to_owned(),
+            }),
+        };
+    for folder in &options.paths {
+        let is_selected = secrets.iter().any(|secret| folder.matches(&secret.folder));
+        check_selects(is_selected, folder.source(), folder.text())?;
+    }
+    secrets.retain(|secret| precedence(&options.paths, secret).is_some());
+    for tag in &options.tags {
+        let is_selected = secrets.iter().any(|secret| secret.tags.contains(tag));
+        check_selects(is_selected, "--tags", tag)?;
+    }
+    let has_tag = |secret: &Secret| secret.tags.iter().any(|tag| options.tags.contains(tag));
+    secrets.retain(|secret| options.tags.is_empty() || has_tag(secret));
+    for pattern in &options.only {
+        let is_selected = secrets.iter().any(|secret| pattern.matches(&secret.key));
+        check_selects(is_selected, pattern.option(), pattern.text())?;
+    }
+    let matches = |patterns: &[Pattern], secret: &Secret| {
+        patterns.iter().any(|pattern| pattern.matches(&secret.key))
     };
-    for folder in &filter.paths {
-        if !rows.iter().any(|row| folder.matches(&row.folder)) {
-            nothing(folder.source(), folder.text())?;
-        }
-    }
-    rows.retain(|row| rank(&filter.paths, row).is_some());
-    for tag in &filter.tags {
-        if !rows.iter().any(|row| row.tags.contains(tag)) {
-            nothing("--tags", tag)?;
-        }
-    }
-    rows.retain(|row| {
-        filter.tags.is_empty() || row.tags.iter().any(|tag| filter.tags.contains(tag))
-    });
-    for pattern in &filter.only {
-        if !rows.iter().any(|row| pattern.matches(&row.key)) {
-            nothing(pattern.option(), pattern.text())?;
-        }
-    }
-    let any = |patterns: &[Pattern], key: &str| patterns.iter().any(|pattern| pattern.matches(key));
-    rows.retain(|row| filter.only.is_empty() || any(&filter.only, &row.key));
-    rows.retain(|row| !any(&filter.except, &row.key));
+    secrets.retain(|secret| options.only.is_empty() || matches(&options.only, secret));
+    secrets.retain(|secret| !matches(&options.except, secret));
 
-    let chosen = one_for_each_key(rows, &filter.paths)?;
-    let present = |key: &String| chosen.binary_search_by(|row| row.key.cmp(key)).is_ok();
-    let missing: Vec<String> = filter
-        .require
-        .iter()
-        .filter(|key| !present(key))
-        .cloned()
-        .collect();
+    let selected = one_secret_per_key(secrets, &options.paths)?;
+    check_required(&selected, &options.require)?;
+    Ok(selected)
+}
+
+fn check_required(selected: &[Secret], required: &[String]) -> Result<(), Error> {
+    let is_missing = |key: &&String| !selected.iter().any(|secret| secret.key == **key);
+    let missing: Vec<String> = required.iter().filter(is_missing).cloned().collect();
     match missing.is_empty() {
-        true => Ok(chosen),
+        true => Ok(()),
         false => Err(Error::RequiredKeyMissing { keys: missing }),
     }
 }
 
-/// The last `--path` that the row's folder matches; without any, all rows are equal.
-fn rank(paths: &[FolderPattern], row: &Secret) -> Option<usize> {
+/// The position of the last `--path` that matches the folder of the secret. Without `--path` all
+/// secrets have equal precedence.
+fn precedence(paths: &[FolderPattern], secret: &Secret) -> Option<usize> {
     match paths {
         [] => Some(0),
-        paths => paths.iter().rposition(|folder| folder.matches(&row.folder)),
+        paths => paths
+            .iter()
+            .rposition(|folder| folder.matches(&secret.folder)),
     }
 }
 
-/// Sorted by key; of each key the row of the highest rank.
-fn one_for_each_key(mut rows: Vec<Secret>, paths: &[FolderPattern]) -> Result<Vec<Secret>, Error> {
-    rows.sort_by(|a, b| {
+/// Sorts by key and leaves the secret of the highest precedence for each key.
+fn one_secret_per_key(
+    mut secrets: Vec<Secret>,
+    paths: &[FolderPattern],
+) -> Result<Vec<Secret>, Error> {
+    let precedence = |secret: &Secret| precedence(paths, secret);
+    secrets.sort_by(|a, b| {
         a.key
             .cmp(&b.key)
-            .then_with(|| rank(paths, b).cmp(&rank(paths, a)))
+            .then_with(|| precedence(b).cmp(&precedence(a)))
     });
-    let mut chosen: Vec<Secret> = Vec::with_capacity(rows.len());
-    let mut rows = rows.into_iter();
-    while let Some(row) = rows.next() {
-        match chosen.last().filter(|best| best.key == row.key) {
-            None => chosen.push(row),
-            Some(best) if rank(paths, best) > rank(paths, &row) => {}
-            Some(best) if best.value.equals(&row.value) => {}
+    let mut selected: Vec<Secret> = Vec::with_capacity(secrets.len());
+    let mut secrets = secrets.into_iter();
+    while let Some(secret) = secrets.next() {
+        match selected.last().filter(|best| best.key == secret.key) {
+            None => selected.push(secret),
+            Some(best) if precedence(best) > precedence(&secret) => {}
+            Some(best) if best.value.equals(&secret.value) => {}
             Some(best) => {
-                let equals = |other: &Secret| {
-                    other.key == row.key && rank(paths, other) == rank(paths, &row)
+                let competes = |other: &Secret| {
+                    other.key == secret.key && precedence(other) == precedence(&secret)
                 };
-                let others = rows.take_while(equals).map(|other| other.folder);
-                let mut folders = vec![best.folder.clone(), row.folder.clone()];
+                let others = secrets.take_while(competes).map(|other| other.folder);
+                let mut folders = vec![best.folder.clone(), secret.folder.clone()];
                 folders.extend(others);
                 folders.sort();
                 folders.dedup();
                 return Err(Error::AmbiguousKey {
-                    key: row.key,
+                    key: secret.key,
                     folders,
                 });
             }
         }
     }
-    Ok(chosen)
+    Ok(selected)
 }
 
 #[cfg(test)]
@@ -121,9 +126,9 @@ mod tests {
 
     const IGNORE: fn(Event<'_>) = |_| ();
 
-    /// `folder key value tags`
-    fn rows(table: &[&str]) -> Vec<Secret> {
-        let row = |line: &&str| {
+    /// Parses lines of `folder key value tags`.
+    fn secrets(table: &[&str]) -> Vec<Secret> {
+        let secret = |line: &&str| {
             let words: Vec<&str> = line.split(' ').collect();
             let word = |n: usize| words.get(n).copied().unwrap_or_default();
             Secret {
@@ -139,28 +144,28 @@ mod tests {
                 dynamic: None,
             }
         };
-        table.iter().map(row).collect()
+        table.iter().map(secret).collect()
     }
 
-    /// `--path a --only b`: the options, without a shell.
-    fn filter(line: &str) -> SelectionOptions {
-        let mut filter = SelectionOptions::default();
+    /// Parses a command line such as `--path a --only b`.
+    fn options(line: &str) -> SelectionOptions {
+        let mut options = SelectionOptions::default();
         let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
         for pair in words.chunks(2) {
             let value = pair.get(1).copied().unwrap_or_default();
             match pair[0] {
-                "--path" => filter.paths.push(FolderPattern::parse(value, "--path")),
-                "--tags" => filter.tags = value.split(',').map(str::to_owned).collect(),
-                "--only" => filter.only.push(Pattern::parse(value, "--only").unwrap()),
-                "--except" => filter
+                "--path" => options.paths.push(FolderPattern::parse(value, "--path")),
+                "--tags" => options.tags = value.split(',').map(str::to_owned).collect(),
+                "--only" => options.only.push(Pattern::parse(value, "--only").unwrap()),
+                "--except" => options
                     .except
                     .push(Pattern::parse(value, "--except").unwrap()),
-                "--require" => filter.require.push(value.to_owned()),
-                "--allow-empty" => filter.allow_empty = true,
+                "--require" => options.require.push(value.to_owned()),
+                "--allow-empty" => options.allow_empty = true,
                 other => panic!("{other}"),
             }
         }
-        filter
+        options
     }
 
     const SHOP: [&str; 7] = [
@@ -213,15 +218,15 @@ mod tests {
                 "required but not among the selected: A, B",
             ),
         ] {
-            let outcome = match select(rows(&SHOP), &filter(line), "shop", &IGNORE) {
-                Ok(chosen) => {
-                    let mut pairs: Vec<String> = chosen
+            let outcome = match select(secrets(&SHOP), &options(line), "shop", &IGNORE) {
+                Ok(selected) => {
+                    let mut pairs: Vec<String> = selected
                         .iter()
-                        .map(|row| {
+                        .map(|secret| {
                             format!(
                                 "{}={}",
-                                row.key,
-                                std::str::from_utf8(row.value.expose()).unwrap()
+                                secret.key,
+                                std::str::from_utf8(secret.value.expose()).unwrap()
                             )
                         })
                         .collect();
@@ -235,14 +240,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_value_in_two_folders_is_one() {
-        let chosen = select(
-            rows(&["/a K v", "/b K v"]),
+    fn same_value_in_two_folders_is_one_secret() {
+        let selected = select(
+            secrets(&["/a K v", "/b K v"]),
             &SelectionOptions::default(),
             "shop",
             &IGNORE,
         )
         .unwrap();
-        assert_eq!(chosen.len(), 1);
+        assert_eq!(selected.len(), 1);
     }
 }
