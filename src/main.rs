@@ -5,7 +5,7 @@
 #![cfg_attr(
     fuzzing,
     no_main,
-    expect(dead_code, reason = "only what reads bytes from elsewhere is run")
+    expect(dead_code, reason = "only the parsers of untrusted bytes run")
 )]
 
 mod auth;
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let core_limit = core_dumps::disable();
     signal::remove_runtime_handlers();
     signal::install_pid1_handlers();
-    let (args, read) = cli::parse(std::env::args_os().skip(1).collect());
+    let (args, parsed) = cli::parse(std::env::args_os().skip(1).collect());
     let logger = config::logger(&args, &inherited);
     let context = Context {
         log: &logger,
@@ -58,11 +58,11 @@ fn main() -> ExitCode {
         start,
         core_limit: &core_limit,
     };
-    let outcome = read.and_then(|()| run::run(single_threaded, &args, inherited, context));
+    let outcome = parsed.and_then(|()| run::run(single_threaded, &args, inherited, context));
     match outcome {
         Ok(outcome) => {
-            if let Outcome::CommandEnded(WaitStatus::Killed(by)) = outcome {
-                signal::raise_default(by);
+            if let Outcome::CommandEnded(WaitStatus::Killed(signal)) = outcome {
+                signal::raise_default(signal);
             }
             ExitCode::from(outcome.code())
         }
