@@ -1,4 +1,4 @@
-//! A name with several addresses, of which some are dead.
+//! A name with several addresses, one of which does not answer.
 
 use std::io::copy;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,8 +9,8 @@ use fake_phase::{Phase, app_id};
 
 use crate::support::Sandbox;
 
-/// A port where nothing is answered, not even a connection: its queue is full.
-pub(crate) fn dead(address: IpAddr) -> (TcpListener, Vec<TcpStream>) {
+/// A port that accepts no connection, because its queue is full.
+pub(crate) fn dead_port(address: IpAddr) -> (TcpListener, Vec<TcpStream>) {
     let listener = TcpListener::bind((address, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let moment = Duration::from_millis(200);
@@ -21,8 +21,8 @@ pub(crate) fn dead(address: IpAddr) -> (TcpListener, Vec<TcpStream>) {
     (listener, queue)
 }
 
-/// Hands each connection to `address` on to `port` of 127.0.0.1.
-fn hand_on(address: SocketAddr, port: u16) {
+/// Forwards each connection to `address` to `port` of 127.0.0.1.
+fn forward(address: SocketAddr, port: u16) {
     let listener = TcpListener::bind(address).unwrap();
     spawn(move || {
         for socket in listener.incoming().flatten() {
@@ -35,13 +35,13 @@ fn hand_on(address: SocketAddr, port: u16) {
     });
 }
 
-/// `address` is dead, and comes first in getaddrinfo(3); what answers at 127.0.0.7 has a certificate
-/// of another name, which shows that it was reached. Gives how long that took.
-fn reached_after(address: IpAddr, timeout: &str) -> Duration {
+/// Returns how long it takes to reach the second address of a host whose first one is dead. The server
+/// at the second has a certificate for another host, and the error about it shows that it was reached.
+fn time_to_second_address(address: IpAddr, timeout: &str) -> Duration {
     let phase = Phase::start();
-    let (listener, _queue) = dead(address);
+    let (listener, _queue) = dead_port(address);
     let port = listener.local_addr().unwrap().port();
-    hand_on(SocketAddr::from(([127, 0, 0, 7], port)), phase.port());
+    forward(SocketAddr::from(([127, 0, 0, 7], port)), phase.port());
     let sandbox = Sandbox::new(&phase);
     let hosts = format!("{address} several.test\n127.0.0.7 several.test\n");
     sandbox.file("hosts", hosts);
@@ -61,18 +61,18 @@ fn reached_after(address: IpAddr, timeout: &str) -> Duration {
     took
 }
 
-/// "A dead address costs at most a third of `--timeout`".
+/// A dead address costs a third of `--timeout` at most.
 #[test]
 fn dead_address_costs_a_third_of_timeout() {
-    // It was reached within the six seconds, so that the dead address did not have them all.
-    let took = reached_after(Ipv4Addr::LOCALHOST.into(), "6");
+    // The second address was reached within the timeout, so the dead one did not use all of it.
+    let took = time_to_second_address(Ipv4Addr::LOCALHOST.into(), "6");
     assert!(took > Duration::from_millis(1500), "{took:?}");
 }
 
-/// "one of the other family 0.3 s" (RFC 8305, «happy eyeballs»).
+/// A dead address of the other family costs 0.3 s (RFC 8305, "Happy Eyeballs").
 #[test]
 fn dead_address_of_other_family_costs_less() {
     // A third of this timeout would be 100 seconds.
-    let took = reached_after(Ipv6Addr::LOCALHOST.into(), "300");
+    let took = time_to_second_address(Ipv6Addr::LOCALHOST.into(), "300");
     assert!(took < Duration::from_secs(60), "{took:?}");
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fake_phase::{Phase, Responder, World, aws, azure};
 use serde_json::json;
 
-use crate::addresses::dead;
+use crate::addresses::dead_port;
 use crate::identity::Proving;
 use crate::identity_aws::{container, web_identity};
 use crate::identity_azure::{app_service, client_secret, workload};
@@ -144,7 +144,7 @@ fn a_redirect_is_refused() {
 /// "bounded (1 s to connect) and retried once": where a packet is lost, two seconds.
 #[test]
 fn a_dead_address_costs_two_seconds_at_most() {
-    let (listener, _queue) = dead(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let (listener, _queue) = dead_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = listener.local_addr().unwrap();
     let machine = cloud_machine();
     for (provider, variable) in [

@@ -1,4 +1,4 @@
-//! What is tried again and what never is; how long is waited; when it is over.
+//! Which failures are retried, how long the delays are, and when phase-run gives up.
 
 use std::thread::scope;
 use std::time::{Duration, Instant};
@@ -8,15 +8,15 @@ use fake_phase::{Certificate, Options, Phase, Responder};
 use crate::support::{Output, Run, Sandbox, Status, shop_id, unused_port};
 use crate::timeouts::long_value_world;
 
-/// What a slow machine may add.
+/// More than the slowest machine adds.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// One request where all is well.
+/// A run with this `--max-wait` and a timeout of one second. Without failures it makes one request.
 fn retrying<'a>(sandbox: &'a Sandbox, max_wait: &str) -> Run<'a> {
-    bounded(sandbox, max_wait, "1")
+    retrying_with_timeout(sandbox, max_wait, "1")
 }
 
-fn bounded<'a>(sandbox: &'a Sandbox, max_wait: &str, timeout: &str) -> Run<'a> {
+fn retrying_with_timeout<'a>(sandbox: &'a Sandbox, max_wait: &str, timeout: &str) -> Run<'a> {
     let id = shop_id();
     let words = ["--app", &id, "--env", "Production", "--max-wait", max_wait];
     sandbox
@@ -24,7 +24,7 @@ fn bounded<'a>(sandbox: &'a Sandbox, max_wait: &str, timeout: &str) -> Run<'a> {
         .args(["--timeout", timeout, "echo", "started"])
 }
 
-/// The words of a retry: `(attempt, why)`.
+/// The retries in the log: `(attempt, why)`.
 fn retries(output: &Output) -> Vec<(u32, String)> {
     let lines = output.stderr.lines();
     let retry = |line: &str| {
@@ -39,8 +39,8 @@ fn retries(output: &Output) -> Vec<(u32, String)> {
     lines.filter_map(retry).collect()
 }
 
-/// "Retry connect failures, failed name look-ups, timeouts, resets, truncated bodies, 408, 429, 500,
-/// 502, 503, 504 … Each retry says so on one line."
+/// Closed and reset connections, timeouts, truncated bodies and the statuses 408, 429, 500, 502, 503 and
+/// 504 are retried, and each retry is logged on one line.
 #[test]
 fn transient_failures_are_retried_and_logged() {
     let cases = [
@@ -67,14 +67,14 @@ fn transient_failures_are_retried_and_logged() {
             "no complete response within 3 s",
         ),
     ];
-    // Beside each other, because some of them wait for a timeout.
+    // They run in parallel, because some of them wait for a timeout.
     scope(|scope| {
         for (responder, why) in cases {
             scope.spawn(move || {
                 let phase = Phase::serve(long_value_world());
                 let sandbox = Sandbox::new(&phase);
                 phase.respond("", responder.times(2));
-                let output = bounded(&sandbox, "100", "3")
+                let output = retrying_with_timeout(&sandbox, "100", "3")
                     .output()
                     .ended(Status::Exited(0));
                 assert_eq!(output.text(), "started\n");
@@ -90,7 +90,7 @@ fn transient_failures_are_retried_and_logged() {
     });
 }
 
-/// "Never retry 400, 401, 403, 404", nor what is no answer of Phase's, nor what TLS refuses.
+/// Other statuses, responses that are not from Phase and TLS errors are not retried.
 #[test]
 fn permanent_failures_are_not_retried() {
     for (responder, kind) in [
@@ -108,8 +108,10 @@ fn permanent_failures_are_not_retried() {
         let phase = Phase::serve(long_value_world());
         let sandbox = Sandbox::new(&phase);
         phase.respond("", responder);
-        // What is largest takes a busy machine more than a second.
-        let _ = bounded(&sandbox, "30", "30").output().failed(125, kind);
+        // The largest response takes a busy machine more than a second.
+        let _ = retrying_with_timeout(&sandbox, "30", "30")
+            .output()
+            .failed(125, kind);
         assert_eq!(phase.requests().len(), 1, "{kind}");
     }
     for certificate in [
@@ -122,14 +124,14 @@ fn permanent_failures_are_not_retried() {
             ..Options::default()
         };
         let phase = Phase::with(long_value_world(), options);
-        let _ = bounded(&Sandbox::new(&phase), "30", "30")
+        let _ = retrying_with_timeout(&Sandbox::new(&phase), "30", "30")
             .output()
             .failed(125, "tls");
     }
 }
 
-/// "a deadline (`--max-wait`) covers waits and requests (0: exactly one request, bounded by
-/// `--timeout`)".
+/// `--max-wait` bounds all tries and delays together. With 0 there is one request, bounded by
+/// `--timeout`.
 #[test]
 fn max_wait_bounds_tries_and_delays() {
     for (responder, kind) in [
@@ -149,7 +151,7 @@ fn max_wait_bounds_tries_and_delays() {
             "{took:?}\n{output}"
         );
         let count = phase.requests().len();
-        // A last try may have too little time left to get as far as its request.
+        // The last try may have too little time left to send its request.
         let said = retries(&output).len();
         assert!(said + 1 == count || said == count, "{output}");
         let last = output.stderr.lines().find(|line| line.contains("error["));
@@ -164,7 +166,7 @@ fn max_wait_bounds_tries_and_delays() {
     }
 }
 
-/// A last try that the end of the time cuts short does not hide why the one before failed.
+/// If `--max-wait` ends during the last try, the error is that of the try before.
 #[test]
 fn cut_short_try_keeps_previous_reason() {
     let phase = Phase::serve(long_value_world());
@@ -189,7 +191,7 @@ fn cut_short_try_keeps_previous_reason() {
     assert!(output.stderr.contains("503"), "{output}");
 }
 
-/// "`Retry-After` is a floor", as seconds or as a date.
+/// `Retry-After` is a minimum for the delay, as seconds or as a date.
 #[test]
 fn retry_after_is_a_minimum_delay() {
     let date = || {
@@ -211,7 +213,7 @@ fn retry_after_is_a_minimum_delay() {
                 .times(1),
         );
         let start = Instant::now();
-        let output = bounded(&sandbox, "100", "30")
+        let output = retrying_with_timeout(&sandbox, "100", "30")
             .output()
             .ended(Status::Exited(0));
         let took = start.elapsed().as_secs_f64();
@@ -220,7 +222,7 @@ fn retry_after_is_a_minimum_delay() {
     }
 }
 
-/// "and one beyond the deadline ends the waiting at once"
+/// A `Retry-After` beyond the deadline ends the retries at once.
 #[test]
 fn retry_after_beyond_max_wait_gives_up() {
     for after in [
@@ -233,36 +235,36 @@ fn retry_after_beyond_max_wait_gives_up() {
         let sandbox = Sandbox::new(&phase);
         phase.respond("", Responder::status(429).header("Retry-After", after));
         let start = Instant::now();
-        let output = bounded(&sandbox, "300", "30")
+        let output = retrying_with_timeout(&sandbox, "300", "30")
             .output()
             .failed(125, "rate-limited");
         assert!(start.elapsed() < SLACK, "{output}");
         assert_eq!(phase.requests().len(), 1, "{after}");
     }
-    // What is none is no floor.
+    // An invalid or past `Retry-After` is ignored.
     for after in ["soon", "-1", "Wed, 01 Jan 1998 00:00:00 GMT"] {
         let phase = Phase::serve(long_value_world());
         let sandbox = Sandbox::new(&phase);
         let responder = Responder::status(429).header("Retry-After", after).times(1);
         phase.respond("", responder);
-        let _ = bounded(&sandbox, "100", "30")
+        let _ = retrying_with_timeout(&sandbox, "100", "30")
             .output()
             .ended(Status::Exited(0));
     }
 }
 
-/// A server that comes up late, on a port where nobody listened.
+/// A server that starts late, on a port where nothing listened before.
 #[test]
 fn server_that_starts_late_is_reached() {
     let port = unused_port();
-    // Each server has a certificate authority of its own.
+    // Without TLS, because each server has its own certificate authority.
     let options = Options {
         port,
         tls: false,
         ..Options::default()
     };
     let sandbox = Sandbox::new(&Phase::with(long_value_world(), options.clone()));
-    let mut running = bounded(&sandbox, "100", "30").spawn();
+    let mut running = retrying_with_timeout(&sandbox, "100", "30").spawn();
     let said = running.stderr_line();
     assert!(said.ends_with("connection refused"), "{said}");
     let phase = Phase::with(long_value_world(), options);
@@ -271,7 +273,7 @@ fn server_that_starts_late_is_reached() {
     assert_eq!(output.ended(Status::Exited(0)).text(), "started\n");
 }
 
-/// A certificate that is swapped between two tries is a refusal, whatever came before.
+/// An invalid certificate is final, even if an earlier try failed for another reason.
 #[test]
 fn bad_certificate_on_retry_is_refused() {
     let port = unused_port();
@@ -282,7 +284,7 @@ fn bad_certificate_on_retry_is_refused() {
     let phase = Phase::with(long_value_world(), options);
     let sandbox = Sandbox::new(&phase);
     phase.respond("", Responder::status(503));
-    let mut running = bounded(&sandbox, "100", "30").spawn();
+    let mut running = retrying_with_timeout(&sandbox, "100", "30").spawn();
     let _ = running.stderr_line();
     drop(phase);
     let options = Options {
@@ -296,7 +298,7 @@ fn bad_certificate_on_retry_is_refused() {
     assert!(swapped.requests().is_empty());
 }
 
-/// RFC 6761, 6.4: a name below `invalid` is never resolved; a look-up that fails is tried again.
+/// A failed look-up is retried. A name below `invalid` is never resolved (RFC 6761, section 6.4).
 #[test]
 fn failed_name_resolution_is_retried() {
     let sandbox = Sandbox::new(&Phase::serve(long_value_world()));
@@ -311,7 +313,7 @@ fn failed_name_resolution_is_retried() {
     );
 }
 
-/// "A signal while fetching ends phase-run at once", while it waits, too.
+/// A signal ends phase-run at once, during a delay too.
 #[test]
 fn signal_during_retry_delay_kills_at_once() {
     let phase = Phase::serve(long_value_world());
@@ -324,7 +326,7 @@ fn signal_during_retry_delay_kills_at_once() {
     let _ = running.wait().ended(Status::Killed(libc::SIGTERM));
 }
 
-/// With `-q` nothing is said of a retry, and in JSON each is an object.
+/// With `-q` retries are not logged. In JSON each is an object.
 #[test]
 fn retry_log_follows_quiet_and_json() {
     for (option, lines, holds) in [

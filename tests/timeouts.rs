@@ -1,4 +1,4 @@
-//! `--timeout` is a hard bound on one request: name look-up, connect, TLS and the last byte.
+//! `--timeout` bounds one request from the name look-up to the last byte of the body.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -12,11 +12,10 @@ use crate::support::{
     shop_world, stay_silent,
 };
 
-/// More than the slowest machine adds to a second. A limit that starts anew at each byte takes longer than
-/// this or never ends.
+/// More than the slowest machine adds. A timeout that restarts at each byte takes longer or never ends.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// The shop with a value long enough for an answer to break off inside it.
+/// The shop with a value that is long enough to be truncated.
 pub(crate) fn long_value_world() -> World {
     shop_world([("KEY", "a value of some length".repeat(40))])
 }
@@ -26,8 +25,8 @@ fn limited_to_one_second(sandbox: &Sandbox) -> Run<'_> {
     sandbox.run_echo(&["--timeout", "1"])
 }
 
-/// Runs it, and holds it to its one second.
-fn ends_in_time(run: Run<'_>) -> Output {
+/// Runs it and checks that it times out after its one second.
+fn times_out(run: Run<'_>) -> Output {
     let start = Instant::now();
     let output = run.output();
     let took = start.elapsed();
@@ -61,12 +60,12 @@ fn silent_server_times_out() {
                 },
             );
             phase.respond("/v1/secrets/", responder);
-            let _ = ends_in_time(limited_to_one_second(&Sandbox::new(&phase)));
+            let _ = times_out(limited_to_one_second(&Sandbox::new(&phase)));
         }
     }
 }
 
-/// A timeout that starts anew at each read would never end here.
+/// A timeout that restarts at each read would never end here.
 #[test]
 fn dripping_body_times_out() {
     let phase = Phase::serve(long_value_world());
@@ -74,10 +73,10 @@ fn dripping_body_times_out() {
         "/v1/secrets/",
         Responder::slow_drip(Duration::from_millis(500)),
     );
-    let _ = ends_in_time(limited_to_one_second(&Sandbox::new(&phase)));
+    let _ = times_out(limited_to_one_second(&Sandbox::new(&phase)));
 }
 
-/// One line of a head that never ends, ten times a second until the client has gone.
+/// Sends a head that never ends, ten lines a second, until the client has gone.
 fn drip_a_head(mut socket: TcpStream) {
     read_request_head(&mut socket);
     let (_open, never) = channel::<()>();
@@ -96,22 +95,21 @@ fn drip_a_head(mut socket: TcpStream) {
 fn dripping_head_times_out() {
     let phase = Phase::serve(long_value_world());
     let host = format!("http://{}", fake_server(drip_a_head));
-    let _ = ends_in_time(limited_to_one_second(&Sandbox::new(&phase)).env("PHASE_HOST", host));
+    let _ = times_out(limited_to_one_second(&Sandbox::new(&phase)).env("PHASE_HOST", host));
 }
 
 #[test]
 fn unanswered_tls_handshake_times_out() {
     let phase = Phase::serve(long_value_world());
     let host = format!("https://{}", fake_server(stay_silent));
-    let _ = ends_in_time(limited_to_one_second(&Sandbox::new(&phase)).env("PHASE_HOST", host));
+    let _ = times_out(limited_to_one_second(&Sandbox::new(&phase)).env("PHASE_HOST", host));
 }
 
-/// A handshake that is begun again and again without being ended: RFC 8446, 5.1: a record may be
-/// of one byte.
+/// A server that sends a long handshake record byte by byte.
 #[test]
 fn dripping_tls_handshake_times_out() {
     let drip = |mut socket: TcpStream| {
-        // The header of a long record, and then its bytes.
+        // The header of a record (RFC 8446, section 5.1), and then its bytes.
         let mut bytes = [22, 3, 3, 64, 0, 2, 0, 63, 252]
             .into_iter()
             .chain(std::iter::repeat(0));
@@ -125,24 +123,24 @@ fn dripping_tls_handshake_times_out() {
     };
     let phase = Phase::serve(long_value_world());
     let host = format!("https://{}", fake_server(drip));
-    let _ = ends_in_time(limited_to_one_second(&Sandbox::new(&phase)).env("PHASE_HOST", host));
+    let _ = times_out(limited_to_one_second(&Sandbox::new(&phase)).env("PHASE_HOST", host));
 }
 
-/// A network of its own. Packets to 192.0.2.53 (RFC 5737) go out through the loopback interface,
-/// and nobody is there.
+/// Prepares a network namespace. Packets to 192.0.2.53 (RFC 5737) leave through the loopback interface
+/// and are lost.
 const NETWORK: &str = "ip link set lo up && ip route add 192.0.2.0/24 dev lo && \
     mount --bind resolv.conf /etc/resolv.conf && mount --bind nsswitch.conf /etc/nsswitch.conf && \
     exec \"$@\"";
 
-/// Asks this name server for phase.test.
-fn asking<'a>(sandbox: &'a Sandbox, server: &str) -> Run<'a> {
+/// A run that asks this name server for phase.test.
+fn resolving_with<'a>(sandbox: &'a Sandbox, server: &str) -> Run<'a> {
     sandbox.file("resolv.conf", format!("nameserver {server}\n"));
     sandbox.file("nsswitch.conf", "hosts: files dns\n");
     let run = limited_to_one_second(sandbox).env("PHASE_HOST", "https://phase.test");
     run.prepared(&["--mount", "--net"], NETWORK)
 }
 
-/// resolv.conf(5) waits 5 seconds for a name server and asks it twice.
+/// The resolver would wait 5 seconds and ask the name server twice (resolv.conf(5)).
 #[test]
 fn silent_name_server_times_out() {
     if !has_programs(&["ip"]) {
@@ -150,10 +148,10 @@ fn silent_name_server_times_out() {
     }
     let phase = Phase::serve(long_value_world());
     let sandbox = Sandbox::new(&phase);
-    let _ = ends_in_time(asking(&sandbox, "192.0.2.53"));
+    let _ = times_out(resolving_with(&sandbox, "192.0.2.53"));
 }
 
-/// Answers each question with what it is asked and no answer (RFC 1035 §4.1.1), then starts the rest.
+/// A name server that answers without an address (RFC 1035, section 4.1.1), and then runs its arguments.
 const EMPTY_ANSWERS: &str = "import os, socket, sys\n\
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); server.bind(('127.0.0.1', 53))\n\
     if os.fork(): os.execvp(sys.argv[1], sys.argv[1:])\n\
@@ -163,7 +161,7 @@ const EMPTY_ANSWERS: &str = "import os, socket, sys\n\
     \tasked, whose = server.recvfrom(512)\n\
     \tserver.sendto(asked[:2] + b'\\x81\\x80' + asked[4:6] + bytes(6) + asked[12:], whose)\n";
 
-/// A name server that knows of the name and gives no address for it: told at once, and tried again.
+/// An answer without an address is a failed look-up, which is retried.
 #[test]
 fn empty_dns_answer_is_retried() {
     if !has_programs(&["ip"]) {
@@ -171,7 +169,7 @@ fn empty_dns_answer_is_retried() {
     }
     let phase = Phase::serve(long_value_world());
     let sandbox = Sandbox::new(&phase);
-    let run = asking(&sandbox, "127.0.0.1").env("PHASE_MAX_WAIT", "1");
+    let run = resolving_with(&sandbox, "127.0.0.1").env("PHASE_MAX_WAIT", "1");
     let run = run.wrap(["python3", "-c", EMPTY_ANSWERS]);
     let output = run.output().ended(Status::Exited(125));
     assert!(output.stderr.contains("retrying"), "{output}");
@@ -183,7 +181,7 @@ fn empty_dns_answer_is_retried() {
     );
 }
 
-/// "`PHASE_TIMEOUT`"; the option wins.
+/// `PHASE_TIMEOUT` sets the timeout, and `--timeout` overrides it.
 #[test]
 fn timeout_variable_applies_below_option() {
     let phase = Phase::serve(long_value_world());
@@ -191,11 +189,11 @@ fn timeout_variable_applies_below_option() {
     let sandbox = Sandbox::new(&phase);
     let id = shop_id();
     let run = sandbox.run(["--app", &id, "--env", "Production", "echo", "started"]);
-    let _ = ends_in_time(run.env("PHASE_TIMEOUT", "1"));
-    let _ = ends_in_time(limited_to_one_second(&sandbox).env("PHASE_TIMEOUT", "60"));
+    let _ = times_out(run.env("PHASE_TIMEOUT", "1"));
+    let _ = times_out(limited_to_one_second(&sandbox).env("PHASE_TIMEOUT", "60"));
 }
 
-/// It bounds a request, not the run: each of two has the whole time.
+/// The timeout bounds a request, not the run: each of two requests has the whole time.
 #[test]
 fn timeout_applies_to_each_request() {
     let phase = Phase::serve(long_value_world());
@@ -206,7 +204,7 @@ fn timeout_applies_to_each_request() {
     let start = Instant::now();
     let running = sandbox.run(words).args(["echo", "started"]).spawn();
     gate.arrived(DEADLINE);
-    // The first request takes a part of its time, which is not missing in the second one's.
+    // The time that the first request takes is not subtracted from that of the second.
     let (_open, never) = channel::<()>();
     let _ = never.recv_timeout(Duration::from_secs(1));
     gate.open();
@@ -216,7 +214,7 @@ fn timeout_applies_to_each_request() {
     assert_eq!(phase.requests().len(), 2);
 }
 
-/// A slow answer inside the bound is no failure.
+/// A response that is slow but arrives in time is accepted.
 #[test]
 fn slow_response_within_timeout_succeeds() {
     let phase = Phase::serve(long_value_world());
