@@ -11,7 +11,7 @@ use crate::support::{SHOP, Sandbox, Status, has_programs};
 /// A name with a line break in it made a header of its own, or a further parameter of the query.
 /// RFC 9112 §5: a line break ends a field; RFC 3986 §3.4: `&` and `#` end a value.
 #[test]
-fn a_name_cannot_become_another_part_of_the_request() {
+fn name_cannot_inject_into_request() {
     let odd = "/a\r\nX-Evil: 1\r\n&env=Development#%0d%0a+?";
     for options in [
         ["--env", "Production", "--path", odd],
@@ -41,7 +41,7 @@ fn a_name_cannot_become_another_part_of_the_request() {
 
 /// An error about a secret quoted its value.
 #[test]
-fn no_error_about_a_secret_has_its_value() {
+fn errors_never_contain_secret_value() {
     let value = "the value itself";
     let of = |key: &str, value: &str| {
         let mut world = World::empty();
@@ -80,7 +80,7 @@ fn no_error_about_a_secret_has_its_value() {
 /// Each address that a socket is connected to is seen under strace; the failing run may not report
 /// home either.
 #[test]
-fn nobody_but_phase_is_asked() {
+fn only_phase_is_contacted() {
     if !has_programs(&["strace"]) {
         return;
     }

@@ -30,7 +30,7 @@ fn dry_run<'a>(sandbox: &'a Sandbox, words: &[&str]) -> Run<'a> {
 /// "TAB-separated name, folder, type, form (`variable`, `file`, `kept`),
 /// sorted by name; … the command may be left out".
 #[test]
-fn each_secret_is_a_line_of_four_fields() {
+fn dry_run_prints_four_fields_per_secret() {
     let phase = Phase::serve(world_of_each_type());
     let sandbox = with_canary(&phase);
     let words = [
@@ -72,7 +72,7 @@ fn each_secret_is_a_line_of_four_fields() {
 
 /// "with `--log-format json` an object a line".
 #[test]
-fn each_secret_is_an_object_where_json_is_asked_for() {
+fn dry_run_json_prints_object_per_secret() {
     let phase = Phase::serve(world_of_each_type());
     let sandbox = with_canary(&phase);
     let expected = "{\"name\":\"A_SECRET\",\"folder\":\"/a/b\",\"type\":\"secret\",\"form\":\"file\"}\n\
@@ -92,7 +92,7 @@ fn each_secret_is_an_object_where_json_is_asked_for() {
 
 /// A name that would break the line, or the terminal, is escaped.
 #[test]
-fn a_folder_with_a_tab_is_still_one_field() {
+fn tab_in_folder_is_escaped() {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/a\tb\u{1b}[2J", "KEY", VALUE);
@@ -108,7 +108,7 @@ fn a_folder_with_a_tab_is_still_one_field() {
 /// "print what would be injected, never a value, and run nothing". No process, no file: what the
 /// kernel is asked for while it runs is seen under strace.
 #[test]
-fn nothing_is_run_and_no_file_is_made() {
+fn dry_run_starts_nothing_and_creates_no_file() {
     if !has_programs(&["strace"]) {
         return;
     }
@@ -143,7 +143,7 @@ fn nothing_is_run_and_no_file_is_made() {
 
 /// What would fail fails here too: the listing is no promise otherwise.
 #[test]
-fn a_start_that_would_fail_is_no_listing() {
+fn dry_run_fails_like_a_start() {
     let mut world = world_of_each_type();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/bad", "LD_PRELOAD", VALUE);
@@ -162,7 +162,7 @@ fn a_start_that_would_fail_is_no_listing() {
 
 /// "a variable that is already set wins over the secret": that there is none to list is a listing.
 #[test]
-fn an_empty_selection_is_an_empty_listing() {
+fn empty_selection_prints_nothing() {
     let phase = Phase::serve(world_of_each_type());
     let sandbox = with_canary(&phase);
     let words = ["--only", "A_*", "--except", "A_*"];

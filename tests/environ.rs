@@ -15,7 +15,7 @@ fn names(run: Run<'_>) -> Vec<String> {
 
 /// `--prefix`: put TEXT before every injected name.
 #[test]
-fn a_prefix_comes_before_every_name() {
+fn prefix_is_added_to_every_name() {
     let shop = shop([("A", "1"), ("DB_URL", "2")]);
     let report = shop.reporting(&["--prefix", "APP_"]).report();
     assert_eq!(report.variable("APP_A"), Some(b"1".to_vec()));
@@ -25,7 +25,7 @@ fn a_prefix_comes_before_every_name() {
 
 /// Values arrive in the command byte for byte: newlines, quotes, `$`, Unicode.
 #[test]
-fn values_arrive_byte_for_byte() {
+fn values_are_injected_byte_for_byte() {
     let large = "v".repeat(131_000);
     let values = [
         ("A_PEM", "-----BEGIN KEY-----\nYQ==\n\n-----END KEY-----\n"),
@@ -51,7 +51,7 @@ fn values_arrive_byte_for_byte() {
 
 /// An empty value is injected, and counts as present.
 #[test]
-fn an_empty_value_is_a_value() {
+fn empty_value_is_injected() {
     let shop = shop([("EMPTY", "")]);
     let report = shop.reporting(&["--require", "EMPTY"]).report();
     assert_eq!(report.variable("EMPTY"), Some(Vec::new()));
@@ -61,7 +61,7 @@ fn an_empty_value_is_a_value() {
 
 /// Each name stands once: a secret takes the place of what it replaces.
 #[test]
-fn a_secret_takes_the_place_of_what_it_replaces() {
+fn secret_replaces_inherited_variable_in_place() {
     let shop = shop([("C", "new"), ("A", "new"), ("X", "new")]);
     let run = shop.reporting(&[]).env("B", "1").env("C", "2");
     let run = run.env("A", "3").env("D", "4");
@@ -70,7 +70,7 @@ fn a_secret_takes_the_place_of_what_it_replaces() {
 
 /// Each name stands once. getenv(3) finds the first, so that one stays; a secret stands there.
 #[test]
-fn a_name_that_was_inherited_twice_stands_once() {
+fn duplicate_inherited_name_appears_once() {
     let shop = shop([("S", "secret")]);
     let run = shop.reporting(&[]).env_bytes("A=1").env_bytes("S=1");
     let report = run
@@ -83,7 +83,7 @@ fn a_name_that_was_inherited_twice_stands_once() {
 
 /// Inherited entries pass as bytes, UTF-8 or not, and also without a `=`.
 #[test]
-fn odd_inherited_entries_pass() {
+fn unusual_inherited_entries_are_unchanged() {
     let shop = shop([("NOTHING", "secret")]);
     let odd: [&[u8]; 5] = [b"NOTHING", b"=x", b"", b"A\xff=\x80\n", b"\xfe"];
     let run = shop.reporting(&[]);
@@ -97,7 +97,7 @@ fn odd_inherited_entries_pass() {
 
 /// `--keep`: a variable that is already set wins over the secret. Set but empty is set.
 #[test]
-fn a_kept_variable_wins_over_the_secret() {
+fn keep_prefers_inherited_variable() {
     let secrets = [("A_SET", "s"), ("A_EMPTY", "s"), ("A_NEW", "s"), ("B", "s")];
     let shop = shop(secrets);
     let run = |options: &[&str]| {
@@ -116,7 +116,7 @@ fn a_kept_variable_wins_over_the_secret() {
 }
 
 #[test]
-fn keep_existing_keeps_everything_that_is_set() {
+fn keep_existing_prefers_all_inherited_variables() {
     let shop = shop([("SET", "s"), ("EMPTY", "s"), ("NEW", "s")]);
     let run = shop.reporting(&["--keep-existing"]).env("SET", "own");
     let report = run.env("EMPTY", "").report();
@@ -127,7 +127,7 @@ fn keep_existing_keeps_everything_that_is_set() {
 
 /// `--prefix` comes after the key; what is already set is looked for under the name as injected.
 #[test]
-fn keep_is_about_the_name_with_its_prefix() {
+fn keep_matches_name_with_prefix() {
     let shop = shop([("A", "s"), ("B", "s")]);
     let run = shop.reporting(&["--prefix", "P_", "--keep", "P_*"]);
     let report = run.env("A", "own").env("P_B", "own").report();
@@ -138,7 +138,7 @@ fn keep_is_about_the_name_with_its_prefix() {
 /// `--clean`: start from an empty environment plus PATH, HOME, USER, LOGNAME, SHELL, TERM, TZ,
 /// LANG, LC_*, TMPDIR, PWD, HOSTNAME.
 #[test]
-fn clean_leaves_what_it_says_and_nothing_else() {
+fn clean_leaves_only_its_allowlist() {
     let left = [
         "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "LC_ALL", "LC_X", "TMPDIR",
         "PWD", "HOSTNAME",
@@ -158,7 +158,7 @@ fn clean_leaves_what_it_says_and_nothing_else() {
 
 /// `--pass`: with `--clean`, also pass these variables; repeatable.
 #[test]
-fn pass_adds_to_what_clean_leaves() {
+fn pass_extends_clean_allowlist() {
     let shop = shop([("SECRET", "s")]);
     let run = shop.reporting(&["--clean", "--pass", "MY_*", "--pass", "X"]);
     let run = run.env("MY_A", "1").env("X", "2").env("XY", "3");
@@ -167,7 +167,7 @@ fn pass_adds_to_what_clean_leaves() {
 
 /// What `--clean` dropped is not set for the command, so there is nothing to keep.
 #[test]
-fn keep_does_not_bring_back_what_clean_drops() {
+fn keep_ignores_variables_dropped_by_clean() {
     let shop = shop([("A", "secret")]);
     let run = shop
         .reporting(&["--clean", "--keep-existing"])
@@ -184,7 +184,7 @@ const TOKENS: [&str; 4] = [
 
 /// The inherited `PHASE_*TOKEN*` variables are removed; `--keep-token` leaves them.
 #[test]
-fn token_variables_are_removed_unless_kept() {
+fn token_variables_are_removed_without_keep_token() {
     let shop = shop([("SECRET", "s")]);
     let run = |options: &[&str]| {
         let token = shop.file("token", fake_phase::service_token());
@@ -217,7 +217,7 @@ fn token_variables_are_removed_unless_kept() {
 
 /// A secret of such a name is injected all the same.
 #[test]
-fn a_secret_named_like_a_token_is_injected() {
+fn secret_named_like_token_is_injected() {
     let names = ["PHASE_SERVICE_TOKEN", "PHASE_X_TOKEN"];
     let shop = shop(names.map(|name| (name, "of the app")));
     let report = shop.reporting(&[]).report();
@@ -231,7 +231,7 @@ fn a_secret_named_like_a_token_is_injected() {
 
 /// `-c` with single quotes: the command's shell expands the name, not the caller's.
 #[test]
-fn a_name_in_single_quotes_is_expanded_by_the_commands_shell() {
+fn single_quoted_variable_expands_in_command_shell() {
     let shop = shop([("DB_URL", "postgres://shop")]);
     let run = shop.run(SHOP).args(["-c", "echo \"$DB_URL $0 $1\""]);
     let output = run.args(["zero", "one word"]).output().ok();

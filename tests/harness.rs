@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_start_is_clean_unless_it_is_said() {
+fn start_is_clean_unless_requested() {
     let sandbox = Sandbox::offline();
     let report = sandbox.bare([inspector(), "report", "", "a b"]).report();
     let words = [inspector(), "report", "", "a b"].map(|word| word.as_bytes().to_vec());
@@ -30,7 +30,7 @@ fn a_start_is_clean_unless_it_is_said() {
 }
 
 #[test]
-fn the_inspector_reports_what_a_runtime_would_hide() {
+fn inspector_reports_closed_descriptors_and_mask() {
     let sandbox = Sandbox::offline();
     let run = sandbox.bare([inspector(), "report"]).stdin_closed();
     let run = run.ignore(libc::SIGPIPE).ignore(libc::SIGCHLD).ignore(40);
@@ -46,7 +46,7 @@ fn the_inspector_reports_what_a_runtime_would_hide() {
 
 /// environ(7): by convention entries have an `=`, but nothing enforces it.
 #[test]
-fn odd_entries_of_environ_arrive_as_they_are() {
+fn unusual_environ_entries_reach_inspector() {
     let odd: [&[u8]; 6] = [b"NOTHING", b"=x", b"", b"A=1", b"A=2", b"\xff\xfe=\x80\n"];
     let sandbox = Sandbox::offline();
     let run = sandbox
@@ -62,7 +62,7 @@ fn odd_entries_of_environ_arrive_as_they_are() {
 }
 
 #[test]
-fn limits_names_and_handed_over_descriptors_arrive() {
+fn limits_argv0_and_descriptors_reach_inspector() {
     let sandbox = Sandbox::offline();
     let path = sandbox.file("handed", "over");
     let file = File::open(&path).unwrap();
@@ -89,7 +89,7 @@ fn limits_names_and_handed_over_descriptors_arrive() {
 }
 
 #[test]
-fn another_user_finds_the_sandbox_and_the_inspector() {
+fn other_user_can_reach_sandbox_and_inspector() {
     if !has_root("only root can become another user") {
         return;
     }
@@ -108,7 +108,7 @@ fn another_user_finds_the_sandbox_and_the_inspector() {
 }
 
 #[test]
-fn statuses_and_output_are_told_apart() {
+fn exit_status_and_output_are_distinguished() {
     let sandbox = Sandbox::offline();
     let ended = |words: [&str; 2]| sandbox.bare([inspector()]).args(words).output().status;
     assert_eq!(ended(["exit", "7"]), Status::Exited(7));
@@ -125,7 +125,7 @@ fn statuses_and_output_are_told_apart() {
 }
 
 #[test]
-fn the_inspector_tells_what_a_variable_holds() {
+fn inspector_prints_variable() {
     let sandbox = Sandbox::offline();
     let run = |words: [&str; 2]| sandbox.bare([inspector()]).args(words).env("A", "1\n");
     assert_eq!(run(["cat-env", "A"]).output().ok().text(), "1\n");
@@ -143,7 +143,7 @@ fn the_inspector_tells_what_a_variable_holds() {
 }
 
 #[test]
-fn signals_are_reported_as_they_come() {
+fn inspector_reports_signals() {
     let sandbox = Sandbox::offline();
     let mut serving = sandbox
         .bare([inspector(), "serve"])
@@ -162,7 +162,7 @@ fn signals_are_reported_as_they_come() {
 }
 
 #[test]
-fn a_stopped_process_is_seen_and_killed() {
+fn stopped_process_is_detected_and_killed() {
     let sandbox = Sandbox::offline();
     let mut sleeping = sandbox.bare([inspector(), "sleep"]).spawn();
     sleeping.ready();
@@ -176,7 +176,7 @@ fn a_stopped_process_is_seen_and_killed() {
 }
 
 #[test]
-fn lines_come_before_the_end() {
+fn output_lines_arrive_before_exit() {
     let sandbox = Sandbox::offline();
     let mut copying = sandbox.bare(["tee", "/dev/stderr"]).spawn();
     copying.write(b"one\ntwo\n");
@@ -192,7 +192,7 @@ fn lines_come_before_the_end() {
 }
 
 #[test]
-fn the_first_process_of_a_namespace_can_be_signalled() {
+fn init_of_namespace_can_be_signalled() {
     let sandbox = Sandbox::offline();
     let report = sandbox.bare([inspector(), "report"]).as_pid1().report();
     assert_eq!((report.number("pid"), report.number("ppid")), (1, 0));
@@ -204,7 +204,7 @@ fn the_first_process_of_a_namespace_can_be_signalled() {
 }
 
 #[test]
-fn another_program_can_go_before() {
+fn wrapper_program_can_run_first() {
     let sandbox = Sandbox::offline();
     let report = sandbox
         .bare([inspector(), "report"])
@@ -222,7 +222,7 @@ fn stand_in(sandbox: &mut Sandbox, changes: &str) {
 }
 
 #[test]
-fn the_allowed_difference_is_no_difference() {
+fn allowed_difference_is_accepted() {
     let mut sandbox = Sandbox::offline();
     stand_in(&mut sandbox, "-u GONE NEW=1 OLD=2");
     let comparison = sandbox.transparent([""; 0], |run| {
@@ -241,7 +241,7 @@ fn the_allowed_difference_is_no_difference() {
 
 #[test]
 #[should_panic(expected = "signal.10: bare Some(\"default\"), under phase-run Some(\"ignored\")")]
-fn a_changed_disposition_is_noticed() {
+fn changed_disposition_is_detected() {
     let mut sandbox = Sandbox::offline();
     stand_in(&mut sandbox, "--ignore-signal=USR1");
     sandbox.transparent([""; 0], |run| run).check();
@@ -249,7 +249,7 @@ fn a_changed_disposition_is_noticed() {
 
 #[test]
 #[should_panic(expected = "added entries: expected [\n    \"A=1\",\n], found [\n    \"A=2\",\n]")]
-fn a_wrong_value_is_noticed() {
+fn wrong_value_is_detected() {
     let mut sandbox = Sandbox::offline();
     stand_in(&mut sandbox, "A=2");
     sandbox
@@ -260,7 +260,7 @@ fn a_wrong_value_is_noticed() {
 
 #[test]
 #[should_panic(expected = "inherited entries")]
-fn a_variable_too_many_is_noticed() {
+fn extra_variable_is_detected() {
     let mut sandbox = Sandbox::offline();
     stand_in(&mut sandbox, "A=1");
     sandbox.transparent([""; 0], |run| run).check();
@@ -268,7 +268,7 @@ fn a_variable_too_many_is_noticed() {
 
 #[test]
 #[should_panic(expected = "nice: bare Some(\"0\"), under phase-run Some(\"5\")")]
-fn only_the_excepted_field_is_excepted() {
+fn exception_covers_only_its_field() {
     let mut sandbox = Sandbox::offline();
     stand_in(&mut sandbox, "nice -n 5 env --ignore-signal=USR1");
     sandbox
@@ -279,7 +279,7 @@ fn only_the_excepted_field_is_excepted() {
 
 #[test]
 #[should_panic(expected = "standard error holds the canary \"planted value\"")]
-fn a_canary_in_standard_error_is_found() {
+fn canary_in_stderr_is_found() {
     let mut sandbox = Sandbox::offline();
     sandbox.canary("planted value");
     let _ = sandbox
@@ -290,13 +290,13 @@ fn a_canary_in_standard_error_is_found() {
 
 #[test]
 #[should_panic(expected = "standard output holds the canary")]
-fn the_parts_of_the_token_are_canaries_as_digits_too() {
+fn token_fields_are_canaries_as_bytes_too() {
     let sandbox = Sandbox::new(&Phase::start());
     let _ = sandbox.bare([inspector(), "report"]).output();
 }
 
 #[test]
-fn a_canary_may_be_revealed_where_it_is_said() {
+fn canary_may_be_revealed_explicitly() {
     let mut sandbox = Sandbox::offline();
     sandbox.canary("planted value");
     let output = sandbox
@@ -317,7 +317,7 @@ fn output_with_stderr(text: &str) -> Output {
 }
 
 #[test]
-fn a_message_is_one_error_and_one_hint_after_notices() {
+fn message_is_one_error_and_hint_after_events() {
     let error = "phase-run: error[usage]: no command\n";
     let _ = output_with_stderr(error).failed(125, "usage");
     let _ = output_with_stderr(&format!("{error}hint: add one\n")).failed(125, "usage");

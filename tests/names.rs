@@ -6,7 +6,7 @@ use crate::support::{Output, SHOP, inspector, shop};
 
 /// Names must be non-empty and hold no `=` or NUL: an error that names the key.
 #[test]
-fn a_name_that_no_variable_can_have_is_an_error() {
+fn invalid_variable_name_is_error() {
     for (key, shown) in [
         ("", "\"\""),
         ("=", "\"=\""),
@@ -23,7 +23,7 @@ fn a_name_that_no_variable_can_have_is_an_error() {
 
 /// Every check of names sees the name as injected.
 #[test]
-fn a_prefix_completes_a_name_before_it_is_checked() {
+fn name_is_checked_with_prefix() {
     let shop = shop([("", "of the empty key")]);
     let report = shop.reporting(&["--prefix", "APP"]).report();
     assert_eq!(report.variable("APP").unwrap(), b"of the empty key");
@@ -33,7 +33,7 @@ fn a_prefix_completes_a_name_before_it_is_checked() {
 
 /// Values hold no NUL: an error that names the key; a file can hold one.
 #[test]
-fn a_value_with_a_nul_is_an_error_that_names_the_key() {
+fn nul_in_value_is_error() {
     let mut shop = shop([("BINARY", "secret\0value")]);
     shop.canary("secret\0value");
     shop.canary("cret\0val");
@@ -47,7 +47,7 @@ fn a_value_with_a_nul_is_an_error_that_names_the_key() {
 
 /// A name that is not `[A-Za-z_][A-Za-z0-9_]*` is injected with a warning.
 #[test]
-fn a_name_that_no_shell_can_say_is_injected_with_a_warning() {
+fn nonportable_name_is_injected_with_warning() {
     for (key, shown) in [
         ("1ST", "1ST"),
         ("a.b", "a.b"),
@@ -103,7 +103,7 @@ fn says_how_to_vouch(output: &Output, name: &str) {
 
 /// Whoever can edit a secret must not be able to run code by it; the hint is the option to add.
 #[test]
-fn names_that_run_code_are_refused() {
+fn unsafe_names_are_refused() {
     let shop = shop(RUN_CODE.map(|name| (name, "value")));
     for name in RUN_CODE {
         says_how_to_vouch(&shop.refuses(&["--only", name]), name);
@@ -112,7 +112,7 @@ fn names_that_run_code_are_refused() {
 
 /// Unless the operator vouches for the name.
 #[test]
-fn names_that_run_code_are_injected_when_they_are_allowed() {
+fn unsafe_names_are_injected_with_allow_name() {
     // The command is found by its path, and nothing in the inspector obeys any of these.
     let shop = shop(RUN_CODE.map(|name| (name, "value")));
     let options: Vec<&str> = RUN_CODE
@@ -134,7 +134,7 @@ fn names_that_run_code_are_injected_when_they_are_allowed() {
 }
 
 #[test]
-fn a_pattern_allows_what_it_matches_and_nothing_else() {
+fn allow_name_pattern_allows_only_matches() {
     let shop = shop([("GIT_SSH", "a"), ("GIT_SSH_COMMAND", "b"), ("PS1", "c")]);
     let allowed = ["--allow-name", "GIT_*"];
     says_how_to_vouch(&shop.refuses(&allowed), "PS1");
@@ -148,7 +148,7 @@ fn a_pattern_allows_what_it_matches_and_nothing_else() {
 /// The check sees the name as injected: a prefix may complete a name of the list, or make of one
 /// another name.
 #[test]
-fn the_name_with_its_prefix_counts() {
+fn unsafe_name_is_checked_with_prefix() {
     let names = [("LD_", "PRELOAD"), ("GIT_", "SSH"), ("_JAVA", "_OPTIONS")];
     for (prefix, key) in names {
         let shop = shop([(key, "value")]);
@@ -167,7 +167,7 @@ fn the_name_with_its_prefix_counts() {
 
 /// A file's path in such a variable is code as well.
 #[test]
-fn the_variable_of_a_file_is_checked_too() {
+fn unsafe_file_variable_is_refused() {
     let shop = shop([("LIBRARY", "value")]);
     let output = shop.refuses(&["--file", "LIBRARY=LD_PRELOAD"]);
     says_how_to_vouch(&output, "LD_PRELOAD");
@@ -181,7 +181,7 @@ fn the_variable_of_a_file_is_checked_too() {
 
 /// What is kept is not injected, so its secret's name is no matter.
 #[test]
-fn a_kept_variable_of_such_a_name_is_no_error() {
+fn kept_unsafe_variable_is_no_error() {
     let shop = shop([("PATH", "evil"), ("OTHER", "value")]);
     let report = shop.reporting(&["--keep", "PATH"]).report();
     assert_ne!(report.variable("PATH").unwrap(), b"evil");
@@ -190,7 +190,7 @@ fn a_kept_variable_of_such_a_name_is_no_error() {
 
 /// Names that only look alike are ordinary ones.
 #[test]
-fn names_that_only_look_alike_are_ordinary() {
+fn names_similar_to_unsafe_ones_are_injected() {
     let names = [
         "LD",
         "MY_PATH",
@@ -216,7 +216,7 @@ fn names_that_only_look_alike_are_ordinary() {
 /// A value that still holds a well-formed Phase reference: one warning that lists the keys.
 /// `${{` is another's syntax and plain text.
 #[test]
-fn unresolved_references_are_named_and_handed_on() {
+fn unresolved_references_warn_and_pass_through() {
     let mut shop = shop([("", ""); 0]);
     shop.phase.edit(|world| *world = World::captured());
     shop.canary("x-${DOES_NOT_EXIST}-y");
@@ -249,7 +249,7 @@ fn unresolved_references_are_named_and_handed_on() {
 /// Never guessed: a reference to another app without its environment stays as it is and is named,
 /// in a file as in a variable; what is kept is not looked at.
 #[test]
-fn every_form_of_reference_is_named() {
+fn all_reference_forms_are_reported() {
     let shop = shop([
         ("A", "${platform::KEY}"),
         ("B", "${platform::Production./folder/KEY}"),

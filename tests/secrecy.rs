@@ -48,7 +48,7 @@ fn environ(running: &Running) -> Vec<u8> {
 /// "The token is overwritten in place in the initial environment, every entry of
 /// that name, … before anything else reads the environment." proc(5), /proc/PID/environ.
 #[test]
-fn the_tokens_are_wiped_in_the_initial_environment() {
+fn tokens_are_wiped_in_initial_environment() {
     let phase = Phase::serve(secret_world());
     let gate = phase.gate("/v1/secrets/");
     let sandbox = with_canaries(&phase);
@@ -77,7 +77,7 @@ fn the_tokens_are_wiped_in_the_initial_environment() {
 
 /// proc(5), /proc/PID/cmdline: anybody may read the arguments of every process.
 #[test]
-fn no_token_is_in_the_arguments_of_any_process() {
+fn no_process_has_token_in_arguments() {
     let phase = Phase::serve(secret_world());
     let gate = phase.gate("/v1/secrets/");
     let mut sandbox = Sandbox::offline();
@@ -137,7 +137,7 @@ fn search_files(sandbox: &Sandbox, directory: &Path) -> usize {
 /// Neither an ordinary run nor a failing one leaves a file: not in the working directory, in HOME
 /// or TMPDIR, nor where the environment asks TLS libraries for their keys.
 #[test]
-fn no_file_is_written() {
+fn run_writes_no_file() {
     let phase = Phase::serve(secret_world());
     let sandbox = with_canaries(&phase);
     let directory = sandbox.directory().to_owned();
@@ -178,7 +178,7 @@ fn field(pid: i32, name: &str) -> String {
 /// execve makes the command dumpable again, the limit is restored for it)". proc(5): the files of a
 /// process that is not dumpable are root's.
 #[test]
-fn no_core_can_be_made_during_the_fetch_and_the_command_is_as_started() {
+fn core_dumps_disabled_only_during_fetch() {
     let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap();
     let phase = Phase::serve(secret_world());
     let gate = phase.gate("/v1/secrets/");
@@ -216,7 +216,7 @@ fn no_core_can_be_made_during_the_fetch_and_the_command_is_as_started() {
 
 /// core(5): QUIT makes one, where that is allowed and `core_pattern` is a name.
 #[test]
-fn quit_during_the_fetch_leaves_no_core() {
+fn sigquit_during_fetch_leaves_no_core() {
     let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap();
     let phase = Phase::serve(secret_world());
     let gate = phase.gate("/v1/secrets/");
@@ -251,7 +251,7 @@ fn quit_during_the_fetch_leaves_no_core() {
 
 /// A server that repeats what it was sent, also cut in two by whatever shortens its text.
 #[test]
-fn a_servers_text_that_repeats_the_token_is_cut() {
+fn token_in_server_message_is_redacted() {
     for padding in [0, 100, 200, 230, 240, 250, 260, 270, 290, 299, 400] {
         for status in [400, 401, 403, 404, 500] {
             let phase = Phase::serve(secret_world());
@@ -271,7 +271,7 @@ fn a_servers_text_that_repeats_the_token_is_cut() {
 
 /// A redirect's place, too, is text of the server's; and its target gets no request.
 #[test]
-fn a_redirect_that_repeats_the_token_is_cut_and_its_target_gets_none() {
+fn redirect_never_leaks_token() {
     let phase = Phase::serve(secret_world());
     let target = Phase::with(
         secret_world(),
@@ -295,7 +295,7 @@ fn a_redirect_that_repeats_the_token_is_cut_and_its_target_gets_none() {
 /// "twice (`-vv`) also each request's method, host, path, status and
 /// time", and no more: no query, no header, no value.
 #[test]
-fn the_loudest_run_says_no_query_no_header_and_no_value() {
+fn verbose_log_has_no_query_header_or_value() {
     let phase = Phase::serve(secret_world());
     let sandbox = with_canaries(&phase);
     let words = [
@@ -321,7 +321,7 @@ fn the_loudest_run_says_no_query_no_header_and_no_value() {
 
 /// Whatever stands where a token does not belong is not repeated.
 #[test]
-fn a_token_in_the_place_of_something_else_is_not_said() {
+fn misplaced_token_is_not_repeated() {
     let phase = Phase::serve(secret_world());
     let sandbox = with_canaries(&phase);
     let token = service_token();
@@ -354,7 +354,7 @@ fn a_token_in_the_place_of_something_else_is_not_said() {
 
 /// The token of a file, of standard input and of a descriptor is as secret as one in a variable.
 #[test]
-fn no_token_reaches_the_command_by_any_way() {
+fn command_never_receives_token() {
     let phase = Phase::serve(secret_world());
     let sandbox = with_canaries(&phase);
     let file = sandbox.private_file("token", service_token());

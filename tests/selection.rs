@@ -66,7 +66,7 @@ fn failures(kind: &str, rows: &[(&str, &[&str])]) {
 /// "`/a` is that folder alone, `/a/**` the folder and all below, `""`
 /// every folder; later ones win over earlier ones". Normalised as the server does it, with case.
 #[test]
-fn folders_are_selected_as_they_are_written() {
+fn path_selects_folder_or_tree() {
     table(&[
         ("--path /backend", "PORT@/backend"),
         ("--path backend", "PORT@/backend"),
@@ -100,7 +100,7 @@ fn folders_are_selected_as_they_are_written() {
 /// "the rank of a row is the last `--path` that its folder matches, and the
 /// highest rank wins".
 #[test]
-fn the_later_folder_wins() {
+fn later_path_wins() {
     let below = "DEEP@/backend/db/deep PORT@/web URL@/backend/db";
     table(&[
         ("--path /backend --path /web", "PORT@/web"),
@@ -143,7 +143,7 @@ fn the_later_folder_wins() {
 /// "different values of equal rank are an error that names the key and the
 /// folders, the same value is fine. … Never a silent winner."
 #[test]
-fn a_key_with_different_values_of_equal_rank_is_ambiguous() {
+fn equal_precedence_different_values_is_error() {
     failures(
         "ambiguous",
         &[
@@ -176,7 +176,7 @@ fn a_key_with_different_values_of_equal_rank_is_ambiguous() {
 }
 
 #[test]
-fn a_key_with_one_value_in_several_folders_is_no_conflict() {
+fn same_value_in_two_folders_is_no_error() {
     let mut world = tagged_world();
     let production = world.app("shop").environment("Production", "prod");
     production
@@ -200,7 +200,7 @@ fn a_key_with_one_value_in_several_folders_is_no_conflict() {
 /// "One exact `--path` is sent to the server (it then never sends the rest).
 /// Several, or `/**`, are fetched once and filtered here".
 #[test]
-fn one_exact_folder_is_all_that_the_server_sends() {
+fn single_exact_path_is_filtered_by_server() {
     for (line, sent) in [
         ("--path /backend", Some("/backend")),
         ("--path backend//db/", Some("/backend/db")),
@@ -229,7 +229,7 @@ fn one_exact_folder_is_all_that_the_server_sends() {
 
 /// "`PHASE_PATH` (`:` between)"; the option goes before it.
 #[test]
-fn folders_can_be_named_by_a_variable() {
+fn phase_path_names_folders() {
     let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     for (variable, line, expected) in [
@@ -267,7 +267,7 @@ fn folders_can_be_named_by_a_variable() {
 /// "only secrets with any of the tags (white space around a comma is
 /// dropped)". With case, as the server has it.
 #[test]
-fn any_of_the_tags_is_enough() {
+fn tags_select_secrets_with_any_tag() {
     table(&[
         ("--tags billing", "LOG@/"),
         ("--tags billing,logging", "LOG@/"),
@@ -291,7 +291,7 @@ fn any_of_the_tags_is_enough() {
 /// "keep / drop keys by shell pattern; repeatable; `--except` is applied
 /// last". They "see the key as stored; `--prefix` comes after".
 #[test]
-fn keys_are_kept_and_dropped_by_pattern() {
+fn only_and_except_filter_by_pattern() {
     table(&[
         ("--only DB", "DB@/"),
         ("--only D*", "DB@/ DEEP@/backend/db/deep"),
@@ -321,7 +321,7 @@ fn keys_are_kept_and_dropped_by_pattern() {
 /// "fail unless KEY is among the selected; repeatable, `A,B` too; all
 /// missing ones are named at once".
 #[test]
-fn every_required_key_that_is_missing_is_named() {
+fn require_lists_all_missing_keys() {
     table(&[
         ("--only D* --require DB", "DB@/ DEEP@/backend/db/deep"),
         ("--only D* --require DB,DEEP", "DB@/ DEEP@/backend/db/deep"),
@@ -344,7 +344,7 @@ fn every_required_key_that_is_missing_is_named() {
 /// "Each `--path`, `--tags` and `--only` that selects nothing is a `not-found`
 /// error that names it …, unless `--allow-empty`."
 #[test]
-fn a_filter_that_selects_nothing_is_named_or_allowed() {
+fn empty_filter_fails_without_allow_empty() {
     for (line, what) in [
         ("--path /nope", "--path /nope"),
         ("--path /nope/**", "--path /nope/**"),
@@ -383,7 +383,7 @@ fn a_filter_that_selects_nothing_is_named_or_allowed() {
 
 /// "An environment that is empty without any filter is a warning."
 #[test]
-fn an_empty_environment_is_a_warning_and_runs() {
+fn empty_environment_warns_and_runs() {
     let mut world = World::empty();
     world.app("shop").environment("Production", "prod");
     let phase = Phase::serve(world);

@@ -8,7 +8,7 @@ use crate::support::{Shop, Status, inspector, shop};
 
 /// execve(2): a string has at most 32 pages, its NUL included.
 #[test]
-fn one_value_that_is_too_large_is_named_with_its_size() {
+fn oversized_value_is_error_with_size() {
     let shop = shop([("SMALL", "s".to_owned()), ("BIG", "b".repeat(200_000))]);
     let output = shop.refuses(&[]);
     assert!(
@@ -29,7 +29,7 @@ fn one_value_that_is_too_large_is_named_with_its_size() {
 }
 
 #[test]
-fn the_largest_string_that_the_kernel_takes_is_injected() {
+fn largest_string_for_kernel_is_injected() {
     let value = "v".repeat((128 << 10) - "BIG=".len() - 1);
     let fits = shop([("BIG", &value)]);
     let report = fits.reporting(&[]).report();
@@ -40,7 +40,7 @@ fn the_largest_string_that_the_kernel_takes_is_injected() {
 
 /// Too large in all: an error that names the largest keys and their sizes and points to `--file`.
 #[test]
-fn too_much_in_all_names_the_largest() {
+fn oversized_environment_lists_largest_secrets() {
     let secrets = (0..40).map(|n| (format!("KEY_{n:02}"), "v".repeat(78_000 + 100 * n)));
     let shop = shop(secrets);
     let output = shop.refuses(&[]);
@@ -111,7 +111,7 @@ fn under(shop: &Shop, stack: u64, total: usize) -> bool {
 /// execve(2): a quarter of the soft limit on the stack, at least 128 KiB, at most 6 MiB; for the
 /// program's path and a script's interpreter phase-run leaves 4 KiB free.
 #[test]
-fn the_limit_follows_the_stacks() {
+fn limit_follows_stack_rlimit() {
     let shop = shop([("", ""); 0]);
     let (_, hard) = getrlimit(Resource::RLIMIT_STACK).unwrap();
     for stack in [256 << 10, 8 << 20, RLIM_INFINITY] {
@@ -133,7 +133,7 @@ fn the_limit_follows_the_stacks() {
 
 /// The argument list counts as well.
 #[test]
-fn arguments_count_as_much_as_variables() {
+fn arguments_count_towards_limit() {
     let shop = shop([("A_KEY", "v".repeat(60_000))]);
     let run = |words: usize| {
         let run = shop.with(&[]).args([inspector(), "exit", "0"]);

@@ -88,7 +88,7 @@ impl Kept {
 
 /// "used after `unreachable`, `server` (5xx), `rate-limited`": with its age and the reason.
 #[test]
-fn an_outage_is_bridged_and_the_age_and_the_reason_are_said() {
+fn outage_uses_snapshot_and_logs_age() {
     for (responder, reason) in [
         (Responder::status(500), "answered 500"),
         (Responder::status(502), "answered 502"),
@@ -120,7 +120,7 @@ fn an_outage_is_bridged_and_the_age_and_the_reason_are_said() {
 
 /// Phase that is not there at all, and one that says nothing within `--timeout`.
 #[test]
-fn a_dead_and_a_silent_server_are_bridged() {
+fn dead_or_silent_server_uses_snapshot() {
     let Kept {
         phase,
         sandbox,
@@ -150,7 +150,7 @@ fn a_dead_and_a_silent_server_are_bridged() {
 
 /// What was kept is injected as what was fetched: names, folders, types, forms, any bytes.
 #[test]
-fn what_was_kept_is_what_was_fetched() {
+fn snapshot_restores_what_was_fetched() {
     let mut world = two_app_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "LINES", "a\nb\u{fc}\u{0}c\\n\"");
@@ -185,7 +185,7 @@ fn what_was_kept_is_what_was_fetched() {
 /// "Never after 400–404": what a gateway says, and what is no answer of Phase, leaves the copy alone
 /// and is an error.
 #[test]
-fn what_is_no_outage_fails_and_leaves_the_file() {
+fn non_outage_keeps_snapshot() {
     for (responder, kind) in [
         (Responder::html(403), "protocol"),
         (Responder::html(401), "protocol"),
@@ -215,7 +215,7 @@ fn what_is_no_outage_fails_and_leaves_the_file() {
 
 /// "A 401 or 403 in Phase's JSON removes it and says so."
 #[test]
-fn a_refusal_of_phase_removes_it_and_says_so() {
+fn refusal_removes_snapshot_and_logs() {
     type Change = fn(&Phase);
     let cases: [(Change, &str); 5] = [
         (
@@ -272,7 +272,7 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
 
 /// "`--offline` uses the snapshot only, sends nothing"
 #[test]
-fn offline_sends_nothing() {
+fn offline_sends_no_request() {
     let shop = kept().made();
     let (requests, connections) = (shop.phase.requests().len(), shop.phase.connections());
     for run in [
@@ -300,7 +300,7 @@ fn offline_sends_nothing() {
 
 /// "no snapshot is written" by `--dry-run`, and one may be read; `-v` says that one was written.
 #[test]
-fn a_dry_run_writes_none_and_a_verbose_start_says_that_it_does() {
+fn dry_run_writes_no_snapshot_and_verbose_logs_write() {
     let shop = kept();
     let _ = shop.with(&["--dry-run"]).output().ok();
     assert!(!shop.file.exists());
@@ -320,7 +320,7 @@ fn a_dry_run_writes_none_and_a_verbose_start_says_that_it_does() {
 
 /// No value, no name and no token is in it in clear; two of the same have nothing in common.
 #[test]
-fn nothing_in_it_is_in_clear() {
+fn snapshot_contains_no_clear_text() {
     let shop = kept().made();
     let first = std::fs::read(&shop.file).unwrap();
     shop.sandbox.assert_no_canary("the snapshot", &first);

@@ -19,7 +19,7 @@ fn assert_printed_value(output: &Output) {
 /// "a symlink or a FIFO in its place, a file that others may write (refused)": neither read nor
 /// replaced nor removed, and the start with good secrets goes on.
 #[test]
-fn what_others_can_have_made_is_neither_read_nor_touched() {
+fn snapshot_writable_by_others_is_not_touched() {
     type Change = fn(&Path);
     let away = |path: &Path| path.with_file_name("elsewhere");
     let cases: [(Change, &str); 8] = [
@@ -113,7 +113,7 @@ fn facts(shop: &Kept) -> (u32, Vec<String>) {
 
 /// A wrong word after `--snapshot` must not cost anybody a file.
 #[test]
-fn a_file_that_is_no_snapshot_is_never_replaced_or_removed() {
+fn non_snapshot_file_is_never_replaced() {
     let shop = kept();
     shop.sandbox.file("snapshot", "a novel");
     let why = "it is not a phase-run snapshot";
@@ -136,7 +136,7 @@ fn a_file_that_is_no_snapshot_is_never_replaced_or_removed() {
 
 /// Through the binary: any truncation, and a bit flipped in each part of the file.
 #[test]
-fn what_is_damaged_is_refused_and_replaced() {
+fn damaged_snapshot_is_rejected_and_replaced() {
     let shop = kept().made();
     let whole = read(&shop.file).unwrap();
     let lengths = (0..whole.len()).step_by(17).chain([whole.len() - 1]);
@@ -159,7 +159,7 @@ fn what_is_damaged_is_refused_and_replaced() {
 
 /// Mode 0600 whatever the umask lets others do, and nothing beside it.
 #[test]
-fn it_is_for_its_user_alone() {
+fn snapshot_is_private_to_its_user() {
     for umask in ["000", "022", "077"] {
         let shop = kept();
         let script = format!("umask {umask}; exec \"$@\"");
@@ -177,7 +177,7 @@ const READ_ONLY: &str =
 
 /// What cannot be written is a warning, and what was there before is there still.
 #[test]
-fn a_place_that_cannot_be_written_is_a_warning() {
+fn unwritable_snapshot_is_warning() {
     let keeping = |why: &str| format!("warning: cannot keep a snapshot in snapshot: {why}");
     let shop = kept().made();
     let before = read(&shop.file).unwrap();
@@ -213,7 +213,7 @@ fn read_only(run: Run<'_>) -> Run<'_> {
 
 /// A disk of four pages takes the small one; the large one that does not fit leaves it as it is.
 #[test]
-fn a_full_disk_leaves_the_old_one() {
+fn full_disk_keeps_old_snapshot() {
     let mut world = two_app_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "LARGE", &"x".repeat(100_000));

@@ -9,7 +9,7 @@ const FOREIGN: &str = "phase-run: error[snapshot]: cannot use the snapshot snaps
 
 /// "another token, host, app, environment, filter set or mode: refused as `snapshot`"
 #[test]
-fn a_snapshot_of_anything_else_is_refused() {
+fn snapshot_of_other_configuration_is_rejected() {
     let line = |options: &'static str| -> Vec<&str> { options.split_whitespace().collect() };
     let shop = kept();
     let port = shop.phase.port();
@@ -83,7 +83,7 @@ fn a_snapshot_of_anything_else_is_refused() {
 
 /// "its age is always printed", "a snapshot older than this is not used"
 #[test]
-fn one_that_is_too_old_is_not_used() {
+fn snapshot_older_than_max_age_is_not_used() {
     let shop = kept().made();
     let limit = ["--snapshot-max-age", "0.000001"];
     let output = shop.with(&["--offline", limit[0], limit[1]]).output();
@@ -104,7 +104,7 @@ fn one_that_is_too_old_is_not_used() {
 
 /// The fetch's own error stays the error; why the snapshot does not help is one line before it.
 #[test]
-fn one_that_does_not_help_is_said_beside_the_fetchs_own_error() {
+fn unusable_snapshot_warns_keeps_fetch_error() {
     let shop = kept().answers(Responder::status(503));
     let start = "warning: cannot use the snapshot snapshot instead: ";
     let failed = |run: Run<'_>, why: &str| {
@@ -131,7 +131,7 @@ fn one_that_does_not_help_is_said_beside_the_fetchs_own_error() {
 
 /// "Leased values never enter it", and without them a snapshot is none for `--dynamic`.
 #[test]
-fn what_is_leased_is_never_kept() {
+fn leased_values_are_never_in_snapshot() {
     let mut world = two_app_world();
     let production = world.app("shop").environment("Production", "prod");
     production.dynamic("/", "lender", &[("LEASED", "canary of the lease")], 600);

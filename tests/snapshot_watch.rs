@@ -20,7 +20,7 @@ fn offline(shop: &Shop) -> String {
 
 /// An outage is a failed poll: an old copy that differs must not restart the command.
 #[test]
-fn a_poll_never_reads_it_and_writes_what_it_has_fetched() {
+fn poll_writes_but_never_reads_snapshot() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&OPTIONS), SECRET_SERVER);
     assert_eq!(offline(&shop), "one");
@@ -54,7 +54,7 @@ fn a_poll_never_reads_it_and_writes_what_it_has_fetched() {
 
 /// A refusal ends the copy, also when it is a poll that is refused, and is said.
 #[test]
-fn a_refused_poll_removes_it_and_says_so() {
+fn refused_poll_removes_snapshot_and_logs() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&OPTIONS), SECRET_SERVER);
     let refusal = Responder::error(401, "Token expired or deleted");
@@ -73,7 +73,7 @@ fn a_refused_poll_removes_it_and_says_so() {
 
 /// The first start may be bridged, and the first poll that works brings what is new.
 #[test]
-fn a_first_start_may_use_it() {
+fn first_start_of_watch_may_use_snapshot() {
     let shop = watched_shop();
     let _ = shop
         .run(SHOP)

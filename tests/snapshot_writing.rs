@@ -162,7 +162,7 @@ fn killed_at_each_call(refused: Option<c_int>, on_the_way: &str, before: Before)
 /// from the call that makes it to the one that renames it, and never after that. The next start takes
 /// its place.
 #[test]
-fn whoever_is_killed_while_writing_leaves_the_old_file_or_the_new_one() {
+fn snapshot_write_is_atomic_under_sigkill() {
     if !has_programs(&["strace"]) {
         return;
     }
@@ -177,7 +177,7 @@ fn whoever_is_killed_while_writing_leaves_the_old_file_or_the_new_one() {
 
 /// "two starts at once": the last one wins, and it is whole all the time.
 #[test]
-fn many_starts_at_once_never_tear_it() {
+fn concurrent_writes_never_tear_snapshot() {
     for (refused, _) in WRITE_PATHS {
         let shop = kept().made();
         for _ in 0..12 {
@@ -196,7 +196,7 @@ fn many_starts_at_once_never_tear_it() {
 /// Without O_TMPFILE, whichever way open(2) says so, and without a /proc to link from, it is written
 /// all the same.
 #[test]
-fn it_is_written_without_unnamed_files_and_without_proc() {
+fn snapshot_is_written_without_tmpfile_or_proc() {
     if !has_programs(&["strace"]) {
         return;
     }
@@ -224,7 +224,7 @@ fn it_is_written_without_unnamed_files_and_without_proc() {
 
 /// What a start without the option does is what it did: no file is opened for it.
 #[test]
-fn without_the_option_there_is_no_trace_of_it() {
+fn start_without_snapshot_option_opens_no_file() {
     if !has_programs(&["strace"]) {
         return;
     }

@@ -30,7 +30,7 @@ fn mounted<'a>(run: Run<'a>, script: &str) -> Run<'a> {
 
 /// elf(5): no PT_INTERP, and no dynamic section that could name a library.
 #[test]
-fn it_needs_no_loader_and_no_library() {
+fn static_binary_needs_no_loader_or_library() {
     let Some(path) = static_binary() else { return };
     let file = read(path).unwrap();
     let number = |at: usize, size: usize| {
@@ -57,7 +57,7 @@ fn it_needs_no_loader_and_no_library() {
 /// Host look-ups use the built-in `files` and `dns` modules alone, or NSS would load the machine's
 /// shared objects, of another glibc, into a static program: nsswitch.conf(5).
 #[test]
-fn a_look_up_loads_no_module_of_the_machine() {
+fn dns_lookup_loads_no_nss_module() {
     if !has_programs(&["strace"]) {
         return;
     }
@@ -93,7 +93,7 @@ fn a_look_up_loads_no_module_of_the_machine() {
 
 /// The same look-up by a program of the machine does load one: the test above can fail.
 #[test]
-fn the_machines_own_look_up_would_load_a_module() {
+fn system_lookup_loads_nss_module() {
     if !has_programs(&["strace"]) {
         return;
     }
@@ -134,7 +134,7 @@ fn in_root<'a>(shop: &'a Shop, root: &Path, words: &[&str]) -> Run<'a> {
 }
 
 #[test]
-fn it_runs_in_an_empty_root() {
+fn static_binary_runs_in_empty_root() {
     let Some(path) = binary_as_root() else { return };
     let shop = static_shop(&path);
     let root = empty_root(&shop, &path);
@@ -151,7 +151,7 @@ fn it_runs_in_an_empty_root() {
 
 /// Its failures are told as anywhere.
 #[test]
-fn in_an_empty_root_failures_have_their_reasons() {
+fn failures_in_empty_root_have_reasons() {
     let Some(path) = binary_as_root() else { return };
     let shop = static_shop(&path);
     let root = empty_root(&shop, &path);
@@ -171,7 +171,7 @@ fn in_an_empty_root_failures_have_their_reasons() {
 
 /// As a user without HOME, without an entry in passwd(5), who owns nothing.
 #[test]
-fn it_runs_as_a_user_without_home() {
+fn static_binary_runs_without_home() {
     let Some(path) = binary_as_root() else { return };
     let shop = static_shop(&path);
     let root = empty_root(&shop, &path);
@@ -188,7 +188,7 @@ fn it_runs_as_a_user_without_home() {
 
 /// Nothing is written anywhere.
 #[test]
-fn it_runs_in_a_read_only_root() {
+fn static_binary_runs_in_read_only_root() {
     let Some(path) = binary_as_root() else { return };
     let shop = static_shop(&path);
     let read_only = "mount --make-rprivate /; for mount in / /tmp /var /home; do \
