@@ -18,7 +18,7 @@ use lexopt::Arg;
 use crate::error::Error;
 pub(crate) use options::{Arity, Completion, Opt, OptSpec, ValueSpec, options};
 
-/// The options as they were typed, with their values in order, and the command.
+/// The options with their values, in order, and the command.
 #[derive(Debug, Default)]
 pub(crate) struct ParsedArgs {
     options: Vec<(Opt, OsString)>,
@@ -41,7 +41,7 @@ impl ParsedArgs {
     pub(crate) fn values(&self, option: Opt) -> impl Iterator<Item = &OsStr> {
         self.options
             .iter()
-            .filter(move |(given, _)| *given == option)
+            .filter(move |(other, _)| *other == option)
             .map(|(_, value)| value.as_os_str())
     }
 
@@ -157,21 +157,21 @@ fn find_short(letter: char) -> Result<&'static OptSpec, Error> {
         })
 }
 
-/// Returns the option that was probably meant: one that starts with `typed`, one that `typed` starts
-/// with, or one with at most one typing error for each three letters.
-fn nearest_long(typed: &str) -> Option<&'static str> {
+/// Returns the option that was probably meant: one that starts with `unknown`, one that
+/// `unknown` starts with, or one with at most one typing error for each three letters.
+fn nearest_long(unknown: &str) -> Option<&'static str> {
     options()
-        .map(|spec| (distance(&typed.to_lowercase(), spec.long), spec))
+        .map(|spec| (distance(&unknown.to_lowercase(), spec.long), spec))
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= typed.len() / 3)
+        .filter(|(distance, _)| *distance <= unknown.len() / 3)
         .map(|(_, spec)| spec.name)
 }
 
-fn distance(typed: &str, known: &str) -> usize {
-    match typed.len() {
-        2.. if known.starts_with(typed) => 0,
-        _ if typed.starts_with(known) => 1,
-        _ => strsim::osa_distance(typed, known),
+fn distance(unknown: &str, known: &str) -> usize {
+    match unknown.len() {
+        2.. if known.starts_with(unknown) => 0,
+        _ if unknown.starts_with(known) => 1,
+        _ => strsim::osa_distance(unknown, known),
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn unknown_option_suggests_the_nearest() {
-        for (typed, nearest) in [
+        for (unknown, nearest) in [
             ("environment", Some("--env")),
             ("pat", Some("--path")),
             ("timout", Some("--timeout")),
@@ -246,7 +246,7 @@ mod tests {
             ("schedule", None),
             ("zzzzzzzz", None),
         ] {
-            assert_eq!(nearest_long(typed), nearest, "{typed}");
+            assert_eq!(nearest_long(unknown), nearest, "{unknown}");
         }
     }
 

@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
 //! Combines the command line, the environment and `.phase.json` into one [`Config`].
 //!
-//! Every default, every conflict between options and every look-up of a variable is here. What was
-//! typed takes precedence over a variable, and a variable over `.phase.json`; a setting that a message
+//! Every default, every conflict between options and every look-up of a variable is here. The
+//! command line takes precedence over variables, and those over `.phase.json`; a setting that a message
 //! may have to explain keeps its [`Source`]. The configuration knows where the token is, not what it
 //! is. A value in it is valid: a host is never plain http to another machine, a pattern is compiled, a
 //! time limit is above 0.
@@ -164,7 +164,7 @@ impl ConfigReader<'_> {
 }
 
 /// Returns a UUID with dashes in lower case, as the server compares it, or `None` for another text.
-pub(crate) fn uuid(text: &str) -> Option<String> {
+pub(crate) fn parse_uuid(text: &str) -> Option<String> {
     let groups: Vec<usize> = text.split('-').map(str::len).collect();
     let hex = text
         .bytes()
@@ -177,16 +177,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uuid_accepts_only_dashed_hex() {
+    fn parse_uuid_accepts_only_dashed_hex() {
         let id = "f1300fdf-7b0e-4571-a680-6e10f05d5401";
-        assert_eq!(uuid(&id.to_uppercase()).as_deref(), Some(id));
+        assert_eq!(parse_uuid(&id.to_uppercase()).as_deref(), Some(id));
         for other in [
             "shop",
             "",
             "f1300fdf7b0e4571a6806e10f05d5401",
             "g1300fdf-7b0e-4571-a680-6e10f05d5401",
         ] {
-            assert_eq!(uuid(other), None, "{other}");
+            assert_eq!(parse_uuid(other), None, "{other}");
         }
     }
 }

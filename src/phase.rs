@@ -20,7 +20,9 @@ mod rest;
 mod rows;
 
 use crate::auth::{Auth, Credential};
-use crate::config::{DecryptionMode, DynamicSecrets, FetchConfig, SelectionOptions, Setting, uuid};
+use crate::config::{
+    DecryptionMode, DynamicSecrets, FetchConfig, SelectionOptions, Setting, parse_uuid,
+};
 use crate::error::Error;
 use crate::http::HttpClient;
 use crate::log::{Event, Log};
@@ -120,7 +122,7 @@ impl<'a> Fetcher<'a> {
                 app_flag_after_command: target.app_flag_after_command,
             });
         };
-        let app = match (uuid(&setting.value), self.request.mode) {
+        let app = match (parse_uuid(&setting.value), self.request.mode) {
             (Some(id), DecryptionMode::Auto | DecryptionMode::Rest) => {
                 App::from_id(id, &setting.value)
             }

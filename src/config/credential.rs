@@ -5,8 +5,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use super::parse_uuid;
 use super::reader::{ConfigReader, OptionValue, invalid_value};
-use super::uuid;
 use crate::cli::Opt;
 use crate::error::{Error, Source};
 use crate::log::Event;
@@ -164,7 +164,7 @@ impl ConfigReader<'_> {
             _ => return Err(invalid_value(Opt::Identity, given, "aws or azure")),
         };
         let expected = "the id of a service account, as Phase's console shows it";
-        let account = self.parsed(Opt::ServiceAccount, expected, uuid)?;
+        let account = self.parsed(Opt::ServiceAccount, expected, parse_uuid)?;
         let Some(account) = account else {
             return Err(Error::RequiresOption {
                 option: given.set_by,

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Reads one option at a time: what was typed, or else its variables.
+//! Reads one option at a time: from the command line, or else from its variables.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -42,20 +42,20 @@ impl From<OptionValue<'_>> for Setting {
     }
 }
 
-/// Returns the value of an option with the option or variable that set it. What was typed takes
-/// precedence over the option's variables, the first of which counts that is set and not empty. Of a
-/// repeatable option this is the first value.
+/// Returns the value of an option with the option or variable that set it. The command line takes
+/// precedence over the option's variables, and the first variable that is set and not empty over the
+/// others. Of an option that is repeated, this is the first value.
 pub(super) fn lookup<'a>(
     args: &'a ParsedArgs,
     inherited: &'a EnvBlock,
     option: Opt,
 ) -> Option<(&'a OsStr, &'static str)> {
-    let typed = args.values(option).next();
-    let typed = typed.map(|value| (value, option.name()));
-    let set = |name: &&'static str| Some((inherited.get(name)?, *name));
-    typed.or_else(|| {
-        let mut set = option.spec().variables.iter().filter_map(set);
-        set.find(|(value, _)| !value.is_empty())
+    let argument = args.values(option).next();
+    let argument = argument.map(|value| (value, option.name()));
+    let variable = |name: &&'static str| Some((inherited.get(name)?, *name));
+    argument.or_else(|| {
+        let mut variables = option.spec().variables.iter().filter_map(variable);
+        variables.find(|(value, _)| !value.is_empty())
     })
 }
 
@@ -85,12 +85,12 @@ impl<'a> ConfigReader<'a> {
         expected: &'static str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        let Some(given) = self.text(option)? else {
+        let Some(option_value) = self.text(option)? else {
             return Ok(None);
         };
-        match parse(given.value) {
+        match parse(option_value.value) {
             Some(value) => Ok(Some(value)),
-            None => Err(invalid_value(option, &given, expected)),
+            None => Err(invalid_value(option, &option_value, expected)),
         }
     }
 
@@ -179,10 +179,14 @@ impl<'a> ConfigReader<'a> {
     }
 }
 
-/// Returns the error for a value that its option does not take: `usage` if it was typed, `config` if
-/// a variable set it.
-pub(super) fn invalid_value(option: Opt, given: &OptionValue<'_>, expected: &'static str) -> Error {
-    let (name, value) = (given.set_by, given.value.to_owned());
+/// Returns the error for a value that its option does not take: `usage` if it is from the command
+/// line, `config` if it is from a variable.
+pub(super) fn invalid_value(
+    option: Opt,
+    option_value: &OptionValue<'_>,
+    expected: &'static str,
+) -> Error {
+    let (name, value) = (option_value.set_by, option_value.value.to_owned());
     match name == option.name() {
         true => Error::InvalidValue {
             option: name,

@@ -105,10 +105,10 @@ impl ConfigReader<'_> {
 
     fn folders(&self) -> Result<Vec<FolderPattern>, Error> {
         let option = Opt::Path.name();
-        let typed = self.args.texts(Opt::Path)?;
-        if !typed.is_empty() {
-            let typed = typed.into_iter();
-            return Ok(typed
+        let arguments = self.args.texts(Opt::Path)?;
+        if !arguments.is_empty() {
+            let arguments = arguments.into_iter();
+            return Ok(arguments
                 .map(|text| FolderPattern::parse(text, option))
                 .collect());
         }

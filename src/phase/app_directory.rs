@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::client::ApiClient;
 use super::response::Endpoint;
 use crate::auth::Credential;
-use crate::config::{DecryptionMode, Setting, uuid};
+use crate::config::{DecryptionMode, Setting, parse_uuid};
 use crate::error::Error;
 use crate::json::JsonObject;
 
@@ -170,7 +170,7 @@ impl<'a> AppDirectory<'a> {
     /// `not-found` if there is none, `ambiguous` if there are several, and those of a request.
     pub(super) fn find_app(&self, setting: &Setting) -> Result<App, Error> {
         let apps = self.apps()?;
-        let matches = |app: &&App| match uuid(&setting.value) {
+        let matches = |app: &&App| match parse_uuid(&setting.value) {
             Some(id) => app.id == id,
             None => app.name.to_lowercase() == setting.value.to_lowercase(),
         };

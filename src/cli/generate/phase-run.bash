@@ -3,7 +3,7 @@
 _phase_run()
 {
 	local line=${COMP_LINE:0:COMP_POINT} words=() starts=() rest index
-	# Bash has split at = and : too. What no blank separates is one word.
+	# Bash also splits at = and :, so join what no blank separates.
 	for ((index = 0; index <= COMP_CWORD; index++)); do
 		rest=${line#"${line%%[![:blank:]]*}"}
 		if ((index > 0)) && [[ $rest == "$line" ]]; then
@@ -15,7 +15,7 @@ _phase_run()
 		line=${rest#"${COMP_WORDS[index]}"}
 	done
 
-	# Which option waits for its value, whether options are over, and whether a shell's line was given.
+	# Find the option that still needs its value, whether the options have ended, and whether -c was given.
 	local last=$((${#words[@]} - 1)) option='' over='' shell='' word
 	for ((index = 1; index < last; index++)); do
 		word=${words[index]}
@@ -26,7 +26,7 @@ _phase_run()
 		case $word in
 		--) over=1 index=$((index + 1)) ;;
 		--*) ;;
-		# Of letters in one word the first that takes a value ends them.
+		# Skip flags: the first letter that takes a value ends the word.
 		-?*) while [[ $word == -[@SWITCHES@]?* ]]; do word=-${word:2}; done ;;
 		*) over=1 ;;
 		esac
@@ -58,7 +58,7 @@ _phase_run()
 	*) return ;;
 	esac
 
-	# The command and its words.
+	# Complete the command and its arguments.
 	local completes
 	if [[ ! $shell ]]; then
 		for completes in _comp_command_offset _command_offset; do

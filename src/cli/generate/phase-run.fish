@@ -1,6 +1,6 @@
 # fish completion for phase-run, printed by phase-run --generate fish.
 
-# Prints the command's words, with NUL behind each, once they have begun.
+# Prints the command and its arguments, each followed by NUL, once the options have ended.
 function __phase_run_command
     set -l words (commandline -opc) (commandline -ct)
     set -e words[1]
@@ -9,7 +9,7 @@ function __phase_run_command
     set -q argv[1]
     and not string match -q -- '-*' $argv[1]
     or return
-    # Behind a line for a shell the words are the line's.
+    # After -c, arguments belong to the shell command line.
     set -q @LINE@
     and set -p argv :
     string join0 -- $argv

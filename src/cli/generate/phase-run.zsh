@@ -9,7 +9,7 @@ _phase-run() {
 @OPTIONS@
 		'(-)1:command:->command' \
 		'*::argument:->arguments' && ret=0
-	# Behind a line for a shell the words are the line's.
+	# After -c, arguments belong to the shell command line.
 	if [[ -n $state ]] && (( ${#opt_args[(I)@LINES@]} )); then
 		_files && ret=0
 	elif [[ $state == command ]]; then
