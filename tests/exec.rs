@@ -1,4 +1,4 @@
-//! What cannot be executed, and what is said of it: 126 and 127 as env(1) has them, with the reason.
+//! Commands that cannot be executed: status 126 or 127, as with env(1), and the reason.
 
 use std::fs::{create_dir, read};
 use std::os::unix::fs::symlink;
@@ -10,21 +10,21 @@ fn shop_with_secret() -> Shop {
     shop([("SECRET", "value")])
 }
 
-/// A dynamically linked program of the system with some of its bytes changed.
+/// Copies a dynamically linked program of the system and changes some of its bytes.
 fn patched(shop: &Shop, name: &str, patch: impl Fn(&mut [u8])) -> PathBuf {
     let mut program = read("/bin/true").unwrap();
     patch(&mut program);
     shop.executable(name, program)
 }
 
-/// Its loader's name becomes one that is nowhere.
+/// Changes the path of the dynamic loader to one that does not exist.
 fn break_loader(program: &mut [u8]) {
     let name = b"/ld-linux";
     let place = program.windows(name.len()).position(|part| part == name);
     program[place.unwrap() + 1] = b'n';
 }
 
-/// e_machine of elf(5) becomes one that no machine is.
+/// Changes e_machine (elf(5)) to a machine that does not exist.
 fn break_machine(program: &mut [u8]) {
     program[18] = 0xfe;
     program[19] = 0xfe;
@@ -35,13 +35,13 @@ fn run_word(shop: &Shop, word: &str) -> Output {
 }
 
 #[track_caller]
-fn says(output: &Output, text: &str) {
+fn assert_stderr_contains(output: &Output, text: &str) {
     assert!(output.stderr.contains(text), "{text}\n{output}");
 }
 
-/// The statuses are those of env(1) for the same file, and each failure has its reason.
+/// The status is that of env(1) for the same file, and each error names its reason.
 #[test]
-fn what_cannot_be_run_ends_as_under_env() {
+fn unexecutable_command_has_env_status_and_reason() {
     let shop = shop_with_secret();
     create_dir(shop.directory().join("directory")).unwrap();
     symlink("loop", shop.directory().join("loop")).unwrap();
@@ -84,13 +84,14 @@ fn what_cannot_be_run_ends_as_under_env() {
     ] {
         let bare = shop.bare(["env", "--", word]).output();
         let _ = bare.ended(Status::Exited(status));
-        says(&run_word(&shop, word).failed(status, "exec"), reason);
+        assert_stderr_contains(&run_word(&shop, word).failed(status, "exec"), reason);
     }
 }
 
-/// It would be a lie to say that a file is missing when it is its interpreter; also on PATH.
+/// The error names the missing interpreter, not the file that exists, also for a file found in
+/// PATH.
 #[test]
-fn a_missing_interpreter_is_named_when_the_file_was_found_on_path() {
+fn missing_interpreter_on_path_is_named() {
     let shop = shop_with_secret();
     shop.executable("scripted", "#!/no/such/interpreter\n");
     patched(&shop, "loaded", break_loader);
@@ -99,22 +100,22 @@ fn a_missing_interpreter_is_named_when_the_file_was_found_on_path() {
         ("loaded", "/nd-linux"),
     ] {
         let run = shop.with(&[]).arg(word).env("PATH", "/none:.:/bin");
-        says(&run.output().failed(127, "exec"), needs);
+        assert_stderr_contains(&run.output().failed(127, "exec"), needs);
     }
 }
 
-/// ENOEXEC of what is a program: it is for another machine. A shell would only stumble over it.
+/// A program for another machine is not run by the shell.
 #[test]
-fn a_program_of_another_machine_is_told_as_that() {
+fn foreign_binary_is_an_exec_format_error() {
     let shop = shop_with_secret();
     patched(&shop, "foreign", break_machine);
     let output = run_word(&shop, "./foreign").failed(126, "exec");
-    says(&output, "./foreign: exec format error: ");
+    assert_stderr_contains(&output, "./foreign: exec format error: ");
 }
 
-/// execvp(3): what the kernel does not know how to run is run by /bin/sh, with its words.
+/// execvp(3): /bin/sh runs a file whose format the kernel does not know, with its arguments.
 #[test]
-fn a_script_without_an_interpreter_is_run_by_the_shell() {
+fn script_without_shebang_is_run_by_shell() {
     let shop = shop_with_secret();
     let script = "echo \"$SECRET|$#|$1|$2\"; readlink /proc/$$/exe\n";
     shop.executable("no-header", script);
@@ -132,30 +133,30 @@ fn a_script_without_an_interpreter_is_run_by_the_shell() {
     let _ = run_word(&shop, "./empty").ok();
 }
 
-/// A word that only a shell knows gets the hint to use one.
+/// A word that only a shell knows gets the hint to use a shell.
 #[test]
-fn a_builtin_of_the_shell_gets_the_hint() {
+fn shell_builtin_gets_hint() {
     let shop = shop_with_secret();
     for word in [
         "cd", "export", "source", ".", "exec", "eval", "set", "ulimit", "exit",
     ] {
         let output = run_word(&shop, word).failed(127, "exec");
-        says(
+        assert_stderr_contains(
             &output,
             &format!("cannot run {word}: it is a word of the shell"),
         );
-        says(
+        assert_stderr_contains(
             &output,
             &format!("\nhint: run it in a shell with -c '{word} …'\n"),
         );
     }
-    // Those that are programs as well are run.
+    // A builtin that also exists as a program is executed.
     let _ = run_word(&shop, "true").ok();
 }
 
-/// A whole command line as one word gets the hint to give its words one by one, or `-c`.
+/// A whole command line in one word gets the hint to split it or to use `-c`.
 #[test]
-fn a_whole_command_line_as_one_word_gets_the_hint() {
+fn command_line_as_one_word_gets_hint() {
     let shop = shop_with_secret();
     let long = format!("echo {}", "long ".repeat(100));
     for line in [
@@ -166,27 +167,27 @@ fn a_whole_command_line_as_one_word_gets_the_hint() {
         long.trim(),
     ] {
         let output = run_word(&shop, line).failed(127, "exec");
-        says(
+        assert_stderr_contains(
             &output,
             &format!("\nhint: give its words one by one, or use -c '{line}'\n"),
         );
     }
-    // A program may have such a name.
+    // The name of a program may contain a space.
     shop.executable("my tool", "#!/bin/sh\necho it is\n");
     assert_eq!(run_word(&shop, "./my tool").ok().text(), "it is\n");
 }
 
-/// Nothing from outside is unescaped: argv may hold terminal escapes.
+/// Text from outside is escaped: argv may contain terminal escape sequences.
 #[test]
-fn the_words_of_a_failure_are_escaped() {
+fn command_name_in_error_is_escaped() {
     let shop = shop_with_secret();
     let output = run_word(&shop, "\u{1b}[2Jx\n").failed(127, "exec");
-    says(&output, "cannot run \\u{1b}[2Jx\\n: ");
+    assert_stderr_contains(&output, "cannot run \\u{1b}[2Jx\\n: ");
 }
 
-/// Nothing is lost when standard error is closed: the status still tells.
+/// If standard error is closed or full, the status is still correct.
 #[test]
-fn without_standard_error_the_status_still_tells() {
+fn exit_status_is_correct_without_stderr() {
     let shop = shop_with_secret();
     shop.file("plain", "");
     for (word, status) in [("./missing", 127), ("./plain", 126)] {
@@ -197,15 +198,15 @@ fn without_standard_error_the_status_still_tells() {
     let _ = run.output().ended(Status::Exited(125));
     let run = shop.with(&[]).args([inspector(), "exit", "7"]).closed(2);
     let _ = run.output().ended(Status::Exited(7));
-    // The same where it cannot be written to.
+    // The same if standard error cannot be written to.
     let run = shop.with(&[]).arg("./missing");
     let run = run.wrap(["sh", "-c", "\"$@\" 2>/dev/full; echo $?", "sh"]);
     assert_eq!(run.output().ok().text(), "127\n");
 }
 
-/// `-c LINE`: run LINE with `/bin/sh -c`; a missing command is then the shell's to report.
+/// `-c LINE` runs LINE by `/bin/sh -c`, and the shell reports a missing command.
 #[test]
-fn a_shell_line_ends_as_the_shell_does() {
+fn shell_line_ends_with_shell_status() {
     let shop = shop_with_secret();
     let run = |line: &str| shop.run(crate::support::SHOP).args(["-c", line]).output();
     assert_eq!(run("echo \"$SECRET\" | cat; true").ok().text(), "value\n");

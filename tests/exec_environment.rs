@@ -1,5 +1,5 @@
-//! The command notices nothing: bare and under phase-run, everything but the injected variables is
-//! the same.
+//! The command notices nothing of phase-run: everything but the injected variables is as for the
+//! bare command.
 
 use std::ffi::OsStr;
 use std::fs::{File, create_dir_all};
@@ -9,12 +9,13 @@ use nix::sys::resource::{RLIM_INFINITY, Resource};
 
 use crate::support::{Disposition, Report, Run, SHOP, Shop, Status, has_root, inspector, shop};
 
-/// In both modes, what `also` says of the command's report.
+/// Compares the command's report with that of the bare command in exec mode and in supervise mode,
+/// and calls `also` with it.
 fn check_that(shop: &Shop, prepare: impl Fn(Run<'_>) -> Run<'_>, also: impl Fn(&Report)) {
     let supervised = [&SHOP[..], &["--supervise"]].concat();
-    let alone = shop.transparent(SHOP, &prepare);
+    let exec = shop.transparent(SHOP, &prepare);
     let supervised = shop.transparent(supervised, &prepare).supervised();
-    for comparison in [alone, supervised] {
+    for comparison in [exec, supervised] {
         also(&comparison.under);
         let comparison = comparison.added("SECRET", "value");
         comparison.removed("PHASE_SERVICE_TOKEN").check();
@@ -26,13 +27,13 @@ fn check(prepare: impl Fn(Run<'_>) -> Run<'_>) {
 }
 
 #[test]
-fn an_ordinary_start_is_the_same() {
+fn ordinary_start_is_unchanged() {
     check(|run| run);
 }
 
-/// Rust's runtime ignores SIGPIPE, and std's exec resets it: neither may be seen.
+/// Rust's runtime ignores SIGPIPE, and std's exec resets it. The command must notice neither.
 #[test]
-fn sigpipe_is_as_it_was() {
+fn sigpipe_disposition_is_unchanged() {
     let shop = shop([("SECRET", "value")]);
     check_that(
         &shop,
@@ -52,10 +53,10 @@ fn sigpipe_is_as_it_was() {
     );
 }
 
-/// execve(2): ignored signals stay ignored, the mask stays; also those that libraries use.
+/// execve(2) preserves ignored signals and the mask, also for signals that libraries use.
 #[test]
-fn dispositions_and_mask_are_as_they_were() {
-    // 33 is what glibc starts threads with: no program of it can ignore it or hand that on.
+fn signal_dispositions_and_mask_are_unchanged() {
+    // glibc uses 33 itself: a program cannot ignore it or pass that on.
     let left = [libc::SIGKILL, libc::SIGSTOP, libc::SIGPIPE, 33];
     check(|run| {
         let signals = (1..=64).filter(|signal| !left.contains(signal));
@@ -73,9 +74,10 @@ fn dispositions_and_mask_are_as_they_were() {
     });
 }
 
-/// Rust's runtime opens closed descriptors 0–2, and a file that takes their place may not stay.
+/// Rust's runtime opens closed descriptors 0 to 2, and no file that takes their place may stay
+/// open.
 #[test]
-fn closed_standard_descriptors_stay_closed() {
+fn closed_stdio_stays_closed() {
     for closed in [&[0][..], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]] {
         let shop = shop([("SECRET", "value")]);
         check_that(
@@ -91,7 +93,7 @@ fn closed_standard_descriptors_stay_closed() {
 }
 
 #[test]
-fn other_descriptors_are_handed_on() {
+fn other_descriptors_are_inherited() {
     let shop = shop([("SECRET", "value")]);
     let file = File::open(shop.file("file", "text")).unwrap();
     let directory = File::open(shop.directory()).unwrap();
@@ -110,9 +112,10 @@ fn other_descriptors_are_handed_on() {
     );
 }
 
-/// The core limit is lowered while secrets are in memory, and back for the command.
+/// The soft limit on core dumps is lowered while secrets are in memory, and restored for the
+/// command.
 #[test]
-fn limits_are_as_they_were() {
+fn resource_limits_are_unchanged() {
     for soft in [0, 4096, RLIM_INFINITY] {
         let shop = shop([("SECRET", "value")]);
         check_that(
@@ -132,7 +135,7 @@ fn limits_are_as_they_were() {
 }
 
 #[test]
-fn the_working_directory_is_as_it_was() {
+fn working_directory_is_unchanged() {
     let shop = shop([("SECRET", "value")]);
     check_that(
         &shop,
@@ -152,7 +155,7 @@ fn the_working_directory_is_as_it_was() {
 }
 
 #[test]
-fn umask_and_niceness_are_as_they_were() {
+fn umask_and_niceness_are_unchanged() {
     let shop = shop([("SECRET", "value")]);
     check_that(
         &shop,
@@ -168,13 +171,14 @@ fn umask_and_niceness_are_as_they_were() {
 }
 
 #[test]
-fn an_own_session_is_as_it_was() {
+fn session_is_unchanged() {
     check(|run| run.wrap(["setsid"]));
 }
 
-/// PR_SET_CHILD_SUBREAPER(2const): "preserved across execve(2)": the command's orphans stay its own.
+/// PR_SET_CHILD_SUBREAPER(2const) is preserved across execve(2), so the command still adopts its
+/// orphans.
 #[test]
-fn a_subreaper_is_one_as_it_was() {
+fn subreaper_attribute_is_unchanged() {
     let become_one = "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1); \
                       os.execvp(sys.argv[1], sys.argv[1:])";
     check_that(
@@ -185,17 +189,17 @@ fn a_subreaper_is_one_as_it_was() {
 }
 
 #[test]
-fn another_user_finds_the_same() {
+fn start_as_other_user_is_unchanged() {
     if !has_root("only root can become another user") {
         return;
     }
     check(|run| run.as_user(65534));
 }
 
-/// Words after `--` reach the command untouched: nothing is joined, split, expanded or taken for
-/// an option of phase-run.
+/// Arguments after `--` reach the command unchanged: nothing is joined, split, expanded or taken
+/// for an option of phase-run.
 #[test]
-fn the_commands_words_arrive_as_they_are() {
+fn command_arguments_are_unchanged() {
     let shop = shop([("SECRET", "value")]);
     let words: [&[u8]; 14] = [
         b"",
@@ -220,14 +224,14 @@ fn the_commands_words_arrive_as_they_are() {
         |run| run.arg("").args(words),
         |report| assert_eq!(report.argv()[3..], expected),
     );
-    // Options end at the first word that is none, also without `--`.
+    // Options end at the first word that is not an option, also without `--`.
     let run = shop.run(SHOP).args([inspector(), "report", ""]).args(words);
     assert_eq!(run.report().argv()[3..], expected);
 }
 
 /// `argv[0]` stays as typed.
 #[test]
-fn the_commands_own_name_stays_as_typed() {
+fn command_argv0_is_unchanged() {
     let shop = shop([("SECRET", "value")]);
     let folder = shop.directory().join("bin");
     create_dir_all(&folder).unwrap();
@@ -245,7 +249,7 @@ fn the_commands_own_name_stays_as_typed() {
 
 /// phase-run becomes the command: the same process, with one thread.
 #[test]
-fn the_command_is_the_process_that_was_started() {
+fn command_is_the_process_that_was_started() {
     let shop = shop([("SECRET", "value")]);
     let mut running = shop.with(&[]).args([inspector(), "sleep"]).spawn();
     assert_eq!(running.ready(), running.pid());
@@ -254,9 +258,9 @@ fn the_command_is_the_process_that_was_started() {
     assert_eq!(shop.reporting(&[]).report().number("threads"), 1);
 }
 
-/// phase-run reads nothing of it.
+/// phase-run reads nothing of standard input, except for a token that is asked for.
 #[test]
-fn standard_input_is_the_commands() {
+fn stdin_is_left_to_command() {
     let shop = shop([("SECRET", "value")]);
     let input = b"line\n\0\xff".repeat(100_000);
     let output = shop.with(&[]).arg("cat").stdin(input.clone()).output();
@@ -268,10 +272,10 @@ fn standard_input_is_the_commands() {
     assert_eq!(output.ok().text(), "rest\n");
 }
 
-/// A token's descriptor is closed before the exec; where it was one of 0–2, the connection to
-/// Phase must not get its number and with it what is said there.
+/// The token's descriptor is closed before the exec. If it was 0, 1 or 2, the connection to Phase
+/// must not get its number, because messages would then be sent there.
 #[test]
-fn the_tokens_descriptor_is_closed_whatever_its_number() {
+fn token_descriptor_is_closed_for_command() {
     let shop = shop([("SECRET", "value")]);
     let token = shop.file("token", fake_phase::service_token());
     for number in [0, 1, 2, 3, 7] {
@@ -298,9 +302,9 @@ fn the_tokens_descriptor_is_closed_whatever_its_number() {
     assert!(output.stderr.contains(": bad file descriptor"), "{output}");
 }
 
-/// The command's own: all statuses, and death by a signal as the parent sees it.
+/// The parent sees the command's own status, or its death by a signal.
 #[test]
-fn the_commands_end_is_the_parents_to_see() {
+fn exec_mode_shows_parent_the_command_status() {
     let shop = shop([("SECRET", "value")]);
     let ended = |word: &str, number: i32| {
         let run = shop.with(&[]).args([inspector(), word]);

@@ -1,4 +1,4 @@
-//! Which signals a supervised command gets, and how: all that can be caught, each once.
+//! Which signals a supervised command gets: all that can be caught, each once.
 
 use std::process::id;
 
@@ -7,21 +7,21 @@ use crate::support::{
     BARE_AND_SUPERVISED, LaunchMode, ReceivedSignal, Status, inspector, kill, queue, shop,
 };
 
-/// 1–31 and 34–63: the C library keeps 32 and 33, and 64 is the barrier.
+/// 1 to 31 and 34 to 63: the C library keeps 32 and 33, and 64 is the barrier.
 fn catchable() -> impl Iterator<Item = i32> {
     let signals = (1..=31).chain(34..64);
     signals.filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal))
 }
 
-/// All that can be caught is forwarded, but for SIGCHLD, which is not the command's.
+/// The forwarded signals: all that can be caught, except SIGCHLD.
 fn forwarded() -> impl Iterator<Item = i32> {
     catchable().filter(|signal| *signal != libc::SIGCHLD)
 }
 
-/// "Every signal that can be caught is forwarded to the command alone". Each line is
-/// the next, so none comes twice.
+/// Every signal that can be caught is forwarded. The inspector reports each signal on its own line,
+/// so a second copy would be noticed.
 #[test]
-fn the_command_gets_each_signal_that_is_sent_to_phase_run_once() {
+fn each_signal_is_forwarded_once() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let mut serving = shop.start(mode, [inspector(), "serve"]).spawn();
@@ -45,9 +45,9 @@ fn the_command_gets_each_signal_that_is_sent_to_phase_run_once() {
     }
 }
 
-/// sigqueue(3): "an accompanying item of data", which kill(2) would drop.
+/// sigqueue(3) sends a value with the signal, which kill(2) would drop.
 #[test]
-fn a_queued_signal_keeps_its_value() {
+fn queued_signal_keeps_its_value() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let mut serving = shop.start(mode, [inspector(), "serve"]).spawn();
@@ -69,15 +69,15 @@ fn a_queued_signal_keeps_its_value() {
     }
 }
 
-/// signal(7): "Real-time signals are queued", in the order in which they were sent; ordinary ones
-/// are not.
+/// signal(7): real-time signals are queued in the order in which they were sent, and standard
+/// signals are not.
 #[test]
-fn real_time_signals_are_queued_and_others_are_not() {
+fn real_time_signals_are_queued() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let mut serving = shop.start(mode, [inspector(), "serve"]).spawn();
         serving.ready();
-        // What is sent to a stopped process is pending until it goes on.
+        // Signals to a stopped process stay pending until it is continued.
         serving.kill(libc::SIGSTOP);
         stopped(&[serving.pid()]);
         for value in 1..=9 {
@@ -100,9 +100,9 @@ fn real_time_signals_are_queued_and_others_are_not() {
     }
 }
 
-/// "what the command itself sent" is not forwarded: it has told its parent.
+/// A signal that the command itself has sent to phase-run is not forwarded to it.
 #[test]
-fn what_the_command_sends_to_its_parent_is_not_sent_back() {
+fn signal_from_command_is_not_sent_back() {
     let shop = shop([("SECRET", "value")]);
     let signals: Vec<String> = catchable().map(|signal| signal.to_string()).collect();
     let script = format!(
@@ -112,28 +112,28 @@ fn what_the_command_sends_to_its_parent_is_not_sent_back() {
     let run = shop.start(LaunchMode::Supervised, ["sh", "-c", &script, inspector()]);
     let mut serving = run.spawn();
     serving.ready();
-    // The barrier itself comes from here: if the command's own came back, this would be the second.
+    // The test sends the barrier itself: if the command's own one came back, it would end the second
+    // list early.
     assert_eq!(serving.signals(), [0; 0]);
     assert_eq!(serving.signals(), [0; 0]);
     let _ = serving.wait().ok();
 }
 
-/// A helper's `kill -HUP $PPID` is meant for the command: only what the command itself sent is kept
-/// from it, not what comes from its group.
+/// A helper's `kill -HUP $PPID` is meant for the command. Only the command's own signals are not
+/// forwarded, those of its group are.
 #[test]
-fn what_a_child_of_the_command_sends_is_forwarded() {
+fn signal_from_child_of_command_is_forwarded() {
     let shop = shop([("SECRET", "value")]);
     let script = "(kill -HUP $PPID; kill -40 $PPID); exec \"$0\" serve";
     let run = shop.start(LaunchMode::Supervised, ["sh", "-c", script, inspector()]);
-    // Blocked, they wait for the inspector, who must not miss them.
+    // They are blocked so that they stay pending until the inspector runs.
     let mut serving = run.block(libc::SIGHUP).block(40).spawn();
     serving.ready();
     assert_eq!(serving.signals(), [libc::SIGHUP, 40]);
     let _ = serving.wait().ok();
 }
 
-/// All is forwarded "but for SIGCHLD": it tells of phase-run's children, not of the
-/// command's.
+/// CHLD tells about phase-run's children, not about the command's.
 #[test]
 fn sigchld_is_never_forwarded() {
     let shop = shop([("SECRET", "value")]);
@@ -144,27 +144,27 @@ fn sigchld_is_never_forwarded() {
     let command = only_child(serving.pid());
     serving.kill(libc::SIGCHLD);
     queue(serving.pid(), libc::SIGCHLD, 7);
-    // The kernel's own: the command stops and goes on.
+    // The kernel sends CHLD when the command stops and continues.
     kill(command, libc::SIGSTOP);
     stopped(&[command]);
     kill(command, libc::SIGCONT);
     assert_eq!(serving.signals(), [libc::SIGCONT]);
-    // Its own children are its own to hear of.
+    // A CHLD that is sent to the command itself arrives.
     kill(command, libc::SIGCHLD);
     assert_eq!(serving.signal().signal, libc::SIGCHLD);
     let _ = serving.wait().ok();
 }
 
-/// alarm(2): "Alarms … are preserved across execve(2)": the kernel sends ALRM to phase-run, and the
-/// command is who it is for.
+/// alarm(2): alarms are preserved across execve(2). The kernel sends ALRM to phase-run, but it is
+/// meant for the command.
 #[test]
-fn an_inherited_alarm_reaches_the_command() {
+fn inherited_alarm_reaches_command() {
     let shop = shop([("SECRET", "value")]);
     let set = "import os, signal, sys; signal.setitimer(signal.ITIMER_REAL, 0.001); \
                os.execvp(sys.argv[1], sys.argv[1:])";
     for mode in BARE_AND_SUPERVISED {
         let run = shop.start(mode, [inspector(), "serve"]);
-        // Whenever it comes, it waits for the inspector.
+        // It is blocked so that it stays pending until the inspector runs.
         let run = run.block(libc::SIGALRM).wrap(["python3", "-c", set]);
         let mut serving = run.spawn();
         serving.ready();
@@ -174,9 +174,10 @@ fn an_inherited_alarm_reaches_the_command() {
     }
 }
 
-/// prctl(2): a parent-death signal set before the exec is sent to phase-run by its parent's end.
+/// PR_SET_PDEATHSIG(2const): the death of phase-run's parent sends it the signal that was set
+/// before the exec.
 #[test]
-fn an_inherited_parent_death_signal_reaches_the_command() {
+fn inherited_parent_death_signal_reaches_command() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let run = shop.start(mode, [inspector(), "serve", "1"]);
@@ -191,9 +192,9 @@ fn an_inherited_parent_death_signal_reaches_the_command() {
     }
 }
 
-/// signal(7): a mask and an ignored signal are inherited, and hold for what is forwarded.
+/// signal(7): ignored and blocked signals are inherited, and apply to forwarded signals too.
 #[test]
-fn an_ignored_signal_is_ignored_by_the_command_and_a_blocked_one_waits() {
+fn forwarded_signal_respects_inherited_mask() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let run = shop.start(mode, [inspector(), "serve"]);
@@ -214,9 +215,10 @@ fn an_ignored_signal_is_ignored_by_the_command_and_a_blocked_one_waits() {
     }
 }
 
-/// execve(2): what is pending stays pending, and a fork loses it: it came for the command.
+/// Pending signals are preserved across execve(2), but a child does not inherit them in fork(2).
+/// They are meant for the command.
 #[test]
-fn a_signal_that_was_pending_at_the_start_reaches_the_command() {
+fn pending_signal_at_start_reaches_command() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let run = shop.start(mode, [inspector(), "serve"]);
@@ -229,10 +231,9 @@ fn a_signal_that_was_pending_at_the_start_reaches_the_command() {
     }
 }
 
-/// "phase-run stops by the same signal, if there is a terminal": where there is
-/// none, nobody could resume it, and only the command stops.
+/// Without a terminal nobody could resume phase-run, so only the command stops.
 #[test]
-fn without_a_terminal_only_the_command_stops() {
+fn command_without_terminal_stops_alone() {
     let shop = shop([("SECRET", "value")]);
     for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGSTOP] {
         let run = shop
@@ -246,7 +247,7 @@ fn without_a_terminal_only_the_command_stops() {
             _ => sleeping.kill(signal),
         }
         stopped(&[command]);
-        // It has seen the stop, and still runs.
+        // phase-run has handled the stop of the command, and still runs.
         idle(sleeping.pid());
         sleeping.kill(libc::SIGTERM);
         sleeping.kill(libc::SIGCONT);

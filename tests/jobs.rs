@@ -1,5 +1,5 @@
-//! A supervised command as a shell's job: stops, `fg`, `bg`, `kill` and background reads are those of
-//! the command alone.
+//! A supervised command as a shell's job: stops, `fg`, `bg`, `kill` and background reads work as
+//! with the bare command.
 
 use libc::{SIGCONT, SIGINT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN};
 use nix::sys::signal::{Signal, kill};
@@ -10,16 +10,16 @@ use crate::support::{
     has_programs, installed_shells, proc,
 };
 
-/// What siginfo_t says of a signal that kill(2) made (sigaction(2), SI_USER).
+/// The si_code of a signal from kill(2) (sigaction(2), SI_USER).
 const SENT: i32 = 0;
 
-/// A inspector that stops as any program does and tells all other signals.
+/// An inspector that stops like any program and reports all other signals.
 const JOB: &str = "run inspector serve 100 20";
 
-/// "when the command stops, phase-run stops by the same signal …; on waking it
-/// continues the command if that is still stopped."
+/// phase-run stops by the same signal as the command. When it is continued, it continues the
+/// command if that is still stopped.
 #[test]
-fn ctrl_z_and_fg_again_and_again_continue_the_command_once_each() {
+fn ctrl_z_and_fg_continue_command_once_each() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start(JOB);
         let mut shown = Vec::new();
@@ -34,9 +34,9 @@ fn ctrl_z_and_fg_again_and_again_continue_the_command_once_each() {
     });
 }
 
-/// What the shell says of the job is what it says of the bare command.
+/// The shell prints the same about the job as for the bare command.
 #[test]
-fn a_stopped_job_ends_by_ctrl_c_after_fg() {
+fn stopped_job_ends_by_ctrl_c_after_fg() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         let mut shown = prompt.suspend(&[command, runner]);
@@ -52,7 +52,7 @@ fn a_stopped_job_ends_by_ctrl_c_after_fg() {
 }
 
 #[test]
-fn bg_lets_the_command_go_on_and_ctrl_c_no_longer_reaches_it() {
+fn bg_continues_command_out_of_reach_of_ctrl_c() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start(JOB);
         prompt.suspend(&[command, runner]);
@@ -66,12 +66,15 @@ fn bg_lets_the_command_go_on_and_ctrl_c_no_longer_reaches_it() {
         assert_eq!(prompt.reported_until_marked(runner), []);
         prompt.enter("fg");
         proc::in_foreground(runner);
-        // Not every shell says CONT to a group that runs already; where one does, it comes twice.
-        let told = prompt.reported_until_marked(runner);
-        assert!(told.iter().all(|told| *told == (SIGCONT, SENT)), "{told:?}");
+        // Some shells send CONT even to a running group; the command then gets it twice.
+        let received = prompt.reported_until_marked(runner);
         assert!(
-            told.len() <= 1 || prompt.mode >= LaunchMode::Supervised,
-            "{told:?}"
+            received.iter().all(|one| *one == (SIGCONT, SENT)),
+            "{received:?}"
+        );
+        assert!(
+            received.len() <= 1 || prompt.mode >= LaunchMode::Supervised,
+            "{received:?}"
         );
         prompt.press("\x03");
         assert_eq!(prompt.reported(), (SIGINT, 128));
@@ -79,10 +82,10 @@ fn bg_lets_the_command_go_on_and_ctrl_c_no_longer_reaches_it() {
     });
 }
 
-/// The price: "who signals the whole group on purpose (`kill %1` …) reaches the
-/// command twice". It ends as it would alone.
+/// `kill %1` signals the whole group, so the command gets the signal twice: from the shell and
+/// forwarded. It ends with the same status as the bare command.
 #[test]
-fn kill_of_the_job_ends_it_with_the_commands_status() {
+fn kill_of_job_ends_it_with_command_status() {
     at_prompts(|prompt| {
         for (line, status) in [
             ("run inspector sleep", 128 + SIGTERM),
@@ -101,9 +104,10 @@ fn kill_of_the_job_ends_it_with_the_commands_status() {
     });
 }
 
-/// The inspector counts: at least once for the job, once for the process that the shell started.
+/// The inspector counts the signals: one for the process that the shell started, and at least one
+/// for the job.
 #[test]
-fn kill_of_the_process_reaches_the_command_once_and_of_the_job_at_least_once() {
+fn kill_pid_arrives_once_kill_job_at_least_once() {
     at_prompts(|prompt| {
         let (_, runner) = prompt.start("run inspector serve 100 & job=$!");
         prompt.enter("kill $job");
@@ -112,12 +116,12 @@ fn kill_of_the_process_reaches_the_command_once_and_of_the_job_at_least_once() {
         prompt.enter("kill %1");
         assert_eq!(prompt.reported().0, SIGTERM);
         let more = prompt.reported_until_marked(runner);
-        let price = match prompt.mode {
+        let duplicates = match prompt.mode {
             LaunchMode::Bare | LaunchMode::Exec => 0,
             LaunchMode::Supervised => 1,
             LaunchMode::Nested => 3,
         };
-        assert!(more.len() <= price, "{more:?}");
+        assert!(more.len() <= duplicates, "{more:?}");
         assert!(
             more.iter().all(|(signal, _)| *signal == SIGTERM),
             "{more:?}"
@@ -125,9 +129,9 @@ fn kill_of_the_process_reaches_the_command_once_and_of_the_job_at_least_once() {
     });
 }
 
-/// A stopped job has the signal when it goes on, and ends by it.
+/// A signal to a stopped job takes effect when the job is continued.
 #[test]
-fn kill_of_a_stopped_job_ends_it() {
+fn kill_of_stopped_job_ends_it() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         prompt.suspend(&[command, runner]);
@@ -137,10 +141,10 @@ fn kill_of_a_stopped_job_ends_it() {
     });
 }
 
-/// tty(4): a background process that reads its terminal is stopped by TTIN. With `fg` it reads what
-/// is typed.
+/// tty(4): a background process that reads its terminal is stopped by TTIN. After `fg` it reads
+/// what is typed.
 #[test]
-fn a_background_read_stops_the_job_and_fg_lets_it_read() {
+fn background_read_stops_job_until_fg() {
     at_prompts(|prompt| {
         let line = "run sh -c 'echo ready $$; read key; echo key=$key' &";
         let (command, runner) = prompt.start(line);
@@ -155,9 +159,9 @@ fn a_background_read_stops_the_job_and_fg_lets_it_read() {
     });
 }
 
-/// The same for TTOU, where the terminal asks for it (termios(3), TOSTOP).
+/// TTOU does the same if the terminal is set to stop background output (termios(3), TOSTOP).
 #[test]
-fn background_output_stops_the_job_and_fg_lets_it_write() {
+fn background_write_stops_job_until_fg() {
     at_prompts(|prompt| {
         prompt.show("stty tostop");
         prompt.enter("run sh -c 'echo written' & echo job=$!");
@@ -172,7 +176,7 @@ fn background_output_stops_the_job_and_fg_lets_it_write() {
     });
 }
 
-/// Awaits that the shell calls the job stopped, and why. It learns of that on its own time.
+/// Waits until the shell lists the job as stopped for this reason.
 fn stopped_by(prompt: &mut ShellPrompt, why: &str) {
     eventually(why, || {
         let shown = prompt.show("jobs -l");
@@ -184,9 +188,9 @@ fn stopped_by(prompt: &mut ShellPrompt, why: &str) {
     });
 }
 
-/// A command that caught TTIN is not stopped by it: phase-run neither stops nor spins.
+/// A command that catches TTIN does not stop, and phase-run neither stops nor spins.
 #[test]
-fn a_command_that_handles_ttin_is_left_to_that() {
+fn command_that_handles_ttin_does_not_stop_job() {
     at_prompts(|prompt| {
         let (_, runner) = prompt.start("run inspector serve 100 &");
         assert_eq!(prompt.reported_until_marked(runner), []);
@@ -202,9 +206,9 @@ fn a_command_that_handles_ttin_is_left_to_that() {
     });
 }
 
-/// As editors do: the program asks its whole group to stop.
+/// Editors do this: the program stops its whole group.
 #[test]
-fn a_program_that_stops_its_own_group_stops_and_goes_on() {
+fn program_that_stops_its_group_resumes_after_fg() {
     at_prompts(|prompt| {
         let line = "run sh -c 'echo ready $$; kill -TSTP 0; echo woke; kill -TSTP 0; echo again'";
         let (command, runner) = prompt.start(line);
@@ -220,10 +224,10 @@ fn a_program_that_stops_its_own_group_stops_and_goes_on() {
     });
 }
 
-/// The sender is not the command itself, so the signal is forwarded: a second copy of a stop that the
-/// stopped command never sees (signal(7): CONT takes pending stops away).
+/// The sender is not the command itself, so phase-run forwards the stop signal. The stopped command
+/// never handles this second copy, because CONT discards pending stop signals (signal(7)).
 #[test]
-fn a_grandchild_that_stops_the_group_stops_it_once() {
+fn grandchild_that_stops_group_stops_it_once() {
     at_prompts(|prompt| {
         let line =
             "run sh -c 'echo ready $$; sh -c \"kill -TSTP 0\"; echo woke; inspector serve 2'";
@@ -239,9 +243,9 @@ fn a_grandchild_that_stops_the_group_stops_it_once() {
     });
 }
 
-/// A stop that only the command got: phase-run follows, so that the shell sees it.
+/// If only the command is stopped, phase-run stops too, so that the shell notices.
 #[test]
-fn a_stop_of_the_command_by_pid_stops_the_job() {
+fn stop_of_command_by_pid_stops_job() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start(JOB);
         kill(Pid::from_raw(command), Signal::SIGSTOP).unwrap();
@@ -254,10 +258,9 @@ fn a_stop_of_the_command_by_pid_stops_the_job() {
     });
 }
 
-/// "on waking it continues the command if that is still stopped": whoever continues the process that
-/// the shell started continues the command, once.
+/// A CONT to the process that the shell started continues the command, once.
 #[test]
-fn a_continuation_of_phase_run_alone_continues_the_command() {
+fn cont_to_phase_run_continues_command_once() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start(JOB);
         for _ in 0..3 {
@@ -267,16 +270,19 @@ fn a_continuation_of_phase_run_alone_continues_the_command() {
             assert_eq!(prompt.reported_until_marked(runner), []);
             prompt.enter("fg");
             proc::in_foreground(command);
-            // What the shell says to a group that runs already.
-            let told = prompt.reported_until_marked(runner);
-            assert!(told.iter().all(|told| *told == (SIGCONT, SENT)), "{told:?}");
+            // Some shells send CONT even to a running group.
+            let received = prompt.reported_until_marked(runner);
+            assert!(
+                received.iter().all(|one| *one == (SIGCONT, SENT)),
+                "{received:?}"
+            );
         }
     });
 }
 
-/// Ctrl-Z of a script stops all of it, and `fg` lets all of it go on.
+/// Ctrl-Z stops the script and everything it runs, and `fg` continues all of it.
 #[test]
-fn ctrl_z_stops_a_script_around_phase_run() {
+fn ctrl_z_stops_script_that_runs_phase_run() {
     at_prompts(|prompt| {
         let shell = prompt.shell;
         let script = format!("#!/usr/bin/env {shell}\nrun inspector serve 2 20\necho went on\n");
@@ -295,9 +301,9 @@ fn ctrl_z_stops_a_script_around_phase_run() {
     });
 }
 
-/// The command has jobs of its own, and takes the terminal as it likes.
+/// The command has jobs of its own and moves the terminal between them.
 #[test]
-fn a_shell_as_the_command_has_its_own_jobs() {
+fn shell_as_command_has_its_own_jobs() {
     at_prompts(|prompt| {
         let words = installed_shells()
             .into_iter()
@@ -321,9 +327,9 @@ fn a_shell_as_the_command_has_its_own_jobs() {
     });
 }
 
-/// It stops as a whole, gives the terminal back, and has it again after `fg`.
+/// A shell that suspends itself gives the terminal back, and has it again after `fg`.
 #[test]
-fn a_shell_as_the_command_can_be_suspended() {
+fn shell_as_command_can_be_suspended() {
     if !has_programs(&["zsh"]) {
         return;
     }
@@ -348,10 +354,10 @@ fn a_shell_as_the_command_can_be_suspended() {
     }
 }
 
-/// A fetch is stopped and goes on like the command (signal(7): calls that return EINTR after a stop
-/// without any handler).
+/// A fetch is stopped and continued like the command. System calls then return EINTR although there
+/// is no handler (signal(7)).
 #[test]
-fn ctrl_z_during_the_fetch_and_fg_completes_it() {
+fn ctrl_z_during_fetch_is_completed_after_fg() {
     for shell in installed_shells() {
         for mode in [LaunchMode::Exec, LaunchMode::Supervised, LaunchMode::Nested] {
             for path in ["/tokens/", "/v1/secrets/"] {
@@ -372,10 +378,10 @@ fn ctrl_z_during_the_fetch_and_fg_completes_it() {
     }
 }
 
-/// "… if there is … somebody who can resume it": its parent, another process of the session, may go
-/// after the start.
+/// phase-run stops only if its parent, another process of the session, can resume it. The parent
+/// may end after the start.
 #[test]
-fn a_stop_of_the_command_does_not_stop_what_has_lost_its_parent() {
+fn orphaned_supervisor_does_not_stop() {
     let mut prompt = ShellPrompt::open(BASH, LaunchMode::Supervised);
     let (command, runner) = prompt.start("(run inspector sleep; exit)");
     let send = |pid, signal| kill(Pid::from_raw(pid), signal).unwrap();
@@ -383,16 +389,16 @@ fn a_stop_of_the_command_does_not_stop_what_has_lost_its_parent() {
     prompt.prompt();
     send(command, Signal::SIGSTOP);
     proc::stopped(&[command]);
-    // It has seen the stop, and still runs.
+    // phase-run has handled the stop of the command, and still runs.
     proc::idle(runner);
     send(command, Signal::SIGKILL);
     proc::gone(&[command, runner]);
 }
 
-/// A hangup while the job is stopped: HUP and CONT, so that nothing is left behind (credentials(7),
-/// orphaned groups).
+/// The kernel sends HUP and CONT to the stopped job, so that nothing is left (credentials(7),
+/// orphaned process groups).
 #[test]
-fn a_hangup_ends_a_stopped_job() {
+fn hangup_ends_stopped_job() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         prompt.suspend(&[command, runner]);

@@ -1,5 +1,5 @@
-//! Who starts and stops programs: shells and scripts, timeout(1), nohup(1), setsid(1), process
-//! managers. What they do to the bare command they do to the supervised one.
+//! Shells, scripts, timeout(1), nohup(1), setsid(1) and process managers have the same effect on
+//! the supervised command as on the bare one.
 
 use crate::support::proc::{asleep, children, gone, only_child, parent, stopped};
 use crate::support::{
@@ -7,25 +7,25 @@ use crate::support::{
     inspector, kill, pypi_packages, shop, signals_before_barrier,
 };
 
-/// A command with a child, both of which tell their signals: the command on standard output, the
-/// child on standard error.
+/// A command with a child. Both report their signals: the command on standard output, the child on
+/// standard error.
 const FAMILY: &str = "exec 3<&0; \"$0\" serve <&3 3<&- >&2 & exec \"$0\" serve 3<&-";
 
 /// A command with a child that it waits for, both of which ignore TERM.
 const STUBBORN: &str = "trap '' TERM; \"$0\" sleep & \"$0\" sleep";
 
-/// The same with neither ignoring it.
+/// The same, without ignoring TERM.
 const SERVER: &str = "\"$0\" sleep & \"$0\" sleep";
 
-/// The real honcho, from PyPI.
+/// honcho from PyPI.
 pub(crate) const HONCHO: [&str; 1] = ["honcho==2.0.0"];
 pub(crate) const START: &str = "import sys; from honcho.command import main; sys.exit(main())";
 
 struct Family {
     running: Running,
     child: i32,
-    /// The process that its starter knows: phase-run where there is one.
-    known: i32,
+    /// The process that was started: phase-run, or the bare command.
+    started: i32,
 }
 
 impl Family {
@@ -34,20 +34,20 @@ impl Family {
         let command = running.ready();
         let child = running.stderr_line();
         let child = child.strip_prefix("ready ").unwrap().parse().unwrap();
-        let known = match mode {
+        let started = match mode {
             LaunchMode::Bare => command,
             _ => parent(command),
         };
         Family {
             running,
             child,
-            known,
+            started,
         }
     }
 
-    /// How many signals of this number reached the command, and how many its child.
+    /// Counts the signals of this number that reached the command, and its child.
     fn counts(&mut self, signal: i32) -> [usize; 2] {
-        kill(self.known, BARRIER);
+        kill(self.started, BARRIER);
         let command = signals_before_barrier(|| self.running.line());
         kill(self.child, BARRIER);
         let child = signals_before_barrier(|| self.running.stderr_line());
@@ -67,15 +67,15 @@ fn leaders<'a>() -> [fn(Run<'a>) -> Run<'a>; 2] {
     [|run| run.wrap(["setsid"]), Run::own_group]
 }
 
-/// kill(1), Popen.terminate(), a script's `kill $!`: the command alone.
+/// kill(1), Popen.terminate() and a script's `kill $!` signal the command alone.
 #[test]
-fn a_signal_to_the_pid_reaches_the_command_once_and_not_its_child() {
+fn signal_to_pid_arrives_once_and_not_at_child() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         for prepare in leaders() {
             let mut family = Family::start(mode, prepare(family(&shop, mode)));
             for signal in [libc::SIGTERM, 40] {
-                kill(family.known, signal);
+                kill(family.started, signal);
                 assert_eq!(family.counts(signal), [1, 0], "{mode:?}");
             }
             family.end();
@@ -83,22 +83,21 @@ fn a_signal_to_the_pid_reaches_the_command_once_and_not_its_child() {
     }
 }
 
-/// "The price, documented: who signals the whole group on purpose … reaches the
-/// command twice". It is never lost, and the command's children get it once. A real-time signal is
-/// counted, as two ordinary ones may become one.
+/// A signal to the whole group reaches the command twice, directly and forwarded, and its children
+/// once. Real-time signals can be counted, two standard ones may become one.
 #[test]
-fn a_signal_to_the_group_reaches_the_command_twice_and_its_child_once() {
+fn signal_to_group_arrives_twice_and_at_child_once() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         for prepare in leaders() {
             let mut family = Family::start(mode, prepare(family(&shop, mode)));
-            kill(-family.known, 40);
+            kill(-family.started, 40);
             let copies = match mode {
                 LaunchMode::Bare => 1,
                 _ => 2,
             };
             assert_eq!(family.counts(40), [copies, 1], "{mode:?}");
-            kill(-family.known, libc::SIGTERM);
+            kill(-family.started, libc::SIGTERM);
             let [command, child] = family.counts(libc::SIGTERM);
             assert!((1..=copies).contains(&command), "{mode:?}: {command}");
             assert_eq!(child, 1, "{mode:?}");
@@ -107,9 +106,9 @@ fn a_signal_to_the_group_reaches_the_command_twice_and_its_child_once() {
     }
 }
 
-/// foreman, and a script's `kill 0`: the manager signals the group that it shares with the command.
+/// foreman and a script's `kill 0` signal the group that they share with the command.
 #[test]
-fn a_manager_that_signals_its_own_group_reaches_the_command_and_its_child() {
+fn manager_signalling_own_group_reaches_command() {
     let shop = shop([("SECRET", "value")]);
     let manager = "exec 3<&0; trap 'kill -40 0' USR1; trap : 40; \"$@\" <&3 3<&- & \
                    wait $!; wait $!; wait $!";
@@ -128,9 +127,9 @@ fn a_manager_that_signals_its_own_group_reaches_the_command_and_its_child() {
     }
 }
 
-/// Whatever ends the whole group ends all of the command: nothing stands outside it.
+/// A signal that ends the whole group ends everything that the command has started.
 #[test]
-fn a_group_that_is_ended_leaves_nothing_of_the_command() {
+fn killed_group_leaves_nothing_of_command() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         for (script, signal) in [(SERVER, libc::SIGTERM), (STUBBORN, libc::SIGKILL)] {
@@ -140,38 +139,38 @@ fn a_group_that_is_ended_leaves_nothing_of_the_command() {
                 running.ready();
                 running.ready();
                 kill(-running.pid(), signal);
-                // `wait` waits until nobody has standard output open any more.
+                // `wait` blocks until no process has standard output open.
                 let _ = running.wait().ended(Status::Killed(signal));
             }
         }
     }
 }
 
-/// Ctrl-Z has no terminal here, but `kill -STOP -PGID` is the same for all of the group.
+/// There is no terminal for Ctrl-Z here, but `kill -STOP -PGID` has the same effect on the group.
 #[test]
-fn a_stopped_group_stops_and_goes_on_whole() {
+fn stopped_group_stops_and_continues_as_a_whole() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let mut family = Family::start(mode, family(&shop, mode).own_group());
-        kill(-family.known, libc::SIGSTOP);
+        kill(-family.started, libc::SIGSTOP);
         let command = match mode {
-            LaunchMode::Bare => family.known,
+            LaunchMode::Bare => family.started,
             _ => {
-                let children = children(family.known);
+                let children = children(family.started);
                 assert_eq!(children.len(), 1);
                 children[0]
             }
         };
-        stopped(&[family.known, command, family.child]);
-        kill(-family.known, libc::SIGCONT);
+        stopped(&[family.started, command, family.child]);
+        kill(-family.started, libc::SIGCONT);
         assert!(family.counts(libc::SIGCONT).iter().all(|count| *count >= 1));
         family.end();
     }
 }
 
-/// A script's `cmd & kill $!; wait $!`, as soon as that, and once the command runs.
+/// A script runs `cmd & kill $!; wait $!`, at once and when the command runs.
 #[test]
-fn a_script_ends_what_it_started_in_the_background() {
+fn script_ends_its_background_command() {
     let shop = shop([("SECRET", "value")]);
     for shell in ["sh", "bash", "zsh"] {
         if !has_programs(&[shell]) {
@@ -194,9 +193,9 @@ fn a_script_ends_what_it_started_in_the_background() {
     }
 }
 
-/// Python's Popen.terminate(), from a parent in the same group.
+/// The parent calls Python's Popen.terminate() and is in the same group.
 #[test]
-fn a_parent_in_the_same_group_ends_it() {
+fn parent_in_same_group_ends_command() {
     let shop = shop([("SECRET", "value")]);
     let program = "import subprocess, sys\n\
                    child = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)\n\
@@ -210,22 +209,22 @@ fn a_parent_in_the_same_group_ends_it() {
     }
 }
 
-/// timeout(1) sends its signal to the command and to its own group. ALRM is how its time is up.
+/// timeout(1) signals the command and its own group. ALRM makes it time out at once.
 #[test]
-fn timeout_ends_all_of_the_command() {
+fn timeout_ends_whole_command() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         for (options, script, status) in [
             (&["600"][..], SERVER, Status::Exited(124)),
             (&["--preserve-status", "600"], SERVER, Status::Exited(143)),
-            // KILL goes to its whole group, itself included.
+            // timeout(1) sends KILL to its whole group, itself included.
             (&["-k", "0.01", "600"], STUBBORN, Status::Killed(9)),
         ] {
             let run = shop.start(mode, ["sh", "-c", script, inspector()]);
             let mut running = run.wrap(["timeout"]).wrap(options).spawn();
             running.ready();
             running.ready();
-            // Until it has noted whom it started it would end alone.
+            // Before timeout(1) has noted its child, ALRM would end it alone.
             asleep(running.pid());
             running.kill(libc::SIGALRM);
             let _ = running.wait().ended(status);
@@ -233,9 +232,9 @@ fn timeout_ends_all_of_the_command() {
     }
 }
 
-/// timeout(1) is silent about a command that ends by itself.
+/// timeout(1) passes on the status of a command that ends in time.
 #[test]
-fn timeout_hands_on_the_status() {
+fn timeout_passes_on_status() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let run = shop.start(mode, [inspector(), "exit", "7"]);
@@ -244,9 +243,9 @@ fn timeout_hands_on_the_status() {
     }
 }
 
-/// nohup(1): "run a command immune to hangups".
+/// nohup(1): the command ignores HUP.
 #[test]
-fn nohup_keeps_a_hangup_away() {
+fn nohup_ignores_hangup() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let run = shop.start(mode, [inspector(), "serve"]).wrap(["nohup"]);
@@ -259,9 +258,10 @@ fn nohup_keeps_a_hangup_away() {
     }
 }
 
-/// setsid(1): in a session of its own, and from a group's leader in a new process.
+/// setsid(1) runs the command in a session of its own, and in a new process if it is a group leader
+/// itself.
 #[test]
-fn setsid_changes_nothing() {
+fn setsid_makes_no_difference() {
     let shop = shop([("SECRET", "value")]);
     let ends = BARE_AND_SUPERVISED.map(|mode| {
         let run = shop.start(mode, [inspector(), "sleep"]).wrap(["setsid"]);
@@ -278,9 +278,9 @@ fn setsid_changes_nothing() {
     assert_eq!(ends[0], ends[1]);
 }
 
-/// wait(2): where SIGCHLD is ignored, the kernel reaps children itself and tells nobody.
+/// wait(2): if SIGCHLD is ignored, the kernel reaps children itself and drops their status.
 #[test]
-fn an_ignored_sigchld_loses_no_end() {
+fn ignored_sigchld_loses_no_status() {
     let shop = shop([("SECRET", "value")]);
     let ignoring = ["env", "--ignore-signal=CHLD"];
     for mode in BARE_AND_SUPERVISED {
@@ -296,9 +296,9 @@ fn an_ignored_sigchld_loses_no_end() {
     }
 }
 
-/// honcho starts each program as the leader of a session, and signals its group.
+/// honcho starts each program as a session leader, and signals its group.
 #[test]
-fn honcho_stops_the_command_and_its_child() {
+fn honcho_stops_command_and_its_child() {
     let Some(folder) = pypi_packages(&HONCHO) else {
         return;
     };

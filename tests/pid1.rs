@@ -1,16 +1,16 @@
-//! phase-run as PID 1, as in a container: the command is PID 1 itself.
+//! phase-run as PID 1, as in a container: the command becomes PID 1.
 
 use nix::sys::resource::Resource;
 
 use crate::support::{DEADLINE, Disposition, Run, SHOP, Status, eventually, inspector, shop};
 
-/// The signals that stop a container: PID 1 ignores what it has no handler for, so these have one
-/// during the fetch (pid_namespaces(7)).
-const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+/// The signals that stop a container. PID 1 ignores signals without a handler (pid_namespaces(7)), so
+/// phase-run installs handlers for these during the fetch.
+const TERMINATION_SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 
-/// Also with what a container runtime may have changed.
+/// The preparations are changes that a container runtime may make.
 #[test]
-fn pid_1_finds_everything_as_it_was() {
+fn command_as_pid1_has_unchanged_environment() {
     let preparations: [fn(Run<'_>) -> Run<'_>; 4] = [
         |run| run,
         |run| {
@@ -30,9 +30,9 @@ fn pid_1_finds_everything_as_it_was() {
     }
 }
 
-/// The command is PID 1 and gets TERM itself, once; its status is the container's.
+/// The command is PID 1 and gets TERM itself, once; its status is that of the container.
 #[test]
-fn the_command_is_pid_1_and_gets_the_signal_itself() {
+fn command_is_pid1_and_gets_signals_directly() {
     let shop = shop([("SECRET", "value")]);
     let mut running = shop
         .with(&[])
@@ -45,12 +45,12 @@ fn the_command_is_pid_1_and_gets_the_signal_itself() {
     assert_eq!(running.wait().ok().text().lines().count(), 2);
 }
 
-/// execve(2): handled signals become default; nothing of the fetch is left.
+/// execve(2): handled signals become default again, so nothing of the fetch is left.
 #[test]
-fn handlers_of_the_fetch_are_gone_after_it() {
+fn pid1_handlers_are_reset_for_command() {
     let shop = shop([("SECRET", "value")]);
     let report = shop.reporting(&[]).as_pid1().report();
-    for signal in ENDING {
+    for signal in TERMINATION_SIGNALS {
         assert_eq!(report.disposition(signal), Disposition::Default);
     }
     let run = shop.with(&[]).args(["cat", "/proc/1/status"]).as_pid1();
@@ -59,11 +59,11 @@ fn handlers_of_the_fetch_are_gone_after_it() {
     assert!(output.text().contains(caught), "{output}");
 }
 
-/// TERM, INT, HUP and QUIT during the fetch end it at once by status 128+N, and nothing was
+/// TERM, INT, HUP and QUIT during the fetch end phase-run at once with status 128+N, and nothing is
 /// started.
 #[test]
-fn an_ending_signal_during_the_fetch_ends_it_at_once() {
-    for signal in ENDING {
+fn termination_signal_ends_fetch_of_pid1() {
+    for signal in TERMINATION_SIGNALS {
         let shop = shop([("SECRET", "value")]);
         let gate = shop.phase.gate("");
         let run = shop.with(&["--timeout", "600"]).args(["touch", "started"]);
@@ -77,10 +77,10 @@ fn an_ending_signal_during_the_fetch_ends_it_at_once() {
     }
 }
 
-/// What is ignored stays ignored, such as HUP by nohup(1): the fetch goes on.
+/// An ignored signal stays ignored, such as HUP under nohup(1), and the fetch continues.
 #[test]
-fn an_ignored_signal_during_the_fetch_stays_ignored() {
-    for signal in ENDING {
+fn ignored_signal_stays_ignored_in_fetch_of_pid1() {
+    for signal in TERMINATION_SIGNALS {
         let shop = shop([("SECRET", "value")]);
         let gate = shop.phase.gate("");
         let run = shop.with(&[]).args([inspector(), "report"]).as_pid1();
@@ -101,10 +101,13 @@ fn an_ignored_signal_during_the_fetch_stays_ignored() {
     }
 }
 
-/// In any other place signals during the fetch do what they do to any program.
+/// If phase-run is not PID 1, a signal during the fetch kills it like any program.
 #[test]
-fn a_signal_during_the_fetch_ends_an_ordinary_process_by_that_signal() {
-    for signal in ENDING.into_iter().chain([libc::SIGUSR1, libc::SIGALRM, 40]) {
+fn signal_during_fetch_kills_process_that_is_not_pid1() {
+    for signal in TERMINATION_SIGNALS
+        .into_iter()
+        .chain([libc::SIGUSR1, libc::SIGALRM, 40])
+    {
         let shop = shop([("SECRET", "value")]);
         let gate = shop.phase.gate("");
         let run = shop.with(&["--timeout", "600"]).args(["touch", "started"]);
@@ -118,12 +121,12 @@ fn a_signal_during_the_fetch_ends_an_ordinary_process_by_that_signal() {
     }
 }
 
-/// A stop during the fetch is a stop, and the fetch goes on when it is continued.
+/// A stopped fetch continues after CONT.
 #[test]
-fn a_stop_during_the_fetch_can_be_continued() {
+fn stop_signal_during_fetch_can_be_continued() {
     let shop = shop([("SECRET", "value")]);
     let gate = shop.phase.gate("");
-    // In an orphaned group, as of a test run without a shell, the kernel discards TSTP.
+    // The kernel discards TSTP for an orphaned group, such as that of a test run without a shell.
     let run = shop.with(&[]).args([inspector(), "cat-env", "SECRET"]);
     let running = run.own_group().spawn();
     gate.arrived(DEADLINE);

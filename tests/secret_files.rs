@@ -1,4 +1,4 @@
-//! `--file`: a value as an in-memory file whose path the variable holds.
+//! `--file`: a secret in a file in memory, whose path is in the variable.
 
 use std::fs::read;
 
@@ -6,7 +6,7 @@ use nix::sys::resource::Resource;
 
 use crate::support::{Run, SHOP, Shop, has_root, inspector, shop};
 
-/// A value that would be noticed anywhere.
+/// A value with characters that need quoting, used as a canary.
 const VALUE: &str = "-----BEGIN KEY-----\n$x\\n'\"\nü👋\n-----END KEY-----\n";
 
 fn with_key() -> Shop {
@@ -15,15 +15,15 @@ fn with_key() -> Shop {
     shop
 }
 
-/// A shell as the command; dash has no descriptors of more than one digit.
+/// Runs a script by bash, because dash does not support descriptors above 9.
 fn script(shop: &Shop, options: &[&str], script: &str) -> Vec<u8> {
     let run = shop.with(options).args(["bash", "-c", script]);
     run.reveals().output().ok().stdout
 }
 
-/// VAR (default: the name KEY would get) holds its path, the value is in no variable.
+/// VAR, by default the name that KEY would get, holds the path, and no variable holds the value.
 #[test]
-fn the_variable_holds_a_path_and_no_variable_the_value() {
+fn file_variable_holds_path_not_value() {
     for (options, name) in [
         (&["--file", "KEY"][..], "KEY"),
         (&["--file", "KEY=KEY_FILE"], "KEY_FILE"),
@@ -44,22 +44,22 @@ fn the_variable_holds_a_path_and_no_variable_the_value() {
     }
 }
 
-/// A GLOB takes every key that it matches; a rule about one key goes before it.
+/// A pattern applies to every key that it matches; a rule for one key takes precedence.
 #[test]
-fn a_pattern_makes_files_of_all_that_it_matches() {
+fn file_pattern_applies_to_every_matching_key() {
     let shop = shop([("TLS_A", "1"), ("TLS_B", "2"), ("TLS_C", "3"), ("X", "4")]);
     let options = ["--file", "TLS_*", "--file", "TLS_C=C_FILE"];
-    let said = script(
+    let output = script(
         &shop,
         &options,
         "cat $TLS_A $TLS_B $C_FILE; echo $X $TLS_C.",
     );
-    assert_eq!(said, b"1234 .\n");
+    assert_eq!(output, b"1234 .\n");
 }
 
-/// Byte for byte, not bound by the kernel's 128 KiB, and NUL is a byte like any other.
+/// The content is exact, not limited by the kernel's 128 KiB for a variable, and may contain NUL.
 #[test]
-fn content_is_byte_for_byte_whatever_its_size() {
+fn file_content_is_exact_at_any_size() {
     let large: String = ('a'..='z').cycle().take(200_000).collect();
     let values = [
         ("LARGE", large.as_str()),
@@ -71,20 +71,20 @@ fn content_is_byte_for_byte_whatever_its_size() {
     let shop = shop(values);
     for (name, value) in values {
         let options = ["--only", name, "--file", name];
-        let said = script(&shop, &options, &format!("cat ${name}"));
-        assert!(said == value.as_bytes(), "{name}");
+        let output = script(&shop, &options, &format!("cat ${name}"));
+        assert!(output == value.as_bytes(), "{name}");
     }
 }
 
-/// A sealed memfd of mode 0444 that refuses to be written and truncated, by its path and by its
-/// descriptor: memfd_create(2), «File sealing».
+/// The file is a sealed memfd of mode 0444. It can be neither written nor truncated, by its path or
+/// by its descriptor (memfd_create(2), "File-sealing").
 #[test]
-fn nobody_can_change_it() {
+fn secret_file_cannot_be_changed() {
     let shop = with_key();
     let run = shop
         .with(&["--file", "KEY"])
         .args([inspector(), "read-file", "KEY"]);
-    // The inspector says on standard error what it could do.
+    // The inspector reports on standard error if it could change the file.
     assert_eq!(run.reveals().output().ok().text(), VALUE);
     let text = script(
         &shop,
@@ -101,9 +101,9 @@ fn nobody_can_change_it() {
     assert_eq!(text, expected);
 }
 
-/// Seen to work after an exec chain, in a child, and in a child that had its descriptors closed.
+/// The file is readable after an exec, in a child, and in a child that has closed the descriptor.
 #[test]
-fn children_and_what_the_command_becomes_can_read_it() {
+fn secret_file_is_readable_by_children() {
     let shop = with_key();
     for chain in [
         "exec cat $KEY",
@@ -113,14 +113,15 @@ fn children_and_what_the_command_becomes_can_read_it() {
         "bash -c \"exec ${KEY##*/}<&-; cat $KEY\"; true",
         "exec env bash -c \"(exec ${KEY##*/}<&-; exec cat $KEY)\"",
     ] {
-        let said = script(&shop, &["--file", "KEY"], chain);
-        assert_eq!(String::from_utf8_lossy(&said), VALUE, "{chain}");
+        let output = script(&shop, &["--file", "KEY"], chain);
+        assert_eq!(String::from_utf8_lossy(&output), VALUE, "{chain}");
     }
 }
 
-/// After dropping to another user, as entrypoints do; and where phase-run itself is not root.
+/// The command can read the file after it has changed its user, as entrypoints do, and if phase-run
+/// itself is not root.
 #[test]
-fn another_user_can_read_it() {
+fn secret_file_is_readable_by_other_user() {
     if !has_root("only root can become another user") {
         return;
     }
@@ -145,9 +146,9 @@ fn another_user_can_read_it() {
     assert_eq!(output.ok().text(), VALUE);
 }
 
-/// The command's own pid is 1 there, and so is the path's.
+/// In a PID namespace the command's pid is 1, and so is the pid in the path.
 #[test]
-fn the_first_process_of_a_namespace_can_read_it() {
+fn secret_file_is_readable_as_pid1() {
     let shop = with_key();
     let run = shop
         .with(&["--file", "KEY"])
@@ -157,10 +158,10 @@ fn the_first_process_of_a_namespace_can_read_it() {
     assert!(report.variable("KEY").unwrap().starts_with(b"/proc/1/fd/"));
 }
 
-/// Scripts use 3 to 9 and a shell's own are around 10: files go out of their way, from 100 on,
-/// and where the limit has no such number they work all the same.
+/// Scripts use descriptors 3 to 9, and shells some from 10 on, so files are moved to 100 and above.
+/// If the limit does not allow that, they still work.
 #[test]
-fn files_take_descriptors_that_nobody_uses() {
+fn secret_files_use_descriptors_from_100_on() {
     let shop = shop([("A", "1"), ("B", "2"), ("C", "3")]);
     let report = shop.reporting(&["--file", "*"]).report();
     assert_eq!(report.descriptors(), [0, 1, 2, 100, 101, 102]);
@@ -177,9 +178,9 @@ fn files_take_descriptors_that_nobody_uses() {
     assert_eq!(report.descriptors().len(), 6);
 }
 
-/// More files than descriptors: an error, and nothing is run.
+/// If there are more files than free descriptors, nothing is run.
 #[test]
-fn too_many_files_for_the_limit_are_an_error() {
+fn too_many_files_for_descriptor_limit_is_an_error() {
     let shop = shop((0..60).map(|n| (format!("K{n}"), "v")));
     let output = shop.refuses_with(&["--file", "*"], |run| {
         run.limit(Resource::RLIMIT_NOFILE, 50)
@@ -187,9 +188,9 @@ fn too_many_files_for_the_limit_are_an_error() {
     assert!(output.stderr.contains("too many open files"), "{output}");
 }
 
-/// Where there is no /proc there is no path to it: an error.
+/// Without /proc there is no path to the file.
 #[test]
-fn without_proc_it_is_an_error() {
+fn secret_file_without_proc_is_an_error() {
     let shop = with_key();
     let output = shop.refuses_with(&["--file", "KEY"], Run::without_proc);
     assert!(
@@ -198,23 +199,23 @@ fn without_proc_it_is_an_error() {
             .contains("cannot hand over KEY as a file: /proc is not mounted"),
         "{output}"
     );
-    // Whoever asks for no file needs none.
+    // Without `--file`, /proc is not needed.
     let run = shop.with(&[]).arg("true").without_proc().output();
     let _ = run.ok();
 }
 
-/// A /proc of another PID namespace would lead to another process.
+/// In the /proc of another PID namespace, the path would lead to another process.
 #[test]
-fn a_proc_of_another_namespace_is_an_error() {
+fn secret_file_with_foreign_proc_is_an_error() {
     let shop = with_key();
     let wrap = ["unshare", "--pid", "--fork", "--map-root-user"];
     let output = shop.refuses_with(&["--file", "KEY"], |run| run.wrap(wrap));
     assert!(output.stderr.contains("another PID namespace"), "{output}");
 }
 
-/// Each name stands once: two values for one variable are an error that names both.
+/// The error names both keys.
 #[test]
-fn two_keys_for_one_variable_are_an_error() {
+fn two_secrets_for_one_variable_is_an_error() {
     let shop = shop([("A", "1"), ("B", "2"), ("C", "3")]);
     for options in [
         &["--file", "A=SAME", "--file", "B=SAME"][..],
@@ -229,9 +230,10 @@ fn two_keys_for_one_variable_are_an_error() {
     assert_eq!(report.variable("A"), None);
 }
 
-/// `--keep`: a variable that is already set wins, here the one that would hold the path.
+/// `--keep`: a variable that is already set takes precedence, here the one that would hold the
+/// path.
 #[test]
-fn a_kept_variable_wins_over_a_file() {
+fn kept_variable_takes_precedence_over_file() {
     let shop = with_key();
     let run = |options: &[&str], name: &str| {
         let report = shop.reporting(options).env(name, "own").report();
@@ -243,9 +245,9 @@ fn a_kept_variable_wins_over_a_file() {
     assert_eq!(run(&["--file", "KEY", "--keep-existing"], "KEY"), b"own");
 }
 
-/// A `--file` about no selected secret is a mistake like any filter that selects nothing.
+/// A `--file` that matches no selected secret is an error, as for every filter.
 #[test]
-fn a_file_that_selects_nothing_is_an_error() {
+fn file_option_without_match_is_an_error() {
     let shop = with_key();
     for options in [
         &["--file", "NONE"][..],
@@ -259,9 +261,9 @@ fn a_file_that_selects_nothing_is_an_error() {
     let _ = shop.with(&options).arg("true").output().ok();
 }
 
-/// No file on any disk ever holds the value.
+/// The file is a memfd, and no other file is created.
 #[test]
-fn the_value_is_nowhere_on_a_disk() {
+fn secret_file_is_never_on_disk() {
     let shop = with_key();
     let run = shop.run(SHOP).args(["--file", "KEY", "--"]);
     let run = run.args(["sh", "-c", "readlink $KEY >link"]);

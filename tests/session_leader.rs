@@ -1,5 +1,5 @@
-//! A supervised command where phase-run leads the terminal's session, as under `ssh -t` or
-//! `docker run -it`: there is no shell, and a hangup tells the leader alone.
+//! A supervised command where phase-run is the session leader of its terminal, as under `ssh -t` or
+//! `docker run -it`: there is no shell, and a hangup is sent to the leader alone.
 
 use std::fs::metadata;
 
@@ -11,7 +11,7 @@ use crate::support::{
     InspectorLog, LaunchMode, Run, Shop, Status, Terminal, has_root, inspector, proc, shop,
 };
 
-/// What siginfo_t says of a signal that the terminal made (sigaction(2), SI_KERNEL).
+/// The si_code of a signal that the terminal has sent (sigaction(2), SI_KERNEL).
 const KERNEL: i32 = 128;
 
 const MODES: [LaunchMode; 3] = [LaunchMode::Bare, LaunchMode::Exec, LaunchMode::Supervised];
@@ -20,7 +20,8 @@ fn run<'a>(mode: LaunchMode, shop: &'a Shop, command: &[&str]) -> Run<'a> {
     shop.bare(mode.words(shop.program()).iter().chain(command))
 }
 
-/// The inspector on a terminal of its own in each mode, ready, with its pid as the test sees it.
+/// Runs the inspector on its own terminal in each mode, waits until it is ready, and passes its pid
+/// in the namespace of the test.
 fn in_each_mode(
     words: &[&str],
     prepare: fn(Run<'_>) -> Run<'_>,
@@ -36,7 +37,7 @@ fn in_each_mode(
         let mut terminal = prepare(run(mode, &shop, &command)).on_terminal();
         let own = terminal.ready();
         let leader = terminal.pid();
-        // In a PID namespace its own view of its pid is another.
+        // In a PID namespace the inspector sees another pid of its own.
         let command = proc::command(leader);
         assert!(own == command || own <= 2, "{own} {command}");
         case(mode, &mut terminal, command);
@@ -47,15 +48,14 @@ fn as_pid1(run: Run<'_>) -> Run<'_> {
     run.as_pid1()
 }
 
-fn itself(run: Run<'_>) -> Run<'_> {
+fn unchanged(run: Run<'_>) -> Run<'_> {
     run
 }
 
-/// INT, QUIT and WINCH "that the kernel made for the terminal's group" are not
-/// forwarded; the command has them.
+/// INT, QUIT and WINCH from the terminal are not forwarded: the command has them already.
 #[test]
-fn a_key_reaches_the_command_of_a_session_leader_once() {
-    for prepare in [itself, as_pid1] {
+fn terminal_key_of_session_leader_arrives_once() {
+    for prepare in [unchanged, as_pid1] {
         in_each_mode(&[], prepare, |mode, terminal, _| {
             for (key, signal) in [("\x03", SIGINT), ("\x1c", SIGQUIT)] {
                 terminal.press(key);
@@ -71,10 +71,10 @@ fn a_key_reaches_the_command_of_a_session_leader_once() {
     }
 }
 
-/// "a session leader forwards HUP and CONT": a hangup tells only the leader (tty(4)).
+/// A session leader forwards HUP and CONT, because a hangup is sent to the leader alone (tty(4)).
 #[test]
-fn a_hangup_reaches_the_command_of_a_session_leader_once() {
-    for prepare in [itself, as_pid1] {
+fn hangup_of_session_leader_arrives_once() {
+    for prepare in [unchanged, as_pid1] {
         for mode in MODES {
             let shop = shop([("SECRET", "value")]);
             // The inspector ends with its input, which ends with the terminal.
@@ -86,16 +86,16 @@ fn a_hangup_reaches_the_command_of_a_session_leader_once() {
             log.ready();
             let leader = terminal.pid();
             terminal.hang_up();
-            let told = log.reported_until_marked(leader, 2);
-            let told: Vec<i32> = told.iter().map(|(signal, _)| *signal).collect();
-            assert_eq!(told, [SIGHUP, SIGCONT], "{mode:?}");
+            let received = log.reported_until_marked(leader, 2);
+            let received: Vec<i32> = received.iter().map(|(signal, _)| *signal).collect();
+            assert_eq!(received, [SIGHUP, SIGCONT], "{mode:?}");
         }
     }
 }
 
-/// signal(7): the command ends by the hangup, and phase-run with it: nobody outlives the terminal.
+/// The hangup ends the command and phase-run with it: no process outlives the terminal.
 #[test]
-fn a_hangup_ends_what_a_session_leader_runs() {
+fn hangup_ends_command_of_session_leader() {
     for mode in MODES {
         let shop = shop([("SECRET", "value")]);
         let mut terminal = run(mode, &shop, &[inspector(), "sleep"]).on_terminal();
@@ -106,11 +106,12 @@ fn a_hangup_ends_what_a_session_leader_runs() {
     }
 }
 
-/// credentials(7): in an orphaned group, where nobody could resume it, the kernel discards the stop.
+/// credentials(7): the kernel discards stop signals for an orphaned group, which nobody could
+/// resume.
 #[test]
-fn ctrl_z_without_a_shell_is_discarded() {
-    for prepare in [itself, as_pid1] {
-        // TSTP does what it does to any program.
+fn ctrl_z_without_shell_is_discarded() {
+    for prepare in [unchanged, as_pid1] {
+        // The inspector does not catch TSTP.
         in_each_mode(&["100", "20"], prepare, |mode, terminal, command| {
             terminal.press("\x1a\x03");
             assert_eq!(terminal.reported(), (SIGINT, KERNEL), "{mode:?}");
@@ -123,11 +124,10 @@ fn ctrl_z_without_a_shell_is_discarded() {
     }
 }
 
-/// "phase-run stops … if there is … somebody who can resume it (not as session leader …)": it would
-/// never go on.
+/// A session leader does not stop with the command, because nobody could resume it.
 #[test]
-fn a_stop_of_the_command_does_not_stop_a_session_leader() {
-    for prepare in [itself, as_pid1] {
+fn stop_of_command_does_not_stop_session_leader() {
+    for prepare in [unchanged, as_pid1] {
         in_each_mode(&[], prepare, |mode, terminal, command| {
             let leader = terminal.pid();
             // A bare PID 1 can be stopped from outside its namespace like any other.
@@ -146,10 +146,10 @@ fn a_stop_of_the_command_does_not_stop_a_session_leader() {
     }
 }
 
-/// PID 1 ignores what it has no handler for (pid_namespaces(7)), and so does the bare command as PID
-/// 1; under phase-run it is another process.
+/// PID 1 ignores signals that it does not handle (pid_namespaces(7)), and so does the bare command
+/// as PID 1. Under phase-run the command has another pid.
 #[test]
-fn ctrl_c_and_a_hangup_end_the_command_of_pid_1() {
+fn ctrl_c_and_hangup_end_command_of_pid1() {
     for (signal, press) in [
         (SIGINT, Some("\x03")),
         (SIGQUIT, Some("\x1c")),
@@ -169,9 +169,9 @@ fn ctrl_c_and_a_hangup_end_the_command_of_pid_1() {
     }
 }
 
-/// As `docker stop` does: the sender is in no PID namespace that phase-run knows.
+/// `docker stop`: the sender is outside phase-run's PID namespace.
 #[test]
-fn a_signal_from_outside_reaches_the_command_of_pid_1_once() {
+fn outside_signal_to_pid1_with_terminal_arrives_once() {
     in_each_mode(&[], as_pid1, |mode, terminal, _| {
         let leader = terminal.pid();
         for signal in [
@@ -197,9 +197,9 @@ fn a_signal_from_outside_reaches_the_command_of_pid_1_once() {
     assert_eq!(terminal.ended(), Status::Exited(128 + SIGTERM));
 }
 
-/// A helper in the group that phase-run leads speaks to PID 1 and means the command.
+/// A helper in the group that phase-run leads signals PID 1 and means the command.
 #[test]
-fn a_helper_that_signals_pid_1_reaches_the_command() {
+fn helper_that_signals_pid1_reaches_command() {
     let entrypoint = "mkfifo go; (read word <go; kill -HUP 1) & exec \"$@\"";
     for mode in MODES {
         let shop = shop([("SECRET", "value")]);
@@ -208,11 +208,11 @@ fn a_helper_that_signals_pid_1_reaches_the_command() {
         let mut terminal = serving.on_terminal();
         terminal.ready();
         std::fs::write(shop.directory().join("go"), "now\n").unwrap();
-        let told = other_than_a_childs_end(&mut terminal);
-        assert_eq!(told, SIGHUP, "{mode:?}");
+        let signal = next_signal_except_chld(&mut terminal);
+        assert_eq!(signal, SIGHUP, "{mode:?}");
         let leader = terminal.pid();
         let more = terminal.reported_until_marked(leader);
-        // Bare, the helper is the command's own child.
+        // Without phase-run the helper is a child of the command.
         assert!(
             more.iter().all(|(signal, _)| *signal == libc::SIGCHLD),
             "{mode:?} {more:?}"
@@ -220,8 +220,8 @@ fn a_helper_that_signals_pid_1_reaches_the_command() {
     }
 }
 
-/// The next signal that is not a child's end.
-fn other_than_a_childs_end(terminal: &mut Terminal) -> i32 {
+/// Returns the next signal that is not CHLD.
+fn next_signal_except_chld(terminal: &mut Terminal) -> i32 {
     loop {
         match terminal.reported() {
             (libc::SIGCHLD, _) => {}
@@ -230,13 +230,14 @@ fn other_than_a_childs_end(terminal: &mut Terminal) -> i32 {
     }
 }
 
-/// "and where that name is missing tcgetpgrp on 0, 1, 2": any one of them is enough.
+/// Without /dev/tty the terminal is found through descriptors 0, 1 and 2. Any one of them is
+/// enough.
 #[test]
-fn a_terminal_without_a_name_is_found_through_the_standard_descriptors() {
+fn terminal_without_dev_tty_is_found_through_stdio() {
     if !has_root("only root can hide /dev") {
         return;
     }
-    // What is left on the terminal: all, or one of the three.
+    // All of the descriptors stay on the terminal, or one of them.
     for left in [
         "",
         "1<>silence 2<>silence",
@@ -258,8 +259,8 @@ fn a_terminal_without_a_name_is_found_through_the_standard_descriptors() {
             let leader = terminal.pid();
             assert!(metadata(format!("/proc/{leader}/root/dev/tty")).is_err());
             terminal.press("\x03");
-            let told = log.reported_until_marked(leader, 1);
-            assert_eq!(told, [(SIGINT, KERNEL)], "{mode:?} {left:?}");
+            let received = log.reported_until_marked(leader, 1);
+            assert_eq!(received, [(SIGINT, KERNEL)], "{mode:?} {left:?}");
         }
     }
 }

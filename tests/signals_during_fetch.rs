@@ -1,4 +1,4 @@
-//! A signal while phase-run fetches does what it does to any program.
+//! A signal during the fetch has the same effect on phase-run as on any program.
 
 use fake_phase::Phase;
 use libc::{SIGBUS, SIGHUP, SIGINT, SIGQUIT, SIGSEGV, SIGTERM, SIGUSR1};
@@ -7,7 +7,7 @@ use crate::support::{DEADLINE, Running, Sandbox, Status, fake_server, shop_world
 
 const WORDS: [&str; 6] = ["--app", "shop", "--env", "Production", "echo", "started"];
 
-fn ends_by(running: Running, signal: i32) {
+fn assert_killed_by(running: Running, signal: i32) {
     running.kill(signal);
     let output = running.wait().ended(Status::Killed(signal));
     assert!(
@@ -16,26 +16,26 @@ fn ends_by(running: Running, signal: i32) {
     );
 }
 
-/// "A signal while fetching ends phase-run at once: by that signal …. Nothing was
-/// started." signal(7). During either of two requests.
+/// A signal during the fetch, in either of two requests, kills phase-run at once, and nothing is
+/// started (signal(7)).
 #[test]
-fn a_signal_during_the_fetch_ends_it_by_that_signal() {
+fn signal_during_fetch_kills_phase_run() {
     for path in ["/tokens/", "/v1/secrets/"] {
-        // The last two the runtime catches for itself.
+        // Rust's runtime has handlers for the last two.
         for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGSEGV, SIGBUS] {
             let phase = Phase::serve(shop_world([("KEY", "value")]));
             let gate = phase.gate(path);
             let sandbox = Sandbox::new(&phase);
             let running = sandbox.run(WORDS).spawn();
             gate.arrived(DEADLINE);
-            ends_by(running, signal);
+            assert_killed_by(running, signal);
         }
     }
 }
 
-/// While nothing has been answered yet, not even TLS's greeting.
+/// The server has not answered yet, not even in the TLS handshake.
 #[test]
-fn a_signal_during_the_handshake_ends_it_too() {
+fn signal_during_handshake_kills_phase_run() {
     for signal in [SIGTERM, SIGINT] {
         let phase = Phase::serve(shop_world([("KEY", "value")]));
         let (arrived, arrival) = std::sync::mpsc::channel();
@@ -47,13 +47,13 @@ fn a_signal_during_the_handshake_ends_it_too() {
         let run = sandbox.run(WORDS);
         let running = run.env("PHASE_HOST", format!("https://{address}")).spawn();
         arrival.recv_timeout(DEADLINE).unwrap();
-        ends_by(running, signal);
+        assert_killed_by(running, signal);
     }
 }
 
-/// nohup(1): what was ignored at the start stays ignored, in phase-run and in the command.
+/// nohup(1): an ignored signal stays ignored, in phase-run and in the command.
 #[test]
-fn an_ignored_signal_does_not_end_the_fetch() {
+fn ignored_signal_does_not_end_fetch() {
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         let phase = Phase::serve(shop_world([("KEY", "value")]));
         let gate = phase.gate("/v1/secrets/");
@@ -66,9 +66,9 @@ fn an_ignored_signal_does_not_end_the_fetch() {
     }
 }
 
-/// Ctrl-Z and `fg`: signal(7), a stopped process goes on where it was.
+/// Ctrl-Z and `fg`: a stopped process continues where it was (signal(7)).
 #[test]
-fn a_fetch_can_be_stopped_and_continued() {
+fn fetch_can_be_stopped_and_continued() {
     let phase = Phase::serve(shop_world([("KEY", "value")]));
     let gate = phase.gate("/v1/secrets/");
     let sandbox = Sandbox::new(&phase);
@@ -84,9 +84,9 @@ fn a_fetch_can_be_stopped_and_continued() {
     assert_eq!(running.wait().ok().text(), "started\n");
 }
 
-/// A signal that was blocked at the start waits for the command, which has it pending (execve(2)).
+/// A signal that was blocked at the start stays pending for the command (execve(2)).
 #[test]
-fn a_blocked_signal_reaches_the_command() {
+fn blocked_signal_stays_pending_for_command() {
     let phase = Phase::serve(shop_world([("KEY", "value")]));
     let gate = phase.gate("/v1/secrets/");
     let sandbox = Sandbox::new(&phase);

@@ -1,4 +1,5 @@
-//! A supervised command finds what the bare one finds, and its end is phase-run's.
+//! The supervised command runs in the same environment as the bare one, and phase-run ends as it
+//! does.
 
 use std::fs::{DirEntry, read_dir, remove_file};
 use std::path::Path;
@@ -12,9 +13,9 @@ use crate::support::{
     BARE_AND_SUPERVISED, LaunchMode, Running, SHOP, Status, inspector, kill, shop, skip,
 };
 
-/// "Exit with the command's status when it ends". Not a word is said of it.
+/// phase-run exits with the command's status, and prints nothing about it.
 #[test]
-fn every_exit_status_is_handed_on() {
+fn exit_status_is_passed_on() {
     let shop = shop([("SECRET", "value")]);
     let statuses: Vec<i32> = (0..=255).collect();
     for some in statuses.chunks(16) {
@@ -31,10 +32,10 @@ fn every_exit_status_is_handed_on() {
     }
 }
 
-/// "Dying by the command's signal": a parent sees the same end, of real-time ones
-/// too, whatever the signal's disposition is.
+/// phase-run dies by the signal that killed the command, real-time signals included, whatever the
+/// signal's disposition was at the start.
 #[test]
-fn every_death_is_handed_on() {
+fn death_by_signal_is_passed_on() {
     let shop = shop([("SECRET", "value")]);
     let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
     let signals = (1..=31).chain(34..=64);
@@ -51,7 +52,7 @@ fn every_death_is_handed_on() {
         };
         for (signal, bare, others) in some.iter().map(start).collect::<Vec<_>>() {
             let end = bare.wait().status;
-            // What does nothing by default ends nothing, and the inspector says so.
+            // A signal that does nothing by default kills nothing; the inspector then exits with 98.
             assert!([Status::Killed(signal), Status::Exited(98)].contains(&end));
             for other in others {
                 let output = other.wait().ended(end);
@@ -61,10 +62,10 @@ fn every_death_is_handed_on() {
     }
 }
 
-/// "Dying by the command's signal: soft RLIMIT_CORE 0 and not dumpable": the core
-/// would be that of phase-run. The bare command leaves one, where it may.
+/// phase-run dumps no core when it dies by the command's signal. Only the command dumps one, where
+/// its limit allows that.
 #[test]
-fn a_death_that_is_handed_on_leaves_no_core_file() {
+fn death_passed_on_leaves_one_core_file() {
     let shop = shop([("SECRET", "value")]);
     let cores = |limit: &str, mode: LaunchMode, signal: i32| {
         let start = SystemTime::now() - Duration::from_secs(1);
@@ -72,7 +73,7 @@ fn a_death_that_is_handed_on_leaves_no_core_file() {
         let run = shop.start(mode, ["sh", "-c", &script, inspector()]);
         let run = run.limit(Resource::RLIMIT_CORE, RLIM_INFINITY);
         let _ = run.output().ended(Status::Killed(signal));
-        // The command's is where it ran, the supervisor's would be where that stays.
+        // The command dumps into its working directory, and the supervisor would dump into its own.
         let folders = [shop.directory(), Path::new("/")].map(|folder| read_dir(folder).unwrap());
         let entries = folders.into_iter().flatten().map(|entry| entry.unwrap());
         let is_core = |entry: &DirEntry| {
@@ -92,7 +93,7 @@ fn a_death_that_is_handed_on_leaves_no_core_file() {
         return;
     }
     for signal in [3, 4, 5, 6, 7, 8, 11, 24, 25, 31] {
-        // That of the command, and none besides.
+        // The command's core file, and no other.
         assert_eq!(
             cores("unlimited", LaunchMode::Supervised, signal),
             1,
@@ -102,9 +103,9 @@ fn a_death_that_is_handed_on_leaves_no_core_file() {
     }
 }
 
-/// The command is ended by somebody else.
+/// Another process kills the command.
 #[test]
-fn a_command_that_is_killed_is_reported_as_killed() {
+fn killed_command_is_reported_as_killed() {
     let shop = shop([("SECRET", "value")]);
     for signal in [libc::SIGKILL, libc::SIGTERM, 40] {
         let mut sleeping = shop
@@ -117,9 +118,10 @@ fn a_command_that_is_killed_is_reported_as_killed() {
     }
 }
 
-/// sd_listen_fds(3), sd_watchdog_enabled(3): the variables count only for the process they name.
+/// sd_listen_fds(3), sd_watchdog_enabled(3): the variables only count for the process whose pid
+/// they hold.
 #[test]
-fn the_pids_that_systemd_names_are_the_commands() {
+fn systemd_pid_variables_name_command() {
     let shop = shop([("SECRET", "value")]);
     let named = |value: &str| {
         let script = format!("LISTEN_PID={value} WATCHDOG_PID={value} exec \"$@\"");
@@ -139,10 +141,10 @@ fn the_pids_that_systemd_names_are_the_commands() {
     assert_eq!(pids, ["77", "77"].map(|pid| pid.as_bytes().to_vec()));
 }
 
-/// What comes before the command is said once, by whoever knows it, with the words and the status
-/// that it has without a supervisor.
+/// A failure before the command starts is printed once, with the same text and status as without a
+/// supervisor.
 #[test]
-fn a_failure_before_the_command_is_told_once() {
+fn startup_error_is_printed_once() {
     let shop = shop([("SECRET", "value")]);
     shop.executable("script", "#!/no/such/interpreter\n");
     let prefix = ["--app", "shop", "--env", "Production", "--prefix", "="];
@@ -169,35 +171,35 @@ fn a_failure_before_the_command_is_told_once() {
         (&prefix, "true", 125, "environment"),
     ];
     for (options, command, status, kind) in lines {
-        let [alone, supervised] = [&[][..], &["--supervise"]].map(|supervise| {
+        let [unsupervised, supervised] = [&[][..], &["--supervise"]].map(|supervise| {
             let run = shop.run(options).args(supervise).arg("--").arg(command);
             run.output().failed(status, kind)
         });
-        assert_eq!(alone.stderr, supervised.stderr);
+        assert_eq!(unsupervised.stderr, supervised.stderr);
     }
 }
 
-/// A server that refuses, stalls or goes away is told of once too.
+/// A server that refuses or sends something invalid is reported once, too.
 #[test]
-fn a_failed_fetch_is_told_once() {
+fn fetch_error_is_printed_once() {
     let json = || Responder::raw(200, "application/json", b"{".to_vec());
     for (turn, kind) in ["token", "protocol", "protocol"].into_iter().enumerate() {
         let shop = shop([("SECRET", "value")]);
         let faults = [Responder::error(403, "no"), json(), Responder::html_login()];
         shop.phase
             .respond("", faults.into_iter().nth(turn).unwrap());
-        let [alone, supervised] = [&[][..], &["--supervise"]].map(|options| {
+        let [unsupervised, supervised] = [&[][..], &["--supervise"]].map(|options| {
             let output = shop.with(options).args(["touch", "started"]).output();
             output.failed(125, kind).stderr
         });
-        assert_eq!(alone, supervised);
+        assert_eq!(unsupervised, supervised);
         assert!(!shop.directory().join("started").exists());
     }
 }
 
-/// phase-run says nothing of the command's end, but what the command itself says.
+/// phase-run prints nothing about the command's end.
 #[test]
-fn not_a_word_is_said_of_the_commands_end() {
+fn command_exit_prints_nothing() {
     let shop = shop([("SECRET", "value")]);
     for (script, status) in [
         ("echo out; echo err >&2", Status::Exited(0)),

@@ -1,4 +1,5 @@
-//! Signals to a supervised phase-run while it fetches: they do what they would do to the command.
+//! Signals to a supervised phase-run during the fetch have the effect that they would have on the
+//! command.
 
 use fake_phase::Gate;
 
@@ -7,8 +8,8 @@ use crate::support::{
     DEADLINE, LaunchMode, Run, Running, Shop, Status, eventually, inspector, kill, queue, shop,
 };
 
-/// What ends any process, and the status that stands for it where it ends PID 1.
-const ENDING: [i32; 6] = [
+/// Signals that kill a process which does not catch them.
+const FATAL_SIGNALS: [i32; 6] = [
     libc::SIGTERM,
     libc::SIGINT,
     libc::SIGHUP,
@@ -19,13 +20,14 @@ const ENDING: [i32; 6] = [
 
 type Prepare = fn(Run<'_>) -> Run<'_>;
 
-/// An ordinary process, and the first one of a namespace.
-const PLACES: [Prepare; 2] = [|run| run, |run| run.as_pid1()];
+/// Runs an ordinary process, and PID 1 of a namespace.
+const AS_PROCESS_AND_PID1: [Prepare; 2] = [|run| run, |run| run.as_pid1()];
 
-/// The same in a group whose parent is outside it, or the kernel would not stop it (setpgid(2)).
+/// Runs the same in a group whose parent is outside it: the kernel stops no orphaned group
+/// (setpgid(2)).
 const IN_GROUPS: [Prepare; 2] = [|run| run.own_group(), |run| run.as_pid1().own_group()];
 
-/// A fetch that waits for the gate, prepared as told, of a command that would leave a trace.
+/// Starts a fetch that waits for the gate. The command would create the file `started`.
 fn fetching<'a>(shop: &'a Shop, prepare: impl FnOnce(Run<'a>) -> Run<'a>) -> (Gate, Running) {
     let gate = shop.phase.gate("");
     let run = shop.with(&["--supervise", "--timeout", "600"]);
@@ -38,11 +40,11 @@ fn started(shop: &Shop) -> bool {
     shop.directory().join("started").exists()
 }
 
-/// "A signal before the command's exec goes to the fetching child, which has the
-/// inherited dispositions and is signalled like the command." Nothing was started, and no core left.
+/// The fetching child has the inherited dispositions and gets the signal like the command. Both
+/// processes die by it, nothing is started, and no core file is left.
 #[test]
-fn a_signal_during_the_fetch_ends_both_by_that_signal() {
-    for signal in ENDING {
+fn signal_during_fetch_kills_both_processes() {
+    for signal in FATAL_SIGNALS {
         let shop = shop([("SECRET", "value")]);
         let (gate, running) = fetching(&shop, |run| run);
         running.kill(signal);
@@ -54,10 +56,10 @@ fn a_signal_during_the_fetch_ends_both_by_that_signal() {
     }
 }
 
-/// PID 1 cannot die by a signal that it sends itself: 128+N.
+/// PID 1 cannot kill itself by a signal, so it exits with 128+N.
 #[test]
-fn a_signal_during_the_fetch_of_pid_1_ends_it_by_status() {
-    for signal in ENDING {
+fn signal_during_fetch_as_pid1_exits_128_plus_n() {
+    for signal in FATAL_SIGNALS {
         let shop = shop([("SECRET", "value")]);
         let (gate, running) = fetching(&shop, Run::as_pid1);
         running.kill(signal);
@@ -68,9 +70,9 @@ fn a_signal_during_the_fetch_of_pid_1_ends_it_by_status() {
     }
 }
 
-/// Stopped, the fetch waits; continued, it goes on, even when that took longer than it would.
+/// A stopped fetch continues after CONT, even if it was stopped for longer than it takes.
 #[test]
-fn a_stopped_fetch_goes_on_when_it_is_continued() {
+fn stopped_fetch_resumes_on_cont() {
     for prepare in IN_GROUPS {
         for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
             let shop = shop([("SECRET", "value")]);
@@ -78,7 +80,7 @@ fn a_stopped_fetch_goes_on_when_it_is_continued() {
             let child = only_child(running.pid());
             running.kill(signal);
             stopped(&[child]);
-            // No terminal, so nobody who would resume phase-run itself.
+            // Without a terminal phase-run itself does not stop: nobody could resume it.
             idle(running.pid());
             gate.open();
             assert!(!started(&shop));
@@ -89,9 +91,9 @@ fn a_stopped_fetch_goes_on_when_it_is_continued() {
     }
 }
 
-/// The whole group is stopped and continued by somebody else.
+/// Another process stops and continues the whole group.
 #[test]
-fn a_stopped_group_goes_on_fetching_when_it_is_continued() {
+fn stopped_group_resumes_fetch_on_cont() {
     let shop = shop([("SECRET", "value")]);
     let (gate, running) = fetching(&shop, Run::own_group);
     let child = only_child(running.pid());
@@ -104,10 +106,11 @@ fn a_stopped_group_goes_on_fetching_when_it_is_continued() {
     assert!(started(&shop));
 }
 
-/// signal(7): WINCH and URG do nothing by default, nor does a CONT to what runs.
+/// signal(7): WINCH, URG and CHLD do nothing by default, and neither does CONT to a running
+/// process.
 #[test]
-fn a_signal_without_an_effect_has_none_during_the_fetch() {
-    for prepare in PLACES {
+fn harmless_signal_does_not_disturb_fetch() {
+    for prepare in AS_PROCESS_AND_PID1 {
         let shop = shop([("SECRET", "value")]);
         let (gate, running) = fetching(&shop, prepare);
         for signal in [libc::SIGWINCH, libc::SIGURG, libc::SIGCONT, libc::SIGCHLD] {
@@ -120,11 +123,11 @@ fn a_signal_without_an_effect_has_none_during_the_fetch() {
     }
 }
 
-/// nohup(1): what was ignored stays ignored, in the fetch and in the command.
+/// nohup(1): an ignored signal stays ignored, in the fetch and in the command.
 #[test]
-fn an_ignored_signal_does_not_end_the_fetch() {
-    for prepare in PLACES {
-        for signal in ENDING {
+fn ignored_signal_does_not_end_supervised_fetch() {
+    for prepare in AS_PROCESS_AND_PID1 {
+        for signal in FATAL_SIGNALS {
             let shop = shop([("SECRET", "value")]);
             let (gate, running) = fetching(&shop, |run| prepare(run.ignore(signal)));
             running.kill(signal);
@@ -136,9 +139,9 @@ fn an_ignored_signal_does_not_end_the_fetch() {
     }
 }
 
-/// A blocked one waits for the command, which has it pending (execve(2)).
+/// A blocked signal stays pending for the command (execve(2)).
 #[test]
-fn a_signal_that_was_blocked_during_the_fetch_reaches_the_command() {
+fn signal_blocked_during_fetch_reaches_command() {
     let shop = shop([("SECRET", "value")]);
     let gate = shop.phase.gate("");
     let run = shop.start(LaunchMode::Supervised, [inspector(), "serve"]);
@@ -156,10 +159,10 @@ fn a_signal_that_was_blocked_during_the_fetch_reaches_the_command() {
     let _ = serving.wait().ok();
 }
 
-/// "If the supervisor dies, so does the command, by SIGKILL", also before it is the
-/// command: `wait` waits until nobody has its output open.
+/// When the supervisor dies, the kernel kills the child, also before it has become the command:
+/// `wait` blocks until nobody has its output open.
 #[test]
-fn a_killed_supervisor_takes_the_fetch_with_it() {
+fn killed_supervisor_kills_fetch() {
     let shop = shop([("SECRET", "value")]);
     let (gate, running) = fetching(&shop, |run| run.ignore(libc::SIGTERM));
     running.kill(libc::SIGKILL);
@@ -169,9 +172,9 @@ fn a_killed_supervisor_takes_the_fetch_with_it() {
     assert!(!started(&shop));
 }
 
-/// The fetching child is ended by somebody else, such as the kernel when memory is short.
+/// Another process, or the kernel when memory is short, kills the fetching child.
 #[test]
-fn a_killed_fetch_is_the_end() {
+fn killed_fetch_ends_phase_run() {
     let shop = shop([("SECRET", "value")]);
     let (gate, running) = fetching(&shop, |run| run);
     kill(only_child(running.pid()), libc::SIGKILL);
@@ -180,16 +183,16 @@ fn a_killed_fetch_is_the_end() {
     drop(gate);
 }
 
-/// A signal that comes right at the start ends it too, wherever it is by then: `eventually` tries
-/// each moment from before the fork to the fetch.
+/// A signal right after the start ends phase-run, whether it arrives before the fork, after it, or
+/// during the fetch.
 #[test]
-fn a_signal_at_any_moment_of_the_start_ends_it() {
+fn signal_at_any_moment_of_start_ends_it() {
     let shop = shop([("SECRET", "value")]);
     let gate = shop.phase.gate("");
     for turn in 0..40 {
         let run = shop.with(&["--supervise"]).args(["touch", "started"]);
         let running = run.spawn();
-        // Half of them as soon as there is a child, half as they come.
+        // Every second signal is sent as soon as there is a child, the others at once.
         if turn % 2 == 0 {
             eventually("a child", || match children(running.pid()).len() {
                 1 => Ok(()),

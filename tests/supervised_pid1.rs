@@ -10,9 +10,9 @@ use crate::support::{
     BARE_AND_SUPERVISED, LaunchMode, Run, SHOP, Status, eventually, inspector, kill, shop,
 };
 
-/// The command finds all as it was, but that it is not PID 1 itself.
+/// Everything is as for the bare command, except that the command is not PID 1 itself.
 #[test]
-fn the_command_of_pid_1_finds_everything_as_it_was() {
+fn command_of_pid1_has_unchanged_environment() {
     let preparations: [fn(Run<'_>) -> Run<'_>; 4] = [
         |run| run,
         |run| {
@@ -32,9 +32,10 @@ fn the_command_of_pid_1_finds_everything_as_it_was() {
     }
 }
 
-/// `docker stop`: the sender is outside the namespace, so its pid is 0 there.
+/// `docker stop`: the sender is outside the namespace, so siginfo_t names pid 0
+/// (pid_namespaces(7)).
 #[test]
-fn a_signal_from_outside_the_namespace_reaches_the_command_once() {
+fn signal_from_outside_namespace_arrives_once() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let mut serving = shop.start(mode, [inspector(), "serve"]).as_pid1().spawn();
@@ -63,9 +64,9 @@ fn a_signal_from_outside_the_namespace_reaches_the_command_once() {
     }
 }
 
-/// One from within the namespace, such as `docker exec … kill 1`.
+/// The sender is inside the namespace, as with `docker exec … kill 1`.
 #[test]
-fn a_signal_from_within_the_namespace_reaches_the_command_once() {
+fn signal_from_inside_namespace_arrives_once() {
     let shop = shop([("SECRET", "value")]);
     let script = "(kill -HUP 1; kill -40 1); exec \"$0\" serve";
     let run = shop.start(LaunchMode::Supervised, ["sh", "-c", script, inspector()]);
@@ -76,9 +77,9 @@ fn a_signal_from_within_the_namespace_reaches_the_command_once() {
     let _ = serving.wait().ok();
 }
 
-/// "128+N where that has no effect (PID 1)".
+/// As PID 1, phase-run cannot die by the command's signal, so it exits with 128+N.
 #[test]
-fn the_commands_death_is_a_status_of_pid_1() {
+fn death_of_command_of_pid1_is_128_plus_n() {
     let shop = shop([("SECRET", "value")]);
     for signal in [1, 2, 3, 6, 9, 11, 13, 15, 34, 64] {
         let run = shop
@@ -100,11 +101,11 @@ fn the_commands_death_is_a_status_of_pid_1() {
     }
 }
 
-/// "PID 1 reaps every orphan". The bare command, which does not, keeps the zombies.
+/// As PID 1, phase-run reaps every orphan. The bare command does not, and keeps the zombies.
 #[test]
-fn an_orphan_leaves_no_zombie() {
+fn orphan_of_pid1_leaves_no_zombie() {
     let shop = shop([("SECRET", "value")]);
-    // Left behind by shells that end at once; every other one is a daemon with its own session.
+    // Shells that exit at once leave these; every other one is a daemon in its own session.
     let script = "for n in 1 2 3; do (\"$0\" sleep >&2 &); (setsid \"$0\" sleep >&2 &); done; \
                   exec \"$0\" serve";
     for mode in BARE_AND_SUPERVISED {
@@ -135,18 +136,18 @@ fn an_orphan_leaves_no_zombie() {
             LaunchMode::Bare => assert!(orphans.iter().all(|orphan| state(*orphan) == 'Z')),
             _ => drop(only_child(pid)),
         }
-        // None of these ends was taken for the command's, who hears of its own children alone.
-        let is_of_children = |signal: &i32| *signal == libc::SIGCHLD;
-        let told = serving.signals();
-        assert!(told.iter().all(is_of_children), "{told:?}");
-        assert_eq!(told.is_empty(), mode == LaunchMode::Supervised);
+        // None of them was taken for the command, which gets CHLD only for its own children.
+        let is_sigchld = |signal: &i32| *signal == libc::SIGCHLD;
+        let received = serving.signals();
+        assert!(received.iter().all(is_sigchld), "{received:?}");
+        assert_eq!(received.is_empty(), mode == LaunchMode::Supervised);
         let _ = serving.wait().ended(Status::Exited(0));
     }
 }
 
-/// An orphan's end is not the command's, whose status counts.
+/// The end of an orphan is not taken for that of the command.
 #[test]
-fn an_orphans_status_is_not_the_commands() {
+fn orphan_status_does_not_end_pid1() {
     let shop = shop([("SECRET", "value")]);
     let script = "(\"$0\" exit 7 &); (\"$0\" die 9 &); echo; read line; exit 3";
     let run = shop.start(LaunchMode::Supervised, ["sh", "-c", script, inspector()]);
@@ -156,10 +157,10 @@ fn an_orphans_status_is_not_the_commands() {
     let _ = running.wait().ended(Status::Exited(3));
 }
 
-/// The command is stopped and continued by its pid: phase-run has no terminal and does not stop,
-/// which PID 1 could not do anyway.
+/// The command is stopped and continued by its pid. phase-run has no terminal and does not stop; as
+/// PID 1 it could not do so anyway.
 #[test]
-fn the_command_of_pid_1_can_be_stopped_and_continued() {
+fn command_of_pid1_can_be_stopped_and_continued() {
     let shop = shop([("SECRET", "value")]);
     let run = shop
         .start(LaunchMode::Supervised, [inspector(), "serve"])
@@ -179,10 +180,9 @@ fn the_command_of_pid_1_can_be_stopped_and_continued() {
     let _ = serving.wait().ok();
 }
 
-/// pid_namespaces(7): what is left when PID 1 ends is killed by the kernel; the command is ended by
-/// that too when phase-run is.
+/// pid_namespaces(7): when PID 1 dies, the kernel kills every other process of the namespace.
 #[test]
-fn a_killed_pid_1_takes_the_command_with_it() {
+fn killed_pid1_kills_command() {
     let shop = shop([("SECRET", "value")]);
     let run = shop.start(LaunchMode::Supervised, [inspector(), "sleep"]);
     let mut sleeping = run.ignore(libc::SIGTERM).as_pid1().spawn();

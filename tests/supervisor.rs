@@ -1,4 +1,4 @@
-//! The supervisor itself: what it holds, what it costs, and that it takes the command with it.
+//! The supervisor process: what it holds, what it costs, and that the command dies with it.
 
 use std::fs::{File, read, read_dir, read_link, read_to_string};
 use std::io::{Read, pipe};
@@ -20,10 +20,10 @@ const VALUES: [&str; 2] = [
     "-----BEGIN KEY-----\nanother value\n",
 ];
 
-/// The app's name is a canary in argv that must be found.
+/// The name of the app. It is in argv, so the search must find it in memory.
 pub(crate) const PLANTED: &str = "planted-where-it-is-found";
 
-/// An app of that name with these values, and every part of the token to look for.
+/// An app of that name with two secrets whose values are canaries, as are the parts of the token.
 pub(crate) fn planted() -> (Shop, [&'static str; 4]) {
     let mut shop = shop([("FIRST", VALUES[0]), ("SECOND", VALUES[1])]);
     shop.phase.edit(|world| {
@@ -35,12 +35,12 @@ pub(crate) fn planted() -> (Shop, [&'static str; 4]) {
     (shop, ["--app", PLANTED, "--env", "Production"])
 }
 
-/// With the permissions that nobody is warned of.
+/// A token file whose permissions cause no warning.
 pub(crate) fn token_file(shop: &Shop) -> PathBuf {
     shop.private_file("token", service_token())
 }
 
-/// Every readable page of a process (proc_pid_maps(5)).
+/// Reads every readable page of a process (proc_pid_maps(5)).
 pub(crate) fn memory(pid: i32) -> Vec<u8> {
     let maps = read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let pages = File::open(format!("/proc/{pid}/mem")).unwrap();
@@ -48,7 +48,7 @@ pub(crate) fn memory(pid: i32) -> Vec<u8> {
     for line in maps.lines() {
         let mut words = line.split_whitespace();
         let (range, access) = (words.next().unwrap(), words.next().unwrap());
-        // The kernel's own, which it lets nobody read from outside.
+        // The kernel's own pages, which other processes cannot read.
         if !access.starts_with('r') || line.ends_with("[vvar]") || line.ends_with("[vvar_vclock]") {
             continue;
         }
@@ -66,7 +66,7 @@ pub(crate) fn memory(pid: i32) -> Vec<u8> {
     memory
 }
 
-/// The supervisor of a command that is ready, where its memory can be looked at.
+/// Starts a supervised command and waits until it is ready and the supervisor is idle.
 fn supervised(run: Run<'_>) -> Running {
     let mut running = run
         .args(["--supervise", "--", inspector(), "serve"])
@@ -76,10 +76,10 @@ fn supervised(run: Run<'_>) -> Running {
     running
 }
 
-/// The supervisor "never sees a secret": neither a value nor the token, wherever
-/// that came from.
+/// The supervisor's memory contains neither a value nor the token, whatever the source of the token
+/// was.
 #[test]
-fn the_supervisor_holds_neither_a_value_nor_the_token() {
+fn supervisor_holds_no_secret_and_no_token() {
     if !has_root("only root may look into a process that is not dumpable") {
         return;
     }
@@ -91,7 +91,7 @@ fn the_supervisor_holds_neither_a_value_nor_the_token() {
             run.args(["--token-file", name])
         };
         let run = match source {
-            // Of two with that name the first one counts; both are to be wiped.
+            // If the name occurs twice, the first entry counts; both are wiped.
             "variable" => {
                 let again = format!("PHASE_SERVICE_TOKEN={}", service_token());
                 shop.run(words).env_bytes(again)
@@ -117,9 +117,9 @@ fn the_supervisor_holds_neither_a_value_nor_the_token() {
     }
 }
 
-/// The search would find them: the command has the values.
+/// The search of the other test works: it finds the values in the command.
 #[test]
-fn the_same_search_finds_the_values_in_the_command() {
+fn memory_search_finds_values_in_command() {
     if !has_root("only root may look into a process that is not dumpable") {
         return;
     }
@@ -132,9 +132,10 @@ fn the_same_search_finds_the_values_in_the_command() {
     let _ = serving.wait().ok();
 }
 
-/// At most 1 MiB of memory is its own, the program's code included: nobody else runs it.
+/// At most 1 MiB of memory is private to the supervisor, the program's code included, which no
+/// other process maps.
 #[test]
-fn the_supervisor_costs_at_most_one_mebibyte() {
+fn supervisor_uses_at_most_one_mebibyte() {
     let Some(binary) = static_binary() else {
         return;
     };
@@ -156,7 +157,7 @@ fn the_supervisor_costs_at_most_one_mebibyte() {
     let _ = serving.wait().ok();
 }
 
-/// The time that a process has run, in nanoseconds and, user and system, in ticks.
+/// The CPU time of a process: in nanoseconds, and its user and system time in ticks.
 fn time(pid: i32) -> (String, [String; 2]) {
     let schedule = read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
     let nanoseconds = schedule.split(' ').next().unwrap_or_default().to_owned();
@@ -169,9 +170,10 @@ fn time(pid: i32) -> (String, [String; 2]) {
     )
 }
 
-/// One wait, no timer: a supervisor that nobody signals does not run, whatever the command does.
+/// The supervisor waits without a timer, so it does not run unless it is signalled, whatever the
+/// command does.
 #[test]
-fn a_supervisor_that_nobody_signals_uses_no_time() {
+fn supervisor_without_signals_uses_no_cpu_time() {
     let shop = shop([("SECRET", "value")]);
     let mut serving = shop
         .start(LaunchMode::Supervised, [inspector(), "serve"])
@@ -185,7 +187,7 @@ fn a_supervisor_that_nobody_signals_uses_no_time() {
         assert_eq!(serving.signal().signal, libc::SIGUSR1);
     }
     assert_eq!(time(pid), before);
-    // It is the right process: a signal costs it some.
+    // The measurement works: handling a signal takes time.
     serving.kill(libc::SIGUSR1);
     assert_eq!(serving.signal().signal, libc::SIGUSR1);
     idle(pid);
@@ -194,10 +196,10 @@ fn a_supervisor_that_nobody_signals_uses_no_time() {
     let _ = serving.wait().ok();
 }
 
-/// What phase-run was started with is the command's: files, a terminal, the ends of pipes, the
-/// working directory. The supervisor keeps none of it.
+/// The descriptors and the working directory that phase-run was started with belong to the command.
+/// The supervisor keeps none of them.
 #[test]
-fn the_supervisor_keeps_no_descriptor_and_no_directory() {
+fn supervisor_keeps_no_descriptor_or_directory() {
     if !has_root("only root may look into a process that is not dumpable") {
         return;
     }
@@ -233,9 +235,10 @@ fn the_supervisor_keeps_no_descriptor_and_no_directory() {
     }
 }
 
-/// pipe(7): the reader sees the end as soon as the command has closed its end, as without a parent.
+/// pipe(7): the reader sees the end as soon as the command has closed its end, as without a
+/// supervisor.
 #[test]
-fn what_the_command_closes_is_closed() {
+fn pipe_ends_when_command_closes_it() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         for number in [1, 2, 5] {
@@ -253,10 +256,10 @@ fn what_the_command_closes_is_closed() {
     }
 }
 
-/// fcntl(2): record locks are "preserved across an execve(2)", and given up when the process closes
-/// any descriptor of the file: what was locked for the command's time stays locked.
+/// fcntl(2): record locks are preserved across execve(2), and released when the process closes any
+/// descriptor of the file. A lock taken before the start stays held.
 #[test]
-fn a_lock_that_was_taken_before_is_held_as_long_as_the_command_runs() {
+fn inherited_lock_is_held_while_command_runs() {
     let shop = shop([("SECRET", "value")]);
     let lock = "import fcntl, os, sys; file = open('lock', 'w'); os.set_inheritable(file.fileno(), True); \
                 fcntl.KIND(file, fcntl.LOCK_EX | fcntl.LOCK_NB); os.execvp(sys.argv[1], sys.argv[1:])";
@@ -279,10 +282,10 @@ fn a_lock_that_was_taken_before_is_held_as_long_as_the_command_runs() {
     }
 }
 
-/// "If the supervisor dies, so does the command, by SIGKILL": what kills it outright
-/// would have killed the command, and TERM would leave one that ignores it.
+/// When the supervisor dies, the kernel kills the command. TERM would not do, because a command may
+/// ignore it.
 #[test]
-fn a_killed_supervisor_takes_the_command_with_it() {
+fn killed_supervisor_kills_command() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let run = shop
@@ -291,14 +294,14 @@ fn a_killed_supervisor_takes_the_command_with_it() {
         let mut sleeping = run.spawn();
         sleeping.ready();
         sleeping.kill(libc::SIGKILL);
-        // `wait` waits until nobody has standard output open any more.
+        // `wait` blocks until no process has standard output open.
         let _ = sleeping.wait().ended(Status::Killed(libc::SIGKILL));
     }
 }
 
-/// "leave its descendants as a shell would": the command's end is not theirs.
+/// When the command ends, phase-run leaves its descendants running, as a shell would.
 #[test]
-fn a_child_of_the_command_outlives_it() {
+fn child_of_command_outlives_it() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let script = "\"$0\" sleep & read line; exit 3";
@@ -306,18 +309,19 @@ fn a_child_of_the_command_outlives_it() {
         let child = running.ready();
         let known = running.pid();
         running.write(b"\n");
-        // It is gone, or a zombie that only this test can reap.
+        // phase-run has ended, or is a zombie that only this test can reap.
         gone(&[known]);
-        // It lives, and has nothing to do: one that is gone never sleeps.
+        // The child is alive: only a live process is asleep.
         asleep(child);
         kill(child, libc::SIGKILL);
         let _ = running.wait().ended(Status::Exited(3));
     }
 }
 
-/// It neither waits for nor signals a child that phase-run's process had before it started.
+/// phase-run neither waits for nor signals a child that its process had before phase-run was
+/// started.
 #[test]
-fn a_child_from_before_is_not_the_commands_end() {
+fn child_from_before_start_does_not_end_run() {
     let shop = shop([("SECRET", "value")]);
     let script = "\"$0\" exit 7 & exec \"$@\"";
     let run = shop.start(LaunchMode::Supervised, [inspector(), "serve"]);

@@ -1,5 +1,5 @@
-//! A supervised command at a terminal: keys, window sizes, pipelines, scripts and loops do what they
-//! do to the command alone.
+//! A supervised command at a terminal: keys, window sizes, pipelines, scripts and loops have the
+//! same effect as on the bare command.
 
 use std::fs::read_to_string;
 
@@ -9,13 +9,13 @@ use crate::support::{
     BASH, DASH, DEADLINE, InspectorLog, LaunchMode, ShellPrompt, at_prompts, proc, skip,
 };
 
-/// What siginfo_t says of a signal that the terminal made (sigaction(2), SI_KERNEL).
+/// The si_code of a signal that the terminal has sent (sigaction(2), SI_KERNEL).
 const KERNEL: i32 = 128;
 
-/// "where there is a controlling terminal, INT, QUIT, … WINCH, HUP and CONT that
-/// the kernel made for the terminal's group" are not forwarded: the command has them already.
+/// The terminal signals its whole foreground group, which the command is in, so phase-run does not
+/// forward such signals.
 #[test]
-fn a_key_reaches_the_command_once_and_from_the_terminal_itself() {
+fn terminal_key_reaches_command_once() {
     at_prompts(|prompt| {
         let (_, runner) = prompt.start("run inspector serve 3");
         prompt.press("\x03");
@@ -32,7 +32,7 @@ fn a_key_reaches_the_command_once_and_from_the_terminal_itself() {
 
 /// tty_ioctl(4): TIOCSWINSZ sends WINCH to the foreground group.
 #[test]
-fn a_new_window_size_is_told_once() {
+fn window_size_change_is_signalled_once() {
     at_prompts(|prompt| {
         let (_, runner) = prompt.start("run inspector serve");
         prompt.resize(50, 132);
@@ -44,9 +44,9 @@ fn a_new_window_size_is_told_once() {
     });
 }
 
-/// The command's own status, also where it caught the key.
+/// A command that catches Ctrl-C determines the status.
 #[test]
-fn a_command_that_traps_ctrl_c_gives_its_own_status() {
+fn command_that_traps_ctrl_c_sets_status() {
     at_prompts(|prompt| {
         let line = "run sh -c 'trap \"echo caught; exit 7\" INT; inspector sleep'";
         let _ = prompt.start(line);
@@ -59,9 +59,10 @@ fn a_command_that_traps_ctrl_c_gives_its_own_status() {
     });
 }
 
-/// A terminal reads the same after a command that ended by a key: dying by the command's signal.
+/// The shell shows the same as for the bare command, because phase-run dies by the command's
+/// signal.
 #[test]
-fn ctrl_c_ends_the_command_and_the_shell_sees_it_die_of_that() {
+fn ctrl_c_ends_command_with_status_130() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         prompt.press("\x03");
@@ -72,10 +73,9 @@ fn ctrl_c_ends_the_command_and_the_shell_sees_it_die_of_that() {
     });
 }
 
-/// core(5). "No trace of phase-run's memory": its own death by QUIT leaves no core file, be it while
-/// it waits for the command or for Phase.
+/// core(5): phase-run itself dumps no core when it dies by QUIT.
 #[test]
-fn ctrl_backslash_ends_the_command_and_phase_run_leaves_no_core() {
+fn ctrl_backslash_leaves_no_core_of_phase_run() {
     at_prompts(|prompt| {
         let shown = prompt.show("ulimit -c unlimited");
         assert_eq!(shown, "");
@@ -89,8 +89,9 @@ fn ctrl_backslash_ends_the_command_and_phase_run_leaves_no_core() {
     });
 }
 
+/// The same during the fetch.
 #[test]
-fn ctrl_backslash_during_the_fetch_leaves_no_core() {
+fn ctrl_backslash_during_fetch_leaves_no_core() {
     for mode in [LaunchMode::Exec, LaunchMode::Supervised, LaunchMode::Nested] {
         let mut prompt = ShellPrompt::open(BASH, mode);
         prompt.show("ulimit -c unlimited");
@@ -105,10 +106,10 @@ fn ctrl_backslash_during_the_fetch_leaves_no_core() {
     }
 }
 
-/// The two above could fail: where the kernel writes core files into the working directory, the bare
-/// command leaves one.
+/// The two tests above could fail: where the kernel writes core files into the working directory,
+/// the bare command dumps one.
 #[test]
-fn the_bare_command_leaves_a_core() {
+fn bare_command_dumps_core() {
     let pattern = read_to_string("/proc/sys/kernel/core_pattern").unwrap();
     if pattern.starts_with(['|', '/']) {
         skip("core files go elsewhere");
@@ -130,10 +131,9 @@ fn cores(prompt: &ShellPrompt) -> usize {
     names.filter(|name| name.starts_with(&beginning)).count()
 }
 
-/// "So pipelines … work as for the bare command": a member that reads the terminal
-/// is in its foreground group.
+/// Another member of the pipeline is in the terminal's foreground group, as with the bare command.
 #[test]
-fn another_member_of_the_pipeline_can_read_the_terminal() {
+fn pipeline_member_can_read_terminal() {
     at_prompts(|prompt| {
         let reader = "sh -c 'read up; echo reading; read key </dev/tty; echo key=$key; \
             kill ${up#ready }'";
@@ -147,9 +147,9 @@ fn another_member_of_the_pipeline_can_read_the_terminal() {
     });
 }
 
-/// The same for phase-run as the second member, whose group another process leads.
+/// Here another process leads the group of phase-run.
 #[test]
-fn ctrl_c_reaches_the_second_member_of_a_pipeline_once() {
+fn ctrl_c_reaches_second_pipeline_member_once() {
     at_prompts(|prompt| {
         let line = "sh -c 'trap \"\" INT; exec inspector sleep' | \
             run sh -c 'read up; exec inspector serve 2'";
@@ -158,7 +158,7 @@ fn ctrl_c_reaches_the_second_member_of_a_pipeline_once() {
         prompt.press("\x03");
         assert_eq!(prompt.reported(), (SIGINT, KERNEL));
         assert_eq!(prompt.reported_until_marked(runner), []);
-        // The first member is still there.
+        // The first member still runs.
         prompt.press("\x1c");
         let shown = prompt.prompt();
         assert_eq!(prompt.status(), 0);
@@ -167,7 +167,7 @@ fn ctrl_c_reaches_the_second_member_of_a_pipeline_once() {
 }
 
 #[test]
-fn ctrl_c_ends_a_pipeline_that_ends_in_phase_run() {
+fn ctrl_c_ends_pipeline_with_phase_run_last() {
     at_prompts(|prompt| {
         let (command, runner) =
             prompt.start("inspector serve 1 | run sh -c 'cat; inspector sleep'");
@@ -179,9 +179,9 @@ fn ctrl_c_ends_a_pipeline_that_ends_in_phase_run() {
     });
 }
 
-/// "script loops … work as for the bare command": a script that runs phase-run ends at Ctrl-C.
+/// A script that runs phase-run ends by Ctrl-C, as with the bare command.
 #[test]
-fn ctrl_c_ends_a_script_around_phase_run() {
+fn ctrl_c_ends_script_that_runs_phase_run() {
     at_prompts(|prompt| {
         let script = format!(
             "#!/usr/bin/env {}\nrun inspector sleep\necho went on\n",
@@ -199,7 +199,7 @@ fn ctrl_c_ends_a_script_around_phase_run() {
 }
 
 #[test]
-fn ctrl_c_ends_a_loop_around_phase_run() {
+fn ctrl_c_ends_loop_that_runs_phase_run() {
     at_prompts(|prompt| {
         let script = format!(
             "#!/usr/bin/env {}\nwhile :; do run inspector sleep; done\n",
@@ -217,15 +217,15 @@ fn ctrl_c_ends_a_loop_around_phase_run() {
     });
 }
 
-/// bash(1), SIGNALS: a script that waits for a command which handles Ctrl-C itself goes on.
+/// bash(1), SIGNALS: a script continues if the command that it waits for has handled Ctrl-C.
 #[test]
-fn a_script_goes_on_where_the_command_took_ctrl_c_for_itself() {
+fn script_continues_if_command_handles_ctrl_c() {
     at_prompts(|prompt| {
-        // dash ends all the same; the others ask how the command ended.
+        // dash ends in any case; the other shells check how the command ended.
         let script = "#!/usr/bin/env bash\nrun inspector serve 2\necho went on\n";
         prompt.shop.executable("script", script);
         let (command, runner) = prompt.start("./script");
-        // bash ends too where INT comes before it waits, or where it sees the command's end first.
+        // bash also ends if INT arrives before it waits, or after it has seen the command's end.
         let script = proc::group(command);
         proc::asleep(script);
         prompt.press("\x03");
@@ -238,9 +238,10 @@ fn a_script_goes_on_where_the_command_took_ctrl_c_for_itself() {
     });
 }
 
-/// The terminal goes away: the shell, or the kernel where the shell says nothing, tells its jobs.
+/// When the terminal goes away, the shell signals its jobs, or the kernel signals the group if the
+/// shell does not.
 #[test]
-fn a_hangup_ends_the_command_and_phase_run() {
+fn hangup_ends_command_and_phase_run() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         prompt.hang_up();
@@ -248,9 +249,10 @@ fn a_hangup_ends_the_command_and_phase_run() {
     });
 }
 
-/// dash dies of the hangup without a word, and the kernel tells the foreground group (tty(4)).
+/// dash dies of the hangup without signalling its jobs, and the kernel signals the foreground group
+/// (tty(4)).
 #[test]
-fn a_hangup_reaches_the_command_once() {
+fn hangup_reaches_command_once() {
     let case = |mode| {
         let mut prompt = ShellPrompt::open(DASH, mode);
         prompt.show("mkfifo silence");

@@ -1,5 +1,5 @@
-//! `--watch`: a poll, a change, a restart. What a restart ends is in `watch_clearing`, signals are in
-//! `watch_signals`, what a poll can meet is in `watch_polls`.
+//! `--watch`: a poll, a change, a restart. `watch_cleanup` tests what a restart ends,
+//! `watch_signals` tests signals, and `watch_polls` tests failing polls.
 
 use std::fs::{File, read};
 
@@ -11,10 +11,10 @@ use crate::support::{
     spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
 };
 
-/// "a standby fetches and reports only a keyed digest …; unchanged, it exits; changed, it waits until
-/// the old command has stopped and then becomes the new one. One fetch per poll".
+/// The poll that finds a change becomes the new command with what it has fetched: there is no
+/// second fetch.
 #[test]
-fn a_change_restarts_the_command_with_what_the_poll_has_fetched() {
+fn change_restarts_command_with_polled_secrets() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     for value in ["two", "three"] {
@@ -36,9 +36,9 @@ fn a_change_restarts_the_command_with_what_the_poll_has_fetched() {
     assert_eq!(output.stderr.lines().count(), 2, "{output}");
 }
 
-/// The command notices nothing of polls that find the same.
+/// The command notices nothing of polls that find no change.
 #[test]
-fn polls_that_find_the_same_leave_the_command_alone() {
+fn unchanged_polls_leave_command_running() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     let pid = command(running.pid());
@@ -50,10 +50,10 @@ fn polls_that_find_the_same_leave_the_command_alone() {
     assert!(output.text().ends_with("value 0\n"), "{output}");
 }
 
-/// What the second command is started with is what the first was: descriptors, directory, mask,
-/// dispositions, limits, group, session.
+/// The new command gets the same descriptors, directory, mask, dispositions, limits, group and
+/// session as the first one.
 #[test]
-fn the_new_command_finds_what_the_old_one_found() {
+fn restarted_command_has_same_process_state() {
     let shop = watched_shop();
     let run = shop.with(&WATCH).block(libc::SIGUSR1).closed(0);
     let run = run.ignore(libc::SIGHUP).ignore(libc::SIGCHLD);
@@ -81,10 +81,10 @@ fn the_new_command_finds_what_the_old_one_found() {
     let _ = stop_watched(running);
 }
 
-/// The rest of its environment is that of the first, in the same order, and systemd's pids are the
-/// new command's.
+/// The other variables are those of the first command, in the same order, and systemd's pid
+/// variables name the new command.
 #[test]
-fn the_new_command_has_the_same_variables() {
+fn restarted_command_has_same_variables() {
     let shop = watched_shop();
     let script = "env > $SECRET; echo \"value $SECRET\"; exec \"$0\" serve 2";
     let run = shop.with(&["--keep-token", "--watch", "1"]).env("ZZZ", "1");
@@ -116,10 +116,10 @@ fn the_new_command_has_the_same_variables() {
     let _ = stop_watched(running);
 }
 
-/// "a token from the environment, standard input or a descriptor lies in a memfd made before the
-/// fork": what can be read once is enough for all polls, and what follows it is the command's.
+/// A token from a variable, from standard input or from a descriptor can be read only once. It
+/// serves all polls, and the rest of the input is the command's.
 #[test]
-fn a_token_that_can_be_read_once_is_enough() {
+fn one_time_token_source_serves_all_polls() {
     for source in ["variable", "stdin", "descriptor", "pipe"] {
         let shop = watched_shop();
         let token = format!("{}\n", service_token());
@@ -165,10 +165,10 @@ fn a_token_that_can_be_read_once_is_enough() {
     }
 }
 
-/// "a token file is opened anew by each standby (so that rotation works)", also one that is named
-/// from the working directory.
+/// Each poll opens the token file again, so that rotation works, even if its path is relative to
+/// the working directory.
 #[test]
-fn a_token_file_is_read_again_by_each_poll() {
+fn token_file_is_read_again_by_each_poll() {
     let shop = watched_shop();
     let file = shop.private_file("token", service_token());
     let run = shop.run(SHOP).unset("PHASE_SERVICE_TOKEN");
@@ -187,9 +187,9 @@ fn a_token_file_is_read_again_by_each_poll() {
     let _ = stop_watched(running);
 }
 
-/// "supervise, and restart": the status is the command's, whoever asked for its end.
+/// When the command ends by itself, phase-run ends with its status.
 #[test]
-fn an_end_that_nobody_asked_for_is_phase_runs() {
+fn command_exit_ends_watch_with_its_status() {
     for (words, status) in [
         (["exit", "7"], Status::Exited(7)),
         (["die", "9"], Status::Killed(9)),
@@ -205,9 +205,9 @@ fn an_end_that_nobody_asked_for_is_phase_runs() {
     }
 }
 
-/// "a watch whose first fetch fails (nothing started, 125)".
+/// If the first fetch fails, nothing is started and phase-run exits with 125.
 #[test]
-fn a_first_fetch_that_fails_is_an_ordinary_failure() {
+fn failed_first_fetch_is_an_ordinary_error() {
     let shop = watched_shop();
     shop.phase.edit(|world| {
         world.forbid_reading();
@@ -218,9 +218,10 @@ fn a_first_fetch_that_fails_is_an_ordinary_failure() {
     assert!(!shop.directory().join("started").exists());
 }
 
-/// What cannot be executed any more is found out too late to keep the old command, and said.
+/// A command that cannot be executed any more is only noticed when the old one has ended. phase-run
+/// then fails.
 #[test]
-fn a_new_command_that_cannot_be_executed_is_phase_runs_failure() {
+fn failed_exec_of_new_command_ends_watch() {
     let shop = watched_shop();
     let program = shop.executable(
         "program",
@@ -236,9 +237,9 @@ fn a_new_command_that_cannot_be_executed_is_phase_runs_failure() {
     let _ = running.wait().ended(Status::Exited(127));
 }
 
-/// The files of `--file` are the new command's own.
+/// Each command gets its own files of `--file`.
 #[test]
-fn sealed_files_are_made_anew() {
+fn secret_files_are_created_by_each_start() {
     let shop = watched_shop();
     let script = "echo \"value $(cat $SECRET)\"; exec \"$0\" serve 2";
     let mut running = spawn_watched(shop.with(&["--watch", "1", "--file", "SECRET"]), script);
@@ -247,10 +248,10 @@ fn sealed_files_are_made_anew() {
     let _ = stop_watched(running);
 }
 
-/// "each restart waits a random part of the interval, at most 30 s (none where SECS is below 5); the
-/// notice says so". The longest is bounded by a table in `process/watch/pace`.
+/// A restart waits for a random part of the interval, and the log names the delay. A unit test in
+/// `process/watch/schedule` bounds it.
 #[test]
-fn a_restart_of_a_fleet_is_put_off_and_says_so() {
+fn restart_is_delayed_at_random_and_logged() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&["--watch", "5"]), SECRET_SERVER);
     change_secret(&shop.phase, "two");
@@ -264,9 +265,8 @@ fn a_restart_of_a_fleet_is_put_off_and_says_so() {
     let _ = stop_watched(running);
 }
 
-/// As the first process of a namespace, too.
 #[test]
-fn pid_1_restarts_its_command() {
+fn watch_as_pid1_restarts_command() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&WATCH).as_pid1(), SECRET_SERVER);
     change_secret(&shop.phase, "two");

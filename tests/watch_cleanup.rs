@@ -1,5 +1,5 @@
-//! What a restart ends: the old command by its signal or by KILL, and all that it left; and whom it
-//! spares.
+//! What a restart ends: the old command, by its stop signal or by KILL, and all that it has left;
+//! and what it leaves alone.
 
 use crate::support::proc::{asleep, children, command, gone, only_child, state};
 use crate::support::{
@@ -7,11 +7,11 @@ use crate::support::{
     kill, set_mode, spawn_watched, stop_watched, unused_port, watched_shop,
 };
 
-/// Serves for ever: no signal that is sent once ends it.
+/// Never ends by a signal that it can catch.
 const STUBBORN: &str = "echo \"value $SECRET\"; exec \"$0\" serve";
 
-/// The new command runs; what is left of it is killed with phase-run.
-fn starts(running: &mut Running, value: &str) {
+/// Waits until the new command runs.
+fn wait_for_start(running: &mut Running, value: &str) {
     assert_eq!(running.line(), format!("value {value}"));
     running.ready();
 }
@@ -21,9 +21,9 @@ fn kill_all(running: Running) {
     let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
 }
 
-/// "`--stop-signal` and CONT to the command; at its end, or KILL after the grace".
+/// A restart sends the stop signal and CONT, and KILL after the grace.
 #[test]
-fn a_command_that_goes_on_is_killed_after_the_grace() {
+fn command_that_ignores_stop_is_killed_after_grace() {
     for (name, signal, grace) in [
         ("TERM", libc::SIGTERM, "0.3"),
         ("sigquit", libc::SIGQUIT, "0.3"),
@@ -34,12 +34,12 @@ fn a_command_that_goes_on_is_killed_after_the_grace() {
         let mut running = spawn_watched(shop.with(&options), STUBBORN);
         let old = command(running.pid());
         change_secret(&shop.phase, "two");
-        let mut told = [running.signal().signal, running.signal().signal];
-        told.sort();
+        let mut received = [running.signal().signal, running.signal().signal];
+        received.sort();
         let mut expected = [signal, libc::SIGCONT];
         expected.sort();
-        assert_eq!(told, expected);
-        starts(&mut running, "two");
+        assert_eq!(received, expected);
+        wait_for_start(&mut running, "two");
         gone(&[old]);
         let _ = running.stderr_line();
         let said = running.stderr_line();
@@ -51,9 +51,9 @@ fn a_command_that_goes_on_is_killed_after_the_grace() {
     }
 }
 
-/// With no grace at all it may not even see its signal.
+/// With a grace of 0 the command may not even see its stop signal.
 #[test]
-fn without_a_grace_it_is_killed_at_once() {
+fn command_without_grace_is_killed_at_once() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "0"]), STUBBORN);
     let old = command(running.pid());
@@ -70,9 +70,9 @@ fn without_a_grace_it_is_killed_at_once() {
     kill_all(running);
 }
 
-/// A command that is stopped goes on to end.
+/// CONT lets a command that is stopped handle the stop signal.
 #[test]
-fn a_stopped_command_is_continued_to_end() {
+fn stopped_command_is_continued_to_stop() {
     let shop = watched_shop();
     let mut running = spawn_watched(
         shop.with(&WATCH),
@@ -85,8 +85,8 @@ fn a_stopped_command_is_continued_to_end() {
     let _ = stop_watched(running);
 }
 
-/// A server on one port: the new one could not start beside the old one. It has left its command's
-/// session and ignores TERM, or not.
+/// A server on a fixed port, of which only one can run at a time. Depending on the arguments it has
+/// left the command's session, or ignores TERM.
 fn port(daemon: &str) -> String {
     let server = "import signal, socket, sys; \
         IGNORE; \
@@ -96,9 +96,10 @@ fn port(daemon: &str) -> String {
     format!("{daemon} python3 -c \"{server}\" $SECRET & exec \"$0\" serve 2")
 }
 
-/// "the old and the new command hold one port, the old one's server having gone off by `setsid`".
+/// Both commands bind the same port, and the old one's server may have left its session by
+/// `setsid`.
 #[test]
-fn a_server_that_went_off_is_ended_before_the_new_one_starts() {
+fn daemonized_server_ends_before_new_one_starts() {
     for (daemon, ignore, grace) in [
         ("", "pass", "10"),
         ("setsid", "pass", "10"),
@@ -121,7 +122,7 @@ fn a_server_that_went_off_is_ended_before_the_new_one_starts() {
         assert_eq!(running.signal().signal, libc::SIGCONT);
         let lines = [running.line(), running.line()];
         assert!(lines.contains(&"listening two".to_owned()), "{lines:?}");
-        // phase-run's end would leave it.
+        // The server would outlive phase-run.
         for pid in children(running.pid()).into_iter().flat_map(children) {
             kill(pid, libc::SIGKILL);
         }
@@ -129,9 +130,9 @@ fn a_server_that_went_off_is_ended_before_the_new_one_starts() {
     }
 }
 
-/// A daemon that is stopped would never see its TERM.
+/// A daemon that is stopped would not handle its TERM without CONT.
 #[test]
-fn a_stopped_daemon_is_continued_to_end() {
+fn stopped_daemon_is_continued_to_end() {
     let shop = watched_shop();
     let script = "echo \"value $SECRET\"; \"$0\" sleep >&2 & exec \"$0\" serve 2 17";
     let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
@@ -145,16 +146,15 @@ fn a_stopped_daemon_is_continued_to_end() {
     let _ = stop_watched(running);
 }
 
-/// The pid that the inspector tells in this line.
+/// The pid in a line that the inspector prints when it is ready.
 fn ready(line: &str) -> i32 {
     let pid = line.strip_prefix("ready ").and_then(|pid| pid.parse().ok());
     pid.unwrap_or_else(|| panic!("{line}"))
 }
 
-/// "a command that forks without end while being stopped": each link starts the next one and ends,
-/// in a session of its own or not.
+/// Each process of the chain starts the next one and exits, in its own session or not.
 #[test]
-fn chains_that_fork_without_pause_are_ended() {
+fn endlessly_forking_chain_is_ended() {
     for link in ["", "setsid "] {
         let shop = watched_shop();
         let chain = shop.executable(
@@ -173,10 +173,10 @@ fn chains_that_fork_without_pause_are_ended() {
     }
 }
 
-/// "after five more seconds name the survivors and start anyway": a daemon of another user, which
-/// nobody but root may signal.
+/// The daemon belongs to another user, so phase-run may not signal it. After five more seconds the
+/// log names it, and the new command starts anyway.
 #[test]
-fn what_cannot_be_ended_is_named_and_the_new_command_starts_beside_it() {
+fn unkillable_children_are_reported() {
     if !has_root("only root may start a program as another user") {
         return;
     }
@@ -207,10 +207,9 @@ fn what_cannot_be_ended_is_named_and_the_new_command_starts_beside_it() {
     kill_all(running);
 }
 
-/// "but for … children it had at its own start": a helper that the entrypoint started is not the
-/// command's.
+/// A helper that the entrypoint started before phase-run does not belong to the command.
 #[test]
-fn a_child_from_before_the_start_is_spared() {
+fn child_from_before_start_survives_restart() {
     let shop = watched_shop();
     let script = "\"$0\" sleep >&2 & exec \"$@\"";
     let run = shop.with(&WATCH).wrap(["sh", "-c", script, inspector()]);
@@ -225,15 +224,15 @@ fn a_child_from_before_the_start_is_spared() {
         'Z' => Ok(()),
         other => Err(other),
     });
-    // phase-run's end is not the helper's.
+    // The helper outlives phase-run.
     asleep(helper);
     kill(helper, libc::SIGKILL);
     let _ = running.wait().ended(Status::Exited(0));
 }
 
-/// "leave its descendants as a shell would": without a restart nothing is ended.
+/// Without a restart, phase-run leaves the command's descendants running, as a shell would.
 #[test]
-fn an_end_without_a_restart_leaves_what_the_command_started() {
+fn exit_without_restart_leaves_children_running() {
     let shop = watched_shop();
     let script = "echo \"value $SECRET\"; \"$0\" sleep >&2 & exec \"$0\" serve 2";
     let mut running = spawn_watched(shop.with(&WATCH), script);
@@ -247,9 +246,9 @@ fn an_end_without_a_restart_leaves_what_the_command_started() {
     let _ = running.wait().ended(Status::Exited(0));
 }
 
-/// Orphans come to a watcher, and stay no zombies.
+/// Orphans become children of the watcher and leave no zombies.
 #[test]
-fn orphans_are_reaped_while_the_command_runs() {
+fn orphans_are_reaped_while_command_runs() {
     let shop: Shop = watched_shop();
     let script = "echo \"value $SECRET\"; (\"$0\" serve 1 >&2 <&3 &) 3<&0; exec \"$0\" serve 2";
     let mut running = spawn_watched(shop.with(&WATCH), script);

@@ -1,15 +1,15 @@
-//! `--watch` with `--dynamic`: polls lease nothing, starts do, and a lease is replaced in time.
+//! `--watch` with `--dynamic`: polls take no leases, starts do, and a lease is renewed in time.
 
 use fake_phase::{Phase, Request, Responder, World};
 
 use crate::support::{
-    DEADLINE, Running, SHOP, Sandbox, await_restart, change_secret, spawn_watched, stop_watched,
+    DEADLINE, SHOP, Sandbox, await_restart, change_secret, spawn_watched, stop_watched,
     wait_for_more_requests,
 };
 
 pub(crate) const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
 
-/// An app with a secret and a lease of so many seconds, polled each `every` seconds.
+/// An app with a secret and a lease of `seconds`, polled every `every` seconds.
 pub(crate) fn leased(mode: &str, seconds: i64, every: &str) -> (Phase, Sandbox, Vec<String>) {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
@@ -27,7 +27,7 @@ pub(crate) fn leased(mode: &str, seconds: i64, every: &str) -> (Phase, Sandbox, 
     (phase, sandbox, words.collect())
 }
 
-/// For each request for secrets so far, whether it leases.
+/// For each request for secrets so far, whether it takes a lease.
 pub(crate) fn leases(phase: &Phase) -> Vec<bool> {
     let requests = phase.requests();
     let of_secrets = requests
@@ -43,14 +43,10 @@ pub(crate) fn leases(phase: &Phase) -> Vec<bool> {
         .collect()
 }
 
-fn said(running: &mut Running) -> String {
-    running.stderr_line()
-}
-
-/// "polls never lease, the digest leaves leased values out …, leases are asked for only by the standby
-/// that is about to start".
+/// Only the standby that is about to start takes a lease, and leased values do not count as a
+/// change.
 #[test]
-fn polls_lease_nothing_and_a_restart_does() {
+fn polls_take_no_lease_but_restart_does() {
     for mode in ["rest", "e2ee"] {
         let (phase, sandbox, words) = leased(mode, 3600, "1");
         let mut running = spawn_watched(sandbox.run(&words), SERVER);
@@ -69,22 +65,22 @@ fn polls_lease_nothing_and_a_restart_does() {
             "{mode}: {all:?}"
         );
         assert_eq!(
-            said(&mut running),
+            running.stderr_line(),
             "phase-run: the secrets have changed: restarting the command"
         );
         let _ = stop_watched(running);
     }
 }
 
-/// "a restart is due when two thirds of the shortest lease are over".
+/// The command is restarted with a new lease when two thirds of the shortest lease are over.
 #[test]
-fn a_lease_is_replaced_when_two_thirds_are_over() {
+fn lease_is_renewed_after_two_thirds() {
     let (phase, sandbox, words) = leased("rest", 6, "600");
     let mut running = spawn_watched(sandbox.run(&words), SERVER);
     for _ in 0..2 {
         await_restart(&mut running, "one");
         assert_eq!(
-            said(&mut running),
+            running.stderr_line(),
             "phase-run: two thirds of a lease are over: restarting the command with a new one"
         );
     }
@@ -92,9 +88,9 @@ fn a_lease_is_replaced_when_two_thirds_are_over() {
     let _ = stop_watched(running);
 }
 
-/// A start that cannot lease is a failed poll: the old command goes on with the lease it has.
+/// A restart that cannot lease is a failed poll: the old command keeps its lease and continues.
 #[test]
-fn a_lease_that_fails_leaves_the_command_alone() {
+fn failed_lease_leaves_command_running() {
     let (phase, sandbox, words) = leased("rest", 3600, "1");
     let mut running = spawn_watched(sandbox.run(&words), SERVER);
     let gate = phase.gate("");
@@ -102,10 +98,10 @@ fn a_lease_that_fails_leaves_the_command_alone() {
     change_secret(&phase, "two");
     // The poll sees the change, and the request for a lease is held.
     gate.let_through();
-    let _ = said(&mut running);
+    let _ = running.stderr_line();
     phase.respond("", Responder::error(400, "no lease today").times(3));
     gate.open();
-    let line = said(&mut running);
+    let line = running.stderr_line();
     assert!(
         line.contains("the command goes on as it is: ") && line.contains("no lease today"),
         "{line}"

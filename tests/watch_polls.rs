@@ -1,5 +1,5 @@
-//! What a poll can meet: failures of every kind, said once; warnings that were said before; a
-//! terminal's keys.
+//! Polls of a watch: failures of every kind are logged once, warnings are not repeated, and a
+//! terminal key may kill a poll.
 
 use std::fs::rename;
 
@@ -13,15 +13,16 @@ use crate::support::{
 
 const FAILED: &str = "phase-run: warning: a poll failed, and the command goes on as it is: ";
 
-/// "A poll that fails in any way leaves the command alone and is said once per change of state."
+/// A failed poll does not affect the command. It is logged unless the previous poll failed by the
+/// same kind of error.
 #[test]
-fn a_failing_poll_is_said_once_per_change_of_state() {
+fn failed_poll_is_logged_once_per_error_kind() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     shop.phase.respond("", Responder::status(500));
     let said = running.stderr_line();
     assert!(said.starts_with(FAILED) && said.contains("500"), "{said}");
-    // Another one that fails in the same way says nothing.
+    // Another failure of the same kind is not logged.
     wait_for_more_requests(&shop.phase, 1);
     shop.phase.edit(|world| {
         world.revoke(Account::ServiceAccount);
@@ -37,9 +38,9 @@ fn a_failing_poll_is_said_once_per_change_of_state() {
     let _ = stop_watched(running);
 }
 
-/// A success after it is said, too, and the next failure is news again.
+/// The first successful poll after a failure is logged, and so is the next failure.
 #[test]
-fn polls_that_work_again_are_said_once() {
+fn recovered_poll_is_logged_once() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     for _ in 0..2 {
@@ -54,9 +55,10 @@ fn polls_that_work_again_are_said_once() {
     let _ = stop_watched(running);
 }
 
-/// What could not be injected must not cost the command its life: names, sizes, what is missing.
+/// A secret that cannot be injected must not end the command: a refused name, an impossible name, a
+/// value that is too long, an unresolved reference.
 #[test]
-fn what_cannot_be_injected_is_a_failed_poll() {
+fn uninjectable_secret_fails_poll() {
     let cases: [(&[&str], &str, &str, &str); 4] = [
         (&[], "LD_PRELOAD", "x", "refused to inject LD_PRELOAD"),
         (&[], "A=B", "x", "A=B"),
@@ -77,9 +79,9 @@ fn what_cannot_be_injected_is_a_failed_poll() {
     }
 }
 
-/// A warning is the start's: polls that find the same do not repeat it, a restart does.
+/// A warning belongs to a start: polls that find no change do not repeat it, and a restart does.
 #[test]
-fn a_warning_is_said_by_each_start_and_by_no_poll() {
+fn warning_is_logged_by_starts_not_by_polls() {
     let shop = watched_shop();
     shop.phase.edit(|world| {
         let production = world.app("shop").environment("Production", "prod");
@@ -102,9 +104,10 @@ fn a_warning_is_said_by_each_start_and_by_no_poll() {
     assert_eq!(output.stderr.lines().count(), 3, "{output}");
 }
 
-/// A token's file that has become a pipe where nobody writes: said, and mended when it is back.
+/// A token file that has become a pipe without a writer fails the poll, and polls recover once it
+/// is a file again.
 #[test]
-fn a_token_file_that_cannot_be_read_again_is_a_failed_poll() {
+fn unreadable_token_file_fails_poll() {
     let shop = watched_shop();
     let token = shop.private_file("token", service_token());
     let run = shop.run(SHOP).unset("PHASE_SERVICE_TOKEN");
@@ -122,9 +125,9 @@ fn a_token_file_that_cannot_be_read_again_is_a_failed_poll() {
     let _ = stop_watched(running);
 }
 
-/// With `-v` a poll says what it came to.
+/// With `-v`, a poll without a change is logged.
 #[test]
-fn verbose_polls_say_that_nothing_changed() {
+fn verbose_poll_logs_unchanged_secrets() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&["--watch", "1", "-v"]), SECRET_SERVER);
     eventually("unchanged", || {
@@ -137,10 +140,10 @@ fn verbose_polls_say_that_nothing_changed() {
     let _ = stop_watched(running);
 }
 
-/// "A standby that dies of a terminal's signal is a failed poll": the command that goes on after
-/// Ctrl-C goes on being watched, and nothing is said of it.
+/// A standby that dies by Ctrl-C is a failed poll. A command that survives Ctrl-C is still watched,
+/// and nothing is logged.
 #[test]
-fn a_terminals_key_that_ends_a_standby_is_a_failed_poll() {
+fn terminal_key_that_kills_standby_fails_poll() {
     let shop = watched_shop();
     let script = "stty -echo; echo \"value $SECRET\"; exec \"$0\" serve";
     let run = shop.with(&WATCH).args(["sh", "-c", script, inspector()]);

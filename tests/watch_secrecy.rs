@@ -1,4 +1,4 @@
-//! What a watcher holds, and who gets at it.
+//! What a watcher holds, and who can read it.
 
 use std::fs::{File, read, read_dir, read_link};
 
@@ -8,10 +8,10 @@ use crate::supervisor::{PLANTED, memory, planted, token_file};
 use crate::support::proc::idle;
 use crate::support::{Status, has_root, holds, inspector};
 
-/// After polls and a restart, "the supervisor never sees token or values": what
-/// its standbys need of the token lies in a file that it never maps or reads.
+/// After polls and a restart, the watcher's memory contains neither a value nor the token. What the
+/// standbys need of the token is in a memfd that the watcher never maps or reads.
 #[test]
-fn a_watcher_holds_neither_a_value_nor_the_token() {
+fn watcher_holds_no_secret_and_no_token() {
     if !has_root("only root may look into a process that is not dumpable") {
         return;
     }
@@ -53,18 +53,17 @@ fn a_watcher_holds_neither_a_value_nor_the_token() {
         shop.assert_no_canary("the watcher's environment", &environ);
         let open = read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
         let links = open.filter_map(|entry| read_link(entry.path()).ok());
-        let vaults = links.filter(|link| link.to_string_lossy().contains("memfd:phase-run"));
-        assert_eq!(vaults.count(), 1, "{source}");
+        let token_caches = links.filter(|link| link.to_string_lossy().contains("memfd:phase-run"));
+        assert_eq!(token_caches.count(), 1, "{source}");
         serving.kill(libc::SIGTERM);
         serving.kill(libc::SIGCONT);
         let _ = serving.wait().ended(Status::Exited(0));
     }
 }
 
-/// Its file is closed at the exec, and nobody else gets at it: not the command, not another program of
-/// the same user.
+/// The memfd is closed at the exec, and no other program of the same user can open it.
 #[test]
-fn nobody_gets_at_a_watchers_file_by_proc() {
+fn watcher_memfd_is_unreadable_through_proc() {
     let (shop, words) = planted();
     let list = "ls -l /proc/$$/fd; cat /proc/$PPID/fd/* 2>&1; ls /proc/$PPID/fd 2>&1; exit 3";
     let run = shop

@@ -1,5 +1,5 @@
 //! Signals to a watching phase-run: while the command runs and a poll hangs, while the old command
-//! stops, and while nothing runs.
+//! stops, and while no command runs.
 
 use fake_phase::Gate;
 
@@ -9,28 +9,28 @@ use crate::support::{
     queue, spawn_watched, watched_shop,
 };
 
-/// Ends when it has been told to and once more.
+/// Ends after the two signals of a restart and one more.
 const SLOW: &str = "echo \"value $SECRET\"; exec \"$0\" serve 3";
 
-/// Never ends by itself.
-const FOR_EVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve";
+/// Never ends by a signal that it can catch.
+const STUBBORN: &str = "echo \"value $SECRET\"; exec \"$0\" serve";
 
-/// What asks for an end.
-const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+/// The signals that cancel a restart.
+const TERMINATION_SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 
 /// A watch whose next poll hangs.
-fn hanging(shop: &Shop, script: &str) -> (Running, Gate) {
+fn hanging_poll(shop: &Shop, script: &str) -> (Running, Gate) {
     let running = spawn_watched(shop.with(&WATCH), script);
     let gate = shop.phase.gate("");
     gate.arrived(DEADLINE);
     (running, gate)
 }
 
-/// "while the old command runs, also during a poll, all are forwarded as ever".
+/// While the old command runs, all signals are forwarded, also during a poll.
 #[test]
-fn while_a_poll_hangs_the_command_gets_every_signal() {
+fn signals_are_forwarded_while_poll_hangs() {
     let shop = watched_shop();
-    let (mut running, gate) = hanging(&shop, FOR_EVER);
+    let (mut running, gate) = hanging_poll(&shop, STUBBORN);
     for signal in (1..=31).chain(34..=64) {
         if ![libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD].contains(&signal) {
             running.kill(signal);
@@ -43,28 +43,27 @@ fn while_a_poll_hangs_the_command_gets_every_signal() {
     let _ = running.wait().ended(Status::Exited(0));
 }
 
-/// "An exit that nobody asked for ends phase-run with that status, also while a poll hangs", and the
-/// standby goes with it.
+/// When the command ends by itself, phase-run ends with its status, and the standby ends too.
 #[test]
-fn the_commands_end_while_a_poll_hangs_is_phase_runs() {
+fn command_exit_ends_watch_while_poll_hangs() {
     let shop = watched_shop();
     let script = "echo \"value $SECRET\"; echo \"ready $$\"; read line; exit 7";
-    let (mut running, gate) = hanging(&shop, script);
+    let (mut running, gate) = hanging_poll(&shop, script);
     let all = children(running.pid());
     assert_eq!(all.len(), 2);
     running.write(b"\n");
-    // `wait` waits until nobody has standard error open any more.
+    // `wait` blocks until no process has standard error open.
     let output = running.wait().ended(Status::Exited(7));
     assert!(output.stderr.is_empty(), "{output}");
     gone(&all);
     drop(gate);
 }
 
-/// What kills the supervisor outright kills the command, and the standby too.
+/// When the supervisor dies, the kernel kills the command and the standby.
 #[test]
-fn a_killed_watcher_takes_both_with_it() {
+fn killed_watcher_kills_command_and_standby() {
     let shop = watched_shop();
-    let (running, gate) = hanging(&shop, FOR_EVER);
+    let (running, gate) = hanging_poll(&shop, STUBBORN);
     let all = children(running.pid());
     assert_eq!(all.len(), 2);
     running.kill(libc::SIGKILL);
@@ -73,8 +72,8 @@ fn a_killed_watcher_takes_both_with_it() {
     let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
 }
 
-/// A command that was told to stop and has not ended yet.
-fn stopping(shop: &Shop, script: &str) -> Running {
+/// A watch whose command was told to stop and has not ended yet.
+fn stopping_command(shop: &Shop, script: &str) -> Running {
     let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
     change_secret(&shop.phase, "two");
     assert_eq!(running.signal().signal, libc::SIGTERM);
@@ -82,13 +81,13 @@ fn stopping(shop: &Shop, script: &str) -> Running {
     running
 }
 
-/// "Once a restart has told it to stop, TERM, INT, HUP and QUIT cancel the start: forwarded if the
-/// command still lives, whose status phase-run then has".
+/// While the old command stops, a termination signal is forwarded to it and cancels the restart.
+/// phase-run then ends with its status.
 #[test]
-fn a_signal_while_the_old_command_stops_cancels_the_start() {
-    for signal in ENDING {
+fn termination_signal_while_stopping_cancels_start() {
+    for signal in TERMINATION_SIGNALS {
         let shop = watched_shop();
-        let mut running = stopping(&shop, SLOW);
+        let mut running = stopping_command(&shop, SLOW);
         let standby = children(running.pid());
         assert_eq!(standby.len(), 2);
         running.kill(signal);
@@ -101,11 +100,11 @@ fn a_signal_while_the_old_command_stops_cancels_the_start() {
     }
 }
 
-/// Every other one is the old command's, and the start goes on.
+/// Every other signal is forwarded to the old command, and the restart continues.
 #[test]
-fn another_signal_while_the_old_command_stops_is_forwarded() {
+fn other_signal_while_stopping_is_forwarded() {
     let shop = watched_shop();
-    let mut running = stopping(&shop, "echo \"value $SECRET\"; exec \"$0\" serve 4");
+    let mut running = stopping_command(&shop, "echo \"value $SECRET\"; exec \"$0\" serve 4");
     for signal in [libc::SIGUSR1, 40] {
         running.kill(signal);
         assert_eq!(running.signal().signal, signal);
@@ -115,9 +114,10 @@ fn another_signal_while_the_old_command_stops_is_forwarded() {
     let _ = end_with_input(running);
 }
 
-/// One that phase-run was started with ignored, as under nohup(1), cancels nothing.
+/// A signal that phase-run was started with ignored, as under nohup(1), does not cancel the
+/// restart.
 #[test]
-fn an_ignored_signal_cancels_nothing() {
+fn ignored_signal_does_not_cancel_restart() {
     let shop = watched_shop();
     let run = shop.with(&WATCH).ignore(libc::SIGHUP);
     let mut running = spawn_watched(run, SLOW);
@@ -138,10 +138,10 @@ fn end_with_input(running: Running) -> Output {
     running.wait()
 }
 
-/// Many a script signals its whole group while it stops: neither the start nor the standby is hit,
-/// whether the command does it or something that it started.
+/// Many scripts signal their whole group while they stop. That neither cancels the restart nor
+/// kills the standby, whether the command or one of its children does it.
 #[test]
-fn a_command_that_signals_its_group_while_it_stops_is_started_anew() {
+fn group_signal_while_stopping_keeps_restart() {
     let serve = "echo \"value $SECRET\"; \"$0\" serve 2 || :";
     let scripts = [
         format!("{serve}; trap : TERM; kill -TERM 0; exit 3"),
@@ -157,23 +157,23 @@ fn a_command_that_signals_its_group_while_it_stops_is_started_anew() {
     }
 }
 
-/// What keeps the new command from starting: a daemon that ignores TERM.
+/// A command with a daemon that ignores TERM, which delays the new command.
 const DAEMON: &str = "echo \"value $SECRET\"; trap '' TERM; setsid \"$0\" sleep >&2 & \
                       trap - TERM; exec \"$0\" serve 2";
 
-/// The old command is gone, its daemon is not.
-fn clearing(shop: &Shop) -> (Running, i32) {
-    clearing_of(shop, DAEMON)
+/// A watch whose old command has ended and whose daemon has not.
+fn cleaning_up(shop: &Shop) -> (Running, i32) {
+    cleaning_up_after(shop, DAEMON)
 }
 
-fn clearing_of(shop: &Shop, script: &str) -> (Running, i32) {
+fn cleaning_up_after(shop: &Shop, script: &str) -> (Running, i32) {
     let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
     let daemon = ready(&running.stderr_line());
     let old = command_of(running.pid(), daemon);
     change_secret(&shop.phase, "two");
     assert_eq!(running.signal().signal, libc::SIGTERM);
     assert_eq!(running.signal().signal, libc::SIGCONT);
-    // Reaped: a dead one would be taken for the standby.
+    // The old command is reaped: a zombie would be taken for the standby.
     eventually("the daemon and the standby", || {
         let all = children(running.pid());
         match all.len() == 2 && all.contains(&daemon) && !all.contains(&old) {
@@ -190,12 +190,12 @@ fn command_of(watcher: i32, daemon: i32) -> i32 {
     *all.iter().find(|pid| **pid != daemon).unwrap()
 }
 
-/// "by that signal if it is already gone".
+/// If the old command has already ended, phase-run dies by the termination signal.
 #[test]
-fn a_signal_while_nothing_runs_ends_phase_run_by_it() {
-    for signal in ENDING {
+fn termination_signal_without_command_ends_watch() {
+    for signal in TERMINATION_SIGNALS {
         let shop = watched_shop();
-        let (running, daemon) = clearing(&shop);
+        let (running, daemon) = cleaning_up(&shop);
         let standby = command_of(running.pid(), daemon);
         running.kill(signal);
         gone(&[standby]);
@@ -205,12 +205,12 @@ fn a_signal_while_nothing_runs_ends_phase_run_by_it() {
     }
 }
 
-/// Every other one waits for the new command.
+/// Every other signal waits for the new command.
 #[test]
-fn another_signal_while_nothing_runs_is_the_new_commands() {
+fn other_signal_without_command_reaches_new_one() {
     let shop = watched_shop();
-    let (mut running, daemon) = clearing(&shop);
-    // Ignored by default, or it would end a program that does not catch it yet.
+    let (mut running, daemon) = cleaning_up(&shop);
+    // WINCH does nothing by default: another signal would kill a program that does not catch it yet.
     running.kill(libc::SIGWINCH);
     asleep(running.pid());
     kill(daemon, libc::SIGKILL);
@@ -222,25 +222,25 @@ fn another_signal_while_nothing_runs_is_the_new_commands() {
     let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
 }
 
-/// The pid that the inspector tells in this line.
+/// The pid in a line that the inspector prints when it is ready.
 fn ready(line: &str) -> i32 {
     let pid = line.strip_prefix("ready ").and_then(|pid| pid.parse().ok());
     pid.unwrap_or_else(|| panic!("{line}"))
 }
 
-/// Neither a signal that came while nothing ran nor one that comes while the new command is on its
-/// way is lost: here it is stopped on that way, so that all of them come before it goes on.
+/// Neither a signal that came while no command ran nor one that comes during the promotion is lost.
+/// The standby is stopped here, so that all of them come before it continues.
 #[test]
-fn a_signal_while_the_new_command_is_on_its_way_reaches_it() {
+fn signal_during_promotion_reaches_new_command() {
     for (early, late) in [
         (None, Some(libc::SIGTERM)),
         (Some(libc::SIGUSR1), None),
         (None, Some(40)),
     ] {
         let shop = watched_shop();
-        // The new one leaves nothing: it may have begun when what was kept arrives.
+        // The new command starts no daemon: it may have begun when the deferred signal arrives.
         let script = format!("[ $SECRET = two ] && exec \"$0\" sleep; {DAEMON}");
-        let (running, daemon) = clearing_of(&shop, &script);
+        let (running, daemon) = cleaning_up_after(&shop, &script);
         let standby = command_of(running.pid(), daemon);
         kill(standby, libc::SIGSTOP);
         stopped(&[standby]);
@@ -249,11 +249,9 @@ fn a_signal_while_the_new_command_is_on_its_way_reaches_it() {
             idle(running.pid());
         }
         kill(daemon, libc::SIGKILL);
-        eventually("told to start", || {
-            match children(running.pid()).as_slice() {
-                [only] if *only == standby => Ok(()),
-                other => Err(other.to_vec()),
-            }
+        eventually("promoted", || match children(running.pid()).as_slice() {
+            [only] if *only == standby => Ok(()),
+            other => Err(other.to_vec()),
         });
         idle(running.pid());
         if let Some(signal) = late {
@@ -261,17 +259,17 @@ fn a_signal_while_the_new_command_is_on_its_way_reaches_it() {
             idle(running.pid());
         }
         kill(standby, libc::SIGCONT);
-        // Each of them ends a program that does not catch it, and so the command.
+        // Each of these signals kills the command, which does not catch it.
         let signal = early.or(late).unwrap();
         let _ = running.wait().ended(Status::Killed(signal));
     }
 }
 
-/// A standby that is killed from outside: the poll has failed, the command goes on.
+/// Another process kills the standby: the poll has failed, and the command continues.
 #[test]
-fn a_standby_that_is_killed_is_a_failed_poll() {
+fn killed_standby_fails_poll() {
     let shop = watched_shop();
-    let (mut running, gate) = hanging(&shop, FOR_EVER);
+    let (mut running, gate) = hanging_poll(&shop, STUBBORN);
     let standby = *children(running.pid()).last().unwrap();
     kill(standby, libc::SIGKILL);
     let said = running.stderr_line();
@@ -290,12 +288,12 @@ fn a_standby_that_is_killed_is_a_failed_poll() {
     let _ = running.wait().ended(Status::Exited(0));
 }
 
-/// A standby that is killed while the old command stops: there is nothing to start, and phase-run
-/// ends as it did.
+/// If the standby is killed while the old command stops, there is nothing to start, and phase-run
+/// ends as the standby did.
 #[test]
-fn a_standby_that_is_killed_during_a_restart_is_the_end() {
+fn killed_standby_during_restart_ends_watch() {
     let shop = watched_shop();
-    let mut running = stopping(&shop, SLOW);
+    let mut running = stopping_command(&shop, SLOW);
     let standby = *children(running.pid()).last().unwrap();
     kill(standby, libc::SIGKILL);
     assert_eq!(
@@ -312,13 +310,13 @@ fn a_standby_that_is_killed_during_a_restart_is_the_end() {
 
 /// A log collector that does not read must not keep a signal from the command.
 #[test]
-fn a_full_standard_error_keeps_no_signal_back() {
+fn full_stderr_does_not_delay_signals() {
     let shop = watched_shop();
     let (reader, writer) = std::io::pipe().unwrap();
     let run = shop
         .with(&WATCH)
         .wrap(["sh", "-c", "exec 2>&7; exec \"$0\" \"$@\""]);
-    let mut running = spawn_watched(run.hand_over(&writer, 7), FOR_EVER);
+    let mut running = spawn_watched(run.hand_over(&writer, 7), STUBBORN);
     fill(&writer);
     let standby = shop.phase.gate("");
     standby.arrived(DEADLINE);
