@@ -1,5 +1,5 @@
-//! A wall clock that jumps during a start, or is wrong from the beginning: waits and bounds go by the
-//! monotonic one, only a snapshot's age and a certificate's time by this one.
+//! A wall clock that jumps during a start, or is wrong from the start. Waits and limits use the monotonic
+//! clock; only a snapshot's age and a certificate's validity use the wall clock.
 
 use std::thread::scope;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,17 +11,17 @@ use crate::snapshot::{VALUE, kept};
 use crate::support::{Clock, DEADLINE, Output, Status, await_restart, spawn_watched, stop_watched};
 use crate::watch_leases::{SERVER, leased, leases};
 
-/// What a busy machine may add, far below the least of the jumps.
+/// The delay that a busy machine may add, far below the smallest jump.
 const SLACK: Duration = Duration::from_secs(120);
 
 const HOUR: i64 = 3600;
 
-/// Within what the fake server's certificates are good for.
+/// Within the validity of the fake server's certificates.
 const FORTY_YEARS: i64 = 14_610 * 24 * HOUR;
 
 const JUMPS: [i64; 4] = [-HOUR, HOUR, -FORTY_YEARS, FORTY_YEARS];
 
-/// Asked to come back in two seconds, by a date of its own clock, or not asked.
+/// A refusal, with or without a `Retry-After` date two seconds after its own `Date`.
 fn refusal(status: u16, asks: bool) -> Responder {
     let now = SystemTime::now();
     let refusal = Responder::status(status).times(1);
@@ -33,7 +33,7 @@ fn refusal(status: u16, asks: bool) -> Responder {
     }
 }
 
-/// The one retry that was said: how long is waited, and how much is left.
+/// The wait and the remaining time of the one retry that was logged, in seconds.
 fn retry(output: &Output) -> (f64, f64) {
     let said = output.stderr.strip_prefix("phase-run: retrying in ");
     let numbers = said.and_then(|said| {
@@ -45,8 +45,8 @@ fn retry(output: &Output) -> (f64, f64) {
     numbers.unwrap_or_else(|| panic!("{output}"))
 }
 
-/// The first try is refused just after the jump, or by a clock that was off before: the second comes
-/// when it was asked for, and the notice says so.
+/// The clock jumps before or during the first try, which is refused. The second try comes after the
+/// requested delay, which is also logged.
 fn tried_again(jump: i64, during: bool, status: u16, asks: bool) {
     let case = format!("{jump} {during} {status} {asks}");
     let shop = kept();
@@ -66,7 +66,7 @@ fn tried_again(jump: i64, during: bool, status: u16, asks: bool) {
     assert_eq!(output.text(), format!("{VALUE}\n"));
     let least = if asks { 2.0 } else { 0.0 };
     let (wait, left) = retry(&output);
-    // Up to a second more by chance, or half of one.
+    // The jitter is up to a second, or half of one.
     assert!((least..=least + 1.0).contains(&wait), "{case}: {output}");
     assert!((10.0..=20.0).contains(&left), "{case}: {output}");
     assert!(took.as_secs_f64() >= least, "{case}: {took:?}");
@@ -74,7 +74,7 @@ fn tried_again(jump: i64, during: bool, status: u16, asks: bool) {
         took < Duration::from_secs_f64(least + 1.0) + SLACK,
         "{case}: {took:?}"
     );
-    // The jump was seen: the copy that was kept has its time.
+    // The snapshot has the time after the jump.
     assert!(clock.was_seen(), "{case}");
     let output = shop.with(&["--offline"]).output();
     let used = format!("using the snapshot snapshot{}", age(-jump));
@@ -82,7 +82,7 @@ fn tried_again(jump: i64, during: bool, status: u16, asks: bool) {
     assert_eq!(output.text(), format!("{VALUE}\n"), "{case}");
 }
 
-/// How the age of a copy is said by a clock that is so far ahead of the one it was made by.
+/// The age of a snapshot in messages, if the clock is this far ahead of the one that made it.
 fn age(ahead: i64) -> &'static str {
     match ahead {
         HOUR => ", made 1 h 0 min ago: ",
@@ -91,9 +91,9 @@ fn age(ahead: i64) -> &'static str {
     }
 }
 
-/// No early end, no longer wait, and the numbers that are said are true.
+/// A clock that jumps neither shortens nor prolongs the wait, and the logged numbers are right.
 #[test]
-fn a_jump_between_two_tries_changes_no_wait() {
+fn clock_jump_between_tries_keeps_wait() {
     scope(|scope| {
         for jump in JUMPS {
             for (during, status, asks) in [
@@ -108,7 +108,7 @@ fn a_jump_between_two_tries_changes_no_wait() {
     });
 }
 
-/// A jump, the bound of `--snapshot-max-age`, and whether a copy that was made before is used then.
+/// A jump, `--snapshot-max-age`, and whether a snapshot from before the jump is used.
 const AGES: [(i64, &str, bool); 6] = [
     (-HOUR, "60", true),
     (-FORTY_YEARS, "60", true),
@@ -118,7 +118,7 @@ const AGES: [(i64, &str, bool); 6] = [
     (FORTY_YEARS, "1262217600", false),
 ];
 
-/// What is said of that copy.
+/// The message about that snapshot.
 fn judged(jump: i64, max_age: &str, used: bool, reason: &str) -> String {
     let said = age(jump);
     match used {
@@ -130,8 +130,8 @@ fn judged(jump: i64, max_age: &str, used: bool, reason: &str) -> String {
     }
 }
 
-/// Phase is silent and the clock jumps during the first try: it is over when `--timeout` and
-/// `--max-wait` say, and the copy is judged by what the clock says then.
+/// Phase is silent and the clock jumps during the first try. The outage lasts as long as `--timeout` and
+/// `--max-wait` allow, and the snapshot's age is measured by the clock after the jump.
 fn bridged(jump: i64, max_age: &str, used: bool) {
     let shop = kept().made().answers(Responder::stall());
     let clock = Clock::of(&shop.sandbox);
@@ -144,7 +144,7 @@ fn bridged(jump: i64, max_age: &str, used: bool) {
     clock.jumps(jump);
     let output = running.wait();
     let took = start.elapsed();
-    // Of four seconds the last half is not begun a try in.
+    // No try begins in the last half second.
     let bounds = Duration::from_millis(3500)..Duration::from_secs(4) + SLACK;
     assert!(bounds.contains(&took), "{took:?}\n{output}");
     assert!(clock.was_seen(), "{output}");
@@ -174,7 +174,7 @@ fn bridged(jump: i64, max_age: &str, used: bool) {
 }
 
 #[test]
-fn a_jump_in_an_outage_moves_no_bound_and_counts_for_the_copy() {
+fn clock_jump_in_outage_keeps_time_limits() {
     scope(|scope| {
         for (jump, max_age, used) in AGES {
             scope.spawn(move || bridged(jump, max_age, used));
@@ -182,11 +182,11 @@ fn a_jump_in_an_outage_moves_no_bound_and_counts_for_the_copy() {
     });
 }
 
-/// The same by a clock that was off when the start began.
+/// The same with a clock that is wrong from the start.
 #[test]
-fn a_copy_is_judged_by_the_clock_that_there_is() {
+fn snapshot_age_uses_the_wall_clock() {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
-    // What a machine without a battery says before anybody has told it.
+    // The time of a machine without a clock battery before it is set.
     let unset = 100 - now.cast_signed();
     let shop = kept().made();
     let clock = Clock::of(&shop.sandbox);
@@ -206,14 +206,14 @@ fn a_copy_is_judged_by_the_clock_that_there_is() {
             }
         }
     }
-    // No certificate is good then, which is no outage.
+    // No certificate is valid then, and that is not an outage.
     let _ = clock.rules(shop.with(&[])).output().failed(125, "tls");
     shop.is_whole();
 }
 
-/// A lease lasts as long as it lasts.
+/// Clock jumps do not change when a lease is renewed.
 #[test]
-fn a_lease_is_replaced_in_time_whatever_the_clock_does() {
+fn lease_renewal_ignores_the_wall_clock() {
     let (phase, sandbox, words) = leased("rest", 6, "600");
     let clock = Clock::of(&sandbox);
     let start = Instant::now();
@@ -222,7 +222,7 @@ fn a_lease_is_replaced_in_time_whatever_the_clock_does() {
         clock.jumps(jump);
         await_restart(&mut running, "one");
         let took = start.elapsed();
-        // Two thirds of six seconds each.
+        // A lease lasts six seconds and is renewed after two thirds.
         let least = Duration::from_secs(4 * count);
         assert!((least..least + SLACK).contains(&took), "{took:?}");
         assert!(clock.was_seen());

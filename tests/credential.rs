@@ -1,4 +1,4 @@
-//! Where the token may be, and what is said when it is not there or is none.
+//! The sources of a stored token, and the errors if it is missing or not valid.
 
 use std::fs::File;
 use std::os::unix::fs::{chown, symlink};
@@ -17,37 +17,37 @@ fn private(shop: &Shop, name: &str, content: impl AsRef<[u8]>) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// The reader of a secret with its token from here and nowhere else.
-fn from<'a>(shop: &'a Shop, source: &str) -> Run<'a> {
+/// Reads a secret with the token from this source only.
+fn run_with_token<'a>(shop: &'a Shop, source: &str) -> Run<'a> {
     let run = shop
         .with(&["--token-file", source])
         .args(["printenv", "KEY"]);
     run.unset("PHASE_SERVICE_TOKEN")
 }
 
-/// What the server was shown.
-fn shown(shop: &Shop) -> String {
+/// The `Authorization` header of the last request.
+fn authorization(shop: &Shop) -> String {
     let requests = shop.phase.requests();
     let header = requests.last().unwrap().header("Authorization");
     header.unwrap().to_owned()
 }
 
-/// What is said of a failure before anything was asked.
+/// Checks that the run fails before it connects, and returns its standard error.
 fn token_refused(shop: &Shop, run: Run<'_>, message: &str) -> String {
     refused_before_connecting(&shop.phase, run, "token", message).stderr
 }
 
-/// `PHASE_SERVICE_TOKEN` is "the token, when no file is named"; the option comes before its
-/// variable, and what is set but empty is not set.
+/// The option precedes its variable, which precedes `PHASE_SERVICE_TOKEN`. An empty variable counts
+/// as unset.
 #[test]
-fn a_named_file_goes_before_the_token_itself() {
+fn token_file_precedes_token_variable() {
     let shop = shop_with_key();
     let user = private(&shop, "user", user_token());
     let bare = private(&shop, "bare", user_bearer());
     let run = || shop.with(&[]).args(["printenv", "KEY"]);
     let bearer_of = |run: Run<'_>| {
         assert_eq!(run.output().ok().text(), "of the shop\n");
-        shown(&shop)
+        authorization(&shop)
     };
     let service = format!("Bearer ServiceAccount {}", bearer());
     assert_eq!(bearer_of(run()), service);
@@ -64,9 +64,9 @@ fn a_named_file_goes_before_the_token_itself() {
     assert_eq!(bearer_of(option), format!("Bearer User {}", user_bearer()));
 }
 
-/// "White space around it is dropped": an editor's last line break, a copied space.
+/// White space around the token is ignored, such as an editor's last line break or a copied space.
 #[test]
-fn white_space_around_a_token_is_dropped() {
+fn white_space_around_token_is_ignored() {
     let shop = shop_with_key();
     for before in ["", "\n \t"] {
         for after in ["\n", "\r\n", "  \n\n", ""] {
@@ -75,19 +75,22 @@ fn white_space_around_a_token_is_dropped() {
                 "token",
                 format!("{before}{}{after}", service_token()),
             );
-            assert_eq!(from(&shop, &file).output().ok().text(), "of the shop\n");
+            assert_eq!(
+                run_with_token(&shop, &file).output().ok().text(),
+                "of the shop\n"
+            );
         }
     }
-    let run = from(&shop, "").unset("PHASE_SERVICE_TOKEN");
+    let run = run_with_token(&shop, "").unset("PHASE_SERVICE_TOKEN");
     let _ = run.output().failed(125, "usage");
     let run = shop.with(&[]).args(["printenv", "KEY"]);
     let run = run.env("PHASE_SERVICE_TOKEN", format!(" {}\n", bearer()));
     assert_eq!(run.output().ok().text(), "of the shop\n");
 }
 
-/// "or the JSON that `phase auth --no-store` prints": several lines of it, too.
+/// The JSON that `phase auth --no-store` prints is accepted, on several lines too.
 #[test]
-fn the_json_of_phase_auth_is_a_token() {
+fn phase_auth_json_is_accepted() {
     let shop = shop_with_key();
     let token = service_token();
     for json in [
@@ -95,15 +98,20 @@ fn the_json_of_phase_auth_is_a_token() {
         format!("{{\n  \"id\": \"x\",\n  \"token\": \"{token}\"\n}}\n"),
     ] {
         let file = private(&shop, "token", json);
-        assert_eq!(from(&shop, &file).output().ok().text(), "of the shop\n");
-        assert_eq!(shown(&shop), format!("Bearer ServiceAccount {}", bearer()));
+        assert_eq!(
+            run_with_token(&shop, &file).output().ok().text(),
+            "of the shop\n"
+        );
+        assert_eq!(
+            authorization(&shop),
+            format!("Bearer ServiceAccount {}", bearer())
+        );
     }
 }
 
-/// "`-` is the first line of standard input", and "standard input after the token's line is the
-/// command's".
+/// `-` reads the first line of standard input. The command reads the rest.
 #[test]
-fn what_follows_the_tokens_line_is_the_commands_input() {
+fn command_reads_stdin_after_token_line() {
     let shop = shop_with_key();
     let run = || {
         shop.with(&["--token-file", "-"])
@@ -138,9 +146,9 @@ fn what_follows_the_tokens_line_is_the_commands_input() {
     );
 }
 
-/// "`fd:N` an open descriptor", and "a descriptor is closed before the exec".
+/// The descriptor of `fd:N` is closed before the exec.
 #[test]
-fn a_tokens_descriptor_is_closed_before_the_command() {
+fn token_descriptor_is_closed_before_exec() {
     let shop = shop_with_key();
     let file = File::open(private(&shop, "token", service_token())).unwrap();
     let other = File::open(shop.file("other", "")).unwrap();
@@ -150,7 +158,7 @@ fn a_tokens_descriptor_is_closed_before_the_command() {
     assert_eq!(report.descriptors(), [0, 1, 2, 5]);
     assert_eq!(report.variable("KEY"), Some(b"of the shop".to_vec()));
 
-    // Standard input as a whole: then the command has none.
+    // All of standard input is the token, so the command has none.
     let run = shop
         .reporting(&["--token-file", "fd:0"])
         .unset("PHASE_SERVICE_TOKEN");
@@ -159,27 +167,31 @@ fn a_tokens_descriptor_is_closed_before_the_command() {
     assert_eq!(report.descriptors(), [1, 2]);
 }
 
-/// "`token`: none, malformed, its file missing or unreadable"
+/// A descriptor that is not open, cannot be read or is empty is an error.
 #[test]
-fn a_descriptor_that_is_not_open_is_no_source() {
+fn unusable_token_descriptor_is_an_error() {
     let shop = shop_with_key();
     for number in ["9", "0"] {
-        let run = from(&shop, &format!("fd:{number}")).stdin_closed();
+        let run = run_with_token(&shop, &format!("fd:{number}")).stdin_closed();
         let message = format!("cannot read the token from descriptor {number}: bad file");
         token_refused(&shop, run, &message);
     }
     for number in ["", "x", "-1", "1x", "99999999999999"] {
         let message = format!("cannot read the token from fd:{number}: fd: requires the number");
-        token_refused(&shop, from(&shop, &format!("fd:{number}")), &message);
+        token_refused(
+            &shop,
+            run_with_token(&shop, &format!("fd:{number}")),
+            &message,
+        );
     }
     let directory = File::open(shop.directory()).unwrap();
-    let run = from(&shop, "fd:3").hand_over(&directory, 3);
+    let run = run_with_token(&shop, "fd:3").hand_over(&directory, 3);
     token_refused(
         &shop,
         run,
         "cannot read the token from descriptor 3: is a directory",
     );
-    let run = from(&shop, "fd:3").hand_over(File::open("/dev/null").unwrap(), 3);
+    let run = run_with_token(&shop, "fd:3").hand_over(File::open("/dev/null").unwrap(), 3);
     token_refused(
         &shop,
         run,
@@ -187,18 +199,18 @@ fn a_descriptor_that_is_not_open_is_no_source() {
     );
 }
 
-/// "`token`: none, malformed, its file missing or unreadable"
+/// The error names a token file that cannot be read, with the reason.
 #[test]
-fn a_token_file_that_cannot_be_read_is_named_with_the_reason() {
+fn unreadable_token_file_is_named_with_reason() {
     let shop = shop_with_key();
-    let missing = from(&shop, "nowhere/token");
+    let missing = run_with_token(&shop, "nowhere/token");
     let output = token_refused(
         &shop,
         missing,
         "cannot read the token from nowhere/token: no such file",
     );
     assert!(!output.contains("hint: "), "{output}");
-    let directory = from(&shop, ".");
+    let directory = run_with_token(&shop, ".");
     token_refused(
         &shop,
         directory,
@@ -206,7 +218,7 @@ fn a_token_file_that_cannot_be_read_is_named_with_the_reason() {
     );
     let file = shop.file("token", service_token());
     set_mode(&file, 0o000);
-    let mut run = from(&shop, "token");
+    let mut run = run_with_token(&shop, "token");
     if Uid::effective().is_root() {
         run = run.as_user(65534);
     }
@@ -224,9 +236,9 @@ fn a_token_file_that_cannot_be_read_is_named_with_the_reason() {
     assert!(output.contains("--token-file"), "{output}");
 }
 
-/// "inside it is an error"; and what is no token is told without a letter of it.
+/// The error gives the reason and never shows any of the token.
 #[test]
-fn what_is_no_token_is_told_without_showing_it() {
+fn invalid_token_is_rejected_without_quoting_it() {
     let mut shop = shop_with_key();
     let (full, bare) = (service_token(), bearer());
     shop.canary("mistyped");
@@ -260,7 +272,7 @@ fn what_is_no_token_is_told_without_showing_it() {
     ] {
         let file = private(&shop, "token", content);
         let message = format!("what {file} holds is no token: {why}");
-        token_refused(&shop, from(&shop, &file), &message);
+        token_refused(&shop, run_with_token(&shop, &file), &message);
     }
     let run = shop
         .with(&[])
@@ -273,16 +285,19 @@ fn what_is_no_token_is_told_without_showing_it() {
     );
 }
 
-/// A token of the right shape that the server refuses: where it came from is named.
+/// The error about a token that Phase refuses names where it came from.
 #[test]
-fn a_token_that_phase_refuses_is_named_by_its_source() {
+fn refused_token_is_named_by_its_source() {
     let shop = shop_with_key();
     let file = private(&shop, "token", expired_bearer());
     for (run, source) in [
-        (from(&shop, &file), file.as_str()),
-        (from(&shop, "-").stdin(expired_bearer()), "standard input"),
+        (run_with_token(&shop, &file), file.as_str()),
         (
-            from(&shop, "fd:4").hand_over(File::open(&file).unwrap(), 4),
+            run_with_token(&shop, "-").stdin(expired_bearer()),
+            "standard input",
+        ),
+        (
+            run_with_token(&shop, "fd:4").hand_over(File::open(&file).unwrap(), 4),
             "descriptor 4",
         ),
     ] {
@@ -293,62 +308,61 @@ fn a_token_that_phase_refuses_is_named_by_its_source() {
     }
 }
 
-/// "A token file that its group or others may read gets a warning when the user could mend it: it
-/// is phase-run's own user's"
+/// A token file that its group or others may read gets a warning if it belongs to the user.
 #[test]
-fn a_token_file_that_others_may_read_gets_a_warning_from_its_owner() {
+fn exposed_token_file_warns_its_owner() {
     let shop = shop_with_key();
     let path = private(&shop, "token", service_token());
     for bits in [0o400, 0o600, 0o700, 0o711, 0o622] {
         set_mode(&path, bits);
-        let _ = from(&shop, &path).output().ok();
+        let _ = run_with_token(&shop, &path).output().ok();
     }
     for bits in [0o440, 0o604, 0o640, 0o644, 0o666] {
         set_mode(&path, bits);
-        let run = || from(&shop, &path);
+        let run = || run_with_token(&shop, &path);
         let warning =
             format!("warning: others may read the file {path} (mode {bits:04o}): chmod 600 it");
         let _ = run().output().notices(&[&warning]).ok();
         let quiet = shop.run(["-q"]).args(SHOP).args(["--token-file", &path]);
         let _ = quiet.arg("true").output().ok();
-        // What names it does not matter.
+        // The link's own mode does not matter.
         let link = shop.directory().join(format!("link-{bits:o}"));
         symlink(&path, &link).unwrap();
-        let linked = from(&shop, link.to_str().unwrap()).output();
+        let linked = run_with_token(&shop, link.to_str().unwrap()).output();
         let _ = linked.notices(&["warning: others may read the file "]).ok();
-        let _ = from(&shop, "fd:3")
+        let _ = run_with_token(&shop, "fd:3")
             .hand_over(File::open(&path).unwrap(), 3)
             .output()
             .ok();
     }
 }
 
-/// "and not on a read-only mount (as orchestrators' secret mounts are)"
+/// A file on a read-only mount, or of another user, gets no warning: the user cannot fix it.
 #[test]
-fn a_token_file_that_the_user_cannot_mend_gets_no_warning() {
+fn unfixable_exposed_token_file_is_silent() {
     let shop = shop_with_key();
     let path = private(&shop, "token", service_token());
     set_mode(&path, 0o644);
     let script =
         "mount --bind \"$PWD\" \"$PWD\" && mount -o remount,bind,ro \"$PWD\" && exec \"$@\"";
-    let run = from(&shop, &path).prepared(&["--mount"], script);
+    let run = run_with_token(&shop, &path).prepared(&["--mount"], script);
     let _ = run.output().ok();
-    // Writable again, so that the mount was what made the difference.
-    let _ = from(&shop, &path)
+    // With a writable mount there is a warning again.
+    let _ = run_with_token(&shop, &path)
         .output()
         .notices(&["warning: others may"])
         .ok();
     if has_root("only root can give a file away") {
         chown(&path, Some(65534), None).unwrap();
-        let _ = from(&shop, &path).output().ok();
-        let own = from(&shop, &path).as_user(65534).output();
+        let _ = run_with_token(&shop, &path).output().ok();
+        let own = run_with_token(&shop, &path).as_user(65534).output();
         let _ = own.notices(&["warning: others may read the file "]).ok();
     }
 }
 
-/// `PHASE_SERVICE_TOKEN_FILE` takes what `--token-file` takes.
+/// `PHASE_SERVICE_TOKEN_FILE` accepts what `--token-file` accepts.
 #[test]
-fn the_variable_takes_each_form_of_the_option() {
+fn token_file_variable_accepts_all_forms() {
     let shop = shop_with_key();
     let token = File::open(private(&shop, "token", service_token())).unwrap();
     let run = |form: &str| {

@@ -1,4 +1,4 @@
-//! `--header-file`: what a gateway before Phase wants to see, treated like the token.
+//! `--header-file`: headers for a gateway in front of Phase, treated like the token.
 
 use std::path::PathBuf;
 
@@ -16,9 +16,9 @@ fn file(shop: &Shop, content: &str) -> PathBuf {
     shop.private_file("headers", content)
 }
 
-/// Each request has them, whole and with the spaces around a value dropped; no message does.
+/// Each request has the headers, without the white space around their values; no message has them.
 #[test]
-fn every_request_has_them_and_no_message() {
+fn every_request_has_gateway_headers() {
     for variable in [false, true] {
         let mut shop = shop([("KEY", "value")]);
         shop.canary("a secret of the gateway");
@@ -47,10 +47,9 @@ fn every_request_has_them_and_no_message() {
     }
 }
 
-/// A server that repeats what it was sent does not bring it into a message, be it a refusal or the
-/// target of a redirect.
+/// What a server repeats of the headers is redacted, in an error and in the target of a redirect.
 #[test]
-fn what_a_server_repeats_of_them_is_cut_off() {
+fn repeated_gateway_headers_are_redacted() {
     let mut shop = shop([("KEY", "value")]);
     shop.canary("a secret of the gateway");
     shop.canary("id of some length");
@@ -67,9 +66,9 @@ fn what_a_server_repeats_of_them_is_cut_off() {
     }
 }
 
-/// "config errors that name file and line number, never content".
+/// The error about a header file has the number of the line and never its content.
 #[test]
-fn what_is_wrong_is_told_by_its_line_and_never_shown() {
+fn invalid_header_line_is_named_not_quoted() {
     let mut shop = shop([("KEY", "value")]);
     shop.canary("word of the gateway");
     for (content, why) in [
@@ -121,9 +120,9 @@ fn what_is_wrong_is_told_by_its_line_and_never_shown() {
     assert!(shop.phase.requests().is_empty());
 }
 
-/// As for the token: others may read it, and the user could mend that.
+/// An exposed header file gets the same warning as a token file.
 #[test]
-fn a_file_that_others_may_read_is_warned_of() {
+fn exposed_header_file_warns_its_owner() {
     let shop = shop([("KEY", "value")]);
     let path = file(&shop, HEADERS);
     set_mode(&path, 0o644);
@@ -138,9 +137,9 @@ fn a_file_that_others_may_read_is_warned_of() {
     );
 }
 
-/// Each poll of a watch reads it anew; what cannot be read again is refused.
+/// Each poll of a watch reads the file again, so it must be a regular file.
 #[test]
-fn a_watch_reads_them_anew_and_wants_a_regular_file() {
+fn watch_rereads_header_file() {
     let shop = watched_shop();
     let path = file(&shop, "X-Gateway: one");
     let run = shop.with(&["--watch", "1", "--header-file", "headers"]);
@@ -160,7 +159,7 @@ fn a_watch_reads_them_anew_and_wants_a_regular_file() {
         output.stderr.contains("requires a regular file"),
         "{output}"
     );
-    // Once is enough for a start.
+    // Without a watch, a pipe can be read.
     let (reader, mut writer) = std::io::pipe().unwrap();
     std::io::Write::write_all(&mut writer, b"X-Gateway: three").unwrap();
     drop(writer);

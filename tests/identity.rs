@@ -1,16 +1,16 @@
-//! `--identity`: one token a start, what it is good for, what the command has of it. Where the
-//! credentials come from is in `identity_aws`, `identity_profile`, `identity_azure` and
-//! `identity_order`, what can go wrong on the way in `identity_faults`, what Phase may say in
-//! `identity_refused`, `--watch` in `identity_watch`.
+//! `--identity`: the login, its options, and what the command inherits. The sources of the credentials
+//! are tested in `identity_aws`, `identity_profile`, `identity_azure` and `identity_order`, failures of
+//! the cloud in `identity_faults` and `identity_hostile`, refusals by Phase in `identity_refused`, and
+//! `--watch` in `identity_watch`.
 
 use fake_phase::{
     AccessKey, Request, aws, azure, minted_bearer, service_account_id, service_token,
 };
 
-use crate::support::{CloudMachine, Run, SHOP, cloud_machine, set_mode, shop, with};
+use crate::support::{CloudMachine, Run, SHOP, cloud_machine, set_mode, shop, with_env};
 
-/// In `AWS_ACCESS_KEY_ID` and so on.
-pub(crate) fn keyed<'a>(run: Run<'a>, key: AccessKey) -> Run<'a> {
+/// Sets the variables of this access key.
+pub(crate) fn with_access_key<'a>(run: Run<'a>, key: AccessKey) -> Run<'a> {
     let run = run.env("AWS_ACCESS_KEY_ID", key.id);
     let run = run.env("AWS_SECRET_ACCESS_KEY", key.secret);
     match key.token {
@@ -19,44 +19,44 @@ pub(crate) fn keyed<'a>(run: Run<'a>, key: AccessKey) -> Run<'a> {
     }
 }
 
-/// AWS's simplest source.
-pub(crate) fn simple<'a>(machine: &'a CloudMachine, options: &[&str]) -> Run<'a> {
-    keyed(machine.run_with_identity("aws", options), aws::SESSION)
+/// A run with an access key of AWS in variables.
+pub(crate) fn aws_run<'a>(machine: &'a CloudMachine, options: &[&str]) -> Run<'a> {
+    with_access_key(machine.run_with_identity("aws", options), aws::SESSION)
 }
 
-/// Azure's.
-pub(crate) fn simple_azure<'a>(machine: &'a CloudMachine, options: &[&str]) -> Run<'a> {
+/// A run with a client secret of Azure in variables.
+pub(crate) fn azure_run<'a>(machine: &'a CloudMachine, options: &[&str]) -> Run<'a> {
     let variables = [
         ("AZURE_TENANT_ID", azure::TENANT),
         ("AZURE_CLIENT_ID", azure::CLIENT),
         ("AZURE_CLIENT_SECRET", azure::SECRET),
     ];
-    with(machine.run_with_identity("azure", options), variables)
+    with_env(machine.run_with_identity("azure", options), variables)
 }
 
-/// A run of a machine that has what it needs.
-pub(crate) type Proving = for<'a> fn(&'a CloudMachine) -> Run<'a>;
+/// Makes a run on a machine with credentials.
+pub(crate) type MakeRun = for<'a> fn(&'a CloudMachine) -> Run<'a>;
 
-const PROVIDERS: [(&str, Proving, &str); 2] = [
+const PROVIDERS: [(&str, MakeRun, &str); 2] = [
     (
         "aws",
-        |machine| simple(machine, &[]),
+        |machine| aws_run(machine, &[]),
         "/service/public/identities/external/v1/aws/iam/auth/",
     ),
     (
         "azure",
-        |machine| simple_azure(machine, &[]),
+        |machine| azure_run(machine, &[]),
         "/service/public/identities/external/v1/azure/entra/auth/",
     ),
 ];
 
-pub(crate) fn is_mint(request: &Request) -> bool {
+pub(crate) fn is_login(request: &Request) -> bool {
     request.path().contains("/identities/")
 }
 
-/// "One mint a start", with no `Authorization`, before anything else is asked; then its token.
+/// The login request has no `Authorization` and precedes all others, which use the minted token.
 #[test]
-fn a_start_mints_one_token_and_uses_it() {
+fn start_mints_one_token_and_uses_it() {
     for (provider, run, path) in PROVIDERS {
         let machine = cloud_machine();
         let output = machine.assert_gets_value(run(&machine));
@@ -69,7 +69,7 @@ fn a_start_mints_one_token_and_uses_it() {
         assert_eq!(mint.header("User-Agent"), rest[0].header("User-Agent"));
         let used = format!("Bearer ServiceAccount {}", minted_bearer(0));
         for request in rest {
-            assert!(!is_mint(request), "minted again: {provider}");
+            assert!(!is_login(request), "minted again: {provider}");
             assert_eq!(request.header("Authorization"), Some(used.as_str()));
         }
         assert!(!rest.is_empty());
@@ -78,9 +78,9 @@ fn a_start_mints_one_token_and_uses_it() {
     }
 }
 
-/// It is a full token: end-to-end encryption works with it, and an app's UUID costs what it costs.
+/// The minted token is a full token, so it also decrypts end-to-end encrypted apps.
 #[test]
-fn the_minted_token_opens_end_to_end_encryption() {
+fn minted_token_decrypts_end_to_end() {
     for e2e in [true, false] {
         for (_, run, _) in PROVIDERS {
             let machine = cloud_machine();
@@ -97,30 +97,30 @@ fn the_minted_token_opens_end_to_end_encryption() {
                 .any(|request| request.path() == "/service/secrets/");
             assert!(boxed, "{requests:?}");
             assert_eq!(
-                requests.iter().filter(|request| is_mint(request)).count(),
+                requests.iter().filter(|request| is_login(request)).count(),
                 1
             );
         }
     }
 }
 
-/// The variables do what the options do.
+/// The variables select an identity as the options do; an option takes precedence.
 #[test]
-fn the_environment_may_name_it_too() {
+fn variables_select_identity_like_options() {
     let machine = cloud_machine();
-    let run = machine.around(machine.run(SHOP).arg("--"));
-    let run = keyed(run, aws::ENVIRONMENT).env("PHASE_IDENTITY", "aws");
+    let run = machine.with_cloud_variables(machine.run(SHOP).arg("--"));
+    let run = with_access_key(run, aws::ENVIRONMENT).env("PHASE_IDENTITY", "aws");
     let run = run.env("PHASE_SERVICE_ACCOUNT_ID", service_account_id());
     let _ = machine.assert_gets_value(run);
     // An option comes first.
-    let run = simple(&machine, &[]).env("PHASE_IDENTITY", "azure");
+    let run = aws_run(&machine, &[]).env("PHASE_IDENTITY", "azure");
     let _ = machine.assert_gets_value(run.env("PHASE_SERVICE_ACCOUNT_ID", "other"));
     assert_eq!(machine.phase.mints().len(), 2);
 }
 
-/// An option that lacks its other half, is unknown, or contradicts another; nobody is asked.
+/// A missing, unknown or conflicting option is a usage error, and no request is sent.
 #[test]
-fn mistakes_are_told_before_anybody_is_asked() {
+fn invalid_identity_options_send_no_request() {
     let machine = cloud_machine();
     let id = service_account_id();
     let snapshot = [
@@ -147,45 +147,47 @@ fn mistakes_are_told_before_anybody_is_asked() {
         ),
     ] {
         let run = machine.run(SHOP).args(words).args(["echo", "started"]);
-        let run = keyed(machine.around(run), aws::ENVIRONMENT);
+        let run = with_access_key(machine.with_cloud_variables(run), aws::ENVIRONMENT);
         let output = run.output().failed(125, kind);
         assert!(output.stderr.contains(message), "{output}");
     }
-    let run = simple(&machine, &[]).env("PHASE_SNAPSHOT", "file");
+    let run = aws_run(&machine, &[]).env("PHASE_SNAPSHOT", "file");
     let output = run.arg("true").output().failed(125, "usage");
     assert!(output.stderr.contains("PHASE_SNAPSHOT"), "{output}");
     assert!(machine.phase.requests().is_empty());
-    assert!(machine.asked().is_empty());
+    assert!(machine.cloud_requests().is_empty());
 }
 
-/// "A token variable beside `--identity`: the option wins, one warning"; the command has neither.
+/// With `--identity` a stored token is ignored with one warning, and the command gets neither.
 #[test]
-fn a_token_beside_it_is_not_used_and_one_warning_says_so() {
+fn identity_ignores_stored_token_with_warning() {
     let machine = cloud_machine();
-    let file = machine.path("token", service_token());
+    let file = machine.write_file("token", service_token());
     set_mode(&file, 0o600);
     for (name, value) in [
         ("PHASE_SERVICE_TOKEN", service_token()),
         ("PHASE_SERVICE_TOKEN_FILE", &file),
     ] {
         let before = machine.phase.requests().len();
-        let run = simple(&machine, &[]).env(name, value);
+        let run = aws_run(&machine, &[]).env(name, value);
         let output = machine.assert_gets_value(run);
         let output = output.notices(&[&format!("warning: {name} is not used: --identity")]);
         assert!(output.stderr.is_empty(), "{output}");
         let requests = machine.phase.requests().split_off(before);
-        assert!(is_mint(&requests[0]), "{name}");
+        assert!(is_login(&requests[0]), "{name}");
     }
 }
 
-/// A `--token-file` on the line comes before a variable that asks for an identity.
+/// `--token-file` takes precedence over a variable that asks for an identity.
 #[test]
-fn a_token_on_the_line_comes_before_a_variable() {
+fn token_file_option_precedes_identity_variable() {
     let machine = cloud_machine();
-    let file = machine.path("token", service_token());
+    let file = machine.write_file("token", service_token());
     set_mode(&file, 0o600);
     let run = machine.run(SHOP).args(["--token-file", &file, "--"]);
-    let run = machine.around(run).env("PHASE_IDENTITY", "aws");
+    let run = machine
+        .with_cloud_variables(run)
+        .env("PHASE_IDENTITY", "aws");
     let run = run.env("PHASE_SERVICE_ACCOUNT_ID", service_account_id());
     let output = machine.assert_gets_value(run);
     let _ = output
@@ -193,19 +195,21 @@ fn a_token_on_the_line_comes_before_a_variable() {
         .ok();
     assert!(machine.phase.mints().is_empty());
     // Both on the line contradict each other.
-    let run = simple(&machine, &["--token-file", &file]).arg("true");
+    let run = aws_run(&machine, &["--token-file", &file]).arg("true");
     let _ = run.output().failed(125, "usage");
 }
 
-/// "Cloud credentials are … not removed from the command's environment", and no token is in it.
+/// The command inherits the cloud's variables, and no token is in its environment.
 #[test]
-fn the_command_has_the_clouds_credentials_and_no_token() {
+fn command_keeps_cloud_variables_gets_no_token() {
     for mode in [&[][..], &["--supervise"]] {
         let machine = cloud_machine();
         let id = service_account_id();
         let words = ["--identity", "aws", "--service-account", &id];
         let words = [&SHOP[..], &words, mode].concat();
-        let comparison = machine.transparent(words, |run| keyed(machine.around(run), aws::SESSION));
+        let comparison = machine.transparent(words, |run| {
+            with_access_key(machine.with_cloud_variables(run), aws::SESSION)
+        });
         let comparison = comparison.added("KEY", "value");
         let comparison = match mode {
             [] => comparison,
@@ -216,23 +220,23 @@ fn the_command_has_the_clouds_credentials_and_no_token() {
     }
 }
 
-/// Names and types, no value; nothing is run.
+/// A dry run logs in as well; it prints names and types, and starts nothing.
 #[test]
-fn a_dry_run_mints_too() {
+fn dry_run_mints_a_token() {
     let machine = cloud_machine();
-    let output = simple(&machine, &["--dry-run"]).output().ok();
+    let output = aws_run(&machine, &["--dry-run"]).output().ok();
     assert_eq!(output.text(), "KEY\t/\tsecret\tvariable\n");
     assert_eq!(machine.phase.mints().len(), 1);
 }
 
-/// A gateway sees its headers on all requests; the cloud sees none of them.
+/// The headers of `--header-file` are sent with each request to Phase and with none to the cloud.
 #[test]
-fn a_gateways_headers_are_for_phase_alone() {
+fn gateway_headers_go_to_phase_only() {
     let mut machine = cloud_machine();
     machine.canary("a secret of the gateway");
-    let file = machine.path("headers", "X-Gateway: a secret of the gateway\n");
+    let file = machine.write_file("headers", "X-Gateway: a secret of the gateway\n");
     set_mode(&file, 0o600);
-    let _ = machine.assert_gets_value(simple_azure(&machine, &["-vv", "--header-file", &file]));
+    let _ = machine.assert_gets_value(azure_run(&machine, &["-vv", "--header-file", &file]));
     let has = |request: &Request| request.header("X-Gateway").is_some();
     let requests = machine.phase.requests();
     assert!(
@@ -243,11 +247,15 @@ fn a_gateways_headers_are_for_phase_alone() {
     assert!(!asked.is_empty() && !asked.iter().any(has), "{asked:?}");
 }
 
-/// "The start without `--identity` does not change in … requests", whatever the cloud has set.
+/// Without `--identity` the cloud's variables change nothing: there are no requests to it, and no
+/// more to Phase.
 #[test]
-fn without_it_nothing_is_asked_of_a_cloud() {
+fn no_identity_sends_no_cloud_request() {
     let machine = cloud_machine();
-    let run = keyed(machine.around(machine.run(SHOP).arg("--")), aws::SESSION);
+    let run = with_access_key(
+        machine.with_cloud_variables(machine.run(SHOP).arg("--")),
+        aws::SESSION,
+    );
     let run = run.env("PHASE_SERVICE_TOKEN", service_token());
     let run = run.unset("AWS_EC2_METADATA_DISABLED");
     let output = machine.assert_gets_value(run.env("IDENTITY_ENDPOINT", machine.cloud.host()));
@@ -262,7 +270,7 @@ fn without_it_nothing_is_asked_of_a_cloud() {
 #[test]
 fn identity_login_costs_one_request() {
     let machine = cloud_machine();
-    let output = machine.assert_gets_value(simple(&machine, &[]));
+    let output = machine.assert_gets_value(aws_run(&machine, &[]));
     assert!(output.stderr.is_empty(), "{output}");
     let plain = shop([("KEY", "value")]);
     let _ = plain.with(&[]).arg("true").output().ok();

@@ -1,4 +1,4 @@
-//! AWS: each source of credentials for itself, the region, and the signature.
+//! AWS: each source of credentials alone, and the signature.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,21 +7,21 @@ use std::process::{Command, Stdio};
 use fake_phase::{AccessKey, Phase, Signed, World, aws};
 use serde_json::{Value, json};
 
-use crate::identity::keyed;
-use crate::support::{BOTOCORE, CloudMachine, Run, cloud_machine, pypi_packages, with};
+use crate::identity::with_access_key;
+use crate::support::{BOTOCORE, CloudMachine, Run, cloud_machine, pypi_packages, with_env};
 
-/// What was signed at the last mint.
+/// The signed request of the last login.
 pub(crate) fn signed(machine: &CloudMachine) -> Signed {
     machine.phase.mints().pop().unwrap().signed.unwrap()
 }
 
-/// The shared files of two profiles, where `HOME` has them.
-pub(crate) fn profiles(machine: &CloudMachine) {
+/// Writes a credentials file with several profiles to `~/.aws`.
+pub(crate) fn write_profiles(machine: &CloudMachine) {
     std::fs::create_dir_all(machine.directory().join(".aws")).unwrap();
     machine.file(".aws/credentials", credentials());
 }
 
-/// As people write them.
+/// A credentials file in the different styles that people use.
 pub(crate) fn credentials() -> String {
     let (default, other) = (aws::DEFAULT_PROFILE, aws::OTHER_PROFILE);
     format!(
@@ -36,18 +36,18 @@ pub(crate) fn credentials() -> String {
     )
 }
 
-/// A part of what `-v` calls a source, what it needs, and what it gives.
+/// A part of the name that `-v` gives a source, its setup, and its access key.
 pub(crate) type Source = (
     &'static str,
     for<'a> fn(&'a CloudMachine, Run<'a>) -> Run<'a>,
     AccessKey,
 );
 
-/// In the SDKs' order.
+/// The sources in the order of the SDKs.
 pub(crate) const SOURCES: [Source; 5] = [
     (
         "the variables AWS_ACCESS_KEY_ID",
-        |_, run| keyed(run, aws::ENVIRONMENT),
+        |_, run| with_access_key(run, aws::ENVIRONMENT),
         aws::ENVIRONMENT,
     ),
     (
@@ -58,7 +58,7 @@ pub(crate) const SOURCES: [Source; 5] = [
     (
         "the profile default of ",
         |machine, run| {
-            profiles(machine);
+            write_profiles(machine);
             run
         },
         aws::DEFAULT_PROFILE,
@@ -72,7 +72,7 @@ pub(crate) const SOURCES: [Source; 5] = [
 ];
 
 pub(crate) fn web_identity<'a>(machine: &CloudMachine, run: Run<'a>) -> Run<'a> {
-    let file = machine.path("web-token", aws::WEB_TOKEN);
+    let file = machine.write_file("web-token", aws::WEB_TOKEN);
     run.env("AWS_WEB_IDENTITY_TOKEN_FILE", file)
         .env("AWS_ROLE_ARN", aws::ROLE_ARN)
 }
@@ -85,9 +85,9 @@ pub(crate) fn container<'a>(machine: &CloudMachine, run: Run<'a>) -> Run<'a> {
     )
 }
 
-/// Each for itself; only what it needs is asked, and `-v` names it.
+/// Each source works alone: only its own requests are sent, and `-v` names it.
 #[test]
-fn each_source_is_used_and_named() {
+fn each_aws_source_is_used_and_named() {
     let asked: [&[&str]; 5] = [
         &[],
         &["POST /"],
@@ -111,17 +111,18 @@ fn each_source_is_used_and_named() {
                 _ => assert!(output.stderr.contains(name), "{name}\n{output}"),
             }
             assert_eq!(signed(&machine).access_key(), Some(key), "{name}");
-            assert_eq!(machine.asked(), asked, "{name}");
+            assert_eq!(machine.cloud_requests(), asked, "{name}");
         }
     }
 }
 
-/// A temporary key's token goes with it, signed.
+/// The session token of temporary credentials is signed and sent.
 #[test]
-fn a_session_token_is_signed_too() {
+fn session_token_is_signed() {
     for key in [aws::ENVIRONMENT, aws::SESSION] {
         let machine = cloud_machine();
-        let _ = machine.assert_gets_value(keyed(machine.run_with_identity("aws", &[]), key));
+        let _ =
+            machine.assert_gets_value(with_access_key(machine.run_with_identity("aws", &[]), key));
         let signed = signed(&machine);
         assert_eq!(signed.access_key(), Some(key));
         assert_eq!(signed.header("X-Amz-Security-Token"), key.token);
@@ -131,38 +132,39 @@ fn a_session_token_is_signed_too() {
             "https://sts.amazonaws.com"
         );
     }
-    // The older name of the variable.
+    // The older name of the variable works too.
     let machine = cloud_machine();
-    let run = keyed(machine.run_with_identity("aws", &[]), aws::SESSION);
+    let run = with_access_key(machine.run_with_identity("aws", &[]), aws::SESSION);
     let run = run.unset("AWS_SESSION_TOKEN");
     let _ = machine.assert_gets_value(run.env("AWS_SECURITY_TOKEN", aws::SESSION.token.unwrap()));
     assert_eq!(signed(&machine).access_key(), Some(aws::SESSION));
 }
 
-/// The container's token may be in a file, which is EKS Pod Identity's way; it is read anew, so white
-/// space at its end is none of it.
+/// The container's authorization token may be in a file, as with EKS Pod Identity; white space at
+/// its end is ignored.
 #[test]
-fn a_containers_token_may_be_in_a_file() {
+fn container_token_file_is_read() {
     for content in [
         aws::CONTAINER_AUTHORIZATION.to_owned(),
         format!("{}\n", aws::CONTAINER_AUTHORIZATION),
     ] {
         let machine = cloud_machine();
-        let file = machine.path("pod-token", &content);
+        let file = machine.write_file("pod-token", &content);
         let uri = format!("{}/v1/credentials", machine.cloud.host());
         let run = machine.run_with_identity("aws", &[]);
         let run = run.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
         let run = run.env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file);
-        // The file comes first.
+        // The file takes precedence over the variable.
         let _ = machine.assert_gets_value(run.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "other"));
         assert_eq!(signed(&machine).access_key(), Some(aws::CONTAINER));
     }
 }
 
-/// STS is asked unsigned, with a session's name, over TLS; and it is not what the signed request names.
+/// STS gets an unsigned request over TLS, with the session name. The endpoint override is not what
+/// the signed request names.
 #[test]
-fn a_web_identity_is_taken_to_sts() {
-    let machine = CloudMachine::with(Phase::serve(World::cloud()));
+fn web_identity_is_exchanged_at_sts() {
+    let machine = CloudMachine::with_cloud(Phase::serve(World::cloud()));
     for name in [None, Some("the-pod")] {
         let run = web_identity(&machine, machine.run_with_identity("aws", &[]));
         let run = match name {
@@ -182,20 +184,20 @@ fn a_web_identity_is_taken_to_sts() {
             "https://sts.amazonaws.com"
         );
     }
-    // What is written to a file often ends its line.
-    let file = machine.path("line", &format!("{}\n", aws::WEB_TOKEN));
+    // A file often ends with a line break.
+    let file = machine.write_file("line", &format!("{}\n", aws::WEB_TOKEN));
     let run = web_identity(&machine, machine.run_with_identity("aws", &[]));
     let _ = machine.assert_gets_value(run.env("AWS_WEB_IDENTITY_TOKEN_FILE", file));
-    // The general variable for all of AWS's services does the same.
+    // The variable for the endpoint of all services works too.
     let run = web_identity(&machine, machine.run_with_identity("aws", &[]));
     let run = run.unset("AWS_ENDPOINT_URL_STS");
     let _ = machine.assert_gets_value(run.env("AWS_ENDPOINT_URL", machine.cloud.host()));
     assert_eq!(machine.cloud.requests().len(), 4);
 }
 
-/// What Phase got is what botocore would have signed, byte for byte, in several regions.
+/// Phase receives byte for byte what botocore would sign, in several regions.
 #[test]
-fn botocore_signs_the_same() {
+fn signed_request_matches_botocore() {
     let Some(packages) = pypi_packages(&BOTOCORE) else {
         return;
     };
@@ -235,18 +237,18 @@ fn botocore_signs_the_same() {
     };
     let (good, said) = verified(&requests);
     assert!(good, "{said}");
-    // The script tells a wrong one.
+    // The script detects a wrong signature.
     requests[0]["secret_key"] = "another".into();
     assert!(!verified(&requests).0);
 }
 
-/// As the script takes it.
+/// The signed request as input of the script.
 fn described(signed: &Signed, key: AccessKey) -> Value {
     let mut headers = serde_json::Map::new();
     for (name, value) in &signed.headers {
         headers.insert(name.clone(), value.clone().into());
     }
-    // The host may be left to who sends it on.
+    // The sender may add the host header.
     let host = signed
         .url
         .trim_start_matches("https://")
@@ -266,12 +268,11 @@ fn described(signed: &Signed, key: AccessKey) -> Value {
     })
 }
 
-/// Variables of sources that are not used do not matter: an endpoint for another service of AWS's, a
-/// container's without its file.
+/// Invalid variables of sources that are not used do not matter.
 #[test]
-fn what_is_not_used_may_be_unusable() {
+fn unused_aws_settings_may_be_invalid() {
     let machine = cloud_machine();
-    let run = keyed(machine.run_with_identity("aws", &[]), aws::ENVIRONMENT);
+    let run = with_access_key(machine.run_with_identity("aws", &[]), aws::ENVIRONMENT);
     let run = run.unset("AWS_ENDPOINT_URL_STS");
     let variables = [
         ("AWS_ENDPOINT_URL", "http://192.0.2.1:4566"),
@@ -279,16 +280,17 @@ fn what_is_not_used_may_be_unusable() {
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "no address"),
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://192.0.2.1"),
     ];
-    let _ = machine.assert_gets_value(with(run, variables));
+    let _ = machine.assert_gets_value(with_env(run, variables));
     assert_eq!(signed(&machine).access_key(), Some(aws::ENVIRONMENT));
 }
 
-/// Half a key is none, and is told as what it is.
+/// An access key ID without its secret is an error that names the missing variable.
 #[test]
-fn half_a_key_is_told() {
+fn half_an_access_key_is_an_error() {
     let machine = cloud_machine();
     let run = machine.run_with_identity("aws", &[]);
-    let output = machine.assert_refused(with(run, [("AWS_ACCESS_KEY_ID", aws::ENVIRONMENT.id)]));
+    let output =
+        machine.assert_refused(with_env(run, [("AWS_ACCESS_KEY_ID", aws::ENVIRONMENT.id)]));
     assert!(output.stderr.contains("AWS_SECRET_ACCESS_KEY"), "{output}");
     assert!(machine.phase.requests().is_empty());
 }

@@ -1,23 +1,23 @@
-//! Azure: each source of an access token for itself, and what the token is for.
+//! Azure: each source of an access token alone, and the resource of the token.
 
 use fake_phase::{Phase, World, azure};
 
-use crate::identity::simple_azure;
-use crate::support::{CloudMachine, Run, cloud_machine, with};
+use crate::identity::azure_run;
+use crate::support::{CloudMachine, Run, cloud_machine, with_env};
 
-/// What came to Phase at the last mint.
+/// The access token of the last login.
 pub(crate) fn token(machine: &CloudMachine) -> String {
     machine.phase.mints().pop().unwrap().access_token.unwrap()
 }
 
-/// A part of what `-v` calls a source, what it needs, and what it gives.
+/// A part of the name that `-v` gives a source, its setup, and its access token.
 pub(crate) type Source = (
     &'static str,
     for<'a> fn(&'a CloudMachine, Run<'a>) -> Run<'a>,
     &'static str,
 );
 
-/// In the SDK's order.
+/// The sources in the order of the SDK.
 pub(crate) const SOURCES: [Source; 4] = [
     (
         "the variable AZURE_CLIENT_SECRET",
@@ -47,17 +47,17 @@ pub(crate) fn client_secret<'a>(_: &CloudMachine, run: Run<'a>) -> Run<'a> {
         ("AZURE_CLIENT_ID", azure::CLIENT),
         ("AZURE_CLIENT_SECRET", azure::SECRET),
     ];
-    with(run, variables)
+    with_env(run, variables)
 }
 
 pub(crate) fn workload<'a>(machine: &CloudMachine, run: Run<'a>) -> Run<'a> {
-    let file = machine.path("federated", azure::FEDERATED);
+    let file = machine.write_file("federated", azure::FEDERATED);
     let variables = [
         ("AZURE_TENANT_ID", azure::TENANT),
         ("AZURE_CLIENT_ID", azure::CLIENT),
         ("AZURE_FEDERATED_TOKEN_FILE", &file),
     ];
-    with(run, variables)
+    with_env(run, variables)
 }
 
 pub(crate) fn app_service<'a>(machine: &CloudMachine, run: Run<'a>) -> Run<'a> {
@@ -66,9 +66,9 @@ pub(crate) fn app_service<'a>(machine: &CloudMachine, run: Run<'a>) -> Run<'a> {
         .env("IDENTITY_HEADER", azure::IDENTITY_HEADER)
 }
 
-/// Each for itself; only what it needs is asked, once, and `-v` names it.
+/// Each source works alone: one request is sent, and `-v` names the source.
 #[test]
-fn each_source_is_used_and_named() {
+fn each_azure_source_is_used_and_named() {
     let entra = format!("POST /{}/oauth2/v2.0/token", azure::TENANT);
     let asked = [
         entra.as_str(),
@@ -86,14 +86,14 @@ fn each_source_is_used_and_named() {
                 _ => assert!(output.stderr.contains(name), "{name}\n{output}"),
             }
             assert_eq!(token(&machine), given, "{name}");
-            assert_eq!(machine.asked(), [asked], "{name}");
+            assert_eq!(machine.cloud_requests(), [asked], "{name}");
         }
     }
 }
 
-/// The default resource, and its scope at Entra.
+/// The token is requested for Phase's default resource, or for its scope at Entra.
 #[test]
-fn a_token_is_for_the_resource_that_phase_expects() {
+fn azure_token_is_for_the_expected_resource() {
     let machine = cloud_machine();
     for (_, prepare, _) in SOURCES {
         let _ =
@@ -114,9 +114,9 @@ fn a_token_is_for_the_resource_that_phase_expects() {
     }
 }
 
-/// A user-assigned identity is asked for by its client's id, only if there is one.
+/// A user-assigned identity is selected by its client ID, which is sent only if it is set.
 #[test]
-fn a_user_assigned_identity_is_named() {
+fn azure_client_id_selects_user_assigned_identity() {
     for (name, prepare, _) in &SOURCES[2..] {
         let machine = cloud_machine();
         let run = || prepare(&machine, machine.run_with_identity("azure", &[]));
@@ -130,13 +130,13 @@ fn a_user_assigned_identity_is_named() {
     }
 }
 
-/// Entra over TLS, at an authority with a path and a slash at its end, or none.
+/// Entra is asked over TLS, at an authority with and without a slash at its end.
 #[test]
 fn entra_is_asked_over_tls() {
-    let machine = CloudMachine::with(Phase::serve(World::cloud()));
+    let machine = CloudMachine::with_cloud(Phase::serve(World::cloud()));
     for end in ["", "/"] {
         let authority = format!("{}{end}", machine.cloud.host());
-        let run = simple_azure(&machine, &[]).env("AZURE_AUTHORITY_HOST", authority);
+        let run = azure_run(&machine, &[]).env("AZURE_AUTHORITY_HOST", authority);
         let _ = machine.assert_gets_value(run);
     }
     let path = format!("/{}/oauth2/v2.0/token", azure::TENANT);
@@ -146,12 +146,12 @@ fn entra_is_asked_over_tls() {
     }
 }
 
-/// The file of a workload is read with its white space dropped; one that is not there is told.
+/// White space around the token of a workload identity is ignored; a missing file is named.
 #[test]
-fn a_federated_token_comes_from_its_file() {
+fn federated_token_is_read_from_its_file() {
     let machine = cloud_machine();
     let run = || workload(&machine, machine.run_with_identity("azure", &[]));
-    let file = machine.path("lines", &format!("{}\n", azure::FEDERATED));
+    let file = machine.write_file("lines", &format!("{}\n", azure::FEDERATED));
     let _ = machine.assert_gets_value(run().env("AZURE_FEDERATED_TOKEN_FILE", file));
     let gone = machine.directory().join("gone");
     let output = machine.assert_refused(run().env("AZURE_FEDERATED_TOKEN_FILE", gone));

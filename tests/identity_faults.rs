@@ -1,5 +1,4 @@
-//! What can go wrong between the machine and its cloud: silence, refusal, redirects, strangers and
-//! proxies.
+//! Failures between the machine and its cloud: timeouts, refusals, redirects, other hosts and proxies.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use fake_phase::{Phase, Responder, World, aws, azure};
 use serde_json::json;
 
 use crate::addresses::dead_port;
-use crate::identity::Proving;
+use crate::identity::MakeRun;
 use crate::identity_aws::{container, web_identity};
 use crate::identity_azure::{app_service, client_secret, workload};
 use crate::proxy::{connecting_proxy, refusing_proxy};
@@ -19,8 +18,8 @@ use crate::support::{
 /// More than a slow machine adds, and less than `--max-wait` where nothing else limits the wait.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// Everything that is asked over the network, and a part of the path of its first request.
-const LOOK_UPS: [(&str, &str, Proving); 7] = [
+/// Each source that needs the network, a part of the path of its first request, and a run that uses it.
+const REMOTE_SOURCES: [(&str, &str, MakeRun); 7] = [
     ("web identity", "/", |machine| {
         web_identity(machine, machine.run_with_identity("aws", &[]))
     }),
@@ -46,19 +45,22 @@ const LOOK_UPS: [(&str, &str, Proving); 7] = [
     }),
 ];
 
-/// Those that are somewhere else than the machine: a cloud's own.
+/// The sources that are public services, not metadata services.
 const SERVICES: [&str; 3] = ["web identity", "client secret", "workload"];
 
-/// Only AWS's us-east-1 is what Phase expects.
-fn near<'a>(look_up: fn(&'a CloudMachine) -> Run<'a>, machine: &'a CloudMachine) -> Run<'a> {
-    look_up(machine).env("AWS_REGION", "us-east-1")
+/// Sets the region whose STS endpoint the fake Phase expects.
+fn in_us_east_1<'a>(
+    run_with_source: fn(&'a CloudMachine) -> Run<'a>,
+    machine: &'a CloudMachine,
+) -> Run<'a> {
+    run_with_source(machine).env("AWS_REGION", "us-east-1")
 }
 
-/// "Metadata look-ups are … retried once": one failure does not matter, two do. STS and Entra are tried
-/// as Phase is, as long as `--max-wait` allows.
+/// A transient failure does not matter. A metadata request is retried once, one to STS or Entra for
+/// as long as `--max-wait` allows.
 #[test]
-fn a_look_up_is_retried_once() {
-    for (name, path, look_up) in LOOK_UPS {
+fn cloud_request_is_retried() {
+    for (name, path, run_with_source) in REMOTE_SOURCES {
         for responder in [
             Responder::status(500),
             Responder::html(503),
@@ -68,44 +70,44 @@ fn a_look_up_is_retried_once() {
             let machine = cloud_machine();
             machine.cloud.respond(path, responder.clone().times(1));
             let _ = machine
-                .assert_gets_value(near(look_up, &machine))
+                .assert_gets_value(in_us_east_1(run_with_source, &machine))
                 .notices(&["retrying in "])
                 .ok();
-            assert!(machine.asked().len() >= 2, "{name}");
+            assert!(machine.cloud_requests().len() >= 2, "{name}");
         }
         if SERVICES.contains(&name) {
             continue;
         }
         let machine = cloud_machine();
         machine.cloud.respond(path, Responder::status(500));
-        let _ = machine.assert_refused(near(look_up, &machine));
-        assert_eq!(machine.asked().len(), 2, "{name}");
+        let _ = machine.assert_refused(in_us_east_1(run_with_source, &machine));
+        assert_eq!(machine.cloud_requests().len(), 2, "{name}");
         assert!(machine.phase.requests().is_empty());
     }
 }
 
-/// What the other side refuses stays refused, and its words are told, but not what it was asked with.
+/// A refusal is not retried, and its status is reported.
 #[test]
-fn a_refusal_is_final_and_told() {
-    for (name, path, look_up) in LOOK_UPS {
+fn cloud_refusal_is_final_and_reported() {
+    for (name, path, run_with_source) in REMOTE_SOURCES {
         for status in [400, 401, 403, 404] {
             let machine = cloud_machine();
             machine
                 .cloud
                 .respond(path, Responder::error(status, "the reason"));
-            let output = machine.assert_refused(near(look_up, &machine));
+            let output = machine.assert_refused(in_us_east_1(run_with_source, &machine));
             let told = output.stderr.contains(&status.to_string());
             assert!(told, "{name}\n{output}");
-            assert_eq!(machine.asked().len(), 1, "{name} {status}");
+            assert_eq!(machine.cloud_requests().len(), 1, "{name} {status}");
             assert!(machine.phase.requests().is_empty());
         }
     }
 }
 
-/// A page, other JSON, nothing, an answer without end.
+/// HTML, other JSON, an empty or binary body and an endless one are errors.
 #[test]
-fn an_answer_of_another_shape_is_told() {
-    for (name, path, look_up) in LOOK_UPS {
+fn malformed_cloud_response_is_an_error() {
+    for (name, path, run_with_source) in REMOTE_SOURCES {
         for responder in [
             Responder::html_login(),
             Responder::json(200, "{}"),
@@ -116,16 +118,16 @@ fn an_answer_of_another_shape_is_told() {
         ] {
             let machine = cloud_machine();
             machine.cloud.respond(path, responder);
-            let output = machine.assert_refused(near(look_up, &machine));
+            let output = machine.assert_refused(in_us_east_1(run_with_source, &machine));
             assert!(machine.phase.requests().is_empty(), "{name}\n{output}");
         }
     }
 }
 
-/// "A metadata answer that redirects is refused."
+/// A redirect of a cloud request is an error and is not followed.
 #[test]
-fn a_redirect_is_refused() {
-    for (name, path, look_up) in LOOK_UPS {
+fn cloud_redirect_is_not_followed() {
+    for (name, path, run_with_source) in REMOTE_SOURCES {
         for status in [301, 302, 307, 308] {
             let (machine, other) = (cloud_machine(), cloud_machine());
             let to = format!("{}{path}", other.cloud.host());
@@ -133,17 +135,17 @@ fn a_redirect_is_refused() {
             machine
                 .cloud
                 .respond(path, responder.header("Location", &to));
-            let output = machine.assert_refused(near(look_up, &machine));
+            let output = machine.assert_refused(in_us_east_1(run_with_source, &machine));
             assert!(output.stderr.contains("redirect"), "{name}\n{output}");
             assert_eq!(other.cloud.connections(), 0, "{name}");
-            assert_eq!(machine.asked().len(), 1, "{name}");
+            assert_eq!(machine.cloud_requests().len(), 1, "{name}");
         }
     }
 }
 
-/// "bounded (1 s to connect) and retried once": where a packet is lost, two seconds.
+/// Where packets are lost, two tries of one second each are made.
 #[test]
-fn a_dead_address_costs_two_seconds_at_most() {
+fn dead_metadata_address_costs_two_seconds() {
     let (listener, _queue) = dead_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = listener.local_addr().unwrap();
     let machine = cloud_machine();
@@ -162,9 +164,9 @@ fn a_dead_address_costs_two_seconds_at_most() {
     }
 }
 
-/// Nobody listens: told at once.
+/// A refused connection is reported at once.
 #[test]
-fn a_closed_port_costs_nothing() {
+fn closed_metadata_port_fails_at_once() {
     let machine = cloud_machine();
     let nobody = format!("http://127.0.0.1:{}", unused_port());
     let run = machine
@@ -176,13 +178,13 @@ fn a_closed_port_costs_nothing() {
     assert!(took < SLACK, "{took:?}");
 }
 
-/// Somebody listens and says nothing: within `--max-wait`, whatever `--timeout` allows.
+/// A peer that accepts and says nothing is bounded by `--max-wait`, whatever `--timeout` allows.
 #[test]
-fn silence_is_bounded() {
-    for (name, path, look_up) in LOOK_UPS {
+fn silent_cloud_is_bounded_by_max_wait() {
+    for (name, path, run_with_source) in REMOTE_SOURCES {
         let machine = cloud_machine();
         machine.cloud.respond(path, Responder::stall());
-        let run = near(look_up, &machine).env("PHASE_MAX_WAIT", "2");
+        let run = in_us_east_1(run_with_source, &machine).env("PHASE_MAX_WAIT", "2");
         let took = refused_after(&machine, run.env("PHASE_TIMEOUT", "1"));
         assert!(took < Duration::from_secs(2) + SLACK, "{name} {took:?}");
     }
@@ -198,9 +200,10 @@ fn silence_is_bounded() {
     assert!(took < Duration::from_secs(2) + SLACK, "{took:?}");
 }
 
-/// "5 s for all of it", where `--timeout` and `--max-wait` allow more: what is left is for the second.
+/// A metadata request takes at most 5 s, even if `--timeout` and `--max-wait` allow more; the
+/// second try gets the rest.
 #[test]
-fn metadata_that_is_silent_is_given_up_after_five_seconds() {
+fn silent_metadata_times_out_after_five_seconds() {
     let machine = cloud_machine();
     machine
         .cloud
@@ -210,7 +213,7 @@ fn metadata_that_is_silent_is_given_up_after_five_seconds() {
         .env("PHASE_MAX_WAIT", "6");
     let output = machine.assert_refused(run);
     assert!(output.stderr.contains("5 s"), "{output}");
-    assert_eq!(machine.asked().len(), 2, "{output}");
+    assert_eq!(machine.cloud_requests().len(), 2, "{output}");
 }
 
 fn refused_after(machine: &CloudMachine, run: Run<'_>) -> Duration {
@@ -219,10 +222,10 @@ fn refused_after(machine: &CloudMachine, run: Run<'_>) -> Duration {
     start.elapsed()
 }
 
-/// "Plain http only to the link-local metadata addresses and to loopback": a stranger is named and
-/// never spoken to. 192.0.2.1 (RFC 5737) would not answer, which takes a second to notice.
+/// Plain HTTP is allowed to link-local metadata addresses and loopback only. Nothing is sent to
+/// 192.0.2.1 (RFC 5737), where waiting for an answer would take a second.
 #[test]
-fn plain_http_to_a_stranger_is_refused() {
+fn plain_http_to_another_host_is_rejected() {
     let machine = cloud_machine();
     let aws = || {
         let run = machine
@@ -256,7 +259,7 @@ fn plain_http_to_a_stranger_is_refused() {
             stranger,
         ),
         (azure(), "AZURE_POD_IDENTITY_AUTHORITY_HOST", stranger),
-        // Not loopback, whatever they look like.
+        // These look like loopback addresses and are not.
         (aws(), metadata, "http://127.0.0.1.example.com/secret-path"),
         (aws(), metadata, "http://localhost@192.0.2.1/secret-path"),
         (aws(), metadata, "http://user:secret-path@127.0.0.1/"),
@@ -272,43 +275,43 @@ fn plain_http_to_a_stranger_is_refused() {
             output.stderr.contains(&format!(" {variable}: ")),
             "{output}"
         );
-        // Who knows an address may be who can ask there.
+        // Whoever knows the address may request credentials there.
         assert!(!output.stderr.contains("secret-path"), "{output}");
         let _ = output.failed(125, "identity");
     }
     assert!(machine.phase.requests().is_empty());
 }
 
-/// "never through a proxy": the metadata is asked directly, over TLS as well.
+/// Metadata requests never use a proxy, not even over TLS.
 #[test]
-fn no_proxy_sees_metadata() {
-    for (name, _, look_up) in LOOK_UPS {
+fn metadata_requests_bypass_proxy() {
+    for (name, _, run_with_source) in REMOTE_SOURCES {
         if !SERVICES.contains(&name) {
-            asks_directly(&cloud_machine(), name, look_up);
+            asks_directly(&cloud_machine(), name, run_with_source);
         }
     }
-    for (name, _, look_up) in &LOOK_UPS[1..3] {
+    for (name, _, run_with_source) in &REMOTE_SOURCES[1..3] {
         asks_directly(
-            &CloudMachine::with(Phase::serve(World::cloud())),
+            &CloudMachine::with_cloud(Phase::serve(World::cloud())),
             name,
-            *look_up,
+            *run_with_source,
         );
     }
 }
 
-/// Nor does one see what goes in plain http to loopback, be it meant for STS or Entra.
+/// Plain HTTP to loopback never uses a proxy, even for STS and Entra.
 #[test]
-fn no_proxy_sees_plain_http() {
-    for (name, _, look_up) in LOOK_UPS {
+fn plain_http_bypasses_proxy() {
+    for (name, _, run_with_source) in REMOTE_SOURCES {
         if SERVICES.contains(&name) {
-            asks_directly(&cloud_machine(), name, look_up);
+            asks_directly(&cloud_machine(), name, run_with_source);
         }
     }
 }
 
-fn asks_directly(machine: &CloudMachine, name: &str, look_up: Proving) {
+fn asks_directly(machine: &CloudMachine, name: &str, run_with_source: MakeRun) {
     let (proxy, asked) = connecting_proxy(machine.phase.port());
-    let run = proxied(near(look_up, machine), proxy);
+    let run = proxied(in_us_east_1(run_with_source, machine), proxy);
     let _ = machine.assert_gets_value(run);
     let phase = format!("CONNECT localhost:{} HTTP/1.1", machine.phase.port());
     let lines: Vec<Vec<String>> = asked.try_iter().collect();
@@ -320,39 +323,41 @@ fn asks_directly(machine: &CloudMachine, name: &str, look_up: Proving) {
         lines.iter().all(|lines| lines[0] == phase),
         "{name} {lines:?}"
     );
-    assert!(!machine.asked().is_empty());
+    assert!(!machine.cloud_requests().is_empty());
 }
 
-/// STS and Entra are on the other side of the proxy, as Phase is.
+/// STS and Entra are reached through the proxy, as Phase is.
 #[test]
-fn sts_and_entra_are_asked_through_a_proxy() {
-    for (name, _, look_up) in LOOK_UPS
+fn sts_and_entra_use_the_proxy() {
+    for (name, _, run_with_source) in REMOTE_SOURCES
         .into_iter()
-        .filter(|look_up| SERVICES.contains(&look_up.0))
+        .filter(|run_with_source| SERVICES.contains(&run_with_source.0))
     {
-        let machine = CloudMachine::with(Phase::serve(World::cloud()));
+        let machine = CloudMachine::with_cloud(Phase::serve(World::cloud()));
         let (proxy, asked) = connecting_proxy(machine.cloud.port());
-        // The proxy leads to the cloud alone: what is for Phase ends there, too.
-        let run = proxied(near(look_up, &machine), proxy).env("PHASE_MAX_WAIT", "0");
+        // The proxy connects to the cloud only, so the request for Phase fails.
+        let run =
+            proxied(in_us_east_1(run_with_source, &machine), proxy).env("PHASE_MAX_WAIT", "0");
         let _ = run.arg("true").output().ended(Status::Exited(125));
         let hosts: Vec<String> = asked.try_iter().map(|lines| lines[0].clone()).collect();
         let wanted = [machine.cloud.port(), machine.phase.port()];
         let wanted = wanted.map(|port| format!("CONNECT localhost:{port} HTTP/1.1"));
         assert_eq!(hosts, wanted, "{name}");
-        assert!(machine.asked()[0].starts_with("POST "), "{name}");
+        assert!(machine.cloud_requests()[0].starts_with("POST "), "{name}");
     }
 }
 
-/// A host that needs no proxy does not speak for the others.
+/// `no_proxy` for Phase's host does not affect STS and Entra.
 #[test]
-fn a_phase_without_a_proxy_leaves_it_to_sts_and_entra() {
+fn no_proxy_for_phase_keeps_proxy_for_cloud() {
     let machine = cloud_machine();
-    for (name, _, look_up) in LOOK_UPS
+    for (name, _, run_with_source) in REMOTE_SOURCES
         .into_iter()
-        .filter(|look_up| SERVICES.contains(&look_up.0))
+        .filter(|run_with_source| SERVICES.contains(&run_with_source.0))
     {
         let (proxy, asked) = refusing_proxy("HTTP/1.1 502 No\r\n\r\n");
-        let run = proxied(near(look_up, &machine), proxy).env("NO_PROXY", "localhost");
+        let run =
+            proxied(in_us_east_1(run_with_source, &machine), proxy).env("NO_PROXY", "localhost");
         let elsewhere = "https://elsewhere.invalid";
         let run = run.env("AWS_ENDPOINT_URL_STS", elsewhere);
         let run = run.env("AZURE_AUTHORITY_HOST", elsewhere);
@@ -375,9 +380,9 @@ fn proxied(run: Run<'_>, proxy: SocketAddr) -> Run<'_> {
     names.iter().fold(run, |run, name| run.env(name, &proxy))
 }
 
-/// What the other side repeats of what it was asked with is in no message, but the rest of its words is.
+/// What a cloud repeats of the request is redacted from its error text; the rest is shown.
 #[test]
-fn what_a_cloud_repeats_is_not_shown() {
+fn cloud_error_text_is_redacted() {
     let sent = [
         aws::WEB_TOKEN,
         aws::CONTAINER_AUTHORIZATION,
@@ -385,10 +390,10 @@ fn what_a_cloud_repeats_is_not_shown() {
         azure::SECRET,
         azure::FEDERATED,
         azure::IDENTITY_HEADER,
-        // There is nothing secret in that request.
+        // That request has no secret.
         azure::CLIENT,
     ];
-    for ((name, path, look_up), secret) in LOOK_UPS.into_iter().zip(sent) {
+    for ((name, path, run_with_source), secret) in REMOTE_SOURCES.into_iter().zip(sent) {
         let machine = cloud_machine();
         let said = format!("not with {secret}, never");
         let body = match name {
@@ -397,7 +402,7 @@ fn what_a_cloud_repeats_is_not_shown() {
         };
         machine.cloud.respond(path, Responder::json(403, &body));
         // The run itself searches its standard error.
-        let output = machine.assert_refused(near(look_up, &machine));
+        let output = machine.assert_refused(in_us_east_1(run_with_source, &machine));
         if SERVICES.contains(&name) || name == "App Service" {
             assert!(output.stderr.contains("403: not with "), "{output}");
             assert!(output.stderr.contains(", never"), "{output}");
@@ -405,6 +410,6 @@ fn what_a_cloud_repeats_is_not_shown() {
         machine
             .cloud
             .respond(path, Responder::raw(403, "text/plain", said.into()));
-        let _ = machine.assert_refused(near(look_up, &machine));
+        let _ = machine.assert_refused(in_us_east_1(run_with_source, &machine));
     }
 }

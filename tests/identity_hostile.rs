@@ -1,43 +1,43 @@
-//! What was found by attack on `--identity`, each as a test.
+//! Attacks on `--identity`: hostile text from clouds, from Phase and in variables.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use fake_phase::{Responder, aws, azure};
 
-use crate::identity::{simple, simple_azure};
-use crate::identity_aws::{container, profiles, signed, web_identity};
+use crate::identity::{aws_run, azure_run};
+use crate::identity_aws::{container, signed, web_identity, write_profiles};
 use crate::proxy::refusing_proxy;
 use crate::support::{Status, cloud_machine};
 
-/// "Cloud credentials … no message has them": what Phase repeats of what it was sent, too.
+/// A session token that Phase repeats in an error is redacted.
 #[test]
-fn what_phase_repeats_of_aws_is_not_shown() {
+fn aws_secret_repeated_by_phase_is_redacted() {
     for status in [400, 401, 403, 404] {
         let machine = cloud_machine();
         let said = format!("no: {}", aws::SESSION.token.unwrap());
         let responder = Responder::error(status, &said);
         machine.phase.respond("/identities/", responder);
         // The run itself searches its standard error.
-        let _ = machine.assert_refused(simple(&machine, &[]));
+        let _ = machine.assert_refused(aws_run(&machine, &[]));
     }
 }
 
-/// The same of Azure's access token.
+/// An access token that Phase repeats in an error is redacted.
 #[test]
-fn what_phase_repeats_of_azure_is_not_shown() {
+fn azure_token_repeated_by_phase_is_redacted() {
     for token in azure::TOKENS {
         let machine = cloud_machine();
         let responder = Responder::error(401, &format!("no: {token}"));
         machine.phase.respond("/identities/", responder);
-        let _ = machine.assert_refused(simple_azure(&machine, &[]));
+        let _ = machine.assert_refused(azure_run(&machine, &[]));
     }
 }
 
-/// What AWS's own kits read as keys of a profile is read as such, or is an error; another principal
-/// never takes its place.
+/// A profile with credentials for AWS's SDKs is used or is an error. The chain never goes on to
+/// another principal.
 #[test]
-fn a_profile_that_the_sdks_read_is_not_passed_over() {
+fn profile_that_sdks_read_is_never_skipped() {
     let (id, secret) = (aws::DEFAULT_PROFILE.id, aws::DEFAULT_PROFILE.secret);
     for text in [
         format!("[default]\n  aws_access_key_id = {id}\n  aws_secret_access_key = {secret}\n"),
@@ -48,7 +48,7 @@ fn a_profile_that_the_sdks_read_is_not_passed_over() {
         "[default]\nlogin_session = arn:aws:iam::123456789012:user/shop\n".to_owned(),
     ] {
         let machine = cloud_machine();
-        let file = machine.path("file", &text);
+        let file = machine.write_file("file", &text);
         let endpoint = format!("https://sts.{}.amazonaws.com", aws::INSTANCE_REGION);
         machine.identities(|identities| {
             identities.endpoint(&endpoint);
@@ -58,17 +58,20 @@ fn a_profile_that_the_sdks_read_is_not_passed_over() {
             .env("AWS_CONFIG_FILE", &file);
         let run = run.unset("AWS_EC2_METADATA_DISABLED");
         let _ = run.arg("true").output();
-        assert!(machine.asked().is_empty(), "the instance was asked: {text}");
+        assert!(
+            machine.cloud_requests().is_empty(),
+            "the instance was asked: {text}"
+        );
     }
 }
 
-/// A signature is good for a minute, and less where the identity says so: each try has its own.
+/// A signature is valid for a minute or less, so each try is signed anew.
 #[test]
-fn each_try_is_signed_anew() {
+fn each_login_try_has_its_own_signature() {
     let machine = cloud_machine();
     let responder = Responder::rate_limited(2).times(1);
     machine.phase.respond("/identities/", responder);
-    let _ = machine.assert_gets_value(simple(&machine, &["-q"]));
+    let _ = machine.assert_gets_value(aws_run(&machine, &["-q"]));
     let mints = machine.phase.mints();
     let bodies: Vec<_> = machine.phase.requests();
     let bodies = bodies
@@ -81,25 +84,25 @@ fn each_try_is_signed_anew() {
     let _ = signed(&machine);
 }
 
-/// "Each error has its message and hint (`expectedEndpoint`)": us-east-1 has two addresses, and Phase's
-/// console offers both.
+/// us-east-1 has two STS endpoints, and Phase's console offers both: the hint does not name a
+/// setting that is set already.
 #[test]
-fn the_other_address_of_us_east_1_has_a_hint_that_helps() {
+fn us_east_1_endpoint_mismatch_has_useful_hint() {
     let machine = cloud_machine();
     machine.identities(|identities| {
         identities.endpoint("https://sts.us-east-1.amazonaws.com");
     });
-    let run = simple(&machine, &[]).env("AWS_REGION", "us-east-1");
+    let run = aws_run(&machine, &[]).env("AWS_REGION", "us-east-1");
     let output = machine.assert_refused(run);
     let useless = output.stderr.contains("set AWS_REGION=us-east-1, or");
     assert!(!useless, "it is set already\n{output}");
 }
 
-/// A path that AWS's kits would complete is not taken for a file that is not there.
+/// A path that AWS's SDKs would expand is an error, and does not count as a missing file.
 #[test]
-fn a_path_with_a_variable_is_told() {
+fn unexpanded_shared_file_path_is_an_error() {
     let machine = cloud_machine();
-    profiles(&machine);
+    write_profiles(&machine);
     for variable in ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"] {
         for path in ["$HOME/.aws/credentials", "${HOME}/c", "~root/.aws/config"] {
             let run = machine.run_with_identity("aws", &[]).env(variable, path);
@@ -111,12 +114,12 @@ fn a_path_with_a_variable_is_told() {
             .env(variable, "~/.aws/credentials");
         let _ = machine.assert_gets_value(run);
     }
-    assert!(machine.asked().is_empty());
+    assert!(machine.cloud_requests().is_empty());
 }
 
-/// STS has more than one address in a region; what is signed names the one that is asked for.
+/// The signed request names the STS endpoint that the variables select.
 #[test]
-fn the_endpoint_that_is_asked_for_is_signed() {
+fn signature_names_selected_sts_endpoint() {
     for (variable, value, region, endpoint) in [
         (
             "AWS_STS_REGIONAL_ENDPOINTS",
@@ -141,15 +144,15 @@ fn the_endpoint_that_is_asked_for_is_signed() {
         machine.identities(|identities| {
             identities.endpoint(endpoint);
         });
-        let run = simple(&machine, &[]).env("AWS_REGION", region);
+        let run = aws_run(&machine, &[]).env("AWS_REGION", region);
         let _ = machine.assert_gets_value(run.env(variable, value));
         assert_eq!(signed(&machine).region(), Some(region));
     }
 }
 
-/// The name becomes a part of a path: what could lead elsewhere is no role.
+/// The role name becomes part of a path: a name that could lead elsewhere is an error.
 #[test]
-fn what_is_no_name_of_a_role_is_not_asked_for() {
+fn invalid_role_name_is_not_requested() {
     for name in [
         "../../x",
         "a b",
@@ -172,14 +175,15 @@ fn what_is_no_name_of_a_role_is_not_asked_for() {
             output.stderr.contains("the response names no role"),
             "{output}"
         );
-        // The session, and the roles.
-        assert_eq!(machine.asked().len(), 2, "{name:?}");
+        // The session and the list of roles.
+        assert_eq!(machine.cloud_requests().len(), 2, "{name:?}");
     }
 }
 
-/// So does the region of the metadata, in the address of STS; and a tenant, in Entra's.
+/// The region becomes part of the address of STS, the tenant of the path at Entra: invalid ones are
+/// errors.
 #[test]
-fn what_is_no_region_and_no_tenant_is_not_asked() {
+fn invalid_region_or_tenant_sends_no_request() {
     for region in ["evil.example/", "a b", "EU-WEST-1", ""] {
         let machine = cloud_machine();
         let responder = Responder::raw(200, "text/plain", region.into());
@@ -194,17 +198,18 @@ fn what_is_no_region_and_no_tenant_is_not_asked() {
     }
     let machine = cloud_machine();
     for tenant in ["..", "a/b", "a?b", "a#b", "a b"] {
-        let run = simple_azure(&machine, &[]).env("AZURE_TENANT_ID", tenant);
+        let run = azure_run(&machine, &[]).env("AZURE_TENANT_ID", tenant);
         let output = machine.assert_refused(run);
         let told = "AZURE_TENANT_ID is not a tenant ID";
         assert!(output.stderr.contains(told), "{output}");
     }
-    assert!(machine.asked().is_empty());
+    assert!(machine.cloud_requests().is_empty());
 }
 
-/// The token of a web identity goes to the address that is asked for, too. No further than the proxy.
+/// A web identity is exchanged at the STS endpoint that the variables select. A proxy sees which
+/// one it is.
 #[test]
-fn a_web_identity_is_taken_to_the_endpoint_that_is_asked_for() {
+fn web_identity_uses_selected_sts_endpoint() {
     let machine = cloud_machine();
     for (variable, value, region, host) in [
         ("A", "", "us-east-1", "sts.amazonaws.com"),
@@ -237,9 +242,9 @@ fn a_web_identity_is_taken_to_the_endpoint_that_is_asked_for() {
     }
 }
 
-/// AWS says in so many words that the role does not trust the instance.
+/// AWS reports by a code that the role does not trust the instance.
 #[test]
-fn an_instance_that_may_not_have_its_role_is_told() {
+fn instance_role_error_code_is_shown() {
     let machine = cloud_machine();
     let answer = r#"{"Code": "AssumeRoleUnauthorizedAccess", "Message": "no"}"#;
     let path = format!("/security-credentials/{}", aws::INSTANCE_ROLE);
@@ -252,9 +257,10 @@ fn an_instance_that_may_not_have_its_role_is_told() {
     assert!(output.stderr.contains(code), "{output}");
 }
 
-/// Who knows a container's path can ask there: `-vv` names its host alone.
+/// Whoever knows the path of a container's endpoint may request credentials there, so `-vv` logs
+/// its host only.
 #[test]
-fn no_message_has_the_path_of_a_metadata_request() {
+fn metadata_path_is_never_logged() {
     let mut machine = cloud_machine();
     machine.canary("credentials/abc");
     let run = machine.run_with_identity("aws", &["-vv"]);
@@ -272,11 +278,11 @@ fn no_message_has_the_path_of_a_metadata_request() {
     assert!(output.stderr.contains("status 500"), "{output}");
 }
 
-/// A name that cannot be read is not taken for none: another principal would be found.
+/// A variable that is not UTF-8 is an error: ignoring it could select another principal.
 #[test]
-fn a_name_that_is_no_text_is_told() {
+fn non_utf8_cloud_variable_is_an_error() {
     let machine = cloud_machine();
-    profiles(&machine);
+    write_profiles(&machine);
     let name = OsStr::from_bytes(b"caf\xe9");
     for (variable, provider) in [
         ("AWS_PROFILE", "aws"),
@@ -288,5 +294,5 @@ fn a_name_that_is_no_text_is_told() {
         let told = format!("{variable}: it is not UTF-8");
         assert!(output.stderr.contains(&told), "{output}");
     }
-    assert!(machine.asked().is_empty() && machine.phase.requests().is_empty());
+    assert!(machine.cloud_requests().is_empty() && machine.phase.requests().is_empty());
 }

@@ -1,5 +1,4 @@
-//! Which of several sources is used: the first in the SDKs' order that has something; and what is
-//! said when none has.
+//! The order of the credential chain, and the error if no source is configured.
 
 use std::path::Path;
 
@@ -8,10 +7,10 @@ use fake_phase::Responder;
 use crate::support::{BOTOCORE, cloud_machine, pypi_packages, unused_port};
 use crate::{identity_aws, identity_azure};
 
-/// botocore is what is meant by that: it finds the same key on the same machines, and by way of the
-/// same requests in their order.
+/// botocore finds the same access key on the same machine, with the same requests in the same
+/// order.
 #[test]
-fn botocore_finds_what_is_found_here() {
+fn credential_chain_matches_botocore() {
     let Some(packages) = pypi_packages(&BOTOCORE) else {
         return;
     };
@@ -23,7 +22,7 @@ fn botocore_finds_what_is_found_here() {
         let machine = cloud_machine();
         let prepare = |run, source: &identity_aws::Source| (source.1)(&machine, run);
         let python = machine.bare(["python3"]).arg(&script).arg("--credentials");
-        let run = machine.around(python.env("PYTHONPATH", &packages));
+        let run = machine.with_cloud_variables(python.env("PYTHONPATH", &packages));
         let run = run.env("AWS_DEFAULT_REGION", "us-east-1");
         let output = sources.iter().fold(run, prepare).output();
         let (name, _, key) = sources[0];
@@ -32,19 +31,19 @@ fn botocore_finds_what_is_found_here() {
             format!("{} us-east-1\n", key.id),
             "{name}\n{output}"
         );
-        let theirs = machine.asked();
+        let theirs = machine.cloud_requests();
         let run = machine
             .run_with_identity("aws", &[])
             .env("AWS_REGION", "us-east-1");
         let _ = machine.assert_gets_value(sources.iter().fold(run, prepare));
-        let ours = machine.asked().split_off(theirs.len());
+        let ours = machine.cloud_requests().split_off(theirs.len());
         assert_eq!(ours, theirs, "{name}");
     }
 }
 
-/// All at once, then without the first, and so on.
+/// All sources are configured at first, then all but the first, and so on.
 #[test]
-fn aws_sources_are_asked_in_the_sdks_order() {
+fn aws_sources_follow_sdk_order() {
     let sources = identity_aws::SOURCES;
     for first in 0..sources.len() {
         let machine = cloud_machine();
@@ -63,7 +62,7 @@ fn aws_sources_are_asked_in_the_sdks_order() {
 }
 
 #[test]
-fn azure_sources_are_asked_in_the_sdks_order() {
+fn azure_sources_follow_sdk_order() {
     let sources = identity_azure::SOURCES;
     for first in 0..sources.len() {
         let machine = cloud_machine();
@@ -75,9 +74,9 @@ fn azure_sources_are_asked_in_the_sdks_order() {
     }
 }
 
-/// A variable that is set but empty is not set.
+/// A variable that is set but empty counts as unset.
 #[test]
-fn empty_variables_are_none() {
+fn empty_cloud_variables_count_as_unset() {
     let machine = cloud_machine();
     let run = machine
         .run_with_identity("aws", &[])
@@ -106,12 +105,12 @@ fn empty_variables_are_none() {
     let _ = machine.assert_gets_value(empty.iter().fold(run, |run, name| run.env(name, "")));
 }
 
-/// "When none answers, the error lists each that was tried and why not, in one line, and the hint
-/// names the likeliest".
+/// Without any credentials, the error lists each source with the reason in one line, and a hint
+/// follows.
 #[test]
-fn none_of_aws_is_told_with_all_that_were_tried() {
+fn no_aws_credentials_lists_all_sources() {
     let machine = cloud_machine();
-    // In any case, as in botocore.
+    // botocore ignores the case too.
     let run = machine.run_with_identity("aws", &[]);
     let output = machine.assert_refused(run.env("AWS_EC2_METADATA_DISABLED", "True"));
     let (error, hint) = output.stderr.split_once('\n').unwrap();
@@ -125,8 +124,8 @@ fn none_of_aws_is_told_with_all_that_were_tried() {
         assert!(error.contains(part), "{part}\n{output}");
     }
     assert!(hint.starts_with("hint: "), "{output}");
-    assert!(machine.phase.requests().is_empty() && machine.asked().is_empty());
-    // The instance that has no role.
+    assert!(machine.phase.requests().is_empty() && machine.cloud_requests().is_empty());
+    // An instance without a role.
     machine
         .cloud
         .respond("/security-credentials/", Responder::html(404));
@@ -142,7 +141,7 @@ fn none_of_aws_is_told_with_all_that_were_tried() {
 }
 
 #[test]
-fn none_of_azure_is_told_with_all_that_were_tried() {
+fn no_azure_credentials_lists_all_sources() {
     let machine = cloud_machine();
     let nobody = format!("http://127.0.0.1:{}", unused_port());
     let run = machine.run_with_identity("azure", &[]);
@@ -159,5 +158,5 @@ fn none_of_azure_is_told_with_all_that_were_tried() {
         assert!(error.contains(part), "{part}\n{output}");
     }
     assert!(hint.starts_with("hint: "), "{output}");
-    assert!(machine.phase.requests().is_empty() && machine.asked().is_empty());
+    assert!(machine.phase.requests().is_empty() && machine.cloud_requests().is_empty());
 }

@@ -2,16 +2,16 @@
 
 use fake_phase::aws;
 
-use crate::identity::simple;
-use crate::identity_aws::{container, credentials, profiles, signed};
+use crate::identity::aws_run;
+use crate::identity_aws::{container, credentials, signed, write_profiles};
 use crate::support::{Run, cloud_machine};
 
-/// Which of the files and which part of them: AWS_PROFILE, and variables with other paths. A file of
-/// `~/.aws/config` may hold the keys, too.
+/// `AWS_PROFILE` selects the profile, and variables may set other paths. The config file may hold
+/// keys too.
 #[test]
-fn a_profile_is_found_where_the_sdks_look() {
+fn profile_is_found_where_sdks_look() {
     let machine = cloud_machine();
-    let elsewhere = machine.path("elsewhere", &credentials());
+    let elsewhere = machine.write_file("elsewhere", &credentials());
     let (default, other) = (aws::DEFAULT_PROFILE, aws::OTHER_PROFILE);
     let config = format!(
         "[default]\naws_access_key_id={}\naws_secret_access_key={}\n[profile other]\n\
@@ -22,7 +22,7 @@ fn a_profile_is_found_where_the_sdks_look() {
         other.secret,
         other.token.unwrap()
     );
-    let config = machine.path("config", &config);
+    let config = machine.write_file("config", &config);
     for file in ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"] {
         let path = match file {
             "AWS_CONFIG_FILE" => &config,
@@ -33,15 +33,15 @@ fn a_profile_is_found_where_the_sdks_look() {
         assert_eq!(signed(&machine).access_key(), Some(default), "{file}");
         let _ = machine.assert_gets_value(run().env("AWS_PROFILE", "other"));
         assert_eq!(signed(&machine).access_key(), Some(other), "{file}");
-        // The older name of the variable.
+        // The older name of the variable works too.
         let _ = machine.assert_gets_value(run().env("AWS_DEFAULT_PROFILE", "other"));
         assert_eq!(signed(&machine).access_key(), Some(other), "{file}");
         for profile in ["missing", "half"] {
             let _ = machine.assert_refused(run().env("AWS_PROFILE", profile));
         }
     }
-    assert!(machine.asked().is_empty());
-    profiles(&machine);
+    assert!(machine.cloud_requests().is_empty());
+    write_profiles(&machine);
     let run = machine
         .run_with_identity("aws", &[])
         .env("AWS_PROFILE", "other");
@@ -49,12 +49,11 @@ fn a_profile_is_found_where_the_sdks_look() {
     assert_eq!(signed(&machine).access_key(), Some(other));
 }
 
-/// A profile that is there and has no keys leaves them to what comes next; one that is not there does
-/// not.
+/// A profile without keys leaves the choice to the next source; a missing profile is an error.
 #[test]
-fn a_profile_without_keys_is_passed_over() {
+fn profile_without_keys_is_skipped() {
     let machine = cloud_machine();
-    let config = machine.path("config", "[profile bare]\nregion = us-east-1\n");
+    let config = machine.write_file("config", "[profile bare]\nregion = us-east-1\n");
     let run = |name: &str| {
         let run = machine
             .run_with_identity("aws", &[])
@@ -66,11 +65,11 @@ fn a_profile_without_keys_is_passed_over() {
     let _ = machine.assert_refused(run("missing"));
 }
 
-/// Where two variables name two profiles, nobody has chosen one.
+/// Two variables that name different profiles are an error.
 #[test]
-fn two_profiles_are_none() {
+fn different_profile_variables_are_an_error() {
     let machine = cloud_machine();
-    profiles(&machine);
+    write_profiles(&machine);
     let run = |name: &str| {
         let run = machine
             .run_with_identity("aws", &[])
@@ -81,18 +80,19 @@ fn two_profiles_are_none() {
     let _ = machine.assert_refused(run("default"));
 }
 
-/// As the SDKs look: keys of the one file, a program, keys of the other file.
+/// As in the SDKs, `credential_process` comes after keys in the credentials file and before keys in
+/// the config file.
 #[test]
-fn a_program_comes_between_the_two_files() {
+fn credential_process_precedes_config_file_keys() {
     let machine = cloud_machine();
     let default = aws::DEFAULT_PROFILE;
     let keys = format!(
         "aws_access_key_id={}\naws_secret_access_key={}\n",
         default.id, default.secret
     );
-    let credentials = machine.path("elsewhere", &format!("[default]\n{keys}"));
+    let credentials = machine.write_file("elsewhere", &format!("[default]\n{keys}"));
     let config = format!("[default]\ncredential_process = true\n{keys}");
-    let config = machine.path("config", &config);
+    let config = machine.write_file("config", &config);
     let run = || {
         machine
             .run_with_identity("aws", &[])
@@ -103,13 +103,13 @@ fn a_program_comes_between_the_two_files() {
     let _ = machine.assert_refused(run());
 }
 
-/// "Region: AWS_REGION, AWS_DEFAULT_REGION, the profile", else us-east-1: a machine whose keys come from
-/// elsewhere is not taken for an instance, and waits for no metadata.
+/// The region is that of `AWS_REGION`, `AWS_DEFAULT_REGION` or the profile, else us-east-1. The
+/// metadata service is not asked unless the credentials come from there.
 #[test]
-fn the_region_is_the_first_that_is_said() {
+fn region_follows_precedence() {
     let machine = cloud_machine();
     let config = "[default]\nregion = eu-west-1\n[profile other]\nregion=eu-west-2\n";
-    let config = machine.path("config", config);
+    let config = machine.write_file("config", config);
     let in_region = |region: &str, run: Run<'_>| {
         machine.identities(|identities| {
             match region {
@@ -121,7 +121,7 @@ fn the_region_is_the_first_that_is_said() {
         let signed = signed(&machine);
         assert_eq!(signed.region(), Some(region));
     };
-    let run = || simple(&machine, &[]);
+    let run = || aws_run(&machine, &[]);
     in_region("us-east-1", run());
     in_region("eu-north-1", run().env("AWS_REGION", "eu-north-1"));
     in_region("eu-south-1", run().env("AWS_DEFAULT_REGION", "eu-south-1"));
@@ -136,14 +136,14 @@ fn the_region_is_the_first_that_is_said() {
             .env("AWS_PROFILE", "other")
     };
     in_region("eu-west-2", other());
-    assert!(machine.asked().is_empty());
+    assert!(machine.cloud_requests().is_empty());
     in_region("us-east-1", run().unset("AWS_EC2_METADATA_DISABLED"));
-    assert!(machine.asked().is_empty());
+    assert!(machine.cloud_requests().is_empty());
 }
 
-/// On an instance that says nothing else, its own role and its own region: "the metadata service".
+/// On an instance, the metadata service provides the credentials of its role and its region.
 #[test]
-fn an_instance_has_a_role_and_a_region() {
+fn instance_provides_role_and_region() {
     let machine = cloud_machine();
     let endpoint = format!("https://sts.{}.amazonaws.com", aws::INSTANCE_REGION);
     machine.identities(|identities| {
@@ -154,19 +154,19 @@ fn an_instance_has_a_role_and_a_region() {
         .unset("AWS_EC2_METADATA_DISABLED");
     let _ = machine.assert_gets_value(run);
     assert_eq!(signed(&machine).access_key(), Some(aws::METADATA));
-    let sessions = machine.asked();
+    let sessions = machine.cloud_requests();
     let sessions = sessions.iter().filter(|asked| asked.starts_with("PUT"));
     assert_eq!(sessions.count(), 1, "one session is enough");
 }
 
-/// A profile may name a web identity. What needs a login, a second role or another program is told,
-/// with what would do it.
+/// A profile may define a web identity. One that needs a login, a second role or another program is
+/// an error with a hint.
 #[test]
-fn a_profile_may_name_a_web_identity() {
+fn profile_web_identity_is_used() {
     let machine = cloud_machine();
-    let token = machine.path("token", aws::WEB_TOKEN);
+    let token = machine.write_file("token", aws::WEB_TOKEN);
     let role = aws::ROLE_ARN;
-    let config = machine.path(
+    let config = machine.write_file(
         "config",
         &format!(
             "[profile web]\nrole_arn = {role}\nweb_identity_token_file = {token}\n\
@@ -201,17 +201,18 @@ fn a_profile_may_name_a_web_identity() {
     }
 }
 
-/// China is a partition of its own, with a domain of its own.
+/// The regions in China have a domain of their own. Text that could lead the address elsewhere is
+/// not a region.
 #[test]
-fn china_has_an_endpoint_of_its_own() {
+fn china_region_uses_china_endpoint() {
     let machine = cloud_machine();
     machine.identities(|identities| {
         identities.endpoint("https://sts.cn-north-1.amazonaws.com.cn");
     });
-    let _ = machine.assert_gets_value(simple(&machine, &[]).env("AWS_REGION", "cn-north-1"));
+    let _ = machine.assert_gets_value(aws_run(&machine, &[]).env("AWS_REGION", "cn-north-1"));
     // What could lead the address elsewhere is no region.
     for region in ["evil.example/", "a b", "EU-WEST-1", "x@y"] {
-        let _ = machine.assert_refused(simple(&machine, &[]).env("AWS_REGION", region));
+        let _ = machine.assert_refused(aws_run(&machine, &[]).env("AWS_REGION", region));
     }
     assert_eq!(machine.phase.mints().len(), 1);
 }

@@ -1,14 +1,13 @@
-//! What Phase may say to who proves an identity: not now, no, and things that are no answer.
+//! Responses of Phase to a login other than a token.
 
 use fake_phase::{Account, Identities, Responder};
 
-use crate::identity::{simple, simple_azure};
+use crate::identity::{aws_run, azure_run};
 use crate::support::{Status, cloud_machine};
 
-/// What may pass is tried again as for all of Phase's endpoints, each retry said; a new token is
-/// minted once all the same.
+/// A transient failure of the login is retried, and each retry is logged.
 #[test]
-fn a_mint_that_may_pass_is_tried_again() {
+fn transient_login_failure_is_retried() {
     for responder in [
         Responder::status(503),
         Responder::rate_limited(1),
@@ -17,7 +16,7 @@ fn a_mint_that_may_pass_is_tried_again() {
     ] {
         let machine = cloud_machine();
         machine.phase.respond("/identities/", responder.times(1));
-        let output = machine.assert_gets_value(simple(&machine, &[]));
+        let output = machine.assert_gets_value(aws_run(&machine, &[]));
         let _ = output.notices(&["retrying in "]).ok();
         assert_eq!(machine.phase.mints().len(), 2);
     }
@@ -25,9 +24,9 @@ fn a_mint_that_may_pass_is_tried_again() {
 
 type Change = fn(&mut Identities) -> &mut Identities;
 
-/// The server's words, its status, and what to do about it; asked once.
+/// The error has the server's text, its status and a hint. The login is not retried.
 #[test]
-fn who_is_refused_is_told_why_and_what_to_do() {
+fn refused_login_reports_reason_and_hint() {
     let cases: [(Change, &str, &str); 9] = [
         (Identities::distrust, "Untrusted principal", "(403)"),
         (
@@ -60,9 +59,9 @@ fn who_is_refused_is_told_why_and_what_to_do() {
         machine.identities(|identities| {
             change(identities);
         });
-        let run = simple(&machine, &["-q"]);
+        let run = aws_run(&machine, &["-q"]);
         if said.is_empty() {
-            // Within what is allowed.
+            // Within the tolerance.
             let _ = machine.assert_gets_value(run).ok();
             continue;
         }
@@ -82,20 +81,20 @@ fn who_is_refused_is_told_why_and_what_to_do() {
         machine
             .phase
             .respond("/identities/", Responder::error(status, message));
-        let output = machine.assert_refused(simple_azure(&machine, &[]));
+        let output = machine.assert_refused(azure_run(&machine, &[]));
         let said = format!("{message} ({status})");
         assert!(output.stderr.contains(&said), "{output}");
         assert_eq!(machine.phase.requests().len(), 1, "{said}");
     }
 }
 
-/// STS behind Phase, which is not there: like all that may pass.
+/// If Phase cannot reach STS, its text is reported like that of any other transient failure.
 #[test]
-fn a_phase_that_cannot_reach_sts_is_told() {
+fn phase_without_sts_is_reported() {
     let machine = cloud_machine();
     let responder = Responder::error(502, "Unable to connect to AWS STS");
     machine.phase.respond("/identities/", responder);
-    let run = simple(&machine, &[]).env("PHASE_MAX_WAIT", "0");
+    let run = aws_run(&machine, &[]).env("PHASE_MAX_WAIT", "0");
     let output = run.arg("true").output().ended(Status::Exited(125));
     assert!(
         output.stderr.contains("Unable to connect to AWS STS"),
@@ -103,9 +102,9 @@ fn a_phase_that_cannot_reach_sts_is_told() {
     );
 }
 
-/// A page, another JSON, a redirect: not Phase's, and nothing is asked with it.
+/// HTML, other JSON and a redirect are protocol errors, and no request follows.
 #[test]
-fn an_answer_that_is_no_token_is_a_protocol_error() {
+fn malformed_login_response_is_protocol_error() {
     let other = cloud_machine();
     for responder in [
         Responder::html_login(),
@@ -115,7 +114,7 @@ fn an_answer_that_is_no_token_is_a_protocol_error() {
     ] {
         let machine = cloud_machine();
         machine.phase.respond("/identities/", responder);
-        let run = simple(&machine, &[]).args(["echo", "started"]);
+        let run = aws_run(&machine, &[]).args(["echo", "started"]);
         let output = run.output().failed(125, "protocol");
         assert!(output.stdout.is_empty(), "{output}");
         assert_eq!(machine.phase.requests().len(), 1);
@@ -123,31 +122,31 @@ fn an_answer_that_is_no_token_is_a_protocol_error() {
     assert!(other.phase.requests().is_empty());
 }
 
-/// A minted token that is refused right away is told like any token, by what it came from.
+/// A minted token that Phase refuses is reported like any token, with its source.
 #[test]
-fn a_minted_token_that_is_refused_is_told() {
+fn refused_minted_token_names_its_source() {
     let machine = cloud_machine();
     machine.phase.edit(|world| {
         world.revoke(Account::ServiceAccount);
     });
-    let run = simple(&machine, &[]).arg("true");
+    let run = aws_run(&machine, &[]).arg("true");
     let output = run.output().failed(125, "token");
     assert!(output.stderr.contains("--identity"), "{output}");
     assert_eq!(machine.phase.mints().len(), 1);
 }
 
-/// "0: exactly one request" of each, the mint included.
+/// With `--max-wait 0` each request has exactly one try, the login included.
 #[test]
-fn one_try_is_enough_where_all_is_well() {
+fn max_wait_zero_allows_one_login_try() {
     let machine = cloud_machine();
-    for run in [simple(&machine, &[]), simple_azure(&machine, &[])] {
+    for run in [aws_run(&machine, &[]), azure_run(&machine, &[])] {
         let _ = machine.assert_gets_value(run.env("PHASE_MAX_WAIT", "0"));
     }
     let before = machine.phase.requests().len();
     machine
         .phase
         .respond("/identities/", Responder::status(503));
-    let run = simple(&machine, &[]).env("PHASE_MAX_WAIT", "0");
+    let run = aws_run(&machine, &[]).env("PHASE_MAX_WAIT", "0");
     let _ = run.arg("true").output().failed(125, "server");
     assert_eq!(machine.phase.requests().len() - before, 1);
 }

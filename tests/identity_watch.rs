@@ -1,12 +1,11 @@
-//! `--watch` with a minted token: it lies where a token lies, and the next is minted when two thirds
-//! of its life are over.
+//! `--watch` with `--identity`: the minted token is cached, and renewed after two thirds of its lifetime.
 
 use std::fs::{read, read_dir, read_link};
 use std::time::{Duration, Instant};
 
 use fake_phase::{Identities, Request, Responder};
 
-use crate::identity::{is_mint, simple, simple_azure};
+use crate::identity::{aws_run, azure_run, is_login};
 use crate::supervisor::memory;
 use crate::support::proc::idle;
 use crate::support::{
@@ -14,7 +13,7 @@ use crate::support::{
     stop_watched,
 };
 
-/// Says which value it has, then serves until it has been told to stop: TERM and CONT.
+/// Prints its value, then serves until it has received SIGTERM and SIGCONT.
 const SERVER: &str = "echo \"value $KEY $AWS_ACCESS_KEY_ID\"; exec \"$0\" serve 2";
 
 fn spawn_watched_machine(run: Run<'_>) -> Running {
@@ -25,19 +24,19 @@ fn spawn_watched_machine(run: Run<'_>) -> Running {
     running
 }
 
-/// Nothing was said, but so many lines.
+/// Ends the run and checks how many lines standard error has.
 fn end_after(lines: usize, running: Running) {
     let output = stop_watched(running);
     assert_eq!(output.stderr.lines().count(), lines, "{output}");
 }
 
-/// When there are so many mints, all requests so far.
-fn after_mints(machine: &CloudMachine, count: usize) -> Vec<Request> {
+/// Waits for this many logins and returns all requests so far.
+fn await_logins(machine: &CloudMachine, count: usize) -> Vec<Request> {
     let start = Instant::now();
     loop {
         assert!(start.elapsed() < DEADLINE, "fewer than {count} mints");
         let requests = machine.phase.requests();
-        if requests.iter().filter(|request| is_mint(request)).count() >= count {
+        if requests.iter().filter(|request| is_login(request)).count() >= count {
             return requests;
         }
         machine
@@ -46,31 +45,30 @@ fn after_mints(machine: &CloudMachine, count: usize) -> Vec<Request> {
     }
 }
 
-/// A token that is valid for twelve seconds is replaced after eight: not before, and early enough that no
-/// poll is refused.
+/// A token that lives for six seconds is renewed after four: not earlier, and before it expires.
 #[test]
-fn the_next_token_is_minted_when_two_thirds_are_over() {
+fn token_is_renewed_after_two_thirds() {
     for (provider, count) in [("aws", 3), ("azure", 2)] {
         let machine = cloud_machine();
         machine.identities(|identities| {
             identities.ttl(12);
         });
         let running = spawn_watched_machine(match provider {
-            "aws" => simple(&machine, &WATCH),
-            _ => simple_azure(&machine, &WATCH),
+            "aws" => aws_run(&machine, &WATCH),
+            _ => azure_run(&machine, &WATCH),
         });
-        let requests = after_mints(&machine, count);
-        let mints = requests.iter().filter(|request| is_mint(request));
+        let requests = await_logins(&machine, count);
+        let mints = requests.iter().filter(|request| is_login(request));
         let times: Vec<_> = mints.map(|mint| mint.received).collect();
         for pair in times.windows(2) {
             let between = pair[1] - pair[0];
             assert!(between > Duration::from_millis(7900), "{between:?}");
         }
-        // The polls between two mints use the token of the first.
+        // The polls between two logins use the token of the first one.
         let mut minted = 0;
         let mut polls = [0; 3];
         for request in &requests {
-            if is_mint(request) {
+            if is_login(request) {
                 minted += 1;
                 continue;
             }
@@ -87,40 +85,40 @@ fn the_next_token_is_minted_when_two_thirds_are_over() {
     }
 }
 
-/// A long life: however many polls, one mint.
+/// While the token is fresh, no poll mints another one.
 #[test]
-fn polls_share_the_token_of_the_start() {
+fn polls_share_the_minted_token() {
     let machine = cloud_machine();
-    let running = spawn_watched_machine(simple(&machine, &WATCH));
+    let running = spawn_watched_machine(aws_run(&machine, &WATCH));
     let fetched = machine.phase.requests().len();
     machine.phase.wait_for_requests(fetched + 3, DEADLINE);
     assert_eq!(machine.phase.mints().len(), 1);
     end_after(0, running);
 }
 
-/// A life that no clock can hold is a long one.
+/// A lifetime that no clock can represent counts as a long one.
 #[test]
-fn a_life_without_end_is_no_end_of_the_start() {
+fn endless_token_lifetime_is_accepted() {
     let machine = cloud_machine();
     machine.identities(|identities| {
         identities.ttl(u64::MAX).max_ttl(u64::MAX);
     });
-    let running = spawn_watched_machine(simple(&machine, &WATCH));
+    let running = spawn_watched_machine(aws_run(&machine, &WATCH));
     let fetched = machine.phase.requests().len();
     machine.phase.wait_for_requests(fetched + 2, DEADLINE);
     assert_eq!(machine.phase.mints().len(), 1);
     end_after(0, running);
 }
 
-/// The command that a restart starts has the new value and still the cloud's variables.
+/// A restarted command has the new value and still the cloud's variables.
 #[test]
-fn a_restart_has_what_the_start_had() {
+fn restarted_command_keeps_cloud_variables() {
     let machine = cloud_machine();
     machine.identities(|identities| {
         identities.ttl(12);
     });
-    let mut running = spawn_watched_machine(simple(&machine, &WATCH));
-    after_mints(&machine, 2);
+    let mut running = spawn_watched_machine(aws_run(&machine, &WATCH));
+    await_logins(&machine, 2);
     machine.phase.edit(|world| {
         let production = world.app("shop").environment("Production", "prod");
         production.find("/", "KEY").unwrap().value("another");
@@ -138,26 +136,26 @@ fn a_restart_has_what_the_start_had() {
     end_after(1, running);
 }
 
-/// A mint that is refused is a poll that failed: said once, the command goes on; once it is trusted
-/// again that is said, too.
+/// A refused login is reported once as a failed poll, and the command keeps running. The recovery
+/// is reported too.
 #[test]
-fn a_mint_that_is_refused_is_a_failed_poll() {
+fn refused_login_is_a_failed_poll() {
     let machine = cloud_machine();
     machine.identities(|identities| {
         identities.ttl(6);
     });
-    let mut running = spawn_watched_machine(simple(&machine, &WATCH));
+    let mut running = spawn_watched_machine(aws_run(&machine, &WATCH));
     machine.identities(|identities| {
         let _: &mut Identities = identities.distrust();
     });
     let said = running.stderr_line();
-    // The old token is good for a while yet, and is not used.
+    // The old token is still valid and is not used.
     let requests = machine.phase.requests();
     let mut later = requests
         .iter()
         .skip(1)
-        .skip_while(|request| !is_mint(request));
-    assert!(later.all(is_mint), "{requests:?}");
+        .skip_while(|request| !is_login(request));
+    assert!(later.all(is_login), "{requests:?}");
     let failed = "phase-run: warning: a poll failed, and the command goes on as it is: ";
     assert!(said.starts_with(failed), "{said}");
     assert!(said.contains("Untrusted principal"), "{said}");
@@ -170,20 +168,20 @@ fn a_mint_that_is_refused_is_a_failed_poll() {
     end_after(2, running);
 }
 
-/// A Phase that mints nothing just now, or cannot be reached: the token is good for a third of its life
-/// yet, so nothing failed. When that is over, something did.
+/// While the previous token is valid, a transient failure of the login is not reported. After it
+/// has expired, it is.
 #[test]
-fn a_mint_that_may_pass_is_not_missed_while_the_token_is_good() {
+fn transient_login_failure_keeps_valid_token() {
     for responder in [Responder::status(503), Responder::close()] {
         let machine = cloud_machine();
         machine.identities(|identities| {
             identities.ttl(12);
         });
-        let run = simple(&machine, &WATCH).env("PHASE_MAX_WAIT", "0");
+        let run = aws_run(&machine, &WATCH).env("PHASE_MAX_WAIT", "0");
         let mut running = spawn_watched_machine(run);
         machine.phase.respond("/identities/", responder);
-        let requests = after_mints(&machine, 2);
-        let mint = requests.iter().skip(1).position(is_mint).unwrap() + 1;
+        let requests = await_logins(&machine, 2);
+        let mint = requests.iter().skip(1).position(is_login).unwrap() + 1;
         machine.phase.wait_for_requests(mint + 2, DEADLINE);
         let poll = machine.phase.requests().swap_remove(mint + 1);
         let used = format!("Bearer ServiceAccount {}", fake_phase::minted_bearer(0));
@@ -194,26 +192,26 @@ fn a_mint_that_may_pass_is_not_missed_while_the_token_is_good() {
     }
 }
 
-/// A token that was ended early, by hand: the poll that meets this fails, a later one mints anew.
+/// The poll whose token was revoked fails, and a later one mints a new token.
 #[test]
-fn a_token_that_is_gone_early_is_replaced() {
+fn revoked_token_is_replaced() {
     let machine = cloud_machine();
-    let mut running = spawn_watched_machine(simple(&machine, &WATCH));
+    let mut running = spawn_watched_machine(aws_run(&machine, &WATCH));
     machine.identities(|identities| {
         identities.expire();
     });
     let said = running.stderr_line();
     assert!(said.contains("refused the token"), "{said}");
-    after_mints(&machine, 2);
+    await_logins(&machine, 2);
     let said = running.stderr_line();
     assert_eq!(said, "phase-run: the secrets can be read again");
     end_after(2, running);
 }
 
-/// As with any token: the watcher's memory and environment hold none, also after the second mint, and
-/// its one sealed file is all there is. The cloud's credentials in its environment are the command's.
+/// The watcher's memory and environment hold no token, even after the second login, and it has one
+/// memfd. The cloud's variables in its environment are the command's.
 #[test]
-fn a_watcher_holds_no_minted_token() {
+fn watcher_holds_no_minted_token() {
     if !has_root("only root may look into a process that is not dumpable") {
         return;
     }
@@ -226,9 +224,9 @@ fn a_watcher_holds_no_minted_token() {
     machine.identities(|identities| {
         identities.ttl(12);
     });
-    let run = simple_azure(&machine, &WATCH);
+    let run = azure_run(&machine, &WATCH);
     let running = spawn_watched_machine(run.env("MARKER", "a marker to be found"));
-    after_mints(&machine, 2);
+    await_logins(&machine, 2);
     let pid = running.pid();
     idle(pid);
     let environ = read(format!("/proc/{pid}/environ")).unwrap();

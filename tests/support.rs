@@ -36,7 +36,7 @@ mod watching;
 
 pub(crate) use canary::holds;
 pub(crate) use clock::Clock;
-pub(crate) use cloud_machine::{CloudMachine, cloud_machine, with};
+pub(crate) use cloud_machine::{CloudMachine, cloud_machine, with_env};
 pub(crate) use fake_peers::{fake_server, read_request_head, stay_silent, unused_port};
 pub(crate) use inspector::{Access, Descriptor, Disposition, Report, inspector};
 pub(crate) use launch_modes::{

@@ -1,5 +1,5 @@
-//! What an independent implementation sealed is opened: PyNaCl, which is libsodium, by the script in
-//! `tests/vectors`. The file beside it was written by it; where PyNaCl can be had, a new one is too.
+//! phase-run decrypts what libsodium has encrypted: a file that the script in `tests/vectors` wrote with
+//! PyNaCl, and a new one if PyNaCl is available.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value[member].as_str().unwrap()
 }
 
-/// Serves these rows, and compares what the command gets with what was sealed.
+/// Serves the encrypted rows, and compares the command's variables with the original values.
 fn opens(sealed: &str) {
     let vector: Value = serde_json::from_str(sealed).unwrap();
     let mut world = World::empty();
@@ -49,12 +49,12 @@ fn folder() -> PathBuf {
 }
 
 #[test]
-fn what_libsodium_sealed_is_opened() {
+fn recorded_libsodium_boxes_decrypt() {
     opens(&std::fs::read_to_string(folder().join("sealed.json")).unwrap());
 }
 
 #[test]
-fn what_libsodium_seals_now_is_opened() {
+fn fresh_libsodium_boxes_decrypt() {
     let Some(nacl) = pypi_packages(&["PyNaCl==1.6.0"]) else {
         return;
     };

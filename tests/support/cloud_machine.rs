@@ -1,5 +1,5 @@
-//! A machine in a cloud: no token anywhere, a Phase that trusts its identity, and the cloud that
-//! vouches for it, on loopback alone.
+//! A machine in a cloud: it has no token, the fake Phase trusts its identity, and the cloud's services
+//! run on loopback.
 
 use std::ffi::OsStr;
 use std::fs::{read_to_string, write};
@@ -14,25 +14,25 @@ use super::output::{Output, Status};
 use super::run::Run;
 use super::shop::{SHOP, Shop, shop};
 
-/// A shop whose secret KEY is `value`, and a cloud.
+/// A shop with the secret KEY, whose value is `value`, and a cloud.
 pub(crate) struct CloudMachine {
     shop: Shop,
     /// The metadata services, the endpoint of containers, STS and Entra.
     pub(crate) cloud: Phase,
 }
 
-/// With plain http to the cloud.
+/// Makes a machine whose cloud speaks plain HTTP.
 pub(crate) fn cloud_machine() -> CloudMachine {
     let plain = Options {
         tls: false,
         ..Options::default()
     };
-    CloudMachine::with(Phase::with(World::cloud(), plain))
+    CloudMachine::with_cloud(Phase::with(World::cloud(), plain))
 }
 
 impl CloudMachine {
-    /// With this cloud, whose certificate is trusted.
-    pub(crate) fn with(cloud: Phase) -> CloudMachine {
+    /// Makes a machine with this cloud, whose certificate is trusted.
+    pub(crate) fn with_cloud(cloud: Phase) -> CloudMachine {
         let mut shop = shop([("KEY", "value")]);
         for key in aws::KEYS {
             shop.canary(key.secret);
@@ -59,16 +59,16 @@ impl CloudMachine {
         CloudMachine { shop, cloud }
     }
 
-    /// phase-run with `--identity` and these options before `--`. Nothing leads to credentials or
-    /// away from loopback unless the test says so.
+    /// Runs phase-run with `--identity` and these options before `--`. The machine has no credentials, and
+    /// all requests stay on loopback, unless the test changes that.
     pub(crate) fn run_with_identity(&self, provider: &str, options: &[&str]) -> Run<'_> {
         let id = service_account_id();
         let words = ["--identity", provider, "--service-account", &id];
-        self.around(self.run(SHOP).args(words).args(options).arg("--"))
+        self.with_cloud_variables(self.run(SHOP).args(words).args(options).arg("--"))
     }
 
-    /// The variables of such a machine, whatever the words are.
-    pub(crate) fn around<'a>(&self, run: Run<'a>) -> Run<'a> {
+    /// Sets the variables of such a machine.
+    pub(crate) fn with_cloud_variables<'a>(&self, run: Run<'a>) -> Run<'a> {
         run.unset("PHASE_SERVICE_TOKEN")
             .env("HOME", self.directory())
             .env("PHASE_MAX_WAIT", "10")
@@ -79,7 +79,7 @@ impl CloudMachine {
             .env("AZURE_POD_IDENTITY_AUTHORITY_HOST", self.cloud.host())
     }
 
-    /// Runs `printenv KEY` so, and takes what it says on standard error for granted.
+    /// Runs `printenv KEY` and checks its output. Standard error may have any text.
     pub(crate) fn assert_gets_value(&self, run: Run<'_>) -> Output {
         let output = run.args(["printenv", "KEY"]).output();
         let output = output.ended(Status::Exited(0));
@@ -87,24 +87,24 @@ impl CloudMachine {
         output
     }
 
-    /// Runs it, and nothing is started: an `identity` error. Gives its two lines, without what was
-    /// said of retries.
+    /// Checks that the run fails with an `identity` error and starts nothing. The output is without the
+    /// lines about retries.
     pub(crate) fn assert_refused(&self, run: Run<'_>) -> Output {
         let mut output = run.args(["echo", "started"]).output();
         let lines = output.stderr.split_inclusive('\n');
-        let told = lines.filter(|line| !line.starts_with("phase-run: retrying in "));
-        output.stderr = told.collect();
+        let other = lines.filter(|line| !line.starts_with("phase-run: retrying in "));
+        output.stderr = other.collect();
         assert!(output.stdout.is_empty(), "something ran\n{output}");
         output.failed(125, "identity")
     }
 
-    /// Changes what Phase thinks of identities.
+    /// Changes the identities in Phase.
     pub(crate) fn identities(&self, change: impl FnOnce(&mut Identities)) {
         self.phase.edit(|world| change(world.identities()));
     }
 
     /// The requests to the cloud, as `METHOD PATH`.
-    pub(crate) fn asked(&self) -> Vec<String> {
+    pub(crate) fn cloud_requests(&self) -> Vec<String> {
         let requests = self.cloud.requests();
         let words = requests.iter();
         words
@@ -112,15 +112,15 @@ impl CloudMachine {
             .collect()
     }
 
-    /// Writes a file and gives its path as text.
-    pub(crate) fn path(&self, name: &str, content: &str) -> String {
+    /// Writes a file and returns its path as text.
+    pub(crate) fn write_file(&self, name: &str, content: &str) -> String {
         let path: PathBuf = self.file(name, content);
         path.to_str().unwrap().to_owned()
     }
 }
 
 /// Sets several variables.
-pub(crate) fn with<'a, Value: AsRef<OsStr>>(
+pub(crate) fn with_env<'a, Value: AsRef<OsStr>>(
     run: Run<'a>,
     variables: impl IntoIterator<Item = (&'static str, Value)>,
 ) -> Run<'a> {
@@ -128,7 +128,7 @@ pub(crate) fn with<'a, Value: AsRef<OsStr>>(
     variables.into_iter().fold(run, set)
 }
 
-/// RFC 4648 §4, to find it in messages.
+/// Encodes text as in RFC 4648 §4, to search messages for it.
 fn base64(text: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut digits = String::new();
@@ -139,7 +139,7 @@ fn base64(text: &str) -> String {
         let sextets = [18, 12, 6, 0].map(|shift| DIGITS[bits >> shift & 63]);
         digits.extend(sextets.map(char::from));
     }
-    // What follows an incomplete group says no more.
+    // An incomplete last group is left out: the search needs only a prefix.
     digits
 }
 

@@ -1,5 +1,5 @@
-//! What a machine in a cloud can ask for its identity, with answers in the shape that AWS and Azure
-//! document. Paths are theirs, so one server is all of them.
+//! The metadata services, container endpoints, STS and Entra, with responses as AWS and Azure document
+//! them. Their paths differ, so that one server can be all of them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use crate::answer::Answer;
 use crate::credentials::{AccessKey, aws, azure};
 use crate::request::Request;
 
-/// A cloud on a port.
+/// A fake cloud.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cloud;
 
@@ -90,8 +90,8 @@ fn key(key: AccessKey) -> Value {
     })
 }
 
-/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>; what it
-/// takes may be in the query too, as some send it.
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>. Parameters may
+/// also be in the query, where some SDKs send them.
 fn sts(request: &Request) -> Answer {
     let given = |name: &str| request.form(name).or_else(|| request.query(name));
     let is = |name: &str, value: &str| given(name).is_some_and(|given| given == value);
@@ -183,7 +183,7 @@ fn app_service(request: &Request) -> Answer {
     managed(request, azure::APP_SERVICE, 400)
 }
 
-/// A token of a managed identity for the resource of the query.
+/// Returns the token of a managed identity for the resource in the query.
 fn managed(request: &Request, token: &str, otherwise: u16) -> Answer {
     let Some(resource) = request
         .query("resource")

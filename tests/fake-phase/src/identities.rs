@@ -1,5 +1,5 @@
-//! A token by a cloud identity: public endpoints that mint a new one at each call, after what Phase
-//! checks in this order, as its published source does.
+//! The login endpoints for cloud identities. Each call mints a new token, after the same checks in the
+//! same order as in Phase's published source.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,15 +14,15 @@ use crate::request::Request;
 use crate::sigv4::{Signed, seconds};
 use crate::{service_account_id, service_token};
 
-/// Who vouches for the caller.
+/// The cloud of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Provider {
     Aws,
     Azure,
 }
 
-/// The identities of the service account, and the tokens that were minted by them. It trusts all
-/// that the fake cloud hands out, unless a test says otherwise.
+/// The identities of the service account, and the tokens that were minted for them. They trust all
+/// credentials of the fake cloud, unless a test changes that.
 #[derive(Clone, Debug)]
 pub struct Identities {
     endpoint: String,
@@ -33,20 +33,20 @@ pub struct Identities {
     server_side_keys: bool,
     /// How far this clock is ahead, in seconds.
     ahead: i64,
-    /// Bearers, and when they end.
+    /// The minted bearers, and when they expire.
     minted: Vec<(String, Instant)>,
 }
 
-/// One request for a token, decoded.
+/// A login request, decoded.
 #[derive(Clone, Debug)]
 pub struct Mint {
     /// The service account's UUID.
     pub account: String,
-    /// The seconds that were asked for.
+    /// The requested lifetime in seconds.
     pub ttl: Option<u64>,
-    /// What was signed for STS, if it was AWS.
+    /// The signed request for STS, if it is a login of AWS.
     pub signed: Option<Signed>,
-    /// The access token, if it was Azure.
+    /// The access token, if it is a login of Azure.
     pub access_token: Option<String>,
 }
 
@@ -66,55 +66,55 @@ impl Default for Identities {
 }
 
 impl Identities {
-    /// The STS endpoint that AWS's identity is configured for.
+    /// Sets the STS endpoint of the AWS identity.
     pub fn endpoint(&mut self, url: &str) -> &mut Identities {
         self.endpoint = url.to_owned();
         self
     }
 
-    /// Tokens live this long, in seconds; they are refused afterwards.
+    /// Sets the lifetime of tokens in seconds.
     pub fn ttl(&mut self, seconds: u64) -> &mut Identities {
         self.ttl = seconds;
         self
     }
 
-    /// More than this cannot be asked for.
+    /// Sets the longest lifetime that can be requested, in seconds.
     pub fn max_ttl(&mut self, seconds: u64) -> &mut Identities {
         self.max_ttl = seconds;
         self
     }
 
-    /// Phase's clock is so many seconds before the machine's; behind, if negative.
+    /// Sets Phase's clock this many seconds ahead of the machine's.
     pub fn clock_ahead(&mut self, seconds: i64) -> &mut Identities {
         self.ahead = seconds;
         self
     }
 
-    /// No identity is attached to the account.
+    /// Detaches all identities from the account.
     pub fn detach(&mut self) -> &mut Identities {
         self.attached = false;
         self
     }
 
-    /// The caller is in no identity's list.
+    /// Removes the caller from the trusted principals.
     pub fn distrust(&mut self) -> &mut Identities {
         self.trusting = false;
         self
     }
 
-    /// It is in one again.
+    /// Trusts the caller again.
     pub fn trust(&mut self) -> &mut Identities {
         self.trusting = true;
         self
     }
 
-    /// The account's keys are its owner's alone.
+    /// Disables server-side key management for the account.
     pub fn without_server_side_keys(&mut self) -> &mut Identities {
         self.server_side_keys = false;
         self
     }
 
-    /// Ends all tokens minted so far.
+    /// Revokes all tokens minted so far.
     pub fn expire(&mut self) -> &mut Identities {
         let now = Instant::now();
         self.minted.iter_mut().for_each(|(_, end)| *end = now);
@@ -156,7 +156,7 @@ impl Identities {
         }
     }
 
-    /// The life that the token is to have.
+    /// Checks the request and returns the token's lifetime in seconds.
     fn checked(&self, provider: Provider, request: &Request) -> Result<u64, Rejection> {
         let Ok(asked) = serde_json::from_slice::<Value>(&request.body) else {
             return Err(refused(400, "Invalid JSON"));
@@ -232,10 +232,10 @@ impl Identities {
         }
     }
 
-    /// The account's keys with a new bearer.
+    /// Mints a token: the account's keys with a new bearer.
     fn mint(&mut self, ttl: u64) -> Value {
         let bearer = minted_bearer(self.minted.len());
-        // A life that no clock can hold is a long one.
+        // A lifetime that no clock can represent counts as a long one.
         let life = Duration::from_secs(ttl.min(u32::MAX.into()));
         let end = Instant::now() + life;
         self.minted.push((bearer.clone(), end));
@@ -251,7 +251,7 @@ impl Identities {
 }
 
 impl Mint {
-    /// None when the request is not for a token.
+    /// Decodes a login request; `None` for any other request.
     pub(crate) fn of(request: &Request) -> Option<Mint> {
         if !request.path().contains("/identities/external/") {
             return None;
@@ -267,12 +267,12 @@ impl Mint {
     }
 }
 
-/// The bearer of the token that a server mints after so many others.
+/// The bearer of the token that is minted after this many others.
 pub fn minted_bearer(before: usize) -> String {
     digest(&["minted", &before.to_string()])
 }
 
-/// The provider whose endpoint a path is.
+/// The cloud of a login path.
 pub(crate) fn route(path: &str) -> Option<Provider> {
     let path = path.strip_prefix("/service/public").unwrap_or(path);
     match path.strip_prefix("/identities/external/v1/")? {
@@ -289,7 +289,7 @@ enum Evidence {
 
 enum Rejection {
     Plain(Refusal),
-    /// With the URL that came.
+    /// The request is signed for this URL instead of the configured one.
     Endpoint(String),
 }
 
@@ -305,7 +305,7 @@ fn decoded(asked: &Value, pointer: &str) -> Option<String> {
     String::from_utf8(Base64::decode_vec(text(asked, pointer)?).ok()?).ok()
 }
 
-/// The request for STS, and when it was signed.
+/// Decodes the signed request for STS, and the time of its signature.
 fn signed(asked: &Value) -> Result<(Signed, i64), Rejection> {
     let read = || {
         let headers = decoded(asked, "/awsIam/httpRequestHeaders")?;

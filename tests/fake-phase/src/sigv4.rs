@@ -1,4 +1,4 @@
-//! Signature Version 4 from AWS's side: what STS checks of a signed request, and when it was made.
+//! Verifies AWS Signature Version 4, as STS does.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use base16ct::lower::encode_string as hex;
@@ -7,35 +7,35 @@ use ring::{digest, hmac};
 use crate::credentials::{AccessKey, aws};
 use crate::request;
 
-/// The request that somebody signed for STS.
+/// A signed request for STS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// `POST`, as sent.
+    /// The method: `POST`.
     pub method: String,
-    /// `https://sts.REGION.amazonaws.com/`.
+    /// The URL, such as `https://sts.eu-west-1.amazonaws.com/`.
     pub url: String,
-    /// Names as sent.
+    /// The headers, in the order and with the names that were sent.
     pub headers: Vec<(String, String)>,
-    /// The form.
+    /// The body, a form.
     pub body: String,
 }
 
-/// The algorithm of all of them.
+/// The name of the algorithm.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 impl Signed {
-    /// The first header of this name, in any case.
+    /// The first header with this name, ignoring case.
     pub fn header(&self, name: &str) -> Option<&str> {
         request::header(&self.headers, name)
     }
 
-    /// The key that it says it was signed with.
+    /// The access key that the request names.
     pub fn access_key(&self) -> Option<AccessKey> {
         let (id, _) = self.part("Credential=")?.split_once('/')?;
         aws::KEYS.into_iter().find(|key| key.id == id)
     }
 
-    /// The region that it was signed for.
+    /// The region that the request names.
     pub fn region(&self) -> Option<&str> {
         self.part("Credential=")?.split('/').nth(2)
     }
@@ -45,7 +45,7 @@ impl Signed {
         host(&self.url)
     }
 
-    /// What it asks, and that it was signed for this by who holds the key.
+    /// Whether it is a `GetCallerIdentity` request and its signature is right.
     pub(crate) fn is_genuine(&self) -> bool {
         let expected = self
             .access_key()
@@ -56,14 +56,14 @@ impl Signed {
             && expected.as_deref() == self.part("Signature=")
     }
 
-    /// A part of the Authorization header.
+    /// A part of the `Authorization` header.
     fn part(&self, name: &str) -> Option<&str> {
         let parts = self.header("Authorization")?.strip_prefix(ALGORITHM)?;
         let mut parts = parts.split(',').map(str::trim);
         parts.find_map(|part| part.strip_prefix(name))
     }
 
-    /// The right signature, if what must be signed is.
+    /// The right signature; `None` if a required header is not signed.
     fn expected(&self, secret: &str, token: Option<&str>) -> Option<String> {
         let stamp = self.header("X-Amz-Date")?;
         if self.header("X-Amz-Security-Token") != token {
@@ -121,7 +121,7 @@ fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
 }
 
-/// Seconds since 1970 of `20261126T000000Z`.
+/// Parses a timestamp such as `20261126T000000Z` as seconds since 1970.
 pub(crate) fn seconds(stamp: &str) -> Option<i64> {
     let number = |at: usize, length: usize| -> Option<i64> {
         let digits = stamp.get(at..at + length)?;
@@ -130,13 +130,13 @@ pub(crate) fn seconds(stamp: &str) -> Option<i64> {
     };
     let shape = stamp.len() == 16 && stamp.get(8..9) == Some("T") && stamp.ends_with('Z');
     let (year, month, day) = (number(0, 4)?, number(4, 2)?, number(6, 2)?);
-    // Years that begin in March end with the leap day; March is month 0.
+    // With years that begin in March, the leap day is the last one. March is month 0.
     let (year, month) = match month {
         3.. => (year, month - 3),
         _ => (year - 1, month + 9),
     };
     let leaps = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    // 719,468 days lie between the first of March of year 0 and 1970.
+    // There are 719,468 days between March 1 of year 0 and 1970.
     let days = year * 365 + leaps + (153 * month + 2) / 5 + day - 1 - 719_468;
     let clock = number(9, 2)? * 3600 + number(11, 2)? * 60 + number(13, 2)?;
     shape.then_some(days * 86_400 + clock)
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_botocore_signed_is_genuine_and_nothing_else_is() {
+    fn only_botocore_signatures_are_genuine() {
         for vector in vectors() {
             let headers = vector.get("headers").and_then(Value::as_object).unwrap();
             let headers = headers.iter();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dates_of_the_vectors_are_their_seconds() {
+    fn timestamps_of_vectors_are_parsed() {
         for vector in vectors() {
             let stamp = text(&vector, "amz_date");
             let unix = vector.get("unix").and_then(Value::as_i64);
