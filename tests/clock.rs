@@ -57,7 +57,7 @@ fn tried_again(jump: i64, during: bool, status: u16, asks: bool) {
     }
     let gate = shop.phase.gate("");
     let running = clock.rules(shop.with(&["--max-wait", "20"])).spawn();
-    gate.arrived(DEADLINE);
+    gate.wait_for_request(DEADLINE);
     clock.jumps(jump);
     let start = Instant::now();
     gate.open();

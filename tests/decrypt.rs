@@ -46,7 +46,7 @@ fn invalid_fields(field: &str) -> Vec<(String, &'static str)> {
     let other = e2ee_world(&[])
         .app("other")
         .environment("Else", "dev")
-        .sealed("x");
+        .encrypt("x");
     vec![
         (field.replace("ph:v1", "ph:v9"), "version is not supported"),
         (field.replace("ph:", ""), "does not start with ph:"),
@@ -92,12 +92,12 @@ fn undecryptable_value_is_named_by_its_key() {
     let field = e2ee_world(&[])
         .app("shop")
         .environment("Production", "prod")
-        .sealed(VALUE);
+        .encrypt(VALUE);
     for (value, why) in invalid_fields(&field) {
         let output = run_after(|world| {
             let production = world.app("shop").environment("Production", "prod");
-            let row = row(production, &production.sealed("BAD_ONE"), &value);
-            production.boxed_row(row);
+            let row = row(production, &production.encrypt("BAD_ONE"), &value);
+            production.encrypted_row(row);
         });
         let output = output.failed(125, "decrypt");
         let what = "cannot decrypt the value of BAD_ONE in Production of shop: ";
@@ -112,12 +112,12 @@ fn undecryptable_key_is_named_by_the_secret_id() {
     let field = e2ee_world(&[])
         .app("shop")
         .environment("Production", "prod")
-        .sealed("BAD_ONE");
+        .encrypt("BAD_ONE");
     for (key, why) in invalid_fields(&field) {
         let output = run_after(|world| {
             let production = world.app("shop").environment("Production", "prod");
-            let row = row(production, &key, &production.sealed(VALUE));
-            production.boxed_row(row);
+            let row = row(production, &key, &production.encrypt(VALUE));
+            production.encrypted_row(row);
         });
         let output = output.failed(125, "decrypt");
         let what = "the key of the secret 9a1f0e2c-row in Production of shop: ";
@@ -133,11 +133,11 @@ fn undecryptable_active_override_is_an_error() {
             let production = world.app("shop").environment("Production", "prod");
             let mut row = row(
                 production,
-                &production.sealed("BAD_ONE"),
-                &production.sealed(VALUE),
+                &production.encrypt("BAD_ONE"),
+                &production.encrypt(VALUE),
             );
             row["override"] = json!({"value": "ph:v1:", "is_active": active});
-            production.boxed_row(row);
+            production.encrypted_row(row);
         });
         match status {
             0 => assert_eq!(output.ok().text(), "started\n"),
@@ -150,7 +150,7 @@ fn undecryptable_active_override_is_an_error() {
 fn undecryptable_seed_is_an_error() {
     let mut other = e2ee_world(&[]);
     let other = other.app("shop").environment("Staging", "staging");
-    let (public, sealed) = (other.public_key(), other.sealed(&"0".repeat(64)));
+    let (public, sealed) = (other.public_key(), other.encrypt(&"0".repeat(64)));
     for (member, value, why) in [
         (
             "wrapped_seed",
@@ -170,7 +170,7 @@ fn undecryptable_seed_is_an_error() {
     ] {
         let output = run_after(|world| {
             let production = world.app("shop").environment("Production", "prod");
-            production.spoil_key(member, value.clone());
+            production.corrupt_key(member, value.clone());
         });
         let output = output.failed(125, "decrypt");
         let what = "cannot decrypt the seed of Production of shop: ";
@@ -188,7 +188,7 @@ fn undecryptable_key_share_is_an_error() {
         ("AB".repeat(100), "not in lower-case hex digits"),
     ] {
         let output = run_after(|world| {
-            world.spoil_key_share(&share);
+            world.corrupt_key_share(&share);
         });
         let output = output.failed(125, "decrypt");
         let what = "the server's key share for the token from PHASE_SERVICE_TOKEN: it";

@@ -243,8 +243,8 @@ fn unrequested_dynamic_secret_is_an_error() {
 fn undecryptable_lease_is_named() {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
-    let key = production.sealed("DB_KEY");
-    production.boxed_dynamic_row(json!({
+    let key = production.encrypt("DB_KEY");
+    production.encrypted_dynamic_row(json!({
         "id": "d1",
         "name": "orders",
         "type": "dynamic",

@@ -306,7 +306,7 @@ fn messages_never_contain_encrypted_values() {
     let production = world.app("shop").environment("Production", "prod");
     production.dynamic("/", "lender", &[("LEASED", "canary of a lease")], 60);
     let seed = production.seed();
-    let key = production.sealed("SPOILED");
+    let key = production.encrypt("SPOILED");
     let phase = Phase::serve(world);
     let mut sandbox = Sandbox::new(&phase);
     for canary in [value, "canary before", "canary of a lease", &seed] {
@@ -321,7 +321,7 @@ fn messages_never_contain_encrypted_values() {
     }
     phase.edit(|world| {
         let production = world.app("shop").environment("Production", "prod");
-        production.boxed_row(serde_json::json!({
+        production.encrypted_row(serde_json::json!({
             "id": "1", "key": key, "value": value, "path": "/", "type": "secret"
         }));
     });

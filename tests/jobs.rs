@@ -364,7 +364,7 @@ fn ctrl_z_during_fetch_is_completed_after_fg() {
                 let mut prompt = ShellPrompt::open(shell, mode);
                 let gate = prompt.shop.phase.gate(path);
                 prompt.enter("run inspector cat-env SECRET");
-                gate.arrived(DEADLINE);
+                gate.wait_for_request(DEADLINE);
                 prompt.press("\x1a");
                 prompt.prompt();
                 assert_eq!(prompt.status(), 128 + SIGTSTP);

@@ -105,21 +105,21 @@ impl Server {
                 production.secret("/", "HUGE", &"x".repeat(200_000));
             }
             Self::SealedForAnother => {
-                let other = shop.environment("Staging", "staging").sealed("value");
+                let other = shop.environment("Staging", "staging").encrypt("value");
                 let production = shop.e2e().environment("Production", "prod");
-                let key = production.sealed("SEALED");
-                production.boxed_row(json!({
+                let key = production.encrypt("SEALED");
+                production.encrypted_row(json!({
                     "id": "5f0c", "key": key, "value": other, "path": "/", "type": "secret"
                 }));
             }
             Self::ForeignSeed => {
                 let other = shop.environment("Staging", "staging").public_key();
                 let production = shop.e2e().environment("Production", "prod");
-                production.spoil_key("identity_key", other);
+                production.corrupt_key("identity_key", other);
             }
             Self::OddKeyShare => {
                 shop.e2e();
-                world.spoil_key_share("0123f");
+                world.corrupt_key_share("0123f");
             }
             Self::NoLease => {
                 let production = shop.environment("Production", "prod");

@@ -68,7 +68,7 @@ fn termination_signal_ends_fetch_of_pid1() {
         let gate = shop.phase.gate("");
         let run = shop.with(&["--timeout", "600"]).args(["touch", "started"]);
         let running = run.as_pid1().spawn();
-        gate.arrived(DEADLINE);
+        gate.wait_for_request(DEADLINE);
         running.kill(signal);
         let output = running.wait().ended(Status::Exited(128 + signal));
         assert!(output.stderr.is_empty(), "{output}");
@@ -85,7 +85,7 @@ fn ignored_signal_stays_ignored_in_fetch_of_pid1() {
         let gate = shop.phase.gate("");
         let run = shop.with(&[]).args([inspector(), "report"]).as_pid1();
         let running = run.ignore(signal).reveals().spawn();
-        gate.arrived(DEADLINE);
+        gate.wait_for_request(DEADLINE);
         let status = format!("/proc/{}/status", running.pid());
         running.kill(signal);
         let status = std::fs::read_to_string(status).unwrap();
@@ -112,7 +112,7 @@ fn signal_during_fetch_kills_process_that_is_not_pid1() {
         let gate = shop.phase.gate("");
         let run = shop.with(&["--timeout", "600"]).args(["touch", "started"]);
         let running = run.spawn();
-        gate.arrived(DEADLINE);
+        gate.wait_for_request(DEADLINE);
         running.kill(signal);
         let output = running.wait().ended(Status::Killed(signal));
         assert!(output.stderr.is_empty(), "{output}");
@@ -129,7 +129,7 @@ fn stop_signal_during_fetch_can_be_continued() {
     // The kernel discards TSTP for an orphaned group, such as that of a test run without a shell.
     let run = shop.with(&[]).args([inspector(), "cat-env", "SECRET"]);
     let running = run.own_group().spawn();
-    gate.arrived(DEADLINE);
+    gate.wait_for_request(DEADLINE);
     running.kill(libc::SIGTSTP);
     eventually("stopped", || match running.state() {
         'T' => Ok(()),

@@ -299,7 +299,7 @@ fn failed_fetch_of_a_referenced_environment_is_fatal() {
     let production = shop.environment("Production", "prod");
     production.secret("/", "VALUE", "${Staging.HOST}");
     let staging = shop.environment("Staging", "staging");
-    staging.spoil_key("wrapped_seed", "ph:v1:");
+    staging.corrupt_key("wrapped_seed", "ph:v1:");
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     let output = sandbox.run(SHOP).args(["--path", "/", "true"]).output();

@@ -32,7 +32,7 @@ fn with_canaries(phase: &Phase) -> Sandbox {
 /// The command is running, and the fetch is at the gate.
 fn held(run: Run<'_>, gate: &Gate) -> Running {
     let running = run.spawn();
-    gate.arrived(DEADLINE);
+    gate.wait_for_request(DEADLINE);
     running
 }
 

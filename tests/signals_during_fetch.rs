@@ -27,7 +27,7 @@ fn signal_during_fetch_kills_phase_run() {
             let gate = phase.gate(path);
             let sandbox = Sandbox::new(&phase);
             let running = sandbox.run(WORDS).spawn();
-            gate.arrived(DEADLINE);
+            gate.wait_for_request(DEADLINE);
             assert_killed_by(running, signal);
         }
     }
@@ -59,7 +59,7 @@ fn ignored_signal_does_not_end_fetch() {
         let gate = phase.gate("/v1/secrets/");
         let sandbox = Sandbox::new(&phase);
         let running = sandbox.run(WORDS).ignore(signal).spawn();
-        gate.arrived(DEADLINE);
+        gate.wait_for_request(DEADLINE);
         running.kill(signal);
         gate.open();
         assert_eq!(running.wait().ok().text(), "started\n");
@@ -73,7 +73,7 @@ fn fetch_can_be_stopped_and_continued() {
     let gate = phase.gate("/v1/secrets/");
     let sandbox = Sandbox::new(&phase);
     let running = sandbox.run(WORDS).spawn();
-    gate.arrived(DEADLINE);
+    gate.wait_for_request(DEADLINE);
     running.kill(libc::SIGSTOP);
     crate::support::eventually("stopped", || match running.state() {
         'T' => Ok(()),
@@ -99,7 +99,7 @@ fn blocked_signal_stays_pending_for_command() {
         "report",
     ];
     let running = sandbox.run(words).block(SIGTERM).reveals().spawn();
-    gate.arrived(DEADLINE);
+    gate.wait_for_request(DEADLINE);
     running.kill(SIGTERM);
     gate.open();
     let output = running.wait().ok();

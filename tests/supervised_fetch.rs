@@ -32,7 +32,7 @@ fn fetching<'a>(shop: &'a Shop, prepare: impl FnOnce(Run<'a>) -> Run<'a>) -> (Ga
     let gate = shop.phase.gate("");
     let run = shop.with(&["--supervise", "--timeout", "600"]);
     let running = prepare(run.args(["touch", "started"])).spawn();
-    gate.arrived(DEADLINE);
+    gate.wait_for_request(DEADLINE);
     (gate, running)
 }
 
@@ -146,7 +146,7 @@ fn signal_blocked_during_fetch_reaches_command() {
     let gate = shop.phase.gate("");
     let run = shop.start(LaunchMode::Supervised, [inspector(), "serve"]);
     let mut serving = run.block(libc::SIGTERM).block(40).spawn();
-    gate.arrived(DEADLINE);
+    gate.wait_for_request(DEADLINE);
     serving.kill(libc::SIGTERM);
     queue(serving.pid(), 40, 7);
     idle(serving.pid());

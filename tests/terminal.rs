@@ -97,7 +97,7 @@ fn ctrl_backslash_during_fetch_leaves_no_core() {
         prompt.show("ulimit -c unlimited");
         let gate = prompt.shop.phase.gate("");
         prompt.enter("run inspector sleep");
-        gate.arrived(DEADLINE);
+        gate.wait_for_request(DEADLINE);
         prompt.press("\x1c");
         prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGQUIT);

@@ -203,7 +203,7 @@ fn timeout_applies_to_each_request() {
     let words = ["--app", "shop", "--env", "Production", "--timeout", "5"];
     let start = Instant::now();
     let running = sandbox.run(words).args(["echo", "started"]).spawn();
-    gate.arrived(DEADLINE);
+    gate.wait_for_request(DEADLINE);
     // The time that the first request takes is not subtracted from that of the second.
     let (_open, never) = channel::<()>();
     let _ = never.recv_timeout(Duration::from_secs(1));

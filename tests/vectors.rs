@@ -17,13 +17,13 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
 fn opens(sealed: &str) {
     let vector: Value = serde_json::from_str(sealed).unwrap();
     let mut world = World::empty();
-    world.spoil_key_share(text(&vector, "wrapped_key_share"));
+    world.corrupt_key_share(text(&vector, "wrapped_key_share"));
     let production = world.app("shop").e2e().environment("Production", "prod");
     for member in ["identity_key", "wrapped_seed"] {
-        production.spoil_key(member, text(&vector, member));
+        production.corrupt_key(member, text(&vector, member));
     }
     for (number, row) in vector["rows"].as_array().unwrap().iter().enumerate() {
-        production.boxed_row(json!({
+        production.encrypted_row(json!({
             "id": format!("row {number}"),
             "key": row["key"],
             "value": row["value"],

@@ -20,10 +20,10 @@ fn change_restarts_command_with_polled_secrets() {
     for value in ["two", "three"] {
         wait_for_more_requests(&shop.phase, 1);
         let gate = shop.phase.gate("");
-        gate.arrived(DEADLINE);
+        gate.wait_for_request(DEADLINE);
         change_secret(&shop.phase, value);
         // Later requests are held, so the restart needs none.
-        gate.let_through();
+        gate.release_held();
         await_restart(&mut running, value);
         let said = running.stderr_line();
         assert_eq!(

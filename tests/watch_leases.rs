@@ -94,10 +94,10 @@ fn failed_lease_leaves_command_running() {
     let (phase, sandbox, words) = leased("rest", 3600, "1");
     let mut running = spawn_watched(sandbox.run(&words), SERVER);
     let gate = phase.gate("");
-    gate.arrived(DEADLINE);
+    gate.wait_for_request(DEADLINE);
     change_secret(&phase, "two");
     // The poll sees the change, and the request for a lease is held.
-    gate.let_through();
+    gate.release_held();
     let _ = running.stderr_line();
     phase.respond("", Responder::error(400, "no lease today").times(3));
     gate.open();

@@ -151,7 +151,7 @@ fn terminal_key_that_kills_standby_fails_poll() {
     terminal.until("value one");
     let old = terminal.ready();
     let gate = shop.phase.gate("");
-    gate.arrived(DEADLINE);
+    gate.wait_for_request(DEADLINE);
     let all = children(terminal.pid());
     assert_eq!(all.len(), 2);
     terminal.press("\x03");

@@ -22,7 +22,7 @@ const TERMINATION_SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP
 fn hanging_poll(shop: &Shop, script: &str) -> (Running, Gate) {
     let running = spawn_watched(shop.with(&WATCH), script);
     let gate = shop.phase.gate("");
-    gate.arrived(DEADLINE);
+    gate.wait_for_request(DEADLINE);
     (running, gate)
 }
 
@@ -319,7 +319,7 @@ fn full_stderr_does_not_delay_signals() {
     let mut running = spawn_watched(run.hand_over(&writer, 7), STUBBORN);
     fill(&writer);
     let standby = shop.phase.gate("");
-    standby.arrived(DEADLINE);
+    standby.wait_for_request(DEADLINE);
     let all = children(running.pid());
     kill(*all.last().unwrap(), libc::SIGKILL);
     only_child(running.pid());

@@ -1,5 +1,5 @@
-//! Exchanges that a real server had, and the world that they show. The rows of that world are the
-//! captured ones, so that the rules give the captured bytes back.
+//! Recorded exchanges with a real server, and the world that they show. Its rows are the captured
+//! ones, so that the views return the captured bytes.
 
 use std::sync::LazyLock;
 
@@ -22,11 +22,11 @@ pub struct Exchange {
     pub target: &'static str,
     /// The request's headers.
     pub request_headers: Vec<(&'static str, &'static str)>,
-    /// The answer's status.
+    /// The response's status.
     pub status: u16,
-    /// The answer's headers, in order.
+    /// The response's headers, in order.
     pub headers: Vec<(&'static str, &'static str)>,
-    /// The answer's body.
+    /// The response's body.
     pub body: &'static str,
 }
 
@@ -71,15 +71,15 @@ const FILES: &[(&str, &str)] = &files![
     "tokens-user",
 ];
 
-/// All captured exchanges.
+/// Returns all captured exchanges.
 pub fn exchanges() -> Vec<Exchange> {
     FILES
         .iter()
-        .map(|(name, text)| parsed(name, text))
+        .map(|(name, text)| parse_exchange(name, text))
         .collect()
 }
 
-/// A string of `credentials.json`, by JSON pointer.
+/// Returns a string from `credentials.json` by its JSON pointer.
 pub(crate) fn credential(pointer: &str) -> &'static str {
     CREDENTIALS
         .pointer(pointer)
@@ -87,20 +87,20 @@ pub(crate) fn credential(pointer: &str) -> &'static str {
         .unwrap()
 }
 
-/// What the token endpoint answered to this account.
-pub(crate) fn token_answer(account: Account) -> Value {
+/// Returns the captured body of the token endpoint for this account.
+pub(crate) fn token_body(account: Account) -> Value {
     json(match account {
         Account::ServiceAccount => "tokens-service-account",
         Account::User => "tokens-user",
     })
 }
 
-/// The world in which the captures were made. What no capture shows was read from the boxed rows
-/// of `shop-e2ee`: its SSE twins have the same secrets.
+/// Returns the world in which the captures were made. What no capture shows was decrypted from the
+/// rows of `shop-e2ee`: the server-side encrypted apps have the same secrets.
 pub(crate) fn world() -> World {
     let mut world = World::empty();
     let listed = json("apps");
-    // The list's newest app is its first.
+    // The list starts with the newest app.
     for listed in array(&listed, "data").iter().rev() {
         let app = world.app(text(listed, "name"));
         app.id = text(listed, "id").to_owned();
@@ -124,25 +124,25 @@ pub(crate) fn world() -> World {
 
     let shop_e2ee = world.app("shop-e2ee");
     let production = shop_e2ee.environment("Production", "prod");
-    production.boxed = rows(
+    production.encrypted = rows(
         "e2ee-secrets-production",
         Some("e2ee-secrets-production-user"),
     );
-    production.boxed_dynamic =
+    production.encrypted_dynamic =
         dynamic(include_str!("../captures/e2ee-secrets-dynamic-leased.json"));
     let development = shop_e2ee.environment("Development", "dev");
-    development.boxed = rows("e2ee-secrets-development", None);
+    development.encrypted = rows("e2ee-secrets-development", None);
 
     let production = world.app("platform").environment("Production", "prod");
     production.secret("/", "REGION", "us-west-2");
-    production.boxed = rows("e2ee-secrets-platform-production", None);
-    production.twins = true;
+    production.encrypted = rows("e2ee-secrets-platform-production", None);
+    production.captured_in_both_forms = true;
     world
 }
 
 fn add_environments(world: &mut World, account: Account) {
-    let answer = token_answer(account);
-    for listed in array(&answer, "apps") {
+    let body = token_body(account);
+    for listed in array(&body, "apps") {
         let app = world.app(text(listed, "name"));
         let mut readable = Vec::new();
         for key in array(listed, "environment_keys") {
@@ -167,7 +167,7 @@ fn add_environments(world: &mut World, account: Account) {
     }
 }
 
-/// The rows of one capture, with what a user token got instead in another.
+/// Returns the rows of one capture, with the fields that differ in the capture of a user token.
 fn rows(shared: &str, user: Option<&str>) -> Vec<Row> {
     let shared = objects(json(shared));
     let users = user.map_or_else(|| shared.clone(), |user| objects(json(user)));
@@ -179,7 +179,7 @@ fn rows(shared: &str, user: Option<&str>) -> Vec<Row> {
     let pairs = shared.into_iter().zip(users);
     pairs
         .map(|(fields, user)| Row {
-            personal: differing(&fields, user),
+            user_fields: differing(&fields, user),
             fields,
         })
         .collect()
@@ -190,14 +190,14 @@ fn dynamic(text: &str) -> Vec<Row> {
     rows.into_iter()
         .map(|fields| Row {
             fields,
-            personal: Map::new(),
+            user_fields: Map::new(),
         })
         .collect()
 }
 
 fn json(name: &str) -> Value {
     let (name, text) = FILES.iter().find(|(file, _)| *file == name).unwrap();
-    serde_json::from_str(parsed(name, text).body).unwrap()
+    serde_json::from_str(parse_exchange(name, text).body).unwrap()
 }
 
 fn objects(value: Value) -> Vec<Map<String, Value>> {
@@ -217,10 +217,10 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap()
 }
 
-/// A capture is the request's lines after `> `, an empty line, and the raw answer.
-fn parsed(name: &'static str, capture: &'static str) -> Exchange {
-    let (request, answer) = capture.split_once("\n\n").unwrap();
-    let (head, body) = answer.split_once("\n\n").unwrap();
+/// Parses a capture: the lines of the request after `> `, an empty line, and the raw response.
+fn parse_exchange(name: &'static str, capture: &'static str) -> Exchange {
+    let (request, response) = capture.split_once("\n\n").unwrap();
+    let (head, body) = response.split_once("\n\n").unwrap();
     let mut request = request.lines().map(|line| line.strip_prefix("> ").unwrap());
     let (method, target) = request.next().unwrap().split_once(' ').unwrap();
     let mut head = head.lines();

@@ -1,4 +1,5 @@
-//! A CA made at each start, its PEM file, and a leaf for loopback: good, or bad in one way.
+//! A new CA for each server, its PEM file, and a certificate for loopback that is valid or has one
+//! defect.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,21 +13,21 @@ use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 
-/// What the server presents.
+/// The certificate that the server presents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Certificate {
     /// For `localhost`, `127.0.0.1` and `::1`, signed by the CA of `ca_file`.
     #[default]
     Good,
-    /// The same names, signed by a CA that nobody has.
+    /// For the same names, signed by a CA that nobody trusts.
     UnknownCa,
     /// Signed by the CA of `ca_file`, for `other.test`.
     OtherName,
-    /// Signed by the CA of `ca_file`, for the right names, until 2021.
+    /// Signed by the CA of `ca_file` for the right names, expired in 2021.
     Expired,
 }
 
-/// The server's side of TLS and the CA that clients are to trust.
+/// The server's TLS configuration, and the CA for clients to trust.
 pub(crate) struct Identity {
     pub(crate) config: Arc<ServerConfig>,
     ca_file: PathBuf,

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
-use crate::credentials::{AccessKey, aws, azure};
+use crate::cloud_credentials::{AccessKey, aws, azure};
 use crate::request::Request;
+use crate::response::Response;
 
 /// A fake cloud.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 const EXPIRATION: &str = "2038-01-19T03:14:07Z";
 
 impl Cloud {
-    pub(crate) fn answer(self, request: &Request) -> Answer {
+    pub(crate) fn answer(self, request: &Request) -> Response {
         let path = request.path();
         match path {
             "/latest/api/token" => session(request),
@@ -29,28 +29,28 @@ impl Cloud {
             _ if path.starts_with(METADATA) => metadata(request),
             _ if path.starts_with("/v2/credentials/") => container(request),
             _ if path.ends_with("/oauth2/v2.0/token") => entra(request),
-            _ => Answer::bare_html(404),
+            _ => Response::bare_html(404),
         }
     }
 }
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html>
-fn session(request: &Request) -> Answer {
+fn session(request: &Request) -> Response {
     let life = request.header("X-aws-ec2-metadata-token-ttl-seconds");
     let life = life.and_then(|seconds| seconds.parse::<u32>().ok());
     if request.header("X-Forwarded-For").is_some() {
-        return Answer::bare_html(403);
+        return Response::bare_html(403);
     }
     match (request.method.as_str(), life) {
         ("PUT", Some(1..=21_600)) => plain(aws::METADATA_SESSION),
-        ("PUT", _) => Answer::bare_html(400),
-        _ => Answer::bare_html(405),
+        ("PUT", _) => Response::bare_html(400),
+        _ => Response::bare_html(405),
     }
 }
 
-fn metadata(request: &Request) -> Answer {
+fn metadata(request: &Request) -> Response {
     if request.header("X-aws-ec2-metadata-token") != Some(aws::METADATA_SESSION) {
-        return Answer::bare_html(401);
+        return Response::bare_html(401);
     }
     let path = request.path();
     if path == ROLES {
@@ -65,12 +65,12 @@ fn metadata(request: &Request) -> Answer {
     }
     match path.strip_prefix(METADATA) {
         Some("placement/region") => plain(aws::INSTANCE_REGION),
-        _ => Answer::bare_html(404),
+        _ => Response::bare_html(404),
     }
 }
 
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>
-fn container(request: &Request) -> Answer {
+fn container(request: &Request) -> Response {
     if request.header("Authorization") != Some(aws::CONTAINER_AUTHORIZATION) {
         let error = json!({"code": "AccessDenied", "message": "Invalid authorization token"});
         return answer(401, &error);
@@ -92,7 +92,7 @@ fn key(key: AccessKey) -> Value {
 
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>. Parameters may
 /// also be in the query, where some SDKs send them.
-fn sts(request: &Request) -> Answer {
+fn sts(request: &Request) -> Response {
     let given = |name: &str| request.form(name).or_else(|| request.query(name));
     let is = |name: &str, value: &str| given(name).is_some_and(|given| given == value);
     let fault = |status, code: &str, message: &str| {
@@ -101,7 +101,7 @@ fn sts(request: &Request) -> Answer {
              <Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>\
              <RequestId>00000000-0000-4000-8000-000000000000</RequestId></ErrorResponse>"
         );
-        Answer::raw(status, "text/xml", body.into_bytes())
+        Response::raw(status, "text/xml", body.into_bytes())
     };
     if !is("Action", "AssumeRoleWithWebIdentity") || !is("Version", "2011-06-15") {
         return fault(400, "InvalidAction", "Could not find operation");
@@ -136,11 +136,11 @@ fn sts(request: &Request) -> Answer {
          <RequestId>00000000-0000-4000-8000-000000000000</RequestId>\n  </ResponseMetadata>\n\
          </AssumeRoleWithWebIdentityResponse>\n"
     );
-    Answer::raw(200, "text/xml", body.into_bytes())
+    Response::raw(200, "text/xml", body.into_bytes())
 }
 
 /// <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>
-fn azure_metadata(request: &Request) -> Answer {
+fn azure_metadata(request: &Request) -> Response {
     let bad =
         |error: &str, why: &str| answer(400, &json!({"error": error, "error_description": why}));
     if request.header("Metadata") != Some("true") || request.header("X-Forwarded-For").is_some() {
@@ -162,7 +162,7 @@ fn azure_metadata(request: &Request) -> Answer {
 }
 
 /// <https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference>
-fn app_service(request: &Request) -> Answer {
+fn app_service(request: &Request) -> Response {
     let refused =
         |status, why: &str| answer(status, &json!({"statusCode": status, "message": why}));
     if request.header("X-IDENTITY-HEADER") != Some(azure::IDENTITY_HEADER) {
@@ -184,7 +184,7 @@ fn app_service(request: &Request) -> Answer {
 }
 
 /// Returns the token of a managed identity for the resource in the query.
-fn managed(request: &Request, token: &str, otherwise: u16) -> Answer {
+fn managed(request: &Request, token: &str, otherwise: u16) -> Response {
     let Some(resource) = request
         .query("resource")
         .filter(|resource| resource.starts_with("http"))
@@ -205,7 +205,7 @@ fn managed(request: &Request, token: &str, otherwise: u16) -> Answer {
 }
 
 /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
-fn entra(request: &Request) -> Answer {
+fn entra(request: &Request) -> Response {
     let is = |name: &str, value: &str| request.form(name).is_some_and(|given| given == value);
     let refused = |status, error: &str, why: &str| {
         answer(
@@ -245,11 +245,11 @@ fn entra(request: &Request) -> Answer {
     answer(200, &body)
 }
 
-fn answer(status: u16, body: &Value) -> Answer {
+fn answer(status: u16, body: &Value) -> Response {
     let body = body.to_string().into_bytes();
-    Answer::raw(status, "application/json; charset=utf-8", body)
+    Response::raw(status, "application/json; charset=utf-8", body)
 }
 
-fn plain(text: &str) -> Answer {
-    Answer::raw(200, "text/plain", text.as_bytes().to_vec())
+fn plain(text: &str) -> Response {
+    Response::raw(200, "text/plain", text.as_bytes().to_vec())
 }

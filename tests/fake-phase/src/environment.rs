@@ -1,11 +1,10 @@
-//! An environment of the fake Phase and the rows in it: what `v1/secrets/` and `service/secrets/`
-//! have to answer from.
+//! An environment and its rows, which `v1/secrets/` and `service/secrets/` return.
 
 use serde_json::{Map, Value, json};
 
+use crate::encryption;
 use crate::identifiers::{digest, uuid};
-use crate::sealing;
-use crate::world::{Account, STAMP};
+use crate::world::{Account, CREATED_AT};
 
 /// One environment of an app.
 #[derive(Clone, Debug)]
@@ -17,23 +16,23 @@ pub struct Environment {
     pub(crate) created: String,
     pub(crate) updated: String,
     pub(crate) rows: Vec<Row>,
-    pub(crate) boxed: Vec<Row>,
+    pub(crate) encrypted: Vec<Row>,
     pub(crate) dynamic: Vec<Row>,
-    pub(crate) boxed_dynamic: Vec<Row>,
+    pub(crate) encrypted_dynamic: Vec<Row>,
     pub(crate) hidden_from: Vec<Account>,
-    /// What the token endpoint says of it, where it was captured.
+    /// The captured keys, as the token endpoint returns them to each account.
     pub(crate) keys: Vec<(Account, Value)>,
-    /// The boxed rows are the plain ones, captured.
-    pub(crate) twins: bool,
-    /// Members of its key that a test has changed.
-    pub(crate) spoiled: Vec<(String, Value)>,
+    /// Whether `encrypted` holds the same rows as `rows`, because both were captured.
+    pub(crate) captured_in_both_forms: bool,
+    /// Members of its key that a test has replaced.
+    pub(crate) corrupted: Vec<(String, Value)>,
 }
 
-/// One secret as a JSON object, with the fields that a user token sees otherwise.
+/// A secret as a JSON object, with the fields that differ for a user token.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub(crate) fields: Map<String, Value>,
-    pub(crate) personal: Map<String, Value>,
+    pub(crate) user_fields: Map<String, Value>,
 }
 
 impl Environment {
@@ -43,29 +42,29 @@ impl Environment {
             name: name.to_owned(),
             env_type: env_type.to_owned(),
             index,
-            created: STAMP.to_owned(),
-            updated: STAMP.to_owned(),
+            created: CREATED_AT.to_owned(),
+            updated: CREATED_AT.to_owned(),
             rows: Vec::new(),
-            boxed: Vec::new(),
+            encrypted: Vec::new(),
             dynamic: Vec::new(),
-            boxed_dynamic: Vec::new(),
+            encrypted_dynamic: Vec::new(),
             hidden_from: Vec::new(),
             keys: Vec::new(),
-            twins: false,
-            spoiled: Vec::new(),
+            captured_in_both_forms: false,
+            corrupted: Vec::new(),
         }
     }
 
-    /// Its UUID.
+    /// Returns its UUID.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Appends a secret to `folder` (`/` is the root), with the fields of a captured row; it is
-    /// boxed for whoever asks `service/secrets/`. Values are literal: the server resolves
-    /// references, this one has none to resolve.
+    /// Appends a secret to `folder` (`/` is the root), with the fields of a captured row;
+    /// `service/secrets/` returns it encrypted. Unlike the real server, this one resolves no
+    /// references.
     pub fn secret(&mut self, folder: &str, key: &str, value: &str) -> &mut Row {
-        let path = normalised(folder);
+        let path = normalized(folder);
         let count = self.rows.len().to_string();
         let folder = match path.as_str() {
             "/" => Value::Null,
@@ -83,19 +82,19 @@ impl Environment {
             "path": path,
             "keyDigest": digest(&["key", &self.id, key]),
             "version": 1,
-            "createdAt": STAMP,
-            "updatedAt": STAMP,
+            "createdAt": CREATED_AT,
+            "updatedAt": CREATED_AT,
             "environment": self.id,
             "folder": folder,
         }))
     }
 
-    /// A text as a boxed field of this environment.
-    pub fn sealed(&self, text: &str) -> String {
-        sealing::boxed(text, &self.public_key(), &[&self.id])
+    /// Encrypts a text as a field of this environment.
+    pub fn encrypt(&self, text: &str) -> String {
+        encryption::encrypt(text, &self.public_key(), &[&self.id])
     }
 
-    /// The public key of its pair, in hex digits.
+    /// Returns its public key, in hex digits.
     pub fn public_key(&self) -> String {
         let captured = self
             .keys
@@ -103,48 +102,48 @@ impl Environment {
             .and_then(|(_, key)| key.get("identity_key"));
         match captured.and_then(Value::as_str) {
             Some(captured) => captured.to_owned(),
-            None => sealing::public_key(&self.seed()),
+            None => encryption::public_key(&self.seed()),
         }
     }
 
-    /// The seed of its pair, in hex digits, unless it was captured.
+    /// Returns the seed of its key pair, in hex digits. Not for captured environments.
     pub fn seed(&self) -> String {
-        sealing::seed(&["seed", &self.id])
+        encryption::seed(&["seed", &self.id])
     }
 
-    /// Changes a member of its key at the token endpoint, such as `wrapped_seed`.
-    pub fn spoil_key(&mut self, member: &str, value: impl Into<Value>) -> &mut Environment {
-        self.spoiled.push((member.to_owned(), value.into()));
+    /// Replaces a member of its key in the response of the token endpoint, such as `wrapped_seed`.
+    pub fn corrupt_key(&mut self, member: &str, value: impl Into<Value>) -> &mut Environment {
+        self.corrupted.push((member.to_owned(), value.into()));
         self
     }
 
-    /// Its rows, static and dynamic, as `service/secrets/` has them.
-    pub(crate) fn boxed_rows(&self) -> [Vec<Row>; 2] {
+    /// Returns its static and its dynamic rows as `service/secrets/` sends them.
+    pub(crate) fn encrypted_rows(&self) -> [Vec<Row>; 2] {
         let public = self.public_key();
-        let sealed = |boxed: &[Row], plain: &[Row]| -> Vec<Row> {
-            let plain = plain.iter().filter(|_| !self.twins);
-            let plain = plain.map(|row| sealing::sealed_row(row, &public));
-            boxed.iter().cloned().chain(plain).collect()
+        let encrypted = |captured: &[Row], plain: &[Row]| -> Vec<Row> {
+            let plain = plain.iter().filter(|_| !self.captured_in_both_forms);
+            let plain = plain.map(|row| encryption::encrypt_row(row, &public));
+            captured.iter().cloned().chain(plain).collect()
         };
         [
-            sealed(&self.boxed, &self.rows),
-            sealed(&self.boxed_dynamic, &self.dynamic),
+            encrypted(&self.encrypted, &self.rows),
+            encrypted(&self.encrypted_dynamic, &self.dynamic),
         ]
     }
 
-    /// Appends a row of `v1/secrets/` as it is. Anything that is not an object is not a row.
+    /// Appends a row of `v1/secrets/` as it is. Panics if `row` is not an object.
     pub fn row(&mut self, row: Value) -> &mut Row {
         append(&mut self.rows, row)
     }
 
     /// Appends a row of `service/secrets/` (end-to-end encryption) as it is.
-    pub fn boxed_row(&mut self, row: Value) -> &mut Row {
-        append(&mut self.boxed, row)
+    pub fn encrypted_row(&mut self, row: Value) -> &mut Row {
+        append(&mut self.encrypted, row)
     }
 
     /// Appends a dynamic secret with these variables and a lease of `seconds`.
     pub fn dynamic(&mut self, folder: &str, name: &str, values: &[(&str, &str)], seconds: u64) {
-        let path = normalised(folder);
+        let path = normalized(folder);
         let id = uuid(&["dynamic", &self.id, &path, name]);
         let keys = values.iter().map(|(key, _)| {
             json!({"id": key.to_lowercase(), "keyName": key, "keyDigest": digest(&[key])})
@@ -165,8 +164,8 @@ impl Environment {
             "maxTtl": "12:00:00",
             "provider": "aws",
             "keyMap": keys.collect::<Vec<_>>(),
-            "createdAt": STAMP,
-            "updatedAt": STAMP,
+            "createdAt": CREATED_AT,
+            "updatedAt": CREATED_AT,
             "deletedAt": null,
             "lease": {
                 "id": uuid(&["lease", &id]),
@@ -180,27 +179,27 @@ impl Environment {
         }));
     }
 
-    /// Appends a dynamic secret of `v1/secrets/` as it is. Its `lease` is left out unless asked for.
+    /// Appends a dynamic secret of `v1/secrets/` as it is. Its `lease` is sent only on request.
     pub fn dynamic_row(&mut self, row: Value) -> &mut Row {
         append(&mut self.dynamic, row)
     }
 
     /// Appends a dynamic secret of `service/secrets/` as it is.
-    pub fn boxed_dynamic_row(&mut self, row: Value) -> &mut Row {
-        append(&mut self.boxed_dynamic, row)
+    pub fn encrypted_dynamic_row(&mut self, row: Value) -> &mut Row {
+        append(&mut self.encrypted_dynamic, row)
     }
 
-    /// The first row of this folder and key.
+    /// Finds the first row with this folder and key.
     pub fn find(&mut self, folder: &str, key: &str) -> Option<&mut Row> {
-        let path = normalised(folder);
+        let path = normalized(folder);
         self.rows
             .iter_mut()
             .find(|row| row.text("path") == path && row.text("key") == key)
     }
 
-    /// Removes every row of this folder and key.
+    /// Removes every row with this folder and key.
     pub fn remove(&mut self, folder: &str, key: &str) -> &mut Environment {
-        let path = normalised(folder);
+        let path = normalized(folder);
         self.rows
             .retain(|row| row.text("path") != path || row.text("key") != key);
         self
@@ -209,25 +208,25 @@ impl Environment {
     /// Removes all rows.
     pub fn clear(&mut self) -> &mut Environment {
         self.rows.clear();
-        self.boxed.clear();
+        self.encrypted.clear();
         self.dynamic.clear();
-        self.boxed_dynamic.clear();
+        self.encrypted_dynamic.clear();
         self
     }
 
-    /// No account may read it.
+    /// Denies access to all accounts.
     pub fn hidden(&mut self) -> &mut Environment {
         self.hidden_from(Account::ServiceAccount)
             .hidden_from(Account::User)
     }
 
-    /// This account may not read it.
+    /// Denies access to one account.
     pub fn hidden_from(&mut self, account: Account) -> &mut Environment {
         self.hidden_from.push(account);
         self
     }
 
-    /// Every account may read it.
+    /// Grants access to all accounts.
     pub fn visible(&mut self) -> &mut Environment {
         self.hidden_from.clear();
         self
@@ -239,42 +238,42 @@ impl Environment {
 }
 
 impl Row {
-    /// Its tags, in the order in which an answer without `tags` has them.
+    /// Sets its tags, in the order of a response without the `tags` filter.
     pub fn tags(&mut self, tags: &[&str]) -> &mut Row {
         self.set("tags", tags.into())
     }
 
-    /// Its `type`: `secret`, `sealed`, `config`.
+    /// Sets its `type`: `secret`, `sealed` or `config`.
     pub fn kind(&mut self, kind: &str) -> &mut Row {
         self.set("type", kind.into())
     }
 
-    /// Its UUID.
+    /// Sets its UUID.
     pub fn id(&mut self, id: &str) -> &mut Row {
         self.set("id", id.into())
     }
 
-    /// Another value.
+    /// Sets its value.
     pub fn value(&mut self, value: &str) -> &mut Row {
         self.set("value", value.into())
     }
 
-    /// Any field.
+    /// Sets any field.
     pub fn set(&mut self, field: &str, value: Value) -> &mut Row {
         self.fields.insert(field.to_owned(), value);
         self
     }
 
-    /// What user tokens get as `override`.
+    /// Sets the `override` that user tokens get.
     pub fn overridden(&mut self, value: &str, active: bool) -> &mut Row {
-        let personal = json!({
+        let fields = json!({
             "id": uuid(&["override", self.text("id")]),
             "value": value,
             "isActive": active,
-            "createdAt": STAMP,
-            "updatedAt": STAMP,
+            "createdAt": CREATED_AT,
+            "updatedAt": CREATED_AT,
         });
-        self.personal.insert("override".to_owned(), personal);
+        self.user_fields.insert("override".to_owned(), fields);
         self
     }
 
@@ -286,8 +285,8 @@ impl Row {
     }
 }
 
-/// `backend//db/` is `/backend/db`, as the server has it.
-pub(crate) fn normalised(folder: &str) -> String {
+/// Normalizes a folder as the server does: `backend//db/` becomes `/backend/db`.
+pub(crate) fn normalized(folder: &str) -> String {
     let names: Vec<&str> = folder.split('/').filter(|name| !name.is_empty()).collect();
     format!("/{}", names.join("/"))
 }
@@ -298,7 +297,7 @@ fn append(rows: &mut Vec<Row>, row: Value) -> &mut Row {
     };
     rows.push(Row {
         fields,
-        personal: Map::new(),
+        user_fields: Map::new(),
     });
     rows.last_mut().unwrap()
 }

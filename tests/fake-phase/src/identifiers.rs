@@ -1,8 +1,8 @@
-//! Identifiers that are the same in every run: made from what they identify.
+//! Identifiers that are the same in every run, because they are derived from what they identify.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// A version 4 shaped UUID made from `parts`.
+/// Derives a UUID in the form of version 4 from `parts`.
 pub(crate) fn uuid(parts: &[&str]) -> String {
     let bits = (u128::from(hash(0, parts)) << 64) | u128::from(hash(1, parts));
     let bits = bits & !(0xf000 << 64) | (0x4000 << 64);
@@ -18,7 +18,7 @@ pub(crate) fn uuid(parts: &[&str]) -> String {
     text
 }
 
-/// 64 hex digits made from `parts`.
+/// Derives 64 hex digits from `parts`.
 pub(crate) fn digest(parts: &[&str]) -> String {
     (2..6)
         .map(|round| format!("{:016x}", hash(round, parts)))
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uuid_is_well_formed_and_stable() {
+    fn uuid_is_well_formed_and_stable() {
         let id = uuid(&["app", "shop"]);
         assert_eq!(id, uuid(&["app", "shop"]));
         assert_ne!(id, uuid(&["app", "shop2"]));

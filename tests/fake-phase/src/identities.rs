@@ -6,11 +6,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
-use crate::access::Refusal;
-use crate::answer::{Answer, View};
-use crate::credentials::azure;
+use crate::authentication::Refusal;
+use crate::cloud_credentials::azure;
 use crate::identifiers::digest;
 use crate::request::Request;
+use crate::response::{Response, View};
 use crate::sigv4::{Signed, seconds};
 use crate::{service_account_id, service_token};
 
@@ -132,18 +132,18 @@ impl Identities {
         minted.any(|(one, end)| one == bearer && Instant::now() < *end)
     }
 
-    pub(crate) fn answer(&mut self, provider: Provider, request: &Request) -> Answer {
+    pub(crate) fn answer(&mut self, provider: Provider, request: &Request) -> Response {
         if request.method != "POST" {
             let message = format!("Method \"{}\" not allowed.", request.method);
-            return Answer::error(View::Identity, 405, None, &message);
+            return Response::error(View::Identity, 405, None, &message);
         }
         match self.checked(provider, request) {
             Ok(ttl) => {
                 let body = self.mint(ttl).to_string().into_bytes();
-                Answer::json(View::Identity, 200, None, body)
+                Response::json(View::Identity, 200, None, body)
             }
             Err(Rejection::Plain((status, message))) => {
-                Answer::error(View::Identity, status, None, &message)
+                Response::error(View::Identity, status, None, &message)
             }
             Err(Rejection::Endpoint(received)) => {
                 let body = json!({
@@ -151,7 +151,7 @@ impl Identities {
                     "expectedEndpoint": self.endpoint,
                     "receivedEndpoint": received,
                 });
-                Answer::json(View::Identity, 400, None, body.to_string().into_bytes())
+                Response::json(View::Identity, 400, None, body.to_string().into_bytes())
             }
         }
     }

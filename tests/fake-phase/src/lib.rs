@@ -1,29 +1,29 @@
-//! Phase's HTTP interface over TLS on loopback. It answers by rules from a [`World`] as the real
+//! A fake Phase server on loopback, over TLS or plain HTTP. It responds from a [`World`] as the real
 //! server did in the recorded exchanges, records every request, and fails on demand: see
 //! [`Phase::respond`] and [`Phase::gate`].
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a failed step should stop the test")]
 #![expect(clippy::panic, reason = "a failed step should stop the test")]
 
-mod access;
-mod answer;
+mod authentication;
 mod captures;
 mod certificates;
 mod cloud;
-mod credentials;
+mod cloud_credentials;
+mod encryption;
 mod environment;
-mod fault;
+mod http;
 mod identifiers;
 mod identities;
 mod request;
-mod rules;
-mod sealing;
+mod responder;
+mod response;
 mod secrets;
 mod server;
 mod shared;
 mod sigv4;
 mod tokens;
-mod wire;
+mod views;
 mod world;
 
 use std::io::ErrorKind;
@@ -36,18 +36,18 @@ use std::time::{Duration, Instant};
 pub use captures::{Exchange, exchanges};
 pub use certificates::Certificate;
 use certificates::Identity;
-pub use credentials::{AccessKey, aws, azure};
+pub use cloud_credentials::{AccessKey, aws, azure};
 pub use environment::{Environment, Row};
-pub use fault::Responder;
 pub use identities::{Identities, Mint, minted_bearer};
 pub use request::Request;
+pub use responder::Responder;
 use rustls::ServerConfig;
 pub use shared::Gate;
 use shared::Shared;
 pub use sigv4::Signed;
 pub use world::{Account, App, World};
 
-/// A running server. It ends when this is dropped: the listener and all connections are closed.
+/// A running server. Dropping it closes the listener and all connections.
 pub struct Phase {
     shared: Arc<Shared>,
     identity: Identity,
@@ -56,16 +56,16 @@ pub struct Phase {
     accepting: Option<JoinHandle<()>>,
 }
 
-/// How to serve a world.
+/// How the server is reached.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What the server presents.
+    /// The certificate that the server presents.
     pub certificate: Certificate,
-    /// False is plain http.
+    /// Whether the server speaks TLS, or plain HTTP.
     pub tls: bool,
-    /// What comes before `/service/…` and `/v1/…`, such as `/phase`; everything else is 404.
+    /// The path before `/service/…` and `/v1/…`, such as `/phase`. Other paths are 404.
     pub path_prefix: String,
-    /// 0 is any free port.
+    /// The port, or 0 for any free one.
     pub port: u16,
 }
 
@@ -81,19 +81,19 @@ impl Default for Options {
 }
 
 impl Phase {
-    /// The captured world with a good certificate.
+    /// Serves the captured world with a valid certificate.
     pub fn start() -> Phase {
         Phase::serve(World::captured())
     }
 
-    /// This world with a good certificate.
+    /// Serves `world` with a valid certificate.
     pub fn serve(world: World) -> Phase {
         Phase::with(world, Options::default())
     }
 
-    /// This world, as `options` say.
+    /// Serves `world` with `options`.
     pub fn with(world: World, options: Options) -> Phase {
-        let listener = listener(options.port);
+        let listener = listen(options.port);
         let port = listener.local_addr().unwrap().port();
         let identity = Identity::new(options.certificate);
         let tls = options.tls.then(|| Arc::clone(&identity.config));
@@ -111,7 +111,7 @@ impl Phase {
         }
     }
 
-    /// `https://localhost:PORT`, or `http://127.0.0.1:PORT` when plain; without the path prefix.
+    /// Returns `https://localhost:PORT`, or `http://127.0.0.1:PORT` without TLS; never the path prefix.
     pub fn host(&self) -> String {
         match self.tls {
             true => format!("https://localhost:{}", self.port),
@@ -119,46 +119,46 @@ impl Phase {
         }
     }
 
-    /// The port on 127.0.0.1.
+    /// Returns the port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The PEM file of the CA that signs good certificates. It goes when the server ends.
+    /// Returns the PEM file of the CA that signs valid certificates. It is deleted with the server.
     pub fn ca_file(&self) -> &Path {
         self.identity.ca_file()
     }
 
-    /// Its side of TLS, for a proxy that is to present the same certificate.
+    /// Returns the TLS configuration, for a proxy that presents the same certificate.
     pub fn tls(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.identity.config)
     }
 
-    /// All requests so far, in the order in which they came.
+    /// Returns all requests so far, in the order of their arrival.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.state().requests.clone()
     }
 
-    /// All requests, once there are at least `count`; panics when there are fewer `within` this.
+    /// Waits for at least `count` requests and returns all. Panics if fewer arrive `within` this time.
     pub fn wait_for_requests(&self, count: usize, within: Duration) -> Vec<Request> {
         if !self
             .shared
             .wait(within, |state| state.requests.len() >= count)
         {
             panic!(
-                "{} of {count} requests came within {within:?}",
+                "{} of {count} requests arrived within {within:?}",
                 self.requests().len()
             );
         }
         self.requests()
     }
 
-    /// The requests for a token by a cloud identity, in their order; what is none panics.
+    /// Returns the requests that log in with a cloud identity. Panics if one is malformed.
     pub fn mints(&self) -> Vec<Mint> {
         self.requests().iter().filter_map(Mint::of).collect()
     }
 
-    /// How many TCP connections were accepted.
+    /// Returns how many TCP connections were accepted.
     pub fn connections(&self) -> usize {
         self.shared.state().connections
     }
@@ -168,28 +168,30 @@ impl Phase {
         change(&mut self.shared.state().world);
     }
 
-    /// Uses `responder` for requests whose path contains `path`. The latest that matches is asked
-    /// first; the world answers when all are used up.
+    /// Uses `responder` for requests whose path contains `path`. The latest matching responder wins;
+    /// when all are used up, the world responds.
     pub fn respond(&self, path: &str, responder: Responder) {
         self.shared.respond(path, responder);
     }
 
-    /// Holds requests whose path contains `path` before anything answers them.
+    /// Holds requests whose path contains `path` until the gate is opened.
     pub fn gate(&self, path: &str) -> Gate {
         self.shared.gate(path)
     }
 }
 
-/// Longer than any program takes from its fork to its exec.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to retry a port that is in use: longer than any program takes from fork to exec.
+const MAX_BIND_WAIT: Duration = Duration::from_secs(5);
 
-/// A process that somebody else forks has a copy of each listener until it executes its program: a
-/// port that was given up a moment ago may be taken for that long.
-fn listener(port: u16) -> TcpListener {
+/// Listens on `port`. A child process has a copy of each listener until its exec, so a port that was
+/// closed a moment ago may still be in use.
+fn listen(port: u16) -> TcpListener {
     let start = Instant::now();
     loop {
         match TcpListener::bind(("127.0.0.1", port)) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && start.elapsed() < PATIENCE => {
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse && start.elapsed() < MAX_BIND_WAIT =>
+            {
                 thread::park_timeout(Duration::from_millis(2));
             }
             bound => return bound.unwrap(),
@@ -200,7 +202,7 @@ fn listener(port: u16) -> TcpListener {
 impl Drop for Phase {
     fn drop(&mut self) {
         self.shared.end();
-        // Wakes the thread in accept(2), which then sees that the server has ended.
+        // Wakes the thread that is blocked in accept(2), so that it sees the end.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
@@ -230,8 +232,8 @@ pub fn user_bearer() -> &'static str {
 
 /// The UUID of the service account.
 pub fn service_account_id() -> String {
-    let answer = captures::token_answer(Account::ServiceAccount);
-    let id = answer.get("account_id").and_then(|id| id.as_str());
+    let body = captures::token_body(Account::ServiceAccount);
+    let id = body.get("account_id").and_then(|id| id.as_str());
     id.unwrap().to_owned()
 }
 

@@ -1,4 +1,4 @@
-//! The fake Phase as a program, for demonstrations and benches: prints how to reach it as
+//! The fake server as a program, for demonstrations and benchmarks. It prints how to reach it as
 //! `NAME=value` lines, then `ready`, and serves until its standard input ends.
 #![forbid(unsafe_code)]
 
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // With standard error closed too, the status says it.
+            // If standard error is closed, the exit status still reports the failure.
             let _ = writeln!(io::stderr(), "fake-phase: {error}");
             ExitCode::FAILURE
         }
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let arguments = parsed(std::env::args().skip(1))?;
+    let arguments = parse_arguments(std::env::args().skip(1))?;
     let mut world = World::captured();
     if let Some(count) = arguments.secrets {
         let production = world.app("shop").environment("Production", "prod").clear();
@@ -71,15 +71,14 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn parsed(mut words: impl Iterator<Item = String>) -> Result<Arguments, Box<dyn Error>> {
+fn parse_arguments(mut args: impl Iterator<Item = String>) -> Result<Arguments, Box<dyn Error>> {
     let mut arguments = Arguments::default();
-    while let Some(word) = words.next() {
+    while let Some(arg) = args.next() {
         let mut value = || {
-            words
-                .next()
-                .ok_or_else(|| format!("{word} needs a value; {USAGE}"))
+            args.next()
+                .ok_or_else(|| format!("{arg} needs a value; {USAGE}"))
         };
-        match word.as_str() {
+        match arg.as_str() {
             "--plain" => arguments.options.tls = false,
             "--port" => arguments.options.port = value()?.parse()?,
             "--secrets" => arguments.secrets = Some(value()?.parse()?),

@@ -1,50 +1,50 @@
-//! A request as it came over the wire, for the rules that answer it and the tests that inspect it.
+//! A recorded request, for the views that respond to it and the tests that inspect it.
 
 use std::time::Instant;
 
-/// One recorded request.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// `GET`, as sent.
+    /// The method as sent, such as `GET`.
     pub method: String,
-    /// Path and query, still percent-encoded.
+    /// The path and the query, percent-encoded.
     pub target: String,
-    /// Names as sent, in order.
+    /// In order, with names as sent.
     pub headers: Vec<(String, String)>,
-    /// Empty unless the request had a `Content-Length`.
+    /// Empty without a `Content-Length`.
     pub body: Vec<u8>,
     /// Whether it came over TLS.
     pub tls: bool,
-    /// When its last byte had been read.
+    /// When its last byte was read.
     pub received: Instant,
 }
 
 impl Request {
-    /// The target without its query.
+    /// Returns the target without its query.
     pub fn path(&self) -> &str {
         self.target
             .split_once('?')
             .map_or(self.target.as_str(), |(path, _)| path)
     }
 
-    /// The percent-decoded value of a query parameter; the last one wins, as in Django.
+    /// Returns the percent-decoded value of a query parameter. The last one wins, as in Django.
     pub fn query(&self, name: &str) -> Option<String> {
         let (_, query) = self.target.split_once('?')?;
         field(query, name)
     }
 
-    /// The same of a body that is a form (application/x-www-form-urlencoded).
+    /// Returns the value of a field in a form body (application/x-www-form-urlencoded).
     pub fn form(&self, name: &str) -> Option<String> {
         field(std::str::from_utf8(&self.body).ok()?, name)
     }
 
-    /// The first header of this name, in any case.
+    /// Returns the first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
 }
 
-/// The first of this name, in any case.
+/// Returns the first header of this name, in any case.
 pub(crate) fn header<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str> {
     let mut same = headers
         .iter()
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_is_percent_decoded_and_its_last_value_wins() {
+    fn query_is_percent_decoded_and_last_value_wins() {
         let request = Request {
             method: "GET".into(),
             target: "/v1/secrets/?env=a&path=%2Fb%20c+d%C3%BC%zz&env=b&bare".into(),

@@ -1,49 +1,49 @@
-//! The list of an environment's secrets that a request gets.
+//! The JSON list of an environment's secrets.
 
 use serde_json::Value;
 
 use crate::environment::{Environment, Row};
 use crate::world::Account;
 
-/// In which of its two forms a secret is sent.
+/// The two forms in which secrets are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// `v1/secrets/`: camelCase, in clear.
+    /// `v1/secrets/`: camelCase, plain text.
     Plain,
-    /// `service/secrets/`: snake_case, boxed.
-    Boxed,
+    /// `service/secrets/`: snake_case, encrypted.
+    Encrypted,
 }
 
-/// Which secrets a request wants.
+/// Which secrets a request selects.
 pub(crate) struct Selection {
     pub(crate) path: Option<String>,
     pub(crate) tags: Option<Vec<String>>,
-    /// A key, or the digest of one when the form is boxed.
+    /// A key, or its digest in the encrypted form.
     pub(crate) key: Option<String>,
     pub(crate) dynamic: bool,
     pub(crate) lease: bool,
 }
 
-/// The JSON array. A row that matches two tags is in it twice, and with `tags` a row's own tags
-/// come sorted.
+/// Returns the JSON array. A row that matches two tags appears twice, and with a `tags` filter each
+/// row's tags are sorted.
 pub(crate) fn body(
     environment: &Environment,
     account: Account,
     form: Form,
     selection: &Selection,
 ) -> Vec<u8> {
-    let boxed;
+    let encrypted;
     let (rows, dynamic) = match form {
         Form::Plain => (&environment.rows, &environment.dynamic),
-        Form::Boxed => {
-            boxed = environment.boxed_rows();
-            let [rows, dynamic] = &boxed;
+        Form::Encrypted => {
+            encrypted = environment.encrypted_rows();
+            let [rows, dynamic] = &encrypted;
             (rows, dynamic)
         }
     };
     let key_field = match form {
         Form::Plain => "key",
-        Form::Boxed => "key_digest",
+        Form::Encrypted => "key_digest",
     };
     let in_path = |row: &&Row| {
         selection
@@ -62,7 +62,7 @@ pub(crate) fn body(
         let times = match &selection.tags {
             None => 1,
             Some(tags) => tags_of(row)
-                .filter(|tag| tags.iter().any(|asked| asked == tag))
+                .filter(|tag| tags.iter().any(|selected| selected == tag))
                 .count(),
         };
         for _ in 0..times {
@@ -86,7 +86,7 @@ fn tags_of(row: &Row) -> impl Iterator<Item = &str> {
     tags.filter_map(Value::as_str)
 }
 
-/// JSON written field by field: no copy of values that may be megabytes.
+/// Writes JSON field by field, because copies of values may take megabytes.
 struct List(Vec<u8>);
 
 impl List {
@@ -104,13 +104,16 @@ impl List {
             separator = b',';
             serde_json::to_writer(&mut self.0, name).unwrap();
             self.0.push(b':');
-            let personal = row.personal.get(name).filter(|_| account == Account::User);
+            let user_value = row
+                .user_fields
+                .get(name)
+                .filter(|_| account == Account::User);
             if sorted_tags && name == "tags" {
                 let mut tags: Vec<&str> = tags_of(row).collect();
                 tags.sort_unstable();
                 serde_json::to_writer(&mut self.0, &tags).unwrap();
             } else {
-                serde_json::to_writer(&mut self.0, personal.unwrap_or(value)).unwrap();
+                serde_json::to_writer(&mut self.0, user_value.unwrap_or(value)).unwrap();
             }
         }
         if separator == b'{' {

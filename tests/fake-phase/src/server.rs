@@ -1,4 +1,4 @@
-//! The listener and its connections: a thread each, blocking.
+//! The listener and its connections, each in a thread with blocking I/O.
 
 use std::io::{self, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,16 +9,16 @@ use std::time::Duration;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
-use crate::answer::Answer;
-use crate::fault::Fault;
+use crate::http::{self, Stream};
 use crate::request::Request;
+use crate::responder::Fault;
+use crate::response::Response;
 use crate::shared::Shared;
-use crate::wire::{self, Stream};
 
 /// The first byte of a TLS handshake record (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
 
-/// Accepts until the server ends; the listener is closed then.
+/// Accepts connections until the server ends.
 pub(crate) fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: Arc<Shared>) {
     for socket in listener.incoming() {
         let Ok(socket) = socket else { continue };
@@ -27,7 +27,7 @@ pub(crate) fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shar
         };
         let (shared, tls) = (Arc::clone(&shared), tls.clone());
         thread::spawn(move || {
-            // Whatever ended a connection, the client sees it and the test asks the client.
+            // An error ends the connection, and the test sees that on the client's side.
             let _ = connection(id, socket, tls, &shared);
             shared.disconnected(id);
         });
@@ -56,7 +56,7 @@ fn connection(
     let tls = stream.tls();
     let mut reader = BufReader::new(stream);
     loop {
-        let Some(request) = wire::read(&mut reader, tls)? else {
+        let Some(request) = http::read(&mut reader, tls)? else {
             return Ok(());
         };
         let last = request
@@ -64,9 +64,9 @@ fn connection(
             .is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let stream = reader.get_mut();
         match shared.handle(&request) {
-            Fault::Answer(answer) => wire::write(stream, &answer, &request.method, last)?,
+            Fault::Response(response) => http::write(stream, &response, &request.method, last)?,
             Fault::Reset => return reset(id, stream, shared),
-            fault => return spoil(&fault, stream, &request, shared),
+            fault => return fail(&fault, stream, &request, shared),
         }
         if last {
             return stream.close();
@@ -74,35 +74,42 @@ fn connection(
     }
 }
 
-/// nginx's answer to http on its https port.
+/// Sends nginx's response to plain HTTP on a TLS port.
 fn refuse_plain(socket: TcpStream) -> io::Result<()> {
     let mut reader = BufReader::new(Stream::Plain(socket));
-    wire::read(&mut reader, false)?;
-    wire::write(reader.get_mut(), &Answer::bare_html(400), "GET", true)
+    http::read(&mut reader, false)?;
+    http::write(reader.get_mut(), &Response::bare_html(400), "GET", true)
 }
 
-/// Every one of these ends the connection.
-fn spoil(fault: &Fault, stream: &mut Stream, request: &Request, shared: &Shared) -> io::Result<()> {
+/// Carries out a fault that ends the connection.
+fn fail(fault: &Fault, stream: &mut Stream, request: &Request, shared: &Shared) -> io::Result<()> {
     match fault {
-        Fault::Answer(_) | Fault::Reset | Fault::Close => stream.close(),
+        Fault::Response(_) | Fault::Reset | Fault::Close => stream.close(),
         Fault::Stall => {
             shared.wait_for_end();
             Ok(())
         }
-        Fault::Truncate(at) => wire::write_up_to(stream, &shared.answer(request), *at, false),
+        Fault::Truncate(at) => {
+            http::write_up_to(stream, &shared.world_response(request), *at, false)
+        }
         Fault::StallAfter(at) => {
-            wire::write_up_to(stream, &shared.answer(request), *at, false)?;
+            http::write_up_to(stream, &shared.world_response(request), *at, false)?;
             shared.wait_for_end();
             Ok(())
         }
-        Fault::SlowDrip(every) => drip(stream, &shared.answer(request), *every, shared),
+        Fault::SlowDrip(every) => drip(stream, &shared.world_response(request), *every, shared),
         Fault::Endless(bytes) => endless(stream, *bytes),
     }
 }
 
-fn drip(stream: &mut Stream, answer: &Answer, every: Duration, shared: &Shared) -> io::Result<()> {
-    wire::write_up_to(stream, answer, 0, false)?;
-    for byte in answer.body.chunks(1) {
+fn drip(
+    stream: &mut Stream,
+    response: &Response,
+    every: Duration,
+    shared: &Shared,
+) -> io::Result<()> {
+    http::write_up_to(stream, response, 0, false)?;
+    for byte in response.body.chunks(1) {
         if shared.wait(every, |state| state.closed) {
             return Ok(());
         }
@@ -115,13 +122,15 @@ fn drip(stream: &mut Stream, answer: &Answer, every: Duration, shared: &Shared) 
 fn endless(stream: &mut Stream, bytes: u64) -> io::Result<()> {
     const START: &[u8] = br#"[{"id":"e","key":"ENDLESS","path":"/","tags":[],"type":"secret","override":null,"value":""#;
     const END: &[u8] = br#""}]"#;
-    const FILLING: &[u8] = &[b'a'; 64 << 10];
-    let mut answer = Answer::raw(200, "application/json", Vec::new());
-    answer.headers.retain(|(name, _)| name != "Content-Length");
-    answer
+    const FILLER: &[u8] = &[b'a'; 64 << 10];
+    let mut response = Response::raw(200, "application/json", Vec::new());
+    response
+        .headers
+        .retain(|(name, _)| name != "Content-Length");
+    response
         .headers
         .push(("Transfer-Encoding".to_owned(), "chunked".to_owned()));
-    stream.write_all(&wire::head(&answer, true))?;
+    stream.write_all(&http::head(&response, true))?;
 
     let around = u64::try_from(START.len() + END.len()).map_err(io::Error::other)?;
     let mut left = bytes.saturating_sub(around);
@@ -129,8 +138,8 @@ fn endless(stream: &mut Stream, bytes: u64) -> io::Result<()> {
     while left > 0 {
         let length = usize::try_from(left)
             .unwrap_or(usize::MAX)
-            .min(FILLING.len());
-        write_chunk(stream, FILLING.get(..length).unwrap_or(FILLING))?;
+            .min(FILLER.len());
+        write_chunk(stream, FILLER.get(..length).unwrap_or(FILLER))?;
         left -= u64::try_from(length).map_err(io::Error::other)?;
     }
     write_chunk(stream, END)?;
@@ -138,14 +147,15 @@ fn endless(stream: &mut Stream, bytes: u64) -> io::Result<()> {
     stream.close()
 }
 
-/// RFC 9112 §7.1; an empty chunk is the last.
+/// Writes a chunk (RFC 9112 §7.1). An empty one ends the body.
 fn write_chunk(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(format!("{:x}\r\n", bytes.len()).as_bytes())?;
     stream.write_all(bytes)?;
     stream.write_all(b"\r\n")
 }
 
-/// With a linger time of 0, close(2) sends a reset (tcp(7)); the kept copy of the socket goes first.
+/// Resets the connection: with a linger time of 0, close(2) sends RST (tcp(7)). The copy of the socket
+/// in the shared state has to be closed first.
 fn reset(id: usize, stream: &Stream, shared: &Shared) -> io::Result<()> {
     SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO))?;
     shared.disconnected(id);

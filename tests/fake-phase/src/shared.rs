@@ -1,15 +1,15 @@
-//! What the server's threads and the test share: one mutex, and one condition that is signalled at
-//! every change, so that both sides wait for events and nobody sleeps.
+//! The state that the server's threads and the test share: one mutex, and one condition variable that
+//! is signalled at every change, so that both sides wait for events instead of sleeping.
 
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::answer::Answer;
-use crate::fault::{Fault, Responder};
 use crate::request::Request;
-use crate::rules;
+use crate::responder::{Fault, Responder};
+use crate::response::Response;
+use crate::views;
 use crate::world::World;
 
 pub(crate) struct Shared {
@@ -25,19 +25,19 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     sockets: HashMap<usize, TcpStream>,
     responders: Vec<(String, Responder)>,
-    gates: Vec<Barrier>,
+    gates: Vec<GateState>,
 }
 
-struct Barrier {
+struct GateState {
     path: String,
     /// How many requests it has held so far.
     held: usize,
-    /// How many of these, the first ones, go on although the gate is shut.
-    passed: usize,
+    /// How many of these, the first ones, were released while the gate stayed closed.
+    released: usize,
     open: bool,
 }
 
-/// Holds the answers of some requests until it is opened or dropped.
+/// Holds matching requests until it is opened or dropped.
 pub struct Gate {
     shared: Arc<Shared>,
     index: usize,
@@ -61,9 +61,9 @@ impl Shared {
         }
     }
 
-    /// The state, for a look or a change; whoever changes what others wait for calls `signal`.
+    /// Locks the state. After a change that others may wait for, call `signal`.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        // A test that panics while it edits the world must not hide its message behind others.
+        // A test that panics while it edits the world should fail with that panic, not a poisoned lock.
         self.state
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -73,7 +73,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until `ready`, at most `within`; false when it never was.
+    /// Waits until `ready` returns true, at most `within`. Returns whether it did.
     pub(crate) fn wait(&self, within: Duration, mut ready: impl FnMut(&State) -> bool) -> bool {
         let waited = self
             .changed
@@ -88,8 +88,8 @@ impl Shared {
         drop(ended);
     }
 
-    /// Counts a connection and keeps its socket, to end it with the server. False when the server
-    /// has ended.
+    /// Registers a connection, so that it ends with the server, and returns its number. Returns `None`
+    /// if the server has ended.
     pub(crate) fn connected(&self, socket: &TcpStream) -> Option<usize> {
         let mut state = self.state();
         if state.closed {
@@ -112,59 +112,58 @@ impl Shared {
         let mut state = self.state();
         state.closed = true;
         for socket in state.sockets.values() {
-            // Already closed by the client is as good.
+            // An error means that the client has already closed it.
             let _ = socket.shutdown(Shutdown::Both);
         }
         drop(state);
         self.signal();
     }
 
-    /// Records a request, holds it at its gates, and says what is to be done with it.
+    /// Records a request, holds it while a gate is closed, and returns how to respond.
     pub(crate) fn handle(&self, request: &Request) -> Fault {
         let path = request.path();
         let mut state = self.state();
         state.requests.push(request.clone());
-        let mut behind = Vec::new();
-        let held = |state: &State, behind: &[usize]| {
+        let mut passed_gates = Vec::new();
+        let next_gate = |state: &State, passed_gates: &[usize]| {
             let mut gates = state.gates.iter().enumerate();
-            let shuts = |(index, gate): &(usize, &Barrier)| {
-                !gate.open && path.contains(&gate.path) && !behind.contains(index)
+            let holds = |(index, gate): &(usize, &GateState)| {
+                !gate.open && path.contains(&gate.path) && !passed_gates.contains(index)
             };
-            gates.find(shuts).map(|(index, _)| index)
+            gates.find(holds).map(|(index, _)| index)
         };
-        while let Some(index) = held(&state, &behind).filter(|_| !state.closed) {
-            state.count_held(index, 1);
-            let number = state.held(index);
+        while let Some(index) = next_gate(&state, &passed_gates).filter(|_| !state.closed) {
+            let number = state.hold_at(index);
             self.signal();
-            let shut = |state: &mut State| {
-                let shuts = |gate: &Barrier| !gate.open && gate.passed < number;
-                !state.closed && state.gates.get(index).is_some_and(shuts)
+            let is_held = |state: &mut State| {
+                let holds = |gate: &GateState| !gate.open && gate.released < number;
+                !state.closed && state.gates.get(index).is_some_and(holds)
             };
-            let waited = self.changed.wait_while(state, shut);
+            let waited = self.changed.wait_while(state, is_held);
             state = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
-            behind.push(index);
+            passed_gates.push(index);
         }
         self.signal();
         let matching = |(part, responder): &'_ mut (String, Responder)| -> bool {
-            let matches = path.contains(part.as_str()) && responder.left != Some(0);
-            let passes = matches && responder.passing > 0;
-            responder.passing -= usize::from(passes);
+            let matches = path.contains(part.as_str()) && responder.remaining != Some(0);
+            let passes = matches && responder.skip > 0;
+            responder.skip -= usize::from(passes);
             matches && !passes
         };
         let mut latest = state.responders.iter_mut().rev();
         let found = latest.find_map(|responder| matching(responder).then_some(&mut responder.1));
         let Some(responder) = found else {
-            return Fault::Answer(rules::answer(&mut state.world, &self.prefix, request));
+            return Fault::Response(views::respond(&mut state.world, &self.prefix, request));
         };
-        if let Some(left) = &mut responder.left {
-            *left -= 1;
+        if let Some(remaining) = &mut responder.remaining {
+            *remaining -= 1;
         }
         responder.fault.clone()
     }
 
-    /// The world's answer, for faults that spoil it.
-    pub(crate) fn answer(&self, request: &Request) -> Answer {
-        rules::answer(&mut self.state().world, &self.prefix, request)
+    /// Returns the world's response, for faults that break it off.
+    pub(crate) fn world_response(&self, request: &Request) -> Response {
+        views::respond(&mut self.state().world, &self.prefix, request)
     }
 
     pub(crate) fn respond(&self, path: &str, responder: Responder) {
@@ -173,10 +172,10 @@ impl Shared {
 
     pub(crate) fn gate(self: &Arc<Shared>, path: &str) -> Gate {
         let mut state = self.state();
-        state.gates.push(Barrier {
+        state.gates.push(GateState {
             path: path.to_owned(),
             held: 0,
-            passed: 0,
+            released: 0,
             open: false,
         });
         Gate {
@@ -187,10 +186,11 @@ impl Shared {
 }
 
 impl State {
-    fn count_held(&mut self, index: usize, requests: usize) {
-        if let Some(gate) = self.gates.get_mut(index) {
-            gate.held += requests;
-        }
+    /// Counts a request that a gate holds, and returns its number there.
+    fn hold_at(&mut self, index: usize) -> usize {
+        let gate = self.gates.get_mut(index).unwrap();
+        gate.held += 1;
+        gate.held
     }
 
     fn held(&self, index: usize) -> usize {
@@ -199,29 +199,29 @@ impl State {
 }
 
 impl Gate {
-    /// Waits until a request is being held; panics when none came in time.
-    pub fn arrived(&self, within: Duration) {
-        self.arrived_times(1, within);
+    /// Waits until a request is held. Panics if none arrives `within` this time.
+    pub fn wait_for_request(&self, within: Duration) {
+        self.wait_for_requests(1, within);
     }
 
-    /// Waits until so many requests have been held; panics when fewer came in time.
-    pub fn arrived_times(&self, requests: usize, within: Duration) {
-        let enough = |state: &State| state.held(self.index) >= requests;
+    /// Waits until this many requests have been held. Panics if fewer arrive `within` this time.
+    pub fn wait_for_requests(&self, count: usize, within: Duration) {
+        let enough = |state: &State| state.held(self.index) >= count;
         if !self.shared.wait(within, enough) {
             let held = self.shared.state().held(self.index);
-            panic!("{held} of {requests} requests arrived at the gate within {within:?}");
+            panic!("{held} of {count} requests arrived at the gate within {within:?}");
         }
     }
 
-    /// Lets the requests that are being held go on, and holds later ones.
-    pub fn let_through(&self) {
+    /// Releases the requests that are held now, and holds later ones.
+    pub fn release_held(&self) {
         if let Some(gate) = self.shared.state().gates.get_mut(self.index) {
-            gate.passed = gate.held;
+            gate.released = gate.held;
         }
         self.shared.signal();
     }
 
-    /// Lets the held requests and all later ones go on. So does dropping the gate.
+    /// Releases the held requests and all later ones, as dropping the gate does.
     pub fn open(self) {}
 }
 

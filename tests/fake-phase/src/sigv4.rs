@@ -4,7 +4,7 @@
 use base16ct::lower::encode_string as hex;
 use ring::{digest, hmac};
 
-use crate::credentials::{AccessKey, aws};
+use crate::cloud_credentials::{AccessKey, aws};
 use crate::request;
 
 /// A signed request for STS.

@@ -1,17 +1,17 @@
-//! The token endpoint: the account, and the apps and environment keys that its token can read.
+//! The token endpoint: returns the account, and the apps and environment keys that it can read.
 
 use serde_json::{Value, json};
 
-use crate::access::{Refusal, account};
-use crate::captures::token_answer;
+use crate::authentication::{Refusal, account};
+use crate::captures::token_body;
+use crate::encryption::encrypt;
 use crate::environment::Environment;
 use crate::identifiers::{digest, uuid};
 use crate::request::Request;
-use crate::sealing::boxed;
 use crate::world::{Account, World};
 
-/// The JSON object for this token. Apps come by name, keys by their environment's id.
-pub(crate) fn answer(
+/// Returns the JSON object for a token, with apps sorted by name and keys by their environment's ID.
+pub(crate) fn body(
     world: &World,
     request: &Request,
     authorization: &str,
@@ -22,10 +22,10 @@ pub(crate) fn answer(
     if request.method != "GET" {
         return Err((405, format!("Method \"{}\" not allowed.", request.method)));
     }
-    let mut answer = token_answer(account);
+    let mut body = token_body(account);
     let holder = ["account_id", "user_id"]
         .iter()
-        .find_map(|field| answer.get(field))
+        .find_map(|field| body.get(field))
         .cloned()
         .unwrap();
 
@@ -50,33 +50,32 @@ pub(crate) fn answer(
     }
     let name = |app: &Value| app.get("name").and_then(Value::as_str).unwrap().to_owned();
     apps.sort_by_key(name);
-    answer
-        .as_object_mut()
+    body.as_object_mut()
         .unwrap()
         .insert("apps".to_owned(), apps.into());
-    if let Some(spoiled) = &world.wrapped_key_share {
-        *answer.get_mut("wrapped_key_share").unwrap() = spoiled.clone().into();
+    if let Some(replacement) = &world.wrapped_key_share {
+        *body.get_mut("wrapped_key_share").unwrap() = replacement.clone().into();
     }
-    Ok(answer.to_string().into_bytes())
+    Ok(body.to_string().into_bytes())
 }
 
-/// The captured key, or one that is made, with what a test has changed of it.
+/// Returns an environment's key, with the members that a test has replaced.
 fn key(environment: &Environment, account: Account, holder: &Value) -> Value {
-    let mut key = whole_key(environment, account, holder);
-    for (member, value) in &environment.spoiled {
+    let mut key = unmodified_key(environment, account, holder);
+    for (member, value) in &environment.corrupted {
         *key.get_mut(member).unwrap() = value.clone();
     }
     key
 }
 
-fn whole_key(environment: &Environment, account: Account, holder: &Value) -> Value {
+fn unmodified_key(environment: &Environment, account: Account, holder: &Value) -> Value {
     let mut captured = environment.keys.iter().filter(|(of, _)| *of == account);
     if let Some((_, key)) = captured.next() {
         return key.clone();
     }
     let id = environment.id.as_str();
     let kind = account.authorization_type();
-    let sealed = |text: &str| boxed(text, account.public_key(), &[kind, id]);
+    let encrypted = |text: &str| encrypt(text, account.public_key(), &[kind, id]);
     json!({
         "id": uuid(&["key", kind, id]),
         "environment": {
@@ -89,8 +88,8 @@ fn whole_key(environment: &Environment, account: Account, holder: &Value) -> Val
         },
         "paths": null,
         "identity_key": environment.public_key(),
-        "wrapped_seed": sealed(&environment.seed()),
-        "wrapped_salt": sealed(&digest(&["salt", id])),
+        "wrapped_seed": encrypted(&environment.seed()),
+        "wrapped_salt": encrypted(&digest(&["salt", id])),
         "created_at": environment.created,
         "updated_at": environment.updated,
         "deleted_at": null,

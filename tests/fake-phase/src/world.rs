@@ -1,4 +1,4 @@
-//! What the fake Phase knows: apps, their environments and who may see them. Tests build a world,
+//! The data of the fake server: apps, their environments and who may read them. Tests build a world,
 //! or change the captured one while the server runs.
 
 use crate::captures;
@@ -7,10 +7,10 @@ use crate::environment::Environment;
 use crate::identifiers::uuid;
 use crate::identities::Identities;
 
-/// When everything was made.
-pub(crate) const STAMP: &str = "2026-11-24T14:00:00.000000Z";
+/// The time at which everything was created.
+pub(crate) const CREATED_AT: &str = "2026-11-24T14:00:00.000000Z";
 
-/// The two accounts that hold a token.
+/// The two accounts, each with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {
     /// `pss_service:v2`, authorization type `ServiceAccount`.
@@ -19,12 +19,14 @@ pub enum Account {
     User,
 }
 
-/// Everything that the rules answer from.
+/// The data that the server responds from.
 #[derive(Clone, Debug)]
 pub struct World {
     pub(crate) apps: Vec<App>,
-    pub(crate) listing: bool,
-    pub(crate) reading: bool,
+    /// Whether accounts may list apps and environments.
+    pub(crate) allows_listing: bool,
+    /// Whether accounts may read secrets.
+    pub(crate) allows_reading: bool,
     pub(crate) revoked: Vec<Account>,
     pub(crate) wrapped_key_share: Option<String>,
     pub(crate) lease_failure: Option<String>,
@@ -32,7 +34,7 @@ pub struct World {
     pub(crate) cloud: Option<Cloud>,
 }
 
-/// One app, with server-side encryption unless it is said otherwise.
+/// An app, with server-side encryption by default.
 #[derive(Clone, Debug)]
 pub struct App {
     pub(crate) id: String,
@@ -50,12 +52,12 @@ impl World {
         captures::world()
     }
 
-    /// No app; the captured tokens are valid.
+    /// A world without apps, in which the captured tokens are valid.
     pub fn empty() -> World {
         World {
             apps: Vec::new(),
-            listing: true,
-            reading: true,
+            allows_listing: true,
+            allows_reading: true,
             revoked: Vec::new(),
             wrapped_key_share: None,
             lease_failure: None,
@@ -64,8 +66,8 @@ impl World {
         }
     }
 
-    /// No Phase at all but what a machine in a cloud can ask for its identity: the metadata services
-    /// of AWS and Azure, the endpoints of containers, STS and Entra, all on one port.
+    /// A cloud instead of Phase: the metadata services of AWS and Azure, the credential endpoints of
+    /// containers, STS and Entra, all on one port.
     pub fn cloud() -> World {
         World {
             cloud: Some(Cloud),
@@ -73,12 +75,12 @@ impl World {
         }
     }
 
-    /// The cloud identities of the service account.
+    /// Returns the cloud identities of the service account.
     pub fn identities(&mut self) -> &mut Identities {
         &mut self.identities
     }
 
-    /// The first app of this name, made if there is none.
+    /// Returns the first app of this name, and creates it if there is none.
     pub fn app(&mut self, name: &str) -> &mut App {
         let index = match self.apps.iter().position(|app| app.name == name) {
             Some(index) => index,
@@ -87,37 +89,37 @@ impl World {
         self.apps.get_mut(index).unwrap()
     }
 
-    /// Another app of this name, whether or not there is one.
+    /// Creates an app, even if there is one of this name.
     pub fn add_app(&mut self, name: &str) -> &mut App {
         let index = self.push(name);
         self.apps.get_mut(index).unwrap()
     }
 
-    /// No account may list apps and environments: `v1/apps/` and `v1/environments/` are 403.
+    /// Forbids listing: `v1/apps/` and `v1/environments/` return 403.
     pub fn forbid_listing(&mut self) -> &mut World {
-        self.listing = false;
+        self.allows_listing = false;
         self
     }
 
-    /// No account's role allows reading secrets: both secrets endpoints are 403.
+    /// Forbids reading secrets: both endpoints for secrets return 403.
     pub fn forbid_reading(&mut self) -> &mut World {
-        self.reading = false;
+        self.allows_reading = false;
         self
     }
 
-    /// This account's token is deleted: 401, and 403 on the token endpoint.
+    /// Deletes the account's token: the REST API returns 401, the token endpoint 403.
     pub fn revoke(&mut self, account: Account) -> &mut World {
         self.revoked.push(account);
         self
     }
 
-    /// The token endpoint gives this instead of the account's wrapped key share.
-    pub fn spoil_key_share(&mut self, wrapped: &str) -> &mut World {
+    /// Replaces the account's wrapped key share in the response of the token endpoint.
+    pub fn corrupt_key_share(&mut self, wrapped: &str) -> &mut World {
         self.wrapped_key_share = Some(wrapped.to_owned());
         self
     }
 
-    /// Nothing can be leased: 400 with this message.
+    /// Makes every lease fail with 400 and this message.
     pub fn fail_leases(&mut self, message: &str) -> &mut World {
         self.lease_failure = Some(message.to_owned());
         self
@@ -129,8 +131,8 @@ impl World {
             id: uuid(&["app", name, &index.to_string()]),
             name: name.to_owned(),
             e2e: false,
-            created: STAMP.to_owned(),
-            updated: STAMP.to_owned(),
+            created: CREATED_AT.to_owned(),
+            updated: CREATED_AT.to_owned(),
             environments: Vec::new(),
             hidden_from: Vec::new(),
         });
@@ -139,25 +141,25 @@ impl World {
 }
 
 impl App {
-    /// Its UUID.
+    /// Returns its UUID.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// End-to-end encrypted from now on: `v1/secrets/` refuses it.
+    /// Makes it end-to-end encrypted: `v1/secrets/` then returns an error.
     pub fn e2e(&mut self) -> &mut App {
         self.e2e = true;
         self
     }
 
-    /// No account is a member of it.
+    /// Removes all accounts from its members.
     pub fn hidden(&mut self) -> &mut App {
         self.hidden_from = vec![Account::ServiceAccount, Account::User];
         self
     }
 
-    /// The environment of this name, made if there is none. `env_type` is `dev`, `staging`,
-    /// `prod` or `custom` and is ignored when there is one.
+    /// Returns the environment of this name, and creates it if there is none. `env_type` is `dev`,
+    /// `staging`, `prod` or `custom`; it is ignored for an existing environment.
     pub fn environment(&mut self, name: &str, env_type: &str) -> &mut Environment {
         let index = match self.environments.iter().position(|env| env.name == name) {
             Some(index) => index,

@@ -1,4 +1,4 @@
-//! A bare HTTP/1.1 client that shows exactly what was sent.
+//! A minimal HTTP/1.1 client that returns exactly what the server sent.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ pub(crate) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 /// A connection that stays open between requests.
 pub(crate) struct Client<S: Read + Write>(BufReader<S>);
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -70,7 +70,7 @@ impl<S: Read + Write> Client<S> {
         self.0.get_mut().flush()
     }
 
-    /// Status line and headers.
+    /// Reads the status line and the headers.
     pub(crate) fn head(&mut self) -> io::Result<Reply> {
         let mut lines = Vec::new();
         loop {
@@ -111,14 +111,14 @@ impl<S: Read + Write> Client<S> {
         Ok(reply)
     }
 
-    /// So many bytes of a body.
+    /// Reads `length` bytes of a body.
     pub(crate) fn bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
         self.0.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Everything until the server closes.
+    /// Reads until the server closes the connection.
     pub(crate) fn rest(&mut self) -> (Vec<u8>, io::Result<usize>) {
         let mut rest = Vec::new();
         let read = self.0.read_to_end(&mut rest);
@@ -163,7 +163,7 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The message of `{"error": …}`.
+    /// Returns the message of `{"error": …}`.
     pub(crate) fn error(&self) -> String {
         self.json()
             .get("error")

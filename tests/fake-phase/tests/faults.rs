@@ -1,4 +1,4 @@
-//! Faults as a client sees them.
+//! The faults, as a client sees them.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -11,12 +11,12 @@ use crate::client::Client;
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn with(options: Options) -> Phase {
+fn serve(options: Options) -> Phase {
     Phase::with(World::captured(), options)
 }
 
 #[test]
-fn responders_are_asked_latest_first_and_expire() {
+fn latest_responder_wins_and_expires() {
     let phase = Phase::start();
     let mut client = Client::tls(&phase);
     phase.respond("/v1/", Responder::status(503).times(2));
@@ -56,7 +56,7 @@ fn headers_are_set_and_replaced() {
 }
 
 #[test]
-fn a_gate_holds_an_answer_until_it_is_opened() {
+fn gate_holds_a_request_until_opened() {
     let phase = Phase::start();
     let gate = phase.gate("/v1/apps");
     thread::scope(|scope| {
@@ -65,7 +65,7 @@ fn a_gate_holds_an_answer_until_it_is_opened() {
                 .request("GET", "/v1/apps/", &[])
                 .unwrap()
         });
-        gate.arrived(SOON);
+        gate.wait_for_request(SOON);
         assert_eq!(phase.wait_for_requests(1, SOON).len(), 1);
         assert!(!asking.is_finished());
         gate.open();
@@ -90,7 +90,7 @@ fn stalls_end_with_the_server() {
 }
 
 #[test]
-fn a_truncated_body_ends_early_without_goodbye() {
+fn truncated_body_ends_without_close_notify() {
     let phase = Phase::start();
     phase.respond("/", Responder::truncate(10));
     let mut client = Client::tls(&phase);
@@ -104,7 +104,7 @@ fn a_truncated_body_ends_early_without_goodbye() {
 }
 
 #[test]
-fn a_drip_is_whole_in_the_end() {
+fn slow_drip_sends_the_whole_body() {
     let phase = Phase::start();
     phase.respond("/", Responder::slow_drip(Duration::from_micros(1)));
     let reply = Client::tls(&phase).request("GET", "/", &[]).unwrap();
@@ -112,8 +112,8 @@ fn a_drip_is_whole_in_the_end() {
 }
 
 #[test]
-fn an_endless_body_is_chunked_and_as_long_as_said() {
-    let phase = with(Options {
+fn endless_body_is_chunked_and_has_its_length() {
+    let phase = serve(Options {
         tls: false,
         ..Options::default()
     });
@@ -134,8 +134,8 @@ fn an_endless_body_is_chunked_and_as_long_as_said() {
 }
 
 #[test]
-fn connections_are_reset_or_closed_before_an_answer() {
-    let phase = with(Options {
+fn connections_reset_or_close_before_response() {
+    let phase = serve(Options {
         tls: false,
         ..Options::default()
     });
@@ -159,7 +159,7 @@ fn bad_certificates_are_bad_in_one_way() {
         (Certificate::OtherName, "not valid for name"),
         (Certificate::Expired, "expired"),
     ] {
-        let phase = with(Options {
+        let phase = serve(Options {
             certificate,
             ..Options::default()
         });
@@ -174,7 +174,7 @@ fn bad_certificates_are_bad_in_one_way() {
 
 #[test]
 fn a_prefix_moves_everything() {
-    let phase = with(Options {
+    let phase = serve(Options {
         path_prefix: "/phase".into(),
         ..Options::default()
     });
@@ -219,7 +219,7 @@ fn a_dropped_server_frees_its_port() {
     drop(phase);
     // Whether it ends or is reset depends on what was still unread.
     assert!(matches!(open.read(&mut [0]), Ok(0) | Err(_)));
-    let again = with(Options {
+    let again = serve(Options {
         port,
         ..Options::default()
     });

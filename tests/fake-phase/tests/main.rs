@@ -1,4 +1,4 @@
-//! The fake Phase against the captures, and its faults against a bare client.
+//! Tests the fake server against the captures, and its faults with a minimal client.
 #![expect(clippy::unwrap_used, reason = "a failed step should stop the test")]
 
 mod client;
@@ -7,4 +7,4 @@ mod faults;
 mod identities;
 mod program;
 mod replay;
-mod rules;
+mod views;

@@ -1,4 +1,4 @@
-//! The program, as scripts start it.
+//! The program, started as scripts start it.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::client::Client;
 
 #[test]
-fn the_program_serves_until_its_input_ends() {
+fn program_serves_until_its_input_ends() {
     let directory = tempfile::tempdir().unwrap();
     let (ca, token) = (
         directory.path().join("ca.pem"),
@@ -65,7 +65,7 @@ fn the_program_serves_until_its_input_ends() {
 }
 
 #[test]
-fn an_unknown_option_is_named() {
+fn unknown_option_is_named() {
     let output = Command::new(env!("CARGO_BIN_EXE_fake-phase"))
         .arg("--nope")
         .output()

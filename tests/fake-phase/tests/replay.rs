@@ -1,11 +1,11 @@
-//! Every captured request gets its captured answer, to the byte.
+//! Replays the captured requests.
 
 use fake_phase::{Phase, Responder, exchanges};
 
 use crate::client::Client;
 
 #[test]
-fn every_captured_request_gets_the_captured_answer() {
+fn captured_requests_get_the_captured_bytes() {
     let phase = Phase::start();
     let mut client = Client::tls(&phase);
     let all = exchanges();
@@ -35,7 +35,7 @@ fn every_captured_request_gets_the_captured_answer() {
 }
 
 #[test]
-fn captured_dynamic_secrets_come_last_when_they_are_asked_for() {
+fn captured_dynamic_secrets_come_last_on_request() {
     let phase = Phase::start();
     let mut client = Client::tls(&phase);
     let bearer = format!("Bearer ServiceAccount {}", fake_phase::bearer());
@@ -70,13 +70,15 @@ fn captured_dynamic_secrets_come_last_when_they_are_asked_for() {
         "Environment",
         fake_phase::environment_id("shop-e2ee", "Production"),
     );
-    let asked = [
+    let headers = [
         authorization,
         environment,
         ("dynamic", "true"),
         ("lease", "true"),
     ];
-    let leased = client.request("GET", "/service/secrets/", &asked).unwrap();
+    let leased = client
+        .request("GET", "/service/secrets/", &headers)
+        .unwrap();
     assert_last_is(
         &leased.body,
         include_str!("../captures/e2ee-secrets-dynamic-leased.json"),

@@ -1,15 +1,15 @@
-//! Who asks, and for what: Phase's authentication, which runs before any view and decides the
-//! 401s and 404s in this order: token, environment, app, access.
+//! Phase's authentication, which runs before any view. It checks the token, the environment, the app
+//! and the access in this order, and returns 401, 403 or 404.
 
 use crate::captures::credential;
 use crate::environment::Environment;
 use crate::request::Request;
 use crate::world::{Account, App, World};
 
-/// A status and the message of its `{"error": …}`.
+/// The status and the message of an `{"error": …}` response.
 pub(crate) type Refusal = (u16, String);
 
-/// What a request that passed is about.
+/// The account, app and environment of an authenticated request.
 pub(crate) struct Access<'a> {
     pub(crate) account: Account,
     pub(crate) app: Option<&'a App>,
@@ -20,7 +20,7 @@ impl Account {
     /// Both accounts.
     pub(crate) const ALL: [Account; 2] = [Account::ServiceAccount, Account::User];
 
-    /// The word before the bearer, in this case and no other.
+    /// Returns the type before the bearer. Phase compares it with case.
     pub(crate) fn authorization_type(self) -> &'static str {
         match self {
             Account::ServiceAccount => "ServiceAccount",
@@ -28,7 +28,7 @@ impl Account {
         }
     }
 
-    /// The account's bearer.
+    /// Returns the account's bearer.
     pub(crate) fn bearer(self) -> &'static str {
         credential(match self {
             Account::ServiceAccount => "/service_account/bearer",
@@ -36,7 +36,7 @@ impl Account {
         })
     }
 
-    /// The account's public key, in hex digits.
+    /// Returns the account's public key, in hex digits.
     pub(crate) fn public_key(self) -> &'static str {
         let token = credential(match self {
             Account::ServiceAccount => "/service_account/token",
@@ -52,8 +52,8 @@ impl Account {
         }
     }
 
-    /// Phase refuses service accounts with 401 and users with 403.
-    fn refused(self, what: &str) -> Refusal {
+    /// Phase denies access to service accounts with 401 and to users with 403.
+    fn denied(self, what: &str) -> Refusal {
         let status = match self {
             Account::ServiceAccount => 401,
             Account::User => 403,
@@ -62,7 +62,7 @@ impl Account {
     }
 }
 
-/// The account of `Authorization: Bearer <type> <bearer>`, if that token is valid.
+/// Returns the account of `Authorization: Bearer <type> <bearer>` if the token is valid.
 pub(crate) fn account(world: &World, authorization: &str) -> Option<Account> {
     let mut words = authorization.split(' ').skip(1);
     let (kind, bearer) = (words.next()?, words.next()?);
@@ -75,22 +75,22 @@ pub(crate) fn account(world: &World, authorization: &str) -> Option<Account> {
     Account::ALL.into_iter().find(holds)
 }
 
-/// Authenticates a request of the REST or the E2EE interface. `app_id` is the one of its path.
+/// Authenticates a request to the REST or the end-to-end interface. `app_id` is the ID in its path.
 pub(crate) fn authenticate<'a>(
     world: &'a World,
     request: &Request,
     app_id: Option<&str>,
 ) -> Result<Access<'a>, Refusal> {
-    let refused = |status, message: &str| Err((status, message.to_owned()));
+    let refuse = |status, message: &str| Err((status, message.to_owned()));
     let Some(authorization) = request.header("Authorization") else {
-        return refused(401, "Authentication credentials were not provided.");
+        return refuse(401, "Authentication credentials were not provided.");
     };
     let kind = authorization.split(' ').nth(1).unwrap_or_default();
     if !matches!(kind, "User" | "Service" | "ServiceAccount") {
-        return refused(401, "Invalid token");
+        return refuse(401, "Invalid token");
     }
     let Some(account) = account(world, authorization) else {
-        return refused(401, "Token expired or deleted");
+        return refuse(401, "Token expired or deleted");
     };
 
     let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
@@ -111,7 +111,7 @@ pub(crate) fn authenticate<'a>(
                 .flat_map(|app| app.environments.iter().map(move |env| (app, env)));
             match all.find(|(_, environment)| environment.id == id) {
                 Some((app, environment)) => (Some(app), Some(environment)),
-                None => return refused(401, "Environment not found"),
+                None => return refuse(401, "Environment not found"),
             }
         }
         (None, None) => (None, None),
@@ -133,10 +133,10 @@ pub(crate) fn authenticate<'a>(
         }
     };
     if environment.is_some_and(|environment| !environment.readable_by(account)) {
-        return Err(account.refused("environment"));
+        return Err(account.denied("environment"));
     }
     if app.is_some_and(|app| !app.visible_to(account)) {
-        return Err(account.refused(if environment.is_some() {
+        return Err(account.denied(if environment.is_some() {
             "environment"
         } else {
             "app"

@@ -1,14 +1,14 @@
-//! What the fake cloud hands out, and what it wants for it. Each source has credentials of its own,
-//! so that what arrives at Phase tells which one was used; Phase trusts all of them.
+//! The credentials of the fake cloud. Each source has its own, so that a login shows which source
+//! was used. The fake Phase trusts all of them.
 
 /// An AWS access key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccessKey {
-    /// `AKIA…`, or `ASIA…` of a temporary one.
+    /// `AKIA…`, or `ASIA…` for a temporary key.
     pub id: &'static str,
-    /// What requests are signed with.
+    /// The secret that signs requests.
     pub secret: &'static str,
-    /// What belongs to a temporary one.
+    /// The session token of a temporary key.
     pub token: Option<&'static str>,
 }
 
@@ -40,25 +40,25 @@ pub mod aws {
         secret: "other000/Profile+0123456789abcdefghijklm",
         token: Some("FwoGZXIvYXdzOTHER//////////wEaDG90aGVyLXByb2ZpbGU+Lw=="),
     };
-    /// What STS gives for the token of a web identity.
+    /// Returned by STS for a web identity token.
     pub const WEB_IDENTITY: AccessKey = AccessKey {
         id: "ASIAWEBIDENTITYFAKES",
         secret: "web00000/Identity+0123456789abcdefghijkl",
         token: Some("FwoGZXIvYXdzWEB//////////wEaDHdlYi1pZGVudGl0eS10b2tlbg+/=="),
     };
-    /// What a container's endpoint gives.
+    /// Returned by a container's credential endpoint.
     pub const CONTAINER: AccessKey = AccessKey {
         id: "ASIACONTAINERFAKESXX",
         secret: "container/Secret+0123456789abcdefghijklm",
         token: Some("FwoGZXIvYXdzCONTAINER//////////wEaDGNvbnRhaW5lci10b2tlbg+/=="),
     };
-    /// What the instance metadata service gives.
+    /// Returned by the instance metadata service.
     pub const METADATA: AccessKey = AccessKey {
         id: "ASIAMETADATAFAKESXXX",
         secret: "metadata/Secret+0123456789abcdefghijklmn",
         token: Some("FwoGZXIvYXdzMETADATA//////////wEaDG1ldGFkYXRhLXRva2Vu+/=="),
     };
-    /// All of them: Phase knows their secrets, as AWS does.
+    /// All keys. Phase knows their secrets, as AWS does.
     pub const KEYS: [AccessKey; 7] = [
         ENVIRONMENT,
         SESSION,
@@ -69,7 +69,7 @@ pub mod aws {
         METADATA,
     ];
 
-    /// What is in `AWS_WEB_IDENTITY_TOKEN_FILE`.
+    /// The content of `AWS_WEB_IDENTITY_TOKEN_FILE`.
     pub const WEB_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.ZWtzLXNlcnZpY2UtYWNjb3VudA.ZmFrZS1lcy1zaWc";
     /// `AWS_ROLE_ARN`.
     pub const ROLE_ARN: &str = "arn:aws:iam::123456789012:role/shop/reader";
@@ -79,21 +79,21 @@ pub mod aws {
     pub const INSTANCE_ROLE: &str = "shop-reader";
     /// The instance's region.
     pub const INSTANCE_REGION: &str = "ap-southeast-2";
-    /// The session that the metadata service starts.
+    /// The session token of the metadata service (IMDSv2).
     pub const METADATA_SESSION: &str = "AQAEAFakeMetadataSession0123456789==";
 }
 
-/// Azure: access tokens, one a source, and what they are given for.
+/// Azure: one access token for each source, and what they are exchanged for.
 pub mod azure {
-    /// What Entra gives for a client secret.
+    /// Returned by Entra for a client secret.
     pub const CLIENT_SECRET: &str = "eyJ0eXAiOiJKV1QifQ.Y2xpZW50LXNlY3JldA.c2lnbmF0dXJlLW9mLWE";
-    /// What Entra gives for a federated token.
+    /// Returned by Entra for a federated token.
     pub const WORKLOAD: &str = "eyJ0eXAiOiJKV1QifQ.d29ya2xvYWQtaWQ.c2lnbmF0dXJlLW9mLWI";
-    /// What App Service and Container Apps give.
+    /// Returned by App Service and Container Apps.
     pub const APP_SERVICE: &str = "eyJ0eXAiOiJKV1QifQ.YXBwLXNlcnZpY2U.c2lnbmF0dXJlLW9mLWM";
-    /// What the instance metadata service gives.
+    /// Returned by the instance metadata service.
     pub const METADATA: &str = "eyJ0eXAiOiJKV1QifQ.bWV0YWRhdGEtaW1kcw.c2lnbmF0dXJlLW9mLWQ";
-    /// All of them.
+    /// All tokens.
     pub const TOKENS: [&str; 4] = [CLIENT_SECRET, WORKLOAD, APP_SERVICE, METADATA];
 
     /// `AZURE_TENANT_ID`.
@@ -102,10 +102,10 @@ pub mod azure {
     pub const CLIENT: &str = "0d9e8c7b-6a5f-4e3d-9c2b-1a0f9e8d7c6b";
     /// `AZURE_CLIENT_SECRET`.
     pub const SECRET: &str = "fake~Client.Secret_0123456789+/&=";
-    /// What is in `AZURE_FEDERATED_TOKEN_FILE`.
+    /// The content of `AZURE_FEDERATED_TOKEN_FILE`.
     pub const FEDERATED: &str = "eyJhbGciOiJSUzI1NiJ9.YWtzLXNlcnZpY2UtYWNjb3VudA.ZmFrZS1ha3Mtc2ln";
     /// `IDENTITY_HEADER`.
     pub const IDENTITY_HEADER: &str = "853b9a84-5bfa-4b22-a3f3-0b9a43d9ad8a";
-    /// What the tokens are for, unless an identity says otherwise.
+    /// The resource of the tokens, by default.
     pub const RESOURCE: &str = "https://management.azure.com/";
 }

@@ -1,11 +1,11 @@
-//! What the captures don't show but their notes say, and worlds made by tests.
+//! Behaviour that the captures do not show, and worlds that tests build.
 
 use fake_phase::{Account, Phase, World};
 use serde_json::Value;
 
 use crate::client::{Client, Reply};
 
-fn ask(phase: &Phase, account: Account, target: &str) -> Reply {
+fn request_as(phase: &Phase, account: Account, target: &str) -> Reply {
     let authorization = match account {
         Account::ServiceAccount => format!("Bearer ServiceAccount {}", fake_phase::bearer()),
         Account::User => format!("Bearer User {}", fake_phase::user_bearer()),
@@ -16,7 +16,7 @@ fn ask(phase: &Phase, account: Account, target: &str) -> Reply {
 }
 
 fn service(phase: &Phase, target: &str) -> Reply {
-    ask(phase, Account::ServiceAccount, target)
+    request_as(phase, Account::ServiceAccount, target)
 }
 
 fn strings(list: &Value, field: &str) -> Vec<String> {
@@ -25,13 +25,13 @@ fn strings(list: &Value, field: &str) -> Vec<String> {
         .collect()
 }
 
-/// `v1/secrets/` of this environment.
+/// Returns the target of `v1/secrets/` for this environment.
 fn secrets(id: &str, env: &str, rest: &str) -> String {
     format!("/service/public/v1/secrets/?app_id={id}&env={env}{rest}")
 }
 
 #[test]
-fn a_made_world_answers_names_and_secrets() {
+fn built_world_returns_names_and_secrets() {
     let mut world = World::empty();
     let app = world.app("two words");
     let id = app.id().to_owned();
@@ -59,7 +59,7 @@ fn a_made_world_answers_names_and_secrets() {
             .contains(r#""a\u0000b\u001b[31m""#)
     );
     assert_eq!(rows.pointer("/2/override").unwrap(), &Value::Null);
-    let users = ask(&phase, Account::User, &secrets(&id, "production", "")).json();
+    let users = request_as(&phase, Account::User, &secrets(&id, "production", "")).json();
     assert_eq!(users.pointer("/2/override/value").unwrap(), "dark");
 
     let tagged = service(&phase, &secrets(&id, "production", "&tags=a,b,%20c")).json();
@@ -81,7 +81,7 @@ fn a_made_world_answers_names_and_secrets() {
 
     assert_eq!(service(&phase, &secrets(&id, "staging", "")).status, 401);
     assert_eq!(
-        ask(&phase, Account::User, &secrets(&id, "staging", "")).status,
+        request_as(&phase, Account::User, &secrets(&id, "staging", "")).status,
         403
     );
     let upper = service(&phase, &secrets(&id.to_uppercase(), "production", ""));
@@ -100,7 +100,7 @@ fn a_made_world_answers_names_and_secrets() {
 }
 
 #[test]
-fn made_rows_have_the_fields_of_captured_ones() {
+fn built_rows_have_the_fields_of_captured_ones() {
     let phase = Phase::start();
     let fields = |env: &str| {
         let rows = service(&phase, &secrets(fake_phase::app_id("shop"), env, "")).json();
@@ -138,7 +138,7 @@ fn listing_needs_a_role_and_server_side_encryption() {
 }
 
 #[test]
-fn methods_and_accepted_types_are_those_of_the_real_server() {
+fn methods_and_accept_headers_match_real_server() {
     let phase = Phase::start();
     let mut client = Client::tls(&phase);
     let target = secrets(fake_phase::app_id("shop"), "production", "");
@@ -187,7 +187,7 @@ fn methods_and_accepted_types_are_those_of_the_real_server() {
 }
 
 #[test]
-fn ten_thousand_rows_and_a_megabyte_are_served() {
+fn ten_thousand_rows_and_four_mib_are_served() {
     let mut world = World::empty();
     let app = world.app("big");
     let id = app.id().to_owned();
@@ -202,7 +202,7 @@ fn ten_thousand_rows_and_a_megabyte_are_served() {
 }
 
 #[test]
-fn a_revoked_token_is_refused_by_both_interfaces() {
+fn revoked_token_is_rejected_by_both_interfaces() {
     let phase = Phase::start();
     phase.edit(|world| {
         world.revoke(Account::ServiceAccount);
@@ -210,5 +210,5 @@ fn a_revoked_token_is_refused_by_both_interfaces() {
     let target = secrets(fake_phase::app_id("shop"), "production", "");
     assert_eq!(service(&phase, &target).status, 401);
     assert_eq!(service(&phase, "/service/secrets/tokens/").status, 403);
-    assert_eq!(ask(&phase, Account::User, &target).status, 200);
+    assert_eq!(request_as(&phase, Account::User, &target).status, 200);
 }

@@ -1,29 +1,28 @@
-//! An answer before it is written, with the headers that the real server sends from each of its
-//! views.
+//! An HTTP response before it is written, with the headers that each view of the real server sends.
 
-/// A status, headers in their order, and a body.
+/// A status, ordered headers and a body.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-/// Which view answers: each has headers of its own.
+/// The view that responds. Each has its own headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum View {
     Secrets,
-    BoxedSecrets,
+    EncryptedSecrets,
     /// Lists of apps and environments.
     List,
     /// One app.
     Detail,
     Tokens,
-    /// A token for a cloud identity.
+    /// The login with a cloud identity.
     Identity,
 }
 
-/// What Phase says of a path that it doesn't have.
+/// Phase's page for an unknown path.
 const NOT_FOUND: &str = "
 <!doctype html>
 <html lang=\"en\">
@@ -39,7 +38,7 @@ const NOT_FOUND: &str = "
 impl View {
     fn allow(self) -> &'static str {
         match self {
-            View::Secrets | View::BoxedSecrets => "GET, POST, PUT, DELETE, HEAD, OPTIONS",
+            View::Secrets | View::EncryptedSecrets => "GET, POST, PUT, DELETE, HEAD, OPTIONS",
             View::List => "GET, POST, HEAD, OPTIONS",
             View::Detail => "GET, PUT, DELETE, HEAD, OPTIONS",
             View::Tokens => "GET, OPTIONS",
@@ -47,19 +46,24 @@ impl View {
         }
     }
 
-    /// Views that can answer in HTML too vary with `Accept` and say it early.
+    /// Views that can also return HTML vary with `Accept`, and send `Vary` early.
     fn vary_first(self) -> Option<&'static str> {
         match self {
-            View::BoxedSecrets => Some("Accept, origin"),
+            View::EncryptedSecrets => Some("Accept, origin"),
             View::Tokens => Some("Accept, origin, Cookie"),
             View::Secrets | View::List | View::Detail | View::Identity => None,
         }
     }
 }
 
-impl Answer {
-    /// JSON as `view` sends it. `retry_after` is in seconds.
-    pub(crate) fn json(view: View, status: u16, retry_after: Option<u64>, body: Vec<u8>) -> Answer {
+impl Response {
+    /// A JSON response as `view` sends it. `retry_after` is in seconds.
+    pub(crate) fn json(
+        view: View,
+        status: u16,
+        retry_after: Option<u64>,
+        body: Vec<u8>,
+    ) -> Response {
         let mut headers = Headers::new("application/json");
         if status == 401 && view != View::Identity {
             headers.add("WWW-Authenticate", "Bearer");
@@ -80,7 +84,7 @@ impl Answer {
         status: u16,
         retry_after: Option<u64>,
         message: &str,
-    ) -> Answer {
+    ) -> Response {
         let message = serde_json::to_string(message).unwrap();
         let space = if matches!(view, View::Tokens | View::Identity) {
             " "
@@ -88,35 +92,35 @@ impl Answer {
             ""
         };
         let body = format!("{{\"error\":{space}{message}}}");
-        Answer::json(view, status, retry_after, body.into_bytes())
+        Response::json(view, status, retry_after, body.into_bytes())
     }
 
-    /// A page of the server itself.
-    pub(crate) fn html(status: u16, page: &str) -> Answer {
+    /// An HTML page.
+    pub(crate) fn html(status: u16, page: &str) -> Response {
         let headers = Headers::new("text/html; charset=utf-8");
         headers.finish(status, page.as_bytes().to_vec(), true)
     }
 
-    /// An HTML page that says no more than its status.
-    pub(crate) fn bare_html(status: u16) -> Answer {
+    /// An HTML page that contains only the status.
+    pub(crate) fn bare_html(status: u16) -> Response {
         let reason = reason(status);
-        Answer::html(
+        Response::html(
             status,
             &format!("<html><body><h1>{status} {reason}</h1></body></html>\n"),
         )
     }
 
-    pub(crate) fn not_found() -> Answer {
-        Answer::html(404, NOT_FOUND)
+    pub(crate) fn not_found() -> Response {
+        Response::html(404, NOT_FOUND)
     }
 
-    /// Any body, with no headers but its type and length.
-    pub(crate) fn raw(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
+    /// Any body, with only its type and length as headers.
+    pub(crate) fn raw(status: u16, content_type: &str, body: Vec<u8>) -> Response {
         let headers = vec![
             ("Content-Type".to_owned(), content_type.to_owned()),
             ("Content-Length".to_owned(), body.len().to_string()),
         ];
-        Answer {
+        Response {
             status,
             headers,
             body,
@@ -137,7 +141,7 @@ impl Headers {
         self.0.push((name.to_owned(), value.to_owned()));
     }
 
-    fn finish(mut self, status: u16, body: Vec<u8>, vary: bool) -> Answer {
+    fn finish(mut self, status: u16, body: Vec<u8>, vary: bool) -> Response {
         self.add("X-Frame-Options", "DENY");
         self.add("Content-Length", &body.len().to_string());
         if vary {
@@ -146,7 +150,7 @@ impl Headers {
         self.add("X-Content-Type-Options", "nosniff");
         self.add("Referrer-Policy", "same-origin");
         self.add("Cross-Origin-Opener-Policy", "same-origin");
-        Answer {
+        Response {
             status,
             headers: self.0,
             body,
@@ -154,7 +158,7 @@ impl Headers {
     }
 }
 
-/// RFC 9110 §15.
+/// Returns the reason phrase of a status (RFC 9110 §15).
 pub(crate) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on a stream, plain or TLS (RFC 9112): requests in, answers out.
+//! Reads requests and writes responses: HTTP/1.1 (RFC 9112) over TCP or TLS.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::TcpStream;
@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use rustls::{ServerConnection, StreamOwned};
 
-use crate::answer::{Answer, reason};
 use crate::request::Request;
+use crate::response::{Response, reason};
 
-/// One connection.
+/// A connection.
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
@@ -27,7 +27,7 @@ impl Stream {
         matches!(self, Stream::Tls(_))
     }
 
-    /// Says goodbye, so that the client doesn't take the end for a truncation (RFC 8446 §6.1).
+    /// Sends close_notify, so that the client does not report a truncation (RFC 8446 §6.1).
     pub(crate) fn close(&mut self) -> io::Result<()> {
         if let Stream::Tls(stream) = self {
             stream.conn.send_close_notify();
@@ -61,7 +61,7 @@ impl Write for Stream {
     }
 }
 
-/// Reads one request; what is none ends the connection.
+/// Reads one request. Returns `None` at the end of the connection or for anything else.
 pub(crate) fn read(reader: &mut impl BufRead, tls: bool) -> io::Result<Option<Request>> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -99,10 +99,14 @@ pub(crate) fn read(reader: &mut impl BufRead, tls: bool) -> io::Result<Option<Re
     Ok(Some(request))
 }
 
-/// Status line and headers.
-pub(crate) fn head(answer: &Answer, last: bool) -> Vec<u8> {
-    let mut head = format!("HTTP/1.1 {} {}\r\n", answer.status, reason(answer.status));
-    for (name, value) in &answer.headers {
+/// Returns the status line and the headers.
+pub(crate) fn head(response: &Response, last: bool) -> Vec<u8> {
+    let mut head = format!(
+        "HTTP/1.1 {} {}\r\n",
+        response.status,
+        reason(response.status)
+    );
+    for (name, value) in &response.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     if last {
@@ -112,30 +116,30 @@ pub(crate) fn head(answer: &Answer, last: bool) -> Vec<u8> {
     head.into_bytes()
 }
 
-/// Writes a whole answer, without its body when the request was `HEAD`.
+/// Writes a complete response, without its body if the request was `HEAD`.
 pub(crate) fn write(
     stream: &mut Stream,
-    answer: &Answer,
+    response: &Response,
     method: &str,
     last: bool,
 ) -> io::Result<()> {
     let body = if method == "HEAD" {
         0
     } else {
-        answer.body.len()
+        response.body.len()
     };
-    write_up_to(stream, answer, body, last)
+    write_up_to(stream, response, body, last)
 }
 
-/// Writes the head and `at` bytes of the body at once, so that nothing comes between them.
+/// Writes the head and `at` bytes of the body in one write.
 pub(crate) fn write_up_to(
     stream: &mut Stream,
-    answer: &Answer,
+    response: &Response,
     at: usize,
     last: bool,
 ) -> io::Result<()> {
-    let mut bytes = head(answer, last);
-    bytes.extend_from_slice(answer.body.get(..at).unwrap_or(&answer.body));
+    let mut bytes = head(response, last);
+    bytes.extend_from_slice(response.body.get(..at).unwrap_or(&response.body));
     stream.write_all(&bytes)?;
     stream.flush()
 }

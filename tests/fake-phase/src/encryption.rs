@@ -1,5 +1,5 @@
-//! End-to-end encryption from the other side: seals what phase-run has to open. Everything random is
-//! made from what it is for, so that every run gets the same bytes.
+//! The sender's side of end-to-end encryption: encrypts what phase-run has to decrypt. Random bytes
+//! are derived from their purpose instead, so that every run produces the same output.
 
 use base64ct::{Base64, Encoding};
 use blake2::{Blake2b256, Blake2b512, Digest};
@@ -11,12 +11,12 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use crate::environment::Row;
 use crate::identifiers::digest;
 
-/// A seed in hex digits, made from `parts`.
+/// Derives a seed from `parts`, in hex digits.
 pub(crate) fn seed(parts: &[&str]) -> String {
     digest(parts)
 }
 
-/// The public key of a seed's pair, in hex digits.
+/// Returns the public key of the key pair of `seed`, in hex digits.
 pub(crate) fn public_key(seed: &str) -> String {
     let seed = base16ct::lower::decode_vec(seed).unwrap();
     let private: [u8; 32] = Blake2b256::digest(seed).into();
@@ -24,12 +24,11 @@ pub(crate) fn public_key(seed: &str) -> String {
     base16ct::lower::encode_string(public.as_bytes())
 }
 
-/// `ph:v1:…` of a text for the owner of this public key.
-pub(crate) fn boxed(text: &str, public: &str, for_what: &[&str]) -> String {
+/// Encrypts `text` for a public key as `ph:v1:…`. The ephemeral key is derived from `purpose`.
+pub(crate) fn encrypt(text: &str, public: &str, purpose: &[&str]) -> String {
     let mut receiver = [0; 32];
     base16ct::lower::decode(public, &mut receiver).unwrap();
-    let made = [for_what, &[text]].concat();
-    let ephemeral: [u8; 32] = Blake2b256::digest(digest(&made)).into();
+    let ephemeral: [u8; 32] = Blake2b256::digest(digest(&[purpose, &[text]].concat())).into();
     let ephemeral = StaticSecret::from(ephemeral);
     let sender = PublicKey::from(&ephemeral);
     let shared = ephemeral.diffie_hellman(&PublicKey::from(receiver));
@@ -39,47 +38,47 @@ pub(crate) fn boxed(text: &str, public: &str, for_what: &[&str]) -> String {
         .finalize();
     let (_, key) = keys.split_at(32);
     let nonce: [u8; 24] = *Blake2b256::digest(sender).first_chunk().unwrap();
-    let mut sealed = text.as_bytes().to_vec();
+    let mut ciphertext = text.as_bytes().to_vec();
     let tag = XChaCha20Poly1305::new_from_slice(key)
         .unwrap()
-        .encrypt_inout_detached(&nonce.into(), b"", sealed.as_mut_slice().into())
+        .encrypt_inout_detached(&nonce.into(), b"", ciphertext.as_mut_slice().into())
         .unwrap();
-    sealed.extend_from_slice(&tag);
-    sealed.extend_from_slice(&nonce);
+    ciphertext.extend_from_slice(&tag);
+    ciphertext.extend_from_slice(&nonce);
     let sender = base16ct::lower::encode_string(sender.as_bytes());
-    format!("ph:v1:{sender}:{}", Base64::encode_string(&sealed))
+    format!("ph:v1:{sender}:{}", Base64::encode_string(&ciphertext))
 }
 
-/// A row of `v1/secrets/` as `service/secrets/` would have it: names in snake_case, and what the
-/// server cannot read boxed.
-pub(crate) fn sealed_row(row: &Row, public: &str) -> Row {
+/// Converts a row of `v1/secrets/` to one of `service/secrets/`: names in snake_case, and keys,
+/// values and comments encrypted.
+pub(crate) fn encrypt_row(row: &Row, public: &str) -> Row {
     let id = row.text("id").to_owned();
-    let sealed = |fields: &Map<String, Value>| {
+    let encrypted = |fields: &Map<String, Value>| {
         let fields = fields.iter();
         fields
-            .map(|(name, value)| (snake_case(name), sealed_value(name, value, public, &id)))
+            .map(|(name, value)| (snake_case(name), encrypt_value(name, value, public, &id)))
             .collect()
     };
     Row {
-        fields: sealed(&row.fields),
-        personal: sealed(&row.personal),
+        fields: encrypted(&row.fields),
+        user_fields: encrypted(&row.user_fields),
     }
 }
 
-fn sealed_value(name: &str, value: &Value, public: &str, id: &str) -> Value {
+fn encrypt_value(name: &str, value: &Value, public: &str, id: &str) -> Value {
     match value {
-        // An empty comment is not boxed.
+        // Phase leaves an empty comment as it is.
         Value::String(text) if name == "comment" && text.is_empty() => value.clone(),
         Value::String(text) if ["key", "value", "comment", "keyName"].contains(&name) => {
-            boxed(text, public, &[name, id]).into()
+            encrypt(text, public, &[name, id]).into()
         }
         Value::Array(items) => items
             .iter()
-            .map(|item| sealed_value("", item, public, id))
+            .map(|item| encrypt_value("", item, public, id))
             .collect(),
         Value::Object(fields) => fields
             .iter()
-            .map(|(name, value)| (snake_case(name), sealed_value(name, value, public, id)))
+            .map(|(name, value)| (snake_case(name), encrypt_value(name, value, public, id)))
             .collect::<Map<_, _>>()
             .into(),
         other => other.clone(),

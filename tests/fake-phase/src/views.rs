@@ -1,70 +1,70 @@
-//! From a request and the world to an answer: Phase's views, as the captures show them.
+//! Phase's views: they turn a request into a response, as the captures show it.
 
 use serde_json::{Value, json};
 
-use crate::access::{Access, Refusal, authenticate};
-use crate::answer::{Answer, View};
-use crate::environment::{Environment, normalised};
+use crate::authentication::{Access, Refusal, authenticate};
+use crate::environment::{Environment, normalized};
 use crate::identities;
 use crate::request::Request;
+use crate::response::{Response, View};
 use crate::secrets;
 use crate::tokens;
 use crate::world::{App, World};
 
-/// nginx's `large_client_header_buffers`: what doesn't fit is 414.
-const MAX_TARGET: usize = 8 << 10;
+/// The longest request target in bytes; a longer one is 414 (nginx's `large_client_header_buffers`).
+const MAX_TARGET_BYTES: usize = 8 << 10;
 
-/// Answers as Phase does behind `prefix`.
-pub(crate) fn answer(world: &mut World, prefix: &str, request: &Request) -> Answer {
+/// Responds as Phase does behind `prefix`.
+pub(crate) fn respond(world: &mut World, prefix: &str, request: &Request) -> Response {
     if let Some(cloud) = &world.cloud {
         return cloud.answer(request);
     }
-    if request.target.len() > MAX_TARGET {
-        return Answer::bare_html(414);
+    if request.target.len() > MAX_TARGET_BYTES {
+        return Response::bare_html(414);
     }
     let Some(path) = request.path().strip_prefix(prefix) else {
-        return Answer::not_found();
+        return Response::not_found();
     };
     if let Some(provider) = identities::route(path) {
         return world.identities.answer(provider, request);
     }
     let Some((view, app_id)) = route(path) else {
-        return Answer::not_found();
+        return Response::not_found();
     };
     let json = accepts_json(request);
     if !json && view == View::Tokens {
-        return Answer::bare_html(200);
+        return Response::bare_html(200);
     }
     if !json {
         let message = "Could not satisfy the request Accept header.";
-        return Answer::error(view, 406, None, message);
+        return Response::error(view, 406, None, message);
     }
     if request.query("app_id").is_some_and(|id| id.contains('\0')) {
-        return Answer::bare_html(500);
+        return Response::bare_html(500);
     }
     let body = match view {
         View::Tokens => match request.header("Authorization") {
-            None => return Answer::bare_html(500),
-            Some(authorization) => tokens::answer(world, request, authorization),
+            None => return Response::bare_html(500),
+            Some(authorization) => tokens::body(world, request, authorization),
         },
         View::Secrets => secrets(world, request, secrets::Form::Plain),
-        View::BoxedSecrets => secrets(world, request, secrets::Form::Boxed),
+        View::EncryptedSecrets => secrets(world, request, secrets::Form::Encrypted),
         View::List if path.ends_with("/apps/") => apps(world, request),
         View::List => environments(world, request),
         View::Detail => app(world, request, app_id),
-        View::Identity => return Answer::not_found(),
+        View::Identity => return Response::not_found(),
     };
     match body {
-        Ok(body) => Answer::json(view, 200, None, body),
-        Err((status, message)) => Answer::error(view, status, None, &message),
+        Ok(body) => Response::json(view, 200, None, body),
+        Err((status, message)) => Response::error(view, status, None, &message),
     }
 }
 
-/// The view of a path, and the app that the path names.
+/// Returns the view of a path, and the app ID in the path.
 fn route(path: &str) -> Option<(View, Option<&str>)> {
     match path {
         "/service/secrets/tokens/" => return Some((View::Tokens, None)),
-        "/service/secrets/" => return Some((View::BoxedSecrets, None)),
+        "/service/secrets/" => return Some((View::EncryptedSecrets, None)),
         _ => {}
     }
     match path
@@ -102,20 +102,20 @@ fn secrets(world: &World, request: &Request, form: secrets::Form) -> Result<Vec<
             "Environment context required. Supply `app_id` and `env` as query parameters.";
         return Err((403, message.to_owned()));
     };
-    if !world.reading {
+    if !world.allows_reading {
         let message = "You don't have permission to read secrets in this environment.";
         return Err((403, message.to_owned()));
     }
     if app.e2e && form == secrets::Form::Plain {
         return Err((400, "SSE is not enabled for this App".to_owned()));
     }
-    let asked = |plain: &str, boxed: &str| match form {
-        secrets::Form::Plain => request.query(plain),
-        secrets::Form::Boxed => request.header(boxed).map(str::to_owned),
+    let parameter = |query: &str, header: &str| match form {
+        secrets::Form::Plain => request.query(query),
+        secrets::Form::Encrypted => request.header(header).map(str::to_owned),
     };
-    let given = |name: &str| asked(name, name).filter(|text| !text.is_empty());
+    let given = |name: &str| parameter(name, name).filter(|text| !text.is_empty());
     let wanted =
-        |name: &str| asked(name, name).is_some_and(|text| !text.eq_ignore_ascii_case("false"));
+        |name: &str| parameter(name, name).is_some_and(|text| !text.eq_ignore_ascii_case("false"));
     let lease_ttl = given("lease_ttl").filter(|_| wanted("dynamic"));
     if lease_ttl.is_some_and(|ttl| ttl.trim().parse::<i64>().is_err()) {
         return Err((
@@ -124,9 +124,9 @@ fn secrets(world: &World, request: &Request, form: secrets::Form) -> Result<Vec<
         ));
     }
     let selection = secrets::Selection {
-        path: given("path").map(|path| normalised(&path)),
+        path: given("path").map(|path| normalized(&path)),
         tags: given("tags").map(|tags| tags.split(',').map(str::to_owned).collect()),
-        key: asked("key", "keydigest").filter(|key| !key.is_empty()),
+        key: parameter("key", "keydigest").filter(|key| !key.is_empty()),
         dynamic: wanted("dynamic"),
         lease: wanted("lease"),
     };
@@ -208,7 +208,7 @@ fn sse_app<'a>(access: &Access<'a>) -> Result<&'a App, Refusal> {
 }
 
 fn listing_allowed(world: &World, what: &str) -> Result<(), Refusal> {
-    match world.listing {
+    match world.allows_listing {
         true => Ok(()),
         false => Err((403, format!("You don't have permission to read {what}."))),
     }
