@@ -24,7 +24,7 @@ use crate::error::{Error, os_error_text};
 use crate::log::{Event, Log};
 use crate::process::random_unit;
 
-/// The HTTP client of one process.
+/// Sends requests one after the other, all within [`HttpOptions::max_wait`].
 pub(crate) struct HttpClient<'a> {
     options: &'a HttpOptions,
     /// When [`HttpOptions::max_wait`] began.
@@ -51,8 +51,10 @@ struct ConnectTarget<'a> {
 }
 
 impl<'a> HttpClient<'a> {
+    /// Creates a client. The time of [`HttpOptions::max_wait`] begins.
+    ///
     /// # Errors
-    /// Returns `unreachable`, for `host`, if the runtime cannot be created.
+    /// Returns `unreachable`, about `host`, if the runtime cannot be created.
     pub(crate) fn new(
         options: &'a HttpOptions,
         host: &str,
@@ -157,8 +159,8 @@ impl<'a> HttpClient<'a> {
     }
 
     fn connect_timeout(&self, request: &Request<'_>) -> Duration {
-        let timeout = self.options.timeout;
-        timeout.min(request.policy.connect_timeout)
+        let limit = request.policy.connect_timeout;
+        limit.min(self.options.timeout)
     }
 
     /// The proxy that a request goes through. Plain http stays on this machine or its link.
@@ -294,12 +296,12 @@ fn build_client(
         )
         .connect_timeout(connect_timeout);
     if let Some(proxy) = proxy {
-        let through = reqwest::Proxy::all(proxy.address.clone());
-        let mut through = through.map_err(|_| unusable("the proxy"))?;
+        let all_requests = reqwest::Proxy::all(proxy.address.clone());
+        let mut all_requests = all_requests.map_err(|_| unusable("the proxy"))?;
         if let Some(authorization) = &proxy.authorization {
-            through = through.custom_http_auth(authorization.clone());
+            all_requests = all_requests.custom_http_auth(authorization.clone());
         }
-        builder = builder.proxy(through);
+        builder = builder.proxy(all_requests);
     }
     builder.build().map_err(|_| unusable("the HTTP client"))
 }
