@@ -7,19 +7,7 @@ use std::time::{Duration, Instant};
 
 use fake_phase::{Phase, app_id};
 
-use crate::support::Sandbox;
-
-/// A port that accepts no connection, because its queue is full.
-pub(crate) fn dead_port(address: IpAddr) -> (TcpListener, Vec<TcpStream>) {
-    let listener = TcpListener::bind((address, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let moment = Duration::from_millis(200);
-    let mut queue = Vec::new();
-    while let Ok(waiting) = TcpStream::connect_timeout(&address, moment) {
-        queue.push(waiting);
-    }
-    (listener, queue)
-}
+use crate::support::{Sandbox, unresponsive_port};
 
 /// Forwards each connection to `address` to `port` of 127.0.0.1.
 fn forward(address: SocketAddr, port: u16) {
@@ -39,7 +27,7 @@ fn forward(address: SocketAddr, port: u16) {
 /// at the second has a certificate for another host, and the error about it shows that it was reached.
 fn time_to_second_address(address: IpAddr, timeout: &str) -> Duration {
     let phase = Phase::start();
-    let (listener, _queue) = dead_port(address);
+    let (listener, _queue) = unresponsive_port(address);
     let port = listener.local_addr().unwrap().port();
     forward(SocketAddr::from(([127, 0, 0, 7], port)), phase.port());
     let sandbox = Sandbox::new(&phase);

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use fake_phase::{Phase, Responder, World, aws, azure};
 use serde_json::json;
 
-use crate::addresses::dead_port;
 use crate::identity::MakeRun;
 use crate::identity_aws::{container, web_identity};
 use crate::identity_azure::{app_service, client_secret, workload};
-use crate::proxy::{connecting_proxy, refusing_proxy};
 use crate::support::{
-    CloudMachine, Run, Status, cloud_machine, fake_server, stay_silent, unused_port,
+    CloudMachine, Run, Status, cloud_machine, connecting_proxy, fake_server, refusing_proxy,
+    stay_silent, unresponsive_port, unused_port,
 };
 
 /// More than a slow machine adds, and less than `--max-wait` where nothing else limits the wait.
@@ -146,7 +145,7 @@ fn cloud_redirect_is_not_followed() {
 /// Where packets are lost, two tries of one second each are made.
 #[test]
 fn dead_metadata_address_costs_two_seconds() {
-    let (listener, _queue) = dead_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let (listener, _queue) = unresponsive_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = listener.local_addr().unwrap();
     let machine = cloud_machine();
     for (provider, variable) in [

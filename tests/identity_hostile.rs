@@ -7,8 +7,7 @@ use fake_phase::{Responder, aws, azure};
 
 use crate::identity::{aws_run, azure_run};
 use crate::identity_aws::{container, signed, web_identity, write_profiles};
-use crate::proxy::refusing_proxy;
-use crate::support::{Status, cloud_machine};
+use crate::support::{Status, cloud_machine, refusing_proxy};
 
 /// A session token that Phase repeats in an error is redacted.
 #[test]

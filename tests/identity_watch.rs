@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use fake_phase::{Identities, Request, Responder};
 
 use crate::identity::{aws_run, azure_run, is_login};
-use crate::supervisor::memory;
-use crate::support::proc::idle;
+use crate::support::proc::{idle, memory};
 use crate::support::{
     CloudMachine, DEADLINE, Run, Running, WATCH, cloud_machine, has_root, holds, inspector,
     stop_watched,

@@ -1,15 +1,12 @@
 //! Proxies: which one is used for which hosts (as curl(1) decides), what it is sent, and how it can fail.
 
-use std::io::{Read, Write, copy};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread::spawn;
+use std::net::{SocketAddr, TcpStream};
 
 use fake_phase::Phase;
 
 use crate::support::{
-    Output, Run, Sandbox, Status, eventually, fake_server, has_programs, shop_id, shop_world,
-    stay_silent, unused_port,
+    Output, Run, Sandbox, Status, connecting_proxy, eventually, fake_server, has_programs,
+    refusing_proxy, shop_id, shop_world, stay_silent, unused_port,
 };
 
 const PASSWORD: &str = "p:ss w@rd";
@@ -18,45 +15,6 @@ pub(crate) fn print_key(sandbox: &Sandbox) -> Run<'_> {
     let id = shop_id();
     let words = ["--app", &id, "--env", "Production", "--timeout", "2"];
     sandbox.run(words).args(["--", "printenv", "KEY"]).reveals()
-}
-
-/// Reads the head of a request and returns its lines.
-fn read_head_lines(socket: &mut TcpStream) -> Vec<String> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && socket.read(&mut byte).is_ok_and(|count| count == 1) {
-        head.extend(byte);
-    }
-    let text = String::from_utf8(head).unwrap();
-    text.lines().map(str::to_owned).collect()
-}
-
-/// A proxy that answers each CONNECT with these bytes and closes. The receiver gets each request head.
-pub(crate) fn refusing_proxy(answer: &'static str) -> (SocketAddr, Receiver<Vec<String>>) {
-    let (sender, requests) = channel();
-    let address = fake_server(move |mut socket| {
-        let _ = sender.send(read_head_lines(&mut socket));
-        let _ = socket.write_all(answer.as_bytes());
-    });
-    (address, requests)
-}
-
-/// A proxy that connects each CONNECT to this port of 127.0.0.1, whatever host the request names.
-pub(crate) fn connecting_proxy(port: u16) -> (SocketAddr, Receiver<Vec<String>>) {
-    let (sender, requests) = channel();
-    let address = fake_server(move |mut socket| {
-        let _ = sender.send(read_head_lines(&mut socket));
-        let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let _ = socket.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
-        let (mut up, mut down) = (socket.try_clone().unwrap(), server.try_clone().unwrap());
-        spawn(move || {
-            let _ = copy(&mut up, &mut down);
-            let _ = down.shutdown(Shutdown::Write);
-        });
-        let _ = copy(&mut &server, &mut socket);
-        let _ = socket.shutdown(Shutdown::Write);
-    });
-    (address, requests)
 }
 
 /// Runs curl and phase-run with the same variables. The proxy gets the same requests from both, or none.

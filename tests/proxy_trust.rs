@@ -10,8 +10,8 @@ use fake_phase::{Certificate, Options, Phase};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::proxy::{connecting_proxy, print_key, refusing_proxy};
-use crate::support::{Sandbox, fake_server, shop_id, shop_world};
+use crate::proxy::print_key;
+use crate::support::{Sandbox, connecting_proxy, fake_server, refusing_proxy, shop_id, shop_world};
 
 /// A server that accepts TLS and passes the content on to the proxy at `inner`.
 fn tls_proxy(config: Arc<ServerConfig>, inner: SocketAddr) -> SocketAddr {

@@ -2,14 +2,13 @@
 
 use std::fs::{File, read, read_dir, read_link, read_to_string};
 use std::io::{Read, pipe};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::thread::spawn;
 
 use fake_phase::service_token;
 
-use crate::support::proc::{asleep, children, gone, idle, only_child};
+use crate::support::proc::{asleep, children, gone, idle, memory, only_child};
 use crate::support::{
     BARE_AND_SUPERVISED, DEADLINE, LaunchMode, Run, Running, SHOP, Shop, Status, eventually,
     has_root, holds, inspector, kill, shop, static_binary,
@@ -38,32 +37,6 @@ pub(crate) fn planted() -> (Shop, [&'static str; 4]) {
 /// A token file whose permissions cause no warning.
 pub(crate) fn token_file(shop: &Shop) -> PathBuf {
     shop.private_file("token", service_token())
-}
-
-/// Reads every readable page of a process (proc_pid_maps(5)).
-pub(crate) fn memory(pid: i32) -> Vec<u8> {
-    let maps = read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let pages = File::open(format!("/proc/{pid}/mem")).unwrap();
-    let mut memory = Vec::new();
-    for line in maps.lines() {
-        let mut words = line.split_whitespace();
-        let (range, access) = (words.next().unwrap(), words.next().unwrap());
-        // The kernel's own pages, which other processes cannot read.
-        if !access.starts_with('r') || line.ends_with("[vvar]") || line.ends_with("[vvar_vclock]") {
-            continue;
-        }
-        let (from, to) = range.split_once('-').unwrap();
-        let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap_or(u64::MAX));
-        if from >= i64::MAX.cast_unsigned() {
-            continue;
-        }
-        let start = memory.len();
-        memory.resize(start + usize::try_from(to - from).unwrap(), 0);
-        pages
-            .read_exact_at(&mut memory[start..], from)
-            .unwrap_or_else(|why| panic!("{line}: {why}"));
-    }
-    memory
 }
 
 /// Starts a supervised command and waits until it is ready and the supervisor is idle.

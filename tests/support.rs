@@ -37,7 +37,10 @@ mod watching;
 pub(crate) use canary::holds;
 pub(crate) use clock::Clock;
 pub(crate) use cloud_machine::{CloudMachine, cloud_machine, with_env};
-pub(crate) use fake_peers::{fake_server, read_request_head, stay_silent, unused_port};
+pub(crate) use fake_peers::{
+    connecting_proxy, fake_server, read_request_head, refusing_proxy, stay_silent,
+    unresponsive_port, unused_port,
+};
 pub(crate) use inspector::{Access, Descriptor, Disposition, Report, inspector};
 pub(crate) use launch_modes::{
     BARE_AND_SUPERVISED, BARRIER, LAUNCH_MODES, LaunchMode, ReceivedSignal, signals_before_barrier,

@@ -136,20 +136,14 @@ fn stopped_daemon_is_continued_to_end() {
     let shop = watched_shop();
     let script = "echo \"value $SECRET\"; \"$0\" sleep >&2 & exec \"$0\" serve 2 17";
     let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
-    let daemon = ready(&running.stderr_line());
+    let daemon = running.stderr_ready();
     kill(daemon, libc::SIGSTOP);
     change_secret(&shop.phase, "two");
     await_restart(&mut running, "two");
     gone(&[daemon]);
     let _ = running.stderr_line();
-    kill(ready(&running.stderr_line()), libc::SIGKILL);
+    kill(running.stderr_ready(), libc::SIGKILL);
     let _ = stop_watched(running);
-}
-
-/// The pid in a line that the inspector prints when it is ready.
-fn ready(line: &str) -> i32 {
-    let pid = line.strip_prefix("ready ").and_then(|pid| pid.parse().ok());
-    pid.unwrap_or_else(|| panic!("{line}"))
 }
 
 /// Each process of the chain starts the next one and exits, in its own session or not.
@@ -190,7 +184,7 @@ fn unkillable_children_are_reported() {
     let mut running = run.spawn();
     assert_eq!(running.line(), "value one");
     running.ready();
-    let daemon = ready(&running.stderr_line());
+    let daemon = running.stderr_ready();
     change_secret(&shop.phase, "two");
     let said = std::iter::repeat_with(|| running.stderr_line());
     let mut said = said.filter(|line| line.contains("cannot be ended"));
@@ -200,7 +194,7 @@ fn unkillable_children_are_reported() {
     );
     assert_eq!(survivors, expected);
     drop(said);
-    let again = ready(&running.stderr_line());
+    let again = running.stderr_ready();
     for pid in [daemon, again] {
         kill(pid, libc::SIGKILL);
     }
@@ -214,7 +208,7 @@ fn child_from_before_start_survives_restart() {
     let script = "\"$0\" sleep >&2 & exec \"$@\"";
     let run = shop.with(&WATCH).wrap(["sh", "-c", script, inspector()]);
     let mut running = spawn_watched(run, "echo \"value $SECRET\"; exec \"$0\" serve 2");
-    let helper = ready(&running.stderr_line());
+    let helper = running.stderr_ready();
     change_secret(&shop.phase, "two");
     await_restart(&mut running, "two");
     asleep(helper);
@@ -236,7 +230,7 @@ fn exit_without_restart_leaves_children_running() {
     let shop = watched_shop();
     let script = "echo \"value $SECRET\"; \"$0\" sleep >&2 & exec \"$0\" serve 2";
     let mut running = spawn_watched(shop.with(&WATCH), script);
-    let child = ready(&running.stderr_line());
+    let child = running.stderr_ready();
     running.kill(libc::SIGTERM);
     running.kill(libc::SIGCONT);
     let known = running.pid();
@@ -252,7 +246,7 @@ fn orphans_are_reaped_while_command_runs() {
     let shop: Shop = watched_shop();
     let script = "echo \"value $SECRET\"; (\"$0\" serve 1 >&2 <&3 &) 3<&0; exec \"$0\" serve 2";
     let mut running = spawn_watched(shop.with(&WATCH), script);
-    let orphan = ready(&running.stderr_line());
+    let orphan = running.stderr_ready();
     eventually("adopted", || {
         let all = children(running.pid());
         match all.contains(&orphan) {

@@ -4,8 +4,8 @@ use std::fs::{File, read, read_dir, read_link};
 
 use nix::unistd::Uid;
 
-use crate::supervisor::{PLANTED, memory, planted, token_file};
-use crate::support::proc::idle;
+use crate::supervisor::{PLANTED, planted, token_file};
+use crate::support::proc::{idle, memory};
 use crate::support::{Status, has_root, holds, inspector};
 
 /// After polls and a restart, the watcher's memory contains neither a value nor the token. What the

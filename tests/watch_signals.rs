@@ -168,7 +168,7 @@ fn cleaning_up(shop: &Shop) -> (Running, i32) {
 
 fn cleaning_up_after(shop: &Shop, script: &str) -> (Running, i32) {
     let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
-    let daemon = ready(&running.stderr_line());
+    let daemon = running.stderr_ready();
     let old = command_of(running.pid(), daemon);
     change_secret(&shop.phase, "two");
     assert_eq!(running.signal().signal, libc::SIGTERM);
@@ -217,15 +217,9 @@ fn other_signal_without_command_reaches_new_one() {
     assert_eq!(running.line(), "value two");
     running.ready();
     let _ = running.stderr_line();
-    kill(ready(&running.stderr_line()), libc::SIGKILL);
+    kill(running.stderr_ready(), libc::SIGKILL);
     running.kill(libc::SIGKILL);
     let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
-}
-
-/// The pid in a line that the inspector prints when it is ready.
-fn ready(line: &str) -> i32 {
-    let pid = line.strip_prefix("ready ").and_then(|pid| pid.parse().ok());
-    pid.unwrap_or_else(|| panic!("{line}"))
 }
 
 /// Neither a signal that came while no command ran nor one that comes during the promotion is lost.

@@ -1,7 +1,8 @@
 //! What /proc tells of a process (proc_pid_stat(5)).
 
 use std::fmt::Debug;
-use std::fs::read_to_string;
+use std::fs::{File, read_to_string};
+use std::os::unix::fs::FileExt;
 use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
@@ -172,4 +173,30 @@ pub(crate) fn idle(pid: i32) {
 fn name(pid: i32) -> String {
     let name = read_to_string(format!("/proc/{pid}/comm"));
     name.unwrap_or_default().trim_end().to_owned()
+}
+
+/// Reads every readable page of a process (proc_pid_maps(5)).
+pub(crate) fn memory(pid: i32) -> Vec<u8> {
+    let maps = read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let pages = File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut memory = Vec::new();
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let (range, access) = (words.next().unwrap(), words.next().unwrap());
+        // The kernel's own pages, which other processes cannot read.
+        if !access.starts_with('r') || line.ends_with("[vvar]") || line.ends_with("[vvar_vclock]") {
+            continue;
+        }
+        let (from, to) = range.split_once('-').unwrap();
+        let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap_or(u64::MAX));
+        if from >= i64::MAX.cast_unsigned() {
+            continue;
+        }
+        let start = memory.len();
+        memory.resize(start + usize::try_from(to - from).unwrap(), 0);
+        pages
+            .read_exact_at(&mut memory[start..], from)
+            .unwrap_or_else(|why| panic!("{line}: {why}"));
+    }
+    memory
 }

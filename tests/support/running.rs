@@ -136,6 +136,16 @@ impl Running {
     /// Waits for the inspector's `ready`, and returns its own view of its pid.
     pub(crate) fn ready(&mut self) -> i32 {
         let line = self.line();
+        self.pid_in(&line)
+    }
+
+    /// Waits for the `ready` of an inspector whose output goes to standard error, and returns its pid.
+    pub(crate) fn stderr_ready(&mut self) -> i32 {
+        let line = self.stderr_line();
+        self.pid_in(&line)
+    }
+
+    fn pid_in(&self, line: &str) -> i32 {
         let pid = line.strip_prefix("ready ").and_then(|pid| pid.parse().ok());
         pid.unwrap_or_else(|| panic!("expected \"ready PID\", not {line:?}\n{}", self.seen()))
     }
