@@ -1,9 +1,9 @@
-//! The inspector: a program that says what reached it.
+//! The inspector: a program that reports the environment it was started in.
 //!
-//! The harness compiles it once a run and starts it bare or as phase-run's command. It has no
-//! `main` of Rust's, because the runtime before that ignores SIGPIPE and opens closed descriptors
-//! 0–2, and so would report itself instead of the truth. It is static, so that it runs in an empty
-//! root, and asks the kernel rather than glibc wherever glibc hides signals 32 and 33.
+//! The harness compiles it once per run, and starts it bare or as phase-run's command. It has no Rust
+//! `main`: the runtime would first ignore SIGPIPE and open closed descriptors 0 to 2, and the report
+//! would show that. It is static, so that it runs in an empty root, and calls the kernel directly
+//! where glibc hides signals 32 and 33.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ use std::os::unix::process::parent_id;
 use std::process::id;
 use std::ptr::null;
 
-// These take and return plain numbers: no argument can make them unsound.
+// These functions take and return only numbers, so no argument makes them unsound.
 unsafe extern "C" {
     safe fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
     safe fn getegid() -> c_uint;
@@ -49,10 +49,10 @@ unsafe extern "C" {
 struct Poll {
     fd: c_int,
     events: i16,
-    happened: i16,
+    revents: i16,
 }
 
-/// rt_sigaction, rt_sigprocmask, rt_sigpending, signalfd4.
+/// The numbers of rt_sigaction, rt_sigprocmask, rt_sigpending and signalfd4 (syscalls(2)).
 #[cfg(target_arch = "x86_64")]
 const CALLS: [c_long; 4] = [13, 14, 127, 289];
 #[cfg(target_arch = "aarch64")]
@@ -84,17 +84,18 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         b"cat-env" => cat_env(word(2)),
         b"read-file" => read_file(word(2)),
         _ => {
-            say(2, b"inspector: report [FILE], serve [N [SIGNAL...]], witness, sleep, exit N, die N, cat-env NAME, read-file NAME\n");
+            print(2, b"inspector: report [FILE], serve [N [SIGNAL...]], witness, sleep, exit N, die N, cat-env NAME, read-file NAME\n");
             99
         }
     }
 }
 
-/// One `field value` line each, byte strings in hexadecimal, `end` as the last. An empty name is
-/// standard output, so that a test can pass more words.
+/// Writes one `field value` line for each fact, byte strings in hexadecimal, and `end` as the last
+/// line. Without a file, or with an empty name, it writes to standard output; with an empty name, a
+/// test can pass further arguments.
 fn report(argc: c_int, words: &[Vec<u8>], file: Option<&Vec<u8>>) -> c_int {
     let mut text = String::new();
-    // Descriptors first: nothing of our own is open yet.
+    // Descriptors come first, while this program has none open itself.
     descriptors(&mut text);
     let mut line = |field: &str, value: &dyn std::fmt::Display| {
         let _ = writeln!(text, "{field} {value}");
@@ -149,15 +150,15 @@ fn report(argc: c_int, words: &[Vec<u8>], file: Option<&Vec<u8>>) -> c_int {
     line("groups", &groups());
     text.push_str("end\n");
     match file {
-        None => c_int::from(!say(1, text.as_bytes())),
+        None => c_int::from(!print(1, text.as_bytes())),
         Some(path) => c_int::from(std::fs::write(OsStr::from_bytes(path), text).is_err()),
     }
 }
 
-/// `descriptor.N access=… status=… cloexec=… target=…` for each open one.
+/// Writes `descriptor.N access=… status=… cloexec=… target=…` for each open descriptor.
 fn descriptors(text: &mut String) {
     let open: Vec<c_int> = match read_dir("/proc/self/fd") {
-        // The list holds the descriptor it is read through, which is closed when it has been read.
+        // The list contains the descriptor that it is read through, which is closed afterwards.
         Ok(list) => {
             let names = list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
             names.collect()
@@ -186,66 +187,68 @@ fn descriptors(text: &mut String) {
     }
 }
 
-/// Prints `ready PID`, then each signal as it comes; ends after `count` of them or at end of input.
+/// Prints `ready PID`, then each signal that arrives. Ends after `count` signals or at the end of
+/// standard input.
 ///
-/// Everything is blocked and read from a signalfd, but for what was ignored at the start: a blocked
-/// signal is queued although it is ignored, and would be reported as if it had arrived. So are those
-/// in `left_alone`, which do what they do to any program.
-fn serve(count: c_int, mut left_alone: Vec<c_int>) -> c_int {
-    left_alone.extend((1..=64).filter(|signal| disposition(*signal) == "ignored"));
-    let wanted = !left_alone
+/// All signals are blocked and read from a signalfd, with two exceptions. Signals that were ignored
+/// at the start stay unblocked, because a blocked signal is queued even if it is ignored, and would
+/// be reported. Signals in `unblocked` have their usual effect.
+fn serve(count: c_int, mut unblocked: Vec<c_int>) -> c_int {
+    unblocked.extend((1..=64).filter(|signal| disposition(*signal) == "ignored"));
+    let wanted = !unblocked
         .iter()
         .fold(0u64, |set, signal| set | 1 << (signal - 1));
     mask(SIG_SETMASK, wanted);
-    // SAFETY: signalfd(2): reads a signal set of the size that is passed; close-on-exec, not blocking.
+    // SAFETY: signalfd(2): reads one signal set of the given size. The flags are SFD_CLOEXEC and SFD_NONBLOCK.
     let signals = unsafe { syscall(CALLS[3], -1 as c_int, &wanted, SIGSET_SIZE, 0o2_004_000) };
     let signals = signals as c_int;
-    say(1, format!("ready {}\n", getpid()).as_bytes());
+    print(1, format!("ready {}\n", getpid()).as_bytes());
     let mut input = 0;
     let mut left = count;
     loop {
         let mut list = [signals, input].map(|fd| Poll {
             fd,
             events: 1,
-            happened: 0,
+            revents: 0,
         });
         // SAFETY: poll(2): the array has two entries and outlives the call.
         unsafe { poll(list.as_mut_ptr(), 2, -1) };
         while let Ok(info) = receive(&descriptor(signals), 128) {
-            // struct signalfd_siginfo is of 32-bit words up to the value that sigqueue(3) sent.
+            // Up to the value of sigqueue(3), struct signalfd_siginfo consists of 32-bit words.
             let word = |at: usize| i32::from_ne_bytes(info[4 * at..][..4].try_into().unwrap());
             let (signal, code, pid, value) = (word(0), word(2), word(3), word(11));
             let line = format!("signal {signal} code {code} pid {pid} value {value}\n");
-            say(1, line.as_bytes());
+            print(1, line.as_bytes());
             left -= 1;
             if left == 0 {
                 return 0;
             }
         }
-        if list[1].happened != 0 {
-            match typed() {
+        if list[1].revents != 0 {
+            match read_stdin() {
                 Ok(bytes) if bytes.is_empty() => return 0,
                 Ok(_) => {}
-                // Somebody else, such as the shell, has read it since.
+                // Another process, such as the shell, has read the input meanwhile.
                 Err(why) if why.kind() == ErrorKind::WouldBlock => {}
-                // Closed, or not ours to read: there will be no end of input.
+                // Standard input is closed or unreadable, so it has no end to wait for.
                 Err(_) => input = -1,
             }
         }
     }
 }
 
-/// Waits forever with every disposition as inherited.
+/// Waits forever, with all dispositions as inherited.
 fn sleep() -> c_int {
-    say(1, format!("ready {}\n", getpid()).as_bytes());
+    print(1, format!("ready {}\n", getpid()).as_bytes());
     loop {
         pause();
     }
 }
 
-/// Dies by `signal`, whatever was inherited; 98 if that is impossible, as for PID 1.
+/// Dies by `signal` regardless of inherited dispositions. Returns 98 if that is impossible, as for
+/// PID 1.
 fn die(signal: c_int) -> c_int {
-    // A struct sigaction of the kernel is at most four words: handler, flags, restorer, mask.
+    // The kernel's struct sigaction has at most four words: handler, flags, restorer, mask.
     let default = [0usize; 8];
     // SAFETY: sigaction(2): reads one struct from `default`, writes none.
     unsafe { syscall(CALLS[0], signal, &default, null::<usize>(), SIGSET_SIZE) };
@@ -254,16 +257,17 @@ fn die(signal: c_int) -> c_int {
     98
 }
 
-/// The raw value of a variable; 1 if there is none, 2 if the name stands twice.
+/// Prints the raw value of a variable. Returns 1 if it is unset, and 2 if the name occurs twice.
 fn cat_env(name: &[u8]) -> c_int {
     match values(name).as_slice() {
         [] => 1,
-        [value] => c_int::from(!say(1, value)),
+        [value] => c_int::from(!print(1, value)),
         _ => 2,
     }
 }
 
-/// Copies the file whose path a variable holds, then says whether it could be changed.
+/// Prints the file whose path is in a variable, then reports on standard error if the file could be
+/// changed.
 fn read_file(name: &[u8]) -> c_int {
     let values = values(name);
     let [path] = values.as_slice() else { return 1 };
@@ -272,13 +276,13 @@ fn read_file(name: &[u8]) -> c_int {
     let Ok(_) = File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) else {
         return 1;
     };
-    say(1, &bytes);
+    print(1, &bytes);
     if OpenOptions::new()
         .write(true)
         .open(path)
         .is_ok_and(|mut file| file.write(b"x").is_ok())
     {
-        say(2, b"written to\n");
+        print(2, b"written to\n");
     }
     if OpenOptions::new()
         .write(true)
@@ -286,7 +290,7 @@ fn read_file(name: &[u8]) -> c_int {
         .open(path)
         .is_ok()
     {
-        say(2, b"truncated\n");
+        print(2, b"truncated\n");
     }
     0
 }
@@ -302,7 +306,7 @@ fn disposition(signal: c_int) -> &'static str {
     }
 }
 
-/// The mask before it was changed.
+/// Changes the signal mask and returns the previous one.
 fn mask(how: c_int, change: u64) -> u64 {
     let mut before = 0u64;
     // SAFETY: sigprocmask(2): reads one and writes one set of the size that is passed.
@@ -317,10 +321,10 @@ fn pending() -> u64 {
     set
 }
 
-/// The foreground process group of the controlling terminal.
+/// Returns the foreground process group of the controlling terminal.
 fn foreground() -> String {
     let terminal = File::open("/dev/tty").ok();
-    // In a root without /dev the terminal has no name, but may still be one of these.
+    // Without /dev/tty, the terminal may still be one of the standard descriptors.
     let mut open = [terminal.as_ref().map_or(-1, File::as_raw_fd), 0, 1, 2].into_iter();
     let group = open.find_map(|fd| Some(tcgetpgrp(fd)).filter(|group| *group >= 0));
     group.map_or("none".to_owned(), |group| group.to_string())
@@ -349,26 +353,27 @@ fn values(name: &[u8]) -> Vec<Vec<u8>> {
     environment().into_iter().filter_map(value).collect()
 }
 
-/// A null-terminated array of strings, as in execve(2).
+/// Copies a null-terminated array of strings, as in execve(2).
 fn strings(mut array: *const *const c_char) -> Vec<Vec<u8>> {
     let mut list = Vec::new();
-    // SAFETY: argv and environ end with a null pointer, where this stops.
+    // SAFETY: a null pointer ends argv and environ, and the loop stops there.
     while !array.is_null() && !unsafe { *array }.is_null() {
-        // SAFETY: every pointer before the null is a terminated string.
+        // SAFETY: each pointer before the null is a C string.
         list.push(unsafe { CStr::from_ptr(*array) }.to_bytes().to_vec());
-        // SAFETY: this entry was not the null, so there is one more.
+        // SAFETY: this element is not the null, so there is a next one.
         array = unsafe { array.add(1) };
     }
     list
 }
 
-/// A descriptor that is somebody else's to close.
+/// Wraps a descriptor that must not be closed here.
 fn descriptor(fd: c_int) -> ManuallyDrop<File> {
-    // SAFETY: it is only read or written, and never closed by us; a closed one gives EBADF.
+    // SAFETY: the descriptor is never closed through this value, and if it is closed already, reading
+    // and writing fail with EBADF.
     ManuallyDrop::new(unsafe { File::from_raw_fd(fd) })
 }
 
-/// What one read gives, nothing at the end of input.
+/// Returns the result of one read(2): nothing at the end of input.
 fn receive(mut file: &File, size: usize) -> Result<Vec<u8>> {
     let mut buffer = vec![0; size];
     let count = file.read(&mut buffer)?;
@@ -376,22 +381,22 @@ fn receive(mut file: &File, size: usize) -> Result<Vec<u8>> {
     Ok(buffer)
 }
 
-/// One read of standard input. Of a terminal it does not wait: others read it too, and what poll(2)
-/// saw may be theirs by now. That takes a description of our own, because whoever shares the other
-/// one would not wait either.
-fn typed() -> Result<Vec<u8>> {
+/// Reads standard input once. If it is a terminal, the read does not block, because another process
+/// may have read what poll(2) saw. The terminal is opened again for that: O_NONBLOCK would otherwise
+/// apply to every process that shares the open file description (open(2)).
+fn read_stdin() -> Result<Vec<u8>> {
     let (nonblock, noctty) = (0o4000, 0o400);
     let mut own = OpenOptions::new();
     own.read(true).custom_flags(nonblock | noctty);
     let input = descriptor(0);
-    // One that has gone away cannot be opened, and says so at once when it is read.
+    // A terminal that has hung up cannot be opened; reading it then fails at once.
     let path = input.is_terminal().then_some("/proc/self/fd/0");
     let own = path.and_then(|path| own.open(path).ok());
     receive(own.as_ref().unwrap_or(&input), 4096)
 }
 
-/// Writes all of it, or says that it could not.
-fn say(fd: c_int, bytes: &[u8]) -> bool {
+/// Writes all bytes. Returns false if that failed.
+fn print(fd: c_int, bytes: &[u8]) -> bool {
     descriptor(fd).write_all(bytes).is_ok()
 }
 

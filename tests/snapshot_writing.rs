@@ -45,18 +45,28 @@ fn calls(shop: &Kept) -> Vec<Call> {
     calls
 }
 
+/// Returns whether a system call is `base` or its form for a directory descriptor. arm64 has only the
+/// latter (syscalls(2)).
+fn is_call(name: &str, base: &str) -> bool {
+    name.strip_prefix(base)
+        .is_some_and(|suffix| ["", "at", "at2"].contains(&suffix))
+}
+
 /// Those from before the old file is looked at until after the new one is in place.
 fn steps(calls: &[Call]) -> Vec<Call> {
     let of = |word: &'static str| move |(.., line): &Call| line.contains(word);
     let first = calls.iter().position(of("AT_FDCWD, \"snapshot\"")).unwrap();
-    let last = calls.iter().rposition(of("\"snapshot\")")).unwrap();
+    let last = calls.iter().rposition(|(name, _, line)| {
+        is_call(name, "rename") && line.split('"').nth(3) == Some("snapshot")
+    });
+    let last = last.unwrap();
     calls[first..last + 3].to_vec()
 }
 
 /// What it is about, where that is a file.
 fn named((name, _, line): &Call) -> Option<&str> {
-    let file = ["openat", "linkat", "unlink", "rename"].contains(&name.as_str());
-    line.split('"').nth(1).filter(|_| file)
+    let file = ["open", "link", "unlink", "rename"].map(|base| is_call(name, base));
+    line.split('"').nth(1).filter(|_| file.contains(&true))
 }
 
 /// What these calls have done: whether the name on the way is there after them, as it was before or
@@ -69,12 +79,12 @@ fn done(calls: &[Call], on_the_way: &str, mut there: bool) -> (bool, bool) {
         if failed || !line.contains(&on_the_way) {
             continue;
         }
-        match name.as_str() {
-            "openat" if line.contains("O_CREAT") => there = true,
-            "linkat" => there = true,
-            "unlink" => there = false,
-            "rename" => (there, in_place) = (false, true),
-            _ => {}
+        if is_call(name, "open") && line.contains("O_CREAT") || is_call(name, "link") {
+            there = true;
+        } else if is_call(name, "unlink") {
+            there = false;
+        } else if is_call(name, "rename") {
+            (there, in_place) = (false, true);
         }
     }
     (there, in_place)

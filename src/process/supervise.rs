@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! The parent process of `--supervise`.
 //!
 //! It forwards signals, stops when the command stops, reaps children, and ends as the command ended.

@@ -297,109 +297,113 @@ mod tests {
         }
     }
 
-    fn decided(input: WatchInput) -> [WatchAction; 13] {
-        STAGES.map(|stage| state(stage).decide(input))
+    fn assert_decisions(input: WatchInput, expected: impl Fn(WatchStage) -> WatchAction) {
+        for stage in STAGES {
+            let action = state(stage).decide(input);
+            assert_eq!(action, expected(stage), "{stage:?} {input:?}");
+        }
     }
 
     #[test]
     fn report_matters_only_in_fetching_stages() {
-        let report = |report| decided(WatchInput::Report(report));
-        let only = |first_fetch, polling, leasing| {
-            let mut all = [IGNORE; 13];
-            (all[0], all[2], all[4]) = (first_fetch, polling, leasing);
-            all
-        };
-        assert_eq!(
-            report(StandbyReport::Unchanged),
-            only(IGNORE, FinishPoll, StopCommand)
-        );
-        assert_eq!(
-            report(StandbyReport::Changed),
-            only(RecordFirstFetch, ScheduleRestart, StopCommand)
-        );
-        assert_eq!(
-            report(StandbyReport::Failed),
-            only(IGNORE, FailPoll, FailPoll)
-        );
-        assert_eq!(
-            report(StandbyReport::Closed),
-            only(IGNORE, KillStandby, KillStandby)
-        );
-        let mut ready = [IGNORE; 13];
-        ready[12] = FinishPromotion;
-        assert_eq!(report(StandbyReport::Ready), ready);
+        for (report, first_fetch, polling, leasing, promoting) in [
+            (
+                StandbyReport::Unchanged,
+                IGNORE,
+                FinishPoll,
+                StopCommand,
+                IGNORE,
+            ),
+            (
+                StandbyReport::Changed,
+                RecordFirstFetch,
+                ScheduleRestart,
+                StopCommand,
+                IGNORE,
+            ),
+            (StandbyReport::Failed, IGNORE, FailPoll, FailPoll, IGNORE),
+            (
+                StandbyReport::Closed,
+                IGNORE,
+                KillStandby,
+                KillStandby,
+                IGNORE,
+            ),
+            (
+                StandbyReport::Ready,
+                IGNORE,
+                IGNORE,
+                IGNORE,
+                FinishPromotion,
+            ),
+        ] {
+            assert_decisions(WatchInput::Report(report), |stage| match stage {
+                FirstFetch => first_fetch,
+                Polling => polling,
+                Leasing => leasing,
+                Promoting => promoting,
+                Idle | RestartScheduled | Stopping { .. } | CleaningUp => IGNORE,
+            });
+        }
     }
 
     #[test]
     fn timer_starts_next_step_of_each_stage() {
-        assert_eq!(
-            decided(WatchInput::TimerExpired),
-            [
-                IGNORE,
-                StartPoll,
-                IGNORE,
-                StopCommand,
-                IGNORE,
-                KillCommand,
-                CleanUp,
-                KillCommand,
-                IGNORE,
-                KillCommand,
-                IGNORE,
-                CleanUp,
-                IGNORE
-            ]
-        );
-        for (leases_secrets, lease_is_expiring, due) in [
-            (true, false, [StartPoll, StartLease]),
-            (true, true, [StartLease, StartLease]),
-        ] {
-            let due_in = |stage| {
-                let mut state = state(stage);
-                (state.leases_secrets, state.lease_is_expiring) =
-                    (leases_secrets, lease_is_expiring);
-                state.decide(WatchInput::TimerExpired)
-            };
-            assert_eq!([Idle, RestartScheduled].map(due_in), due);
+        assert_decisions(WatchInput::TimerExpired, |stage| match stage {
+            Idle => StartPoll,
+            RestartScheduled => StopCommand,
+            Stopping { killed: false, .. } => KillCommand,
+            Stopping {
+                next: AfterStop::Restart,
+                ..
+            }
+            | CleaningUp => CleanUp,
+            FirstFetch | Polling | Leasing | Promoting | Stopping { .. } => IGNORE,
+        });
+        for (lease_is_expiring, idle) in [(false, StartPoll), (true, StartLease)] {
+            for (stage, action) in [(Idle, idle), (RestartScheduled, StartLease)] {
+                let state = WatchState {
+                    leases_secrets: true,
+                    lease_is_expiring,
+                    ..state(stage)
+                };
+                assert_eq!(state.decide(WatchInput::TimerExpired), action, "{stage:?}");
+            }
         }
     }
 
     #[test]
     fn child_exit_starts_command_only_in_restart() {
-        let end = Supervise(SuperviseAction::ExitAs(END));
-        let standby_end = Supervise(SuperviseAction::ExitAs(STANDBY_END));
-        assert_eq!(
-            decided(WatchInput::Child(COMMAND, END)),
-            [
-                end,
-                end,
-                end,
-                end,
-                end,
-                CleanUp,
-                CleanUp,
-                end,
-                end,
-                standby_end,
-                standby_end,
-                CleanUp,
-                end
-            ]
-        );
-        let gone = LoseStandby(END);
-        assert_eq!(
-            decided(WatchInput::Child(STANDBY, END)),
-            [
-                IGNORE, IGNORE, FailPoll, FailPoll, FailPoll, gone, gone, gone, gone, gone, gone,
-                end, IGNORE
-            ]
-        );
-        let mut other = [IGNORE; 13];
-        other[11] = CleanUp;
-        assert_eq!(decided(WatchInput::Child(OTHER, END)), other);
+        let exit_as = |status| Supervise(SuperviseAction::ExitAs(status));
+        assert_decisions(WatchInput::Child(COMMAND, END), |stage| match stage {
+            Stopping {
+                next: AfterStop::Restart,
+                ..
+            }
+            | CleaningUp => CleanUp,
+            Stopping {
+                next: AfterStop::ExitAs(status),
+                ..
+            } => exit_as(status),
+            Stopping {
+                next: AfterStop::ExitAsCommand,
+                ..
+            } => exit_as(END),
+            FirstFetch | Idle | Polling | RestartScheduled | Leasing | Promoting => exit_as(END),
+        });
+        assert_decisions(WatchInput::Child(STANDBY, END), |stage| match stage {
+            Polling | RestartScheduled | Leasing => FailPoll,
+            Stopping { .. } => LoseStandby(END),
+            CleaningUp => exit_as(END),
+            FirstFetch | Idle | Promoting => IGNORE,
+        });
+        assert_decisions(WatchInput::Child(OTHER, END), |stage| match stage {
+            CleaningUp => CleanUp,
+            _ => IGNORE,
+        });
         for pid in [STANDBY, OTHER] {
-            let stopped = WatchInput::Child(pid, WaitStatus::Stopped(Signal::TSTP));
-            assert_eq!(decided(stopped), [IGNORE; 13]);
+            let stopped = WaitStatus::Stopped(Signal::TSTP);
+            assert_decisions(WatchInput::Child(pid, stopped), |_| IGNORE);
         }
     }
 
