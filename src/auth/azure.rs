@@ -106,16 +106,16 @@ impl AzureCredentials {
         let response = match &self.source {
             AzureSource::ClientSecret { app, secret } => {
                 let text = selected.token_text(secret, "AZURE_CLIENT_SECRET")?;
-                let proof = [("client_secret", text)];
-                self.request_from_entra(http, app, &proof, secret)
+                let secret_fields = [("client_secret", text)];
+                self.request_from_entra(http, app, &secret_fields, secret)
             }
             AzureSource::WorkloadIdentity { app, assertion } => {
                 let text = selected.token_text(assertion, "the token")?;
-                let proof = [
+                let secret_fields = [
                     ("client_assertion_type", JWT_BEARER),
                     ("client_assertion", text),
                 ];
-                self.request_from_entra(http, app, &proof, assertion)
+                self.request_from_entra(http, app, &secret_fields, assertion)
             }
             AzureSource::AppService {
                 url,
@@ -147,7 +147,7 @@ impl AzureCredentials {
         &self,
         http: &HttpClient<'_>,
         app: &Application,
-        proof: &[(&str, &str)],
+        secret_fields: &[(&str, &str)],
         secret: &SecretBytes,
     ) -> Result<Response, Error> {
         let scope = format!("{RESOURCE}/.default");
@@ -156,7 +156,7 @@ impl AzureCredentials {
             ("client_id", &app.client_id),
             ("scope", &scope),
         ];
-        let fields = [&grant, proof].concat();
+        let fields = [&grant, secret_fields].concat();
         self.selected
             .post_form(http, &app.token_url, &fields, secret, error_text)
     }

@@ -29,10 +29,10 @@ use crate::process::env_block::EnvBlock;
 use crate::secret::SecretBytes;
 
 /// The size limit of a credential file, in bytes: AWS's shared files may list hundreds of accounts.
-pub(super) const MAX_SIZE: u64 = 1 << 20;
+pub(super) const MAX_FILE_SIZE: u64 = 1 << 20;
 
 /// The length to which text from a cloud is cut in messages, in characters.
-const MAX_TEXT: usize = 200;
+const MAX_TEXT_LENGTH: usize = 200;
 
 /// The reason in messages for a response that cannot be parsed.
 pub(super) const UNEXPECTED_RESPONSE: &str = "unexpected response";
@@ -230,8 +230,8 @@ impl<T: Into<String>> From<T> for Unusable {
     }
 }
 
-/// A source of the chain: its name in messages, and the function that looks at it.
-pub(super) type Source<'s, S> = (&'static str, &'s dyn Fn() -> Result<Lookup<S>, Unusable>);
+/// A source of the chain: its name in messages, and the function that looks for it.
+pub(super) type ChainSource<'s, S> = (&'static str, &'s dyn Fn() -> Result<Lookup<S>, Unusable>);
 
 impl CredentialChain {
     /// Starts a chain. The `text_variables` must be UTF-8: one that is not would count as unset, and the
@@ -260,7 +260,7 @@ impl CredentialChain {
     /// `identity` if none is, or the first one cannot be used.
     pub(super) fn select<S>(
         mut self,
-        sources: &[Source<'_, S>],
+        sources: &[ChainSource<'_, S>],
     ) -> Result<(S, SelectedSource), Error> {
         for (nth, (source_name, look_up)) in sources.iter().enumerate() {
             match look_up() {
@@ -436,7 +436,7 @@ impl SelectedSource {
 
 /// Cuts text from a cloud for a message.
 pub(super) fn shorten(text: &str) -> String {
-    text.chars().take(MAX_TEXT).collect()
+    text.chars().take(MAX_TEXT_LENGTH).collect()
 }
 
 /// Reads a file that holds a token.
@@ -452,11 +452,11 @@ pub(super) fn read_token_file(path: &Path) -> Result<SecretBytes, String> {
     let unreadable = |error| unusable(&os_error_text(&error));
     let file = open_regular(path).map_err(unreadable)?;
     let file = file.ok_or_else(|| unusable("it is not a regular file"))?;
-    let bytes = read_bounded(file, MAX_SIZE).map_err(unreadable)?;
+    let bytes = read_bounded(file, MAX_FILE_SIZE).map_err(unreadable)?;
     match bytes.expose() {
-        long if long.len() as u64 > MAX_SIZE => {
-            Err(unusable(&format!("it is longer than {MAX_SIZE} bytes")))
-        }
+        long if long.len() as u64 > MAX_FILE_SIZE => Err(unusable(&format!(
+            "it is longer than {MAX_FILE_SIZE} bytes"
+        ))),
         blank if blank.trim_ascii().is_empty() => Err(unusable("it is empty")),
         _ => Ok(bytes),
     }

@@ -36,7 +36,7 @@ impl TokenSource {
         let unreadable = |error| self.read_error(&error);
         Ok(match self {
             Self::Variable => {
-                let token = inherited.get(TOKEN_VARIABLE).unwrap_or_default();
+                let token = inherited.get(TOKEN_VARIABLE).ok_or(Error::NoToken)?;
                 SecretBytes::new(token.as_bytes().to_vec())
             }
             Self::File(path) => {

@@ -157,24 +157,24 @@ impl ConfigReader<'_> {
     }
 
     /// Parses the provider, and reads the service account.
-    fn parse_identity(&self, given: &OptionValue<'_>) -> Result<Identity, Error> {
-        let provider = match given.value {
+    fn parse_identity(&self, setting: &OptionValue<'_>) -> Result<Identity, Error> {
+        let provider = match setting.value {
             "aws" => Provider::Aws,
             "azure" => Provider::Azure,
-            _ => return Err(invalid_value(Opt::Identity, given, "aws or azure")),
+            _ => return Err(invalid_value(Opt::Identity, setting, "aws or azure")),
         };
         let expected = "the id of a service account, as Phase's console shows it";
         let account = self.parsed(Opt::ServiceAccount, expected, parse_uuid)?;
         let Some(account) = account else {
             return Err(Error::RequiresOption {
-                option: given.set_by,
+                option: setting.set_by,
                 requires: Opt::ServiceAccount.name(),
             });
         };
         Ok(Identity {
             provider,
             service_account: account,
-            source: Source::Named(given.set_by),
+            source: Source::Named(setting.set_by),
         })
     }
 }

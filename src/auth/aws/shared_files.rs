@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::cloud::MAX_SIZE;
+use super::super::cloud::MAX_FILE_SIZE;
 use crate::config::credential_file::{open_regular, read_bounded};
 use crate::error::os_error_text;
 use crate::secret::SecretBytes;
@@ -42,7 +42,7 @@ impl SharedFile {
             // The usual way to switch the file off.
             Ok(None) if path == Path::new("/dev/null") => Content::Valid(SecretBytes::default()),
             Ok(None) => Content::Unusable(with_path("it is not a regular file")),
-            Ok(Some(file)) => match read_bounded(file, MAX_SIZE) {
+            Ok(Some(file)) => match read_bounded(file, MAX_FILE_SIZE) {
                 Err(error) => Content::Unusable(with_path(&os_error_text(&error))),
                 Ok(bytes) => match check(&bytes, kind) {
                     Ok(()) => Content::Valid(bytes),
@@ -117,8 +117,8 @@ impl SharedFile {
 
 /// Checks the size, the encoding and the syntax.
 fn check(bytes: &SecretBytes, kind: FileKind) -> Result<(), String> {
-    if bytes.expose().len() as u64 > MAX_SIZE {
-        return Err(format!("it is longer than {MAX_SIZE} bytes"));
+    if bytes.expose().len() as u64 > MAX_FILE_SIZE {
+        return Err(format!("it is longer than {MAX_FILE_SIZE} bytes"));
     }
     let text = str::from_utf8(bytes.expose()).map_err(|_| "it is not UTF-8".to_owned())?;
     match parse(text, kind) {
@@ -148,62 +148,55 @@ fn parse(text: &str, kind: FileKind) -> Result<Vec<Line<'_>>, SyntaxError> {
     let raw_lines = text.split("\r\n").flat_map(|part| part.split(['\n', '\r']));
     for (nth, raw_line) in raw_lines.enumerate() {
         let error = |why| Err((nth + 1, why));
-        let line = raw_line.trim();
-        if line.is_empty() || line.starts_with(['#', ';']) {
+        let text = raw_line.trim();
+        if text.is_empty() || text.starts_with(['#', ';']) {
             continue;
         }
         let indent = raw_line.len() - raw_line.trim_start().len();
         // A line with more indentation continues the value before, or is part of a nested block, whose
         // own value is empty.
-        if let Some(last) = lines.last().filter(|last| !last.key.is_empty())
-            && indent > last_indent
-        {
-            match last.value {
+        match lines.last() {
+            Some(last) if !last.key.is_empty() && indent > last_indent => match last.value {
                 "" => continue,
                 _ => return error("a value continues on the next line"),
-            }
+            },
+            _ => last_indent = indent,
         }
-        last_indent = indent;
-        let header = line
+        let header = text
             .strip_prefix('[')
             .and_then(|rest| rest.rsplit_once(']'));
-        if let Some((header, _)) = header {
+        let line = if let Some((header, _)) = header {
             if header == "DEFAULT" || sections.contains(&header) {
                 return error("a duplicate section, or [DEFAULT]");
             }
             sections.push(header);
-            lines.push(Line {
+            Line {
                 section: sections.len(),
                 profile: profile_name(header, kind),
                 key: "",
                 value: "",
-            });
-            continue;
-        }
-        let Some(&Line {
-            section, profile, ..
-        }) = lines.last()
-        else {
-            return error("a line before the first section");
+            }
+        } else {
+            let Some(last) = lines.last() else {
+                return error("a line before the first section");
+            };
+            let Some((key, value)) = text.split_once(['=', ':']) else {
+                return error("neither a section nor key = value");
+            };
+            Line {
+                section: last.section,
+                profile: last.profile,
+                key: key.trim(),
+                value: value.trim(),
+            }
         };
-        let Some((key, value)) = line.split_once(['=', ':']) else {
-            return error("neither a section nor key = value");
-        };
-        let (key, value) = (key.trim(), value.trim());
-        let mut same_section = lines
-            .iter()
-            .rev()
-            .take_while(|line| line.section == section);
-        // The header's key is empty, so this finds an empty key too.
-        if same_section.any(|line| line.key.eq_ignore_ascii_case(key)) {
+        // The key of a section's header is empty, so this finds an empty key too.
+        let before = lines.iter().rev();
+        let mut same_section = before.take_while(|other| other.section == line.section);
+        if same_section.any(|other| other.key.eq_ignore_ascii_case(line.key)) {
             return error("a duplicate or empty key");
         }
-        lines.push(Line {
-            section,
-            profile,
-            key,
-            value,
-        });
+        lines.push(line);
     }
     Ok(lines)
 }
