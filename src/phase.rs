@@ -205,7 +205,8 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    /// Fetches from the REST interface if the server decrypts, else decrypts here.
+    /// Fetches from the REST interface if the server can decrypt the app's secrets, and otherwise
+    /// from the end-to-end interface.
     fn fetch_secrets(self, mut target: FetchTarget<'_>) -> Result<FetchedSecrets<'a>, Error> {
         let mut outcome = self.fetch_from_rest(&target)?;
         if matches!(outcome, RestOutcome::NoSuchEnvironment) && target.app.environments.is_none() {
@@ -222,6 +223,7 @@ impl<'a> Fetcher<'a> {
             }),
             RestOutcome::EndToEnd => {
                 target.app.encryption = Some(Encryption::EndToEnd);
+                // Fails if the mode or the token rules out that phase-run decrypts.
                 self.app_directory.decrypts_locally(&target.app)?;
                 self.look_up_environment(&mut target)?;
                 self.fetch_encrypted(&target)

@@ -61,7 +61,7 @@ fn twice_verbose_says_each_request() {
         let output = run.args(["--path", "/", "true"]).output();
         let tokens = format!("GET {host}/service/secrets/tokens/: 200 in ");
         let secrets = format!("GET {host}/service/public/v1/secrets/: 200 in ");
-        let chosen = "environment Production: prod (from --env) is the only one of its type\n";
+        let chosen = "using environment Production (the only one of type 'prod' from --env)\n";
         let output = output.notices(&[&tokens, chosen, "app platform (from --app), "]);
         let _ = output
             .notices(&[&secrets, "1 of 1 secrets", "becoming true\n"])

@@ -73,7 +73,9 @@ fn environment_guess_is_unique_and_logged() {
         ] {
             let output = print_environment(&sandbox, token, app, word);
             assert_eq!(output.text(), format!("{expected}\n"), "{word}");
-            let notice = format!("environment {expected}: {word} (from --env) is ");
+            let notice = format!("using environment {expected} (");
+            let query = format!(" '{word}' from --env)\n");
+            assert_eq!(output.stderr.contains(&query), guessed, "{output}");
             let notices: &[&str] = if guessed { &[&notice] } else { &[] };
             let _ = output.notices(notices).ok();
         }

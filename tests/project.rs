@@ -150,7 +150,7 @@ fn messages_name_the_project_file() {
     assert!(output.stderr.contains(&message), "{output}");
     apps.project(r#"{"phaseApp": "shop", "defaultEnv": "production"}"#);
     let output = apps.run(&["-v", "--env=dev"]).output();
-    let chosen = "environment Development: dev (from --env) is the only one of its type";
+    let chosen = "using environment Development (the only one of type 'dev' from --env)";
     let fetching = format!("app shop (from {path}), environment Development (from --env), from ");
     let _ = output
         .notices(&[chosen, &fetching, "1 of 1 secrets", "becoming printenv"])

@@ -10,8 +10,8 @@ use crate::error::humanize;
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::EnvironmentChosen { query: given, source, environment: chosen, reason: by } => {
-                write!(f, "environment {chosen}: {given} (from {source}) is {by}")
+            Self::EnvironmentChosen { query, source, environment, reason } => {
+                write!(f, "using environment {environment} ({reason} '{query}' from {source})")
             }
             Self::TokenFileExposed { path, mode } => {
                 write!(f, "others may read the file {path} (mode {mode:04o}): chmod 600 it")

@@ -372,10 +372,10 @@ pub(super) fn find_environment<'a>(
     if let Some(kind) = kind
         && let [only] = matching(&|one| one.kind == kind).as_slice()
     {
-        return Ok((only, Some("the only one of its type")));
+        return Ok((only, Some("the only one of type")));
     }
     match matching(&|one| one.name.to_lowercase().starts_with(&wanted)).as_slice() {
-        [only] => Ok((only, Some("the start of its name alone"))),
+        [only] => Ok((only, Some("unambiguous prefix"))),
         [] => Err(Error::EnvironmentNotFound {
             environment: setting.value.clone(),
             source: setting.source.clone(),
@@ -420,9 +420,9 @@ mod tests {
         ];
         for (environments, value, expected) in [
             (&default[..], "PRODUCTION", "Production"),
-            (&default[..], "prod", "Production, the only one of its type"),
-            (&default[..], "dev", "Development, the only one of its type"),
-            (&default[..], "stag", "Staging, the start of its name alone"),
+            (&default[..], "prod", "Production, the only one of type"),
+            (&default[..], "dev", "Development, the only one of type"),
+            (&default[..], "stag", "Staging, unambiguous prefix"),
             (
                 &default[..],
                 "x",
@@ -434,13 +434,9 @@ mod tests {
                 "prod (from --env) can mean Production or prod-eu",
             ),
             (&two_of_one_type[..], "production", "Production"),
-            (
-                &two_of_one_type[..],
-                "l",
-                "Live, the start of its name alone",
-            ),
+            (&two_of_one_type[..], "l", "Live, unambiguous prefix"),
             (&custom[..], "dev", "Dev"),
-            (&custom[..], "development", "Main, the only one of its type"),
+            (&custom[..], "development", "Main, the only one of type"),
             (
                 &custom[..],
                 "pre",

@@ -167,33 +167,7 @@ impl ApiResponse {
                     "check for a proxy, gateway or firewall in between: Phase responds with JSON",
                 ),
             },
-            (401, Endpoint::Secrets { label, .. }, _)
-                if text.contains("cannot access") || text.starts_with("Environment not found") =>
-            {
-                Error::AccessDenied {
-                    scope: label.to_owned(),
-                    message,
-                }
-            }
-            (403, Endpoint::Secrets { label, .. }, _) => Error::AccessDenied {
-                scope: label.to_owned(),
-                message,
-            },
-            (401, ..) | (403, Endpoint::Tokens, _) => Error::TokenRejected {
-                host,
-                from: self.token_source.clone(),
-                message,
-            },
-            (403, Endpoint::Apps, _) => Error::ListingDenied {
-                what: "apps",
-                alternative: "--app with the app's ID",
-                message,
-            },
-            (403, Endpoint::Environments, _) => Error::ListingDenied {
-                what: "environments",
-                alternative: "--env with the environment's full name",
-                message,
-            },
+            (401 | 403, ..) => self.access_error(endpoint, &text, message),
             (
                 400,
                 Endpoint::Secrets {
@@ -225,6 +199,39 @@ impl ApiResponse {
                 host,
                 why: message,
                 hint: Some(CHECK_HOST),
+            },
+        }
+    }
+
+    /// Returns the error that a 401 or 403 from Phase stands for: the token is invalid, or it gives no
+    /// access to what was requested. `text` is the server's error text.
+    fn access_error(&self, endpoint: Endpoint<'_>, text: &str, message: String) -> Error {
+        let denies_service_account =
+            text.contains("cannot access") || text.starts_with("Environment not found");
+        match (self.status, endpoint) {
+            (403, Endpoint::Apps) => Error::ListingDenied {
+                what: "apps",
+                alternative: "--app with the app's ID",
+                message,
+            },
+            (403, Endpoint::Environments) => Error::ListingDenied {
+                what: "environments",
+                alternative: "--env with the environment's full name",
+                message,
+            },
+            // Phase denies access to service accounts with 401 and to users with 403.
+            (status, Endpoint::Secrets { label, .. })
+                if status == 403 || denies_service_account =>
+            {
+                Error::AccessDenied {
+                    scope: label.to_owned(),
+                    message,
+                }
+            }
+            _ => Error::TokenRejected {
+                host: self.host.clone(),
+                from: self.token_source.clone(),
+                message,
             },
         }
     }
