@@ -124,7 +124,10 @@ pub(crate) fn load(
 }
 
 impl ConfigReader<'_> {
-    /// Reports an invalid format, which [`logger`] has read as `text`.
+    /// Checks the format, which [`logger`] reads as `text` if it is invalid.
+    ///
+    /// # Errors
+    /// `usage` or `config` for another word.
     fn check_log_format(&self) -> Result<(), Error> {
         let format = self.parsed(Opt::LogFormat, "text or json", |text| {
             matches!(text, "text" | "json").then_some(())
@@ -143,6 +146,9 @@ impl ConfigReader<'_> {
     }
 
     /// Returns the cloud identity, or else where the token is.
+    ///
+    /// # Errors
+    /// `token` when there is neither; `config` when there is no app either.
     fn auth_source(
         &self,
         identity: Option<Identity>,

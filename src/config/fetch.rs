@@ -101,6 +101,9 @@ impl DynamicSecrets {
 
 impl ConfigReader<'_> {
     /// Reads `--mode`.
+    ///
+    /// # Errors
+    /// `usage` or `config` for another word.
     pub(super) fn decryption_mode(&self) -> Result<DecryptionMode, Error> {
         let mode = self.parsed(Opt::Mode, "auto, rest or e2ee", |text| match text {
             "auto" => Some(DecryptionMode::Auto),
@@ -112,6 +115,9 @@ impl ConfigReader<'_> {
     }
 
     /// Reads `--dynamic` and `--lease-ttl`. A dry run leases nothing.
+    ///
+    /// # Errors
+    /// `usage` for an invalid time.
     pub(super) fn dynamic_secrets(&self) -> Result<DynamicSecrets, Error> {
         // The server takes whole seconds only.
         let expected = "a whole number of seconds above 0";
@@ -129,6 +135,9 @@ impl ConfigReader<'_> {
     }
 
     /// Reads `--host`; Phase Cloud by default.
+    ///
+    /// # Errors
+    /// `config` for an address that is not valid or not secure.
     pub(super) fn host(&self) -> Result<Host, Error> {
         match self.text(Opt::Host)? {
             Some(host) => Host::parse(host.value, Source::Named(host.set_by)),
@@ -138,6 +147,9 @@ impl ConfigReader<'_> {
 
     /// Reads the proxy variables, the time limits and the trusted roots. `calls_cloud` says that a
     /// cloud identity is used, so that hosts other than Phase are called as well.
+    ///
+    /// # Errors
+    /// `usage` or `config` for an invalid value, `config` for roots that cannot be read.
     pub(super) fn http(&self, host: &Host, calls_cloud: bool) -> Result<HttpOptions, Error> {
         let proxy = self.proxy(host, calls_cloud)?;
         let timeout = self.parsed(Opt::Timeout, POSITIVE_SECONDS, positive_seconds)?;
@@ -151,6 +163,9 @@ impl ConfigReader<'_> {
     }
 
     /// Reads the app and the environment: from the command line, the variables, or `.phase.json`.
+    ///
+    /// # Errors
+    /// `config` when `.phase.json` is needed and cannot be read.
     pub(super) fn target(&self) -> Result<Target, Error> {
         let mut target = Target {
             app: self.text(Opt::App)?.map(Setting::from),

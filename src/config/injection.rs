@@ -81,6 +81,9 @@ impl FileRule {
 
 impl ConfigReader<'_> {
     /// Reads the options that decide how secrets are injected.
+    ///
+    /// # Errors
+    /// `usage` for a malformed pattern or rule.
     pub(super) fn injection(&self) -> Result<InjectionOptions, Error> {
         let keep = match self.args.has(Opt::KeepExisting) {
             true => KeepPolicy::Everything,

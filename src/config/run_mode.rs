@@ -39,6 +39,9 @@ impl RunMode {
 
 impl ConfigReader<'_> {
     /// Reads the command, `--command`, `--dry-run`, `--supervise` and `--watch`.
+    ///
+    /// # Errors
+    /// `usage` when there is no command or a value is invalid, `config` for an invalid variable.
     pub(super) fn run_mode(&self) -> Result<RunMode, Error> {
         let command = self.command();
         let (watch, supervise) = (self.watch()?, self.flag(Opt::Supervise)?);
@@ -68,6 +71,9 @@ impl ConfigReader<'_> {
     }
 
     /// Reads `--watch`, `--stop-signal` and `--grace`; `None` without `--watch`.
+    ///
+    /// # Errors
+    /// `usage` for an invalid value, or for one of the others without `--watch`.
     fn watch(&self) -> Result<Option<WatchOptions>, Error> {
         let expected = "a number of seconds, 1 or more";
         let interval = self.parsed(Opt::Watch, expected, |text| {

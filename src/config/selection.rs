@@ -92,6 +92,9 @@ fn normalize(folder: &str) -> String {
 
 impl ConfigReader<'_> {
     /// Reads the options that select secrets.
+    ///
+    /// # Errors
+    /// `usage` or `config` for a malformed pattern or list.
     pub(super) fn selection(&self) -> Result<SelectionOptions, Error> {
         Ok(SelectionOptions {
             paths: self.folders()?,
@@ -127,6 +130,9 @@ impl ConfigReader<'_> {
     }
 
     /// Reads names from all values of an option.
+    ///
+    /// # Errors
+    /// `usage` for an empty name.
     fn comma_separated(&self, option: Opt) -> Result<Vec<String>, Error> {
         let texts = self.args.texts(option)?;
         let names = texts.iter().flat_map(|text| text.split(',')).map(str::trim);

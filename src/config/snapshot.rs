@@ -20,6 +20,10 @@ pub(crate) struct SnapshotOptions {
 
 impl ConfigReader<'_> {
     /// Reads `--snapshot`, `--snapshot-max-age` and `--offline`; `None` without `--snapshot`.
+    ///
+    /// # Errors
+    /// `usage` for an invalid value, for one of the others without `--snapshot`, or for `--watch` with
+    /// `--offline`.
     pub(super) fn snapshot(&self) -> Result<Option<SnapshotOptions>, Error> {
         let offline = self.flag(Opt::Offline)?;
         let max_age = self.parsed(Opt::SnapshotMaxAge, POSITIVE_SECONDS, positive_seconds)?;
