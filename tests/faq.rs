@@ -3,7 +3,7 @@
 use std::fs::read_to_string;
 use std::path::Path;
 
-use crate::support::proc::only_child;
+use crate::support::proc::wait_for_only_child;
 use crate::support::{Run, SHOP, Shop, Status, inspector, kill, shop};
 
 /// The caller's shell is a real one; in it, `"$@"` is phase-run with its options.
@@ -51,7 +51,7 @@ fn waiting_shell_as_pid_1_ignores_term() {
     let mut running = below_a_shell(&shop, STAYS).as_pid1().spawn();
     assert_ne!(running.ready(), 1);
     running.kill(libc::SIGTERM);
-    kill(only_child(running.pid()), libc::SIGUSR1);
+    kill(wait_for_only_child(running.pid()), libc::SIGUSR1);
     assert_eq!(running.line().split(' ').nth(1), Some("10"));
     // The shell went on to `true`.
     let _ = running.wait().ok();

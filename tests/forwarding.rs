@@ -2,7 +2,7 @@
 
 use std::process::id;
 
-use crate::support::proc::{idle, only_child, stopped};
+use crate::support::proc::{wait_for_only_child, wait_until_idle, wait_until_stopped};
 use crate::support::{
     BARE_AND_SUPERVISED, LaunchMode, ReceivedSignal, Status, inspector, kill, queue, shop,
 };
@@ -79,7 +79,7 @@ fn real_time_signals_are_queued() {
         serving.ready();
         // Signals to a stopped process stay pending until it is continued.
         serving.kill(libc::SIGSTOP);
-        stopped(&[serving.pid()]);
+        wait_until_stopped(&[serving.pid()]);
         for value in 1..=9 {
             queue(serving.pid(), 40, value);
             serving.kill(libc::SIGTERM);
@@ -141,12 +141,12 @@ fn sigchld_is_never_forwarded() {
         .start(LaunchMode::Supervised, [inspector(), "serve"])
         .spawn();
     serving.ready();
-    let command = only_child(serving.pid());
+    let command = wait_for_only_child(serving.pid());
     serving.kill(libc::SIGCHLD);
     queue(serving.pid(), libc::SIGCHLD, 7);
     // The kernel sends CHLD when the command stops and continues.
     kill(command, libc::SIGSTOP);
-    stopped(&[command]);
+    wait_until_stopped(&[command]);
     kill(command, libc::SIGCONT);
     assert_eq!(serving.signals(), [libc::SIGCONT]);
     // A CHLD that is sent to the command itself arrives.
@@ -241,14 +241,14 @@ fn command_without_terminal_stops_alone() {
             .own_group();
         let mut sleeping = run.spawn();
         sleeping.ready();
-        let command = only_child(sleeping.pid());
+        let command = wait_for_only_child(sleeping.pid());
         match signal {
             libc::SIGSTOP => kill(command, signal),
             _ => sleeping.kill(signal),
         }
-        stopped(&[command]);
+        wait_until_stopped(&[command]);
         // phase-run has handled the stop of the command, and still runs.
-        idle(sleeping.pid());
+        wait_until_idle(sleeping.pid());
         sleeping.kill(libc::SIGTERM);
         sleeping.kill(libc::SIGCONT);
         let _ = sleeping.wait().ended(Status::Killed(libc::SIGTERM));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fake_phase::{Identities, Request, Responder};
 
 use crate::identity::{aws_run, azure_run, is_login};
-use crate::support::proc::{idle, memory};
+use crate::support::proc::{memory, wait_until_idle};
 use crate::support::{
     CloudMachine, DEADLINE, Run, Running, WATCH, cloud_machine, has_root, holds, inspector,
     stop_watched,
@@ -227,7 +227,7 @@ fn watcher_holds_no_minted_token() {
     let running = spawn_watched_machine(run.env("MARKER", "a marker to be found"));
     await_logins(&machine, 2);
     let pid = running.pid();
-    idle(pid);
+    wait_until_idle(pid);
     let environ = read(format!("/proc/{pid}/environ")).unwrap();
     let memory = memory(pid);
     assert!(

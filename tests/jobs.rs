@@ -41,12 +41,12 @@ fn stopped_job_ends_by_ctrl_c_after_fg() {
         let (command, runner) = prompt.start("run inspector sleep");
         let mut shown = prompt.suspend(&[command, runner]);
         prompt.enter("fg");
-        proc::in_foreground(command);
-        proc::in_foreground(runner);
+        proc::wait_until_foreground(command);
+        proc::wait_until_foreground(runner);
         prompt.press("\x03");
         shown += &prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGINT);
-        proc::gone(&[command, runner]);
+        proc::wait_until_gone(&[command, runner]);
         shown
     });
 }
@@ -65,7 +65,7 @@ fn bg_continues_command_out_of_reach_of_ctrl_c() {
         assert_eq!(prompt.reported(), (SIGINT, 128));
         assert_eq!(prompt.reported_until_marked(runner), []);
         prompt.enter("fg");
-        proc::in_foreground(runner);
+        proc::wait_until_foreground(runner);
         // Some shells send CONT even to a running group; the command then gets it twice.
         let received = prompt.reported_until_marked(runner);
         assert!(
@@ -98,7 +98,7 @@ fn kill_of_job_ends_it_with_command_status() {
                 let (command, runner) = prompt.start(&format!("{line} & job=$!"));
                 prompt.enter(&format!("kill {job}; wait $job"));
                 assert_eq!(prompt.status(), status, "kill {job} of {line}");
-                proc::gone(&[command, runner]);
+                proc::wait_until_gone(&[command, runner]);
             }
         }
     });
@@ -137,7 +137,7 @@ fn kill_of_stopped_job_ends_it() {
         prompt.suspend(&[command, runner]);
         prompt.enter("kill %1; fg");
         prompt.prompt();
-        proc::gone(&[command, runner]);
+        proc::wait_until_gone(&[command, runner]);
     });
 }
 
@@ -148,10 +148,10 @@ fn background_read_stops_job_until_fg() {
     at_prompts(|prompt| {
         let line = "run sh -c 'echo ready $$; read key; echo key=$key' &";
         let (command, runner) = prompt.start(line);
-        proc::stopped(&[command, runner]);
+        proc::wait_until_stopped(&[command, runner]);
         stopped_by(prompt, "tty input");
         prompt.enter("fg");
-        proc::in_foreground(command);
+        proc::wait_until_foreground(command);
         prompt.enter("yes");
         let _ = prompt.until("key=yes\n");
         prompt.prompt();
@@ -167,7 +167,7 @@ fn background_write_stops_job_until_fg() {
         prompt.enter("run sh -c 'echo written' & echo job=$!");
         let _ = prompt.until("job=");
         let runner: i32 = prompt.line().parse().unwrap();
-        proc::stopped(&[runner]);
+        proc::wait_until_stopped(&[runner]);
         stopped_by(prompt, "tty output");
         prompt.enter("fg");
         let _ = prompt.until("written\n");
@@ -202,7 +202,7 @@ fn command_that_handles_ttin_does_not_stop_job() {
                 .iter()
                 .all(|(signal, _)| *signal == SIGTTIN)
         );
-        proc::asleep(runner);
+        proc::wait_until_asleep(runner);
     });
 }
 
@@ -214,7 +214,7 @@ fn program_that_stops_its_group_resumes_after_fg() {
         let (command, runner) = prompt.start(line);
         for woke in ["woke\n", "again\n"] {
             prompt.prompt();
-            proc::stopped(&[command, runner]);
+            proc::wait_until_stopped(&[command, runner]);
             assert_eq!(prompt.status(), 128 + SIGTSTP);
             prompt.enter("fg");
             let _ = prompt.until(woke);
@@ -233,7 +233,7 @@ fn grandchild_that_stops_group_stops_it_once() {
             "run sh -c 'echo ready $$; sh -c \"kill -TSTP 0\"; echo woke; inspector serve 2'";
         let (command, runner) = prompt.start(line);
         prompt.prompt();
-        proc::stopped(&[command, runner]);
+        proc::wait_until_stopped(&[command, runner]);
         assert_eq!(prompt.status(), 128 + SIGTSTP);
         prompt.enter("fg");
         let _ = prompt.until("woke\n");
@@ -250,7 +250,7 @@ fn stop_of_command_by_pid_stops_job() {
         let (command, runner) = prompt.start(JOB);
         kill(Pid::from_raw(command), Signal::SIGSTOP).unwrap();
         prompt.prompt();
-        proc::stopped(&[command, runner]);
+        proc::wait_until_stopped(&[command, runner]);
         assert_eq!(prompt.status(), 128 + SIGSTOP);
         prompt.enter("fg");
         assert_eq!(prompt.reported(), (SIGCONT, SENT));
@@ -269,7 +269,7 @@ fn cont_to_phase_run_continues_command_once() {
             assert_eq!(prompt.reported(), (SIGCONT, SENT));
             assert_eq!(prompt.reported_until_marked(runner), []);
             prompt.enter("fg");
-            proc::in_foreground(command);
+            proc::wait_until_foreground(command);
             // Some shells send CONT even to a running group.
             let received = prompt.reported_until_marked(runner);
             assert!(
@@ -339,12 +339,12 @@ fn shell_as_command_can_be_suspended() {
         prompt.enter("echo inner=$$");
         let _ = prompt.until("inner=");
         let command: i32 = prompt.line().parse().unwrap();
-        let runner = proc::runner(command);
+        let runner = proc::outermost_phase_run(command);
         prompt.prompt();
         prompt.show("suspend");
-        proc::stopped(&[command, runner]);
+        proc::wait_until_stopped(&[command, runner]);
         prompt.enter("fg");
-        proc::in_foreground(command);
+        proc::wait_until_foreground(command);
         prompt.enter("echo still=$$");
         let _ = prompt.until(&format!("still={command}\n"));
         prompt.prompt();
@@ -388,11 +388,11 @@ fn orphaned_supervisor_does_not_stop() {
     send(proc::parent(runner), Signal::SIGKILL);
     prompt.prompt();
     send(command, Signal::SIGSTOP);
-    proc::stopped(&[command]);
+    proc::wait_until_stopped(&[command]);
     // phase-run has handled the stop of the command, and still runs.
-    proc::idle(runner);
+    proc::wait_until_idle(runner);
     send(command, Signal::SIGKILL);
-    proc::gone(&[command, runner]);
+    proc::wait_until_gone(&[command, runner]);
 }
 
 /// The kernel sends HUP and CONT to the stopped job, so that nothing is left (credentials(7),
@@ -403,6 +403,6 @@ fn hangup_ends_stopped_job() {
         let (command, runner) = prompt.start("run inspector sleep");
         prompt.suspend(&[command, runner]);
         prompt.hang_up();
-        proc::gone(&[command, runner]);
+        proc::wait_until_gone(&[command, runner]);
     });
 }

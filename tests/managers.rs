@@ -1,7 +1,9 @@
 //! Shells, scripts, timeout(1), nohup(1), setsid(1) and process managers have the same effect on
 //! the supervised command as on the bare one.
 
-use crate::support::proc::{asleep, children, gone, only_child, parent, stopped};
+use crate::support::proc::{
+    children, parent, wait_for_only_child, wait_until_asleep, wait_until_gone, wait_until_stopped,
+};
 use crate::support::{
     BARE_AND_SUPERVISED, BARRIER, LaunchMode, Run, Running, SHOP, Shop, Status, has_programs,
     inspector, kill, pypi_packages, shop, signals_before_barrier,
@@ -161,7 +163,7 @@ fn stopped_group_stops_and_continues_as_a_whole() {
                 children[0]
             }
         };
-        stopped(&[family.started, command, family.child]);
+        wait_until_stopped(&[family.started, command, family.child]);
         kill(-family.started, libc::SIGCONT);
         assert!(family.counts(libc::SIGCONT).iter().all(|count| *count >= 1));
         family.end();
@@ -225,7 +227,7 @@ fn timeout_ends_whole_command() {
             running.ready();
             running.ready();
             // Before timeout(1) has noted its child, ALRM would end it alone.
-            asleep(running.pid());
+            wait_until_asleep(running.pid());
             running.kill(libc::SIGALRM);
             let _ = running.wait().ended(status);
         }
@@ -272,7 +274,7 @@ fn setsid_makes_no_difference() {
         let run = shop.start(mode, [inspector(), "sleep"]).own_group();
         let mut waiting = run.wrap(["setsid", "--wait"]).spawn();
         waiting.ready();
-        kill(only_child(waiting.pid()), libc::SIGTERM);
+        kill(wait_for_only_child(waiting.pid()), libc::SIGTERM);
         waiting.wait().status
     });
     assert_eq!(ends[0], ends[1]);
@@ -323,7 +325,7 @@ fn honcho_stops_command_and_its_child() {
         }
         running.kill(libc::SIGTERM);
         let output = running.wait();
-        gone(&ready);
+        wait_until_gone(&ready);
         output.status
     });
     assert_eq!(statuses[0], statuses[1]);

@@ -38,7 +38,7 @@ fn in_each_mode(
         let own = terminal.ready();
         let leader = terminal.pid();
         // In a PID namespace the inspector sees another pid of its own.
-        let command = proc::command(leader);
+        let command = proc::command_of(leader);
         assert!(own == command || own <= 2, "{own} {command}");
         case(mode, &mut terminal, command);
     }
@@ -102,7 +102,7 @@ fn hangup_ends_command_of_session_leader() {
         let command = terminal.ready();
         terminal.hang_up();
         assert_eq!(terminal.ended(), Status::Killed(SIGHUP), "{mode:?}");
-        proc::gone(&[command]);
+        proc::wait_until_gone(&[command]);
     }
 }
 
@@ -133,9 +133,9 @@ fn stop_of_command_does_not_stop_session_leader() {
             // A bare PID 1 can be stopped from outside its namespace like any other.
             for _ in 0..3 {
                 kill(Pid::from_raw(command), Signal::SIGSTOP).unwrap();
-                proc::stopped(&[command]);
+                proc::wait_until_stopped(&[command]);
                 if command != leader {
-                    proc::asleep(leader);
+                    proc::wait_until_asleep(leader);
                     assert_eq!(proc::state(command), 'T', "{mode:?}");
                 }
                 kill(Pid::from_raw(command), Signal::SIGCONT).unwrap();
@@ -159,13 +159,13 @@ fn ctrl_c_and_hangup_end_command_of_pid1() {
         let sleeping = run(LaunchMode::Supervised, &shop, &[inspector(), "sleep"]);
         let mut terminal = sleeping.as_pid1().on_terminal();
         assert_eq!(terminal.ready(), 2);
-        let command = proc::command(terminal.pid());
+        let command = proc::command_of(terminal.pid());
         match press {
             Some(key) => terminal.press(key),
             None => terminal.hang_up(),
         }
         assert_eq!(terminal.ended(), Status::Exited(128 + signal));
-        proc::gone(&[command]);
+        proc::wait_until_gone(&[command]);
     }
 }
 

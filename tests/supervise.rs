@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use fake_phase::Responder;
 use nix::sys::resource::{RLIM_INFINITY, Resource};
 
-use crate::support::proc::only_child;
+use crate::support::proc::wait_for_only_child;
 use crate::support::{
     BARE_AND_SUPERVISED, LaunchMode, Running, SHOP, Status, inspector, kill, shop, skip,
 };
@@ -112,7 +112,7 @@ fn killed_command_is_reported_as_killed() {
             .start(LaunchMode::Supervised, [inspector(), "sleep"])
             .spawn();
         sleeping.ready();
-        kill(only_child(sleeping.pid()), signal);
+        kill(wait_for_only_child(sleeping.pid()), signal);
         let output = sleeping.wait().ended(Status::Killed(signal));
         assert!(output.stderr.is_empty(), "{output}");
     }

@@ -3,7 +3,9 @@
 
 use fake_phase::Gate;
 
-use crate::support::proc::{children, idle, only_child, state, stopped};
+use crate::support::proc::{
+    children, state, wait_for_only_child, wait_until_idle, wait_until_stopped,
+};
 use crate::support::{
     DEADLINE, LaunchMode, Run, Running, Shop, Status, eventually, inspector, kill, queue, shop,
 };
@@ -77,11 +79,11 @@ fn stopped_fetch_resumes_on_cont() {
         for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
             let shop = shop([("SECRET", "value")]);
             let (gate, running) = fetching(&shop, prepare);
-            let child = only_child(running.pid());
+            let child = wait_for_only_child(running.pid());
             running.kill(signal);
-            stopped(&[child]);
+            wait_until_stopped(&[child]);
             // Without a terminal phase-run itself does not stop: nobody could resume it.
-            idle(running.pid());
+            wait_until_idle(running.pid());
             gate.open();
             assert!(!started(&shop));
             running.kill(libc::SIGCONT);
@@ -96,9 +98,9 @@ fn stopped_fetch_resumes_on_cont() {
 fn stopped_group_resumes_fetch_on_cont() {
     let shop = shop([("SECRET", "value")]);
     let (gate, running) = fetching(&shop, Run::own_group);
-    let child = only_child(running.pid());
+    let child = wait_for_only_child(running.pid());
     kill(-running.pid(), libc::SIGSTOP);
-    stopped(&[running.pid(), child]);
+    wait_until_stopped(&[running.pid(), child]);
     gate.open();
     assert_eq!(state(child), 'T');
     kill(-running.pid(), libc::SIGCONT);
@@ -116,7 +118,7 @@ fn harmless_signal_does_not_disturb_fetch() {
         for signal in [libc::SIGWINCH, libc::SIGURG, libc::SIGCONT, libc::SIGCHLD] {
             running.kill(signal);
         }
-        idle(running.pid());
+        wait_until_idle(running.pid());
         gate.open();
         let _ = running.wait().ok();
         assert!(started(&shop));
@@ -131,7 +133,7 @@ fn ignored_signal_does_not_end_supervised_fetch() {
             let shop = shop([("SECRET", "value")]);
             let (gate, running) = fetching(&shop, |run| prepare(run.ignore(signal)));
             running.kill(signal);
-            idle(running.pid());
+            wait_until_idle(running.pid());
             gate.open();
             let _ = running.wait().ok();
             assert!(started(&shop));
@@ -149,7 +151,7 @@ fn signal_blocked_during_fetch_reaches_command() {
     gate.wait_for_request(DEADLINE);
     serving.kill(libc::SIGTERM);
     queue(serving.pid(), 40, 7);
-    idle(serving.pid());
+    wait_until_idle(serving.pid());
     gate.open();
     serving.ready();
     assert_eq!(serving.signal().signal, libc::SIGTERM);
@@ -177,7 +179,7 @@ fn killed_supervisor_kills_fetch() {
 fn killed_fetch_ends_phase_run() {
     let shop = shop([("SECRET", "value")]);
     let (gate, running) = fetching(&shop, |run| run);
-    kill(only_child(running.pid()), libc::SIGKILL);
+    kill(wait_for_only_child(running.pid()), libc::SIGKILL);
     let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
     assert!(!started(&shop));
     drop(gate);

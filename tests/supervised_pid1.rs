@@ -5,7 +5,9 @@ use std::fs::read;
 
 use nix::sys::resource::Resource;
 
-use crate::support::proc::{children, gone, idle, only_child, state, stopped};
+use crate::support::proc::{
+    children, state, wait_for_only_child, wait_until_gone, wait_until_idle, wait_until_stopped,
+};
 use crate::support::{
     BARE_AND_SUPERVISED, LaunchMode, Run, SHOP, Status, eventually, inspector, kill, shop,
 };
@@ -88,7 +90,7 @@ fn death_of_command_of_pid1_is_128_plus_n() {
         let mut sleeping = run.spawn();
         sleeping.ready();
         match signal {
-            libc::SIGKILL => kill(only_child(sleeping.pid()), signal),
+            libc::SIGKILL => kill(wait_for_only_child(sleeping.pid()), signal),
             _ => sleeping.kill(signal),
         }
         let output = sleeping.wait().ended(Status::Exited(128 + signal));
@@ -131,10 +133,10 @@ fn orphan_of_pid1_leaves_no_zombie() {
         for (orphan, signal) in orphans.iter().zip([1, 9, 10, 12, 15, 40]) {
             kill(*orphan, signal);
         }
-        gone(&orphans);
+        wait_until_gone(&orphans);
         match mode {
             LaunchMode::Bare => assert!(orphans.iter().all(|orphan| state(*orphan) == 'Z')),
-            _ => drop(only_child(pid)),
+            _ => drop(wait_for_only_child(pid)),
         }
         // None of them was taken for the command, which gets CHLD only for its own children.
         let is_sigchld = |signal: &i32| *signal == libc::SIGCHLD;
@@ -153,7 +155,7 @@ fn orphan_status_does_not_end_pid1() {
     let run = shop.start(LaunchMode::Supervised, ["sh", "-c", script, inspector()]);
     let mut running = run.as_pid1().spawn();
     let _ = running.line();
-    only_child(running.pid());
+    wait_for_only_child(running.pid());
     let _ = running.wait().ended(Status::Exited(3));
 }
 
@@ -167,11 +169,11 @@ fn command_of_pid1_can_be_stopped_and_continued() {
         .as_pid1();
     let mut serving = run.spawn();
     serving.ready();
-    let command = only_child(serving.pid());
+    let command = wait_for_only_child(serving.pid());
     for _ in 0..3 {
         kill(command, libc::SIGSTOP);
-        stopped(&[command]);
-        idle(serving.pid());
+        wait_until_stopped(&[command]);
+        wait_until_idle(serving.pid());
         assert_eq!(state(command), 'T');
         kill(command, libc::SIGCONT);
         assert_eq!(serving.signal().signal, libc::SIGCONT);
@@ -187,8 +189,8 @@ fn killed_pid1_kills_command() {
     let run = shop.start(LaunchMode::Supervised, [inspector(), "sleep"]);
     let mut sleeping = run.ignore(libc::SIGTERM).as_pid1().spawn();
     sleeping.ready();
-    let command = only_child(sleeping.pid());
+    let command = wait_for_only_child(sleeping.pid());
     sleeping.kill(libc::SIGKILL);
-    gone(&[command]);
+    wait_until_gone(&[command]);
     let _ = sleeping.wait();
 }

@@ -8,7 +8,9 @@ use std::thread::spawn;
 
 use fake_phase::service_token;
 
-use crate::support::proc::{asleep, children, gone, idle, memory, only_child};
+use crate::support::proc::{
+    children, memory, wait_for_only_child, wait_until_asleep, wait_until_gone, wait_until_idle,
+};
 use crate::support::{
     BARE_AND_SUPERVISED, DEADLINE, LaunchMode, Run, Running, SHOP, Shop, Status, eventually,
     has_root, holds, inspector, kill, shop, static_binary,
@@ -45,7 +47,7 @@ fn supervised(run: Run<'_>) -> Running {
         .args(["--supervise", "--", inspector(), "serve"])
         .spawn();
     running.ready();
-    idle(running.pid());
+    wait_until_idle(running.pid());
     running
 }
 
@@ -98,7 +100,7 @@ fn memory_search_finds_values_in_command() {
     }
     let (shop, words) = planted();
     let serving = supervised(shop.run(words));
-    let memory = memory(only_child(serving.pid()));
+    let memory = memory(wait_for_only_child(serving.pid()));
     for value in VALUES {
         assert!(holds(&memory, value.as_bytes()));
     }
@@ -152,8 +154,8 @@ fn supervisor_without_signals_uses_no_cpu_time() {
         .start(LaunchMode::Supervised, [inspector(), "serve"])
         .spawn();
     serving.ready();
-    let (pid, command) = (serving.pid(), only_child(serving.pid()));
-    idle(pid);
+    let (pid, command) = (serving.pid(), wait_for_only_child(serving.pid()));
+    wait_until_idle(pid);
     let before = time(pid);
     for _ in 0..1000 {
         kill(command, libc::SIGUSR1);
@@ -163,7 +165,7 @@ fn supervisor_without_signals_uses_no_cpu_time() {
     // The measurement works: handling a signal takes time.
     serving.kill(libc::SIGUSR1);
     assert_eq!(serving.signal().signal, libc::SIGUSR1);
-    idle(pid);
+    wait_until_idle(pid);
     let after = time(pid);
     assert!(after.0.is_empty() || after.0 != before.0, "{after:?}");
     let _ = serving.wait().ok();
@@ -242,7 +244,7 @@ fn inherited_lock_is_held_while_command_runs() {
             let run = shop.start(mode, [inspector(), "serve"]).wrap(&lock);
             let mut serving = run.spawn();
             serving.ready();
-            idle(serving.pid());
+            wait_until_idle(serving.pid());
             let again = || shop.bare(&lock).arg("true").output();
             let refused = again().ended(Status::Exited(1));
             assert!(
@@ -283,9 +285,9 @@ fn child_of_command_outlives_it() {
         let known = running.pid();
         running.write(b"\n");
         // phase-run has ended, or is a zombie that only this test can reap.
-        gone(&[known]);
+        wait_until_gone(&[known]);
         // The child is alive: only a live process is asleep.
-        asleep(child);
+        wait_until_asleep(child);
         kill(child, libc::SIGKILL);
         let _ = running.wait().ended(Status::Exited(3));
     }

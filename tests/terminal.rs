@@ -68,7 +68,7 @@ fn ctrl_c_ends_command_with_status_130() {
         prompt.press("\x03");
         let shown = prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGINT);
-        proc::gone(&[command, runner]);
+        proc::wait_until_gone(&[command, runner]);
         shown
     });
 }
@@ -83,7 +83,7 @@ fn ctrl_backslash_leaves_no_core_of_phase_run() {
         prompt.press("\x1c");
         let shown = prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGQUIT);
-        proc::gone(&[command, runner]);
+        proc::wait_until_gone(&[command, runner]);
         assert_eq!(cores(prompt), 0);
         shown
     });
@@ -174,7 +174,7 @@ fn ctrl_c_ends_pipeline_with_phase_run_last() {
         prompt.press("\x03");
         let shown = prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGINT);
-        proc::gone(&[command, runner]);
+        proc::wait_until_gone(&[command, runner]);
         shown.replace(&command.to_string(), "")
     });
 }
@@ -193,7 +193,7 @@ fn ctrl_c_ends_script_that_runs_phase_run() {
         let shown = prompt.prompt();
         assert!(!shown.contains("went on"), "{shown}");
         assert_eq!(prompt.status(), 128 + SIGINT);
-        proc::gone(&[command, runner]);
+        proc::wait_until_gone(&[command, runner]);
         shown
     });
 }
@@ -212,7 +212,7 @@ fn ctrl_c_ends_loop_that_runs_phase_run() {
             let shown = prompt.prompt();
             assert!(!shown.contains("ready"), "{line} went on: {shown}");
             assert_eq!(prompt.status(), 128 + SIGINT, "{line}");
-            proc::gone(&[command, runner]);
+            proc::wait_until_gone(&[command, runner]);
         }
     });
 }
@@ -227,10 +227,10 @@ fn script_continues_if_command_handles_ctrl_c() {
         let (command, runner) = prompt.start("./script");
         // bash also ends if INT arrives before it waits, or after it has seen the command's end.
         let script = proc::group(command);
-        proc::asleep(script);
+        proc::wait_until_asleep(script);
         prompt.press("\x03");
         assert_eq!(prompt.reported(), (SIGINT, KERNEL));
-        proc::took(script, SIGINT);
+        proc::wait_until_delivered(script, SIGINT);
         assert_eq!(prompt.reported_until_marked(runner), []);
         let shown = prompt.prompt();
         assert!(shown.contains("went on"), "{shown}");
@@ -245,7 +245,7 @@ fn hangup_ends_command_and_phase_run() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         prompt.hang_up();
-        proc::gone(&[command, runner]);
+        proc::wait_until_gone(&[command, runner]);
     });
 }
 
@@ -258,7 +258,7 @@ fn hangup_reaches_command_once() {
         prompt.show("mkfifo silence");
         prompt.enter("run inspector serve >log 0<>silence");
         let log = InspectorLog::in_directory(prompt.shop.directory());
-        let runner = proc::runner(log.ready());
+        let runner = proc::outermost_phase_run(log.ready());
         prompt.hang_up();
         log.reported_until_marked(runner, 2)
     };

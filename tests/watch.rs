@@ -5,7 +5,7 @@ use std::fs::{File, read};
 
 use fake_phase::{bearer, service_token, user_bearer, user_token};
 
-use crate::support::proc::{command, only_child, parent};
+use crate::support::proc::{command_of, parent, wait_for_only_child};
 use crate::support::{
     DEADLINE, SECRET_SERVER, SHOP, Status, WATCH, await_restart, change_secret, inspector,
     spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
@@ -41,9 +41,9 @@ fn change_restarts_command_with_polled_secrets() {
 fn unchanged_polls_leave_command_running() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
-    let pid = command(running.pid());
+    let pid = command_of(running.pid());
     wait_for_more_requests(&shop.phase, 3);
-    assert_eq!(only_child(running.pid()), pid);
+    assert_eq!(wait_for_only_child(running.pid()), pid);
     assert!(running.signals().is_empty());
     running.kill(libc::SIGTERM);
     let output = running.wait().ok();
@@ -95,7 +95,7 @@ fn restarted_command_has_same_variables() {
     let mut running = spawn_watched(run, script);
     change_secret(&shop.phase, "two");
     await_restart(&mut running, "two");
-    let new = command(running.pid());
+    let new = command_of(running.pid());
     assert_eq!(parent(new), running.pid());
     let [one, two] = ["one", "two"].map(|name| {
         let text = read(shop.directory().join(name)).unwrap();

@@ -1,7 +1,9 @@
 //! What a restart ends: the old command, by its stop signal or by KILL, and all that it has left;
 //! and what it leaves alone.
 
-use crate::support::proc::{asleep, children, command, gone, only_child, state};
+use crate::support::proc::{
+    children, command_of, state, wait_for_only_child, wait_until_asleep, wait_until_gone,
+};
 use crate::support::{
     Running, Shop, Status, WATCH, await_restart, change_secret, eventually, has_root, inspector,
     kill, set_mode, spawn_watched, stop_watched, unused_port, watched_shop,
@@ -32,7 +34,7 @@ fn command_that_ignores_stop_is_killed_after_grace() {
         let shop = watched_shop();
         let options = ["--watch", "1", "--stop-signal", name, "--grace", grace];
         let mut running = spawn_watched(shop.with(&options), STUBBORN);
-        let old = command(running.pid());
+        let old = command_of(running.pid());
         change_secret(&shop.phase, "two");
         let mut received = [running.signal().signal, running.signal().signal];
         received.sort();
@@ -40,7 +42,7 @@ fn command_that_ignores_stop_is_killed_after_grace() {
         expected.sort();
         assert_eq!(received, expected);
         wait_for_start(&mut running, "two");
-        gone(&[old]);
+        wait_until_gone(&[old]);
         let _ = running.stderr_line();
         let said = running.stderr_line();
         assert!(
@@ -56,9 +58,9 @@ fn command_that_ignores_stop_is_killed_after_grace() {
 fn command_without_grace_is_killed_at_once() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "0"]), STUBBORN);
-    let old = command(running.pid());
+    let old = command_of(running.pid());
     change_secret(&shop.phase, "two");
-    gone(&[old]);
+    wait_until_gone(&[old]);
     eventually("the new command", || {
         let line = running.line();
         match line.as_str() {
@@ -78,7 +80,7 @@ fn stopped_command_is_continued_to_stop() {
         shop.with(&WATCH),
         "echo \"value $SECRET\"; exec \"$0\" serve 2",
     );
-    let old = command(running.pid());
+    let old = command_of(running.pid());
     kill(old, libc::SIGSTOP);
     change_secret(&shop.phase, "two");
     await_restart(&mut running, "two");
@@ -140,7 +142,7 @@ fn stopped_daemon_is_continued_to_end() {
     kill(daemon, libc::SIGSTOP);
     change_secret(&shop.phase, "two");
     await_restart(&mut running, "two");
-    gone(&[daemon]);
+    wait_until_gone(&[daemon]);
     let _ = running.stderr_line();
     kill(running.stderr_ready(), libc::SIGKILL);
     let _ = stop_watched(running);
@@ -162,7 +164,7 @@ fn endlessly_forking_chain_is_ended() {
         let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "0.2"]), &script);
         change_secret(&shop.phase, "two");
         await_restart(&mut running, "two");
-        only_child(running.pid());
+        wait_for_only_child(running.pid());
         let _ = stop_watched(running);
     }
 }
@@ -211,7 +213,7 @@ fn child_from_before_start_survives_restart() {
     let helper = running.stderr_ready();
     change_secret(&shop.phase, "two");
     await_restart(&mut running, "two");
-    asleep(helper);
+    wait_until_asleep(helper);
     running.kill(libc::SIGTERM);
     running.kill(libc::SIGCONT);
     eventually("the end", || match running.state() {
@@ -219,7 +221,7 @@ fn child_from_before_start_survives_restart() {
         other => Err(other),
     });
     // The helper outlives phase-run.
-    asleep(helper);
+    wait_until_asleep(helper);
     kill(helper, libc::SIGKILL);
     let _ = running.wait().ended(Status::Exited(0));
 }
@@ -234,8 +236,8 @@ fn exit_without_restart_leaves_children_running() {
     running.kill(libc::SIGTERM);
     running.kill(libc::SIGCONT);
     let known = running.pid();
-    gone(&[known]);
-    asleep(child);
+    wait_until_gone(&[known]);
+    wait_until_asleep(child);
     kill(child, libc::SIGKILL);
     let _ = running.wait().ended(Status::Exited(0));
 }

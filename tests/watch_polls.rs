@@ -5,7 +5,7 @@ use std::fs::rename;
 
 use fake_phase::{Account, Responder, service_token};
 
-use crate::support::proc::{children, only_child};
+use crate::support::proc::{children, wait_for_only_child};
 use crate::support::{
     DEADLINE, SECRET_SERVER, SHOP, Status, WATCH, await_restart, change_secret, eventually,
     inspector, kill, spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
@@ -156,7 +156,7 @@ fn terminal_key_that_kills_standby_fails_poll() {
     assert_eq!(all.len(), 2);
     terminal.press("\x03");
     assert_eq!(terminal.reported(), (libc::SIGINT, 128));
-    only_child(terminal.pid());
+    wait_for_only_child(terminal.pid());
     gate.open();
     change_secret(&shop.phase, "two");
     assert_eq!(terminal.reported().0, libc::SIGTERM);

@@ -5,7 +5,7 @@ use std::fs::{File, read, read_dir, read_link};
 use nix::unistd::Uid;
 
 use crate::supervisor::{PLANTED, planted, token_file};
-use crate::support::proc::{idle, memory};
+use crate::support::proc::{memory, wait_until_idle};
 use crate::support::{Status, has_root, holds, inspector};
 
 /// After polls and a restart, the watcher's memory contains neither a value nor the token. What the
@@ -43,7 +43,7 @@ fn watcher_holds_no_secret_and_no_token() {
         assert_eq!(serving.signal().signal, libc::SIGCONT);
         serving.ready();
         let pid = serving.pid();
-        idle(pid);
+        wait_until_idle(pid);
         let (memory, environ) = (memory(pid), read(format!("/proc/{pid}/environ")).unwrap());
         assert!(
             holds(&memory, PLANTED.as_bytes()),

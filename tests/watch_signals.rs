@@ -3,7 +3,10 @@
 
 use fake_phase::Gate;
 
-use crate::support::proc::{asleep, children, gone, idle, only_child, stopped};
+use crate::support::proc::{
+    children, wait_for_only_child, wait_until_asleep, wait_until_gone, wait_until_idle,
+    wait_until_stopped,
+};
 use crate::support::{
     DEADLINE, Output, Running, Shop, Status, WATCH, await_restart, change_secret, eventually, kill,
     queue, spawn_watched, watched_shop,
@@ -55,7 +58,7 @@ fn command_exit_ends_watch_while_poll_hangs() {
     // `wait` blocks until no process has standard error open.
     let output = running.wait().ended(Status::Exited(7));
     assert!(output.stderr.is_empty(), "{output}");
-    gone(&all);
+    wait_until_gone(&all);
     drop(gate);
 }
 
@@ -67,7 +70,7 @@ fn killed_watcher_kills_command_and_standby() {
     let all = children(running.pid());
     assert_eq!(all.len(), 2);
     running.kill(libc::SIGKILL);
-    gone(&all);
+    wait_until_gone(&all);
     drop(gate);
     let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
 }
@@ -96,7 +99,7 @@ fn termination_signal_while_stopping_cancels_start() {
         assert!(!output.text().contains("value two"), "{output}");
         let off = "phase-run: told to end: the new command is not started\n";
         assert!(output.stderr.ends_with(off), "{output}");
-        gone(&standby);
+        wait_until_gone(&standby);
     }
 }
 
@@ -198,7 +201,7 @@ fn termination_signal_without_command_ends_watch() {
         let (running, daemon) = cleaning_up(&shop);
         let standby = command_of(running.pid(), daemon);
         running.kill(signal);
-        gone(&[standby]);
+        wait_until_gone(&[standby]);
         kill(daemon, libc::SIGKILL);
         let output = running.wait().ended(Status::Killed(signal));
         assert!(!output.text().contains("value two"), "{output}");
@@ -212,7 +215,7 @@ fn other_signal_without_command_reaches_new_one() {
     let (mut running, daemon) = cleaning_up(&shop);
     // WINCH does nothing by default: another signal would kill a program that does not catch it yet.
     running.kill(libc::SIGWINCH);
-    asleep(running.pid());
+    wait_until_asleep(running.pid());
     kill(daemon, libc::SIGKILL);
     assert_eq!(running.line(), "value two");
     running.ready();
@@ -237,20 +240,20 @@ fn signal_during_promotion_reaches_new_command() {
         let (running, daemon) = cleaning_up_after(&shop, &script);
         let standby = command_of(running.pid(), daemon);
         kill(standby, libc::SIGSTOP);
-        stopped(&[standby]);
+        wait_until_stopped(&[standby]);
         if let Some(signal) = early {
             running.kill(signal);
-            idle(running.pid());
+            wait_until_idle(running.pid());
         }
         kill(daemon, libc::SIGKILL);
         eventually("promoted", || match children(running.pid()).as_slice() {
             [only] if *only == standby => Ok(()),
             other => Err(other.to_vec()),
         });
-        idle(running.pid());
+        wait_until_idle(running.pid());
         if let Some(signal) = late {
             running.kill(signal);
-            idle(running.pid());
+            wait_until_idle(running.pid());
         }
         kill(standby, libc::SIGCONT);
         // Each of these signals kills the command, which does not catch it.
@@ -277,7 +280,7 @@ fn killed_standby_fails_poll() {
         running.stderr_line(),
         "phase-run: the secrets can be read again"
     );
-    only_child(running.pid());
+    wait_for_only_child(running.pid());
     assert!(running.signals().is_empty());
     let _ = running.wait().ended(Status::Exited(0));
 }
@@ -316,7 +319,7 @@ fn full_stderr_does_not_delay_signals() {
     standby.wait_for_request(DEADLINE);
     let all = children(running.pid());
     kill(*all.last().unwrap(), libc::SIGKILL);
-    only_child(running.pid());
+    wait_for_only_child(running.pid());
     running.kill(libc::SIGUSR1);
     assert_eq!(running.signal().signal, libc::SIGUSR1);
     drop(reader);

@@ -76,25 +76,25 @@ fn foreground(pid: i32) -> i32 {
 }
 
 /// Waits until all of them are stopped.
-pub(crate) fn stopped(pids: &[i32]) {
+pub(crate) fn wait_until_stopped(pids: &[i32]) {
     for pid in pids {
-        become_one_of(*pid, &['T']);
+        wait_for_state(*pid, &['T']);
     }
 }
 
 /// Waits until it sleeps.
-pub(crate) fn asleep(pid: i32) {
-    become_one_of(pid, &['S']);
+pub(crate) fn wait_until_asleep(pid: i32) {
+    wait_for_state(pid, &['S']);
 }
 
 /// Waits until all of them are gone, or dead and not yet reaped.
-pub(crate) fn gone(pids: &[i32]) {
+pub(crate) fn wait_until_gone(pids: &[i32]) {
     for pid in pids {
-        become_one_of(*pid, &['X', 'Z']);
+        wait_for_state(*pid, &['X', 'Z']);
     }
 }
 
-fn become_one_of(pid: i32, states: &[char]) {
+fn wait_for_state(pid: i32, states: &[char]) {
     eventually("another state", || match state(pid) {
         state if states.contains(&state) => Ok(()),
         other => Err((pid, other)),
@@ -102,7 +102,7 @@ fn become_one_of(pid: i32, states: &[char]) {
 }
 
 /// Waits until the process has been told of the signal that was sent to it.
-pub(crate) fn took(pid: i32, signal: i32) {
+pub(crate) fn wait_until_delivered(pid: i32, signal: i32) {
     eventually("taken", || {
         let status = read_to_string(format!("/proc/{pid}/status")).unwrap();
         let mut lines = status.lines();
@@ -116,7 +116,7 @@ pub(crate) fn took(pid: i32, signal: i32) {
 }
 
 /// Waits until its group is in the foreground and it sleeps, as one that reads the terminal does.
-pub(crate) fn in_foreground(pid: i32) {
+pub(crate) fn wait_until_foreground(pid: i32) {
     eventually("in the foreground", || {
         let (group, foreground, state) = (group(pid), foreground(pid), state(pid));
         match group == foreground && state == 'S' {
@@ -128,7 +128,7 @@ pub(crate) fn in_foreground(pid: i32) {
 
 /// phase-run, where it stayed the parent of the command `pid`, the outermost one if there are
 /// several; else the command itself.
-pub(crate) fn runner(pid: i32) -> i32 {
+pub(crate) fn outermost_phase_run(pid: i32) -> i32 {
     let mut runner = pid;
     while name(parent(runner)) == "phase-run" {
         runner = parent(runner);
@@ -137,10 +137,10 @@ pub(crate) fn runner(pid: i32) -> i32 {
 }
 
 /// The command, where `runner` is it or stayed its parent: the last of the children.
-pub(crate) fn command(runner: i32) -> i32 {
+pub(crate) fn command_of(runner: i32) -> i32 {
     let children = read_to_string(format!("/proc/{runner}/task/{runner}/children"));
     let children = children.unwrap();
-    children.trim().parse().map_or(runner, command)
+    children.trim().parse().map_or(runner, command_of)
 }
 
 /// Those that have not been reaped.
@@ -152,7 +152,7 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
 }
 
 /// Waits until there is one.
-pub(crate) fn only_child(pid: i32) -> i32 {
+pub(crate) fn wait_for_only_child(pid: i32) -> i32 {
     eventually("one child", || match children(pid).as_slice() {
         [child] => Ok(*child),
         other => Err(other.to_vec()),
@@ -160,7 +160,7 @@ pub(crate) fn only_child(pid: i32) -> i32 {
 }
 
 /// Waits until it has nothing more to do: it sleeps, and no signal is pending.
-pub(crate) fn idle(pid: i32) {
+pub(crate) fn wait_until_idle(pid: i32) {
     eventually("idle", || {
         let status = read_to_string(format!("/proc/{pid}/status")).unwrap();
         match state(pid) == 'S' && status.contains("\nShdPnd:\t0000000000000000\n") {

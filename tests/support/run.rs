@@ -15,7 +15,7 @@ use super::inspector::Report;
 use super::output::Output;
 use super::running::{Running, Started};
 use super::sandbox::{Sandbox, find_program};
-use super::spawn::{Start, lift};
+use super::spawn::{SpawnOptions, duplicate_high};
 use super::terminal::{self, Terminal};
 
 /// A command line before it runs. Unless a test says more it has the sandbox's variables and
@@ -31,7 +31,7 @@ pub(crate) struct Run<'a> {
     cwd: PathBuf,
     stdin: Vec<u8>,
     stdout: Option<PathBuf>,
-    start: Start,
+    start: SpawnOptions,
     started: Started,
     stdout_holds: Stdout,
 }
@@ -59,7 +59,7 @@ impl<'a> Run<'a> {
             cwd: sandbox.directory().to_owned(),
             stdin: Vec::new(),
             stdout: None,
-            start: Start::default(),
+            start: SpawnOptions::default(),
             started: Started::Itself,
             stdout_holds: Stdout::NoSecrets,
         }
@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
 
     /// Leaves `file` open as descriptor `number`.
     pub(crate) fn hand_over(mut self, file: impl AsFd, number: c_int) -> Self {
-        self.start.handed.push((lift(file), number));
+        self.start.handed.push((duplicate_high(file), number));
         self
     }
 

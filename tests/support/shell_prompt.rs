@@ -119,14 +119,14 @@ impl ShellPrompt {
     pub(crate) fn start(&mut self, line: &str) -> (i32, i32) {
         self.enter(line);
         let command = self.ready();
-        (command, proc::runner(command))
+        (command, proc::outermost_phase_run(command))
     }
 
     /// Presses Ctrl-Z, and waits until all of these are stopped and the shell asks again.
     pub(crate) fn suspend(&mut self, pids: &[i32]) -> String {
         self.press("\x1a");
         let shown = self.prompt();
-        proc::stopped(pids);
+        proc::wait_until_stopped(pids);
         shown
     }
 }

@@ -30,12 +30,12 @@ use super::terminal;
 /// What the new process is to find. Every signal has its default disposition and none is blocked,
 /// and no descriptor above 2 is open, unless it is said here: the test's own start must not matter.
 #[derive(Default)]
-pub(crate) struct Start {
+pub(crate) struct SpawnOptions {
     pub(crate) program: CString,
     pub(crate) argv: Vec<CString>,
     pub(crate) environ: Vec<CString>,
     pub(crate) closed: Vec<c_int>,
-    /// Descriptors that went through `lift`, and the numbers they are to have there.
+    /// Descriptors that went through `duplicate_high`, and the numbers they are to have there.
     pub(crate) handed: Vec<(OwnedFd, c_int)>,
     pub(crate) ignored: Vec<c_int>,
     pub(crate) blocked: Vec<c_int>,
@@ -51,7 +51,7 @@ pub(crate) struct Start {
     pub(crate) leads: bool,
 }
 
-impl Start {
+impl SpawnOptions {
     pub(crate) fn spawn(mut self, cwd: &Path, stdout: Stdio) -> Result<Child> {
         let terminal = self.terminal.take();
         let group = self.group;
@@ -86,7 +86,7 @@ impl Start {
 
     fn prepare(&self) -> Result<()> {
         if self.leads {
-            terminal::lead()?;
+            terminal::lead_new_session()?;
         }
         // SAFETY: close_range(2): takes numbers only, and closes nothing before the exec.
         let marked = unsafe { libc::close_range(3, c_uint::MAX, CLOSE_ON_EXEC) };
@@ -101,10 +101,10 @@ impl Start {
             Errno::result(unsafe { libc::close(*number) })?;
         }
         for signal in 1..=64 {
-            dispose(signal, libc::SIG_DFL);
+            set_disposition(signal, libc::SIG_DFL);
         }
         for signal in &self.ignored {
-            dispose(*signal, libc::SIG_IGN);
+            set_disposition(*signal, libc::SIG_IGN);
         }
         block(&self.blocked)?;
         for (resource, soft) in &self.limits {
@@ -127,7 +127,7 @@ impl Start {
 const CLOSE_ON_EXEC: c_int = 4;
 
 /// The same file under a number that no test asks for, so that handing over several cannot clash.
-pub(crate) fn lift(file: impl AsFd) -> OwnedFd {
+pub(crate) fn duplicate_high(file: impl AsFd) -> OwnedFd {
     let number = fcntl(file, FcntlArg::F_DUPFD_CLOEXEC(200)).unwrap();
     // SAFETY: the number is new, so nothing else owns it.
     unsafe { OwnedFd::from_raw_fd(number) }
@@ -167,7 +167,7 @@ fn execve(
     environ: &[AtomicPtr<c_char>],
 ) -> std::io::Error {
     // SAFETY: execve(2): a terminated path and two arrays of terminated strings that end with null.
-    // An AtomicPtr is a pointer in memory; the strings are in `Start`, which the closure owns.
+    // An AtomicPtr is a pointer in memory; the strings are in `SpawnOptions`, which the closure owns.
     unsafe {
         libc::execve(
             program.as_ptr(),
@@ -180,7 +180,7 @@ fn execve(
 
 /// By the kernel's call: glibc refuses 32 and 33, and its posix_spawn leaves 32 ignored in whatever
 /// started us. Errors are those of KILL and STOP, which stay as they are.
-fn dispose(signal: c_int, disposition: libc::sighandler_t) {
+fn set_disposition(signal: c_int, disposition: libc::sighandler_t) {
     // The kernel's struct sigaction is at most four words, of which the disposition is the first.
     let action = [disposition, 0, 0, 0];
     let before = null_mut::<usize>();

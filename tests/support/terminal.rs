@@ -59,7 +59,7 @@ pub(super) fn open() -> (File, OwnedFd) {
 
 /// Makes standard input the terminal of a new session, which the caller leads (setsid(2)). Makes
 /// system calls only.
-pub(super) fn lead() -> Result<()> {
+pub(super) fn lead_new_session() -> Result<()> {
     nix::unistd::setsid()?;
     // SAFETY: TIOCSCTTY takes a number, not a pointer (ioctl_tty(2)).
     Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })?;
