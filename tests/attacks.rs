@@ -1,5 +1,4 @@
-//! What has gone wrong in other runners, and has no test of its own among ours by topic: the rows of
-//! SECURITY.md that name this file.
+//! Flaws of other runners that no other test file covers: the rows of SECURITY.md that name this file.
 
 use std::collections::BTreeSet;
 use std::fs::read_to_string;
@@ -8,8 +7,8 @@ use fake_phase::{Phase, World, app_id};
 
 use crate::support::{SHOP, Sandbox, Status, has_programs};
 
-/// A name with a line break in it made a header of its own, or a further parameter of the query.
-/// RFC 9112 §5: a line break ends a field; RFC 3986 §3.4: `&` and `#` end a value.
+/// A name with a line break must not become another header (RFC 9112 §5), and one with `&` or `#` must
+/// not become another parameter (RFC 3986 §3.4).
 #[test]
 fn name_cannot_inject_into_request() {
     let odd = "/a\r\nX-Evil: 1\r\n&env=Development#%0d%0a+?";
@@ -34,12 +33,12 @@ fn name_cannot_inject_into_request() {
                 arrived.extend(request.query(name));
             }
         }
-        // As one value; a list of tags is sent as it is written.
+        // A folder is sent as one value, and a list of tags as it is written.
         assert!(arrived.contains(odd), "{options:?}: {arrived:?}");
     }
 }
 
-/// An error about a secret quoted its value.
+/// An error about a secret must not quote its value.
 #[test]
 fn errors_never_contain_secret_value() {
     let value = "the value itself";
@@ -63,7 +62,7 @@ fn errors_never_contain_secret_value() {
     ] {
         let phase = Phase::serve(world);
         let mut sandbox = Sandbox::new(&phase);
-        // Whatever is said is searched for it.
+        // The harness searches the output for the value.
         sandbox.canary(value);
         for form in ["text", "json"] {
             let run = sandbox
@@ -76,9 +75,8 @@ fn errors_never_contain_secret_value() {
     }
 }
 
-/// A runner asked elsewhere for a newer version of itself, and told somebody what it was used for.
-/// Each address that a socket is connected to is seen under strace; the failing run may not report
-/// home either.
+/// phase-run neither looks for updates nor sends telemetry, even if it fails. strace shows each address
+/// that it connects to.
 #[test]
 fn only_phase_is_contacted() {
     if !has_programs(&["strace"]) {

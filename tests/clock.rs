@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use fake_phase::Responder;
 use httpdate::fmt_http_date;
 
-use crate::snapshot::{VALUE, kept};
+use crate::snapshot::{VALUE, snapshot_shop};
 use crate::support::{Clock, DEADLINE, Output, Status, await_restart, spawn_watched, stop_watched};
 use crate::watch_leases::{SERVER, leased, leases};
 
@@ -49,7 +49,7 @@ fn retry(output: &Output) -> (f64, f64) {
 /// requested delay, which is also logged.
 fn tried_again(jump: i64, during: bool, status: u16, asks: bool) {
     let case = format!("{jump} {during} {status} {asks}");
-    let shop = kept();
+    let shop = snapshot_shop();
     let clock = Clock::of(&shop.sandbox);
     shop.phase.respond("", refusal(status, asks));
     if !during {
@@ -133,7 +133,9 @@ fn judged(jump: i64, max_age: &str, used: bool, reason: &str) -> String {
 /// Phase is silent and the clock jumps during the first try. The outage lasts as long as `--timeout` and
 /// `--max-wait` allow, and the snapshot's age is measured by the clock after the jump.
 fn bridged(jump: i64, max_age: &str, used: bool) {
-    let shop = kept().made().answers(Responder::stall());
+    let shop = snapshot_shop()
+        .with_snapshot()
+        .responding(Responder::stall());
     let clock = Clock::of(&shop.sandbox);
     let mut options = vec!["--timeout", "1", "--max-wait", "4"];
     options.extend(["--snapshot-max-age", max_age]);
@@ -188,7 +190,7 @@ fn snapshot_age_uses_the_wall_clock() {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     // The time of a machine without a clock battery before it is set.
     let unset = 100 - now.cast_signed();
-    let shop = kept().made();
+    let shop = snapshot_shop().with_snapshot();
     let clock = Clock::of(&shop.sandbox);
     for (jump, max_age, used) in AGES.into_iter().chain([(unset, "1", true)]) {
         clock.jumps(jump);
@@ -208,7 +210,7 @@ fn snapshot_age_uses_the_wall_clock() {
     }
     // No certificate is valid then, and that is not an outage.
     let _ = clock.rules(shop.with(&[])).output().failed(125, "tls");
-    shop.is_whole();
+    shop.assert_readable();
 }
 
 /// Clock jumps do not change when a lease is renewed.

@@ -1,10 +1,10 @@
-//! `--dry-run`: what would be injected, never a value, and nothing is run.
+//! `--dry-run`: lists what would be injected without values, and starts nothing.
 
 use fake_phase::{Phase, World};
 
 use crate::support::{Output, Run, Sandbox, Status, has_programs};
 
-const VALUE: &str = "a-value-that-stays-unsaid";
+const VALUE: &str = "a-value-that-is-never-shown";
 
 fn world_of_each_type() -> World {
     let mut world = World::empty();
@@ -27,8 +27,8 @@ fn dry_run<'a>(sandbox: &'a Sandbox, words: &[&str]) -> Run<'a> {
     run.args(words)
 }
 
-/// "TAB-separated name, folder, type, form (`variable`, `file`, `kept`),
-/// sorted by name; … the command may be left out".
+/// Each line has the name, folder, type and form (`variable`, `file` or `kept`) with a TAB between two.
+/// Lines are sorted by name, and the command may be left out.
 #[test]
 fn dry_run_prints_four_fields_per_secret() {
     let phase = Phase::serve(world_of_each_type());
@@ -70,7 +70,7 @@ fn dry_run_prints_four_fields_per_secret() {
     }
 }
 
-/// "with `--log-format json` an object a line".
+/// With `--log-format json` each line is a JSON object.
 #[test]
 fn dry_run_json_prints_object_per_secret() {
     let phase = Phase::serve(world_of_each_type());
@@ -90,7 +90,7 @@ fn dry_run_json_prints_object_per_secret() {
     }
 }
 
-/// A name that would break the line, or the terminal, is escaped.
+/// Characters that would break the line or steer the terminal are escaped.
 #[test]
 fn tab_in_folder_is_escaped() {
     let mut world = World::empty();
@@ -105,8 +105,7 @@ fn tab_in_folder_is_escaped() {
     assert_eq!(object["folder"], "/a\tb\u{1b}[2J");
 }
 
-/// "print what would be injected, never a value, and run nothing". No process, no file: what the
-/// kernel is asked for while it runs is seen under strace.
+/// `--dry-run` starts no process and creates no file, which strace shows.
 #[test]
 fn dry_run_starts_nothing_and_creates_no_file() {
     if !has_programs(&["strace"]) {
@@ -135,13 +134,13 @@ fn dry_run_starts_nothing_and_creates_no_file() {
     let (output, execs, files) = calls(&touch, &["--dry-run"]);
     assert_eq!((execs, files), (1, 0), "{output}");
     assert!(!sandbox.directory().join("made").exists());
-    // The same line without the option does both, or the search above could not find it.
+    // The same command line without the option does both, so the search above can fail.
     let (output, execs, files) = calls(&touch, &[]);
     assert!(execs > 1 && files == 1, "{output}");
     assert!(sandbox.directory().join("made").exists());
 }
 
-/// What would fail fails here too: the listing is no promise otherwise.
+/// If a start would fail, the dry run fails, too.
 #[test]
 fn dry_run_fails_like_a_start() {
     let mut world = world_of_each_type();
@@ -160,7 +159,7 @@ fn dry_run_fails_like_a_start() {
     assert_eq!(output.ok().text(), "LARGE\t/large\tsecret\tfile\n");
 }
 
-/// "a variable that is already set wins over the secret": that there is none to list is a listing.
+/// An empty selection with `--allow-empty` prints nothing.
 #[test]
 fn empty_selection_prints_nothing() {
     let phase = Phase::serve(world_of_each_type());

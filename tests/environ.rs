@@ -1,8 +1,8 @@
-//! The command's variables: what it inherits, what it gets, and where that stands.
+//! The command's environment: what it inherits, what is injected, and in which order.
 
 use crate::support::{Run, SHOP, inspector, shop};
 
-/// The names that the command has, in their order, without those of the sandbox itself.
+/// The names of the command's variables in their order, without those of the sandbox.
 fn names(run: Run<'_>) -> Vec<String> {
     let own = ["PATH", "PHASE_HOST", "PHASE_CA_FILE", "PHASE_MAX_WAIT"];
     let entries = run.report().environ();
@@ -13,7 +13,7 @@ fn names(run: Run<'_>) -> Vec<String> {
     names.filter(|name| !own.contains(&name.as_str())).collect()
 }
 
-/// `--prefix`: put TEXT before every injected name.
+/// `--prefix` is put before every injected name.
 #[test]
 fn prefix_is_added_to_every_name() {
     let shop = shop([("A", "1"), ("DB_URL", "2")]);
@@ -23,7 +23,7 @@ fn prefix_is_added_to_every_name() {
     assert_eq!(report.variable("A"), None);
 }
 
-/// Values arrive in the command byte for byte: newlines, quotes, `$`, Unicode.
+/// Values are injected byte for byte: newlines, quotes, `$`, Unicode.
 #[test]
 fn values_are_injected_byte_for_byte() {
     let large = "v".repeat(131_000);
@@ -49,7 +49,7 @@ fn values_are_injected_byte_for_byte() {
     }
 }
 
-/// An empty value is injected, and counts as present.
+/// An empty value is injected and satisfies `--require`.
 #[test]
 fn empty_value_is_injected() {
     let shop = shop([("EMPTY", "")]);
@@ -59,7 +59,7 @@ fn empty_value_is_injected() {
     assert_eq!(replaced.variable("EMPTY"), Some(Vec::new()));
 }
 
-/// Each name stands once: a secret takes the place of what it replaces.
+/// A secret is at the position of the variable that it replaces.
 #[test]
 fn secret_replaces_inherited_variable_in_place() {
     let shop = shop([("C", "new"), ("A", "new"), ("X", "new")]);
@@ -68,7 +68,7 @@ fn secret_replaces_inherited_variable_in_place() {
     assert_eq!(names(run), ["B", "C", "A", "D", "X"]);
 }
 
-/// Each name stands once. getenv(3) finds the first, so that one stays; a secret stands there.
+/// Of a duplicate name the first entry stays, which getenv(3) finds. A secret replaces that one.
 #[test]
 fn duplicate_inherited_name_appears_once() {
     let shop = shop([("S", "secret")]);
@@ -81,7 +81,7 @@ fn duplicate_inherited_name_appears_once() {
     assert_eq!(report.environ()[4..], [&b"A=1"[..], b"S=secret", b"B="]);
 }
 
-/// Inherited entries pass as bytes, UTF-8 or not, and also without a `=`.
+/// Inherited entries are passed on unchanged, even without UTF-8 or without a `=`.
 #[test]
 fn unusual_inherited_entries_are_unchanged() {
     let shop = shop([("NOTHING", "secret")]);
@@ -95,7 +95,7 @@ fn unusual_inherited_entries_are_unchanged() {
     assert_eq!(report.environ()[4..], all);
 }
 
-/// `--keep`: a variable that is already set wins over the secret. Set but empty is set.
+/// With `--keep` a variable that is already set wins over the secret, even an empty one.
 #[test]
 fn keep_prefers_inherited_variable() {
     let secrets = [("A_SET", "s"), ("A_EMPTY", "s"), ("A_NEW", "s"), ("B", "s")];
@@ -125,7 +125,7 @@ fn keep_existing_prefers_all_inherited_variables() {
     assert_eq!(report.variable("NEW").unwrap(), b"s");
 }
 
-/// `--prefix` comes after the key; what is already set is looked for under the name as injected.
+/// `--keep` matches the name with its prefix.
 #[test]
 fn keep_matches_name_with_prefix() {
     let shop = shop([("A", "s"), ("B", "s")]);
@@ -135,8 +135,7 @@ fn keep_matches_name_with_prefix() {
     assert_eq!(report.variable("P_B").unwrap(), b"own");
 }
 
-/// `--clean`: start from an empty environment plus PATH, HOME, USER, LOGNAME, SHELL, TERM, TZ,
-/// LANG, LC_*, TMPDIR, PWD, HOSTNAME.
+/// `--clean` leaves PATH, HOME, USER, LOGNAME, SHELL, TERM, TZ, LANG, LC_*, TMPDIR, PWD and HOSTNAME.
 #[test]
 fn clean_leaves_only_its_allowlist() {
     let left = [
@@ -156,7 +155,7 @@ fn clean_leaves_only_its_allowlist() {
     assert_eq!(environ[1 + left.len()..], [&b"EDITOR=s"[..], b"SECRET=s"]);
 }
 
-/// `--pass`: with `--clean`, also pass these variables; repeatable.
+/// With `--clean`, `--pass` passes further variables. It can be repeated.
 #[test]
 fn pass_extends_clean_allowlist() {
     let shop = shop([("SECRET", "s")]);
@@ -165,7 +164,7 @@ fn pass_extends_clean_allowlist() {
     assert_eq!(names(run.env("MY_B", "")), ["MY_A", "X", "MY_B", "SECRET"]);
 }
 
-/// What `--clean` dropped is not set for the command, so there is nothing to keep.
+/// A variable that `--clean` drops is not set, so `--keep` does not apply to it.
 #[test]
 fn keep_ignores_variables_dropped_by_clean() {
     let shop = shop([("A", "secret")]);
@@ -182,7 +181,7 @@ const TOKENS: [&str; 4] = [
     "PHASE_MY_TOKENS",
 ];
 
-/// The inherited `PHASE_*TOKEN*` variables are removed; `--keep-token` leaves them.
+/// Inherited `PHASE_*TOKEN*` variables are removed, unless `--keep-token` is given.
 #[test]
 fn token_variables_are_removed_without_keep_token() {
     let shop = shop([("SECRET", "s")]);
@@ -215,7 +214,7 @@ fn token_variables_are_removed_without_keep_token() {
     assert!(report.variable("PHASE_OTHER").is_some());
 }
 
-/// A secret of such a name is injected all the same.
+/// A secret with the name of a token variable is injected.
 #[test]
 fn secret_named_like_token_is_injected() {
     let names = ["PHASE_SERVICE_TOKEN", "PHASE_X_TOKEN"];
@@ -224,12 +223,12 @@ fn secret_named_like_token_is_injected() {
     for name in names {
         assert_eq!(report.variable(name).unwrap(), b"of the app", "{name}");
     }
-    // It was removed from what is inherited, so it is not a variable that could win.
+    // The inherited variable was removed, so `--keep-existing` does not apply to it.
     let report = shop.reporting(&["--keep-existing"]).report();
     assert_eq!(report.variable(names[0]).unwrap(), b"of the app");
 }
 
-/// `-c` with single quotes: the command's shell expands the name, not the caller's.
+/// With `-c` and single quotes the shell of the command expands the name, not the caller's shell.
 #[test]
 fn single_quoted_variable_expands_in_command_shell() {
     let shop = shop([("DB_URL", "postgres://shop")]);

@@ -1,4 +1,4 @@
-//! The harness itself: it must notice what the other tests rely on it to notice.
+//! Tests of the harness: it must detect what the other tests rely on it to detect.
 
 use std::fs::{File, read};
 use std::os::unix::ffi::OsStrExt;
@@ -44,7 +44,7 @@ fn inspector_reports_closed_descriptors_and_mask() {
     assert_eq!(report.descriptors(), [1, 2]);
 }
 
-/// environ(7): by convention entries have an `=`, but nothing enforces it.
+/// An entry usually has an `=`, but nothing enforces it (environ(7)).
 #[test]
 fn unusual_environ_entries_reach_inspector() {
     let odd: [&[u8]; 6] = [b"NOTHING", b"=x", b"", b"A=1", b"A=2", b"\xff\xfe=\x80\n"];
@@ -213,9 +213,9 @@ fn wrapper_program_can_run_first() {
     assert_eq!(report.number("nice"), 3);
 }
 
-/// A stand-in for phase-run that changes what `changes`, words of a shell script, say.
-fn stand_in(sandbox: &mut Sandbox, changes: &str) {
-    // dash exports a PWD that it was not given.
+/// A shell script in place of phase-run, which runs `changes` before the command.
+fn fake_phase_run(sandbox: &mut Sandbox, changes: &str) {
+    // dash sets PWD.
     let script = format!("#!/bin/sh\nshift\nexec env -u PWD {changes} \"$@\"\n");
     let path = sandbox.executable("stand-in", script);
     sandbox.stand_in(path.to_str().unwrap());
@@ -224,7 +224,7 @@ fn stand_in(sandbox: &mut Sandbox, changes: &str) {
 #[test]
 fn allowed_difference_is_accepted() {
     let mut sandbox = Sandbox::offline();
-    stand_in(&mut sandbox, "-u GONE NEW=1 OLD=2");
+    fake_phase_run(&mut sandbox, "-u GONE NEW=1 OLD=2");
     let comparison = sandbox.transparent([""; 0], |run| {
         let run = run.env("OLD", "1").env("GONE", "").env("KEPT", "=");
         run.stdin_closed()
@@ -243,7 +243,7 @@ fn allowed_difference_is_accepted() {
 #[should_panic(expected = "signal.10: bare Some(\"default\"), under phase-run Some(\"ignored\")")]
 fn changed_disposition_is_detected() {
     let mut sandbox = Sandbox::offline();
-    stand_in(&mut sandbox, "--ignore-signal=USR1");
+    fake_phase_run(&mut sandbox, "--ignore-signal=USR1");
     sandbox.transparent([""; 0], |run| run).check();
 }
 
@@ -251,7 +251,7 @@ fn changed_disposition_is_detected() {
 #[should_panic(expected = "added entries: expected [\n    \"A=1\",\n], found [\n    \"A=2\",\n]")]
 fn wrong_value_is_detected() {
     let mut sandbox = Sandbox::offline();
-    stand_in(&mut sandbox, "A=2");
+    fake_phase_run(&mut sandbox, "A=2");
     sandbox
         .transparent([""; 0], |run| run)
         .added("A", "1")
@@ -262,7 +262,7 @@ fn wrong_value_is_detected() {
 #[should_panic(expected = "inherited entries")]
 fn extra_variable_is_detected() {
     let mut sandbox = Sandbox::offline();
-    stand_in(&mut sandbox, "A=1");
+    fake_phase_run(&mut sandbox, "A=1");
     sandbox.transparent([""; 0], |run| run).check();
 }
 
@@ -270,7 +270,7 @@ fn extra_variable_is_detected() {
 #[should_panic(expected = "nice: bare Some(\"0\"), under phase-run Some(\"5\")")]
 fn exception_covers_only_its_field() {
     let mut sandbox = Sandbox::offline();
-    stand_in(&mut sandbox, "nice -n 5 env --ignore-signal=USR1");
+    fake_phase_run(&mut sandbox, "nice -n 5 env --ignore-signal=USR1");
     sandbox
         .transparent([""; 0], |run| run)
         .except("signal.10")
@@ -309,7 +309,7 @@ fn canary_may_be_revealed_explicitly() {
     sandbox.assert_no_canary("nothing", b"a planted valu and a lanted value");
 }
 
-/// What `text` on standard error with status 125 is judged to be.
+/// An output with this standard error and status 125.
 fn output_with_stderr(text: &str) -> Output {
     Sandbox::offline()
         .bare(["sh", "-c", "printf %s \"$0\" >&2; exit 125", text])

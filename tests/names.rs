@@ -4,7 +4,7 @@ use fake_phase::World;
 
 use crate::support::{Output, SHOP, inspector, shop};
 
-/// Names must be non-empty and hold no `=` or NUL: an error that names the key.
+/// An empty name, or one with `=`, NUL or a line break, is an error that names the key.
 #[test]
 fn invalid_variable_name_is_error() {
     for (key, shown) in [
@@ -21,7 +21,7 @@ fn invalid_variable_name_is_error() {
     }
 }
 
-/// Every check of names sees the name as injected.
+/// Names are checked with their prefix.
 #[test]
 fn name_is_checked_with_prefix() {
     let shop = shop([("", "of the empty key")]);
@@ -31,7 +31,7 @@ fn name_is_checked_with_prefix() {
     assert!(output.stderr.contains("\"A=B\""), "{output}");
 }
 
-/// Values hold no NUL: an error that names the key; a file can hold one.
+/// A value with a NUL byte is an error that names the key and points to `--file`.
 #[test]
 fn nul_in_value_is_error() {
     let mut shop = shop([("BINARY", "secret\0value")]);
@@ -73,8 +73,7 @@ fn nonportable_name_is_injected_with_warning() {
     }
 }
 
-/// Names that make a loader, a shell, a runtime or git run code. Where the rule is a pattern, names
-/// that it means.
+/// Variables that make a loader, a shell, a runtime or git run code. For a pattern, some of its matches.
 #[rustfmt::skip]
 const RUN_CODE: [&str; 77] = [
     "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_", "DYLD_INSERT_LIBRARIES", "GLIBC_TUNABLES",
@@ -88,32 +87,32 @@ const RUN_CODE: [&str; 77] = [
     "GIT_SSH_COMMAND", "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_EDITOR",
     "GIT_PAGER", "GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0",
     "GIT_CONFIG_PARAMETERS", "OPENSSL_CONF", "SSLKEYLOGFILE",
-    // Their kin, which do the same.
+    // Related variables with the same effect.
     "PS0", "PS2", "PYTHONUSERBASE", "GEM_HOME", "BUNDLE_GEMFILE", "COR_PROFILER_PATH",
     "CORECLR_PROFILER_PATH", "LUA_PATH", "LUA_CPATH_5_4", "R_PROFILE_USER", "R_ENVIRON",
     "GIT_SEQUENCE_EDITOR", "GIT_TEMPLATE_DIR", "OPENSSL_ENGINES", "OPENSSL_MODULES",
 ];
 
-fn says_how_to_vouch(output: &Output, name: &str) {
+fn assert_refused_with_hint(output: &Output, name: &str) {
     let refusal = format!("refused to inject {name}");
     assert!(output.stderr.contains(&refusal), "{refusal}\n{output}");
     let hint = format!("\nhint: pass --allow-name {name} ");
     assert!(output.stderr.contains(&hint), "{hint}\n{output}");
 }
 
-/// Whoever can edit a secret must not be able to run code by it; the hint is the option to add.
+/// Whoever can edit a secret must not be able to run code with it. The hint names the option to add.
 #[test]
 fn unsafe_names_are_refused() {
     let shop = shop(RUN_CODE.map(|name| (name, "value")));
     for name in RUN_CODE {
-        says_how_to_vouch(&shop.refuses(&["--only", name]), name);
+        assert_refused_with_hint(&shop.refuses(&["--only", name]), name);
     }
 }
 
-/// Unless the operator vouches for the name.
+/// `--allow-name` allows such a name.
 #[test]
 fn unsafe_names_are_injected_with_allow_name() {
-    // The command is found by its path, and nothing in the inspector obeys any of these.
+    // The command is given by its path, and the inspector obeys none of these variables.
     let shop = shop(RUN_CODE.map(|name| (name, "value")));
     let options: Vec<&str> = RUN_CODE
         .iter()
@@ -137,7 +136,7 @@ fn unsafe_names_are_injected_with_allow_name() {
 fn allow_name_pattern_allows_only_matches() {
     let shop = shop([("GIT_SSH", "a"), ("GIT_SSH_COMMAND", "b"), ("PS1", "c")]);
     let allowed = ["--allow-name", "GIT_*"];
-    says_how_to_vouch(&shop.refuses(&allowed), "PS1");
+    assert_refused_with_hint(&shop.refuses(&allowed), "PS1");
     let report = shop
         .reporting(&[&allowed[..], &["--allow-name", "PS?"]].concat())
         .report();
@@ -145,15 +144,14 @@ fn allow_name_pattern_allows_only_matches() {
     assert_eq!(report.variable("PS1").unwrap(), b"c");
 }
 
-/// The check sees the name as injected: a prefix may complete a name of the list, or make of one
-/// another name.
+/// Names are checked with their prefix, which may make a name unsafe or safe.
 #[test]
 fn unsafe_name_is_checked_with_prefix() {
     let names = [("LD_", "PRELOAD"), ("GIT_", "SSH"), ("_JAVA", "_OPTIONS")];
     for (prefix, key) in names {
         let shop = shop([(key, "value")]);
         let output = shop.refuses(&["--prefix", prefix]);
-        says_how_to_vouch(&output, &format!("{prefix}{key}"));
+        assert_refused_with_hint(&output, &format!("{prefix}{key}"));
         assert!(
             output.stderr.contains(&format!("(the secret {key})")),
             "{output}"
@@ -165,21 +163,21 @@ fn unsafe_name_is_checked_with_prefix() {
     assert_eq!(report.variable("APP_LD_PRELOAD").unwrap(), b"b");
 }
 
-/// A file's path in such a variable is code as well.
+/// The path of a file in such a variable can run code, too.
 #[test]
 fn unsafe_file_variable_is_refused() {
     let shop = shop([("LIBRARY", "value")]);
     let output = shop.refuses(&["--file", "LIBRARY=LD_PRELOAD"]);
-    says_how_to_vouch(&output, "LD_PRELOAD");
+    assert_refused_with_hint(&output, "LD_PRELOAD");
     let output = shop.refuses(&["--file", "LIBRARY", "--prefix", "LD_"]);
-    says_how_to_vouch(&output, "LD_LIBRARY");
+    assert_refused_with_hint(&output, "LD_LIBRARY");
     let report = shop
         .reporting(&["--file", "LIBRARY=BASH_ENV", "--allow-name", "BASH_ENV"])
         .report();
     assert!(report.variable("BASH_ENV").unwrap().starts_with(b"/proc/"));
 }
 
-/// What is kept is not injected, so its secret's name is no matter.
+/// A kept variable is not injected, so its name is not checked.
 #[test]
 fn kept_unsafe_variable_is_no_error() {
     let shop = shop([("PATH", "evil"), ("OTHER", "value")]);
@@ -188,7 +186,7 @@ fn kept_unsafe_variable_is_no_error() {
     assert_eq!(report.variable("OTHER").unwrap(), b"value");
 }
 
-/// Names that only look alike are ordinary ones.
+/// Names that only resemble unsafe ones are injected.
 #[test]
 fn names_similar_to_unsafe_ones_are_injected() {
     let names = [
@@ -213,8 +211,7 @@ fn names_similar_to_unsafe_ones_are_injected() {
     }
 }
 
-/// A value that still holds a well-formed Phase reference: one warning that lists the keys.
-/// `${{` is another's syntax and plain text.
+/// Values that still contain references cause one warning that lists their keys. `${{` is plain text.
 #[test]
 fn unresolved_references_warn_and_pass_through() {
     let mut shop = shop([("", ""); 0]);
@@ -246,8 +243,8 @@ fn unresolved_references_warn_and_pass_through() {
     let _ = run(&["--strict", "--except", "*"], &["true"]).ok();
 }
 
-/// Never guessed: a reference to another app without its environment stays as it is and is named,
-/// in a file as in a variable; what is kept is not looked at.
+/// A reference to another app without an environment stays as it is and is reported, in a file as in a
+/// variable. A kept variable is not checked.
 #[test]
 fn all_reference_forms_are_reported() {
     let shop = shop([

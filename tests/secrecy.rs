@@ -1,4 +1,4 @@
-//! No token and no value anywhere but in the command: not in a message, an argument, a file, a core.
+//! Tokens and values are only in the command: not in messages, arguments, files or core dumps.
 
 use std::fs::{metadata, read, read_dir, read_link};
 use std::os::unix::fs::MetadataExt;
@@ -13,9 +13,9 @@ use crate::support::{
     DEADLINE, Run, Running, Sandbox, Status, has_root, inspector, shop_id, shop_world,
 };
 
-const VALUE: &str = "a-value-that-stays-unsaid";
+const VALUE: &str = "a-value-that-is-never-shown";
 
-/// Of the shape of a token, and nobody's: no other test has it in an argument.
+/// Looks like a bearer. No other test has it in an argument.
 const OTHER: &str = "5ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7";
 
 fn secret_world() -> World {
@@ -29,14 +29,14 @@ fn with_canaries(phase: &Phase) -> Sandbox {
     sandbox
 }
 
-/// The command is running, and the fetch is at the gate.
-fn held(run: Run<'_>, gate: &Gate) -> Running {
+/// Starts phase-run and waits until its fetch has reached the gate.
+fn spawn_until_gate(run: Run<'_>, gate: &Gate) -> Running {
     let running = run.spawn();
     gate.wait_for_request(DEADLINE);
     running
 }
 
-/// `phase-run` without a `/proc/PID/environ` that anybody but root may read is as good.
+/// Reads `/proc/PID/environ`. If only root may read it, that protects the token as well.
 fn environ(running: &Running) -> Vec<u8> {
     let environ = read(format!("/proc/{}/environ", running.pid()));
     environ.unwrap_or_else(|why| {
@@ -45,8 +45,8 @@ fn environ(running: &Running) -> Vec<u8> {
     })
 }
 
-/// "The token is overwritten in place in the initial environment, every entry of
-/// that name, … before anything else reads the environment." proc(5), /proc/PID/environ.
+/// Every entry of a token's name is overwritten in the initial environment, which /proc/PID/environ
+/// shows (proc(5)).
 #[test]
 fn tokens_are_wiped_in_initial_environment() {
     let phase = Phase::serve(secret_world());
@@ -57,7 +57,7 @@ fn tokens_are_wiped_in_initial_environment() {
     let run = run
         .env_bytes(format!("PHASE_OTHER_TOKEN={OTHER}"))
         .env("SEEN", "left-as-it-is");
-    let running = held(run, &gate);
+    let running = spawn_until_gate(run, &gate);
     let environ = environ(&running);
     sandbox.assert_no_canary("the initial environment", &environ);
     if has_root("only root may read /proc/PID/environ of a process that is not dumpable") {
@@ -75,7 +75,7 @@ fn tokens_are_wiped_in_initial_environment() {
     let _ = running.wait();
 }
 
-/// proc(5), /proc/PID/cmdline: anybody may read the arguments of every process.
+/// Every user may read the arguments of every process (proc(5), /proc/PID/cmdline).
 #[test]
 fn no_process_has_token_in_arguments() {
     let phase = Phase::serve(secret_world());
@@ -91,15 +91,15 @@ fn no_process_has_token_in_arguments() {
     let run = run
         .env("PHASE_CA_FILE", "ca.pem")
         .env("PHASE_SERVICE_TOKEN_FILE", "token");
-    let running = held(run, &gate);
+    let running = spawn_until_gate(run, &gate);
     let mut seen = 0;
     for process in read_dir("/proc").unwrap().flatten() {
         let name = process.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // Other tests type tokens on purpose, in directories of their own. A process that was left
-        // behind is known by its directory alone, which only root may read if it is not dumpable.
+        // Other tests pass tokens as arguments on purpose, in directories of their own. Only root may
+        // read the directory of a process that is not dumpable.
         let directory = read_link(process.path().join("cwd")).ok();
         if !descends(pid, running.pid()) && directory.as_deref() != Some(sandbox.directory()) {
             continue;
@@ -115,7 +115,7 @@ fn no_process_has_token_in_arguments() {
     assert!(output.stderr.contains("error[token]"), "{output}");
 }
 
-/// The name and the content of everything below `directory`.
+/// Searches the names and contents of all files below `directory` for canaries, and counts them.
 fn search_files(sandbox: &Sandbox, directory: &Path) -> usize {
     let mut count = 0;
     for entry in read_dir(directory).unwrap() {
@@ -134,8 +134,8 @@ fn search_files(sandbox: &Sandbox, directory: &Path) -> usize {
     count
 }
 
-/// Neither an ordinary run nor a failing one leaves a file: not in the working directory, in HOME
-/// or TMPDIR, nor where the environment asks TLS libraries for their keys.
+/// Neither a successful nor a failing run writes a file in the working directory, HOME or TMPDIR, or a
+/// TLS key log where the environment asks for one.
 #[test]
 fn run_writes_no_file() {
     let phase = Phase::serve(secret_world());
@@ -174,9 +174,8 @@ fn field(pid: i32, name: &str) -> String {
     line.split_whitespace().next().unwrap().to_owned()
 }
 
-/// "soft RLIMIT_CORE 0 and not dumpable (both since before the first secret;
-/// execve makes the command dumpable again, the limit is restored for it)". proc(5): the files of a
-/// process that is not dumpable are root's.
+/// During the fetch the soft RLIMIT_CORE is 0 and the process is not dumpable, so that its files in /proc
+/// belong to root (proc(5)). execve makes the command dumpable again, and the limit is restored.
 #[test]
 fn core_dumps_disabled_only_during_fetch() {
     let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap();
@@ -189,7 +188,7 @@ fn core_dumps_disabled_only_during_fetch() {
         .production(&shop_id())
         .args(&[inspector(), "sleep"])
         .limit(Resource::RLIMIT_CORE, hard);
-    let mut running = held(if root { run.as_user(user) } else { run }, &gate);
+    let mut running = spawn_until_gate(if root { run.as_user(user) } else { run }, &gate);
     let pid = running.pid();
     let owner = || metadata(format!("/proc/{pid}/environ")).unwrap().uid();
     assert_eq!(
@@ -214,7 +213,7 @@ fn core_dumps_disabled_only_during_fetch() {
     let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
 }
 
-/// core(5): QUIT makes one, where that is allowed and `core_pattern` is a name.
+/// SIGQUIT writes a core file if that is allowed and `core_pattern` is a file name (core(5)).
 #[test]
 fn sigquit_during_fetch_leaves_no_core() {
     let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap();
@@ -226,11 +225,11 @@ fn sigquit_during_fetch_leaves_no_core() {
         .production(&shop_id())
         .args(&["true"])
         .limit(Resource::RLIMIT_CORE, hard);
-    let running = held(run, &gate);
+    let running = spawn_until_gate(run, &gate);
     running.kill(libc::SIGQUIT);
     let _ = running.wait().ended(Status::Killed(libc::SIGQUIT));
     assert_eq!(cores(), 0);
-    // A bare program does leave one here, or this could not fail.
+    // A program without phase-run does leave one, so the test can fail.
     let run = sandbox
         .bare([inspector(), "sleep"])
         .limit(Resource::RLIMIT_CORE, hard);
@@ -249,7 +248,7 @@ fn sigquit_during_fetch_leaves_no_core() {
     }
 }
 
-/// A server that repeats what it was sent, also cut in two by whatever shortens its text.
+/// A token that the server repeats is redacted, also if its text is cut in the middle of it.
 #[test]
 fn token_in_server_message_is_redacted() {
     for padding in [0, 100, 200, 230, 240, 250, 260, 270, 290, 299, 400] {
@@ -269,7 +268,7 @@ fn token_in_server_message_is_redacted() {
     }
 }
 
-/// A redirect's place, too, is text of the server's; and its target gets no request.
+/// The target of a redirect is text of the server, too, and gets no request.
 #[test]
 fn redirect_never_leaks_token() {
     let phase = Phase::serve(secret_world());
@@ -292,8 +291,7 @@ fn redirect_never_leaks_token() {
     assert_eq!(target.connections(), 0);
 }
 
-/// "twice (`-vv`) also each request's method, host, path, status and
-/// time", and no more: no query, no header, no value.
+/// `-vv` logs the method, host, path, status and time of each request, and no query, header or value.
 #[test]
 fn verbose_log_has_no_query_header_or_value() {
     let phase = Phase::serve(secret_world());
@@ -319,7 +317,7 @@ fn verbose_log_has_no_query_header_or_value() {
     }
 }
 
-/// Whatever stands where a token does not belong is not repeated.
+/// A token where another argument belongs is not repeated in the message.
 #[test]
 fn misplaced_token_is_not_repeated() {
     let phase = Phase::serve(secret_world());
@@ -352,7 +350,7 @@ fn misplaced_token_is_not_repeated() {
     }
 }
 
-/// The token of a file, of standard input and of a descriptor is as secret as one in a variable.
+/// A token from a file, standard input or a descriptor is as secret as one from a variable.
 #[test]
 fn command_never_receives_token() {
     let phase = Phase::serve(secret_world());

@@ -1,4 +1,4 @@
-//! Which of an environment's secrets are selected.
+//! Selection by folder, tag and pattern.
 
 use fake_phase::{Phase, World};
 
@@ -21,9 +21,9 @@ fn tagged_world() -> World {
     world
 }
 
-/// `--dry-run` with these words, in the world above.
+/// A `--dry-run` with the options of `line`, in the world above.
 fn dry_run_of_line<'a>(sandbox: &'a Sandbox, line: &str) -> Run<'a> {
-    // A word may be empty or hold a space.
+    // A quoted word may be empty, and `_` stands for a space.
     let words = line.split_whitespace();
     let words = words.map(|word| word.trim_matches('\'').replace('_', " "));
     let id = tagged_world().app("shop").id().to_owned();
@@ -31,7 +31,7 @@ fn dry_run_of_line<'a>(sandbox: &'a Sandbox, line: &str) -> Run<'a> {
     words.fold(run, Run::arg)
 }
 
-/// `KEY@FOLDER` of each line, with a space between two.
+/// `KEY@FOLDER` of each line of a listing, with a space between two.
 fn selected(output: &Output) -> String {
     let rows = output.text().lines().map(|line| {
         let fields: Vec<&str> = line.split('\t').collect();
@@ -40,7 +40,7 @@ fn selected(output: &Output) -> String {
     rows.collect::<Vec<_>>().join(" ")
 }
 
-fn table(rows: &[(&str, &str)]) {
+fn assert_selected(rows: &[(&str, &str)]) {
     let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     for (line, expected) in rows {
@@ -49,8 +49,8 @@ fn table(rows: &[(&str, &str)]) {
     }
 }
 
-/// Each row fails with this kind, and its message holds all of these.
-fn failures(kind: &str, rows: &[(&str, &[&str])]) {
+/// Asserts that each command line fails with this kind and a message that contains these texts.
+fn assert_failures(kind: &str, rows: &[(&str, &[&str])]) {
     let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     for (line, texts) in rows {
@@ -63,11 +63,11 @@ fn failures(kind: &str, rows: &[(&str, &[&str])]) {
     }
 }
 
-/// "`/a` is that folder alone, `/a/**` the folder and all below, `""`
-/// every folder; later ones win over earlier ones". Normalised as the server does it, with case.
+/// `/a` selects that folder, `/a/**` also the folders below, and `""` every folder. Paths are normalized
+/// as by the server and are case-sensitive.
 #[test]
 fn path_selects_folder_or_tree() {
-    table(&[
+    assert_selected(&[
         ("--path /backend", "PORT@/backend"),
         ("--path backend", "PORT@/backend"),
         ("--path backend//", "PORT@/backend"),
@@ -97,12 +97,11 @@ fn path_selects_folder_or_tree() {
     ]);
 }
 
-/// "the rank of a row is the last `--path` that its folder matches, and the
-/// highest rank wins".
+/// If several `--path` match, the last one counts, and the secret of the later `--path` wins.
 #[test]
 fn later_path_wins() {
     let below = "DEEP@/backend/db/deep PORT@/web URL@/backend/db";
-    table(&[
+    assert_selected(&[
         ("--path /backend --path /web", "PORT@/web"),
         ("--path /web --path /backend", "PORT@/backend"),
         ("--path /backend/** --path /web", below),
@@ -118,7 +117,7 @@ fn later_path_wins() {
             "URL@/backend/db",
         ),
     ]);
-    // In the end a value wins, not a row of a list.
+    // The command gets the value of the winner.
     let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     for (first, last, value) in [
@@ -140,11 +139,10 @@ fn later_path_wins() {
     }
 }
 
-/// "different values of equal rank are an error that names the key and the
-/// folders, the same value is fine. … Never a silent winner."
+/// Different values of equal precedence are an error that names the key and the folders.
 #[test]
 fn equal_precedence_different_values_is_error() {
-    failures(
+    assert_failures(
         "ambiguous",
         &[
             ("", &["PORT", "/backend and /web"]),
@@ -154,10 +152,10 @@ fn equal_precedence_different_values_is_error() {
             ("--path /web --path ''", &["PORT", "/backend and /web"]),
         ],
     );
-    // "Judged after `--only` and `--except`."
+    // Keys that `--only` and `--except` drop cannot be ambiguous.
     let rest =
         "CASE@/Backend DB@/ DEEP@/backend/db/deep LOG@/ NEAR@/backendish URL@/backend/db lower@/";
-    table(&[
+    assert_selected(&[
         ("--except PORT", rest),
         ("--only D* --only L*", "DB@/ DEEP@/backend/db/deep LOG@/"),
         ("--tags web", "PORT@/web"),
@@ -197,8 +195,7 @@ fn same_value_in_two_folders_is_no_error() {
     assert_eq!(report.variable("PORT").unwrap(), b"backend-port");
 }
 
-/// "One exact `--path` is sent to the server (it then never sends the rest).
-/// Several, or `/**`, are fetched once and filtered here".
+/// A single exact `--path` is sent to the server. For several, or `/**`, all is fetched and filtered here.
 #[test]
 fn single_exact_path_is_filtered_by_server() {
     for (line, sent) in [
@@ -217,7 +214,7 @@ fn single_exact_path_is_filtered_by_server() {
         assert_eq!(requests.len(), 1, "{line}");
         assert_eq!(requests[0].query("path").as_deref(), sent, "{line}");
     }
-    // The fake filters as Phase does; that nothing else came is what `-v` counts.
+    // The fake server filters as Phase does, and `-v` counts what was received.
     let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     let output = dry_run_of_line(&sandbox, "-v --path /backend").output();
@@ -227,7 +224,7 @@ fn single_exact_path_is_filtered_by_server() {
     );
 }
 
-/// "`PHASE_PATH` (`:` between)"; the option goes before it.
+/// PHASE_PATH has folders with `:` between two. The option takes precedence.
 #[test]
 fn phase_path_names_folders() {
     let phase = Phase::serve(tagged_world());
@@ -264,11 +261,11 @@ fn phase_path_names_folders() {
     let _ = output.failed(125, "config");
 }
 
-/// "only secrets with any of the tags (white space around a comma is
-/// dropped)". With case, as the server has it.
+/// `--tags` selects secrets with any of the tags. White space around a comma is dropped, and tags are
+/// case-sensitive, as on the server.
 #[test]
 fn tags_select_secrets_with_any_tag() {
-    table(&[
+    assert_selected(&[
         ("--tags billing", "LOG@/"),
         ("--tags billing,logging", "LOG@/"),
         ("--tags billing_,_web", "LOG@/ PORT@/web"),
@@ -277,7 +274,7 @@ fn tags_select_secrets_with_any_tag() {
         ("--tags net --path /backend --path /", "DB@/ PORT@/backend"),
         ("-t net", "DB@/ PORT@/backend"),
     ]);
-    failures(
+    assert_failures(
         "not-found",
         &[
             ("--tags Net", &["--tags Net selects nothing"]),
@@ -288,11 +285,11 @@ fn tags_select_secrets_with_any_tag() {
     );
 }
 
-/// "keep / drop keys by shell pattern; repeatable; `--except` is applied
-/// last". They "see the key as stored; `--prefix` comes after".
+/// `--only` and `--except` select and drop keys by shell pattern, `--except` last. They match the key
+/// without the prefix.
 #[test]
 fn only_and_except_filter_by_pattern() {
-    table(&[
+    assert_selected(&[
         ("--only DB", "DB@/"),
         ("--only D*", "DB@/ DEEP@/backend/db/deep"),
         ("--only ?? --only LOG", "DB@/ LOG@/"),
@@ -308,7 +305,7 @@ fn only_and_except_filter_by_pattern() {
         ("--except NOTHING_LIKE_IT --only DB", "DB@/"),
         ("--only DB --prefix X", "XDB@/"),
     ]);
-    failures(
+    assert_failures(
         "not-found",
         &[
             ("--only db", &["--only db selects nothing"]),
@@ -318,16 +315,15 @@ fn only_and_except_filter_by_pattern() {
     );
 }
 
-/// "fail unless KEY is among the selected; repeatable, `A,B` too; all
-/// missing ones are named at once".
+/// `--require` fails unless each key is selected, and lists all missing keys at once.
 #[test]
 fn require_lists_all_missing_keys() {
-    table(&[
+    assert_selected(&[
         ("--only D* --require DB", "DB@/ DEEP@/backend/db/deep"),
         ("--only D* --require DB,DEEP", "DB@/ DEEP@/backend/db/deep"),
         ("--only DB --require DB --prefix X", "XDB@/"),
     ]);
-    failures(
+    assert_failures(
         "not-found",
         &[
             ("--only D* --require A,DB --require B", &["A, B"]),
@@ -341,8 +337,8 @@ fn require_lists_all_missing_keys() {
     );
 }
 
-/// "Each `--path`, `--tags` and `--only` that selects nothing is a `not-found`
-/// error that names it …, unless `--allow-empty`."
+/// Each `--path`, `--tags`, `--only` and `--file` that selects nothing is an error, unless `--allow-empty`
+/// is given.
 #[test]
 fn empty_filter_fails_without_allow_empty() {
     for (line, what) in [
@@ -360,7 +356,7 @@ fn empty_filter_fails_without_allow_empty() {
         ("--only DB --file LOG", "--file LOG"),
     ] {
         let expected = format!("{what} selects nothing");
-        failures("not-found", &[(line, &[&expected])]);
+        assert_failures("not-found", &[(line, &[&expected])]);
         let phase = Phase::serve(tagged_world());
         let sandbox = Sandbox::new(&phase);
         let _ = dry_run_of_line(&sandbox, line)
@@ -368,7 +364,7 @@ fn empty_filter_fails_without_allow_empty() {
             .output()
             .ok();
     }
-    // Nothing was run, and with the option everything is.
+    // The command runs only with `--allow-empty`.
     let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     let words = ["--app", "shop", "--env", "Production", "--path", "/nope"];
@@ -381,7 +377,7 @@ fn empty_filter_fails_without_allow_empty() {
     assert_eq!(output.ok().text(), "ran\n");
 }
 
-/// "An environment that is empty without any filter is a warning."
+/// An empty environment is a warning if no filter is given.
 #[test]
 fn empty_environment_warns_and_runs() {
     let mut world = World::empty();

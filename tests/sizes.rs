@@ -1,4 +1,4 @@
-//! What the kernel does not take is an error before the exec that says what to do.
+//! An environment that the kernel would refuse is an error with a hint, before the exec.
 
 use std::panic::catch_unwind;
 
@@ -6,7 +6,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use crate::support::{Shop, Status, inspector, shop};
 
-/// execve(2): a string has at most 32 pages, its NUL included.
+/// A string has at most 32 pages with its NUL byte (execve(2)).
 #[test]
 fn oversized_value_is_error_with_size() {
     let shop = shop([("SMALL", "s".to_owned()), ("BIG", "b".repeat(200_000))]);
@@ -38,7 +38,7 @@ fn largest_string_for_kernel_is_injected() {
     let _ = shop([("BIG", value + "v")]).refuses(&[]);
 }
 
-/// Too large in all: an error that names the largest keys and their sizes and points to `--file`.
+/// The error lists the largest keys with their sizes and points to `--file`.
 #[test]
 fn oversized_environment_lists_largest_secrets() {
     let secrets = (0..40).map(|n| (format!("KEY_{n:02}"), "v".repeat(78_000 + 100 * n)));
@@ -60,7 +60,7 @@ fn oversized_environment_lists_largest_secrets() {
     let _ = shop.with(&["--file", "KEY_*"]).arg("true").output().ok();
 }
 
-/// Values of so many bytes in all, of which no string is too large.
+/// Variables with this many bytes of values in total, none of which is too large by itself.
 fn pieces(total: usize) -> Vec<(String, String)> {
     const PIECE: usize = 100_000;
     let piece = |n: usize| {
@@ -70,8 +70,8 @@ fn pieces(total: usize) -> Vec<(String, String)> {
     (0..total.div_ceil(PIECE)).map(piece).collect()
 }
 
-/// Whether the kernel takes the inspector with such an environment.
-fn bare(shop: &Shop, stack: u64, total: usize) -> bool {
+/// Whether the kernel starts the inspector with such an environment.
+fn kernel_accepts(shop: &Shop, stack: u64, total: usize) -> bool {
     let run = shop.bare([inspector(), "exit", "0"]);
     let run = run
         .unset("PHASE_SERVICE_TOKEN")
@@ -79,7 +79,7 @@ fn bare(shop: &Shop, stack: u64, total: usize) -> bool {
     let run = pieces(total).into_iter().fold(run, |run, (name, value)| {
         run.env_bytes(format!("{name}={value}"))
     });
-    // The harness panics where the start fails.
+    // The harness panics if the start fails.
     match catch_unwind(|| run.spawn().wait().status) {
         Ok(_) => true,
         Err(why) => {
@@ -90,8 +90,8 @@ fn bare(shop: &Shop, stack: u64, total: usize) -> bool {
     }
 }
 
-/// Whether phase-run takes it; where not, by its own judgement, never by a bare E2BIG.
-fn under(shop: &Shop, stack: u64, total: usize) -> bool {
+/// Whether phase-run accepts such an environment. If not, it must find that out itself, without E2BIG.
+fn phase_run_accepts(shop: &Shop, stack: u64, total: usize) -> bool {
     shop.phase.edit(|world| {
         let production = world.app("shop").environment("Production", "prod");
         production.clear();
@@ -108,8 +108,8 @@ fn under(shop: &Shop, stack: u64, total: usize) -> bool {
     false
 }
 
-/// execve(2): a quarter of the soft limit on the stack, at least 128 KiB, at most 6 MiB; for the
-/// program's path and a script's interpreter phase-run leaves 4 KiB free.
+/// The limit is a quarter of the soft limit on the stack, at least 128 KiB and at most 6 MiB
+/// (execve(2)). phase-run leaves 4 KiB free for the paths of the program and of a script's interpreter.
 #[test]
 fn limit_follows_stack_rlimit() {
     let shop = shop([("", ""); 0]);
@@ -119,19 +119,28 @@ fn limit_follows_stack_rlimit() {
         let (mut fits, mut too_much) = (0, 8 << 20);
         while too_much - fits > 1 {
             let middle = (fits + too_much) / 2;
-            match bare(&shop, stack, middle) {
+            match kernel_accepts(&shop, stack, middle) {
                 true => fits = middle,
                 false => too_much = middle,
             }
         }
-        assert!(!under(&shop, stack, too_much), "stack {stack}: {too_much}");
-        assert!(!under(&shop, stack, fits + 4096), "stack {stack}: {fits}");
-        let _ = under(&shop, stack, fits - 2048);
-        assert!(under(&shop, stack, fits - 4200), "stack {stack}: {fits}");
+        assert!(
+            !phase_run_accepts(&shop, stack, too_much),
+            "stack {stack}: {too_much}"
+        );
+        assert!(
+            !phase_run_accepts(&shop, stack, fits + 4096),
+            "stack {stack}: {fits}"
+        );
+        let _ = phase_run_accepts(&shop, stack, fits - 2048);
+        assert!(
+            phase_run_accepts(&shop, stack, fits - 4200),
+            "stack {stack}: {fits}"
+        );
     }
 }
 
-/// The argument list counts as well.
+/// Arguments count as well.
 #[test]
 fn arguments_count_towards_limit() {
     let shop = shop([("A_KEY", "v".repeat(60_000))]);

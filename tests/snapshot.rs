@@ -1,4 +1,4 @@
-//! `--snapshot`: when the copy of the last good fetch is used, kept, refused and removed.
+//! `--snapshot`: when the copy of the last successful fetch is used, kept and removed.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,7 @@ use crate::support::{Output, Run, SHOP, Sandbox, holds};
 
 pub(crate) const VALUE: &str = "canary of the snapshot";
 
-/// What an outage is tried with, so that it is over at once.
-pub(crate) const ONE_TRY: [&str; 0] = [];
-
-/// `shop`, and beside it `other` with the same content.
+/// The apps `shop` and `other`, with the same keys and other values.
 pub(crate) fn two_app_world() -> World {
     let mut world = World::empty();
     for (app, value) in [("shop", VALUE), ("other", "canary of another app")] {
@@ -24,69 +21,70 @@ pub(crate) fn two_app_world() -> World {
     world
 }
 
-/// A sandbox with a server, and the place of a snapshot.
-pub(crate) struct Kept {
+/// A sandbox with a server, and the path of a snapshot.
+pub(crate) struct SnapshotShop {
     pub(crate) phase: Phase,
     pub(crate) sandbox: Sandbox,
     pub(crate) file: PathBuf,
 }
 
-pub(crate) fn kept() -> Kept {
-    kept_of(two_app_world())
+pub(crate) fn snapshot_shop() -> SnapshotShop {
+    snapshot_shop_of(two_app_world())
 }
 
-pub(crate) fn kept_of(world: World) -> Kept {
+pub(crate) fn snapshot_shop_of(world: World) -> SnapshotShop {
     let phase = Phase::serve(world);
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary(VALUE);
     let file = sandbox.directory().join("snapshot");
-    Kept {
+    SnapshotShop {
         phase,
         sandbox,
         file,
     }
 }
 
-impl Kept {
-    /// With `--snapshot`, these options, and a command that prints the value.
+impl SnapshotShop {
+    /// A command line with `--snapshot`, these options, and a command that prints the value.
     pub(crate) fn with(&self, options: &[&str]) -> Run<'_> {
-        self.of(&SHOP, options)
+        self.run(&SHOP, options)
     }
 
-    pub(crate) fn of(&self, target: &[&str], options: &[&str]) -> Run<'_> {
+    pub(crate) fn run(&self, target: &[&str], options: &[&str]) -> Run<'_> {
         let run = self.sandbox.run(target).args(["--snapshot", "snapshot"]);
         let command = ["--", "printenv", "SECRET"];
-        run.args(ONE_TRY).args(options).args(command).reveals()
+        run.args(options).args(command).reveals()
     }
 
-    /// A good start, with a snapshot afterwards.
-    pub(crate) fn made(self) -> Self {
+    /// Runs once, so that there is a snapshot.
+    pub(crate) fn with_snapshot(self) -> Self {
         assert_eq!(self.with(&[]).output().ok().text(), format!("{VALUE}\n"));
         assert!(self.file.exists());
         self
     }
 
-    /// Every later request is answered so.
-    pub(crate) fn answers(self, responder: Responder) -> Self {
+    /// Lets the server respond to all later requests like this.
+    pub(crate) fn responding(self, responder: Responder) -> Self {
         self.phase.respond("", responder);
         self
     }
 
-    /// The snapshot is used now, and what is said says so.
-    pub(crate) fn is_used(&self, options: &[&str]) -> Output {
+    /// Asserts that a start uses the snapshot and logs it.
+    pub(crate) fn assert_used(&self, options: &[&str]) -> Output {
         let output = self.with(options).output();
         let output = output.notices(&["using the snapshot snapshot, made "]).ok();
         assert_eq!(output.text(), format!("{VALUE}\n"));
         output
     }
 
-    /// It is there, and is a whole one for this command line.
-    pub(crate) fn is_whole(&self) {
-        let _ = self.is_used(&["--offline"]);
+    /// Asserts that the snapshot is there and can be read for this command line.
+    pub(crate) fn assert_readable(&self) {
+        let _ = self.assert_used(&["--offline"]);
     }
 }
 
-/// "used after `unreachable`, `server` (5xx), `rate-limited`": with its age and the reason.
+/// The snapshot is used after `unreachable`, `server` (5xx) and `rate-limited`. The log has its age and
+/// the reason.
 #[test]
 fn outage_uses_snapshot_and_logs_age() {
     for (responder, reason) in [
@@ -99,7 +97,7 @@ fn outage_uses_snapshot_and_logs_age() {
         (Responder::reset(), "cannot reach"),
         (Responder::truncate(5), "the response was truncated"),
     ] {
-        let shop = kept().made().answers(responder);
+        let shop = snapshot_shop().with_snapshot().responding(responder);
         let output = shop.with(&[]).output();
         let said = &output.stderr;
         let start = "phase-run: using the snapshot snapshot, made ";
@@ -118,28 +116,25 @@ fn outage_uses_snapshot_and_logs_age() {
     }
 }
 
-/// Phase that is not there at all, and one that says nothing within `--timeout`.
+/// The server cannot be reached, or does not respond within `--timeout`.
 #[test]
 fn dead_or_silent_server_uses_snapshot() {
-    let Kept {
+    let SnapshotShop {
         phase,
         sandbox,
         file,
-    } = kept().made();
+    } = snapshot_shop().with_snapshot();
     phase.respond("", Responder::stall());
-    let shop = Kept {
+    let shop = SnapshotShop {
         phase,
         sandbox,
         file,
     };
-    let output = shop.is_used(&["--timeout", "0.3"]);
+    let output = shop.assert_used(&["--timeout", "0.3"]);
     assert!(output.stderr.is_empty());
-    let Kept { phase, sandbox, .. } = shop;
+    let SnapshotShop { phase, sandbox, .. } = shop;
     drop(phase);
-    let run = sandbox
-        .run(SHOP)
-        .args(["--snapshot", "snapshot"])
-        .args(ONE_TRY);
+    let run = sandbox.run(SHOP).args(["--snapshot", "snapshot"]);
     let run = run.args(["printenv", "SECRET"]).reveals();
     let output = run
         .output()
@@ -148,7 +143,7 @@ fn dead_or_silent_server_uses_snapshot() {
     assert_eq!(output.text(), format!("{VALUE}\n"));
 }
 
-/// What was kept is injected as what was fetched: names, folders, types, forms, any bytes.
+/// The snapshot gives the same names, folders, types, forms and values as the fetch.
 #[test]
 fn snapshot_restores_what_was_fetched() {
     let mut world = two_app_world();
@@ -160,7 +155,7 @@ fn snapshot_restores_what_was_fetched() {
         if sealed {
             world.app("shop").e2e();
         }
-        let shop = kept_of(world.clone());
+        let shop = snapshot_shop_of(world.clone());
         let script = "cat \"$LINES\"; echo \"$REFERS$EMPTY-$PORT\"";
         let options = ["--snapshot", "snapshot", "--file", "LINES"];
         let started = |more: &[&str]| {
@@ -173,7 +168,7 @@ fn snapshot_restores_what_was_fetched() {
             run.arg("--dry-run").output().stdout
         };
         let (fetched, warned) = started(&[]);
-        // Where it is not the server that resolves, what is kept is resolved.
+        // With end-to-end encryption the snapshot contains resolved references.
         assert_eq!(holds(&fetched, VALUE.as_bytes()), sealed, "{fetched:?}");
         let (used, said) = started(&["--offline"]);
         assert_eq!(used, fetched);
@@ -182,8 +177,8 @@ fn snapshot_restores_what_was_fetched() {
     }
 }
 
-/// "Never after 400–404": what a gateway says, and what is no answer of Phase, leaves the copy alone
-/// and is an error.
+/// 400 to 404 from a gateway, and responses that are not Phase's, are errors and leave the snapshot
+/// alone.
 #[test]
 fn non_outage_keeps_snapshot() {
     for (responder, kind) in [
@@ -196,13 +191,13 @@ fn non_outage_keeps_snapshot() {
         (Responder::redirect("https://elsewhere.test/"), "protocol"),
         (Responder::json(200, "{}"), "protocol"),
     ] {
-        let shop = kept().made().answers(responder);
+        let shop = snapshot_shop().with_snapshot().responding(responder);
         let before = std::fs::read(&shop.file).unwrap();
         let _ = shop.with(&[]).output().failed(125, kind);
         assert_eq!(std::fs::read(&shop.file).unwrap(), before);
     }
-    // An environment or an app that is not there any more, and a filter that selects nothing.
-    let shop = kept().made();
+    // An empty environment is not an outage either.
+    let shop = snapshot_shop().with_snapshot();
     shop.phase.edit(|world| {
         world.app("shop").environment("Production", "prod").clear();
     });
@@ -213,7 +208,7 @@ fn non_outage_keeps_snapshot() {
     assert!(shop.file.exists());
 }
 
-/// "A 401 or 403 in Phase's JSON removes it and says so."
+/// A 401 or 403 in Phase's JSON removes the snapshot, and the log says so.
 #[test]
 fn refusal_removes_snapshot_and_logs() {
     type Change = fn(&Phase);
@@ -240,13 +235,13 @@ fn refusal_removes_snapshot_and_logs() {
         ),
     ];
     for (change, kind) in cases {
-        let shop = kept().made();
-        // What a killed start may have left goes, too.
+        let shop = snapshot_shop().with_snapshot();
+        // Temporary files of a killed start are removed, too.
         for left in [".snapshot.new", ".snapshot.part"] {
             shop.sandbox.file(left, "phase-run snapshot v1\nrest");
         }
         change(&shop.phase);
-        // A list for a person changes nothing.
+        // A dry run does not remove it.
         let dry = shop.with(&["--dry-run"]).output().failed(125, kind);
         assert!(shop.file.exists(), "{dry}");
         let removed = ["removed the snapshot snapshot: Phase refuses"];
@@ -256,7 +251,7 @@ fn refusal_removes_snapshot_and_logs() {
             Vec::<String>::new(),
             "{output}"
         );
-        // Said once: the second time there is nothing to remove.
+        // The second time there is nothing to remove and to log.
         let _ = shop.with(&[]).output().failed(125, kind);
     }
 }
@@ -270,10 +265,10 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// "`--offline` uses the snapshot only, sends nothing"
+/// `--offline` uses only the snapshot and opens no connection.
 #[test]
 fn offline_sends_no_request() {
-    let shop = kept().made();
+    let shop = snapshot_shop().with_snapshot();
     let (requests, connections) = (shop.phase.requests().len(), shop.phase.connections());
     for run in [
         shop.with(&["--offline"]),
@@ -290,18 +285,18 @@ fn offline_sends_no_request() {
     assert!(output.stderr.contains("there is none"), "{output}");
     let seen = (shop.phase.requests().len(), shop.phase.connections());
     assert_eq!(seen, (requests, connections));
-    let missing = shop.of(&["--env", "Production"], &["--offline"]);
+    let missing = shop.run(&["--env", "Production"], &["--offline"]);
     let _ = missing.output().failed(125, "config");
     let _ = shop
-        .of(&["--app", "shop"], &["--offline"])
+        .run(&["--app", "shop"], &["--offline"])
         .output()
         .failed(125, "config");
 }
 
-/// "no snapshot is written" by `--dry-run`, and one may be read; `-v` says that one was written.
+/// `--dry-run` may read a snapshot and writes none. With `-v` the log says that one was written.
 #[test]
 fn dry_run_writes_no_snapshot_and_verbose_logs_write() {
-    let shop = kept();
+    let shop = snapshot_shop();
     let _ = shop.with(&["--dry-run"]).output().ok();
     assert!(!shop.file.exists());
     let said = shop.with(&["-v"]).output().stderr;
@@ -309,7 +304,7 @@ fn dry_run_writes_no_snapshot_and_verbose_logs_write() {
         said.contains("phase-run: kept a snapshot in snapshot\n"),
         "{said}"
     );
-    let shop = shop.answers(Responder::status(503));
+    let shop = shop.responding(Responder::status(503));
     let output = shop.with(&["--dry-run"]).output();
     let output = output.notices(&["using the snapshot snapshot, made "]).ok();
     assert!(
@@ -318,16 +313,17 @@ fn dry_run_writes_no_snapshot_and_verbose_logs_write() {
     );
 }
 
-/// No value, no name and no token is in it in clear; two of the same have nothing in common.
+/// A snapshot contains no value, name or token in clear text, and two snapshots of the same secrets
+/// differ.
 #[test]
 fn snapshot_contains_no_clear_text() {
-    let shop = kept().made();
+    let shop = snapshot_shop().with_snapshot();
     let first = std::fs::read(&shop.file).unwrap();
     shop.sandbox.assert_no_canary("the snapshot", &first);
     for word in ["SECRET", "PORT", "8080", "web", "shop", "Production", "net"] {
         assert!(!holds(&first, word.as_bytes()), "{word} is in it");
     }
-    let shop = shop.made();
+    let shop = shop.with_snapshot();
     let second = std::fs::read(&shop.file).unwrap();
     assert_eq!(first.len(), second.len());
     let same = first.iter().zip(&second).skip(22).filter(|(a, b)| a == b);

@@ -1,4 +1,4 @@
-//! `--snapshot`: what the file may be, and places where it cannot be written.
+//! `--snapshot`: files that are not accepted as a snapshot, and paths that cannot be written.
 
 use std::fs::{create_dir, metadata, read, rename, symlink_metadata};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -9,15 +9,15 @@ use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::snapshot::{Kept, VALUE, kept, kept_of, names, two_app_world};
+use crate::snapshot::{SnapshotShop, VALUE, names, snapshot_shop, snapshot_shop_of, two_app_world};
 use crate::support::{Output, Run, SHOP, has_root, set_mode};
 
 fn assert_printed_value(output: &Output) {
     assert_eq!(output.text(), format!("{VALUE}\n"));
 }
 
-/// "a symlink or a FIFO in its place, a file that others may write (refused)": neither read nor
-/// replaced nor removed, and the start with good secrets goes on.
+/// A symbolic link, a FIFO, or a file that other users can write is neither read nor replaced nor
+/// removed, and the command still starts after a successful fetch.
 #[test]
 fn snapshot_writable_by_others_is_not_touched() {
     type Change = fn(&Path);
@@ -72,9 +72,9 @@ fn snapshot_writable_by_others_is_not_touched() {
         if why.contains("another user") && !has_root("only root can give a file away") {
             continue;
         }
-        let shop = kept().made();
+        let shop = snapshot_shop().with_snapshot();
         change(&shop.file);
-        let (kind, target) = (facts(&shop), read(away(&shop.file)).ok());
+        let (kind, target) = (mode_and_names(&shop), read(away(&shop.file)).ok());
         let output = shop.with(&["--offline"]).output().failed(125, "snapshot");
         let said = format!("cannot use the snapshot snapshot: {why}\n");
         assert!(output.stderr.contains(&said), "{output}");
@@ -91,7 +91,7 @@ fn snapshot_writable_by_others_is_not_touched() {
             .notices(&[&warning])
             .failed(125, "token");
         assert!(shop.phase.requests().len() > before);
-        let shop = shop.answers(Responder::status(503));
+        let shop = shop.responding(Responder::status(503));
         let warning = format!("warning: cannot use the snapshot snapshot instead: {why}");
         let _ = shop
             .with(&[])
@@ -99,45 +99,45 @@ fn snapshot_writable_by_others_is_not_touched() {
             .notices(&[&warning])
             .failed(125, "server");
         assert_eq!(
-            (facts(&shop), read(away(&shop.file)).ok()),
+            (mode_and_names(&shop), read(away(&shop.file)).ok()),
             (kind, target),
             "{why}"
         );
     }
 }
 
-fn facts(shop: &Kept) -> (u32, Vec<String>) {
+fn mode_and_names(shop: &SnapshotShop) -> (u32, Vec<String>) {
     let mode = symlink_metadata(&shop.file).unwrap().permissions().mode();
     (mode, names(shop.sandbox.directory()))
 }
 
-/// A wrong word after `--snapshot` must not cost anybody a file.
+/// A wrong path after `--snapshot` must not destroy a file.
 #[test]
 fn non_snapshot_file_is_never_replaced() {
-    let shop = kept();
+    let shop = snapshot_shop();
     shop.sandbox.file("snapshot", "a novel");
     let why = "it is not a phase-run snapshot";
     let warning = format!("warning: cannot keep a snapshot in snapshot: {why}");
     assert_printed_value(&shop.with(&[]).output().notices(&[&warning]).ok());
-    let shop = shop.answers(Responder::error(403, "no"));
+    let shop = shop.responding(Responder::error(403, "no"));
     let _ = shop
         .with(&[])
         .output()
         .notices(&["warning: cannot remove"])
         .failed(125, "token");
     assert_eq!(read(&shop.file).unwrap(), b"a novel");
-    // An empty one is nobody's, and one that was damaged is replaced.
+    // An empty file and a damaged snapshot are replaced.
     for before in ["", "phase-run snapshot v1\nand no more"] {
-        let shop = kept();
+        let shop = snapshot_shop();
         shop.sandbox.file("snapshot", before);
-        shop.made().is_whole();
+        shop.with_snapshot().assert_readable();
     }
 }
 
-/// Through the binary: any truncation, and a bit flipped in each part of the file.
+/// Truncates the file and flips bits in each part of it.
 #[test]
 fn damaged_snapshot_is_rejected_and_replaced() {
-    let shop = kept().made();
+    let shop = snapshot_shop().with_snapshot();
     let whole = read(&shop.file).unwrap();
     let lengths = (0..whole.len()).step_by(17).chain([whole.len() - 1]);
     let damaged = lengths.map(|length| whole[..length].to_vec());
@@ -154,35 +154,35 @@ fn damaged_snapshot_is_rejected_and_replaced() {
         assert!(said, "{output}");
     }
     shop.sandbox.file("snapshot", &whole[..whole.len() - 1]);
-    shop.made().is_whole();
+    shop.with_snapshot().assert_readable();
 }
 
-/// Mode 0600 whatever the umask lets others do, and nothing beside it.
+/// The file has mode 0600 with any umask, and no other file is left.
 #[test]
 fn snapshot_is_private_to_its_user() {
     for umask in ["000", "022", "077"] {
-        let shop = kept();
+        let shop = snapshot_shop();
         let script = format!("umask {umask}; exec \"$@\"");
         let run = shop.with(&[]).wrap(["sh", "-c", &script, "sh"]);
         assert_printed_value(&run.output().ok());
         let facts = metadata(&shop.file).unwrap();
         assert_eq!(facts.permissions().mode() & 0o7777, 0o600);
         assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
-        shop.is_whole();
+        shop.assert_readable();
     }
 }
 
 const READ_ONLY: &str =
     "mount --bind . . && mount -o remount,bind,ro . && cd \"$PWD\" && exec \"$@\"";
 
-/// What cannot be written is a warning, and what was there before is there still.
+/// A snapshot that cannot be written is a warning, and the old one stays.
 #[test]
 fn unwritable_snapshot_is_warning() {
-    let keeping = |why: &str| format!("warning: cannot keep a snapshot in snapshot: {why}");
-    let shop = kept().made();
+    let write_warning = |why: &str| format!("warning: cannot keep a snapshot in snapshot: {why}");
+    let shop = snapshot_shop().with_snapshot();
     let before = read(&shop.file).unwrap();
     let run = shop.with(&[]).limit(Resource::RLIMIT_FSIZE, 10);
-    let limited = keeping("it would exceed the file size limit (ulimit -f)");
+    let limited = write_warning("it would exceed the file size limit (ulimit -f)");
     assert_printed_value(&run.output().notices(&[&limited]).ok());
     let run = shop
         .sandbox
@@ -192,16 +192,15 @@ fn unwritable_snapshot_is_warning() {
     let _ = run.arg("true").output().notices(&[warning]).ok();
     if has_root("only root can become another user") {
         let run = shop.with(&[]).as_user(65534);
-        let denied = keeping("permission denied");
+        let denied = write_warning("permission denied");
         assert_printed_value(&run.output().notices(&[&denied]).ok());
     }
-    // A read-only directory.
-    let warning = keeping("read-only file system");
+    let warning = write_warning("read-only file system");
     assert_printed_value(&read_only(shop.with(&[])).output().notices(&[&warning]).ok());
     let used = read_only(shop.with(&["--offline"])).output();
     assert_printed_value(&used.notices(&["using the snapshot"]).ok());
     assert_eq!(read(&shop.file).unwrap(), before);
-    let shop = shop.answers(Responder::error(401, "no"));
+    let shop = shop.responding(Responder::error(401, "no"));
     let stays = ["warning: cannot remove the snapshot snapshot, although"];
     let output = read_only(shop.with(&[])).output().notices(&stays);
     let _ = output.failed(125, "token");
@@ -211,13 +210,13 @@ fn read_only(run: Run<'_>) -> Run<'_> {
     run.prepared(&["--mount"], READ_ONLY)
 }
 
-/// A disk of four pages takes the small one; the large one that does not fit leaves it as it is.
+/// On a disk of four pages a small snapshot fits. A large one does not, and leaves the small one.
 #[test]
 fn full_disk_keeps_old_snapshot() {
     let mut world = two_app_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "LARGE", &"x".repeat(100_000));
-    let shop = kept_of(world);
+    let shop = snapshot_shop_of(world);
     create_dir(shop.sandbox.directory().join("disk")).unwrap();
     let script = "mount -t tmpfs -o size=16k none disk && \
         \"$@\" --only SECRET -- printenv SECRET && \

@@ -1,33 +1,33 @@
-//! `--snapshot`: the copies that are of no use, and what is said of them.
+//! `--snapshot`: snapshots that cannot be used, and the reasons that are given.
 
 use fake_phase::{Responder, bearer, service_token, user_bearer, user_token};
 
-use crate::snapshot::{VALUE, kept, kept_of, two_app_world};
+use crate::snapshot::{VALUE, snapshot_shop, snapshot_shop_of, two_app_world};
 use crate::support::{Run, SHOP};
 
 const FOREIGN: &str = "phase-run: error[snapshot]: cannot use the snapshot snapshot: it is damaged, or was made with another";
 
-/// "another token, host, app, environment, filter set or mode: refused as `snapshot`"
+/// A snapshot of another token, host, app, environment, filter or mode is rejected.
 #[test]
 fn snapshot_of_other_configuration_is_rejected() {
     let line = |options: &'static str| -> Vec<&str> { options.split_whitespace().collect() };
-    let shop = kept();
+    let shop = snapshot_shop();
     let port = shop.phase.port();
     let id = two_app_world().app("shop").id().to_owned();
     let base = "--path / --tags net --only S* --except X --require SECRET";
-    let made = |target: &[&str], options: &str| {
+    let write_snapshot = |target: &[&str], options: &str| {
         let options: Vec<&str> = options.split_whitespace().collect();
-        let _ = shop.of(target, &options).output().ok();
+        let _ = shop.run(target, &options).output().ok();
     };
-    let refused = |run: Run<'_>| {
+    let assert_rejected = |run: Run<'_>| {
         let output = run.output().failed(125, "snapshot");
         assert!(output.stderr.starts_with(FOREIGN), "{output}");
     };
     let offline = |target: &[&str], options: &str| {
         let options: Vec<&str> = options.split_whitespace().collect();
-        shop.of(target, &[&options[..], &["--offline"]].concat())
+        shop.run(target, &[&options[..], &["--offline"]].concat())
     };
-    made(&SHOP, base);
+    write_snapshot(&SHOP, base);
     for other in [
         "--tags net --only S* --except X --require SECRET",
         "--path /web --tags net --only S* --except X --require SECRET",
@@ -44,35 +44,35 @@ fn snapshot_of_other_configuration_is_rejected() {
         "--path / --tags net --only S* --except X --require SECRET --mode rest",
         "--path / --tags net --only S* --except X --require SECRET --mode e2ee",
     ] {
-        refused(offline(&SHOP, other));
+        assert_rejected(offline(&SHOP, other));
     }
-    refused(offline(&["--app", "other", "--env", "Production"], base));
-    refused(offline(&["--app", &id, "--env", "Production"], base));
-    refused(offline(&["--app", "shop", "--env", "Staging"], base));
-    refused(offline(&["--app", "shop", "--env", "prod"], base));
+    assert_rejected(offline(&["--app", "other", "--env", "Production"], base));
+    assert_rejected(offline(&["--app", &id, "--env", "Production"], base));
+    assert_rejected(offline(&["--app", "shop", "--env", "Staging"], base));
+    assert_rejected(offline(&["--app", "shop", "--env", "prod"], base));
     let tokens = [user_token(), bearer(), user_bearer()];
     for token in tokens {
-        refused(offline(&SHOP, base).env("PHASE_SERVICE_TOKEN", token));
+        assert_rejected(offline(&SHOP, base).env("PHASE_SERVICE_TOKEN", token));
     }
     for host in [
         format!("https://127.0.0.1:{port}"),
         format!("https://localhost:{port}/phase"),
         "https://console.phase.dev".to_owned(),
     ] {
-        refused(offline(&SHOP, base).env("PHASE_HOST", host));
+        assert_rejected(offline(&SHOP, base).env("PHASE_HOST", host));
     }
-    // The same question in other words is the same.
+    // Other spellings of the same configuration are accepted.
     let same = offline(&["--app", "SHOP", "--env", "Production"], base);
     let same = same.env("PHASE_SERVICE_TOKEN", format!("  {}\n", service_token()));
     let same = same.env("PHASE_HOST", format!("https://LOCALHOST:{port}/"));
     let _ = same.output().notices(&["using the snapshot"]).ok();
-    // So is what is done with the values afterwards.
-    let later = shop.of(&SHOP, &line("--path / --tags net --only S* --except X --require SECRET --offline --prefix P_ --clean --strict --timeout 3"));
+    // Options that only change what happens to the values do not matter.
+    let later = shop.run(&SHOP, &line("--path / --tags net --only S* --except X --require SECRET --offline --prefix P_ --clean --strict --timeout 3"));
     let _ = later.args(["-c", "true"]).output();
-    made(&SHOP, "--dynamic");
-    refused(offline(&SHOP, ""));
-    made(&SHOP, "");
-    refused(offline(&SHOP, "--dynamic"));
+    write_snapshot(&SHOP, "--dynamic");
+    assert_rejected(offline(&SHOP, ""));
+    write_snapshot(&SHOP, "");
+    assert_rejected(offline(&SHOP, "--dynamic"));
     assert!(
         offline(&SHOP, "")
             .output()
@@ -81,31 +81,31 @@ fn snapshot_of_other_configuration_is_rejected() {
     );
 }
 
-/// "its age is always printed", "a snapshot older than this is not used"
+/// The log has the age, and a snapshot older than `--snapshot-max-age` is not used.
 #[test]
 fn snapshot_older_than_max_age_is_not_used() {
-    let shop = kept().made();
+    let shop = snapshot_shop().with_snapshot();
     let limit = ["--snapshot-max-age", "0.000001"];
     let output = shop.with(&["--offline", limit[0], limit[1]]).output();
     let output = output.failed(125, "snapshot");
     let said = "cannot use the snapshot snapshot: it was made 0 s ago, and --snapshot-max-age is 0.000001 s\nhint: start once without --offline";
     assert!(output.stderr.contains(said), "{output}");
     let young = ["--offline", "--snapshot-max-age", "3600"];
-    let _ = shop.is_used(&young);
-    let shop = shop.answers(Responder::status(503));
-    let unfit = ["warning: cannot use the snapshot snapshot instead: it was made"];
+    let _ = shop.assert_used(&young);
+    let shop = shop.responding(Responder::status(503));
+    let warning = ["warning: cannot use the snapshot snapshot instead: it was made"];
     let _ = shop
         .with(&limit)
         .output()
-        .notices(&unfit)
+        .notices(&warning)
         .failed(125, "server");
-    let _ = shop.is_used(&young[1..]);
+    let _ = shop.assert_used(&young[1..]);
 }
 
-/// The fetch's own error stays the error; why the snapshot does not help is one line before it.
+/// The error of the fetch stays the error, and a warning before it says why the snapshot is not used.
 #[test]
 fn unusable_snapshot_warns_keeps_fetch_error() {
-    let shop = kept().answers(Responder::status(503));
+    let shop = snapshot_shop().responding(Responder::status(503));
     let start = "warning: cannot use the snapshot snapshot instead: ";
     let failed = |run: Run<'_>, why: &str| {
         let notice = format!("{start}{why}");
@@ -118,24 +118,26 @@ fn unusable_snapshot_warns_keeps_fetch_error() {
         shop.with(&[]),
         "it is damaged, or was made with another token",
     );
-    let shop = kept().made().answers(Responder::status(503));
+    let shop = snapshot_shop()
+        .with_snapshot()
+        .responding(Responder::status(503));
     failed(shop.with(&["--only", "S*"]), "it is damaged, or was made");
     failed(
         shop.with(&[]).env("PHASE_SERVICE_TOKEN", bearer()),
         "it is damaged",
     );
-    // None is needed, none is looked at.
-    let shop = kept();
+    // After a successful fetch a missing snapshot is no warning.
+    let shop = snapshot_shop();
     let _ = shop.with(&[]).output().ok();
 }
 
-/// "Leased values never enter it", and without them a snapshot is none for `--dynamic`.
+/// A snapshot contains no leased values, so it cannot be used with `--dynamic`.
 #[test]
 fn leased_values_are_never_in_snapshot() {
     let mut world = two_app_world();
     let production = world.app("shop").environment("Production", "prod");
     production.dynamic("/", "lender", &[("LEASED", "canary of the lease")], 600);
-    let shop = kept_of(world);
+    let shop = snapshot_shop_of(world);
     let output = shop
         .with(&["--dynamic"])
         .output()
@@ -148,11 +150,11 @@ fn leased_values_are_never_in_snapshot() {
         .failed(125, "snapshot");
     let said = "what is leased is in no snapshot, which lender would be\nhint: leave out --dynamic";
     assert!(output.stderr.contains(said), "{output}");
-    let shop = shop.answers(Responder::status(503));
-    let unfit = ["warning: cannot use the snapshot snapshot instead: what is leased"];
+    let shop = shop.responding(Responder::status(503));
+    let warning = ["warning: cannot use the snapshot snapshot instead: what is leased"];
     let _ = shop
         .with(&["--dynamic"])
         .output()
-        .notices(&unfit)
+        .notices(&warning)
         .failed(125, "server");
 }

@@ -1,4 +1,4 @@
-//! `--snapshot` with `--watch`: a first start may be bridged, a poll never is.
+//! `--snapshot` with `--watch`: the first start may use the snapshot, a poll never does.
 
 use fake_phase::Responder;
 
@@ -18,7 +18,7 @@ fn offline(shop: &Shop) -> String {
     output.text().trim_end().to_owned()
 }
 
-/// An outage is a failed poll: an old copy that differs must not restart the command.
+/// An outage is a failed poll: an old snapshot that differs must not restart the command.
 #[test]
 fn poll_writes_but_never_reads_snapshot() {
     let shop = watched_shop();
@@ -32,7 +32,7 @@ fn poll_writes_but_never_reads_snapshot() {
         "phase-run: the secrets have changed: restarting the command"
     );
     assert_eq!(offline(&shop), "two");
-    // A copy of another time, which a poll must not take for a change.
+    // A snapshot with another value, which a poll must not take for a change.
     change_secret(&shop.phase, "three");
     let made = shop
         .run(SHOP)
@@ -52,7 +52,7 @@ fn poll_writes_but_never_reads_snapshot() {
     assert!(!output.stderr.contains("snapshot"), "{output}");
 }
 
-/// A refusal ends the copy, also when it is a poll that is refused, and is said.
+/// A poll that Phase refuses removes the snapshot, and the log says so.
 #[test]
 fn refused_poll_removes_snapshot_and_logs() {
     let shop = watched_shop();
@@ -71,7 +71,7 @@ fn refused_poll_removes_snapshot_and_logs() {
     let _ = stop_watched(running);
 }
 
-/// The first start may be bridged, and the first poll that works brings what is new.
+/// The first start may use the snapshot, and the first successful poll brings the new value.
 #[test]
 fn first_start_of_watch_may_use_snapshot() {
     let shop = watched_shop();
@@ -81,7 +81,7 @@ fn first_start_of_watch_may_use_snapshot() {
         .output()
         .ok();
     change_secret(&shop.phase, "two");
-    // Both requests of a look-up by name end at the first.
+    // The first request is the look-up by name, so one failure is enough.
     shop.phase.respond("", Responder::status(503).times(1));
     let mut running = spawn_watched(shop.with(&OPTIONS), SECRET_SERVER);
     assert!(

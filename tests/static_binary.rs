@@ -1,13 +1,12 @@
-//! The static release binary that `scripts/build` makes: what is special to it.
-//!
-//! PHASE_RUN_STATIC is its path; scripts/test sets it.
+//! The static release binary that `scripts/build` makes. PHASE_RUN_STATIC is its path, which
+//! scripts/test sets.
 
 use std::fs::{create_dir, read, read_to_string};
 use std::path::{Path, PathBuf};
 
 use crate::support::{Run, SHOP, Shop, has_programs, has_root, inspector, shop, static_binary};
 
-/// The binary as root, for what needs a root or a mount of its own.
+/// The path of the binary, if this test runs as root, which mounts and roots need.
 pub(crate) fn binary_as_root() -> Option<PathBuf> {
     if !has_root("only root can change what is mounted") {
         return None;
@@ -15,20 +14,20 @@ pub(crate) fn binary_as_root() -> Option<PathBuf> {
     static_binary()
 }
 
-/// An app whose command lines run the static binary.
+/// A shop whose command lines run the static binary.
 fn static_shop(binary: &Path) -> Shop {
     let mut shop = shop([("SECRET", "value")]);
     shop.stand_in(binary.to_str().unwrap());
     shop
 }
 
-/// A shell script that runs before the command line, in a mount namespace of its own.
+/// Runs a shell script before the command line, in a new mount namespace.
 fn mounted<'a>(run: Run<'a>, script: &str) -> Run<'a> {
     let script = format!("set -e; {script}; exec \"$@\"");
     run.wrap(["unshare", "--mount", "sh", "-c", &script, "sh"])
 }
 
-/// elf(5): no PT_INTERP, and no dynamic section that could name a library.
+/// The file has no PT_INTERP and no dynamic section that names a library (elf(5)).
 #[test]
 fn static_binary_needs_no_loader_or_library() {
     let Some(path) = static_binary() else { return };
@@ -46,7 +45,7 @@ fn static_binary_needs_no_loader_or_library() {
         kinds.contains(&load) && !kinds.contains(&interp),
         "{kinds:?}"
     );
-    // A position-independent one has a dynamic section, in which DT_NEEDED is 1 and the end is 0.
+    // A position-independent binary has a dynamic section, in which tag 1 is DT_NEEDED and tag 0 the end.
     for header in headers.filter(|at| number(*at, 4) == dynamic) {
         let (offset, length) = (number(header + 8, 8), number(header + 32, 8));
         let tags = (0..length / 16).map(|n| number(offset + 16 * n, 8));
@@ -54,8 +53,8 @@ fn static_binary_needs_no_loader_or_library() {
     }
 }
 
-/// Host look-ups use the built-in `files` and `dns` modules alone, or NSS would load the machine's
-/// shared objects, of another glibc, into a static program: nsswitch.conf(5).
+/// Host look-ups use only the built-in `files` and `dns` modules. Otherwise NSS would load shared objects
+/// of another glibc into the static program (nsswitch.conf(5)).
 #[test]
 fn dns_lookup_loads_no_nss_module() {
     if !has_programs(&["strace"]) {
@@ -82,7 +81,7 @@ fn dns_lookup_loads_no_nss_module() {
     assert!(!opened.contains("libnss_"), "{opened}");
     let (output, opened) = traced("https://phase.test");
     let _ = output.failed(125, "unreachable");
-    // It read the file and asked the name servers, and none of the machine's modules.
+    // It read the hosts file and asked the name servers, and loaded no module.
     for asked in ["/etc/hosts", "/etc/resolv.conf"] {
         assert!(opened.contains(asked), "{asked}\n{opened}");
     }
@@ -91,7 +90,7 @@ fn dns_lookup_loads_no_nss_module() {
     }
 }
 
-/// The same look-up by a program of the machine does load one: the test above can fail.
+/// The same look-up by a dynamic program loads a module, so the test above can fail.
 #[test]
 fn system_lookup_loads_nss_module() {
     if !has_programs(&["strace"]) {
@@ -110,7 +109,7 @@ fn system_lookup_loads_nss_module() {
     assert!(read_to_string(log).unwrap().contains("libnss_nothere"));
 }
 
-/// An image that holds phase-run, the command and a CA: no /proc, no /dev, no /etc, no shell.
+/// Creates a root with phase-run, the command and a CA, and without /proc, /dev, /etc and a shell.
 fn empty_root(shop: &Shop, binary: &Path) -> PathBuf {
     let root = shop.directory().join("root");
     create_dir(&root).unwrap();
@@ -119,17 +118,17 @@ fn empty_root(shop: &Shop, binary: &Path) -> PathBuf {
         (inspector().as_ref(), "inspector"),
         (shop.phase.ca_file(), "ca.pem"),
     ] {
-        // By another process, as an open one could not be executed.
+        // Copied by another process: a file that is open for writing cannot be executed.
         let copy = shop.bare(["cp"]).args([from, &root.join(to)]);
         let _ = copy.output().ok();
     }
     root
 }
 
-/// phase-run in an empty root with these words after it.
+/// Runs phase-run with these arguments in an empty root.
 fn in_root<'a>(shop: &'a Shop, root: &Path, words: &[&str]) -> Run<'a> {
     let run = shop.bare(["chroot"]).arg(root).arg("/phase-run");
-    // PHASE_HOST is a localhost that no file there explains.
+    // PHASE_HOST is localhost, and no file in this root resolves it.
     run.args(SHOP).args(words).env("PHASE_CA_FILE", "/ca.pem")
 }
 
@@ -143,13 +142,13 @@ fn static_binary_runs_in_empty_root() {
     assert_eq!(report.variable("PHASE_SERVICE_TOKEN"), None);
     let run = in_root(&shop, &root, &["--", "inspector", "report"]);
     let _ = run.env("PATH", "/").report();
-    // Without a /dev/null to put there a closed descriptor is closed for the command all the same.
+    // Without a /dev/null, too, a closed descriptor is closed for the command.
     let run = in_root(&shop, &root, &["--", "/inspector", "report"]);
     let report = run.stdin_closed().closed(2).report();
     assert_eq!(report.descriptors(), [1]);
 }
 
-/// Its failures are told as anywhere.
+/// Failures have the same reasons as elsewhere.
 #[test]
 fn failures_in_empty_root_have_reasons() {
     let Some(path) = binary_as_root() else { return };
@@ -169,13 +168,13 @@ fn failures_in_empty_root_have_reasons() {
     let _ = output.failed(125, "unreachable");
 }
 
-/// As a user without HOME, without an entry in passwd(5), who owns nothing.
+/// Runs as a user who has neither HOME nor an entry in passwd(5).
 #[test]
 fn static_binary_runs_without_home() {
     let Some(path) = binary_as_root() else { return };
     let shop = static_shop(&path);
     let root = empty_root(&shop, &path);
-    // Where that user can reach it.
+    // That user can reach this directory.
     let copy = root.join("phase-run");
     let run = shop
         .bare([copy])
@@ -186,7 +185,7 @@ fn static_binary_runs_without_home() {
     assert_eq!(report.field("uid"), "54321 54321");
 }
 
-/// Nothing is written anywhere.
+/// A start needs no writable file system.
 #[test]
 fn static_binary_runs_in_read_only_root() {
     let Some(path) = binary_as_root() else { return };
