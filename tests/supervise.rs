@@ -130,11 +130,11 @@ fn systemd_pid_variables_name_command() {
         let named = ["LISTEN_PID", "WATCHDOG_PID"].map(|name| report.variable(name).unwrap());
         (named, report.field("pid").as_bytes().to_vec())
     };
-    let (pids, own) = named("$$");
-    assert_eq!(pids, [own.clone(), own]);
+    let (pids, pid) = named("$$");
+    assert_eq!(pids, [pid.clone(), pid]);
     for other in ["1", "0$$", "$$0", "", "' '"] {
-        let (pids, own) = named(other);
-        assert!(!pids.contains(&own), "{other}");
+        let (pids, pid) = named(other);
+        assert!(!pids.contains(&pid), "{other}");
         assert_eq!(pids[0], pids[1], "{other}");
     }
     let (pids, _) = named("77");

@@ -25,9 +25,9 @@ fn command_of_pid1_has_unchanged_environment() {
         |run| run.limit(Resource::RLIMIT_CORE, 0).cwd("/"),
     ];
     let shop = shop([("SECRET", "value")]);
-    let words = [&SHOP[..], &["--supervise"]].concat();
+    let options = [&SHOP[..], &["--supervise"]].concat();
     for prepare in preparations {
-        let comparison = shop.transparent(&words, |run| prepare(run.as_pid1()));
+        let comparison = shop.transparent(&options, |run| prepare(run.as_pid1()));
         assert_eq!(comparison.under.number("ppid"), 1);
         let comparison = comparison.supervised().added("SECRET", "value");
         comparison.removed("PHASE_SERVICE_TOKEN").check();
@@ -97,8 +97,11 @@ fn death_of_command_of_pid1_is_128_plus_n() {
         assert!(output.stderr.is_empty(), "{output}");
     }
     for status in [0, 1, 125, 137, 255] {
-        let words = [inspector(), "exit", &status.to_string()];
-        let output = shop.start(LaunchMode::Supervised, words).as_pid1().output();
+        let command = [inspector(), "exit", &status.to_string()];
+        let output = shop
+            .start(LaunchMode::Supervised, command)
+            .as_pid1()
+            .output();
         let _ = output.ended(Status::Exited(status));
     }
 }
@@ -119,8 +122,8 @@ fn orphan_of_pid1_leaves_no_zombie() {
         (0..6).for_each(|_| drop(serving.stderr_line()));
         let pid = serving.pid();
         let sleeps = |pid: &i32| {
-            let words = read(format!("/proc/{pid}/cmdline")).unwrap();
-            words.ends_with(b"\0sleep\0")
+            let cmdline = read(format!("/proc/{pid}/cmdline")).unwrap();
+            cmdline.ends_with(b"\0sleep\0")
         };
         let orphans = eventually("six orphans", || {
             let orphans: Vec<i32> = children(pid).into_iter().filter(sleeps).collect();

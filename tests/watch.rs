@@ -25,9 +25,9 @@ fn change_restarts_command_with_polled_secrets() {
         // Later requests are held, so the restart needs none.
         gate.release_held();
         await_restart(&mut running, value);
-        let said = running.stderr_line();
+        let logged = running.stderr_line();
         assert_eq!(
-            said,
+            logged,
             "phase-run: the secrets have changed: restarting the command"
         );
         gate.open();
@@ -62,8 +62,8 @@ fn restarted_command_has_same_process_state() {
     running.ready();
     let reported = || {
         let text = String::from_utf8(read(shop.directory().join("report")).unwrap()).unwrap();
-        let own = |line: &&str| line.starts_with("pid ") || line.starts_with("environ.");
-        let lines = text.lines().filter(|line| !own(line));
+        let differs = |line: &&str| line.starts_with("pid ") || line.starts_with("environ.");
+        let lines = text.lines().filter(|line| !differs(line));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     let one = reported();
@@ -190,7 +190,7 @@ fn token_file_is_read_again_by_each_poll() {
 /// When the command ends by itself, phase-run ends with its status.
 #[test]
 fn command_exit_ends_watch_with_its_status() {
-    for (words, status) in [
+    for (arguments, status) in [
         (["exit", "7"], Status::Exited(7)),
         (["die", "9"], Status::Killed(9)),
         (["die", "40"], Status::Killed(40)),
@@ -199,7 +199,7 @@ fn command_exit_ends_watch_with_its_status() {
         let _ = shop
             .with(&WATCH)
             .arg(inspector())
-            .args(words)
+            .args(arguments)
             .output()
             .ended(status);
     }
@@ -232,8 +232,8 @@ fn failed_exec_of_new_command_ends_watch() {
     std::fs::remove_file(&program).unwrap();
     change_secret(&shop.phase, "two");
     let _ = running.stderr_line();
-    let said = running.stderr_line();
-    assert!(said.starts_with("phase-run: error[exec]: "), "{said}");
+    let logged = running.stderr_line();
+    assert!(logged.starts_with("phase-run: error[exec]: "), "{logged}");
     let _ = running.wait().ended(Status::Exited(127));
 }
 
@@ -255,12 +255,12 @@ fn restart_is_delayed_at_random_and_logged() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&["--watch", "5"]), SECRET_SERVER);
     change_secret(&shop.phase, "two");
-    let said = running.stderr_line();
+    let logged = running.stderr_line();
     let delay =
-        said.strip_prefix("phase-run: the secrets have changed: restarting the command in ");
+        logged.strip_prefix("phase-run: the secrets have changed: restarting the command in ");
     let delay = delay.and_then(|rest| rest.strip_suffix(" s"));
-    let delay: f64 = delay.unwrap_or_else(|| panic!("{said}")).parse().unwrap();
-    assert!((0.0..=5.0).contains(&delay), "{said}");
+    let delay: f64 = delay.unwrap_or_else(|| panic!("{logged}")).parse().unwrap();
+    assert!((0.0..=5.0).contains(&delay), "{logged}");
     await_restart(&mut running, "two");
     let _ = stop_watched(running);
 }

@@ -44,10 +44,10 @@ fn command_that_ignores_stop_is_killed_after_grace() {
         wait_for_start(&mut running, "two");
         wait_until_gone(&[old]);
         let _ = running.stderr_line();
-        let said = running.stderr_line();
+        let logged = running.stderr_line();
         assert!(
-            said.starts_with("phase-run: warning: the command goes on 0.3 s after "),
-            "{said}"
+            logged.starts_with("phase-run: warning: the command goes on 0.3 s after "),
+            "{logged}"
         );
         kill_all(running);
     }
@@ -188,14 +188,14 @@ fn unkillable_children_are_reported() {
     running.ready();
     let daemon = running.stderr_ready();
     change_secret(&shop.phase, "two");
-    let said = std::iter::repeat_with(|| running.stderr_line());
-    let mut said = said.filter(|line| line.contains("cannot be ended"));
-    let survivors = said.next().unwrap();
+    let logged = std::iter::repeat_with(|| running.stderr_line());
+    let mut logged = logged.filter(|line| line.contains("cannot be ended"));
+    let survivors = logged.next().unwrap();
     let expected = format!(
         "phase-run: warning: what the old command left cannot be ended, and the new one starts beside it: {daemon} (inspector)"
     );
     assert_eq!(survivors, expected);
-    drop(said);
+    drop(logged);
     let again = running.stderr_ready();
     for pid in [daemon, again] {
         kill(pid, libc::SIGKILL);

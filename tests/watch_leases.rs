@@ -22,9 +22,9 @@ pub(crate) fn leased(mode: &str, seconds: i64, every: &str) -> (Phase, Sandbox, 
     );
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    let words = ["--mode", mode, "--dynamic", "--watch", every, "--"];
-    let words = SHOP.iter().chain(&words).map(|word| (*word).to_owned());
-    (phase, sandbox, words.collect())
+    let options = ["--mode", mode, "--dynamic", "--watch", every, "--"];
+    let options = SHOP.iter().chain(&options).map(|word| (*word).to_owned());
+    (phase, sandbox, options.collect())
 }
 
 /// For each request for secrets so far, whether it takes a lease.
@@ -48,8 +48,8 @@ pub(crate) fn leases(phase: &Phase) -> Vec<bool> {
 #[test]
 fn polls_take_no_lease_but_restart_does() {
     for mode in ["rest", "e2ee"] {
-        let (phase, sandbox, words) = leased(mode, 3600, "1");
-        let mut running = spawn_watched(sandbox.run(&words), SERVER);
+        let (phase, sandbox, options) = leased(mode, 3600, "1");
+        let mut running = spawn_watched(sandbox.run(&options), SERVER);
         wait_for_more_requests(&phase, 4);
         let before = leases(&phase);
         assert!(
@@ -75,8 +75,8 @@ fn polls_take_no_lease_but_restart_does() {
 /// The command is restarted with a new lease when two thirds of the shortest lease are over.
 #[test]
 fn lease_is_renewed_after_two_thirds() {
-    let (phase, sandbox, words) = leased("rest", 6, "600");
-    let mut running = spawn_watched(sandbox.run(&words), SERVER);
+    let (phase, sandbox, options) = leased("rest", 6, "600");
+    let mut running = spawn_watched(sandbox.run(&options), SERVER);
     for _ in 0..2 {
         await_restart(&mut running, "one");
         assert_eq!(
@@ -91,8 +91,8 @@ fn lease_is_renewed_after_two_thirds() {
 /// A restart that cannot lease is a failed poll: the old command keeps its lease and continues.
 #[test]
 fn failed_lease_leaves_command_running() {
-    let (phase, sandbox, words) = leased("rest", 3600, "1");
-    let mut running = spawn_watched(sandbox.run(&words), SERVER);
+    let (phase, sandbox, options) = leased("rest", 3600, "1");
+    let mut running = spawn_watched(sandbox.run(&options), SERVER);
     let gate = phase.gate("");
     gate.wait_for_request(DEADLINE);
     change_secret(&phase, "two");

@@ -20,8 +20,11 @@ fn failed_poll_is_logged_once_per_error_kind() {
     let shop = watched_shop();
     let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     shop.phase.respond("", Responder::status(500));
-    let said = running.stderr_line();
-    assert!(said.starts_with(FAILED) && said.contains("500"), "{said}");
+    let logged = running.stderr_line();
+    assert!(
+        logged.starts_with(FAILED) && logged.contains("500"),
+        "{logged}"
+    );
     // Another failure of the same kind is not logged.
     wait_for_more_requests(&shop.phase, 1);
     shop.phase.edit(|world| {
@@ -29,10 +32,10 @@ fn failed_poll_is_logged_once_per_error_kind() {
     });
     shop.phase
         .respond("", Responder::error(401, "Token expired or deleted"));
-    let said = running.stderr_line();
+    let logged = running.stderr_line();
     assert!(
-        said.starts_with(FAILED) && said.contains("refused the token"),
-        "{said}"
+        logged.starts_with(FAILED) && logged.contains("refused the token"),
+        "{logged}"
     );
     assert!(running.signals().is_empty());
     let _ = stop_watched(running);
@@ -45,10 +48,13 @@ fn recovered_poll_is_logged_once() {
     let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     for _ in 0..2 {
         shop.phase.respond("", Responder::status(503).times(1));
-        let said = running.stderr_line();
-        assert!(said.starts_with(FAILED) && said.contains("503"), "{said}");
-        let said = running.stderr_line();
-        assert_eq!(said, "phase-run: the secrets can be read again");
+        let logged = running.stderr_line();
+        assert!(
+            logged.starts_with(FAILED) && logged.contains("503"),
+            "{logged}"
+        );
+        let logged = running.stderr_line();
+        assert_eq!(logged, "phase-run: the secrets can be read again");
     }
     change_secret(&shop.phase, "two");
     await_restart(&mut running, "two");
@@ -73,8 +79,11 @@ fn uninjectable_secret_fails_poll() {
             let production = world.app("shop").environment("Production", "prod");
             production.secret("/", key, value);
         });
-        let said = running.stderr_line();
-        assert!(said.starts_with(FAILED) && said.contains(named), "{said}");
+        let logged = running.stderr_line();
+        assert!(
+            logged.starts_with(FAILED) && logged.contains(named),
+            "{logged}"
+        );
         let _ = stop_watched(running);
     }
 }
@@ -92,13 +101,13 @@ fn warning_is_logged_by_starts_not_by_polls() {
     assert_eq!(running.stderr_line(), odd);
     wait_for_more_requests(&shop.phase, 2);
     change_secret(&shop.phase, "two");
-    let mut said = [running.stderr_line(), running.stderr_line()];
-    said.sort();
+    let mut logged = [running.stderr_line(), running.stderr_line()];
+    logged.sort();
     assert_eq!(
-        said[0],
+        logged[0],
         "phase-run: the secrets have changed: restarting the command"
     );
-    assert_eq!(said[1], odd);
+    assert_eq!(logged[1], odd);
     await_restart(&mut running, "two");
     let output = stop_watched(running);
     assert_eq!(output.stderr.lines().count(), 3, "{output}");
@@ -115,9 +124,12 @@ fn unreadable_token_file_fails_poll() {
     let mut running = spawn_watched(run, SECRET_SERVER);
     let _ = shop.bare(["mkfifo", "token.new"]).output().ok();
     rename(shop.directory().join("token.new"), &token).unwrap();
-    let said = running.stderr_line();
+    let logged = running.stderr_line();
     let why = "it is no longer a regular file";
-    assert!(said.starts_with(FAILED) && said.ends_with(why), "{said}");
+    assert!(
+        logged.starts_with(FAILED) && logged.ends_with(why),
+        "{logged}"
+    );
     change_secret(&shop.phase, "two");
     let again = shop.private_file("token.new", service_token());
     rename(again, &token).unwrap();

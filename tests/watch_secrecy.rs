@@ -16,9 +16,9 @@ fn watcher_holds_no_secret_and_no_token() {
         return;
     }
     for source in ["variable", "file", "descriptor"] {
-        let (shop, words) = planted();
+        let (shop, options) = planted();
         let token = token_file(&shop);
-        let run = shop.run(words);
+        let run = shop.run(options);
         let run = match source {
             "variable" => run,
             "file" => run
@@ -64,10 +64,10 @@ fn watcher_holds_no_secret_and_no_token() {
 /// The memfd is closed at the exec, and no other program of the same user can open it.
 #[test]
 fn watcher_memfd_is_unreadable_through_proc() {
-    let (shop, words) = planted();
+    let (shop, options) = planted();
     let list = "ls -l /proc/$$/fd; cat /proc/$PPID/fd/* 2>&1; ls /proc/$PPID/fd 2>&1; exit 3";
     let run = shop
-        .run(words)
+        .run(options)
         .args(["--watch", "60", "--", "sh", "-c", list]);
     let run = if Uid::effective().is_root() {
         run.as_user(65534)

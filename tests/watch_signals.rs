@@ -269,9 +269,9 @@ fn killed_standby_fails_poll() {
     let (mut running, gate) = hanging_poll(&shop, STUBBORN);
     let standby = *children(running.pid()).last().unwrap();
     kill(standby, libc::SIGKILL);
-    let said = running.stderr_line();
+    let logged = running.stderr_line();
     assert_eq!(
-        said,
+        logged,
         "phase-run: warning: a poll failed, and the command goes on as it is: \
          error[exec]: its process was killed by signal KILL"
     );
