@@ -22,15 +22,15 @@ const JOB: &str = "run inspector serve 100 20";
 fn ctrl_z_and_fg_continue_command_once_each() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start(JOB);
-        let mut shown = Vec::new();
+        let mut screen = Vec::new();
         for _ in 0..3 {
-            shown.push(prompt.suspend(&[command, runner]));
+            screen.push(prompt.suspend(&[command, runner]));
             assert_eq!(prompt.status(), 128 + SIGTSTP);
             prompt.enter("fg");
             assert_eq!(prompt.reported(), (SIGCONT, SENT));
             assert_eq!(prompt.reported_until_marked(runner), []);
         }
-        shown
+        screen
     });
 }
 
@@ -39,15 +39,18 @@ fn ctrl_z_and_fg_continue_command_once_each() {
 fn stopped_job_ends_by_ctrl_c_after_fg() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
-        let mut shown = prompt.suspend(&[command, runner]);
+        let mut screen = prompt.suspend(&[command, runner]);
         prompt.enter("fg");
+        // Ctrl-C discards terminal output that has not been read yet (termios(3), NOFLSH), so the line
+        // of `fg` is read first.
+        let _ = prompt.until("run inspector sleep\n");
         proc::wait_until_foreground(command);
         proc::wait_until_foreground(runner);
         prompt.press("\x03");
-        shown += &prompt.prompt();
+        screen += &prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGINT);
         proc::wait_until_gone(&[command, runner]);
-        shown
+        screen
     });
 }
 
@@ -179,11 +182,11 @@ fn background_write_stops_job_until_fg() {
 /// Waits until the shell lists the job as stopped for this reason.
 fn stopped_by(prompt: &mut ShellPrompt, why: &str) {
     eventually(why, || {
-        let shown = prompt.show("jobs -l");
-        if shown.contains(why) {
+        let screen = prompt.show("jobs -l");
+        if screen.contains(why) {
             Ok(())
         } else {
-            Err(shown)
+            Err(screen)
         }
     });
 }
@@ -289,7 +292,7 @@ fn ctrl_z_stops_script_that_runs_phase_run() {
         prompt.shop.executable("script", script);
         let (command, runner) = prompt.start("./script");
         let script = proc::group(command);
-        let shown = prompt.suspend(&[command, runner, script]);
+        let screen = prompt.suspend(&[command, runner, script]);
         assert_eq!(prompt.status(), 128 + SIGTSTP);
         prompt.enter("fg");
         assert_eq!(prompt.reported(), (SIGCONT, SENT));
@@ -297,7 +300,7 @@ fn ctrl_z_stops_script_that_runs_phase_run() {
         let _ = prompt.until("went on\n");
         prompt.prompt();
         assert_eq!(prompt.status(), 0);
-        shown
+        screen
     });
 }
 
@@ -312,7 +315,7 @@ fn shell_as_command_has_its_own_jobs() {
         prompt.show(&format!("run {}", words.join(" ")));
         prompt.enter("inspector serve 100 20");
         let inner = prompt.ready();
-        let shown = prompt.suspend(&[inner]);
+        let screen = prompt.suspend(&[inner]);
         assert_eq!(prompt.status(), 128 + SIGTSTP);
         prompt.enter("fg");
         assert_eq!(prompt.reported(), (SIGCONT, SENT));
@@ -323,7 +326,7 @@ fn shell_as_command_has_its_own_jobs() {
         prompt.enter("exit 9");
         let _ = prompt.prompt();
         assert_eq!(prompt.status(), 9);
-        shown
+        screen
     });
 }
 

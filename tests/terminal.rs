@@ -51,11 +51,11 @@ fn command_that_traps_ctrl_c_sets_status() {
         let line = "run sh -c 'trap \"echo caught; exit 7\" INT; inspector sleep'";
         let _ = prompt.start(line);
         prompt.press("\x03");
-        let shown = prompt.prompt();
-        assert_eq!(shown.matches("caught").count(), 1, "{shown}");
+        let screen = prompt.prompt();
+        assert_eq!(screen.matches("caught").count(), 1, "{screen}");
         let status = prompt.status();
         assert_eq!(status, 7);
-        shown
+        screen
     });
 }
 
@@ -66,10 +66,10 @@ fn ctrl_c_ends_command_with_status_130() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         prompt.press("\x03");
-        let shown = prompt.prompt();
+        let screen = prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGINT);
         proc::wait_until_gone(&[command, runner]);
-        shown
+        screen
     });
 }
 
@@ -77,15 +77,15 @@ fn ctrl_c_ends_command_with_status_130() {
 #[test]
 fn ctrl_backslash_leaves_no_core_of_phase_run() {
     at_prompts(|prompt| {
-        let shown = prompt.show("ulimit -c unlimited");
-        assert_eq!(shown, "");
+        let screen = prompt.show("ulimit -c unlimited");
+        assert_eq!(screen, "");
         let (command, runner) = prompt.start("run sh -c 'ulimit -c 0; exec inspector sleep'");
         prompt.press("\x1c");
-        let shown = prompt.prompt();
+        let screen = prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGQUIT);
         proc::wait_until_gone(&[command, runner]);
         assert_eq!(cores(prompt), 0);
-        shown
+        screen
     });
 }
 
@@ -141,9 +141,9 @@ fn pipeline_member_can_read_terminal() {
         let _ = prompt.until("reading\n");
         prompt.enter("yes");
         let _ = prompt.until("key=yes\n");
-        let shown = prompt.prompt();
+        let screen = prompt.prompt();
         assert_eq!(prompt.status(), 0);
-        shown
+        screen
     });
 }
 
@@ -160,9 +160,9 @@ fn ctrl_c_reaches_second_pipeline_member_once() {
         assert_eq!(prompt.reported_until_marked(runner), []);
         // The first member still runs.
         prompt.press("\x1c");
-        let shown = prompt.prompt();
+        let screen = prompt.prompt();
         assert_eq!(prompt.status(), 0);
-        shown
+        screen
     });
 }
 
@@ -172,10 +172,10 @@ fn ctrl_c_ends_pipeline_with_phase_run_last() {
         let (command, runner) =
             prompt.start("inspector serve 1 | run sh -c 'cat; inspector sleep'");
         prompt.press("\x03");
-        let shown = prompt.prompt();
+        let screen = prompt.prompt();
         assert_eq!(prompt.status(), 128 + SIGINT);
         proc::wait_until_gone(&[command, runner]);
-        shown.replace(&command.to_string(), "")
+        screen.replace(&command.to_string(), "")
     });
 }
 
@@ -190,11 +190,11 @@ fn ctrl_c_ends_script_that_runs_phase_run() {
         prompt.shop.executable("script", script);
         let (command, runner) = prompt.start("./script");
         prompt.press("\x03");
-        let shown = prompt.prompt();
-        assert!(!shown.contains("went on"), "{shown}");
+        let screen = prompt.prompt();
+        assert!(!screen.contains("went on"), "{screen}");
         assert_eq!(prompt.status(), 128 + SIGINT);
         proc::wait_until_gone(&[command, runner]);
-        shown
+        screen
     });
 }
 
@@ -209,8 +209,8 @@ fn ctrl_c_ends_loop_that_runs_phase_run() {
         for line in ["./script", "while :; do run inspector sleep; done"] {
             let (command, runner) = prompt.start(line);
             prompt.press("\x03");
-            let shown = prompt.prompt();
-            assert!(!shown.contains("ready"), "{line} went on: {shown}");
+            let screen = prompt.prompt();
+            assert!(!screen.contains("ready"), "{line} went on: {screen}");
             assert_eq!(prompt.status(), 128 + SIGINT, "{line}");
             proc::wait_until_gone(&[command, runner]);
         }
@@ -232,8 +232,8 @@ fn script_continues_if_command_handles_ctrl_c() {
         assert_eq!(prompt.reported(), (SIGINT, KERNEL));
         proc::wait_until_delivered(script, SIGINT);
         assert_eq!(prompt.reported_until_marked(runner), []);
-        let shown = prompt.prompt();
-        assert!(shown.contains("went on"), "{shown}");
+        let screen = prompt.prompt();
+        assert!(screen.contains("went on"), "{screen}");
         prompt.status()
     });
 }
