@@ -211,22 +211,22 @@ mod tests {
     #[test]
     fn parse_error_names_the_option() {
         for (line, message) in [
-            (vec!["--app"], "--app needs a value: NAME|ID"),
-            (vec!["-a"], "--app needs a value: NAME|ID"),
+            (vec!["--app"], "--app requires a value: NAME|ID"),
+            (vec!["-a"], "--app requires a value: NAME|ID"),
             (vec!["--app", ""], "the value of --app is empty"),
             (
                 vec!["--app=a", "--app-id=b"],
-                "--app is given twice: it takes one value",
+                "--app is given twice: it takes only one value",
             ),
             (
                 vec!["-q", "-q"],
-                "--quiet is given twice: it takes one value",
+                "--quiet is given twice: it takes only one value",
             ),
-            (vec!["--clean=yes"], "--clean takes no value"),
-            (vec!["-q=x"], "--quiet takes no value"),
-            (vec!["--help=x"], "--help takes no value"),
-            (vec!["--nope=secret"], "there is no option --nope"),
-            (vec!["-z"], "there is no option -z"),
+            (vec!["--clean=yes"], "--clean does not take a value"),
+            (vec!["-q=x"], "--quiet does not take a value"),
+            (vec!["--help=x"], "--help does not take a value"),
+            (vec!["--nope=secret"], "unknown option --nope"),
+            (vec!["-z"], "unknown option -z"),
         ] {
             assert_eq!(parsed(&line).unwrap_err(), message, "{line:?}");
         }

@@ -1,29 +1,353 @@
 #![forbid(unsafe_code)]
-//! What went wrong before the command started, for the person who must act on it.
+//! Every way in which phase-run itself can fail.
 //!
-//! Every failure of phase-run is one [`Error`]: a stable kind, what failed, why, and at most one
-//! hint. It holds names, sizes and statuses, never a value or a token. The texts are in
-//! [`text`] and [`hint`]; only `main` prints them and picks the exit status.
+//! [`Error`] is one table: each variant stands beside its text, its hint and, where it is not 125,
+//! its exit status, grouped by the kind that users see in `error[kind]`. Errors hold names, sizes
+//! and statuses, never a secret value or a token. Only `main` prints them.
+//!
+//! To add an error, add a variant here and a file in `tests/messages` that shows its text.
 
+#[macro_use]
+mod define;
 #[cfg(test)]
-pub(crate) mod each;
-mod exit;
-mod hint;
+pub(crate) mod tests;
 mod text;
-mod words;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use exit::ExitStatus;
-pub(crate) use words::{errno_text, humanize, lowercase_first, os_error_text};
+use text::{bytes, for_another_app, quoted_if_unclear, readable_names};
+pub(crate) use text::{errno_text, humanize, lowercase_first, os_error_text};
 
-/// Where a decision came from, as messages name it.
+errors! {
+    "usage": "the command line: an option that is unknown, repeated, without its value or in conflict with another one; no command" {
+        /// No option has this name; `nearest` is the known option that is spelled most like it.
+        #[text("unknown option {option}")]
+        #[hint_from(nearest.map(|known| format!("use {known}")))]
+        UnknownOption { option: String, nearest: Option<&'static str> },
+        /// An option that takes one value was given twice.
+        #[text("{option} is given twice: it takes only one value")]
+        #[hint("keep only one {option}")]
+        RepeatedOption { option: &'static str },
+        /// The command line ends where the value of an option should be.
+        #[text("{option} requires a value: {value}")]
+        MissingValue { option: &'static str, value: &'static str },
+        /// An option that needs a value has an empty one.
+        #[text("the value of {option} is empty")]
+        EmptyValue { option: &'static str },
+        /// A switch was given a value, as in `--clean=yes`.
+        #[text("{option} does not take a value")]
+        UnexpectedValue { option: &'static str },
+        /// The value of an option that takes text has bytes that are not UTF-8.
+        #[text("the value of {option} is not UTF-8")]
+        NotUtf8 { option: &'static str },
+        /// The value of an option cannot be parsed.
+        #[text("{option} {}: expected {expected}", quoted_if_unclear(value))]
+        InvalidValue { option: &'static str, value: String, expected: &'static str },
+        /// The option has no effect without another one.
+        #[text("{option} requires {requires}")]
+        RequiresOption { option: &'static str, requires: &'static str },
+        /// Two options exclude each other.
+        #[text("{option} cannot be used with {other}: {why}")]
+        ConflictingOptions { option: &'static str, other: &'static str, why: &'static str },
+        /// The command line names no command.
+        #[text("no command to run")]
+        #[hint("put the command last: phase-run --app shop --env production -- printenv")]
+        NoCommand,
+    }
+
+    "config": "no app or no environment is given, or a variable, `.phase.json`, the host, the CA file or the header file cannot be used; an end-to-end encrypted app with `--mode rest`" {
+        /// Nothing names the app. `app_flag_after_command` is set if `--app` follows the command.
+        #[text("no app is specified{}{}", for_another_app(ignored_project), readable_names(readable))]
+        #[hint_from(Some(match app_flag_after_command {
+            true => "put --app before the command: what follows the command belongs to it".to_owned(),
+            false => "pass --app NAME, or set PHASE_APP".to_owned(),
+        }))]
+        NoApp { readable: Vec<String>, ignored_project: Option<PathBuf>, app_flag_after_command: bool },
+        /// Nothing names the environment.
+        #[text("no environment of {app} is specified, and there is no default{}{}", for_another_app(ignored_project), readable_names(readable))]
+        #[hint("pass --env NAME, or set PHASE_ENV")]
+        NoEnvironment { app: String, readable: Vec<String>, ignored_project: Option<PathBuf> },
+        /// The value of an environment variable cannot be parsed.
+        #[text("{name}={}: expected {expected}", quoted_if_unclear(value))]
+        InvalidVariable { name: &'static str, value: String, expected: &'static str },
+        /// A `.phase.json` cannot be read or parsed.
+        #[text("cannot use {}: {why}", path.display())]
+        ProjectFile { path: PathBuf, why: String },
+        /// The working directory, where the search for `.phase.json` starts, cannot be determined.
+        #[text("cannot search for .phase.json: cannot determine the working directory: {why}")]
+        WorkingDirectory { why: String },
+        /// The address of Phase is not one that a token may be sent to.
+        #[text("cannot use {value} (from {source}) as Phase's address: {why}")]
+        #[hint_from(suggestion.as_ref().map(|url| format!("use {url}")))]
+        InvalidHost { value: String, source: Source, why: &'static str, suggestion: Option<String> },
+        /// The file of trusted CAs cannot be used.
+        #[text("cannot use the CA file {} (from {source}): {why}", path.display())]
+        #[hint_from(match source {
+            Source::Named(name) if !name.starts_with('-') => {
+                Some(format!("unset {name}, or name another file with --ca-file"))
+            }
+            _ => None,
+        })]
+        CaFile { path: PathBuf, source: Source, why: String },
+        /// The file of additional request headers cannot be used.
+        #[text("cannot use the header file {} (from {source}): {why}", path.display())]
+        HeaderFile { path: PathBuf, source: Source, why: String },
+        /// `--mode rest` asks the server to decrypt an app whose keys it does not have.
+        #[text("cannot read {app} with --mode rest: the app is end-to-end encrypted, so the server cannot decrypt it")]
+        #[hint("remove --mode rest, or enable server-side encryption for this app in the Phase console")]
+        EndToEndEncrypted { app: String },
+    }
+
+    "token": "there is none, it is malformed, its file cannot be read, or Phase does not know it; a bearer token alone where keys are needed" {
+        /// Neither an option nor a variable gives a token.
+        #[text("no token is specified")]
+        #[hint("set PHASE_SERVICE_TOKEN, or pass --token-file FILE or --identity")]
+        NoToken,
+        /// A token was given where the path of its file belongs.
+        #[text("{option} takes the path of a file that contains the token, not the token")]
+        #[hint("put the token in a file, or set PHASE_SERVICE_TOKEN")]
+        TokenInsteadOfFile { option: &'static str },
+        /// The file or descriptor that holds the token cannot be read.
+        #[text("cannot read the token from {from}: {why}")]
+        TokenFile { from: String, why: String },
+        /// The token is malformed.
+        #[text("{from} is not a valid token: {why}")]
+        #[hint("copy the whole token from the Phase console: pss_service:v2:… with four fields of 64 hex digits")]
+        InvalidToken { from: String, why: &'static str },
+        /// Phase does not accept the token; `message` is what it responded.
+        #[text("{host} rejected the token from {from}: {message}")]
+        #[hint("check that the token exists, has not expired and belongs to this --host")]
+        TokenRejected { host: String, from: String, message: String },
+        /// The token is a bearer token, which has no keys to decrypt with.
+        #[text("cannot decrypt with the token from {from}: it is only a bearer token, without the keys of a full token")]
+        #[hint("use the whole token from the Phase console: pss_service:v2:… or pss_user:v1:… with four fields")]
+        TokenWithoutKeys { from: String },
+        /// The private key made of the token's share and the server's does not fit its public key.
+        #[text("cannot decrypt with the token from {from}: its key shares do not match its public key")]
+        #[hint("copy the whole token from the Phase console: pss_service:v2:… with four fields of 64 hex digits")]
+        TokenKeyMismatch { from: String },
+    }
+
+    "identity": "with `--identity`, this machine's cloud credentials cannot be found, or Phase does not trust them" {
+        /// No source has cloud credentials; `attempts` says of each source why.
+        #[text("no {provider} credentials found: {}", attempts.join("; "))]
+        #[hint_from(hint.map(str::to_owned))]
+        NoCloudCredentials { provider: &'static str, attempts: Vec<String>, hint: Option<&'static str> },
+        /// Phase or the cloud does not accept the credentials; `from` says which ones.
+        #[text("{host} rejected {from}: {message}")]
+        #[hint_from(hint.clone())]
+        IdentityRejected { host: String, from: String, message: String, hint: Option<String> },
+    }
+
+    "access": "the token is valid, but may not read this" {
+        /// The account may not read the secrets of `scope`.
+        #[text("cannot read {scope}: {message}")]
+        #[hint("grant this account access in the Phase console, or choose an environment that it can read")]
+        AccessDenied { scope: String, message: String },
+        /// The account may not list apps or environments, so names cannot be looked up.
+        #[text("cannot look up the {what}: this account may not list them: {message}")]
+        #[hint("pass {alternative}")]
+        ListingDenied { what: &'static str, alternative: &'static str, message: String },
+    }
+
+    "not-found": "an app, an environment, a folder, a tag, a pattern or a required key that does not exist" {
+        /// The token can read no app of this name or ID.
+        #[text("app {} (from {source}) not found{}", quoted_if_unclear(app), readable_names(readable))]
+        #[hint_from(Some(match readable.is_empty() {
+            true => "check --app, or grant this account access to the app in the Phase console".to_owned(),
+            false => "pass --app with one of these names or an app's ID".to_owned(),
+        }))]
+        AppNotFound { app: String, source: Source, readable: Vec<String> },
+        /// The token can read no environment of this name in the app.
+        #[text("environment {} (from {source}) not found in {app}{}", quoted_if_unclear(environment), readable_names(readable))]
+        #[hint("pass --env with the name of an environment that this token can read")]
+        EnvironmentNotFound { environment: String, source: Source, app: String, readable: Vec<String> },
+        /// A filter leaves no secret.
+        #[text("{option} {} matches nothing in {scope}", quoted_if_unclear(value))]
+        #[hint("run with --dry-run without this filter to see what exists, or pass --allow-empty")]
+        FilterSelectsNothing { option: &'static str, value: String, scope: String },
+        /// Keys named by `--require` are not among the selected secrets.
+        #[text("required secrets are not selected: {}", keys.join(", "))]
+        #[hint("run with --dry-run to list the selected secrets")]
+        RequiredKeyMissing { keys: Vec<String> },
+    }
+
+    "ambiguous": "several apps of one name, several environments for one word, or one key with different values in several folders" {
+        /// Several apps have this name; `candidates` are their IDs.
+        #[text("{} apps are named {name}: {}", candidates.len(), candidates.join(", "))]
+        #[hint("pass --app with the ID of one of them")]
+        AmbiguousApp { name: String, candidates: Vec<String> },
+        /// Several environments have this type or this prefix.
+        #[text("{name} (from {source}) matches several environments: {}", candidates.join(", "))]
+        #[hint("pass --env with the full name of one of them")]
+        AmbiguousEnvironment { name: String, source: Source, candidates: Vec<String> },
+        /// One key has different values in folders of the same precedence.
+        #[text("{key} has different values in {}", folders.join(" and "))]
+        #[hint("choose a folder with --path (the last one wins), or leave the key out with --except")]
+        AmbiguousKey { key: String, folders: Vec<String> },
+    }
+
+    "rate-limited": "Phase responded with 429 until `--max-wait` was over" {
+        /// The server allows no more requests for now.
+        #[text("rate limited by {host} (429{})", retry_after.iter().map(|after| format!(", Retry-After: {after}")).collect::<String>())]
+        #[hint("run again later; --app with an app's ID instead of its name halves the requests")]
+        RateLimited { host: String, retry_after: Option<String> },
+    }
+
+    "unreachable": "no name resolution, connection or complete response until `--max-wait` was over" {
+        /// No complete response came from the host.
+        #[text("cannot reach {host}: {why}")]
+        Unreachable { host: String, why: String },
+    }
+
+    "tls": "the certificate or the handshake is rejected" {
+        /// The certificate is issued by an unknown CA; `ca_file` is the file of the only known ones.
+        #[text("cannot trust {host}: {why}{}", ca_file.iter().map(|(path, source)| format!("; only the CAs in {} (from {source}) are trusted", path.display())).collect::<String>())]
+        #[hint_from(Some(match ca_file {
+            None => "pass the file of its CA with --ca-file".to_owned(),
+            Some(_) => "add its CA to that file, or pass another file with --ca-file".to_owned(),
+        }))]
+        UnknownIssuer { host: String, why: &'static str, ca_file: Option<(PathBuf, Source)> },
+        /// The certificate is not acceptable for another reason, or the handshake failed.
+        #[text("TLS connection to {host} failed: {why}")]
+        TlsFailed { host: String, why: &'static str },
+    }
+
+    "server": "Phase responded with 5xx until `--max-wait` was over, or with a 400 that nothing else explains; a dynamic secret that it did not lease" {
+        /// The server responded with an error of its own.
+        #[text("{host} responded with status {status}: {message}")]
+        ServerFailed { host: String, status: u16, message: String },
+        /// Dynamic secrets were not leased; `names` is empty if the server does not say which ones.
+        #[text("cannot lease {} in {scope}: {message}", match names.is_empty() {
+            true => "the dynamic secrets".to_owned(),
+            false => names.join(", "),
+        })]
+        #[hint("remove --dynamic to start without dynamic secrets")]
+        LeaseFailed { names: Vec<String>, scope: String, message: String },
+    }
+
+    "protocol": "a response that is not Phase's: no JSON, another shape, a redirect, more than 64 MiB; check `--host`" {
+        /// The response is not one that Phase would send.
+        #[text("unexpected response from {host}: {why}")]
+        #[hint_from(hint.map(str::to_owned))]
+        UnexpectedResponse { host: String, why: String, hint: Option<&'static str> },
+    }
+
+    "decrypt": "a key, a seed or a value that cannot be decrypted" {
+        /// Something encrypted cannot be decrypted; `what` names it.
+        #[text("cannot decrypt {what}: {why}")]
+        DecryptionFailed { what: String, why: &'static str },
+    }
+
+    "snapshot": "with `--offline`, a snapshot that is missing, damaged, too old or made for something else" {
+        /// `--offline` is given, and the snapshot cannot be used.
+        #[text("cannot use the snapshot {}: {why}", path.display())]
+        #[hint_from(why.hint().map(str::to_owned))]
+        SnapshotUnusable { path: PathBuf, why: SnapshotError },
+    }
+
+    "environment": "a name or a value that cannot or must not be injected, too much of it for the kernel, with `--strict` an unresolved reference, or no in-memory file for `--file`" {
+        /// The kernel or a shell could not use a variable of this name.
+        #[text("cannot inject the secret \"{key}\"{}: {why}", match key == name {
+            true => String::new(),
+            false => format!(" as \"{name}\""),
+        })]
+        #[hint("rename it in Phase, or leave it out with --except")]
+        InvalidName { key: String, name: String, why: &'static str },
+        /// A value with a NUL byte, which ends a string in the environment block.
+        #[text("cannot inject {key}: its value contains a NUL byte, which no variable can hold")]
+        #[hint("pass it as a file with --file, or leave it out with --except")]
+        NulInValue { key: String },
+        /// A variable of this name makes the loader, an interpreter or a tool run code.
+        #[text("refusing to inject {name}{}: a variable with this name can make programs run code", match name == key {
+            true => String::new(),
+            false => format!(" (from the secret {key})"),
+        })]
+        #[hint("pass --allow-name {name} if everyone who can edit this secret may run code here")]
+        UnsafeName { name: String, key: String },
+        /// Two secrets would set the same variable.
+        #[text("{name} would be set by both {} and {}", keys[0], keys[1])]
+        #[hint("choose another variable for one of them with --file KEY=VAR")]
+        DuplicateVariable { name: String, keys: [String; 2] },
+        /// A single variable is longer than the kernel allows.
+        #[text("too large for a variable: {}; the kernel's limit for name and value is {limit} bytes", bytes(largest))]
+        #[hint_from(largest.first().map(|(key, _)| format!("pass it as a file with --file {key}")))]
+        ValueTooLarge { largest: Vec<(String, usize)>, limit: usize },
+        /// All arguments and variables together are longer than the kernel allows.
+        #[text("arguments and environment have {total} bytes, and the kernel's limit is {limit}; the largest secrets: {}", bytes(largest))]
+        #[hint_from(largest.first().map(|(key, _)| format!("pass it as a file with --file {key}")))]
+        EnvironmentTooLarge { largest: Vec<(String, usize)>, total: usize, limit: usize },
+        /// With `--strict`, values still contain references.
+        #[text("unresolved references in {}", keys.join(", "))]
+        #[hint("fix them in Phase, grant this account access to what they name, or run without --strict")]
+        UnresolvedReferences { keys: Vec<String> },
+        /// The in-memory file for a secret cannot be made.
+        #[text("cannot pass {key} as a file: {why}")]
+        SecretFile { key: String, why: String },
+    }
+
+    "output": "standard output cannot be written (`--dry-run`, `--help`, `--version`, `--generate`)" {
+        /// Standard output is closed or full.
+        #[text("cannot write to standard output: {why}")]
+        StdoutFailed { why: String },
+    }
+
+    "exec": "the command cannot be executed or does not exist" {
+        /// The system has no process, pipe or memory for starting the command.
+        #[text("cannot start a process for the command: {why}")]
+        SpawnFailed { why: String },
+        /// No file has the command's name, or the interpreter it names does not exist.
+        #[text("cannot run {}: {why}", match command.is_empty() {
+            true => "\"\"".to_owned(),
+            false => command.display().to_string(),
+        })]
+        #[hint_from(why.hint(command))]
+        #[exit_status(NotFound)]
+        CommandNotFound { command: OsString, why: CommandMissing },
+        /// The command's file exists, but cannot be executed.
+        #[text("cannot run {}: {why}", command.display())]
+        #[exit_status(NotExecutable)]
+        CommandNotExecutable { command: PathBuf, why: String },
+    }
+
+    "internal": "a bug in phase-run" {
+        /// The program panicked; `why` is the constant reason of an `expect`.
+        #[text("this is a bug in phase-run: {why} ({location})")]
+        Internal { why: String, location: String },
+    }
+}
+
+/// The exit statuses for failures of phase-run, those of env(1), timeout(1) and `docker run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExitStatus {
+    /// 125: phase-run failed, and no command was run.
+    NothingRun,
+    /// 126: the command was found but cannot be executed.
+    NotExecutable,
+    /// 127: the command, or the interpreter it names, does not exist.
+    NotFound,
+}
+
+impl ExitStatus {
+    /// The number that the parent process sees.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::NothingRun => 125,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+        }
+    }
+}
+
+/// Where a setting was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
+    /// An option or a variable, by its name.
     Named(&'static str),
+    /// A `.phase.json`, by its path.
     ProjectFile(PathBuf),
 }
 
@@ -36,320 +360,79 @@ impl fmt::Display for Source {
     }
 }
 
-/// A failure, named by what the person must do about it.
-#[derive(Debug)]
-pub(crate) enum Error {
-    // usage: the command line.
-    UnknownOption {
-        option: String,
-        nearest: Option<&'static str>,
-    },
-    RepeatedOption {
-        option: &'static str,
-    },
-    MissingValue {
-        option: &'static str,
-        value: &'static str,
-    },
-    EmptyValue {
-        option: &'static str,
-    },
-    UnexpectedValue {
-        option: &'static str,
-    },
-    NotUtf8 {
-        option: &'static str,
-    },
-    InvalidValue {
-        option: &'static str,
-        value: String,
-        expected: &'static str,
-    },
-    /// The option has no meaning without `requires`.
-    RequiresOption {
-        option: &'static str,
-        requires: &'static str,
-    },
-    ConflictingOptions {
-        option: &'static str,
-        other: &'static str,
-        why: &'static str,
-    },
-    TokenInsteadOfFile {
-        option: &'static str,
-    },
-    NoCommand,
-
-    // config: what to fetch, from where.
-    NoApp {
-        readable: Vec<String>,
-        ignored_project: Option<PathBuf>,
-        /// The option stands behind the command, where it is the command's.
-        app_flag_after_command: bool,
-    },
-    NoEnvironment {
-        app: String,
-        readable: Vec<String>,
-        ignored_project: Option<PathBuf>,
-    },
-    InvalidVariable {
-        name: &'static str,
-        value: String,
-        expected: &'static str,
-    },
-    ProjectFile {
-        path: PathBuf,
-        why: String,
-    },
-    WorkingDirectory {
-        why: String,
-    },
-    InvalidHost {
-        value: String,
-        source: Source,
-        why: &'static str,
-        suggestion: Option<String>,
-    },
-    CaFile {
-        path: PathBuf,
-        source: Source,
-        why: String,
-    },
-    HeaderFile {
-        path: PathBuf,
-        source: Source,
-        why: String,
-    },
-    EndToEndEncrypted {
-        app: String,
-    },
-
-    // token: the credential.
-    NoToken,
-    TokenFile {
-        from: String,
-        why: String,
-    },
-    InvalidToken {
-        from: String,
-        why: &'static str,
-    },
-    TokenRejected {
-        host: String,
-        from: String,
-        message: String,
-    },
-
-    /// A bearer can ask, and has no keys to decrypt with.
-    TokenWithoutKeys {
-        from: String,
-    },
-    /// Its private key, put together, is not that of its public key.
-    TokenKeyMismatch {
-        from: String,
-    },
-
-    // identity: what the machine says of itself.
-    /// Each place that was asked, and why it was of no use.
-    NoCloudCredentials {
-        provider: &'static str,
-        attempts: Vec<String>,
-        hint: Option<&'static str>,
-    },
-    /// `from` is the place that was.
-    IdentityRejected {
-        host: String,
-        from: String,
-        message: String,
-        hint: Option<String>,
-    },
-
-    // access: a good token that may not.
-    AccessDenied {
-        scope: String,
-        message: String,
-    },
-    ListingDenied {
-        what: &'static str,
-        alternative: &'static str,
-        message: String,
-    },
-
-    // not-found and ambiguous.
-    AppNotFound {
-        app: String,
-        source: Source,
-        readable: Vec<String>,
-    },
-    EnvironmentNotFound {
-        environment: String,
-        source: Source,
-        app: String,
-        readable: Vec<String>,
-    },
-    FilterSelectsNothing {
-        option: &'static str,
-        value: String,
-        scope: String,
-    },
-    RequiredKeyMissing {
-        keys: Vec<String>,
-    },
-    AmbiguousApp {
-        name: String,
-        candidates: Vec<String>,
-    },
-    AmbiguousEnvironment {
-        name: String,
-        source: Source,
-        candidates: Vec<String>,
-    },
-    AmbiguousKey {
-        key: String,
-        folders: Vec<String>,
-    },
-
-    // The network and the server.
-    RateLimited {
-        host: String,
-        retry_after: Option<String>,
-    },
-    Unreachable {
-        host: String,
-        why: String,
-    },
-    /// `given` is the file of roots, and where it was named.
-    UnknownIssuer {
-        host: String,
-        why: &'static str,
-        ca_file: Option<(PathBuf, Source)>,
-    },
-    TlsFailed {
-        host: String,
-        why: &'static str,
-    },
-    ServerFailed {
-        host: String,
-        status: u16,
-        message: String,
-    },
-    UnexpectedResponse {
-        host: String,
-        why: String,
-        hint: Option<&'static str>,
-    },
-
-    /// `names` are those of the dynamic secrets, where they could be found out.
-    LeaseFailed {
-        names: Vec<String>,
-        scope: String,
-        message: String,
-    },
-
-    // decrypt: what is encrypted and does not open. `what` is a name or an id.
-    DecryptionFailed {
-        what: String,
-        why: &'static str,
-    },
-
-    // snapshot: the copy of an earlier fetch, where nothing else may be used.
-    SnapshotUnusable {
-        path: PathBuf,
-        why: SnapshotError,
-    },
-
-    // environment: what cannot or must not be injected.
-    InvalidName {
-        key: String,
-        name: String,
-        why: &'static str,
-    },
-    NulInValue {
-        key: String,
-    },
-    UnsafeName {
-        name: String,
-        key: String,
-    },
-    DuplicateVariable {
-        name: String,
-        keys: [String; 2],
-    },
-    ValueTooLarge {
-        largest: Vec<(String, usize)>,
-        limit: usize,
-    },
-    EnvironmentTooLarge {
-        largest: Vec<(String, usize)>,
-        total: usize,
-        limit: usize,
-    },
-    UnresolvedReferences {
-        keys: Vec<String>,
-    },
-    SecretFile {
-        key: String,
-        why: String,
-    },
-
-    // output: what was asked for on standard output.
-    StdoutFailed {
-        why: String,
-    },
-
-    // exec: the command.
-    SpawnFailed {
-        why: String,
-    },
-    CommandNotFound {
-        command: OsString,
-        why: CommandMissing,
-    },
-    CommandNotExecutable {
-        command: PathBuf,
-        why: String,
-    },
-}
-
-/// Why there is no command of that name; decides the hint.
+/// Why no program has the command's name.
 #[derive(Debug)]
 pub(crate) enum CommandMissing {
-    /// In none of the folders of the PATH that the command would get.
+    /// It is in no directory of the PATH that the command would get.
     NotInPath,
-    /// No such path.
+    /// The path that was given does not exist.
     NoSuchFile,
-    /// The file is there; the interpreter or loader it names is not.
+    /// The file exists, but the interpreter or loader that it names does not.
     NoInterpreter(PathBuf),
-    /// A word that only a shell knows.
+    /// The word is known only to a shell, such as `export`.
     ShellBuiltin,
-    /// One word that holds a whole command line.
+    /// One argument holds a whole command line.
     CommandLine,
+}
+
+impl CommandMissing {
+    fn hint(&self, command: &OsString) -> Option<String> {
+        let command = command.display();
+        match self {
+            Self::ShellBuiltin => Some(format!("run it in a shell with -c '{command} …'")),
+            Self::CommandLine => Some(format!(
+                "pass each word as an argument of its own, or use -c '{command}'"
+            )),
+            Self::NotInPath | Self::NoSuchFile | Self::NoInterpreter(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for CommandMissing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInPath => f.write_str("not found in PATH"),
+            Self::NoSuchFile => f.write_str("no such file or directory"),
+            Self::NoInterpreter(path) => {
+                write!(f, "it requires {}, which does not exist", path.display())
+            }
+            Self::ShellBuiltin => f.write_str("it is a shell builtin, not a program"),
+            Self::CommandLine => f.write_str("no program has this name"),
+        }
+    }
 }
 
 /// Why a snapshot cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SnapshotError {
+    /// There is no file at its path.
     Missing,
-    /// It cannot be read, or is no file that only we can have written.
-    UnusableFile {
-        why: String,
-    },
-    /// It is damaged, or one of something else; they cannot be told apart.
+    /// The file cannot be read, or others could have written it.
+    UnusableFile { why: String },
+    /// It is damaged or was made for something else; the two cannot be told apart.
     Undecryptable,
-    TooOld {
-        age: Duration,
-        limit: Duration,
-    },
-    /// What was leased is in none.
-    LeasedSecrets {
-        names: Vec<String>,
-    },
+    /// It is older than `--snapshot-max-age`.
+    TooOld { age: Duration, limit: Duration },
+    /// Leased secrets are selected, and no snapshot contains any.
+    LeasedSecrets { names: Vec<String> },
+}
+
+impl SnapshotError {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing | Self::Undecryptable | Self::TooOld { .. } => {
+                Some("run once without --offline while Phase is reachable, to make a new one")
+            }
+            Self::LeasedSecrets { .. } => Some("remove --dynamic to start without dynamic secrets"),
+            Self::UnusableFile { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("there is none"),
+            Self::Missing => f.write_str("it does not exist"),
             Self::UnusableFile { why } => f.write_str(why),
             Self::Undecryptable => f.write_str(
                 "it is damaged, or was made with another token, host, app, environment, filter or mode",
@@ -362,80 +445,9 @@ impl fmt::Display for SnapshotError {
             ),
             Self::LeasedSecrets { names } => write!(
                 f,
-                "what is leased is in no snapshot, which {} would be",
+                "snapshots do not contain leased secrets, such as {}",
                 names.join(", ")
             ),
-        }
-    }
-}
-
-impl Error {
-    /// The stable word in `error[kind]`; each has a heading in the README's troubleshooting.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::UnknownOption { .. }
-            | Self::RepeatedOption { .. }
-            | Self::MissingValue { .. }
-            | Self::EmptyValue { .. }
-            | Self::UnexpectedValue { .. }
-            | Self::NotUtf8 { .. }
-            | Self::InvalidValue { .. }
-            | Self::RequiresOption { .. }
-            | Self::ConflictingOptions { .. }
-            | Self::NoCommand => "usage",
-            Self::NoApp { .. }
-            | Self::NoEnvironment { .. }
-            | Self::InvalidVariable { .. }
-            | Self::ProjectFile { .. }
-            | Self::WorkingDirectory { .. }
-            | Self::InvalidHost { .. }
-            | Self::CaFile { .. }
-            | Self::HeaderFile { .. }
-            | Self::EndToEndEncrypted { .. } => "config",
-            Self::NoToken
-            | Self::TokenInsteadOfFile { .. }
-            | Self::TokenFile { .. }
-            | Self::InvalidToken { .. }
-            | Self::TokenRejected { .. }
-            | Self::TokenWithoutKeys { .. }
-            | Self::TokenKeyMismatch { .. } => "token",
-            Self::NoCloudCredentials { .. } | Self::IdentityRejected { .. } => "identity",
-            Self::AccessDenied { .. } | Self::ListingDenied { .. } => "access",
-            Self::AppNotFound { .. }
-            | Self::EnvironmentNotFound { .. }
-            | Self::FilterSelectsNothing { .. }
-            | Self::RequiredKeyMissing { .. } => "not-found",
-            Self::AmbiguousApp { .. }
-            | Self::AmbiguousEnvironment { .. }
-            | Self::AmbiguousKey { .. } => "ambiguous",
-            Self::RateLimited { .. } => "rate-limited",
-            Self::Unreachable { .. } => "unreachable",
-            Self::UnknownIssuer { .. } | Self::TlsFailed { .. } => "tls",
-            Self::ServerFailed { .. } | Self::LeaseFailed { .. } => "server",
-            Self::UnexpectedResponse { .. } => "protocol",
-            Self::DecryptionFailed { .. } => "decrypt",
-            Self::SnapshotUnusable { .. } => "snapshot",
-            Self::InvalidName { .. }
-            | Self::NulInValue { .. }
-            | Self::UnsafeName { .. }
-            | Self::DuplicateVariable { .. }
-            | Self::ValueTooLarge { .. }
-            | Self::EnvironmentTooLarge { .. }
-            | Self::UnresolvedReferences { .. }
-            | Self::SecretFile { .. } => "environment",
-            Self::StdoutFailed { .. } => "output",
-            Self::SpawnFailed { .. }
-            | Self::CommandNotFound { .. }
-            | Self::CommandNotExecutable { .. } => "exec",
-        }
-    }
-
-    /// The status that phase-run ends with.
-    pub(crate) fn exit_status(&self) -> ExitStatus {
-        match self {
-            Self::CommandNotFound { .. } => ExitStatus::NotFound,
-            Self::CommandNotExecutable { .. } => ExitStatus::NotExecutable,
-            _ => ExitStatus::NothingRun,
         }
     }
 }

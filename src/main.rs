@@ -32,9 +32,9 @@ mod snapshot;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use process::core_dumps;
+use log::Logger;
 use process::wait::WaitStatus;
-use process::{SingleThreaded, signal, startup};
+use process::{SingleThreaded, core_dumps, panic_hook, signal, startup};
 use run::{Context, Outcome};
 
 /// Wipes every heap block before it is freed. `secret.rs` says why all wiping of the heap rests on it.
@@ -45,6 +45,7 @@ static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 #[expect(clippy::expect_used, reason = "nothing runs before this claim")]
 fn main() -> ExitCode {
     let start = Instant::now();
+    panic_hook::install(Logger::default());
     let single_threaded = SingleThreaded::claim().expect("main claims it first and once");
     let inherited = startup::read_environ_and_wipe_tokens(&single_threaded);
     let core_limit = core_dumps::disable();
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
     signal::install_pid1_handlers();
     let (args, parsed) = cli::parse(std::env::args_os().skip(1).collect());
     let logger = config::logger(&args, &inherited);
+    panic_hook::install(logger);
     let context = Context {
         log: &logger,
         logger,

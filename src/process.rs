@@ -11,6 +11,7 @@ pub(crate) mod env_block;
 pub(crate) mod exec;
 mod fork;
 mod interpreter;
+pub(crate) mod panic_hook;
 pub(crate) mod secret_file;
 pub(crate) mod signal;
 pub(crate) mod startup;

@@ -253,6 +253,8 @@ fn plan(
 ) -> Result<PlannedRun, Error> {
     let log = context.log;
     startup::disable_nss_modules();
+    #[cfg(debug_assertions)]
+    process::panic_hook::panic_if_requested(&inherited);
     if let Some(header_file) = &config.header_file {
         let reads_again = matches!(config.run_mode, RunMode::Watch(..));
         auth.set_gateway_headers(header_file.read(reads_again, log)?);

@@ -204,18 +204,18 @@ mod tests {
                 "--path /**",
                 "PORT has different values in /backend and /web",
             ),
-            ("--path /nope", "--path /nope selects nothing in shop"),
+            ("--path /nope", "--path /nope matches nothing in shop"),
             (
                 "--path / --path /nope",
-                "--path /nope selects nothing in shop",
+                "--path /nope matches nothing in shop",
             ),
-            ("--path /BACKEND", "--path /BACKEND selects nothing in shop"),
-            ("--tags Net", "--tags Net selects nothing in shop"),
-            ("--tags net,nope", "--tags nope selects nothing in shop"),
-            ("--only X*", "--only X* selects nothing in shop"),
+            ("--path /BACKEND", "--path /BACKEND matches nothing in shop"),
+            ("--tags Net", "--tags Net matches nothing in shop"),
+            ("--tags net,nope", "--tags nope matches nothing in shop"),
+            ("--only X*", "--only X* matches nothing in shop"),
             (
                 "--only D* --require A --require DB --require B",
-                "required but not among the selected: A, B",
+                "required secrets are not selected: A, B",
             ),
         ] {
             let outcome = match select(secrets(&SHOP), &options(line), "shop", &IGNORE) {

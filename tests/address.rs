@@ -80,9 +80,10 @@ fn host_accepts_only_scheme_host_port_path() {
             let output = output.failed(125, "config");
             // The message leaves out the parts that may hold a token.
             let shown = host.split(['?', '#']).next().unwrap();
-            let message = format!("cannot use {shown} as Phase's address (from ");
+            let message = format!("cannot use {shown} (from ");
             assert!(output.stderr.contains(&message), "{output}");
-            assert!(output.stderr.contains(why), "{output}");
+            let reason = format!(") as Phase's address: {why}");
+            assert!(output.stderr.contains(&reason), "{output}");
             let offered = output.stderr.lines().nth(1);
             let hint = hint.map(|url| format!("hint: use {url}"));
             assert_eq!(offered, hint.as_deref(), "{output}");
@@ -144,7 +145,7 @@ fn unusable_ca_file_is_named_with_source() {
         config_refused(
             &shop,
             run,
-            &format!("cannot use roots.pem (from --ca-file): {why}"),
+            &format!("cannot use the CA file roots.pem (from --ca-file): {why}"),
         );
     }
     for name in ["PHASE_CA_FILE", "SSL_CERT_FILE"] {
@@ -157,12 +158,13 @@ fn unusable_ca_file_is_named_with_source() {
         };
         let good = shop.phase.ca_file().to_str().unwrap();
         assert_eq!(run(good).output().ok().text(), "of the shop\n");
-        let message = format!("cannot use nowhere.pem (from {name}): no such file or directory");
+        let message =
+            format!("cannot use the CA file nowhere.pem (from {name}): no such file or directory");
         config_refused(&shop, run("nowhere.pem"), &message);
         config_refused(
             &shop,
             run("."),
-            &format!("cannot use . (from {name}): is a directory"),
+            &format!("cannot use the CA file . (from {name}): is a directory"),
         );
     }
     // PHASE_CA_FILE overrides SSL_CERT_FILE.
@@ -180,7 +182,7 @@ fn unusable_ca_file_is_named_with_source() {
     config_refused(
         &shop,
         run,
-        "cannot use roots.pem (from --ca-file): permission denied",
+        "cannot use the CA file roots.pem (from --ca-file): permission denied",
     );
 }
 
@@ -196,8 +198,8 @@ fn tls_verification_cannot_be_disabled() {
     );
     let stranger = Sandbox::new(&phase);
     let shop = shop_with_key();
-    let warning = "warning: PHASE_VERIFY_SSL has no effect: certificates are always verified; \
-                   name a CA of your own with --ca-file";
+    let warning = "warning: ignoring PHASE_VERIFY_SSL: certificates are always verified; \
+                   pass --ca-file to trust a CA of your own";
     for value in ["false", "False", "FALSE", "0", "no", "off"] {
         let run = shop.with(&[]).arg("true").env("PHASE_VERIFY_SSL", value);
         let _ = run.output().notices(&[warning]).ok();

@@ -74,7 +74,7 @@ fn unexpected_json_is_protocol_and_never_quoted() {
         let sandbox = sandbox(&phase);
         let output = sandbox.run_echo(&[]).output().refused("protocol");
         assert!(
-            output.stderr.contains("does not answer like Phase"),
+            output.stderr.contains("unexpected response from "),
             "{body}\n{output}"
         );
     }

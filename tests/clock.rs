@@ -87,7 +87,7 @@ fn age(ahead: i64) -> &'static str {
     match ahead {
         HOUR => ", made 1 h 0 min ago: ",
         FORTY_YEARS => ", made 14610 d 0 h ago: ",
-        _ => " of unknown age (by this machine's clock it is made in the future): ",
+        _ => ", of unknown age (it was made in the future by this machine's clock): ",
     }
 }
 
@@ -229,7 +229,7 @@ fn lease_renewal_ignores_the_wall_clock() {
         assert!((least..least + SLACK).contains(&took), "{took:?}");
         assert!(clock.was_seen());
         let said = running.stderr_line();
-        assert!(said.contains("two thirds of a lease are over"), "{said}");
+        assert!(said.contains("two thirds of a lease have passed"), "{said}");
     }
     assert_eq!(leases(&phase), [true; 3]);
     let _ = stop_watched(running);

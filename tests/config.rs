@@ -67,12 +67,12 @@ fn empty_variable_counts_as_unset() {
         );
     }
     for (name, message) in [
-        ("PHASE_APP", "error[config]: no app is given"),
+        ("PHASE_APP", "error[config]: no app is specified"),
         (
             "PHASE_ENV",
-            "error[config]: no environment of Shop is given",
+            "error[config]: no environment of Shop is specified",
         ),
-        ("PHASE_SERVICE_TOKEN", "error[token]: no token is given"),
+        ("PHASE_SERVICE_TOKEN", "error[token]: no token is specified"),
     ] {
         let output = run().env(name, "").output();
         assert!(
@@ -94,14 +94,26 @@ fn invalid_variable_is_a_config_error() {
     let shop = shop_with_key();
     let run = || shop.with(&[]).arg("true");
     for (name, value, expected) in [
-        ("PHASE_TIMEOUT", "x", "not a number of seconds above 0"),
-        ("PHASE_TIMEOUT", "0", "not a number of seconds above 0"),
-        ("PHASE_TIMEOUT", "-1", "not a number of seconds above 0"),
-        ("PHASE_TIMEOUT", "10s", "not a number of seconds above 0"),
-        ("PHASE_LOG_FORMAT", "JSON", "not text or json"),
-        ("PHASE_MODE", "server", "not auto, rest or e2ee"),
-        ("PHASE_PATH", "/a::/b", "not folders separated by colons"),
-        ("PHASE_PATH", ":", "not folders separated by colons"),
+        ("PHASE_TIMEOUT", "x", "expected a number of seconds above 0"),
+        ("PHASE_TIMEOUT", "0", "expected a number of seconds above 0"),
+        (
+            "PHASE_TIMEOUT",
+            "-1",
+            "expected a number of seconds above 0",
+        ),
+        (
+            "PHASE_TIMEOUT",
+            "10s",
+            "expected a number of seconds above 0",
+        ),
+        ("PHASE_LOG_FORMAT", "JSON", "expected text or json"),
+        ("PHASE_MODE", "server", "expected auto, rest or e2ee"),
+        (
+            "PHASE_PATH",
+            "/a::/b",
+            "expected folders separated by colons",
+        ),
+        ("PHASE_PATH", ":", "expected folders separated by colons"),
     ] {
         // Quoted where it could be read as part of the sentence.
         let quoted = if value == ":" { "\":\"" } else { value };
@@ -123,7 +135,7 @@ fn invalid_variable_is_a_config_error() {
             .env("PHASE_APP", "shop")
             .env("PHASE_ENV", "production");
         let run = run.env(name, OsStr::from_bytes(b"\xff"));
-        config_refused(&shop, run, &format!("{name}=\u{fffd}: not UTF-8"));
+        config_refused(&shop, run, &format!("{name}=\u{fffd}: expected UTF-8"));
     }
 }
 
@@ -162,7 +174,7 @@ fn path_variable_works_like_the_option() {
     assert!(
         output
             .stderr
-            .contains("PHASE_PATH /nowhere selects nothing"),
+            .contains("PHASE_PATH /nowhere matches nothing"),
         "{output}"
     );
 }
@@ -172,8 +184,8 @@ fn path_variable_works_like_the_option() {
 fn missing_app_or_environment_lists_readable() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
-    let apps = "no app is given; this token can read platform, shop, shop-e2ee\n";
-    let environments = "no environment of shop is given, and there is no default; \
+    let apps = "no app is specified; this token can read platform, shop, shop-e2ee\n";
+    let environments = "no environment of shop is specified, and there is no default; \
                         this token can read Development, Production\n";
     let run = |words: &[&str], token: &str| {
         let output = sandbox
@@ -202,5 +214,5 @@ fn missing_app_or_environment_lists_readable() {
     }
     phase.edit(|world| _ = world.revoke(Account::ServiceAccount));
     let stderr = run(&[], service_token());
-    assert!(stderr.contains("no app is given\n"), "{stderr}");
+    assert!(stderr.contains("no app is specified\n"), "{stderr}");
 }

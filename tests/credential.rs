@@ -134,7 +134,7 @@ fn command_reads_stdin_after_token_line() {
             rest.len()
         );
     }
-    let from = "what standard input holds is no token";
+    let from = "standard input is not a valid token";
     let empty = run().stdin(format!("\n{}\n", service_token()));
     token_refused(&shop, empty, &format!("{from}: it is empty"));
     token_refused(&shop, run().stdin_closed(), &format!("{from}: it is empty"));
@@ -192,11 +192,7 @@ fn unusable_token_descriptor_is_an_error() {
         "cannot read the token from descriptor 3: is a directory",
     );
     let run = run_with_token(&shop, "fd:3").hand_over(File::open("/dev/null").unwrap(), 3);
-    token_refused(
-        &shop,
-        run,
-        "what descriptor 3 holds is no token: it is empty",
-    );
+    token_refused(&shop, run, "descriptor 3 is not a valid token: it is empty");
 }
 
 /// The error names a token file that cannot be read, with the reason.
@@ -231,7 +227,7 @@ fn unreadable_token_file_is_named_with_reason() {
     let output = token_refused(
         &shop,
         none,
-        "no token is given\nhint: set PHASE_SERVICE_TOKEN, ",
+        "no token is specified\nhint: set PHASE_SERVICE_TOKEN, ",
     );
     assert!(output.contains("--token-file"), "{output}");
 }
@@ -271,7 +267,7 @@ fn invalid_token_is_rejected_without_quoting_it() {
         ("x".repeat(65_537), "it is longer than 65536 bytes"),
     ] {
         let file = private(&shop, "token", content);
-        let message = format!("what {file} holds is no token: {why}");
+        let message = format!("{file} is not a valid token: {why}");
         token_refused(&shop, run_with_token(&shop, &file), &message);
     }
     let run = shop
@@ -281,7 +277,7 @@ fn invalid_token_is_rejected_without_quoting_it() {
     token_refused(
         &shop,
         run,
-        "what PHASE_SERVICE_TOKEN holds is no token: it is neither",
+        "PHASE_SERVICE_TOKEN is not a valid token: it is neither",
     );
 }
 
@@ -303,7 +299,7 @@ fn refused_token_is_named_by_its_source() {
     ] {
         let output = run.output().failed(125, "token");
         let host = shop.phase.host().replace("https://", "");
-        let message = format!("phase-run: error[token]: {host} refused the token from {source}: ");
+        let message = format!("phase-run: error[token]: {host} rejected the token from {source}: ");
         assert!(output.stderr.starts_with(&message), "{output}");
     }
 }
@@ -320,8 +316,9 @@ fn exposed_token_file_warns_its_owner() {
     for bits in [0o440, 0o604, 0o640, 0o644, 0o666] {
         set_mode(&path, bits);
         let run = || run_with_token(&shop, &path);
-        let warning =
-            format!("warning: others may read the file {path} (mode {bits:04o}): chmod 600 it");
+        let warning = format!(
+            "warning: other users can read the file {path} (mode {bits:04o}): run chmod 600 on it"
+        );
         let _ = run().output().notices(&[&warning]).ok();
         let quiet = shop.run(["-q"]).args(SHOP).args(["--token-file", &path]);
         let _ = quiet.arg("true").output().ok();
@@ -329,7 +326,9 @@ fn exposed_token_file_warns_its_owner() {
         let link = shop.directory().join(format!("link-{bits:o}"));
         symlink(&path, &link).unwrap();
         let linked = run_with_token(&shop, link.to_str().unwrap()).output();
-        let _ = linked.notices(&["warning: others may read the file "]).ok();
+        let _ = linked
+            .notices(&["warning: other users can read the file "])
+            .ok();
         let _ = run_with_token(&shop, "fd:3")
             .hand_over(File::open(&path).unwrap(), 3)
             .output()
@@ -350,13 +349,15 @@ fn unfixable_exposed_token_file_is_silent() {
     // With a writable mount there is a warning again.
     let _ = run_with_token(&shop, &path)
         .output()
-        .notices(&["warning: others may"])
+        .notices(&["warning: other users can read the file "])
         .ok();
     if has_root("only root can give a file away") {
         chown(&path, Some(65534), None).unwrap();
         let _ = run_with_token(&shop, &path).output().ok();
         let own = run_with_token(&shop, &path).as_user(65534).output();
-        let _ = own.notices(&["warning: others may read the file "]).ok();
+        let _ = own
+            .notices(&["warning: other users can read the file "])
+            .ok();
     }
 }
 

@@ -61,11 +61,11 @@ fn lease_is_injected_and_its_expiry_logged() {
         assert_eq!(output.text(), "static AKIAEXAMPLE wJalr ${KEY} u1\n");
         let said: Vec<&str> = output.stderr.lines().collect();
         assert_eq!(said.len(), 2, "{output}");
-        assert!(said[0].contains("references that could not be resolved"));
+        assert!(said[0].contains("passing on unresolved references"));
         assert_eq!(
             said[1],
-            "phase-run: what was leased ends at 2026-11-24T00:15:00.000000Z, 900 s from now: \
-             the command has to be started anew before"
+            "phase-run: leased secrets expire at 2026-11-24T00:15:00.000000Z (in 15 min 0 s); \
+             restart the command before then"
         );
         assert_eq!(
             requested(&phase),
@@ -111,7 +111,7 @@ fn lease_ttl_is_sent() {
         let output = run_in_mode(&sandbox, "auto", &args)
             .output()
             .failed(125, "usage");
-        let message = format!("--lease-ttl {ttl}: not a whole number of seconds above 0\n");
+        let message = format!("--lease-ttl {ttl}: expected a whole number of seconds above 0\n");
         assert!(output.stderr.ends_with(&message), "{output}");
     }
 }

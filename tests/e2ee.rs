@@ -61,9 +61,8 @@ fn unresolvable_captured_references_are_named() {
     let run = sandbox.run(["-a", "shop-e2ee", "-e", "Production", "--path", "/"]);
     let names = "DANGLING, LOOP_A, LOOP_B, NO_ACCESS";
     let output = run.arg("true").output();
-    let warning = format!(
-        "phase-run: warning: references that could not be resolved are handed on as they are in {names}\n"
-    );
+    let warning =
+        format!("phase-run: warning: passing on unresolved references as they are in {names}\n");
     assert_eq!(output.stderr, warning);
     let run = sandbox.run(["-a", "shop-e2ee", "-e", "Production", "--path", "/"]);
     let output = run.args(["--strict", "true"]).output();
@@ -249,7 +248,7 @@ fn undecryptable_app_explains_mode_or_token() {
     ] {
         let output = run(app, env, "rest").output().failed(125, "config");
         assert!(output.stderr.contains("end-to-end encrypted"), "{output}");
-        let hint = "hint: leave out --mode rest";
+        let hint = "hint: remove --mode rest";
         assert!(output.stderr.contains(hint), "{output}");
         for token in [bearer().to_owned(), format!("User {}", user_bearer())] {
             for mode in ["auto", "e2ee"] {

@@ -67,18 +67,18 @@ fn unexecutable_command_has_env_status_and_reason() {
         (
             "./script",
             127,
-            "./script: it needs /no/such/interpreter, which",
+            "./script: it requires /no/such/interpreter, which",
         ),
         (
             "./chain",
             127,
-            "./chain: it needs /no/such/interpreter, which",
+            "./chain: it requires /no/such/interpreter, which",
         ),
-        ("./slow", 127, "./slow: it needs /no/such/other, which"),
+        ("./slow", 127, "./slow: it requires /no/such/other, which"),
         (
             "./crlf",
             127,
-            "./crlf: it needs /bin/sh\\r, which is not there",
+            "./crlf: it requires /bin/sh\\r, which does not exist",
         ),
         ("./loaderless", 127, "/nd-linux"),
     ] {
@@ -96,7 +96,7 @@ fn missing_interpreter_on_path_is_named() {
     shop.executable("scripted", "#!/no/such/interpreter\n");
     patched(&shop, "loaded", break_loader);
     for (word, needs) in [
-        ("scripted", "needs /no/such/interpreter,"),
+        ("scripted", "requires /no/such/interpreter,"),
         ("loaded", "/nd-linux"),
     ] {
         let run = shop.with(&[]).arg(word).env("PATH", "/none:.:/bin");
@@ -143,7 +143,7 @@ fn shell_builtin_gets_hint() {
         let output = run_word(&shop, word).failed(127, "exec");
         assert_stderr_contains(
             &output,
-            &format!("cannot run {word}: it is a word of the shell"),
+            &format!("cannot run {word}: it is a shell builtin"),
         );
         assert_stderr_contains(
             &output,
@@ -169,7 +169,7 @@ fn command_line_as_one_word_gets_hint() {
         let output = run_word(&shop, line).failed(127, "exec");
         assert_stderr_contains(
             &output,
-            &format!("\nhint: give its words one by one, or use -c '{line}'\n"),
+            &format!("\nhint: pass each word as an argument of its own, or use -c '{line}'\n"),
         );
     }
     // The name of a program may contain a space.

@@ -100,7 +100,7 @@ fn invalid_header_line_is_named_not_quoted() {
             .arg("true")
             .output();
         let output = output.failed(125, "config");
-        let said = format!("cannot use headers (from --header-file): {why}\n");
+        let said = format!("cannot use the header file headers (from --header-file): {why}\n");
         assert!(output.stderr.ends_with(&said), "{output}");
         drop(path);
     }
@@ -133,7 +133,7 @@ fn exposed_header_file_warns_its_owner() {
     let output = output.ended(Status::Exited(0));
     assert_eq!(
         output.stderr,
-        "phase-run: warning: others may read the file headers (mode 0644): chmod 600 it\n"
+        "phase-run: warning: other users can read the file headers (mode 0644): run chmod 600 on it\n"
     );
 }
 

@@ -171,7 +171,9 @@ fn identity_ignores_stored_token_with_warning() {
         let before = machine.phase.requests().len();
         let run = aws_run(&machine, &[]).env(name, value);
         let output = machine.assert_gets_value(run);
-        let output = output.notices(&[&format!("warning: {name} is not used: --identity")]);
+        let output = output.notices(&[&format!(
+            "warning: ignoring {name}: --identity takes precedence"
+        )]);
         assert!(output.stderr.is_empty(), "{output}");
         let requests = machine.phase.requests().split_off(before);
         assert!(is_login(&requests[0]), "{name}");
@@ -191,7 +193,7 @@ fn token_file_option_precedes_identity_variable() {
     let run = run.env("PHASE_SERVICE_ACCOUNT_ID", service_account_id());
     let output = machine.assert_gets_value(run);
     let _ = output
-        .notices(&["warning: PHASE_IDENTITY is not used: --token-file"])
+        .notices(&["warning: ignoring PHASE_IDENTITY: --token-file takes precedence"])
         .ok();
     assert!(machine.phase.mints().is_empty());
     // Both on the line contradict each other.

@@ -155,7 +155,7 @@ fn refused_login_is_a_failed_poll() {
         .skip(1)
         .skip_while(|request| !is_login(request));
     assert!(later.all(is_login), "{requests:?}");
-    let failed = "phase-run: warning: a poll failed, and the command goes on as it is: ";
+    let failed = "phase-run: warning: a poll failed, and the command keeps running: ";
     assert!(said.starts_with(failed), "{said}");
     assert!(said.contains("Untrusted principal"), "{said}");
     assert!(running.signals().is_empty());
@@ -163,7 +163,7 @@ fn refused_login_is_a_failed_poll() {
         identities.trust();
     });
     let said = running.stderr_line();
-    assert_eq!(said, "phase-run: the secrets can be read again");
+    assert_eq!(said, "phase-run: polling works again");
     end_after(2, running);
 }
 
@@ -200,10 +200,10 @@ fn revoked_token_is_replaced() {
         identities.expire();
     });
     let said = running.stderr_line();
-    assert!(said.contains("refused the token"), "{said}");
+    assert!(said.contains("rejected the token"), "{said}");
     await_logins(&machine, 2);
     let said = running.stderr_line();
-    assert_eq!(said, "phase-run: the secrets can be read again");
+    assert_eq!(said, "phase-run: polling works again");
     end_after(2, running);
 }
 

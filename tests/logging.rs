@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fake_phase::{Phase, app_id};
 
-use crate::support::{Output, SHOP, Sandbox, Status, shop_with_key};
+use crate::support::{Output, SHOP, Sandbox, Status, shop_with_key, skip};
 
 /// "A start in which nothing was guessed and nothing is doubtful says nothing without `-v`", and
 /// standard output is the command's alone.
@@ -32,10 +32,11 @@ fn verbose_says_what_was_chosen_and_how_long_it_took() {
         let run = shop.run(["--app", "SHOP", option, "printenv", "KEY"]);
         let output = run.env("PHASE_ENV", "production").output();
         assert_eq!(output.text(), "of the shop\n");
-        let chosen = "app shop (from --app), environment Production (from PHASE_ENV), from ";
+        let chosen =
+            "fetching app shop (from --app), environment Production (from PHASE_ENV) from ";
         let chosen = format!("{chosen}localhost:{port} with the token from PHASE_SERVICE_TOKEN\n");
         let output = output.notices(&[&chosen, "1 of 1 secrets selected, "]);
-        let _ = output.notices(&["becoming printenv\n"]).ok();
+        let _ = output.notices(&["executing printenv\n"]).ok();
     }
     let run = shop.with(&["-v", "--only", "K*"]).args(["true", "KEY"]);
     let output = run.output();
@@ -62,15 +63,15 @@ fn twice_verbose_says_each_request() {
         let tokens = format!("GET {host}/service/secrets/tokens/: 200 in ");
         let secrets = format!("GET {host}/service/public/v1/secrets/: 200 in ");
         let chosen = "using environment Production (the only one of type 'prod' from --env)\n";
-        let output = output.notices(&[&tokens, chosen, "app platform (from --app), "]);
+        let output = output.notices(&[&tokens, chosen, "fetching app platform (from --app), "]);
         let _ = output
-            .notices(&[&secrets, "1 of 1 secrets", "becoming true\n"])
+            .notices(&[&secrets, "1 of 1 secrets", "executing true\n"])
             .ok();
     }
     let refused = ["-vv", "--app", app_id("shop"), "--env", "Staging", "true"];
     let output = sandbox.run(refused).output();
     let secrets = format!("GET {host}/service/public/v1/secrets/: 401 in ");
-    let output = output.notices(&["app ", &secrets]);
+    let output = output.notices(&["fetching app ", &secrets]);
     let _ = output.failed(125, "access");
 }
 
@@ -148,7 +149,7 @@ fn an_error_is_one_object_with_its_hint() {
     let (status, object) = json(&["--log-format=json", "--app=shop", "--env", "x\"\\", "true"]);
     assert_eq!(status, Status::Exited(125));
     assert_eq!(words(&object, ["level", "kind"]), ["error", "not-found"]);
-    assert!(object["message"].starts_with("shop has no environment x\"\\ (from --env)"));
+    assert!(object["message"].starts_with("environment x\"\\ (from --env) not found in shop"));
     assert!(object["hint"].starts_with("pass --env "));
     let (status, object) = json(&[
         "--log-format",
@@ -163,7 +164,7 @@ fn an_error_is_one_object_with_its_hint() {
     let (_, object) = json(&["--log-format=json", "--nope"]);
     assert_eq!(
         words(&object, ["kind", "message"]),
-        ["usage", "there is no option --nope"]
+        ["usage", "unknown option --nope"]
     );
     let output = shop
         .run(["--nope"])
@@ -183,4 +184,37 @@ fn a_closed_standard_error_does_not_stop_the_command() {
     let words = ["-vv", "printenv", "KEY"];
     let output = shop.run(SHOP).args(words).closed(2).output().ok();
     assert_eq!(output.text(), "of the shop\n");
+}
+
+/// A bug is one line of kind `internal` and status 125, in whichever process and thread it is, and no
+/// command is run.
+#[test]
+fn panic_is_one_line_and_exits_with_125() {
+    if !cfg!(debug_assertions) {
+        return skip("only builds with debug assertions panic on request");
+    }
+    let shop = shop_with_key();
+    let run = |place: &str, options: &[&str]| {
+        let run = shop.with(options).args(["echo", "started"]);
+        run.env("PANIC_IN", place)
+    };
+    let modes: [&[&str]; 4] = [&[], &["--dry-run"], &["--supervise"], &["--watch", "60"]];
+    for options in modes {
+        let output = run("fetch", options).output().failed(125, "internal");
+        let line = "phase-run: error[internal]: this is a bug in phase-run: \
+                    PANIC_IN asked for a panic (src/process/panic_hook.rs:";
+        assert!(output.stderr.starts_with(line), "{output}");
+        assert_eq!(output.stderr.lines().count(), 1, "{output}");
+        // The text of a panic is not shown where it may hold a value.
+        let output = run("thread", options).output().failed(125, "internal");
+        let line = "phase-run: error[internal]: this is a bug in phase-run: \
+                    a panic whose details may hold a value (src/process/panic_hook.rs:";
+        assert!(output.stderr.starts_with(line), "{output}");
+        assert_eq!(output.stderr.lines().count(), 1, "{output}");
+    }
+    let json = run("thread", &["--log-format", "json"]).output();
+    let [object] = objects(&json).try_into().unwrap();
+    assert_eq!(json.status, Status::Exited(125));
+    assert_eq!(words(&object, ["level", "kind"]), ["error", "internal"]);
+    assert!(shop.phase.requests().is_empty());
 }

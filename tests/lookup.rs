@@ -151,7 +151,9 @@ fn app_name_matches_whole_in_any_case() {
         }
         for app in ["sho", "shop ", "shops", "Müller"] {
             let output = print_environment(&sandbox, token, app, "Production").refused("not-found");
-            let known = output.stderr.contains("it can read Müller & Söhne, shop");
+            let known = output
+                .stderr
+                .contains("this token can read Müller & Söhne, shop");
             assert!(known, "{output}");
         }
     }
@@ -166,7 +168,10 @@ fn unknown_app_id_lists_readable_apps() {
     for token in [service_token(), bearer()] {
         let output = print_environment(&sandbox, token, unknown, "Production").refused("not-found");
         assert!(output.stderr.contains(unknown), "{output}");
-        assert!(output.stderr.contains("it can read shop"), "{output}");
+        assert!(
+            output.stderr.contains("this token can read shop"),
+            "{output}"
+        );
     }
 }
 
@@ -186,7 +191,7 @@ fn duplicate_app_name_lists_ids() {
         let output = print_environment(&sandbox, token, "shop", "Production").refused("ambiguous");
         let both = output.stderr.contains(&one) && output.stderr.contains(&other);
         assert!(
-            both && output.stderr.contains("hint: pass --app with the id"),
+            both && output.stderr.contains("hint: pass --app with the ID"),
             "{output}"
         );
         let output = print_environment(&sandbox, token, &other, "Production").ok();

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::documents::kinds;
-use crate::support::{Sandbox, Status};
+use crate::support::{Sandbox, Status, skip};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +31,14 @@ struct Case {
     #[serde(default)]
     server: Server,
     stdout: Option<PathBuf>,
+    /// A script for sh(1) that runs phase-run as `"$@"`.
+    shell: Option<String>,
+    /// Only builds with debug assertions can be asked to panic.
+    #[serde(default)]
+    needs_debug_build: bool,
+    /// Numbers differ from run to run: each one is written as `N`.
+    #[serde(default)]
+    mask_numbers: bool,
     status: i32,
     stderr: String,
 }
@@ -49,6 +57,10 @@ enum Server {
     HostileNames,
     HostileError,
     HugeValue,
+    NulValue,
+    LargeValues,
+    NoSecrets,
+    LimitedOnce,
     SealedForAnother,
     ForeignSeed,
     OddKeyShare,
@@ -104,6 +116,16 @@ impl Server {
                 let production = shop.environment("Production", "prod");
                 production.secret("/", "HUGE", &"x".repeat(200_000));
             }
+            Self::LargeValues => {
+                let production = shop.environment("Production", "prod");
+                production.secret("/", "LARGE", &"x".repeat(100_000));
+                production.secret("/", "LARGER", &"x".repeat(110_000));
+            }
+            Self::NulValue => {
+                let production = shop.environment("Production", "prod");
+                production.secret("/", "BINARY", "\0");
+            }
+            Self::NoSecrets => drop(shop.environment("Production", "prod").clear()),
             Self::SealedForAnother => {
                 let other = shop.environment("Staging", "staging").encrypt("value");
                 let production = shop.e2e().environment("Production", "prod");
@@ -149,6 +171,7 @@ impl Server {
         let responder = match self {
             Self::HostileError => Responder::error(500, "\x1b[31mred\x07\r\n\u{9b}2J\u{2028}end"),
             Self::RateLimited => Responder::rate_limited(7),
+            Self::LimitedOnce => Responder::rate_limited(0).times(1),
             Self::Broken => Responder::html(502),
             Self::Silent => Responder::stall(),
             Self::Closing => Responder::close(),
@@ -180,6 +203,7 @@ impl Case {
             ("{shop}", app_id("shop")),
             ("{sealed}", app_id("shop-e2ee")),
             ("{bearer}", bearer()),
+            ("{token}", service_token()),
             ("{mixed}", &mixed),
             ("{account}", &account),
         ];
@@ -201,6 +225,9 @@ impl Case {
         if let Some(path) = &self.stdout {
             run = run.stdout_to(path);
         }
+        if let Some(script) = &self.shell {
+            run = run.wrap(["sh", "-c", script, "sh"]);
+        }
         if self.server == Server::Down {
             drop(phase);
         }
@@ -208,8 +235,28 @@ impl Case {
         let said = places.iter().fold(output.stderr, |text, (name, value)| {
             text.replace(value, name)
         });
+        let said = match self.mask_numbers {
+            true => mask_numbers(&said),
+            false => said,
+        };
         (output.status, said)
     }
+}
+
+/// The text with `N` in place of each number; a decimal point belongs to the number.
+fn mask_numbers(text: &str) -> String {
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut masked = String::new();
+    for word in text.split_inclusive(|c| !is_number(c)) {
+        let rest = word.trim_start_matches(is_number);
+        let number = word.strip_suffix(rest).unwrap();
+        match number.contains(|c: char| c.is_ascii_digit()) {
+            true => masked.push('N'),
+            false => masked.push_str(number),
+        }
+        masked.push_str(rest);
+    }
+    masked
 }
 
 fn cases() -> Vec<(PathBuf, String)> {
@@ -233,6 +280,10 @@ fn every_message_is_as_written() {
     let mut wrong = Vec::new();
     for (path, text) in cases() {
         let case = parsed(&path, &text);
+        if case.needs_debug_build && !cfg!(debug_assertions) {
+            skip("only builds with debug assertions panic on request");
+            continue;
+        }
         let (status, said) = case.said(false);
         if status == Status::Exited(case.status) && said == case.stderr {
             continue;
@@ -260,7 +311,8 @@ fn every_message_is_as_written() {
 fn every_message_says_the_same_as_json() {
     for (path, text) in cases() {
         let case = parsed(&path, &text);
-        if case.arguments.iter().any(|word| word == "--log-format") {
+        let is_json_already = case.arguments.iter().any(|word| word == "--log-format");
+        if is_json_already || case.needs_debug_build && !cfg!(debug_assertions) {
             continue;
         }
         let (status, said) = case.said(true);
@@ -329,9 +381,9 @@ fn every_kind_of_error_has_a_case() {
 
 /// Verbs that a hint may start with.
 const VERBS: [&str; 23] = [
-    "add", "assign", "change", "check", "choose", "copy", "enable", "give", "hand", "keep",
-    "leave", "list", "look", "mend", "name", "pass", "put", "rename", "run", "set", "start",
-    "unset", "use",
+    "add", "assign", "change", "check", "choose", "copy", "enable", "fix", "give", "grant", "keep",
+    "leave", "list", "pass", "put", "remove", "rename", "report", "run", "set", "start", "unset",
+    "use",
 ];
 
 /// "Lower case, no full stop, no \"failed to\" / \"error while\" / \"invalid\" …, no Rust type

@@ -40,7 +40,9 @@ fn nul_in_value_is_error() {
     let output = shop.refuses(&[]);
     assert!(output.stderr.contains("cannot inject BINARY: "), "{output}");
     assert!(
-        output.stderr.contains("hint: hand it over with --file"),
+        output
+            .stderr
+            .contains("hint: pass it as a file with --file"),
         "{output}"
     );
 }
@@ -59,9 +61,12 @@ fn nonportable_name_is_injected_with_warning() {
         let shop = shop([(key, "value")]);
         let run = shop.with(&[]).args([inspector(), "cat-env", key]);
         let output = run.output();
-        let warning = format!("phase-run: warning: no shell can name the variable \"{shown}\"\n");
+        let warning =
+            format!("phase-run: warning: shells cannot use the variable name \"{shown}\"\n");
         assert!(output.stderr.starts_with(&warning), "{warning}\n{output}");
-        let output = output.notices(&["warning: no shell can name "]).ok();
+        let output = output
+            .notices(&["warning: shells cannot use the variable name "])
+            .ok();
         assert_eq!(output.text(), "value");
     }
     for key in ["_", "a", "_1", "A_b9"] {
@@ -94,7 +99,7 @@ const RUN_CODE: [&str; 77] = [
 ];
 
 fn assert_refused_with_hint(output: &Output, name: &str) {
-    let refusal = format!("refused to inject {name}");
+    let refusal = format!("refusing to inject {name}");
     assert!(output.stderr.contains(&refusal), "{refusal}\n{output}");
     let hint = format!("\nhint: pass --allow-name {name} ");
     assert!(output.stderr.contains(&hint), "{hint}\n{output}");
@@ -122,7 +127,7 @@ fn unsafe_names_are_injected_with_allow_name() {
     let output = run.reveals().output();
     let odd = output.stderr.lines().count();
     let output = output
-        .notices(&vec!["warning: no shell can name "; odd])
+        .notices(&vec!["warning: shells cannot use the variable name "; odd])
         .ok();
     assert_eq!(odd, 2, "{output}");
     for name in RUN_CODE {
@@ -153,7 +158,7 @@ fn unsafe_name_is_checked_with_prefix() {
         let output = shop.refuses(&["--prefix", prefix]);
         assert_refused_with_hint(&output, &format!("{prefix}{key}"));
         assert!(
-            output.stderr.contains(&format!("(the secret {key})")),
+            output.stderr.contains(&format!("(from the secret {key})")),
             "{output}"
         );
     }
@@ -221,8 +226,7 @@ fn unresolved_references_warn_and_pass_through() {
         let run = shop.run(SHOP).args(["--path", "/"]).args(options);
         run.arg("--").args(command).output()
     };
-    let warning = "phase-run: warning: references that could not be resolved are handed on as they \
-                   are in DANGLING, LOOP_A, LOOP_B, NO_ACCESS\n";
+    let warning = "phase-run: warning: passing on unresolved references as they are in DANGLING, LOOP_A, LOOP_B, NO_ACCESS\n";
     let output = run(&[], &["true"]);
     assert_eq!(output.stderr, warning, "{output}");
     let value = shop.run(SHOP).args(["--only", "DANGLING", "--"]);
@@ -230,7 +234,9 @@ fn unresolved_references_warn_and_pass_through() {
         .args([inspector(), "cat-env", "DANGLING"])
         .reveals()
         .output();
-    let value = value.notices(&["warning: references "]).ok();
+    let value = value
+        .notices(&["warning: passing on unresolved references "])
+        .ok();
     assert_eq!(value.text(), "x-${DOES_NOT_EXIST}-y");
     let _ = run(&["--only", "CI_VARIABLE", "--only", "BLANK"], &["true"]).ok();
 
@@ -256,9 +262,8 @@ fn all_reference_forms_are_reported() {
     ]);
     let options = ["--file", "C", "--keep", "E"];
     let output = shop.with(&options).arg("true").env("E", "own").output();
-    let output = output.notices(&[
-        "warning: references that could not be resolved are handed on as they are in A, B, C\n",
-    ]);
+    let output =
+        output.notices(&["warning: passing on unresolved references as they are in A, B, C\n"]);
     let _ = output.ok();
     let output = shop.refuses(&["--strict", "--only", "C", "--file", "C"]);
     assert!(

@@ -107,8 +107,8 @@ fn project_environment_is_ignored_for_other_app() {
         assert_eq!(apps.secret_of(&["--app", app]), "Production of shop");
     }
     let message = format!(
-        "phase-run: error[config]: no environment of other is given, and there is no default \
-         ({} is of another app)",
+        "phase-run: error[config]: no environment of other is specified, and there is no default \
+         ({} is for another app)",
         path.display()
     );
     let option = apps.run(&["--app", "other"]).output();
@@ -133,7 +133,7 @@ fn project_environment_is_ignored_for_other_app() {
 fn project_without_name_ignores_named_app() {
     let apps = Apps::with(r#"{"appId": "SHOP", "defaultEnv": "Production"}"#);
     let output = apps.run(&["--app", "shop"]).output().failed(125, "config");
-    assert!(output.stderr.contains(" is of another app)"), "{output}");
+    assert!(output.stderr.contains(" is for another app)"), "{output}");
 }
 
 #[test]
@@ -142,18 +142,19 @@ fn messages_name_the_project_file() {
     let path = apps.sandbox.directory().join(".phase.json");
     let path = path.display();
     let output = apps.run(&[]).output().failed(125, "not-found");
-    let message = format!("there is no app nowhere (from {path}) that this token can read");
+    let message = format!("app nowhere (from {path}) not found");
     assert!(output.stderr.contains(&message), "{output}");
     apps.project(r#"{"phaseApp": "shop", "defaultEnv": "nothing"}"#);
     let output = apps.run(&[]).output().failed(125, "not-found");
-    let message = format!("shop has no environment nothing (from {path})");
+    let message = format!("environment nothing (from {path}) not found in shop");
     assert!(output.stderr.contains(&message), "{output}");
     apps.project(r#"{"phaseApp": "shop", "defaultEnv": "production"}"#);
     let output = apps.run(&["-v", "--env=dev"]).output();
     let chosen = "using environment Development (the only one of type 'dev' from --env)";
-    let fetching = format!("app shop (from {path}), environment Development (from --env), from ");
+    let fetching =
+        format!("fetching app shop (from {path}), environment Development (from --env) from ");
     let _ = output
-        .notices(&[chosen, &fetching, "1 of 1 secrets", "becoming printenv"])
+        .notices(&[chosen, &fetching, "1 of 1 secrets", "executing printenv"])
         .ok();
 }
 
@@ -174,7 +175,7 @@ fn project_without_environment_has_no_default() {
     for project in ["{}", r#"{"defaultEnv": "Production"}"#] {
         let output = Apps::with(project).run(&[]).output().failed(125, "config");
         assert!(
-            output.stderr.contains("error[config]: no app is given"),
+            output.stderr.contains("error[config]: no app is specified"),
             "{output}"
         );
     }
@@ -190,7 +191,7 @@ fn project_file_never_supplies_host_or_token() {
     assert_eq!(apps.secret_of(&[]), "Production of shop");
     let run = apps.run(&[]).unset("PHASE_SERVICE_TOKEN");
     let output = run.output().failed(125, "token");
-    assert!(output.stderr.contains("no token is given"), "{output}");
+    assert!(output.stderr.contains("no token is specified"), "{output}");
 }
 
 /// The file is needed only while the app or the environment is missing.
@@ -271,9 +272,9 @@ fn project_environment_requires_matching_app_id() {
     assert_eq!(apps.secret_of(&["--app", "shop"]), "Production of shop");
     apps.project(&project.replace("ID", other));
     let output = apps.run(&["--app", "shop"]).output().failed(125, "config");
-    let message = "no environment of shop is given, and there is no default";
+    let message = "no environment of shop is specified, and there is no default";
     assert!(output.stderr.contains(message), "{output}");
-    let why = ".phase.json is of another app";
+    let why = ".phase.json is for another app";
     assert!(output.stderr.contains(why), "{output}");
 }
 
@@ -283,7 +284,7 @@ fn deleted_directory_fails_only_if_needed() {
     let apps = apps();
     let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$@\"";
     let gone = |options: &[&str]| apps.run(options).wrap(["sh", "-c", script, "sh"]);
-    let message = "cannot look for .phase.json: the working directory: no such file or directory";
+    let message = "cannot search for .phase.json: cannot determine the working directory: no such file or directory";
     for options in [vec![], vec!["--app", "shop"], vec!["--env", "production"]] {
         project_refused(&apps, gone(&options), message);
     }
@@ -317,7 +318,7 @@ fn parent_project_requires_monorepo_support() {
                 return !output
                     .failed(125, "config")
                     .stderr
-                    .contains("no app is given");
+                    .contains("no app is specified");
             }
         }
         true
@@ -383,7 +384,7 @@ fn invalid_search_depth_is_a_config_error() {
         ("1.5", "1.5"),
         (" 1", "\" 1\""),
     ] {
-        let message = format!("{DEPTH}={shown}: not a number of directories");
+        let message = format!("{DEPTH}={shown}: expected a number of directories");
         project_refused(&apps, apps.run(&[]).env(DEPTH, depth), &message);
     }
     // The depth is read only while the app or the environment is missing.

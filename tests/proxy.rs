@@ -202,7 +202,7 @@ fn verbose_log_names_proxy_without_password() {
     let run = sandbox.run(["--app", &id, "--env", "Production", "-vv", "--", "true"]);
     let run = run.env("ALL_PROXY", format!("http://user:hunter22-word@{address}"));
     let output = run.output().ended(Status::Exited(0));
-    let said = format!("phase-run: by way of the proxy {address} (from ALL_PROXY)\n");
+    let said = format!("phase-run: using the proxy {address} (from ALL_PROXY)\n");
     assert!(output.stderr.contains(&said), "{output}");
 }
 

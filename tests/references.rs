@@ -141,8 +141,7 @@ fn unresolvable_reference_stays_and_warns() {
     ] {
         let (_phase, sandbox) = shop_with_value(value);
         let output = print_value(&sandbox).output();
-        let warning =
-            "warning: references that could not be resolved are handed on as they are in VALUE\n";
+        let warning = "warning: passing on unresolved references as they are in VALUE\n";
         let output = output.notices(&[warning.trim_end()]).ok();
         assert_eq!(output.text(), format!("{value}\n"));
         let run = sandbox.run(SHOP).args(["--only", "VALUE", "--strict"]);

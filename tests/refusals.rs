@@ -124,7 +124,7 @@ fn unreadable_environment_is_an_access_error() {
                 echo_in_production(&sandbox, app_id("shop")).env("PHASE_SERVICE_TOKEN", token);
             let output = run.output().refused("access");
             assert!(
-                output.stderr.contains("hint: give this account access"),
+                output.stderr.contains("hint: grant this account access"),
                 "{output}"
             );
         }

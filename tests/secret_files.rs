@@ -196,7 +196,7 @@ fn secret_file_without_proc_is_an_error() {
     assert!(
         output
             .stderr
-            .contains("cannot hand over KEY as a file: /proc is not mounted"),
+            .contains("cannot pass KEY as a file: /proc is not mounted"),
         "{output}"
     );
     // Without `--file`, /proc is not needed.
@@ -223,7 +223,7 @@ fn two_secrets_for_one_variable_is_an_error() {
         &["--file", "A=P_B", "--prefix", "P_"],
     ] {
         let output = shop.refuses(options);
-        assert!(output.stderr.contains("by A and by B"), "{output}");
+        assert!(output.stderr.contains("by both A and B"), "{output}");
     }
     let report = shop.reporting(&["--file", "A=B", "--except", "B"]).report();
     assert!(report.variable("B").unwrap().starts_with(b"/proc/"));

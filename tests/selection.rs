@@ -252,7 +252,7 @@ fn phase_path_names_folders() {
         .output();
     let output = output.failed(125, "not-found");
     assert!(
-        output.stderr.contains("PHASE_PATH /nope selects nothing"),
+        output.stderr.contains("PHASE_PATH /nope matches nothing"),
         "{output}"
     );
     let output = dry_run_of_line(&sandbox, "")
@@ -277,10 +277,10 @@ fn tags_select_secrets_with_any_tag() {
     assert_failures(
         "not-found",
         &[
-            ("--tags Net", &["--tags Net selects nothing"]),
-            ("--tags net,nope", &["--tags nope selects nothing"]),
-            ("--tags net --path /web", &["--tags net selects nothing"]),
-            ("--tags two", &["--tags two selects nothing"]),
+            ("--tags Net", &["--tags Net matches nothing"]),
+            ("--tags net,nope", &["--tags nope matches nothing"]),
+            ("--tags net --path /web", &["--tags net matches nothing"]),
+            ("--tags two", &["--tags two matches nothing"]),
         ],
     );
 }
@@ -308,9 +308,9 @@ fn only_and_except_filter_by_pattern() {
     assert_failures(
         "not-found",
         &[
-            ("--only db", &["--only db selects nothing"]),
-            ("--only DB --only X*", &["--only X* selects nothing"]),
-            ("--only XDB --prefix X", &["--only XDB selects nothing"]),
+            ("--only db", &["--only db matches nothing"]),
+            ("--only DB --only X*", &["--only X* matches nothing"]),
+            ("--only XDB --prefix X", &["--only XDB matches nothing"]),
         ],
     );
 }
@@ -355,7 +355,7 @@ fn empty_filter_fails_without_allow_empty() {
         ("--only DB --file N*", "--file N*"),
         ("--only DB --file LOG", "--file LOG"),
     ] {
-        let expected = format!("{what} selects nothing");
+        let expected = format!("{what} matches nothing");
         assert_failures("not-found", &[(line, &[&expected])]);
         let phase = Phase::serve(tagged_world());
         let sandbox = Sandbox::new(&phase);
@@ -388,7 +388,7 @@ fn empty_environment_warns_and_runs() {
         let run = sandbox.run(["--app", "shop", "--env", "production"]);
         run.args(words).args(["echo", "ran"]).output()
     };
-    let warning = ["warning: there is no secret in Production of shop"];
+    let warning = ["warning: there are no secrets in Production of shop"];
     for words in [&[][..], &["--except", "A*"], &["--allow-empty"]] {
         assert_eq!(run(words).notices(&warning).ok().text(), "ran\n");
     }

@@ -20,7 +20,7 @@ fn oversized_value_is_error_with_size() {
     assert!(
         output
             .stderr
-            .contains("\nhint: hand it over as a file with --file BIG\n"),
+            .contains("\nhint: pass it as a file with --file BIG\n"),
         "{output}"
     );
     assert!(output.stderr.len() < 1000 && !output.stderr.contains("SMALL"));
@@ -53,7 +53,7 @@ fn oversized_environment_lists_largest_secrets() {
     assert!(
         output
             .stderr
-            .contains("\nhint: hand it over as a file with --file KEY_39\n"),
+            .contains("\nhint: pass it as a file with --file KEY_39\n"),
         "{output}"
     );
     assert!(!output.stderr.contains("KEY_00"), "{output}");

@@ -88,11 +88,11 @@ impl SnapshotShop {
 #[test]
 fn outage_uses_snapshot_and_logs_age() {
     for (responder, reason) in [
-        (Responder::status(500), "answered 500"),
-        (Responder::status(502), "answered 502"),
-        (Responder::html(503), "answered 503"),
-        (Responder::status(504), "answered 504"),
-        (Responder::rate_limited(3600), "allows no more requests now"),
+        (Responder::status(500), "responded with status 500"),
+        (Responder::status(502), "responded with status 502"),
+        (Responder::html(503), "responded with status 503"),
+        (Responder::status(504), "responded with status 504"),
+        (Responder::rate_limited(3600), "rate limited by"),
         (Responder::close(), "the connection was closed"),
         (Responder::reset(), "cannot reach"),
         (Responder::truncate(5), "the response was truncated"),
@@ -244,7 +244,7 @@ fn refusal_removes_snapshot_and_logs() {
         // A dry run does not remove it.
         let dry = shop.with(&["--dry-run"]).output().failed(125, kind);
         assert!(shop.file.exists(), "{dry}");
-        let removed = ["removed the snapshot snapshot: Phase refuses"];
+        let removed = ["removed the snapshot snapshot: Phase denies access"];
         let output = shop.with(&[]).output().notices(&removed).failed(125, kind);
         assert_eq!(
             names(shop.sandbox.directory()),
@@ -282,7 +282,7 @@ fn offline_sends_no_request() {
     }
     std::fs::remove_file(&shop.file).unwrap();
     let output = shop.with(&["--offline"]).output().failed(125, "snapshot");
-    assert!(output.stderr.contains("there is none"), "{output}");
+    assert!(output.stderr.contains("it does not exist"), "{output}");
     let seen = (shop.phase.requests().len(), shop.phase.connections());
     assert_eq!(seen, (requests, connections));
     let missing = shop.run(&["--env", "Production"], &["--offline"]);
@@ -301,7 +301,7 @@ fn dry_run_writes_no_snapshot_and_verbose_logs_write() {
     assert!(!shop.file.exists());
     let said = shop.with(&["-v"]).output().stderr;
     assert!(
-        said.contains("phase-run: kept a snapshot in snapshot\n"),
+        said.contains("phase-run: wrote the snapshot snapshot\n"),
         "{said}"
     );
     let shop = shop.responding(Responder::status(503));

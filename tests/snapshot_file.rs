@@ -78,12 +78,12 @@ fn snapshot_writable_by_others_is_not_touched() {
         let output = shop.with(&["--offline"]).output().failed(125, "snapshot");
         let said = format!("cannot use the snapshot snapshot: {why}\n");
         assert!(output.stderr.contains(&said), "{output}");
-        let warning = format!("warning: cannot keep a snapshot in snapshot: {why}");
+        let warning = format!("warning: cannot write the snapshot snapshot: {why}");
         assert_printed_value(&shop.with(&[]).output().notices(&[&warning]).ok());
         let before = shop.phase.requests().len();
         shop.phase.respond("", Responder::error(401, "no").times(1));
         let warning = format!(
-            "warning: cannot remove the snapshot snapshot, although Phase refuses what it was fetched with: {why}"
+            "warning: cannot remove the snapshot snapshot, although Phase denies access to its secrets: {why}"
         );
         let _ = shop
             .with(&[])
@@ -117,7 +117,7 @@ fn non_snapshot_file_is_never_replaced() {
     let shop = snapshot_shop();
     shop.sandbox.file("snapshot", "a novel");
     let why = "it is not a phase-run snapshot";
-    let warning = format!("warning: cannot keep a snapshot in snapshot: {why}");
+    let warning = format!("warning: cannot write the snapshot snapshot: {why}");
     assert_printed_value(&shop.with(&[]).output().notices(&[&warning]).ok());
     let shop = shop.responding(Responder::error(403, "no"));
     let _ = shop
@@ -178,7 +178,7 @@ const READ_ONLY: &str =
 /// A snapshot that cannot be written is a warning, and the old one stays.
 #[test]
 fn unwritable_snapshot_is_warning() {
-    let write_warning = |why: &str| format!("warning: cannot keep a snapshot in snapshot: {why}");
+    let write_warning = |why: &str| format!("warning: cannot write the snapshot snapshot: {why}");
     let shop = snapshot_shop().with_snapshot();
     let before = read(&shop.file).unwrap();
     let run = shop.with(&[]).limit(Resource::RLIMIT_FSIZE, 10);
@@ -188,7 +188,7 @@ fn unwritable_snapshot_is_warning() {
         .sandbox
         .run(SHOP)
         .args(["--snapshot", "nowhere/snapshot"]);
-    let warning = "warning: cannot keep a snapshot in nowhere/snapshot: no such file or directory";
+    let warning = "warning: cannot write the snapshot nowhere/snapshot: no such file or directory";
     let _ = run.arg("true").output().notices(&[warning]).ok();
     if has_root("only root can become another user") {
         let run = shop.with(&[]).as_user(65534);
@@ -225,7 +225,7 @@ fn full_disk_keeps_old_snapshot() {
     let run = shop.sandbox.run(SHOP).args(["--snapshot", "disk/snapshot"]);
     let output = run.prepared(&["--mount"], script).reveals().output();
     let said = [
-        "warning: cannot keep a snapshot in disk/snapshot: no space left on device",
+        "warning: cannot write the snapshot disk/snapshot: no space left on device",
         "using the snapshot disk/snapshot, made ",
     ];
     let output = output.notices(&said).ok();

@@ -88,7 +88,7 @@ fn snapshot_older_than_max_age_is_not_used() {
     let limit = ["--snapshot-max-age", "0.000001"];
     let output = shop.with(&["--offline", limit[0], limit[1]]).output();
     let output = output.failed(125, "snapshot");
-    let said = "cannot use the snapshot snapshot: it was made 0 s ago, and --snapshot-max-age is 0.000001 s\nhint: start once without --offline";
+    let said = "cannot use the snapshot snapshot: it was made 0 s ago, and --snapshot-max-age is 0.000001 s\nhint: run once without --offline";
     assert!(output.stderr.contains(said), "{output}");
     let young = ["--offline", "--snapshot-max-age", "3600"];
     let _ = shop.assert_used(&young);
@@ -111,7 +111,7 @@ fn unusable_snapshot_warns_keeps_fetch_error() {
         let notice = format!("{start}{why}");
         let _ = run.output().notices(&[&notice]).failed(125, "server");
     };
-    failed(shop.with(&[]), "there is none");
+    failed(shop.with(&[]), "it does not exist");
     shop.sandbox
         .file("snapshot", "phase-run snapshot v1\nand no more");
     failed(
@@ -141,17 +141,19 @@ fn leased_values_are_never_in_snapshot() {
     let output = shop
         .with(&["--dynamic"])
         .output()
-        .notices(&["what was leased ends"])
+        .notices(&["leased secrets expire at"])
         .ok();
     assert_eq!(output.text(), format!("{VALUE}\n"));
     let output = shop
         .with(&["--dynamic", "--offline"])
         .output()
         .failed(125, "snapshot");
-    let said = "what is leased is in no snapshot, which lender would be\nhint: leave out --dynamic";
+    let said = "snapshots do not contain leased secrets, such as lender\nhint: remove --dynamic";
     assert!(output.stderr.contains(said), "{output}");
     let shop = shop.responding(Responder::status(503));
-    let warning = ["warning: cannot use the snapshot snapshot instead: what is leased"];
+    let warning = [
+        "warning: cannot use the snapshot snapshot instead: snapshots do not contain leased secrets",
+    ];
     let _ = shop
         .with(&["--dynamic"])
         .output()

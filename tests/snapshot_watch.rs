@@ -9,7 +9,7 @@ use crate::support::{
 
 const OPTIONS: [&str; 4] = ["--watch", "1", "--snapshot", "snapshot"];
 
-const FAILED: &str = "phase-run: warning: a poll failed, and the command goes on as it is: ";
+const FAILED: &str = "phase-run: warning: a poll failed, and the command keeps running: ";
 
 fn offline(shop: &Shop) -> String {
     let run = shop.run(SHOP).args(["--snapshot", "snapshot", "--offline"]);
@@ -59,12 +59,11 @@ fn refused_poll_removes_snapshot_and_logs() {
     let mut running = spawn_watched(shop.with(&OPTIONS), SECRET_SERVER);
     let refusal = Responder::error(401, "Token expired or deleted");
     shop.phase.respond("", refusal);
-    let removed =
-        "phase-run: removed the snapshot snapshot: Phase refuses what it was fetched with";
+    let removed = "phase-run: removed the snapshot snapshot: Phase denies access to its secrets";
     assert_eq!(running.stderr_line(), removed);
     let said = running.stderr_line();
     assert!(
-        said.starts_with(FAILED) && said.contains("refused the token"),
+        said.starts_with(FAILED) && said.contains("rejected the token"),
         "{said}"
     );
     assert!(!shop.directory().join("snapshot").exists());

@@ -148,7 +148,7 @@ fn kill_at_each_call(refused: Option<c_int>, temporary: &str, before: Before) {
             assert_eq!(output.text().trim_end(), value, "{case}");
         } else {
             let output = output.failed(125, "snapshot");
-            assert!(output.stderr.contains("there is none"), "{output}");
+            assert!(output.stderr.contains("it does not exist"), "{output}");
         }
         seen.push((exists, in_place));
 

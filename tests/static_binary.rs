@@ -53,6 +53,18 @@ fn static_binary_needs_no_loader_or_library() {
     }
 }
 
+/// Only builds with debug assertions can be asked to panic.
+#[test]
+fn static_binary_does_not_panic_on_request() {
+    let Some(path) = static_binary() else { return };
+    let file = read(path).unwrap();
+    let contains = |text: &str| {
+        file.windows(text.len())
+            .any(|bytes| bytes == text.as_bytes())
+    };
+    assert!(contains("PHASE_SERVICE_TOKEN") && !contains("PANIC_IN"));
+}
+
 /// Host look-ups use only the built-in `files` and `dns` modules. Otherwise NSS would load shared objects
 /// of another glibc into the static program (nsswitch.conf(5)).
 #[test]

@@ -26,20 +26,20 @@ fn usage_error_names_the_mistake() {
         (vec!["--clean", "--clean", "x"], "--clean is given twice"),
         (
             vec!["--app=a", "-a", "b", "x"],
-            "--app is given twice: it takes one value",
+            "--app is given twice: it takes only one value",
         ),
         (vec!["--app=a", "--app-id=a", "x"], "--app is given twice"),
         (vec!["-c", "x", "--command=y"], "--command is given twice"),
         (
             vec!["--tags=a", "--tags=b", "x"],
-            "--tags is given twice: it takes one value",
+            "--tags is given twice: it takes only one value",
         ),
         (vec!["-qq", "x"], "--quiet is given twice"),
-        (vec!["--app"], "--app needs a value: NAME|ID"),
-        (vec!["x", "--app"][1..].to_vec(), "--app needs a value"),
-        (vec!["-e"], "--env needs a value: NAME"),
-        (vec!["-c"], "--command needs a value: LINE"),
-        (vec!["--timeout"], "--timeout needs a value: SECS"),
+        (vec!["--app"], "--app requires a value: NAME|ID"),
+        (vec!["x", "--app"][1..].to_vec(), "--app requires a value"),
+        (vec!["-e"], "--env requires a value: NAME"),
+        (vec!["-c"], "--command requires a value: LINE"),
+        (vec!["--timeout"], "--timeout requires a value: SECS"),
         (vec!["--app=", "x"], "the value of --app is empty"),
         (vec!["--env", "", "x"], "the value of --env is empty"),
         (vec!["--tags=", "x"], "the value of --tags is empty"),
@@ -51,88 +51,91 @@ fn usage_error_names_the_mistake() {
             "the value of --token-file is empty",
         ),
         (vec!["-c", ""], "the value of --command is empty"),
-        (vec!["--clean=yes", "x"], "--clean takes no value"),
-        (vec!["-q=1", "x"], "--quiet takes no value"),
+        (vec!["--clean=yes", "x"], "--clean does not take a value"),
+        (vec!["-q=1", "x"], "--quiet does not take a value"),
         (
             vec!["--timeout", "soon", "x"],
-            "--timeout soon: not a number of seconds above 0",
+            "--timeout soon: expected a number of seconds above 0",
         ),
-        (vec!["--timeout=0", "x"], "--timeout 0: not a number"),
-        (vec!["--timeout=-1", "x"], "--timeout -1: not a number"),
-        (vec!["--timeout=1e3", "x"], "--timeout 1e3: not a number"),
-        (vec!["--timeout=1s", "x"], "--timeout 1s: not a number"),
+        (vec!["--timeout=0", "x"], "--timeout 0: expected a number"),
+        (vec!["--timeout=-1", "x"], "--timeout -1: expected a number"),
+        (
+            vec!["--timeout=1e3", "x"],
+            "--timeout 1e3: expected a number",
+        ),
+        (vec!["--timeout=1s", "x"], "--timeout 1s: expected a number"),
         (
             vec!["--max-wait=-1", "x"],
-            "--max-wait -1: not a number of seconds, 0 or more",
+            "--max-wait -1: expected a number of seconds, 0 or more",
         ),
         (
             vec!["--max-wait", "forever", "x"],
-            "--max-wait forever: not a number",
+            "--max-wait forever: expected a number",
         ),
         (
             vec!["--watch", "0", "x"],
-            "--watch 0: not a number of seconds, 1 or more",
+            "--watch 0: expected a number of seconds, 1 or more",
         ),
         (
             vec!["--watch=-1", "x"],
-            "--watch -1: not a number of seconds",
+            "--watch -1: expected a number of seconds",
         ),
         (
             vec!["--watch", "x", "x"],
-            "--watch x: not a number of seconds",
+            "--watch x: expected a number of seconds",
         ),
         (
             vec!["--watch", "0.9", "x"],
-            "--watch 0.9: not a number of seconds",
+            "--watch 0.9: expected a number of seconds",
         ),
         (
             vec!["--watch", "5", "--stop-signal", "NOPE", "x"],
-            "--stop-signal NOPE: not a signal name such as TERM",
+            "--stop-signal NOPE: expected a signal name such as TERM",
         ),
         (
             vec!["--watch", "5", "--stop-signal=0", "x"],
-            "--stop-signal 0: not a signal name such as TERM",
+            "--stop-signal 0: expected a signal name such as TERM",
         ),
         (
             vec!["--watch", "5", "--grace", "soon", "x"],
-            "--grace soon: not a number of seconds, 0 or more",
+            "--grace soon: expected a number of seconds, 0 or more",
         ),
         (
             vec!["--watch", "5", "--grace=-1", "x"],
-            "--grace -1: not a number",
+            "--grace -1: expected a number",
         ),
         (
             vec!["--log-format", "xml", "x"],
-            "--log-format xml: not text or json",
+            "--log-format xml: expected text or json",
         ),
         (
             vec!["--mode", "e2e", "x"],
-            "--mode e2e: not auto, rest or e2ee",
+            "--mode e2e: expected auto, rest or e2ee",
         ),
         (
             vec!["--mode=REST", "x"],
-            "--mode REST: not auto, rest or e2ee",
+            "--mode REST: expected auto, rest or e2ee",
         ),
         (
             vec!["--generate", "html"],
-            "--generate html: not man, bash, zsh, fish or markdown",
+            "--generate html: expected man, bash, zsh, fish or markdown",
         ),
-        (vec!["--generate"], "--generate needs a value: man|bash|"),
+        (vec!["--generate"], "--generate requires a value: man|bash|"),
         (
             vec!["--dynamic", "--lease-ttl", "1.5", "x"],
-            "--lease-ttl 1.5: not a whole number of seconds above 0",
+            "--lease-ttl 1.5: expected a whole number of seconds above 0",
         ),
         (
             vec!["--tags", "a,,b", "x"],
-            "--tags a,,b: not names separated by commas",
+            "--tags a,,b: expected names separated by commas",
         ),
-        (vec!["--require", "A,", "x"], "--require A,: not names"),
-        (vec!["--file", "A*=B", "x"], "--file A*=B: not "),
-        (vec!["--only", "[", "x"], "--only [: not "),
-        (vec!["--nope", "x"], "there is no option --nope"),
-        (vec!["-z", "x"], "there is no option -z"),
-        (vec!["-qz", "x"], "there is no option -z"),
-        (vec!["-9", "x"], "there is no option -9"),
+        (vec!["--require", "A,", "x"], "--require A,: expected names"),
+        (vec!["--file", "A*=B", "x"], "--file A*=B: expected "),
+        (vec!["--only", "[", "x"], "--only [: expected "),
+        (vec!["--nope", "x"], "unknown option --nope"),
+        (vec!["-z", "x"], "unknown option -z"),
+        (vec!["-qz", "x"], "unknown option -z"),
+        (vec!["-9", "x"], "unknown option -9"),
     ] {
         let stderr = usage_error(&words);
         assert!(
@@ -202,7 +205,7 @@ fn unknown_option_hints_at_the_nearest() {
 #[test]
 fn planned_options_are_unknown() {
     for option in ["--import", "--template"] {
-        let message = format!("phase-run: error[usage]: there is no option {option}\n");
+        let message = format!("phase-run: error[usage]: unknown option {option}\n");
         assert_eq!(usage_error(&[option, "1", "x"]), message);
         assert_eq!(usage_error(&[&format!("{option}=1"), "x"]), message);
     }

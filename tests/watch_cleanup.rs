@@ -46,7 +46,7 @@ fn command_that_ignores_stop_is_killed_after_grace() {
         let _ = running.stderr_line();
         let logged = running.stderr_line();
         assert!(
-            logged.starts_with("phase-run: warning: the command goes on 0.3 s after "),
+            logged.starts_with("phase-run: warning: the command still runs 0.3 s after "),
             "{logged}"
         );
         kill_all(running);
@@ -189,10 +189,10 @@ fn unkillable_children_are_reported() {
     let daemon = running.stderr_ready();
     change_secret(&shop.phase, "two");
     let logged = std::iter::repeat_with(|| running.stderr_line());
-    let mut logged = logged.filter(|line| line.contains("cannot be ended"));
+    let mut logged = logged.filter(|line| line.contains("could not kill"));
     let survivors = logged.next().unwrap();
     let expected = format!(
-        "phase-run: warning: what the old command left cannot be ended, and the new one starts beside it: {daemon} (inspector)"
+        "phase-run: warning: could not kill processes left by the old command, starting the new one anyway: {daemon} (inspector)"
     );
     assert_eq!(survivors, expected);
     drop(logged);

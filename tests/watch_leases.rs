@@ -81,7 +81,7 @@ fn lease_is_renewed_after_two_thirds() {
         await_restart(&mut running, "one");
         assert_eq!(
             running.stderr_line(),
-            "phase-run: two thirds of a lease are over: restarting the command with a new one"
+            "phase-run: two thirds of a lease have passed: restarting the command with a new one"
         );
     }
     assert_eq!(leases(&phase), [true; 3]);
@@ -103,7 +103,7 @@ fn failed_lease_leaves_command_running() {
     gate.open();
     let line = running.stderr_line();
     assert!(
-        line.contains("the command goes on as it is: ") && line.contains("no lease today"),
+        line.contains("the command keeps running: ") && line.contains("no lease today"),
         "{line}"
     );
     await_restart(&mut running, "two");

@@ -11,7 +11,7 @@ use crate::support::{
     inspector, kill, spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
 };
 
-const FAILED: &str = "phase-run: warning: a poll failed, and the command goes on as it is: ";
+const FAILED: &str = "phase-run: warning: a poll failed, and the command keeps running: ";
 
 /// A failed poll does not affect the command. It is logged unless the previous poll failed by the
 /// same kind of error.
@@ -34,7 +34,7 @@ fn failed_poll_is_logged_once_per_error_kind() {
         .respond("", Responder::error(401, "Token expired or deleted"));
     let logged = running.stderr_line();
     assert!(
-        logged.starts_with(FAILED) && logged.contains("refused the token"),
+        logged.starts_with(FAILED) && logged.contains("rejected the token"),
         "{logged}"
     );
     assert!(running.signals().is_empty());
@@ -54,7 +54,7 @@ fn recovered_poll_is_logged_once() {
             "{logged}"
         );
         let logged = running.stderr_line();
-        assert_eq!(logged, "phase-run: the secrets can be read again");
+        assert_eq!(logged, "phase-run: polling works again");
     }
     change_secret(&shop.phase, "two");
     await_restart(&mut running, "two");
@@ -66,7 +66,7 @@ fn recovered_poll_is_logged_once() {
 #[test]
 fn uninjectable_secret_fails_poll() {
     let cases: [(&[&str], &str, &str, &str); 4] = [
-        (&[], "LD_PRELOAD", "x", "refused to inject LD_PRELOAD"),
+        (&[], "LD_PRELOAD", "x", "refusing to inject LD_PRELOAD"),
         (&[], "A=B", "x", "A=B"),
         (&[], "LARGE", &"x".repeat(200_000), "LARGE"),
         (&["--strict"], "RAW", "${NOWHERE}", "RAW"),
@@ -96,7 +96,7 @@ fn warning_is_logged_by_starts_not_by_polls() {
         let production = world.app("shop").environment("Production", "prod");
         production.secret("/", "odd name", "x");
     });
-    let odd = "phase-run: warning: no shell can name the variable \"odd name\"";
+    let odd = "phase-run: warning: shells cannot use the variable name \"odd name\"";
     let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
     assert_eq!(running.stderr_line(), odd);
     wait_for_more_requests(&shop.phase, 2);
@@ -145,7 +145,7 @@ fn verbose_poll_logs_unchanged_secrets() {
     eventually("unchanged", || {
         let line = running.stderr_line();
         match line.as_str() {
-            "phase-run: the secrets are as they were" => Ok(()),
+            "phase-run: the secrets have not changed" => Ok(()),
             _ => Err(line),
         }
     });

@@ -97,7 +97,7 @@ fn termination_signal_while_stopping_cancels_start() {
         assert_eq!(running.signal().signal, signal);
         let output = running.wait().ended(Status::Exited(0));
         assert!(!output.text().contains("value two"), "{output}");
-        let off = "phase-run: told to end: the new command is not started\n";
+        let off = "phase-run: asked to shut down: not starting the new command\n";
         assert!(output.stderr.ends_with(off), "{output}");
         wait_until_gone(&standby);
     }
@@ -272,14 +272,11 @@ fn killed_standby_fails_poll() {
     let logged = running.stderr_line();
     assert_eq!(
         logged,
-        "phase-run: warning: a poll failed, and the command goes on as it is: \
+        "phase-run: warning: a poll failed, and the command keeps running: \
          error[exec]: its process was killed by signal KILL"
     );
     drop(gate);
-    assert_eq!(
-        running.stderr_line(),
-        "phase-run: the secrets can be read again"
-    );
+    assert_eq!(running.stderr_line(), "phase-run: polling works again");
     wait_for_only_child(running.pid());
     assert!(running.signals().is_empty());
     let _ = running.wait().ended(Status::Exited(0));
@@ -299,7 +296,7 @@ fn killed_standby_during_restart_ends_watch() {
     );
     assert_eq!(
         running.stderr_line(),
-        "phase-run: warning: cannot start the command anew: its process was killed by signal KILL"
+        "phase-run: warning: cannot restart the command: its process was killed by signal KILL"
     );
     running.kill(libc::SIGUSR1);
     let _ = running.wait().ended(Status::Killed(libc::SIGKILL));

@@ -1,176 +1,15 @@
-#![forbid(unsafe_code)]
-//! One of every notice, and what holds of each of them, and of each error, as JSON.
-//!
-//! The lists are whole, or they do not compile. The document of the JSON form is held to them.
+//! Holds the table of events to the document of log lines and to the message tests.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Event, Format, Level, Logger};
-use crate::error::each::{errors, one_of_each};
+use super::event::{EVENTS, Level};
+use super::{Event, Format, Logger};
+use crate::error::Error;
+use crate::error::tests::{document, expected_lines, is_made_of, rows};
 
-const SECOND: Duration = Duration::from_secs(1);
-
-/// Each with its lines: the JSON, and how much `-v` it takes.
-fn notices() -> Vec<(Level, &'static str, String)> {
-    let names = ["KEY".to_owned()];
-    let command = [OsString::from("server")];
-    let [at, why] = ["a/file", "of a \"reason\"\nwith two lines"];
-    let given = || "--app".to_owned();
-    let all: [Event<'_>; 31] = one_of_each![
-        Event: Event<'_>,
-        EnvironmentChosen {
-            query: at,
-            source: given(),
-            environment: at,
-            reason: "the only one"
-        },
-        TokenFileExposed {
-            path: at,
-            mode: 0o644
-        },
-        SettingIgnored {
-            ignored: "one",
-            used: "another"
-        },
-        Identified {
-            from: at,
-            account: at,
-            valid_for: SECOND
-        },
-        VerifySslIgnored {},
-        EnvironmentEmpty { scope: at },
-        NonportableName { name: at },
-        UnresolvedReferences { keys: &names },
-        Leased {
-            expires_at: at,
-            expires_in: SECOND
-        },
-        Retrying {
-            why: why,
-            wait: SECOND,
-            attempt: 2,
-            left: SECOND
-        },
-        SnapshotUsed {
-            path: at,
-            age: None,
-            why: why
-        },
-        SnapshotUnusable { path: at, why: why },
-        SnapshotRemoved { path: at },
-        SnapshotRemoveFailed { path: at, why: why },
-        SnapshotWriteFailed { path: at, why: why },
-        SnapshotWritten { path: at },
-        Fetching {
-            app: at,
-            app_source: given(),
-            environment: at,
-            environment_source: given(),
-            host: at,
-            token: at
-        },
-        Proxy {
-            name: at,
-            variable: "https_proxy"
-        },
-        Selected {
-            selected: 1,
-            total: 2,
-            took: SECOND
-        },
-        SystemRoots { host: at },
-        Request {
-            method: "GET",
-            host: at,
-            path: "/",
-            status: 200,
-            took: SECOND
-        },
-        Exec { command: &command },
-        Unchanged {},
-        Restarting { delay: SECOND },
-        LeaseExpiring {},
-        Killing {
-            grace: SECOND,
-            signal: "TERM"
-        },
-        ProcessesLeft { names: &names },
-        PollFailed {
-            kind: "server",
-            why: why
-        },
-        PollRecovered {},
-        RestartCancelled {},
-        StartFailed { why: why },
-    ];
-    let voice = Logger {
-        format: Format::Json,
-        quiet: false,
-        verbose: 2,
-    };
-    let line = |notice: &Event<'_>| voice.format(notice).unwrap();
-    all.iter()
-        .map(|it| (it.level(), it.kind(), line(it)))
-        .collect()
-}
-
-/// The members of a line, which is an object of strings and has one of each.
-fn members(line: &str) -> BTreeMap<String, String> {
-    assert!(!line.contains('\n'), "two lines: {line}");
-    let members: BTreeMap<String, String> = serde_json::from_str(line).unwrap();
-    assert!(!members["message"].is_empty(), "{line}");
-    members
-}
-
-fn names(members: &BTreeMap<String, String>) -> Vec<&str> {
-    members.keys().map(String::as_str).collect()
-}
-
-#[test]
-fn every_notice_is_an_object_of_three_members() {
-    for (level, kind, line) in notices() {
-        let members = members(&line);
-        assert_eq!(names(&members), ["kind", "level", "message"], "{line}");
-        assert_eq!(members["kind"], kind);
-        assert_eq!(members["level"], written(level).0);
-    }
-}
-
-#[test]
-fn every_error_is_one_object_and_its_hint_is_in_it() {
-    let json = Logger {
-        format: Format::Json,
-        quiet: true,
-        verbose: 0,
-    };
-    let text = Logger {
-        format: Format::Text,
-        ..json
-    };
-    for error in errors() {
-        let [line] = json.lines_of(&error).try_into().unwrap();
-        let members = members(&line);
-        let expected: &[&str] = match error.hint() {
-            Some(_) => &["hint", "kind", "level", "message"],
-            None => &["kind", "level", "message"],
-        };
-        assert_eq!(names(&members), expected, "{line}");
-        assert_eq!(
-            [&members["level"], &members["kind"]],
-            ["error", error.kind()]
-        );
-        // As text it says the same, in a line for each.
-        let said = text.lines_of(&error);
-        assert_eq!(said.len(), expected.len() - 2, "{said:?}");
-        assert!(said.iter().all(|line| !line.contains('\n')), "{said:?}");
-    }
-}
-
-/// Its level in JSON, and what makes it be said.
-fn written(level: Level) -> (&'static str, &'static str) {
+/// The level in JSON, and what makes phase-run log the event.
+fn shown_as(level: Level) -> (&'static str, &'static str) {
     match level {
         Level::Warning => ("warning", "always"),
         Level::Info => ("info", "always"),
@@ -179,42 +18,101 @@ fn written(level: Level) -> (&'static str, &'static str) {
     }
 }
 
-/// The cells of the rows between two lines of the document, without their backquotes.
-fn rows(document: &str, heading: &str) -> BTreeSet<Vec<String>> {
-    let (_, part) = document.split_once(&format!("## {heading}\n")).unwrap();
-    let part = part.split("\n## ").next().unwrap();
-    let rows = part.lines().filter_map(|line| line.strip_prefix("| `"));
-    let cells = |row: &str| -> Vec<String> {
-        let cells = row.split(" | ").map(|cell| cell.replace('`', ""));
-        cells.take(3).collect()
-    };
-    rows.map(cells).collect()
+#[test]
+fn document_lists_every_event_with_its_level() {
+    let mut listed = rows(&document("docs/logs.md"), "Events");
+    listed.iter_mut().for_each(|row| row.truncate(3));
+    listed.sort();
+    let mut expected: Vec<Vec<String>> = EVENTS
+        .iter()
+        .map(|(level, kind, _)| {
+            let (level, when) = shown_as(*level);
+            [kind, level, when].map(str::to_owned).into()
+        })
+        .collect();
+    expected.sort();
+    assert_eq!(listed, expected);
 }
 
-/// "every notice and every error, by its kind"
+/// `--watch` needs more than one run, and the system's roots a mount namespace: the tests in
+/// `tests/watch*.rs` and `tests/tls.rs` show their events.
 #[test]
-fn the_document_has_every_kind_as_it_is() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/logs.md");
-    let document = std::fs::read_to_string(path).unwrap();
-    let said: BTreeSet<Vec<String>> = notices()
+fn every_event_of_a_start_has_a_message_test() {
+    let lines = expected_lines();
+    let messages: Vec<&str> = lines
+        .iter()
+        .filter_map(|(_, line)| line.strip_prefix("phase-run: "))
+        .map(|line| line.strip_prefix("warning: ").unwrap_or(line))
+        .collect();
+    let missing: Vec<String> = rows(&document("docs/logs.md"), "Events")
         .into_iter()
-        .map(|(level, kind, _)| {
-            let (level, said) = written(level);
-            [kind, level, said].map(str::to_owned).into()
+        .filter(|row| !row[3].starts_with("--watch") && row[0] != "system-roots")
+        .map(|row| row[0].clone())
+        .filter(|kind| {
+            let (_, _, text) = EVENTS.iter().find(|(_, other, _)| other == kind).unwrap();
+            !messages.iter().any(|message| is_made_of(text, message))
         })
         .collect();
-    assert_eq!(rows(&document, "Notices"), said);
-    let mut ends: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for error in errors() {
-        let statuses = ends.entry(error.kind()).or_default();
-        statuses.insert(error.exit_status().code().to_string());
+    assert!(
+        missing.is_empty(),
+        "no file in tests/messages shows {missing:?}"
+    );
+}
+
+/// The members of a line, which is one object of strings.
+fn members(line: &str) -> BTreeMap<String, String> {
+    assert!(!line.contains('\n'), "two lines: {line}");
+    serde_json::from_str(line).unwrap()
+}
+
+#[test]
+fn json_lines_are_single_objects() {
+    let why = "of a \"reason\"\nin two lines";
+    let logger = Logger {
+        format: Format::Json,
+        ..Logger::default()
+    };
+    let line = logger.format(&Event::StartFailed { why }).unwrap();
+    let [kind, level] = [("kind", "start-failed"), ("level", "warning")];
+    let message = "cannot restart the command: of a \"reason\"\\nin two lines";
+    let pair = |(name, text): (&str, &str)| (name.to_owned(), text.to_owned());
+    let expected = [kind, level, ("message", message)].map(pair);
+    assert_eq!(members(&line), expected.into());
+    let error = Error::InvalidHost {
+        value: "x\ny".to_owned(),
+        source: crate::error::Source::Named("--host"),
+        why: "it is not a URL",
+        suggestion: Some("https://x\ny".to_owned()),
+    };
+    let [line] = logger.error_lines(&error).try_into().unwrap();
+    let message = "cannot use x\\ny (from --host) as Phase's address: it is not a URL";
+    let [kind, level] = [("kind", "config"), ("level", "error")];
+    let hint = ("hint", "use https://x\\ny");
+    let expected = [kind, level, ("message", message), hint].map(pair);
+    assert_eq!(members(&line), expected.into());
+}
+
+#[test]
+fn levels_follow_the_options() {
+    let events = [
+        Event::VerifySslIgnored,
+        Event::PollRecovered,
+        Event::Unchanged,
+        Event::Request {
+            method: "GET",
+            host: "phase.test",
+            path: "/",
+            status: 200,
+            took: Duration::ZERO,
+        },
+    ];
+    for (quiet, verbose, expected) in [(true, 2, 0), (false, 0, 2), (false, 1, 3), (false, 2, 4)] {
+        let logger = Logger {
+            format: Format::Text,
+            quiet,
+            verbose,
+        };
+        let written = events.iter().filter_map(|event| logger.format(event));
+        assert_eq!(written.count(), expected, "{verbose}");
     }
-    let ends: BTreeSet<Vec<String>> = ends
-        .into_iter()
-        .map(|(kind, statuses)| {
-            let statuses: Vec<String> = statuses.into_iter().collect();
-            vec![kind.to_owned(), "error".to_owned(), statuses.join(", ")]
-        })
-        .collect();
-    assert_eq!(rows(&document, "Errors"), ends);
 }

@@ -426,12 +426,12 @@ mod tests {
             (
                 &default[..],
                 "x",
-                "shop has no environment x (from --env) that this token can read; it can read Development, Staging, Production",
+                "environment x (from --env) not found in shop; this token can read Development, Staging, Production",
             ),
             (
                 &two_of_one_type[..],
                 "prod",
-                "prod (from --env) can mean Production or prod-eu",
+                "prod (from --env) matches several environments: Production, prod-eu",
             ),
             (&two_of_one_type[..], "production", "Production"),
             (&two_of_one_type[..], "l", "Live, unambiguous prefix"),
@@ -440,12 +440,12 @@ mod tests {
             (
                 &custom[..],
                 "pre",
-                "pre (from --env) can mean Preview or preprod",
+                "pre (from --env) matches several environments: Preview, preprod",
             ),
             (
                 &custom[..],
                 "prod",
-                "shop has no environment prod (from --env) that this token can read; it can read Dev, Main, Preview, preprod",
+                "environment prod (from --env) not found in shop; this token can read Dev, Main, Preview, preprod",
             ),
         ] {
             let environments: Vec<Environment> =

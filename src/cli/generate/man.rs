@@ -1,9 +1,10 @@
 #![forbid(unsafe_code)]
 //! The manual page, written with the macros of man(7).
 
-use super::facts::{KINDS, STATUSES, VARIABLES};
+use super::facts::{STATUSES, VARIABLES};
 use crate::cli::help::{description, value_name, wrap};
 use crate::cli::{OptSpec, options};
+use crate::error::KINDS;
 
 const TEMPLATE: &str = include_str!("phase-run.1");
 
@@ -24,7 +25,7 @@ pub(super) fn page() -> String {
         )
         .replace("@ENVIRONMENT@\n", &variable_items())
         .replace("@STATUSES@\n", &items(&STATUSES))
-        .replace("@KINDS@\n", &items(&KINDS))
+        .replace("@KINDS@\n", &items(KINDS))
 }
 
 fn option_item(spec: &OptSpec) -> String {

@@ -1,0 +1,81 @@
+#![forbid(unsafe_code)]
+//! The macro that makes [`Error`](super::Error) of its table.
+
+/// Defines `Error`, its text, kind, hint and exit status, and the list of all kinds.
+///
+/// Each group is a kind and what it means in the documents. In it, each variant has these
+/// attributes, in this order; they see the fields by reference:
+///
+/// - `#[text("…", …)]`: what failed and why, as for `format!`; lower case, without a full stop
+/// - `#[hint("…")]`: what the user can do, as for `format!`: an imperative that names the exact
+///   option or file; left out where it would be a guess
+/// - `#[hint_from(…)]`: the same as an expression of type `Option<String>`
+/// - `#[exit_status(…)]`: a variant of `ExitStatus`; 125 if left out
+macro_rules! errors {
+    ($(
+        $kind:literal: $meaning:literal {$(
+            #[doc = $doc:expr]
+            #[text($text:literal $(, $argument:expr)*)]
+            $(#[hint($hint:literal)])?
+            $(#[hint_from($hint_from:expr)])?
+            $(#[exit_status($status:ident)])?
+            $variant:ident $({ $($field:ident: $type:ty),* })?,
+        )*}
+    )*) => {
+        /// A failure of phase-run.
+        #[derive(Debug)]
+        pub(crate) enum Error {
+            $($(#[doc = $doc] $variant $({ $($field: $type),* })?,)*)*
+        }
+
+        /// Each kind with what it means. Kinds are stable: users search and alert by them.
+        pub(crate) const KINDS: &[(&str, &str)] = &[$(($kind, $meaning)),*];
+
+        /// `what failed: why`, on one line unless a name has line breaks.
+        impl std::fmt::Display for Error {
+            #[expect(unused_variables, reason = "a text names only some of the fields")]
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self {
+                    $($(Self::$variant $({ $($field),* })? => write!(f, $text $(, $argument)*),)*)*
+                }
+            }
+        }
+
+        impl Error {
+            /// The word in `error[kind]`, by which the documents explain it.
+            pub(crate) fn kind(&self) -> &'static str {
+                match self {
+                    $($(Self::$variant { .. } => $kind,)*)*
+                }
+            }
+
+            /// What the user can do about it, where that is known.
+            #[expect(unused_variables, reason = "a hint names only some of the fields")]
+            pub(crate) fn hint(&self) -> Option<String> {
+                match self {
+                    $($(Self::$variant $({ $($field),* })? => {
+                        errors!(@hint $(($hint))? $([$hint_from])?)
+                    })*)*
+                }
+            }
+
+            /// The status that phase-run exits with.
+            pub(crate) fn exit_status(&self) -> ExitStatus {
+                match self {
+                    $($(Self::$variant { .. } => errors!(@exit_status $($status)?),)*)*
+                }
+            }
+        }
+
+        /// Each variant with its kind, its text before any name is filled in, and its exit status.
+        #[cfg(test)]
+        const VARIANTS: &[(&str, &str, &str, ExitStatus)] = &[
+            $($((stringify!($variant), $kind, $text, errors!(@exit_status $($status)?)),)*)*
+        ];
+    };
+    (@hint) => { None };
+    (@hint ($hint:literal)) => { Some(format!($hint)) };
+    (@hint [$hint:expr]) => { $hint };
+    (@exit_status) => { ExitStatus::NothingRun };
+    (@exit_status $status:ident) => { ExitStatus::$status };
+}

@@ -1,0 +1,123 @@
+//! Holds the table of errors to the message tests and to the documents.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{read_dir, read_to_string};
+use std::path::{Path, PathBuf};
+
+use super::{KINDS, VARIANTS};
+
+fn path_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+pub(crate) fn document(name: &str) -> String {
+    read_to_string(path_of(name)).unwrap()
+}
+
+/// The lines of standard error that `tests/messages` expects, each with the exit status.
+pub(crate) fn expected_lines() -> Vec<(u8, String)> {
+    let mut lines = Vec::new();
+    for entry in read_dir(path_of("tests/messages")).unwrap() {
+        let path = entry.unwrap().path();
+        let case: toml::Table = read_to_string(&path).unwrap().parse().unwrap();
+        let status = case["status"].as_integer().unwrap().try_into().unwrap();
+        let stderr = case["stderr"].as_str().unwrap();
+        lines.extend(stderr.lines().map(|line| (status, line.to_owned())));
+    }
+    lines
+}
+
+/// Whether the text can be what `format!` makes of the template.
+pub(crate) fn is_made_of(template: &str, text: &str) -> bool {
+    let mut literals = literals(template).into_iter();
+    let Some(mut rest) = text.strip_prefix(literals.next().unwrap()) else {
+        return false;
+    };
+    let mut at_end = true;
+    for literal in literals {
+        let Some((_, after)) = rest.split_once(literal) else {
+            return false;
+        };
+        at_end = literal.is_empty() || after.is_empty() || rest.ends_with(literal);
+        rest = after;
+    }
+    at_end
+}
+
+/// What stands between the placeholders of a template.
+fn literals(template: &str) -> Vec<&str> {
+    template
+        .split('{')
+        .enumerate()
+        .map(|(nth, piece)| match (nth, piece.split_once('}')) {
+            (0, _) => piece,
+            (_, Some((_, literal))) => literal,
+            (_, None) => panic!("{template}"),
+        })
+        .collect()
+}
+
+/// The cells of the rows under a heading of a document, without their backquotes.
+pub(crate) fn rows(document: &str, heading: &str) -> Vec<Vec<String>> {
+    let (_, section) = document.split_once(&format!("## {heading}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| row.split(" | ").map(|cell| cell.replace('`', "")).collect())
+        .collect()
+}
+
+#[test]
+fn every_variant_has_a_message_test() {
+    let mut shown = BTreeSet::new();
+    for (status, line) in expected_lines() {
+        let Some(error) = line.strip_prefix("phase-run: error[") else {
+            continue;
+        };
+        let (kind, text) = error.split_once("]: ").unwrap();
+        let length = |template: &str| literals(template).concat().len();
+        let fitting = VARIANTS
+            .iter()
+            .filter(|(_, its_kind, template, its_status)| {
+                *its_kind == kind && its_status.code() == status && is_made_of(template, text)
+            });
+        // The most specific one: "--app requires a value: NAME" is not one of "{} requires {}".
+        let best = fitting.max_by_key(|(_, _, template, _)| length(template));
+        let (variant, ..) = best.unwrap_or_else(|| panic!("no variant has the text of {line}"));
+        shown.insert(*variant);
+    }
+    let missing: Vec<&str> = VARIANTS
+        .iter()
+        .map(|(variant, ..)| *variant)
+        .filter(|variant| !shown.contains(variant))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "no file in tests/messages shows {missing:?}"
+    );
+}
+
+#[test]
+fn documents_list_every_kind_with_its_statuses() {
+    let mut statuses: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (_, kind, _, status) in VARIANTS {
+        let code = status.code().to_string();
+        statuses.entry(kind).or_default().insert(code);
+    }
+    let expected: Vec<Vec<String>> = KINDS
+        .iter()
+        .map(|(kind, _)| {
+            let statuses: Vec<String> = statuses[kind].iter().cloned().collect();
+            [*kind, "error", &statuses.join(", ")]
+                .map(str::to_owned)
+                .into()
+        })
+        .collect();
+    let mut listed = rows(&document("docs/logs.md"), "Errors");
+    listed.iter_mut().for_each(|row| row.truncate(3));
+    assert_eq!(listed, expected);
+    let readme = document("README.md");
+    for (kind, _) in KINDS {
+        let has_heading = readme.lines().any(|line| line == format!("### {kind}"));
+        assert!(has_heading, "README.md has no heading for {kind}");
+    }
+}

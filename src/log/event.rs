@@ -1,0 +1,232 @@
+#![forbid(unsafe_code)]
+//! The table of log events: each variant beside its kind in JSON and its text, grouped by level.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use crate::error::humanize;
+
+/// When a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// Always, except with `-q`: somebody should look at it.
+    Warning,
+    /// Always, except with `-q`: phase-run decided something that the user should know.
+    Info,
+    /// With `-v`.
+    Detail,
+    /// With `-vv`.
+    Request,
+}
+
+/// Defines `Event` with its level, kind and text.
+///
+/// Each variant has `#[kind("…")]`, the word in the JSON form by which users search and alert, and
+/// `#[text("…", …)]`, as for `format!`, which sees the fields by reference.
+macro_rules! events {
+    ($(
+        $level:ident {$(
+            #[doc = $doc:expr]
+            #[kind($kind:literal)]
+            #[text($text:literal $(, $argument:expr)*)]
+            $variant:ident $({ $($field:ident: $type:ty),* })?,
+        )*}
+    )*) => {
+        /// Everything that phase-run logs besides errors. No field can hold a secret value.
+        #[derive(Debug)]
+        pub(crate) enum Event<'a> {
+            $($(#[doc = $doc] $variant $({ $($field: $type),* })?,)*)*
+        }
+
+        impl Event<'_> {
+            /// How verbose phase-run must be to log this.
+            pub(super) fn level(&self) -> Level {
+                match self {
+                    $($(Self::$variant { .. } => Level::$level,)*)*
+                }
+            }
+
+            /// The stable word in the JSON form.
+            pub(super) fn kind(&self) -> &'static str {
+                match self {
+                    $($(Self::$variant { .. } => $kind,)*)*
+                }
+            }
+        }
+
+        impl std::fmt::Display for Event<'_> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self {
+                    $($(Self::$variant $({ $($field),* })? => write!(f, $text $(, $argument)*),)*)*
+                }
+            }
+        }
+
+        /// Each event's level, kind, and text before any name is filled in.
+        #[cfg(test)]
+        pub(super) const EVENTS: &[(Level, &str, &str)] = &[
+            $($((Level::$level, $kind, $text),)*)*
+        ];
+    };
+}
+
+events! {
+    Warning {
+        /// Other users can read the file of the token or of a gateway's headers.
+        #[kind("token-file-exposed")]
+        #[text("other users can read the file {path} (mode {mode:04o}): run chmod 600 on it")]
+        TokenFileExposed { path: &'a str, mode: u32 },
+        /// Two settings exclude each other, and one takes precedence.
+        #[kind("setting-ignored")]
+        #[text("ignoring {ignored}: {used} takes precedence")]
+        SettingIgnored { ignored: &'static str, used: &'static str },
+        /// `PHASE_VERIFY_SSL` asks to skip verification, which phase-run never does.
+        #[kind("verify-ssl-ignored")]
+        #[text("ignoring PHASE_VERIFY_SSL: certificates are always verified; pass --ca-file to trust a CA of your own")]
+        VerifySslIgnored,
+        /// The environment has no secrets, and no filter explains it.
+        #[kind("environment-empty")]
+        #[text("there are no secrets in {scope}")]
+        EnvironmentEmpty { scope: &'a str },
+        /// A shell cannot name this variable.
+        #[kind("nonportable-name")]
+        #[text("shells cannot use the variable name \"{name}\"")]
+        NonportableName { name: &'a str },
+        /// The values of these keys still contain references.
+        #[kind("unresolved")]
+        #[text("passing on unresolved references as they are in {}", keys.join(", "))]
+        UnresolvedReferences { keys: &'a [String] },
+        /// There is a snapshot, but it cannot be used in place of the failed fetch.
+        #[kind("snapshot-unusable")]
+        #[text("cannot use the snapshot {path} instead: {why}")]
+        SnapshotUnusable { path: &'a str, why: &'a str },
+        /// Phase denied access, but the snapshot could not be removed.
+        #[kind("snapshot-remove-failed")]
+        #[text("cannot remove the snapshot {path}, although Phase denies access to its secrets: {why}")]
+        SnapshotRemoveFailed { path: &'a str, why: &'a str },
+        /// No snapshot could be written; the command starts all the same.
+        #[kind("snapshot-write-failed")]
+        #[text("cannot write the snapshot {path}: {why}")]
+        SnapshotWriteFailed { path: &'a str, why: &'a str },
+        /// The command did not end within `--grace` after the signal that asks it to.
+        #[kind("killing")]
+        #[text("the command still runs {} s after {}: sending SIGKILL", grace.as_secs_f64(), signal_name(signal))]
+        Killing { grace: Duration, signal: &'a str },
+        /// Processes that the old command left did not end, not even after SIGKILL.
+        #[kind("processes-left")]
+        #[text("could not kill processes left by the old command, starting the new one anyway: {}", names.join(", "))]
+        ProcessesLeft { names: &'a [String] },
+        /// A poll failed; `kind` is that of its error.
+        #[kind("poll-failed")]
+        #[text("a poll failed, and the command keeps running: error[{kind}]: {why}")]
+        PollFailed { kind: &'a str, why: &'a str },
+        /// The process that was to become the new command has ended.
+        #[kind("start-failed")]
+        #[text("cannot restart the command: {why}")]
+        StartFailed { why: &'a str },
+    }
+
+    Info {
+        /// The environment was found by its type or a prefix, not by its name.
+        #[kind("environment-chosen")]
+        #[text("using environment {environment} ({reason} '{query}' from {source})")]
+        EnvironmentChosen { query: &'a str, source: String, environment: &'a str, reason: &'static str },
+        /// Leased secrets expire, and nothing renews them.
+        #[kind("leased")]
+        #[text("leased secrets expire at {expires_at} (in {}); restart the command before then", humanize(rounded(expires_in)))]
+        Leased { expires_at: &'a str, expires_in: Duration },
+        /// A request failed and will be repeated; `left` is what remains of `--max-wait`.
+        #[kind("retrying")]
+        #[text("retrying in {:.1} s (attempt {attempt}, {:.0} s left): {why}", wait.as_secs_f64(), left.as_secs_f64())]
+        Retrying { why: &'a str, wait: Duration, attempt: u32, left: Duration },
+        /// The snapshot is used in place of a fetch; `age` is `None` if the clock is behind its time.
+        #[kind("snapshot-used")]
+        #[text("using the snapshot {path}, {}: {why}", match age {
+            Some(age) => format!("made {} ago", humanize(*age)),
+            None => "of unknown age (it was made in the future by this machine's clock)".to_owned(),
+        })]
+        SnapshotUsed { path: &'a str, age: Option<Duration>, why: &'a str },
+        /// Phase denied access, so the snapshot was removed.
+        #[kind("snapshot-removed")]
+        #[text("removed the snapshot {path}: Phase denies access to its secrets")]
+        SnapshotRemoved { path: &'a str },
+        /// A poll found other secrets than those the command was started with.
+        #[kind("restarting")]
+        #[text("the secrets have changed: restarting the command{}", match delay.is_zero() {
+            true => String::new(),
+            false => format!(" in {:.1} s", delay.as_secs_f64()),
+        })]
+        Restarting { delay: Duration },
+        /// The command is restarted because its leases end soon.
+        #[kind("lease-expiring")]
+        #[text("two thirds of a lease have passed: restarting the command with a new one")]
+        LeaseExpiring,
+        /// A poll succeeded after one that had failed.
+        #[kind("poll-recovered")]
+        #[text("polling works again")]
+        PollRecovered,
+        /// A signal asked phase-run to end while it was restarting the command.
+        #[kind("restart-cancelled")]
+        #[text("asked to shut down: not starting the new command")]
+        RestartCancelled,
+    }
+
+    Detail {
+        /// A cloud identity was exchanged for a token.
+        #[kind("identified")]
+        #[text("got a token of service account {account} with {from}, valid for {} s", valid_for.as_secs())]
+        Identified { from: &'a str, account: &'a str, valid_for: Duration },
+        /// What is fetched, and where each part of it was set.
+        #[kind("fetching")]
+        #[text("fetching app {app} (from {app_source}), environment {environment} (from {environment_source}) from {host} with the token from {token}")]
+        Fetching { app: &'a str, app_source: String, environment: &'a str, environment_source: String, host: &'a str, token: &'a str },
+        /// Requests go through this proxy, unless their host is excepted.
+        #[kind("proxy")]
+        #[text("using the proxy {name} (from {variable})")]
+        Proxy { name: &'a str, variable: &'static str },
+        /// How many of the fetched secrets are selected, and the time since phase-run started.
+        #[kind("selected")]
+        #[text("{selected} of {total} secrets selected, {} ms after the start", millis(took))]
+        Selected { selected: usize, total: usize, took: Duration },
+        /// No built-in root vouches for the server, so the system's roots are tried.
+        #[kind("system-roots")]
+        #[text("the issuer of the certificate of {host} is not among the built-in roots: retrying with the system's")]
+        SystemRoots { host: &'a str },
+        /// A snapshot was written, so that an outage does not stop the next start.
+        #[kind("snapshot-written")]
+        #[text("wrote the snapshot {path}")]
+        SnapshotWritten { path: &'a str },
+        /// The last line before the command takes over; arguments are not shown.
+        #[kind("exec")]
+        #[text("executing {}", command.first().map(|program| program.display().to_string()).unwrap_or_default())]
+        Exec { command: &'a [OsString] },
+        /// A poll found no change.
+        #[kind("unchanged")]
+        #[text("the secrets have not changed")]
+        Unchanged,
+    }
+
+    Request {
+        /// One HTTP request; its path is without the query.
+        #[kind("request")]
+        #[text("{method} {host}{path}: {status} in {} ms", millis(took))]
+        Request { method: &'a str, host: &'a str, path: &'a str, status: u16, took: Duration },
+    }
+}
+
+fn millis(took: &Duration) -> String {
+    format!("{:.1}", took.as_secs_f64() * 1000.0)
+}
+
+/// The duration to the nearest second.
+fn rounded(duration: &Duration) -> Duration {
+    Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_millis() >= 500))
+}
+
+/// `SIGTERM` for `TERM`; a real-time signal has only a number.
+fn signal_name(signal: &str) -> String {
+    match signal.starts_with(|c: char| c.is_ascii_digit()) {
+        true => format!("signal {signal}"),
+        false => format!("SIG{signal}"),
+    }
+}
