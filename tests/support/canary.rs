@@ -1,14 +1,14 @@
-//! Values that must not turn up where they do not belong.
+//! Canaries: secret values that no output, file or memory may contain unless a test says so.
 
 #![expect(unsafe_code, reason = "std has no search for bytes in bytes")]
 
-/// The values to search for, each also as hexadecimal digits.
+/// The values to search for, each as it is and as hexadecimal digits.
 #[derive(Clone, Default)]
 pub(crate) struct Canaries(Vec<Vec<u8>>);
 
 impl Canaries {
     pub(crate) fn add(&mut self, value: &[u8]) {
-        // A shorter one would turn up by chance.
+        // A shorter value would be found by chance.
         assert!(
             value.len() >= 8,
             "a canary needs 8 bytes or more: {value:?}"
@@ -18,7 +18,7 @@ impl Canaries {
         self.0.push(digits.into_bytes());
     }
 
-    /// Every part of a token that is long enough to be secret: the bearer and the key shares.
+    /// Adds every part of a token that is long enough to be secret: the bearer token and the key shares.
     pub(crate) fn add_token(&mut self, token: &[u8]) {
         let parts = token.split(|byte| !byte.is_ascii_alphanumeric());
         for part in parts.filter(|part| part.len() >= 32) {
@@ -26,7 +26,8 @@ impl Canaries {
         }
     }
 
-    /// The first canary in `bytes`. Each call shows first that it would find every one of them.
+    /// Returns the first canary found in `bytes`. Each call first checks that the search finds a planted
+    /// canary.
     pub(crate) fn find(&self, bytes: &[u8]) -> Option<&[u8]> {
         for canary in &self.0 {
             let planted = [bytes, canary, b"\n"].concat();
@@ -42,7 +43,8 @@ impl Canaries {
     }
 }
 
-/// By libc, because the memory of a process is long.
+/// Returns whether `bytes` contain the canary. It uses memmem(3), which is fast enough to search the
+/// memory of a process.
 pub(crate) fn holds(bytes: &[u8], canary: &[u8]) -> bool {
     let (bytes, length) = (bytes.as_ptr().cast(), bytes.len());
     // SAFETY: memmem(3): reads two ranges, which are those of two slices.

@@ -1,5 +1,5 @@
-//! A wall clock that jumps when a test says so, for one process and what it becomes. The machine's
-//! stays as it is.
+//! A wall clock that jumps when a test says so, for one process and the command it becomes. It is a
+//! library for LD_PRELOAD, `clock.c`; the machine's clock is not changed.
 
 use std::fs::{read_to_string, rename, write};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use super::run::Run;
 use super::sandbox::Sandbox;
 
-/// One of a sandbox's; right until it jumps.
+/// The clock of a sandbox. It shows the right time until it jumps.
 pub(crate) struct Clock {
     file: PathBuf,
 }
@@ -20,26 +20,26 @@ impl Clock {
         Clock { file }
     }
 
-    /// The run goes by this clock.
+    /// Makes the run read this clock.
     pub(crate) fn rules<'a>(&self, run: Run<'a>) -> Run<'a> {
         run.env("LD_PRELOAD", shim()).env("JUMP", &self.file)
     }
 
-    /// From now on it is off by so many seconds.
+    /// Makes the clock wrong by this many seconds from now on.
     pub(crate) fn jumps(&self, seconds: i64) {
         let new = self.file.with_extension("new");
         write(&new, seconds.to_string()).unwrap();
         rename(new, &self.file).unwrap();
     }
 
-    /// phase-run has read the clock since it jumped.
+    /// Returns whether phase-run has read the clock since it jumped.
     pub(crate) fn was_seen(&self) -> bool {
         let seen = read_to_string(self.file.with_extension("seen")).unwrap_or_default();
         seen.lines().any(|reader| reader == "phase-run")
     }
 }
 
-/// The path of the compiled `clock.c`.
+/// Returns the path of the compiled `clock.c`, which is compiled once for each run of the tests.
 fn shim() -> &'static str {
     static PATH: LazyLock<String> = LazyLock::new(compile);
     &PATH
@@ -65,7 +65,7 @@ fn compile() -> String {
         output.status.success() && complaints.is_empty(),
         "tests/support/clock.c:\n{complaints}"
     );
-    // In one step: another run of the tests may be loading the one that is there.
+    // Renamed in one step, because another run of the tests may be loading the old one.
     rename(&new, &path).unwrap();
     path.into_os_string().into_string().unwrap()
 }

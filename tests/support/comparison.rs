@@ -1,11 +1,13 @@
-//! The command run bare is the specification: under phase-run everything else must be the same.
+//! Compares how a command is started bare and under phase-run. The bare start is the specification: only
+//! the differences that a test names are allowed.
 
 use std::collections::BTreeMap;
 
 use super::inspector::{Report, bytes};
 use super::run::name_of;
 
-/// Two reports of the same case, and the difference that the test allows. `check` judges.
+/// The inspector's reports from both starts, and the differences that the test allows. Call `check` at the
+/// end.
 #[must_use]
 pub(crate) struct Comparison {
     pub(crate) bare: Report,
@@ -27,26 +29,26 @@ impl Comparison {
         }
     }
 
-    /// The command has this variable, new or in the place of an inherited one.
+    /// Requires that the command has this variable, added or in place of an inherited one.
     pub(crate) fn added(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.added.insert(name.into(), value.as_ref().to_vec());
         self
     }
 
-    /// The command no longer has this variable.
+    /// Requires that the command does not have this inherited variable.
     pub(crate) fn removed(mut self, name: &str) -> Self {
         self.removed.push(name.into());
         self
     }
 
-    /// This field is not compared, such as `ppid` under a supervisor.
+    /// Leaves a field of the report out, such as `ppid` under a supervisor.
     pub(crate) fn except(mut self, field: &str) -> Self {
         self.excepted.push(field.into());
         self
     }
 
-    /// The command is another process than the one that was started, whose child it is, and dies
-    /// with it.
+    /// Requires that the command is a child of the started process and is killed when that dies, and
+    /// leaves out the fields that differ for this reason.
     pub(crate) fn supervised(self) -> Self {
         let (parent, started) = (self.under.number("ppid"), self.under.started);
         assert_eq!(parent, started, "the command's parent is not phase-run");
@@ -56,7 +58,7 @@ impl Comparison {
         except.into_iter().fold(self, Comparison::except)
     }
 
-    /// Fails with every difference that was not allowed.
+    /// Fails with a list of all differences that were not allowed.
     pub(crate) fn check(self) {
         let (bare, under) = (comparable(&self.bare), comparable(&self.under));
         let mut differences = Vec::new();
@@ -69,7 +71,7 @@ impl Comparison {
                 differences.push(format!("{field}: bare {bare:?}, under phase-run {under:?}"));
             }
         }
-        // What is inherited keeps its order; where the added ones stand is not said.
+        // Inherited variables keep their order; the order of the added ones is not compared.
         let is_added = |entry: &Vec<u8>| self.added.contains_key(name_of(entry));
         let is_removed = |entry: &Vec<u8>| self.removed.iter().any(|name| name == name_of(entry));
         let mut bare = self.bare.environ();
@@ -102,8 +104,8 @@ impl Comparison {
     }
 }
 
-/// The fields without the environment and without what no two runs share: the number of the
-/// started process, and those of pipes and sockets.
+/// Returns the fields that two runs share: without the environment, and without the numbers of the started
+/// process, of pipes and of sockets.
 fn comparable(report: &Report) -> BTreeMap<String, String> {
     let fields = report
         .fields()

@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::spawn;
 use std::time::Duration;
 
-/// Gives each connection to `serve`, on a thread of its own, until the test program ends.
+/// Starts a server that calls `serve` for each connection, on a thread of its own, and returns its address.
+/// It runs until the test program ends.
 pub(crate) fn fake_server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -20,8 +21,8 @@ pub(crate) fn fake_server(serve: impl Fn(TcpStream) + Clone + Send + 'static) ->
     address
 }
 
-/// A port where nobody listens and that stays free until it is asked for: below those that the kernel
-/// gives to whoever asks for any (ip(7), ip_local_port_range).
+/// Returns a port where nothing listens and that no other test gets. It is below the range from which the
+/// kernel assigns ports (ip(7), ip_local_port_range).
 pub(crate) fn unused_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {

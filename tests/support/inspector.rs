@@ -7,14 +7,16 @@ use std::path::Path;
 use std::process::{Command, id};
 use std::sync::LazyLock;
 
-/// The path of the compiled `tests/inspector.rs`: static, so that it also runs in an empty root.
+/// Returns the path of the compiled `tests/inspector.rs`. It is static, so that it also runs in an empty
+/// root.
 pub(crate) fn inspector() -> &'static str {
     static PATH: LazyLock<String> = LazyLock::new(compile);
     &PATH
 }
 
 fn compile() -> String {
-    // No dot: rustc names its own files after what is before one, and two runs would share them.
+    // The name has no dot: rustc names its own files after the part before one, and two runs of the tests
+    // would share them.
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let (new, path) = (
         directory.join(format!("inspector-{}", id())),
@@ -40,16 +42,16 @@ fn compile() -> String {
         output.status.success() && complaints.is_empty(),
         "tests/inspector.rs:\n{complaints}"
     );
-    // In one step: another run of the tests may be executing the one that is there.
+    // Renamed in one step, because another run of the tests may be executing the old one.
     std::fs::rename(new, &path).unwrap();
     path.into_os_string().into_string().unwrap()
 }
 
-/// The inspector's account of how it was started.
+/// The inspector's report of how it was started.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     fields: BTreeMap<String, String>,
-    /// The pid of what the test started, to tell it from others in the fields.
+    /// The pid of the started process, which `Comparison` tells from other pids in the fields.
     pub(super) started: i32,
 }
 
@@ -64,7 +66,7 @@ pub(crate) enum Disposition {
 pub(crate) struct Descriptor {
     pub(crate) access: Access,
     pub(crate) close_on_exec: bool,
-    /// As /proc names it; none where /proc is not mounted.
+    /// The name in /proc, or `None` if /proc is not mounted.
     pub(crate) target: Option<String>,
 }
 
@@ -78,7 +80,7 @@ pub(crate) enum Access {
 impl Report {
     pub(crate) fn parse(stdout: &[u8], started: i32) -> Self {
         let text = str::from_utf8(stdout).unwrap();
-        // Whatever cut it short would also hide a difference.
+        // A truncated report would hide differences.
         let lines = text.strip_suffix("\nend\n");
         let lines = lines
             .unwrap_or_else(|| panic!("not a whole report:\n{text}"))
@@ -92,7 +94,7 @@ impl Report {
         Report { fields, started }
     }
 
-    /// A field as the inspector wrote it: `umask`, `nice`, `limit.7`.
+    /// Returns a field as the inspector wrote it: `umask`, `nice`, `limit.7`.
     pub(crate) fn field(&self, name: &str) -> &str {
         let value = self.fields.get(name);
         value.unwrap_or_else(|| panic!("no {name} in {:?}", self.fields.keys()))
@@ -110,12 +112,12 @@ impl Report {
         self.list("argv")
     }
 
-    /// The entries of environ in their order, as they are.
+    /// Returns the entries of environ in their order.
     pub(crate) fn environ(&self) -> Vec<Vec<u8>> {
         self.list("environ")
     }
 
-    /// The value of a variable that stands there once.
+    /// Returns the value of a variable, which must not occur twice.
     pub(crate) fn variable(&self, name: &str) -> Option<Vec<u8>> {
         let entries = self.environ();
         let mut values = entries
@@ -169,7 +171,7 @@ impl Report {
         })
     }
 
-    /// The numbers of all open descriptors, ascending.
+    /// Returns the numbers of all open descriptors in ascending order.
     pub(crate) fn descriptors(&self) -> Vec<c_int> {
         let names = self
             .fields

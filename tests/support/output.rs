@@ -1,4 +1,4 @@
-//! What came of a command line, and assertions on it that print all of it.
+//! The exit status and output of a command line, with assertions that print all of it when they fail.
 
 use std::ffi::c_int;
 use std::fmt::{Display, Formatter, Result};
@@ -29,7 +29,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Success, and nothing said.
+    /// Requires exit status 0 and an empty standard error.
     pub(crate) fn ok(self) -> Self {
         assert!(
             self.status == Status::Exited(0),
@@ -39,6 +39,7 @@ impl Output {
         self
     }
 
+    /// Requires that it ended in this way.
     pub(crate) fn ended(self, status: Status) -> Self {
         assert!(
             self.status == status,
@@ -47,7 +48,8 @@ impl Output {
         self
     }
 
-    /// A failure of phase-run's own: one line that says what, at most one that says what to do.
+    /// Requires an error of phase-run's own with this exit status and kind: one error line and at most one
+    /// hint, and nothing else on standard error.
     pub(crate) fn failed(self, status: c_int, kind: &str) -> Self {
         let prefix = format!("phase-run: error[{kind}]: ");
         let lines: Vec<&str> = self.stderr.lines().collect();
@@ -65,13 +67,14 @@ impl Output {
         self.ended(Status::Exited(status))
     }
 
-    /// An error of phase-run's own with status 125, before it started any command.
+    /// Requires an error of phase-run's own with exit status 125, and that no command printed anything.
     pub(crate) fn refused(self, kind: &str) -> Self {
         assert!(self.stdout.is_empty(), "something ran\n{self}");
         self.failed(125, kind)
     }
 
-    /// Takes the lines `phase-run: …` with these beginnings, in this order, off standard error.
+    /// Requires that standard error starts with log lines `phase-run: …` that begin like this, in this order,
+    /// and removes them.
     pub(crate) fn notices(mut self, beginnings: &[&str]) -> Self {
         for beginning in beginnings {
             let line = self.stderr.split_inclusive('\n').next().unwrap_or_default();
@@ -87,7 +90,7 @@ impl Output {
         self
     }
 
-    /// Standard output, which must be UTF-8.
+    /// Returns standard output as text.
     pub(crate) fn text(&self) -> &str {
         let text = str::from_utf8(&self.stdout);
         text.unwrap_or_else(|why| panic!("standard output: {why}\n{self}"))

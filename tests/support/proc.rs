@@ -1,4 +1,4 @@
-//! What /proc tells of a process (proc_pid_stat(5)).
+//! Facts about processes from /proc (proc_pid_stat(5)), and functions that wait for them.
 
 use std::fmt::Debug;
 use std::fs::{File, read_to_string};
@@ -28,8 +28,8 @@ pub(crate) fn eventually<T, Seen: Debug>(
     }
 }
 
-/// The fields after the name: state, parent, group, session, terminal, foreground group. None once
-/// the process is gone.
+/// Returns the fields after the name: state, parent, group, session, terminal, foreground group. `None`
+/// once the process is gone.
 fn stat(pid: i32) -> Option<Vec<String>> {
     let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
@@ -40,7 +40,7 @@ fn number(pid: i32, field: usize) -> Option<i32> {
     stat(pid)?.get(field)?.parse().ok()
 }
 
-/// `R`, `S`, `T`, `Z` and so on; `X` once it is gone.
+/// Returns the state of a process: `R`, `S`, `T`, `Z` and so on, and `X` once it is gone.
 pub(crate) fn state(pid: i32) -> char {
     let stat = stat(pid);
     stat.and_then(|fields| fields[0].chars().next())
@@ -51,7 +51,7 @@ pub(crate) fn parent(pid: i32) -> i32 {
     number(pid, 1).unwrap()
 }
 
-/// Whether it is `ancestor`, or was started by that or by what that started.
+/// Returns whether a process is `ancestor` or a descendant of it.
 pub(crate) fn descends(mut pid: i32, ancestor: i32) -> bool {
     while pid != ancestor {
         match number(pid, 1) {
@@ -70,7 +70,7 @@ pub(crate) fn session(pid: i32) -> Option<i32> {
     number(pid, 3)
 }
 
-/// The foreground group of the process's terminal.
+/// Returns the foreground group of the process's terminal.
 fn foreground(pid: i32) -> i32 {
     number(pid, 5).unwrap()
 }
@@ -82,12 +82,12 @@ pub(crate) fn wait_until_stopped(pids: &[i32]) {
     }
 }
 
-/// Waits until it sleeps.
+/// Waits until the process sleeps.
 pub(crate) fn wait_until_asleep(pid: i32) {
     wait_for_state(pid, &['S']);
 }
 
-/// Waits until all of them are gone, or dead and not yet reaped.
+/// Waits until all of them have ended, whether or not they have been reaped.
 pub(crate) fn wait_until_gone(pids: &[i32]) {
     for pid in pids {
         wait_for_state(*pid, &['X', 'Z']);
@@ -101,7 +101,7 @@ fn wait_for_state(pid: i32, states: &[char]) {
     });
 }
 
-/// Waits until the process has been told of the signal that was sent to it.
+/// Waits until a signal that was sent to the process is no longer pending.
 pub(crate) fn wait_until_delivered(pid: i32, signal: i32) {
     eventually("taken", || {
         let status = read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -115,7 +115,7 @@ pub(crate) fn wait_until_delivered(pid: i32, signal: i32) {
     });
 }
 
-/// Waits until its group is in the foreground and it sleeps, as one that reads the terminal does.
+/// Waits until the process is in the foreground group and sleeps, as it does when it reads the terminal.
 pub(crate) fn wait_until_foreground(pid: i32) {
     eventually("in the foreground", || {
         let (group, foreground, state) = (group(pid), foreground(pid), state(pid));
@@ -126,8 +126,8 @@ pub(crate) fn wait_until_foreground(pid: i32) {
     });
 }
 
-/// phase-run, where it stayed the parent of the command `pid`, the outermost one if there are
-/// several; else the command itself.
+/// Returns the outermost phase-run among the ancestors of the command `pid`, or `pid` if phase-run has become
+/// the command.
 pub(crate) fn outermost_phase_run(pid: i32) -> i32 {
     let mut runner = pid;
     while name(parent(runner)) == "phase-run" {
@@ -136,14 +136,14 @@ pub(crate) fn outermost_phase_run(pid: i32) -> i32 {
     runner
 }
 
-/// The command, where `runner` is it or stayed its parent: the last of the children.
+/// Returns the command that phase-run `runner` has started, or `runner` if it has become the command.
 pub(crate) fn command_of(runner: i32) -> i32 {
     let children = read_to_string(format!("/proc/{runner}/task/{runner}/children"));
     let children = children.unwrap();
     children.trim().parse().map_or(runner, command_of)
 }
 
-/// Those that have not been reaped.
+/// Returns the children of a process that have not been reaped.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
     let children = read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let children = children.unwrap_or_default();
@@ -151,7 +151,7 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
     pids.map(|pid| pid.parse().unwrap()).collect()
 }
 
-/// Waits until there is one.
+/// Waits until the process has exactly one child, and returns it.
 pub(crate) fn wait_for_only_child(pid: i32) -> i32 {
     eventually("one child", || match children(pid).as_slice() {
         [child] => Ok(*child),
@@ -159,7 +159,7 @@ pub(crate) fn wait_for_only_child(pid: i32) -> i32 {
     })
 }
 
-/// Waits until it has nothing more to do: it sleeps, and no signal is pending.
+/// Waits until the process sleeps and no signal is pending.
 pub(crate) fn wait_until_idle(pid: i32) {
     eventually("idle", || {
         let status = read_to_string(format!("/proc/{pid}/status")).unwrap();

@@ -1,4 +1,4 @@
-//! One command line and what it is started with.
+//! A command line and everything it is started with.
 
 use std::ffi::{CString, OsStr, OsString, c_int};
 use std::fs::{File, read};
@@ -18,8 +18,8 @@ use super::sandbox::{Sandbox, find_program};
 use super::spawn::{SpawnOptions, duplicate_high};
 use super::terminal::{self, Terminal};
 
-/// A command line before it runs. Unless a test says more it has the sandbox's variables and
-/// directory, an empty standard input, no signal ignored or blocked, no descriptor above 2.
+/// A command line before it runs. By default it has the sandbox's variables and directory, an empty
+/// standard input, no ignored or blocked signal, and no descriptor above 2.
 #[must_use]
 pub(crate) struct Run<'a> {
     sandbox: &'a Sandbox,
@@ -36,7 +36,7 @@ pub(crate) struct Run<'a> {
     stdout_holds: Stdout,
 }
 
-/// Whether standard output may hold canaries.
+/// Whether standard output may contain canaries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stdout {
     NoSecrets,
@@ -74,19 +74,20 @@ impl<'a> Run<'a> {
         words.into_iter().fold(self, Run::arg)
     }
 
-    /// The name that phase-run, or the bare command, goes by.
+    /// Sets `argv[0]` of phase-run or the bare command.
     pub(crate) fn argv0(mut self, name: &str) -> Self {
         self.argv0 = Some(name.into());
         self
     }
 
-    /// Sets a variable, in the place of what has its name.
+    /// Sets a variable and replaces the one of the same name.
     pub(crate) fn env(self, name: &str, value: impl AsRef<OsStr>) -> Self {
         let entry = [name.as_bytes(), b"=", value.as_ref().as_bytes()].concat();
         self.unset(name).env_bytes(entry)
     }
 
-    /// Appends an entry as it is: without `=`, not UTF-8, or of a name that is there already.
+    /// Appends an entry to the environment as it is: it may have no `=`, a name that is there already, or
+    /// bytes that are not UTF-8.
     pub(crate) fn env_bytes(mut self, entry: impl Into<Vec<u8>>) -> Self {
         self.environ.push(entry.into());
         self
@@ -112,7 +113,7 @@ impl<'a> Run<'a> {
         self.closed(0)
     }
 
-    /// Standard output is this file, such as `/dev/full`, and the test sees none of it.
+    /// Makes this file, such as `/dev/full`, standard output. The test then sees none of it.
     pub(crate) fn stdout_to(mut self, path: impl Into<PathBuf>) -> Self {
         self.stdout = Some(path.into());
         self
@@ -123,7 +124,7 @@ impl<'a> Run<'a> {
         self
     }
 
-    /// Leaves `file` open as descriptor `number`.
+    /// Passes `file` on as descriptor `number`.
     pub(crate) fn hand_over(mut self, file: impl AsFd, number: c_int) -> Self {
         self.start.handed.push((duplicate_high(file), number));
         self
@@ -144,26 +145,26 @@ impl<'a> Run<'a> {
         self
     }
 
-    /// As the leader of a process group of its own, so that a signal to all of it is no other's.
+    /// Starts it in a process group of its own, so that the test can signal the group.
     pub(crate) fn own_group(mut self) -> Self {
         self.start.group = true;
         self
     }
 
-    /// As this user and group, with no other groups. Only root can.
+    /// Starts it as this user and group, without supplementary groups. Only root can.
     pub(crate) fn as_user(mut self, uid: u32) -> Self {
         self.start.user = Some(uid);
         self
     }
 
-    /// Where open(2) knows no files without a name and says so with `errno`.
+    /// Makes open(2) refuse unnamed files (O_TMPFILE) with `errno`, as some file systems do.
     pub(crate) fn without_unnamed_files(mut self, errno: c_int) -> Self {
         self.start.no_unnamed = Some(errno);
         self
     }
 
-    /// As the first process of a new PID namespace with its own /proc. What goes before it with
-    /// `wrap` is that process instead, unless it execs.
+    /// Starts it as PID 1 of a new PID namespace with its own /proc. A program that `wrap` puts before it is
+    /// PID 1 instead, unless it execs.
     pub(crate) fn as_pid1(mut self) -> Self {
         self.started = Started::ParentOfPid1;
         self
@@ -176,25 +177,25 @@ impl<'a> Run<'a> {
         self
     }
 
-    /// In new namespaces, which are the options of unshare(1), and after a shell's script that
-    /// prepares them and ends in `exec "$@"`.
+    /// Starts it in new namespaces, which are options of unshare(1), after a shell script that prepares them
+    /// and ends in `exec "$@"`.
     pub(crate) fn prepared(self, namespaces: &[&str], script: &str) -> Self {
         let run = self.wrap(["unshare"]).wrap(namespaces).wrap(mapping());
         run.wrap(["sh", "-c", script, "sh"])
     }
 
-    /// Where there is no /proc.
+    /// Starts it where /proc is empty.
     pub(crate) fn without_proc(self) -> Self {
         self.prepared(&["--mount"], "mount -t tmpfs none /proc && exec \"$@\"")
     }
 
-    /// The command prints secrets on purpose: only standard error is searched for canaries.
+    /// Allows the command to print secrets: only standard error is searched for canaries.
     pub(crate) fn reveals(mut self) -> Self {
         self.stdout_holds = Stdout::Secrets;
         self
     }
 
-    /// Runs it to its end.
+    /// Runs it and waits for its end.
     pub(crate) fn output(mut self) -> Output {
         let input = take(&mut self.stdin);
         let mut running = self.spawn();
@@ -202,9 +203,9 @@ impl<'a> Run<'a> {
         running.wait()
     }
 
-    /// Runs a command line that ends in the inspector's `report`.
+    /// Runs a command line that ends in the inspector's `report`, and parses the report.
     pub(crate) fn report(mut self) -> Report {
-        // Without a standard output it goes to a file.
+        // With standard output closed, the report goes to a file.
         let closed = self.start.closed.contains(&1);
         let file = closed.then(|| self.sandbox.directory().join("report"));
         if let Some(path) = &file {
@@ -274,7 +275,7 @@ impl<'a> Run<'a> {
         (child, case)
     }
 
-    /// All words, with what goes before them.
+    /// Returns all words, with those of `wrap` first.
     fn line(&mut self) -> Vec<OsString> {
         if self.started == Started::ParentOfPid1 {
             let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -285,7 +286,7 @@ impl<'a> Run<'a> {
         words.cloned().collect()
     }
 
-    /// The case as a failed assertion prints it.
+    /// Returns the environment, words and directory, which a failed assertion prints.
     fn describe(&self, line: &[OsString]) -> String {
         let environ = self
             .environ
@@ -301,7 +302,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What unshare(1) wants besides from a user who is not root.
+/// The options that unshare(1) also needs from a user who is not root.
 fn mapping() -> &'static [&'static str] {
     if Uid::effective().is_root() {
         &[]
@@ -310,7 +311,7 @@ fn mapping() -> &'static [&'static str] {
     }
 }
 
-/// Any of the variables that a token comes in, but not the name of a file that holds one.
+/// Returns whether a variable of this name holds a token itself, not the name of a file with one.
 fn holds_token(name: &[u8]) -> bool {
     let name = String::from_utf8_lossy(name);
     name.starts_with("PHASE_") && name.contains("TOKEN") && !name.ends_with("_FILE")
@@ -320,7 +321,7 @@ fn c_string(bytes: impl Into<OsString>) -> CString {
     CString::new(bytes.into().into_vec()).unwrap()
 }
 
-/// The part of an entry of environ before the first `=`, all of it if there is none.
+/// Returns the part of an environment entry before the first `=`, or all of it if there is none.
 pub(super) fn name_of(entry: &[u8]) -> &[u8] {
     entry.split(|byte| *byte == b'=').next().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A command that has been started and not yet waited for.
+//! A started command that has not been waited for.
 
 use std::ffi::c_int;
 use std::fs::read_to_string;
@@ -18,11 +18,11 @@ use super::proc::{DEADLINE, eventually};
 use super::run::Stdout;
 use super::spawn::kill;
 
-/// Killed when it is dropped without having been waited for, as after a failed assertion.
+/// A started command. It is killed when this is dropped before `wait`, as after a failed assertion.
 pub(crate) struct Running {
     child: Child,
     started: Started,
-    /// Disconnected once the process has ended, which leaves it to be reaped.
+    /// Disconnected once the process has ended and before it is reaped.
     end: Receiver<()>,
     stdout: Stream,
     stderr: Stream,
@@ -31,7 +31,7 @@ pub(crate) struct Running {
     stdout_holds: Stdout,
 }
 
-/// What was started: the process that a test means, or the one whose only child it is.
+/// What the child process is: the process under test, or unshare(1), whose only child that is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Started {
     Itself,
@@ -39,7 +39,7 @@ pub(crate) enum Started {
 }
 
 impl Started {
-    /// The process that a test means, where `pid` was started.
+    /// Returns the process under test, where `pid` is the child process.
     pub(super) fn process(self, pid: i32) -> i32 {
         match self {
             Started::Itself => pid,
@@ -83,12 +83,12 @@ impl Running {
         }
     }
 
-    /// The pid of phase-run or the bare command, as the test sees it.
+    /// Returns the pid of phase-run or the bare command as the test sees it.
     pub(crate) fn pid(&self) -> i32 {
         self.started.process(self.child.id().cast_signed())
     }
 
-    /// The same as that process itself sees it.
+    /// Returns the pid of phase-run or the bare command as it sees it itself.
     pub(super) fn own_pid(&self) -> i32 {
         match self.started {
             Started::Itself => self.pid(),
@@ -100,7 +100,7 @@ impl Running {
         kill(self.pid(), signal);
     }
 
-    /// The state in /proc/PID/stat: `R`, `S`, `T`, `Z` and so on.
+    /// Returns the state in /proc/PID/stat: `R`, `S`, `T`, `Z` and so on.
     pub(crate) fn state(&self) -> char {
         let stat = read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         let (_, fields) = stat.rsplit_once(") ").unwrap();
@@ -115,19 +115,19 @@ impl Running {
         self.child.stdin = None;
     }
 
-    /// Writes all of it from a thread of its own, whether or not the command reads it, then closes.
+    /// Writes to standard input and closes it, on a thread of its own, whether or not the command reads.
     pub(super) fn feed(&mut self, bytes: Vec<u8>) {
         let mut stdin = self.child.stdin.take().unwrap();
         spawn(move || stdin.write_all(&bytes));
     }
 
-    /// The next line of standard output, without its end.
+    /// Waits for the next line of standard output and returns it without its end.
     pub(crate) fn line(&mut self) -> String {
         let line = self.stdout.line();
         line.unwrap_or_else(|why| panic!("a line of standard output: {why}\n{}", self.seen()))
     }
 
-    /// The next line of standard error, without its end.
+    /// Waits for the next line of standard error and returns it without its end.
     pub(crate) fn stderr_line(&mut self) -> String {
         let line = self.stderr.line();
         line.unwrap_or_else(|why| panic!("a line of standard error: {why}\n{}", self.seen()))
@@ -200,7 +200,7 @@ impl Drop for Running {
     }
 }
 
-/// What arrives on a pipe, read by a thread so that the command never waits for the test.
+/// The bytes that arrive on a pipe. A thread reads them, so that the command never waits for the test.
 struct Stream {
     chunks: Receiver<Vec<u8>>,
     seen: Vec<u8>,
@@ -249,7 +249,7 @@ impl Stream {
         }
     }
 
-    /// Reads to the end, which may be later than that of the process.
+    /// Reads to the end of the pipe, which may come after the end of the process.
     fn finish(&mut self) -> Result<(), RecvTimeoutError> {
         let deadline = Instant::now() + DEADLINE;
         loop {

@@ -1,4 +1,4 @@
-//! A directory and an environment of their own.
+//! A clean directory and environment for command lines.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{Permissions, copy, create_dir, read, set_permissions, write};
@@ -16,7 +16,7 @@ use super::comparison::Comparison;
 use super::inspector::inspector;
 use super::run::Run;
 
-/// Where command lines run: an empty directory, PATH, and the variables that lead to a fake Phase.
+/// A place where command lines run: an empty directory, PATH, and the variables that lead to a fake server.
 pub(crate) struct Sandbox {
     root: TempDir,
     work: PathBuf,
@@ -49,7 +49,7 @@ impl Sandbox {
         sandbox
     }
 
-    /// For what needs no Phase: PATH is the only variable.
+    /// A sandbox without a server: PATH is the only variable.
     pub(crate) fn offline() -> Self {
         let root = TempDir::new().unwrap();
         set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
@@ -88,25 +88,24 @@ impl Sandbox {
         &self.canaries
     }
 
-    /// From now on a run fails if this value is in its standard error, or in its standard output
-    /// unless it is marked with `reveals`. The parts of the fake's tokens, and of any in a variable,
-    /// are searched for without being named.
+    /// Makes every later run fail that prints this value on standard error, or on standard output without
+    /// `reveals`. The tokens of the fake server, and any token in a variable, are canaries already.
     pub(crate) fn canary(&mut self, value: impl AsRef<[u8]>) {
         self.canaries.add(value.as_ref());
     }
 
-    /// The same search in anything else, such as a file or a process's memory.
+    /// Searches other bytes for canaries, such as a file or the memory of a process.
     pub(crate) fn assert_no_canary(&self, what: &str, bytes: &[u8]) {
         let found = self.canaries.find(bytes).map(String::from_utf8_lossy);
         assert!(found.is_none(), "{what} holds the canary {found:?}");
     }
 
-    /// Takes another program for phase-run, to test the harness with one of a known behaviour.
+    /// Runs this program instead of phase-run: the static binary, or a script that tests the harness.
     pub(crate) fn stand_in(&mut self, program: &str) {
         self.program = program.into();
     }
 
-    /// The path of phase-run, for a script that runs it.
+    /// Returns the path of phase-run, for a script that runs it.
     pub(crate) fn program(&self) -> &str {
         self.program.to_str().unwrap()
     }
@@ -123,8 +122,8 @@ impl Sandbox {
         Run::new(self, program).args(words)
     }
 
-    /// The inspector bare, and as the command of phase-run with `words` before the `--`; `prepare`
-    /// says for both what they start with. A later mode of phase-run is more words or preparation.
+    /// Runs the inspector bare, and as the command of phase-run with `words` before the `--`. `prepare` says
+    /// what both are started with.
     pub(crate) fn transparent(
         &self,
         words: impl IntoIterator<Item: AsRef<OsStr>>,
@@ -136,8 +135,8 @@ impl Sandbox {
         Comparison::new(bare, under)
     }
 
-    /// Writes a program such as a script, by a process of its own: a file that this one has open
-    /// for writing cannot be executed (ETXTBSY), and any thread's fork would keep it open.
+    /// Writes an executable file such as a script. Another process writes it, because a file that is open for
+    /// writing cannot be executed (ETXTBSY) and a fork in any thread of this process would keep it open.
     pub(crate) fn executable(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.work.join(name);
         let script = "cat > \"$0\" && chmod 755 \"$0\"";
@@ -174,7 +173,7 @@ pub(crate) fn set_mode(path: impl AsRef<Path>, mode: u32) {
     set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// Where a word leads when it is a command, as execvp(3) finds it.
+/// Returns the program that execvp(3) would run for this word.
 pub(super) fn find_program(word: &OsStr) -> OsString {
     if word.as_bytes().contains(&b'/') {
         return word.to_owned();
@@ -187,7 +186,7 @@ pub(super) fn find_program(word: &OsStr) -> OsString {
         .into()
 }
 
-/// A variable of the test run, read where nothing decodes it.
+/// Returns a variable of the test run, or `None` if it is unset or empty.
 pub(crate) fn inherited(name: &str) -> Option<OsString> {
     let environ = read("/proc/self/environ").unwrap();
     let mut entries = environ.split(|byte| *byte == 0);

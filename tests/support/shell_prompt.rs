@@ -1,5 +1,5 @@
-//! An interactive shell on a terminal. At its prompt `run COMMAND…` is the command bare or under
-//! phase-run, one word for all, so that what is typed and what the shell says are comparable.
+//! An interactive shell on a terminal. At its prompt, `run COMMAND…` starts a command in the launch mode of
+//! the test, so that the input and the shell's output are the same in all modes.
 
 use std::fmt::Debug;
 use std::io::Write;
@@ -16,7 +16,7 @@ use super::sandbox::inherited;
 use super::shop::{Shop, shop};
 use super::terminal::Terminal;
 
-/// Words that start a shell without anybody's settings and without its own line editor.
+/// The words that start a shell without settings files and without its line editor.
 pub(crate) type Shell = &'static [&'static str];
 
 pub(crate) const BASH: Shell = &["bash", "--norc", "--noediting", "-i"];
@@ -39,7 +39,8 @@ pub(crate) fn installed_shells() -> Vec<Shell> {
     shells
 }
 
-/// The same case at every shell's prompt, in every mode; what it returns must be the same as bare.
+/// Runs a case at the prompt of every shell in every launch mode. What it returns must be the same in all
+/// modes.
 pub(crate) fn at_prompts<Seen: Debug + PartialEq>(case: impl Fn(&mut ShellPrompt) -> Seen) {
     for shell in installed_shells() {
         let bare = case(&mut ShellPrompt::open(shell, LaunchMode::Bare));
@@ -51,7 +52,7 @@ pub(crate) fn at_prompts<Seen: Debug + PartialEq>(case: impl Fn(&mut ShellPrompt
     }
 }
 
-/// A shell that waits for a line.
+/// A shell that waits at its prompt.
 pub(crate) struct ShellPrompt {
     terminal: Terminal,
     pub(crate) shop: Shop,
@@ -93,19 +94,19 @@ impl ShellPrompt {
         self.press(&format!("{line}\n"));
     }
 
-    /// Waits until the shell asks for the next line; returns what the screen showed before.
+    /// Waits for the next prompt and returns what the screen shows before it.
     pub(crate) fn prompt(&mut self) -> String {
         let shown = self.until(PROMPT);
         shown.strip_suffix(PROMPT).unwrap().to_owned()
     }
 
-    /// Types a line and returns what it shows, up to the next prompt.
+    /// Types a line and returns what the screen shows up to the next prompt.
     pub(crate) fn show(&mut self, line: &str) -> String {
         self.enter(line);
         self.prompt()
     }
 
-    /// The status of the last line.
+    /// Returns the exit status of the last line.
     pub(crate) fn status(&mut self) -> i32 {
         self.enter("echo status=$?");
         let _ = self.until("status=");
@@ -114,15 +115,15 @@ impl ShellPrompt {
         status
     }
 
-    /// Types a line that ends in the inspector; returns the pids of the command and of what the shell
-    /// started, which bare are the same.
+    /// Types a line that runs the inspector. Returns the pid of the command and the pid of the process that the
+    /// shell has started, which are the same in bare mode.
     pub(crate) fn start(&mut self, line: &str) -> (i32, i32) {
         self.enter(line);
         let command = self.ready();
         (command, proc::outermost_phase_run(command))
     }
 
-    /// Presses Ctrl-Z, and waits until all of these are stopped and the shell asks again.
+    /// Presses Ctrl-Z and waits for the prompt and until all of these processes are stopped.
     pub(crate) fn suspend(&mut self, pids: &[i32]) -> String {
         self.press("\x1a");
         let shown = self.prompt();

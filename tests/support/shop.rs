@@ -1,4 +1,4 @@
-//! The app that most tests need: `shop`, whose environment Production holds what the test says.
+//! The app that most tests use: `shop`, whose environment Production has the secrets that a test names.
 
 use std::fs::remove_file;
 use std::ops::{Deref, DerefMut};
@@ -10,10 +10,10 @@ use super::output::Output;
 use super::run::Run;
 use super::sandbox::Sandbox;
 
-/// The words that name the app and its environment.
+/// The options that name the app and its environment.
 pub(crate) const SHOP: [&str; 4] = ["--app", "shop", "--env", "Production"];
 
-/// A sandbox and the server that its command lines ask.
+/// A sandbox and its server.
 pub(crate) struct Shop {
     pub(crate) phase: Phase,
     sandbox: Sandbox,
@@ -95,17 +95,17 @@ impl Shop {
         self.run(SHOP).args(options).arg("--")
     }
 
-    /// The same with the inspector as its command.
+    /// phase-run with these options and the inspector as its command.
     pub(crate) fn reporting(&self, options: &[&str]) -> Run<'_> {
         self.with(options).args([inspector(), "report"])
     }
 
-    /// An `environment` error, and nothing started.
+    /// Requires an `environment` error before the command is started.
     pub(crate) fn refuses(&self, options: &[&str]) -> Output {
         self.refuses_with(options, |run| run)
     }
 
-    /// The same after a preparation.
+    /// The same for a run that `prepare` changes.
     pub(crate) fn refuses_with<'a>(
         &'a self,
         options: &[&str],

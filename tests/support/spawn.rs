@@ -1,5 +1,6 @@
-//! A process started exactly as told: what std's `Command` cannot say is said between fork and
-//! exec, and execve gets argv and environ as they are, bytes without `=` and repeated names too.
+//! Starts a process with exactly the state that a test asks for. What std's `Command` cannot do is done
+//! between fork and exec. execve(2) gets argv and environ as they are, with repeated names and entries
+//! without `=`.
 
 #![expect(
     unsafe_code,
@@ -27,27 +28,27 @@ use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
 use super::terminal;
 
-/// What the new process is to find. Every signal has its default disposition and none is blocked,
-/// and no descriptor above 2 is open, unless it is said here: the test's own start must not matter.
+/// The state that the new process starts with. By default every signal has its default disposition, none is
+/// blocked, and no descriptor above 2 is open, however the test program itself was started.
 #[derive(Default)]
 pub(crate) struct SpawnOptions {
     pub(crate) program: CString,
     pub(crate) argv: Vec<CString>,
     pub(crate) environ: Vec<CString>,
     pub(crate) closed: Vec<c_int>,
-    /// Descriptors that went through `duplicate_high`, and the numbers they are to have there.
+    /// Descriptors to pass on, which went through `duplicate_high`, and the numbers they get.
     pub(crate) handed: Vec<(OwnedFd, c_int)>,
     pub(crate) ignored: Vec<c_int>,
     pub(crate) blocked: Vec<c_int>,
     pub(crate) limits: Vec<(Resource, u64)>,
     pub(crate) user: Option<u32>,
-    /// What open(2) answers where there are no files without a name.
+    /// The error that open(2) gives for an unnamed file (O_TMPFILE).
     pub(crate) no_unnamed: Option<c_int>,
-    /// As the leader of a process group.
+    /// Whether it leads a process group of its own.
     pub(crate) group: bool,
-    /// What 0–2 are instead of pipes.
+    /// The terminal that is descriptors 0–2, instead of pipes.
     pub(crate) terminal: Option<OwnedFd>,
-    /// As the leader of the terminal's session.
+    /// Whether it leads the session of the terminal.
     pub(crate) leads: bool,
 }
 
@@ -126,17 +127,17 @@ impl SpawnOptions {
 /// CLOSE_RANGE_CLOEXEC as the type that the call takes.
 const CLOSE_ON_EXEC: c_int = 4;
 
-/// The same file under a number that no test asks for, so that handing over several cannot clash.
+/// Duplicates a descriptor to a number of 200 or more, so that it cannot clash with one that a test asks for.
 pub(crate) fn duplicate_high(file: impl AsFd) -> OwnedFd {
     let number = fcntl(file, FcntlArg::F_DUPFD_CLOEXEC(200)).unwrap();
     // SAFETY: the number is new, so nothing else owns it.
     unsafe { OwnedFd::from_raw_fd(number) }
 }
 
-/// A user that runs nothing else: RLIMIT_NPROC counts all processes of one, whoever started them.
+/// Returns a user ID that no process has: RLIMIT_NPROC counts all processes of a user.
 pub(crate) fn unused_uid() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Apart from those of the other test programs that may run.
+    // Different from those of other test programs that run at the same time.
     1_000_000_000 + std::process::id() * 64 + NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
@@ -146,7 +147,7 @@ pub(crate) fn kill(pid: i32, signal: c_int) {
     Errno::result(unsafe { libc::kill(pid, signal) }).unwrap();
 }
 
-/// The same with a value (sigqueue(3)).
+/// Sends a signal with a value (sigqueue(3)).
 pub(crate) fn queue(pid: i32, signal: c_int, value: i32) {
     let number = usize::try_from(value.cast_unsigned()).unwrap();
     let sival_ptr = std::ptr::without_provenance_mut(number);
@@ -155,7 +156,7 @@ pub(crate) fn queue(pid: i32, signal: c_int, value: i32) {
     Errno::result(queued).unwrap();
 }
 
-/// As execve(2) takes them: the null is last, and `strings` must outlive them.
+/// Returns the array that execve(2) takes, which ends with null. `strings` must outlive it.
 fn pointers(strings: &[CString]) -> Vec<AtomicPtr<c_char>> {
     let strings = strings.iter().map(|string| string.as_ptr().cast_mut());
     strings.chain([null_mut()]).map(AtomicPtr::new).collect()
@@ -178,8 +179,8 @@ fn execve(
     std::io::Error::last_os_error()
 }
 
-/// By the kernel's call: glibc refuses 32 and 33, and its posix_spawn leaves 32 ignored in whatever
-/// started us. Errors are those of KILL and STOP, which stay as they are.
+/// Sets the disposition of a signal by the system call itself, because glibc refuses signals 32 and 33.
+/// It ignores errors: only KILL and STOP fail, and they cannot be changed.
 fn set_disposition(signal: c_int, disposition: libc::sighandler_t) {
     // The kernel's struct sigaction is at most four words, of which the disposition is the first.
     let action = [disposition, 0, 0, 0];

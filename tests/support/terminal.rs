@@ -1,4 +1,4 @@
-//! A terminal: a pty of its own, keys pressed at it, and the screen read as it fills.
+//! A terminal: a pty whose keys the test presses and whose screen it reads.
 
 #![expect(unsafe_code, reason = "poll(2) and ioctl(2) on the terminal")]
 
@@ -22,8 +22,8 @@ use super::proc::{DEADLINE, eventually};
 use super::running::Started;
 use super::spawn::kill;
 
-/// The side that a terminal emulator holds, and a process that leads the session of the other side.
-/// When it is dropped, every process of that session is killed.
+/// The master side of a pty and the process that leads the session on the other side. When it is dropped,
+/// every process of that session is killed.
 pub(crate) struct Terminal {
     /// None once the terminal has gone away.
     master: Option<File>,
@@ -31,12 +31,12 @@ pub(crate) struct Terminal {
     started: Started,
     case: String,
     seen: Vec<u8>,
-    /// How much of `seen` was handed out.
+    /// How many bytes of `seen` have been returned to the test.
     taken: usize,
 }
 
-/// Both sides, close-on-exec, so that no other test's process can keep the terminal alive. It does
-/// not echo keys and does not change line ends: the screen shows what programs wrote.
+/// Opens a pty and returns both sides. They are close-on-exec, so that a process of another test cannot
+/// keep the terminal alive. It does not echo keys or change line ends: the screen shows what programs wrote.
 pub(super) fn open() -> (File, OwnedFd) {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
     grantpt(&master).unwrap();
@@ -57,8 +57,8 @@ pub(super) fn open() -> (File, OwnedFd) {
     (master, slave.into())
 }
 
-/// Makes standard input the terminal of a new session, which the caller leads (setsid(2)). Makes
-/// system calls only.
+/// Starts a new session with standard input as its terminal (setsid(2)). Only makes system calls, because it
+/// runs between fork and exec.
 pub(super) fn lead_new_session() -> Result<()> {
     nix::unistd::setsid()?;
     // SAFETY: TIOCSCTTY takes a number, not a pointer (ioctl_tty(2)).
@@ -78,7 +78,7 @@ impl Terminal {
         }
     }
 
-    /// The pid of what was started on it.
+    /// Returns the pid of the process that was started on it.
     pub(crate) fn pid(&self) -> i32 {
         self.started.process(self.child.id().cast_signed())
     }
@@ -89,7 +89,7 @@ impl Terminal {
         master.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Everything up to and with the next `text`.
+    /// Waits for `text` and returns what the screen shows up to its end.
     pub(crate) fn until(&mut self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -108,7 +108,7 @@ impl Terminal {
         }
     }
 
-    /// The next line, without its end.
+    /// Waits for the next line and returns it without its end.
     pub(crate) fn line(&mut self) -> String {
         self.until("\n").trim_end().to_owned()
     }
@@ -119,14 +119,13 @@ impl Terminal {
         self.line().parse().unwrap()
     }
 
-    /// The next of the inspector's lines: the signal, and the cause that siginfo_t gives (`si_code`).
+    /// Waits for the next signal that the inspector reports and returns it with its `si_code`.
     pub(crate) fn reported(&mut self) -> (i32, i32) {
         let _ = self.until("signal ");
         signal_and_code(&self.line())
     }
 
-    /// What the inspector reports until it gets 64, which is sent to `pid` now. Of what is pending
-    /// the kernel hands out the lowest number first, so what was sent before is reported before.
+    /// Sends the barrier to `pid` and returns the signals that the inspector reports before it.
     pub(crate) fn reported_until_marked(&mut self, pid: i32) -> Vec<(i32, i32)> {
         kill(pid, BARRIER);
         std::iter::from_fn(|| Some(self.reported()).filter(|(signal, _)| *signal != BARRIER))
@@ -150,7 +149,7 @@ impl Terminal {
         self.master = None;
     }
 
-    /// How the process that was started on it ended.
+    /// Waits for the end of the process that was started on it.
     pub(crate) fn ended(&mut self) -> Status {
         let child = &mut self.child;
         Status::from(eventually("the end", || {
@@ -158,7 +157,7 @@ impl Terminal {
         }))
     }
 
-    /// The case and the whole screen, for a failed assertion.
+    /// Returns the command line and the whole screen, for a failed assertion.
     pub(crate) fn shown(&self) -> String {
         let screen = String::from_utf8_lossy(&self.seen);
         format!("{}\nscreen:\n{screen}", self.case)
@@ -212,7 +211,7 @@ impl Drop for Terminal {
     }
 }
 
-/// The inspector's lines in the file `log`, for when there is no terminal any more.
+/// The lines that the inspector writes to the file `log`, for tests in which the terminal goes away.
 pub(crate) struct InspectorLog(PathBuf);
 
 impl InspectorLog {
@@ -237,7 +236,7 @@ impl InspectorLog {
         })
     }
 
-    /// As [`Terminal::reported_until_marked`], marked once `count` signals have been reported.
+    /// Like [`Terminal::reported_until_marked`], but sends the barrier once `count` signals are reported.
     pub(crate) fn reported_until_marked(&self, pid: i32, count: usize) -> Vec<(i32, i32)> {
         let reported = || -> Vec<(i32, i32)> {
             let lines = self.lines();
