@@ -186,7 +186,7 @@ errors! {
         AmbiguousEnvironment { name: String, source: Source, candidates: Vec<String> },
         /// One key has different values in folders of the same precedence.
         #[text("{key} has different values in {}", folders.join(" and "))]
-        #[hint("choose a folder with --path (the last one wins), or leave the key out with --except")]
+        #[hint("choose with --path (the last one wins), or leave it out with --except")]
         AmbiguousKey { key: String, folders: Vec<String> },
     }
 

@@ -15,8 +15,8 @@ use std::os::fd::AsFd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::Error;
-use escape::masked;
-pub(crate) use escape::{escaped, json};
+use escape::escape_and_mask;
+pub(crate) use escape::{escape, json_object};
 pub(crate) use event::Event;
 use event::Level;
 
@@ -89,12 +89,12 @@ impl Logger {
         if level > enabled {
             return None;
         }
-        let message = masked(&event.to_string());
+        let message = escape_and_mask(&event.to_string());
         let is_warning = level == Level::Warning;
         Some(match self.format {
             Format::Text if is_warning => format!("phase-run: warning: {message}"),
             Format::Text => format!("phase-run: {message}"),
-            Format::Json => json(&[
+            Format::Json => json_object(&[
                 ("level", if is_warning { "warning" } else { "info" }),
                 ("kind", event.kind()),
                 ("message", &message),
@@ -111,8 +111,8 @@ impl Logger {
 
     /// The line for an error, and in text a second one for its hint.
     fn error_lines(&self, error: &Error) -> Vec<String> {
-        let message = masked(&error.to_string());
-        let hint = error.hint().map(|hint| masked(&hint));
+        let message = escape_and_mask(&error.to_string());
+        let hint = error.hint().map(|hint| escape_and_mask(&hint));
         match self.format {
             Format::Text => {
                 let first = format!("phase-run: error[{}]: {message}", error.kind());
@@ -126,7 +126,7 @@ impl Logger {
                     ("message", message.as_str()),
                 ];
                 members.extend(hint.as_deref().map(|hint| ("hint", hint)));
-                vec![json(&members)]
+                vec![json_object(&members)]
             }
         }
     }

@@ -4,7 +4,7 @@
 use super::names;
 use crate::config::{FileRule, InjectionOptions, KeepPolicy, Pattern};
 use crate::error::Error;
-use crate::log::{Event, Format, Log, escaped, json};
+use crate::log::{Event, Format, Log, escape, json_object};
 use crate::phase::reference::has_reference;
 use crate::process::env_block::EnvBlock;
 use crate::secret::Secret;
@@ -59,8 +59,8 @@ impl Plan {
                 ("form", form.as_str()),
             ];
             text.push_str(&match format {
-                Format::Text => fields.map(|(_, field)| escaped(field)).join("\t"),
-                Format::Json => json(&fields),
+                Format::Text => fields.map(|(_, field)| escape(field)).join("\t"),
+                Format::Json => json_object(&fields),
             });
             text.push('\n');
         }
