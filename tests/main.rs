@@ -1,4 +1,5 @@
-//! All tests of phase-run, one program: they share the harness and the compiled inspector.
+//! All tests of phase-run except the load test, in one program: they share the harness and the compiled
+//! inspector.
 
 #![expect(clippy::unwrap_used, reason = "a failed step should stop the test")]
 #![expect(clippy::panic, reason = "a failed step should stop the test")]
