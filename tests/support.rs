@@ -2,18 +2,19 @@
 //! sandbox, and returns what came of them.
 //!
 //! ```text
-//! let shop = shop([("KEY", "value")]);                          // a server whose app has this secret
-//! let run = shop.with(&["--only", "KEY"]);                      // phase-run --app shop … --only KEY --
-//! let output = run.args(["printenv", "KEY"]).reveals().output();// runs it to its end
-//! assert_eq!(output.ok().text(), "value\n");                    // exit status 0, silent on stderr
-//! assert_eq!(shop.phase.requests().len(), 2);                   // what the server was asked
+//! let shop = shop([("KEY", "value")]);                  // a server whose app has this secret
+//! let run = shop.with(&["--only", "KEY"]);              // phase-run --app shop … --only KEY --
+//! let output = run.args(["printenv", "KEY"]).reveals().output(); // waits for its end
+//! assert_eq!(output.ok().text(), "value\n");            // exit status 0, nothing on stderr
+//! assert_eq!(shop.phase.requests().len(), 2);           // the requests to the server
 //! ```
 //!
 //! [`Sandbox::run`] starts phase-run with any words and [`Sandbox::bare`] any other program; [`Run`]
 //! says with which variables, descriptors, signals and limits. [`Run::output`] waits for the end,
 //! [`Run::spawn`] and [`Run::on_terminal`] give a process to talk to. To see how a command was
 //! started, run [`inspector`] and read its [`Report`]. Every output is searched for the secrets that
-//! [`Sandbox::canary`] names. Tests await events and never sleep; the only time limit is [`DEADLINE`].
+//! [`Sandbox::canary`] names. Tests wait for events and never sleep; the only time limit is [`DEADLINE`].
+//! A test that needs root, a program or a package asks `requirements` for it first.
 
 mod canary;
 mod clock;
