@@ -8,11 +8,11 @@ use std::fs::read_to_string;
 /// process's private memory, about 2.1 MiB, although a waiting supervisor runs only a few of them.
 /// The kernel reads back from the file what is needed later, so nothing but a page fault is lost.
 /// Where /proc is not mounted, the pages stay.
+///
+/// Whatever runs after the pages are dropped maps its surroundings again, 64 KiB for each place. So
+/// the ranges are collected first, and on the stack: freeing a buffer would run the allocator.
 pub(super) fn drop_code_pages() {
-    let Ok(maps) = read_to_string("/proc/self/maps") else {
-        return;
-    };
-    for (start, end) in maps.lines().filter_map(droppable_range) {
+    for (start, end) in droppable_ranges() {
         // SAFETY: the kernel reads back a dropped page of a private file mapping from the file
         // (madvise(2), MADV_DONTNEED). That is the same content, because nobody has written to these
         // pages: code is mapped without write permission and is not relocated, and of the read-only
@@ -26,6 +26,18 @@ pub(super) fn drop_code_pages() {
             )
         };
     }
+}
+
+/// The ranges that can be dropped; unused places are empty ranges. A static program has 2 and a dynamic
+/// one up to 10. Pages of any further range stay.
+fn droppable_ranges() -> [(usize, usize); 16] {
+    let mut ranges = [(0, 0); 16];
+    let maps = read_to_string("/proc/self/maps").unwrap_or_default();
+    let found = maps.lines().filter_map(droppable_range);
+    for (slot, range) in ranges.iter_mut().zip(found) {
+        *slot = range;
+    }
+    ranges
 }
 
 /// Parses a line of /proc/self/maps, `START-END PERMISSIONS OFFSET DEVICE INODE PATH`
