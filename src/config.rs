@@ -28,6 +28,7 @@ mod snapshot;
 
 use crate::cli::{Opt, ParsedArgs};
 use crate::error::{Error, Source};
+use crate::http::{HttpOptions, Roots};
 use crate::log::{Event, Format, Log, Logger};
 use crate::process::env_block::EnvBlock;
 pub(crate) use credential::{AuthSource, Identity, Provider, TOKEN_VARIABLE, TokenSource};
@@ -100,8 +101,10 @@ pub(crate) fn load(
     let selection = reader.selection()?;
     let host = reader.host()?;
     let identity = reader.identity()?;
+    let proxy = reader.proxy(&host, identity.is_some())?;
+    let (timeout, max_wait) = reader.time_limits()?;
     let snapshot = reader.snapshot()?;
-    let http = reader.http(&host, identity.is_some())?;
+    let roots = Roots::load(reader.path(Opt::CaFile))?;
     reader.warn_about_verify_ssl();
     let target = reader.target()?;
     let auth_source = reader.auth_source(identity, &target)?;
@@ -109,7 +112,12 @@ pub(crate) fn load(
     Ok(Config {
         fetch: FetchConfig {
             host,
-            http,
+            http: HttpOptions {
+                roots,
+                proxy,
+                timeout,
+                max_wait,
+            },
             mode,
             dynamic,
             target,

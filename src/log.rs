@@ -70,9 +70,7 @@ impl Logger {
 
     /// Writes one event, unless standard error would block: a supervisor must not let signals wait.
     pub(crate) fn try_log(&self, event: &Event<'_>) {
-        let stderr = std::io::stderr();
-        let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-        if let Ok(1) = poll(&mut ready, PollTimeout::ZERO) {
+        if is_writable(PollTimeout::ZERO) {
             self.log(event);
         }
     }
@@ -109,6 +107,14 @@ impl Logger {
         }
     }
 
+    /// Writes the error that ends phase-run, unless standard error would block for a second: a process
+    /// that blocks all signals would otherwise never end.
+    pub(crate) fn try_fail(&self, error: &Error) {
+        if is_writable(PollTimeout::from(1000_u16)) {
+            self.fail(error);
+        }
+    }
+
     /// The line for an error, and in text a second one for its hint.
     fn error_lines(&self, error: &Error) -> Vec<String> {
         let message = escape_and_mask(&error.to_string());
@@ -130,6 +136,13 @@ impl Logger {
             }
         }
     }
+}
+
+/// Whether standard error takes a line within this time.
+fn is_writable(timeout: PollTimeout) -> bool {
+    let stderr = std::io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    matches!(poll(&mut ready, timeout), Ok(1))
 }
 
 /// Writes one line in one write, so that lines of several processes do not mix.

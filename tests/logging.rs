@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fake_phase::{Phase, app_id};
 
-use crate::support::{Output, SHOP, Sandbox, Status, shop_with_key, skip};
+use crate::support::{Output, SHOP, Sandbox, Status, fill_pipe, shop_with_key, skip};
 
 /// "A start in which nothing was guessed and nothing is doubtful says nothing without `-v`", and
 /// standard output is the command's alone.
@@ -216,5 +216,12 @@ fn panic_is_one_line_and_exits_with_125() {
     let [object] = objects(&json).try_into().unwrap();
     assert_eq!(json.status, Status::Exited(125));
     assert_eq!(words(&object, ["level", "kind"]), ["error", "internal"]);
+    // A standard error that nobody reads does not keep the process alive.
+    let (_reader, writer) = std::io::pipe().unwrap();
+    fill_pipe(&writer);
+    let blocked =
+        run("fetch", &["--watch", "60"]).wrap(["sh", "-c", "exec 2>&7; exec \"$0\" \"$@\""]);
+    let blocked = blocked.hand_over(&writer, 7).output();
+    assert_eq!(blocked.status, Status::Exited(125));
     assert!(shop.phase.requests().is_empty());
 }

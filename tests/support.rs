@@ -58,7 +58,7 @@ pub(crate) use shell_prompt::{BASH, DASH, ShellPrompt, ZSH, at_prompts, installe
 pub(crate) use shop::{
     SHOP, Shop, change_secret, refused_before_connecting, shop, shop_id, shop_with_key, shop_world,
 };
-pub(crate) use spawn::{kill, queue, unused_uid};
+pub(crate) use spawn::{fill_pipe, kill, queue, unused_uid};
 pub(crate) use terminal::{InspectorLog, Terminal};
 pub(crate) use watching::{
     SECRET_SERVER, WATCH, await_restart, spawn_watched, stop_watched, wait_for_more_requests,

@@ -179,6 +179,16 @@ fn conflicting_options_are_refused() {
     }
 }
 
+/// Of several mistakes, the one that is reported does not depend on the order of the words.
+#[test]
+fn first_of_several_mistakes_is_reported() {
+    let words = ["--lease-ttl", "5", "--keep=A", "--keep-existing", "x"];
+    let stderr = usage_error(&words);
+    assert!(stderr.contains("--keep cannot be used with"), "{stderr}");
+    let stderr = usage_error(&["--offline", "--timeout", "soon", "x"]);
+    assert!(stderr.contains("--timeout soon: expected"), "{stderr}");
+}
+
 #[test]
 fn unknown_option_hints_at_the_nearest() {
     for (typed, nearest) in [

@@ -8,8 +8,8 @@ use crate::support::proc::{
     wait_until_stopped,
 };
 use crate::support::{
-    DEADLINE, Output, Running, Shop, Status, WATCH, await_restart, change_secret, eventually, kill,
-    queue, spawn_watched, watched_shop,
+    DEADLINE, Output, Running, Shop, Status, WATCH, await_restart, change_secret, eventually,
+    fill_pipe, kill, queue, spawn_watched, watched_shop,
 };
 
 /// Ends after the two signals of a restart and one more.
@@ -311,7 +311,7 @@ fn full_stderr_does_not_delay_signals() {
         .with(&WATCH)
         .wrap(["sh", "-c", "exec 2>&7; exec \"$0\" \"$@\""]);
     let mut running = spawn_watched(run.hand_over(&writer, 7), STUBBORN);
-    fill(&writer);
+    fill_pipe(&writer);
     let standby = shop.phase.gate("");
     standby.wait_for_request(DEADLINE);
     let all = children(running.pid());
@@ -322,13 +322,4 @@ fn full_stderr_does_not_delay_signals() {
     drop(reader);
     drop(standby);
     let _ = running.wait().ended(Status::Exited(0));
-}
-
-fn fill(mut pipe: &std::io::PipeWriter) {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    use std::io::Write;
-    let flags = OFlag::from_bits_truncate(fcntl(pipe, FcntlArg::F_GETFL).unwrap());
-    fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).unwrap();
-    while pipe.write(&[b'x'; 4096]).is_ok() {}
-    fcntl(pipe, FcntlArg::F_SETFL(flags)).unwrap();
 }

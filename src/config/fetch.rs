@@ -10,7 +10,7 @@ use super::reader::{ConfigReader, POSITIVE_SECONDS, SECONDS, positive_seconds, s
 use super::{Host, Setting};
 use crate::cli::Opt;
 use crate::error::{Error, Source};
-use crate::http::{HttpOptions, Roots};
+use crate::http::HttpOptions;
 
 /// The time limit of one request without `--timeout`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -145,21 +145,17 @@ impl ConfigReader<'_> {
         }
     }
 
-    /// Reads the proxy variables, the time limits and the trusted roots. `calls_cloud` says that a
-    /// cloud identity is used, so that hosts other than Phase are called as well.
+    /// Reads the time limits: `timeout` for one request and `max_wait` for all of them.
     ///
     /// # Errors
-    /// `usage` or `config` for an invalid value, `config` for roots that cannot be read.
-    pub(super) fn http(&self, host: &Host, calls_cloud: bool) -> Result<HttpOptions, Error> {
-        let proxy = self.proxy(host, calls_cloud)?;
+    /// `usage` or `config` for an invalid value.
+    pub(super) fn time_limits(&self) -> Result<(Duration, Duration), Error> {
         let timeout = self.parsed(Opt::Timeout, POSITIVE_SECONDS, positive_seconds)?;
         let max_wait = self.parsed(Opt::MaxWait, SECONDS, seconds)?;
-        Ok(HttpOptions {
-            roots: Roots::load(self.path(Opt::CaFile))?,
-            proxy,
-            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
-            max_wait: max_wait.unwrap_or(DEFAULT_MAX_WAIT),
-        })
+        Ok((
+            timeout.unwrap_or(DEFAULT_TIMEOUT),
+            max_wait.unwrap_or(DEFAULT_MAX_WAIT),
+        ))
     }
 
     /// Reads the app and the environment: from the command line, the variables, or `.phase.json`.

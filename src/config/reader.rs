@@ -150,29 +150,37 @@ impl<'a> ConfigReader<'a> {
     /// # Errors
     /// `usage` for the first such option.
     pub(super) fn check_conflicts(&self) -> Result<(), Error> {
-        for (option, requires) in [(Opt::Pass, Opt::Clean), (Opt::LeaseTtl, Opt::Dynamic)] {
-            if self.args.has(option) && !self.args.has(requires) {
-                return Err(Error::RequiresOption {
-                    option: option.name(),
-                    requires: requires.name(),
-                });
-            }
-        }
-        for (option, other, why) in [
+        // A reason says why the two exclude each other; without one, the first requires the second.
+        for (option, other, conflict) in [
+            (Opt::Pass, Opt::Clean, None),
             (
                 Opt::Keep,
                 Opt::KeepExisting,
-                "--keep-existing already keeps every variable",
+                Some("--keep-existing already keeps every variable"),
             ),
-            (Opt::Dynamic, Opt::Tags, "dynamic secrets have no tags"),
-            (Opt::Verbose, Opt::Quiet, "--quiet prints only errors"),
+            (Opt::LeaseTtl, Opt::Dynamic, None),
+            (
+                Opt::Dynamic,
+                Opt::Tags,
+                Some("dynamic secrets have no tags"),
+            ),
+            (Opt::Verbose, Opt::Quiet, Some("--quiet prints only errors")),
         ] {
-            if self.args.has(option) && self.args.has(other) {
-                return Err(Error::ConflictingOptions {
-                    option: option.name(),
-                    other: other.name(),
-                    why,
-                });
+            if !self.args.has(option) {
+                continue;
+            }
+            let (option, has_other, other) = (option.name(), self.args.has(other), other.name());
+            match conflict {
+                None if !has_other => {
+                    return Err(Error::RequiresOption {
+                        option,
+                        requires: other,
+                    });
+                }
+                Some(why) if has_other => {
+                    return Err(Error::ConflictingOptions { option, other, why });
+                }
+                _ => {}
             }
         }
         Ok(())

@@ -104,11 +104,11 @@ fn parse_rfc3339(text: &str) -> Option<Duration> {
             let (time, zone) = time.split_at(time.find(['+', '-'])?);
             let (hours, minutes) = zone.split_once(':')?;
             let sign = if hours.starts_with('-') { -1 } else { 1 };
-            let minutes: i64 = minutes.parse().ok()?;
-            (
-                time,
-                hours.parse::<i64>().ok()? * 3600 + sign * minutes * 60,
-            )
+            let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
+            if !(-23..=23).contains(&hours) || !(0..60).contains(&minutes) {
+                return None;
+            }
+            (time, hours * 3600 + sign * minutes * 60)
         }
     };
     let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
@@ -173,6 +173,9 @@ mod tests {
             "1969-12-31T23:59:59Z",
             "2026-11-24T25:00:00Z",
             "99999999999-01-01T00:00:00Z",
+            "2026-11-24T14:53:35+24:00",
+            "2026-11-24T14:53:35+00:60",
+            "2026-11-24T14:53:35+9999999999999999:00",
         ] {
             assert_eq!(parse_rfc3339(text), None, "{text}");
         }

@@ -10,8 +10,9 @@ use crate::log::Logger;
 ///
 /// The hook runs before the unwinding or the abort that would follow, and in forked children too.
 /// The process ends as by SIGKILL: no destructor and no other thread gets to finish anything, so
-/// nothing half done is left that a kill would not leave. A command that already runs under a
-/// supervisor keeps running.
+/// nothing half done is left that a kill would not leave. The kernel kills a command that already runs
+/// under a supervisor together with it (`die_with_parent`). A supervisor without `--watch` has given up
+/// standard error, so it ends without the line.
 pub(crate) fn install(logger: Logger) {
     std::panic::set_hook(Box::new(move |panic| {
         /// Set by the first thread that panics.
@@ -20,7 +21,7 @@ pub(crate) fn install(logger: Logger) {
             std::thread::park();
         }
         let error = internal_error(panic);
-        logger.fail(&error);
+        logger.try_fail(&error);
         // SAFETY: _exit(2) takes any status and does not return.
         unsafe { libc::_exit(error.exit_status().code().into()) }
     }));

@@ -254,3 +254,13 @@ fn filter_step(code: u32, k: u32, past: u8) -> sock_filter {
         k,
     }
 }
+
+/// Fills a pipe, so that the next write to it blocks.
+pub(crate) fn fill_pipe(mut pipe: &std::io::PipeWriter) {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use std::io::Write;
+    let flags = OFlag::from_bits_truncate(fcntl(pipe, FcntlArg::F_GETFL).unwrap());
+    fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).unwrap();
+    while pipe.write(&[b'x'; 4096]).is_ok() {}
+    fcntl(pipe, FcntlArg::F_SETFL(flags)).unwrap();
+}
