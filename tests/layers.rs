@@ -52,7 +52,7 @@ fn modules_import_only_from_layers_below() {
 }
 
 #[test]
-fn an_upward_import_is_found() {
+fn upward_import_is_found() {
     for text in [
         "use crate::phase::fetch;",
         "use crate::{error::Error, phase::fetch};",

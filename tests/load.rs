@@ -58,7 +58,7 @@ fn start<'a>(sandbox: &'a Sandbox, id: &str, options: &[&str]) -> Run<'a> {
 /// hangs, no snapshot is torn and no process is left: `wait` has a deadline, and waits until nobody
 /// holds an output open.
 #[test]
-fn every_start_of_many_ends_well_or_with_a_stated_error() {
+fn many_starts_succeed_or_fail_with_stated_error() {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "KEY", VALUE);

@@ -1,4 +1,4 @@
-//! How things are said: nothing when all is well, `-v` and `-vv`, `-q`, and JSON.
+//! The log: silence when all is well, `-v`, `-vv`, `-q`, JSON, and the line of a panic.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use fake_phase::{Phase, app_id};
 
 use crate::support::{Output, SHOP, Sandbox, Status, fill_pipe, shop_with_key, skip};
 
-/// "A start in which nothing was guessed and nothing is doubtful says nothing without `-v`", and
-/// standard output is the command's alone.
+/// Without `-v`, a start in which nothing was guessed logs nothing. Only the command writes to
+/// standard output.
 #[test]
-fn a_start_without_doubt_says_nothing() {
+fn clean_run_is_silent() {
     let shop = shop_with_key();
     let output = shop
         .with(&[])
@@ -17,15 +17,15 @@ fn a_start_without_doubt_says_nothing() {
         .output()
         .ok();
     assert_eq!(output.text(), "from the command\n");
-    // Nor does a command that fails make it talk.
+    // A command that fails logs nothing either.
     let output = shop.with(&[]).args(["sh", "-c", "exit 7"]).output();
     let output = output.ended(Status::Exited(7));
     assert_eq!(output.stderr, "");
 }
 
-/// `-v`: "say what was chosen and how long it took", with where each choice came from.
+/// `-v` logs what is fetched, where each setting came from, and how long it took.
 #[test]
-fn verbose_says_what_was_chosen_and_how_long_it_took() {
+fn verbose_logs_settings_sources_and_time() {
     let shop = shop_with_key();
     let port = shop.phase.port();
     for option in ["-v", "--verbose"] {
@@ -48,10 +48,10 @@ fn verbose_says_what_was_chosen_and_how_long_it_took() {
     assert!(millis.parse::<f64>().unwrap() > 0.0, "{output}");
 }
 
-/// `-vv`: "also each request's method, host, path, status and time" — not its query, which names
-/// what is asked for.
+/// `-vv` also logs the method, host, path, status and time of each request, but not its query, which
+/// may name secrets.
 #[test]
-fn twice_verbose_says_each_request() {
+fn very_verbose_logs_each_request() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
     let host = format!("localhost:{}", phase.port());
@@ -75,9 +75,9 @@ fn twice_verbose_says_each_request() {
     let _ = output.failed(125, "access");
 }
 
-/// `-q`: "say errors only"
+/// `-q` logs only errors.
 #[test]
-fn quiet_says_errors_only() {
+fn quiet_logs_only_errors() {
     let shop = shop_with_key();
     for option in ["-q", "--quiet"] {
         let doubtful = ["--app", "shop", "--env", "prod", "--prefix", "x.", option];
@@ -87,7 +87,7 @@ fn quiet_says_errors_only() {
     }
 }
 
-/// Standard error as objects of strings, a line each.
+/// Parses each line of standard error as an object of strings.
 fn objects(output: &Output) -> Vec<BTreeMap<String, String>> {
     let object = |line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}\n{output}"));
     output.stderr.lines().map(object).collect()
@@ -97,9 +97,9 @@ fn words(object: &BTreeMap<String, String>, names: [&str; 2]) -> [String; 2] {
     names.map(|name| object[name].clone())
 }
 
-/// "one JSON object a line for log collectors"
+/// With `--log-format json`, each line is one object, for log collectors.
 #[test]
-fn each_line_is_an_object_where_json_is_asked_for() {
+fn json_log_is_one_object_per_line() {
     let shop = shop_with_key();
     let doubtful = [
         "-vv", "--app", "shop", "--env", "prod", "--prefix", "x.", "true",
@@ -124,7 +124,7 @@ fn each_line_is_an_object_where_json_is_asked_for() {
         "info exec",
     ];
     assert_eq!(kinds, expected, "{json}");
-    // The same words in both forms, but for the times.
+    // Both formats have the same messages, apart from the times.
     let untimed =
         |message: &str| -> String { message.chars().filter(|c| !c.is_ascii_digit()).collect() };
     for (object, line) in objects.iter().zip(text.stderr.lines()) {
@@ -135,9 +135,9 @@ fn each_line_is_an_object_where_json_is_asked_for() {
     }
 }
 
-/// An error is an object too, with its hint where it has one.
+/// An error is one object as well, with its hint if it has one.
 #[test]
-fn an_error_is_one_object_with_its_hint() {
+fn json_error_is_one_object_with_its_hint() {
     let shop = shop_with_key();
     let json = |words: &[&str]| {
         let output = shop.run(words).output();
@@ -160,7 +160,7 @@ fn an_error_is_one_object_with_its_hint() {
     ]);
     assert_eq!(status, Status::Exited(126));
     assert_eq!(object.get("hint"), None);
-    // Also a mistake in the line that asked for it.
+    // So is a mistake in the command line that asks for JSON.
     let (_, object) = json(&["--log-format=json", "--nope"]);
     assert_eq!(
         words(&object, ["kind", "message"]),
@@ -177,17 +177,17 @@ fn an_error_is_one_object_with_its_hint() {
     let _ = run.output().failed(125, "usage");
 }
 
-/// "Nothing is lost when stderr is closed: writes are attempted, results ignored": the command runs.
+/// phase-run ignores that standard error is closed, and the command runs.
 #[test]
-fn a_closed_standard_error_does_not_stop_the_command() {
+fn closed_stderr_does_not_stop_the_command() {
     let shop = shop_with_key();
     let words = ["-vv", "printenv", "KEY"];
     let output = shop.run(SHOP).args(words).closed(2).output().ok();
     assert_eq!(output.text(), "of the shop\n");
 }
 
-/// A bug is one line of kind `internal` and status 125, in whichever process and thread it is, and no
-/// command is run.
+/// A panic is one line of kind `internal` and exit status 125 in every process and thread, and no
+/// command runs.
 #[test]
 fn panic_is_one_line_and_exits_with_125() {
     if !cfg!(debug_assertions) {

@@ -276,7 +276,7 @@ fn parsed(path: &Path, text: &str) -> Case {
 }
 
 #[test]
-fn every_message_is_as_written() {
+fn messages_match_their_files() {
     let mut wrong = Vec::new();
     for (path, text) in cases() {
         let case = parsed(&path, &text);
@@ -308,7 +308,7 @@ fn every_message_is_as_written() {
 
 /// `kind`, `message` and `hint` of each object are those of the text.
 #[test]
-fn every_message_says_the_same_as_json() {
+fn json_messages_match_text_messages() {
     for (path, text) in cases() {
         let case = parsed(&path, &text);
         let is_json_already = case.arguments.iter().any(|word| word == "--log-format");
@@ -369,7 +369,7 @@ fn lines(said: &str) -> Vec<Line> {
 
 /// A case is what shows that a kind can be met at all, and how it reads.
 #[test]
-fn every_kind_of_error_has_a_case() {
+fn each_error_kind_has_a_message_file() {
     let cases = cases();
     let said = cases.iter().map(|(path, text)| parsed(path, text).stderr);
     let met: BTreeSet<String> = said
@@ -389,7 +389,7 @@ const VERBS: [&str; 23] = [
 /// "Lower case, no full stop, no \"failed to\" / \"error while\" / \"invalid\" …, no Rust type
 /// names, no `Debug` output"; a hint is an imperative. Nothing that a terminal obeys.
 #[test]
-fn every_message_keeps_the_rules_of_style() {
+fn messages_follow_the_style_rules() {
     for (path, text) in cases() {
         for Line { message, hint, .. } in lines(&parsed(&path, &text).stderr) {
             let place = format!("{}: {message}", path.display());

@@ -24,7 +24,7 @@ fn text(reply: Reply) -> String {
 }
 
 #[test]
-fn metadata_is_for_who_has_a_session() {
+fn metadata_requires_a_session() {
     let cloud = cloud();
     let mut client = client(&cloud);
     let life = ("X-aws-ec2-metadata-token-ttl-seconds", "60");
@@ -50,7 +50,7 @@ fn metadata_is_for_who_has_a_session() {
 }
 
 #[test]
-fn a_container_is_told_its_key() {
+fn container_endpoint_returns_its_key() {
     let cloud = cloud();
     let mut client = client(&cloud);
     for path in ["/v1/credentials", "/v2/credentials/abc"] {
@@ -62,7 +62,7 @@ fn a_container_is_told_its_key() {
 }
 
 #[test]
-fn sts_gives_a_key_for_a_web_identity() {
+fn sts_returns_a_key_for_a_web_identity() {
     let cloud = Phase::serve(World::cloud());
     let mut client = Client::tls(&cloud);
     let mut ask = |token: &str, role: &str| {
@@ -81,7 +81,7 @@ fn sts_gives_a_key_for_a_web_identity() {
 }
 
 #[test]
-fn azure_gives_tokens_to_its_own() {
+fn azure_returns_tokens_to_known_clients() {
     let cloud = cloud();
     let mut client = client(&cloud);
     let mut ask =

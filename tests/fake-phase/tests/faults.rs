@@ -173,7 +173,7 @@ fn bad_certificates_are_bad_in_one_way() {
 }
 
 #[test]
-fn a_prefix_moves_everything() {
+fn prefix_applies_to_all_endpoints() {
     let phase = serve(Options {
         path_prefix: "/phase".into(),
         ..Options::default()
@@ -211,7 +211,7 @@ fn plain_http_on_the_tls_port_is_a_bad_request() {
 }
 
 #[test]
-fn a_dropped_server_frees_its_port() {
+fn dropped_server_frees_its_port() {
     let phase = Phase::start();
     let port = phase.port();
     let mut open = TcpStream::connect(("127.0.0.1", port)).unwrap();

@@ -38,7 +38,7 @@ fn refusal(change: Change, path: &str, body: &Value) -> (u16, String) {
 }
 
 #[test]
-fn each_call_mints_a_token_that_works_until_its_end() {
+fn minted_token_works_until_it_expires() {
     let phase = Phase::start();
     let first = ask(&phase, AZURE, &asked(azure::METADATA)).json();
     let second = ask(&phase, AZURE, &asked(azure::WORKLOAD)).json();
@@ -71,7 +71,7 @@ fn each_call_mints_a_token_that_works_until_its_end() {
 }
 
 #[test]
-fn who_is_not_trusted_is_told_why() {
+fn untrusted_identity_is_told_why() {
     let good = asked(azure::METADATA);
     let with = |member: &str, value: Value| {
         let mut asked = good.clone();
