@@ -212,7 +212,8 @@ fn option_has_effect_in_every_spelling() {
     ];
     for row in options() {
         let case = cases.iter().find(|(option, ..)| *option == row.name);
-        let (_, value, rest, expected) = case.unwrap_or_else(|| panic!("no case for {}", row.name));
+        let (_, value, rest, expected) =
+            case.unwrap_or_else(|| panic!("no case for {}: add one to this test", row.name));
         let rest = words_of(rest);
         let written = |option: &[String]| {
             let run = sandbox.run(option).args(&rest);

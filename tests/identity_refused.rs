@@ -36,7 +36,7 @@ fn refused_login_reports_reason_and_hint() {
         ),
         (Identities::detach, "No AWS IAM identity attached", "(404)"),
         (|all| all.clock_ahead(61), "Signature expired", "(401)"),
-        (|all| all.clock_ahead(-61), "Signature expired", "clock"),
+        (|all| all.clock_ahead(-3600), "Signature expired", "clock"),
         (
             |all| all.endpoint("https://sts.eu-west-3.amazonaws.com"),
             "STS endpoint mismatch",

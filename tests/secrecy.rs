@@ -159,7 +159,7 @@ fn run_writes_no_file() {
     let _ = run(&["--require", "NOPE", "true"])
         .output()
         .failed(125, "not-found");
-    let _ = run(&["/nonexistent"]).output().failed(127, "exec");
+    let _ = run(&["./no-such-command"]).output().failed(127, "exec");
     phase.respond("/v1/secrets/", Responder::truncate(100));
     let _ = run(&["true"]).output().failed(125, "unreachable");
     assert_eq!(search_files(&sandbox, &directory), 2);

@@ -1,10 +1,10 @@
 #![forbid(unsafe_code)]
 //! The table of options, in the order in which `--help` lists them.
 //!
-//! A new option takes two edits: its row in the table at the end of this file, and the line in
-//! `config` that reads it. The row makes the variant of [`Opt`]; parsing, `--help`, the manual page,
-//! the README's table and the completions read the row. The tests then fail until `tests/args.rs` has
-//! a case for the option, and until `UPDATE=1` has refreshed the README.
+//! A new option takes its row in the table at the end of this file, and a field in `config` with the
+//! line that reads it. The row makes the variant of [`Opt`]; parsing, `--help`, the manual page, the
+//! README's table and the completions read the row. The tests then fail until `tests/args.rs` has a case
+//! for the option, and until `UPDATE=1` has refreshed the README.
 
 /// The value that follows an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
