@@ -296,9 +296,9 @@ errors! {
     }
 
     "exec": "the command cannot be executed or does not exist" {
-        /// The system has no process, pipe or memory for starting the command.
-        #[text("cannot start a process for the command: {why}")]
-        SpawnFailed { why: String },
+        /// `--supervise` or `--watch` cannot get a process, a descriptor or memory from the system.
+        #[text("cannot supervise the command: {why}")]
+        SuperviseFailed { why: String },
         /// No file has the command's name, or the interpreter it names does not exist.
         #[text("cannot run {}: {why}", match command.is_empty() {
             true => "\"\"".to_owned(),

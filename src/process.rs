@@ -82,12 +82,12 @@ pub(crate) fn fork_command(single_threaded: &SingleThreaded) -> Result<CommandFo
             },
         })
     };
-    fork().map_err(|error| process_error(&error))
+    fork().map_err(|error| supervise_error(&error))
 }
 
-/// Wraps an error of a system call that forking or supervising needs.
-fn process_error(error: &io::Error) -> Error {
-    Error::SpawnFailed {
+/// Wraps an error of a system call that `--supervise` or `--watch` needs.
+fn supervise_error(error: &io::Error) -> Error {
+    Error::SuperviseFailed {
         why: os_error_text(error),
     }
 }

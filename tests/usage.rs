@@ -275,7 +275,10 @@ fn supervise_fork_failure_exits_125() {
     let run = sandbox.run(SHOP).args(["--supervise", "true"]);
     let run = run.as_user(unused_uid()).limit(Resource::RLIMIT_NPROC, 1);
     let output = run.output().failed(125, "exec");
-    assert!(output.stderr.contains("cannot start a process"), "{output}");
+    assert!(
+        output.stderr.contains("cannot supervise the command"),
+        "{output}"
+    );
 }
 
 /// An option after the command is an argument of the command; the hint says where to put it.

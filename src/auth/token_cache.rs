@@ -240,7 +240,7 @@ impl TokenCache {
 }
 
 fn cache_error(error: io::Error) -> Error {
-    Error::SpawnFailed {
+    Error::SuperviseFailed {
         why: format!("the token cache: {}", os_error_text(&error)),
     }
 }

@@ -11,8 +11,8 @@ use nix::unistd::{Pid, chdir};
 
 use super::code_pages::drop_code_pages;
 use super::descriptor::close_all_but;
-use super::process_error;
 use super::signal::{self, Cause, Signal, SignalInfo, Signals};
+use super::supervise_error;
 use super::terminal::{Session, can_be_resumed};
 use super::wait::{self, WaitStatus};
 use crate::error::Error;
@@ -160,7 +160,7 @@ impl Supervisor {
             let info = self
                 .signals
                 .wait_next()
-                .map_err(|error| process_error(&error))?;
+                .map_err(|error| supervise_error(&error))?;
             status = self.handle(SuperviseInput::Signal(info));
         }
     }

@@ -22,7 +22,7 @@ use nix::sys::prctl::set_child_subreaper;
 use super::fork::{Fork, ProcessState};
 use super::signal::Signal;
 use super::wait::WaitStatus;
-use super::{SingleThreaded, process_error};
+use super::{SingleThreaded, supervise_error};
 use crate::error::Error;
 use crate::log::Log;
 use channel::StandbyRole;
@@ -93,7 +93,7 @@ pub(crate) fn watch(
         )
         .run()
     };
-    run().map_err(|error| process_error(&error))
+    run().map_err(|error| supervise_error(&error))
 }
 
 fn child_outcome(

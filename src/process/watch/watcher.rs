@@ -15,12 +15,13 @@ use super::super::fork::{Fork, ProcessState};
 use super::super::signal::{self, Cause, Disposition, Signal, SignalInfo, Signals};
 use super::super::supervise::{SuperviseAction, SuperviseState, stop_with_command};
 use super::super::wait::{self, WaitStatus};
-use super::super::{SingleThreaded, process_error, try_random_unit};
+use super::super::{SingleThreaded, try_random_unit};
 use super::channel::{self, Digest, Message, StandbyChannel, StandbyRole, WatcherChannel};
 use super::cleanup::{self, Cleanup, CleanupStep};
 use super::decide::{AfterStop, StandbyReport, WatchAction, WatchInput, WatchStage, WatchState};
 use super::schedule::{PollSchedule, lease_renewal_time};
 use super::{WatchOptions, WatchOutcome, child_outcome, descendants};
+use crate::error::os_error_text;
 use crate::log::{Event, Log};
 
 /// What a process has reported about its fetch.
@@ -299,9 +300,10 @@ impl<'a> Watcher<'a> {
                     StandbyRole::Lease => WatchStage::Leasing,
                 };
             }
-            // The command continues even if the system has no room for another process now.
+            // Keep the command running even if no process can be forked.
             Err(error) => {
-                self.log_poll_failure("exec", process_error(&error).to_string());
+                let why = os_error_text(&error);
+                self.log_poll_failure("exec", format!("cannot start a process: {why}"));
                 self.schedule.record_failure();
                 self.schedule_next_poll();
             }
