@@ -26,13 +26,15 @@ mod run_mode;
 mod selection;
 mod snapshot;
 
+use std::ffi::OsString;
+
 use crate::cli::{Opt, ParsedArgs};
 use crate::error::{Error, Source};
 use crate::http::{HttpOptions, Roots};
 use crate::log::{Event, Format, Log, Logger};
 use crate::process::env_block::EnvBlock;
 pub(crate) use credential::{AuthSource, Identity, Provider, TOKEN_VARIABLE, TokenSource};
-pub(crate) use fetch::{DecryptionMode, DynamicSecrets, FetchConfig, Target};
+pub(crate) use fetch::{DecryptionMode, DynamicMode, FetchConfig, Target};
 pub(crate) use headers::HeaderFile;
 pub(crate) use host::Host;
 pub(crate) use injection::{FileRule, InjectionOptions, KeepPolicy};
@@ -53,6 +55,9 @@ pub(crate) struct Config {
     /// `--snapshot`, if it is given.
     pub(crate) snapshot: Option<SnapshotOptions>,
     pub(crate) injection: InjectionOptions,
+    /// The command line: the program as typed and its arguments. In a dry run it may be empty, and
+    /// is only used to check sizes.
+    pub(crate) command: Vec<OsString>,
     pub(crate) run_mode: RunMode,
 }
 
@@ -65,7 +70,7 @@ pub(crate) struct Setting {
 
 /// Reads how messages are printed. An invalid `--log-format` is not an error here, so that
 /// [`load`] can report it.
-pub(crate) fn logger(args: &ParsedArgs, inherited: &EnvBlock) -> Logger {
+pub(crate) fn read_logger(args: &ParsedArgs, inherited: &EnvBlock) -> Logger {
     let format = match reader::lookup(args, inherited, Opt::LogFormat) {
         Some((format, _)) if format == "json" => Format::Json,
         _ => Format::Text,
@@ -93,10 +98,10 @@ pub(crate) fn load(
         log,
     };
     reader.check_conflicts()?;
-    let run_mode = reader.run_mode()?;
+    let (command, run_mode) = reader.run_mode()?;
     reader.check_log_format()?;
     let mode = reader.decryption_mode()?;
-    let dynamic = reader.dynamic_secrets()?;
+    let dynamic_mode = reader.dynamic_mode()?;
     let injection = reader.injection()?;
     let selection = reader.selection()?;
     let host = reader.host()?;
@@ -119,7 +124,7 @@ pub(crate) fn load(
                 max_wait,
             },
             mode,
-            dynamic,
+            dynamic_mode,
             target,
         },
         auth_source,
@@ -127,12 +132,13 @@ pub(crate) fn load(
         selection,
         snapshot,
         injection,
+        command,
         run_mode,
     })
 }
 
 impl ConfigReader<'_> {
-    /// Checks the format, which [`logger`] reads as `text` if it is invalid.
+    /// Checks the format, which [`read_logger`] reads as `text` if it is invalid.
     ///
     /// # Errors
     /// `usage` or `config` for another word.

@@ -18,8 +18,8 @@ use std::os::unix::ffi::OsStrExt;
 use crate::error::Error;
 use crate::process::env_block::{EnvBlock, EnvEntry, ExecLimits};
 use crate::secret::Secret;
-pub(crate) use inherited::inherited_env;
-pub(crate) use plan::{Form, Plan, PlannedSecret, plan};
+pub(crate) use inherited::filter_inherited;
+pub(crate) use plan::{InjectionForm, Plan, PlannedSecret, plan};
 
 /// The number of keys that an error about sizes lists.
 const MAX_LISTED_KEYS: usize = 5;
@@ -45,9 +45,9 @@ pub(crate) fn build_env_block(
     let mut sizes = Vec::with_capacity(plan.secrets.len());
     for PlannedSecret { name, secret, form } in plan.secrets {
         let entry = match form {
-            Form::Inherited => continue,
-            Form::File => EnvEntry::new(&name, create_file(&secret)?.as_bytes()),
-            Form::Variable => EnvEntry::new(&name, secret.value.expose()),
+            InjectionForm::Inherited => continue,
+            InjectionForm::File => EnvEntry::new(&name, create_file(&secret)?.as_bytes()),
+            InjectionForm::Variable => EnvEntry::new(&name, secret.value.expose()),
         }
         .expect("a plan has checked its names and values for NUL bytes");
         sizes.push((secret.key, entry.size()));
@@ -105,7 +105,7 @@ mod tests {
     fn build(secrets: &[(&str, &str)], limits: ExecLimits) -> Result<EnvBlock, Error> {
         let planned = |(name, value): &(&str, &str)| PlannedSecret {
             name: (*name).to_owned(),
-            form: Form::Variable,
+            form: InjectionForm::Variable,
             secret: Secret {
                 key: (*name).to_owned(),
                 value: SecretBytes::new(value.as_bytes().to_vec()),

@@ -16,7 +16,7 @@ const TARGETS: [Target; 8] = [
     ("project", config::fuzz_project),
     ("field", phase::fuzz::field),
     ("rows", phase::fuzz::rows),
-    ("sealed_rows", phase::fuzz::sealed_rows),
+    ("encrypted_rows", phase::fuzz::encrypted_rows),
     ("snapshot", snapshot::fuzz),
 ];
 

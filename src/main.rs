@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     signal::remove_runtime_handlers();
     signal::install_pid1_handlers();
     let (args, parsed) = cli::parse(std::env::args_os().skip(1).collect());
-    let logger = config::logger(&args, &inherited);
+    let logger = config::read_logger(&args, &inherited);
     panic_hook::install(logger);
     let context = Context {
         log: &logger,

@@ -21,7 +21,7 @@ mod rows;
 
 use crate::auth::{Auth, Credential};
 use crate::config::{
-    DecryptionMode, DynamicSecrets, FetchConfig, SelectionOptions, Setting, parse_uuid,
+    DecryptionMode, DynamicMode, FetchConfig, SelectionOptions, Setting, parse_uuid,
 };
 use crate::error::Error;
 use crate::http::HttpClient;
@@ -253,7 +253,7 @@ impl<'a> Fetcher<'a> {
         let client = &self.app_directory.client;
         let fetch =
             |dynamic| rest::fetch(client, app, &environment.name, &self.server_filter, dynamic);
-        fetch_or_name_unleased(self.request.dynamic, fetch, |outcome| match outcome {
+        fetch_or_name_unleased(self.request.dynamic_mode, fetch, |outcome| match outcome {
             RestOutcome::Secrets(secrets, _) => secrets.as_slice(),
             _ => &[],
         })
@@ -266,7 +266,7 @@ impl<'a> Fetcher<'a> {
         } = target;
         let client = E2eeClient::new(self.app_directory, self.credential)?;
         let fetch = |dynamic| client.fetch(app, environment, &self.server_filter, dynamic);
-        let decrypted = fetch_or_name_unleased(self.request.dynamic, fetch, |environment| {
+        let decrypted = fetch_or_name_unleased(self.request.dynamic_mode, fetch, |environment| {
             &environment.leased
         })?;
         let resolver = ReferenceResolver::new(client, app, environment, &decrypted)?;
@@ -283,14 +283,14 @@ impl<'a> Fetcher<'a> {
 /// Runs `fetch`. If the server refuses to lease dynamic secrets, lists them in a second request, so
 /// that the error names them: the refusal does not.
 fn fetch_or_name_unleased<T>(
-    dynamic: DynamicSecrets,
-    fetch: impl Fn(DynamicSecrets) -> Result<T, Error>,
+    dynamic: DynamicMode,
+    fetch: impl Fn(DynamicMode) -> Result<T, Error>,
     secrets_in: impl Fn(&T) -> &[Secret],
 ) -> Result<T, Error> {
     let mut result = fetch(dynamic);
     if let Err(Error::LeaseFailed { names, .. }) = &mut result
         && names.is_empty()
-        && let Ok(listed) = fetch(DynamicSecrets::List)
+        && let Ok(listed) = fetch(DynamicMode::List)
     {
         let secrets = secrets_in(&listed).iter();
         names.extend(secrets.filter_map(|secret| secret.dynamic.clone()));

@@ -61,10 +61,10 @@ pub(crate) fn run(
     }
     let config = config::load(args, &inherited, context.log)?;
     match config.run_mode {
-        RunMode::Exec(_) => fetch_and_exec(single_threaded, &config, inherited, context),
-        RunMode::Supervise(_) => supervise(single_threaded, config, inherited, context),
-        RunMode::Watch(_, options) => watch(single_threaded, config, inherited, &options, context),
-        RunMode::DryRun(_) => dry_run(single_threaded, &config, inherited, context),
+        RunMode::Exec => fetch_and_exec(single_threaded, &config, inherited, context),
+        RunMode::Supervise => supervise(single_threaded, config, inherited, context),
+        RunMode::Watch(options) => watch(single_threaded, config, inherited, &options, context),
+        RunMode::DryRun => dry_run(single_threaded, &config, inherited, context),
     }
 }
 
@@ -167,7 +167,7 @@ fn run_standby(
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
     if !standby.may_lease() {
-        config.fetch.dynamic = config.fetch.dynamic.without_leases();
+        config.fetch.dynamic_mode = config.fetch.dynamic_mode.without_leases();
     }
     let outcome = fetch_and_wait(single_threaded, &config, inherited, cache, standby, context);
     if let Err(Error::TokenRejected { .. }) = outcome {
@@ -256,7 +256,7 @@ fn plan(
     #[cfg(debug_assertions)]
     process::panic_hook::panic_if_requested(&inherited);
     if let Some(header_file) = &config.header_file {
-        let reads_again = matches!(config.run_mode, RunMode::Watch(..));
+        let reads_again = matches!(config.run_mode, RunMode::Watch(_));
         auth.set_gateway_headers(header_file.read(reads_again, log)?);
     }
     let fetch = || fetch_and_select(single_threaded, config, &auth, context);
@@ -268,7 +268,7 @@ fn plan(
         // Only the token that made a snapshot can open it, and an identity's token is used once.
         (None, _) | (Some(_), Auth::Identity(_)) => fetch()?,
     };
-    let inherited = environ::inherited_env(inherited, &config.injection);
+    let inherited = environ::filter_inherited(inherited, &config.injection);
     let allow_empty = config.selection.allow_empty;
     let plan = environ::plan(secrets, &inherited, &config.injection, allow_empty, log)?;
     Ok(PlannedRun {
@@ -332,8 +332,7 @@ impl PlannedRun {
         config: &Config,
         file_path: impl FnMut(&Secret) -> Result<String, Error>,
     ) -> Result<EnvBlock, Error> {
-        let command = config.run_mode.command();
-        let limits = startup::exec_limits();
+        let (command, limits) = (&config.command, startup::exec_limits());
         environ::build_env_block(self.inherited, self.plan, file_path, command, limits)
     }
 }
@@ -348,7 +347,7 @@ struct CommandEnvironment {
 impl CommandEnvironment {
     /// Becomes the command. Returns only if that fails.
     fn exec(&self, config: &Config, context: Context<'_>) -> Error {
-        let command = config.run_mode.command();
+        let command = &config.command;
         context.log.log(Event::Exec { command });
         exec::exec_command(command, &self.block, context.core_limit)
     }

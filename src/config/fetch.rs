@@ -23,7 +23,7 @@ pub(crate) struct FetchConfig {
     pub(crate) host: Host,
     pub(crate) http: HttpOptions,
     pub(crate) mode: DecryptionMode,
-    pub(crate) dynamic: DynamicSecrets,
+    pub(crate) dynamic_mode: DynamicMode,
     pub(crate) target: Target,
 }
 
@@ -53,7 +53,7 @@ pub(crate) enum DecryptionMode {
 
 /// What is done with dynamic secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DynamicSecrets {
+pub(crate) enum DynamicMode {
     /// They are not requested.
     Skip,
     /// Their names are requested, and nothing is leased.
@@ -62,9 +62,9 @@ pub(crate) enum DynamicSecrets {
     Lease { ttl: Option<u64> },
 }
 
-impl DynamicSecrets {
+impl DynamicMode {
     /// Returns whether secrets are leased.
-    pub(crate) fn leases(self) -> bool {
+    pub(crate) fn takes_leases(self) -> bool {
         matches!(self, Self::Lease { .. })
     }
 
@@ -118,7 +118,7 @@ impl ConfigReader<'_> {
     ///
     /// # Errors
     /// `usage` for an invalid time.
-    pub(super) fn dynamic_secrets(&self) -> Result<DynamicSecrets, Error> {
+    pub(super) fn dynamic_mode(&self) -> Result<DynamicMode, Error> {
         // The server takes whole seconds only.
         let expected = "a whole number of seconds above 0";
         let ttl = self.parsed(Opt::LeaseTtl, expected, |text| match text.parse() {
@@ -127,9 +127,9 @@ impl ConfigReader<'_> {
         })?;
         Ok(
             match (self.args.has(Opt::Dynamic), self.args.has(Opt::DryRun)) {
-                (false, _) => DynamicSecrets::Skip,
-                (true, true) => DynamicSecrets::List,
-                (true, false) => DynamicSecrets::Lease { ttl },
+                (false, _) => DynamicMode::Skip,
+                (true, true) => DynamicMode::List,
+                (true, false) => DynamicMode::Lease { ttl },
             },
         )
     }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What is done with the environment: exec, supervise, watch, or print what would be injected.
+//! How the command is run: exec, supervise, watch, or a dry run.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -13,47 +13,35 @@ use crate::process::watch::WatchOptions;
 /// How long a restart waits for the command to end without `--grace`.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
-/// What is done with the environment. Each mode has the command line: the program as typed and its
-/// arguments.
+/// How the command is run.
 pub(crate) enum RunMode {
     /// Replace phase-run by the command.
-    Exec(Vec<OsString>),
+    Exec,
     /// Run the command in a child process, and stay as its parent.
-    Supervise(Vec<OsString>),
+    Supervise,
     /// Supervise the command, and restart it when its secrets have changed.
-    Watch(Vec<OsString>, WatchOptions),
-    /// Print what would be injected. The command line counts for the kernel's limits; it may be empty.
-    DryRun(Vec<OsString>),
-}
-
-impl RunMode {
-    /// Returns the command line.
-    pub(crate) fn command(&self) -> &[OsString] {
-        let (Self::Exec(command)
-        | Self::Supervise(command)
-        | Self::Watch(command, _)
-        | Self::DryRun(command)) = self;
-        command
-    }
+    Watch(WatchOptions),
+    /// Print what would be injected, and do not run the command.
+    DryRun,
 }
 
 impl ConfigReader<'_> {
-    /// Reads the command, `--command`, `--dry-run`, `--supervise` and `--watch`.
+    /// Reads the command line, `--command`, `--dry-run`, `--supervise` and `--watch`. Only a dry run
+    /// can have an empty command line.
     ///
     /// # Errors
     /// `usage` when there is no command or a value is invalid, `config` for an invalid variable.
-    pub(super) fn run_mode(&self) -> Result<RunMode, Error> {
+    pub(super) fn run_mode(&self) -> Result<(Vec<OsString>, RunMode), Error> {
         let command = self.command();
-        let (watch, supervise) = (self.watch()?, self.flag(Opt::Supervise)?);
-        if self.args.has(Opt::DryRun) {
-            return Ok(RunMode::DryRun(command));
-        }
-        match (command.is_empty(), watch, supervise) {
-            (true, ..) => Err(Error::NoCommand),
-            (false, Some(options), _) => Ok(RunMode::Watch(command, options)),
-            (false, None, Some(_)) => Ok(RunMode::Supervise(command)),
-            (false, None, None) => Ok(RunMode::Exec(command)),
-        }
+        let (watch, supervise) = (self.watch_options()?, self.flag(Opt::Supervise)?);
+        let run_mode = match (self.args.has(Opt::DryRun), watch, supervise) {
+            (true, ..) => RunMode::DryRun,
+            (false, ..) if command.is_empty() => return Err(Error::NoCommand),
+            (false, Some(options), _) => RunMode::Watch(options),
+            (false, None, Some(_)) => RunMode::Supervise,
+            (false, None, None) => RunMode::Exec,
+        };
+        Ok((command, run_mode))
     }
 
     /// Returns the command line; with `--command`, that of a shell which runs it.
@@ -61,7 +49,7 @@ impl ConfigReader<'_> {
         let mut command = self.args.command.clone();
         if let Some(line) = self.args.values(Opt::Command).next() {
             let shell = ["/bin/sh", "-c"].map(OsString::from);
-            // The shell would take a line that starts like this for an option of its own.
+            // The shell would parse such a line as an option.
             let is_option = matches!(line.as_encoded_bytes().first(), Some(b'-' | b'+'));
             let end_of_options = is_option.then(|| OsString::from("--"));
             let shell = shell.into_iter().chain(end_of_options);
@@ -73,8 +61,8 @@ impl ConfigReader<'_> {
     /// Reads `--watch`, `--stop-signal` and `--grace`; `None` without `--watch`.
     ///
     /// # Errors
-    /// `usage` for an invalid value, or for one of the others without `--watch`.
-    fn watch(&self) -> Result<Option<WatchOptions>, Error> {
+    /// `usage` for an invalid value.
+    fn watch_options(&self) -> Result<Option<WatchOptions>, Error> {
         let expected = "a number of seconds, 1 or more";
         let interval = self.parsed(Opt::Watch, expected, |text| {
             seconds(text).filter(|interval| *interval >= Duration::from_secs(1))

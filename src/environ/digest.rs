@@ -3,7 +3,7 @@
 
 use ring::hmac;
 
-use super::plan::{Form, Plan};
+use super::plan::{InjectionForm, Plan};
 use crate::process::watch::Digest;
 
 impl Plan {
@@ -20,7 +20,8 @@ impl Plan {
         for planned in &self.secrets {
             add(planned.name.as_bytes());
             add(planned.form.as_str().as_bytes());
-            let has_value = planned.form != Form::Inherited && planned.secret.dynamic.is_none();
+            let has_value =
+                planned.form != InjectionForm::Inherited && planned.secret.dynamic.is_none();
             add(if has_value {
                 planned.secret.value.expose()
             } else {
@@ -41,8 +42,8 @@ mod tests {
     use crate::environ::PlannedSecret;
     use crate::secret::{Secret, SecretBytes};
 
-    fn digest(key: &[u8], secrets: &[(&str, &str, Form)]) -> Digest {
-        let planned = |(name, value, form): &(&str, &str, Form)| PlannedSecret {
+    fn digest(key: &[u8], secrets: &[(&str, &str, InjectionForm)]) -> Digest {
+        let planned = |(name, value, form): &(&str, &str, InjectionForm)| PlannedSecret {
             name: (*name).to_owned(),
             form: *form,
             secret: Secret {
@@ -62,46 +63,65 @@ mod tests {
     fn digest_depends_on_name_form_value_and_key() {
         let same = digest(
             b"key",
-            &[("A", "1", Form::Variable), ("B", "2", Form::Variable)],
+            &[
+                ("A", "1", InjectionForm::Variable),
+                ("B", "2", InjectionForm::Variable),
+            ],
         );
         assert_eq!(
             same,
             digest(
                 b"key",
-                &[("A", "1", Form::Variable), ("B", "2", Form::Variable)]
+                &[
+                    ("A", "1", InjectionForm::Variable),
+                    ("B", "2", InjectionForm::Variable)
+                ]
             )
         );
         for other in [
             digest(
                 b"kez",
-                &[("A", "1", Form::Variable), ("B", "2", Form::Variable)],
+                &[
+                    ("A", "1", InjectionForm::Variable),
+                    ("B", "2", InjectionForm::Variable),
+                ],
             ),
             digest(
                 b"key",
-                &[("A", "1", Form::Variable), ("B", "3", Form::Variable)],
+                &[
+                    ("A", "1", InjectionForm::Variable),
+                    ("B", "3", InjectionForm::Variable),
+                ],
             ),
             digest(
                 b"key",
-                &[("A", "1", Form::Variable), ("C", "2", Form::Variable)],
+                &[
+                    ("A", "1", InjectionForm::Variable),
+                    ("C", "2", InjectionForm::Variable),
+                ],
             ),
             digest(
                 b"key",
-                &[("A", "1", Form::File), ("B", "2", Form::Variable)],
+                &[
+                    ("A", "1", InjectionForm::File),
+                    ("B", "2", InjectionForm::Variable),
+                ],
             ),
-            digest(b"key", &[("A", "1", Form::Variable)]),
+            digest(b"key", &[("A", "1", InjectionForm::Variable)]),
             digest(b"key", &[]),
         ] {
             assert_ne!(same, other);
         }
         let apart = [("AB", "C"), ("A", "BC")];
         let [one, other] =
-            apart.map(|(name, value)| digest(b"key", &[(name, value, Form::Variable)]));
+            apart.map(|(name, value)| digest(b"key", &[(name, value, InjectionForm::Variable)]));
         assert_ne!(one, other);
     }
 
     #[test]
     fn digest_ignores_value_of_inherited_variable() {
-        let [one, other] = ["1", "2"].map(|value| digest(b"key", &[("A", value, Form::Inherited)]));
+        let [one, other] =
+            ["1", "2"].map(|value| digest(b"key", &[("A", value, InjectionForm::Inherited)]));
         assert_eq!(one, other);
     }
 }

@@ -14,7 +14,7 @@ const CLEAN_ALLOWLIST: [&str; 11] = [
 
 /// Returns the inherited entries without the token's variables, and with `--clean` only those that it
 /// leaves. Of a name that is set twice the first entry counts, as for getenv(3).
-pub(crate) fn inherited_env(inherited: EnvBlock, injection: &InjectionOptions) -> EnvBlock {
+pub(crate) fn filter_inherited(inherited: EnvBlock, injection: &InjectionOptions) -> EnvBlock {
     let mut seen = HashSet::new();
     let entries = inherited
         .into_entries()
@@ -57,7 +57,7 @@ mod tests {
     }
 
     fn inherit(entries: &[&[u8]], injection: &InjectionOptions) -> Vec<Vec<u8>> {
-        let block = inherited_env(inherited(entries), injection);
+        let block = filter_inherited(inherited(entries), injection);
         block
             .into_entries()
             .iter()

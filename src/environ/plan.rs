@@ -11,7 +11,7 @@ use crate::secret::Secret;
 
 /// How a secret reaches the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum InjectionForm {
     /// The variable holds the value.
     Variable,
     /// The variable holds the path of a sealed file with the value.
@@ -20,7 +20,7 @@ pub(crate) enum Form {
     Inherited,
 }
 
-impl Form {
+impl InjectionForm {
     /// The word that `--dry-run` prints.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Form {
 pub(crate) struct PlannedSecret {
     pub(crate) name: String,
     pub(crate) secret: Secret,
-    pub(crate) form: Form,
+    pub(crate) form: InjectionForm,
 }
 
 /// The selected secrets sorted by name. Names are unique, and no name or value holds a byte that
@@ -89,11 +89,11 @@ pub(crate) fn plan(
         let variable = rule.and_then(|rule| rule.variable.clone());
         let name = variable.unwrap_or_else(|| [injection.prefix.as_str(), &secret.key].concat());
         let form = match rule {
-            _ if keeps_inherited(&name, inherited, &injection.keep) => Form::Inherited,
-            Some(_) => Form::File,
-            None => Form::Variable,
+            _ if keeps_inherited(&name, inherited, &injection.keep) => InjectionForm::Inherited,
+            Some(_) => InjectionForm::File,
+            None => InjectionForm::Variable,
         };
-        if form != Form::Inherited {
+        if form != InjectionForm::Inherited {
             check_variable(&name, form, &secret, &injection.allowed_names, log)?;
         }
         planned.push(PlannedSecret { name, secret, form });
@@ -130,7 +130,7 @@ fn keeps_inherited(name: &str, inherited: &EnvBlock, keep: &KeepPolicy) -> bool 
 /// Checks the name and the value of one variable.
 fn check_variable(
     name: &str,
-    form: Form,
+    form: InjectionForm,
     secret: &Secret,
     allowed: &[Pattern],
     log: &dyn Log,
@@ -148,7 +148,7 @@ fn check_variable(
             key: secret.key.clone(),
         });
     }
-    if form == Form::Variable && secret.value.expose().contains(&0) {
+    if form == InjectionForm::Variable && secret.value.expose().contains(&0) {
         return Err(Error::NulInValue {
             key: secret.key.clone(),
         });
@@ -179,7 +179,7 @@ fn check_references(planned: &[PlannedSecret], strict: bool, log: &dyn Log) -> R
     let keys: Vec<String> = planned
         .iter()
         .filter(|planned| {
-            planned.form != Form::Inherited && has_reference(planned.secret.value.expose())
+            planned.form != InjectionForm::Inherited && has_reference(planned.secret.value.expose())
         })
         .map(|planned| planned.secret.key.clone())
         .collect();

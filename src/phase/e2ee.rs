@@ -15,7 +15,7 @@ use super::response::Endpoint;
 use super::rows::{CowStr, Override, SecretRows, StaticRow};
 use super::{ServerFilter, environment_label};
 use crate::auth::Credential;
-use crate::config::DynamicSecrets;
+use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
@@ -103,7 +103,7 @@ impl<'a> E2eeClient<'a> {
         app: &App,
         environment: &Environment,
         server_filter: &ServerFilter<'_>,
-        dynamic: DynamicSecrets,
+        dynamic: DynamicMode,
     ) -> Result<DecryptedEnvironment, Error> {
         let label = environment_label(&environment.name, app);
         let key = environment.key.as_ref();
@@ -125,7 +125,7 @@ impl<'a> E2eeClient<'a> {
         let response = client.get(&client.host().secrets_url(), &[], &headers)?;
         let endpoint = Endpoint::Secrets {
             label: &label,
-            leases: dynamic.leases(),
+            leases: dynamic.takes_leases(),
         };
         let rows: SecretRows<'_, StaticRow<'_, CowStr<'_>>, CowStr<'_>> =
             response.json_if_ok(endpoint, "a list of encrypted secrets")?;

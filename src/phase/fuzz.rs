@@ -7,7 +7,7 @@ use super::crypto::{KEY_BYTES, KeyPair};
 use super::e2ee::decrypt_rows;
 use super::lease;
 use super::rows::{CowStr, SecretRows, StaticRow};
-use crate::config::DynamicSecrets;
+use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
@@ -26,7 +26,7 @@ pub(crate) fn field(data: &[u8]) {
 /// Parses `data` as rows of the REST interface.
 pub(crate) fn rows(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
-    for dynamic in [DynamicSecrets::List, DynamicSecrets::Lease { ttl: None }] {
+    for dynamic in [DynamicMode::List, DynamicMode::Lease { ttl: None }] {
         let rows = serde_json::from_str::<SecretRows<'_, Secret, SecretBytes>>(text);
         if let Ok(rows) = rows {
             let _ = lease::dynamic_secrets(rows.dynamic, dynamic, "x", |value, _| Ok(value));
@@ -35,7 +35,7 @@ pub(crate) fn rows(data: &[u8]) {
 }
 
 /// Parses `data` as encrypted rows, and decrypts them.
-pub(crate) fn sealed_rows(data: &[u8]) {
+pub(crate) fn encrypted_rows(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
     let rows = serde_json::from_str::<SecretRows<'_, StaticRow<'_, CowStr<'_>>, CowStr<'_>>>(text);
     if let Ok(rows) = rows {
@@ -48,6 +48,6 @@ pub(crate) fn sealed_rows(data: &[u8]) {
                 why,
             })
         };
-        let _ = lease::dynamic_secrets(rows.dynamic, DynamicSecrets::List, "x", decrypt);
+        let _ = lease::dynamic_secrets(rows.dynamic, DynamicMode::List, "x", decrypt);
     }
 }

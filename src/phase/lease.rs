@@ -1,10 +1,10 @@
 #![forbid(unsafe_code)]
-//! DynamicSecrets secrets: the variables that a lease holds, and when it expires.
+//! Dynamic secrets: the variables that a lease holds, and when it expires.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::rows::{DynamicRow, LeaseRow, LeasedVariable};
-use crate::config::DynamicSecrets;
+use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::json::JsonObject;
 use crate::secret::{Secret, SecretBytes};
@@ -26,7 +26,7 @@ pub(crate) struct Lease {
 /// `server` if a lease was requested and a row has none, and those of `decrypt`.
 pub(super) fn dynamic_secrets<V>(
     rows: Vec<DynamicRow<'_, V>>,
-    dynamic: DynamicSecrets,
+    dynamic: DynamicMode,
     label: &str,
     decrypt: impl Fn(V, &str) -> Result<SecretBytes, Error>,
 ) -> Result<(Vec<Secret>, Option<Lease>), Error> {
@@ -49,7 +49,7 @@ pub(super) fn dynamic_secrets<V>(
             })
         };
         match (row.lease, dynamic) {
-            (Some(lease), DynamicSecrets::Lease { .. }) if lease.has_variables() => {
+            (Some(lease), DynamicMode::Lease { .. }) if lease.has_variables() => {
                 let expiry = Lease::from_row(&lease);
                 for JsonObject(LeasedVariable { key, value }) in
                     lease.credentials.into_iter().flatten()
@@ -62,7 +62,7 @@ pub(super) fn dynamic_secrets<V>(
                     (one, other) => other.or(one),
                 };
             }
-            (_, DynamicSecrets::List) => {
+            (_, DynamicMode::List) => {
                 for key in row.keys {
                     secrets.push(secret(key, SecretBytes::default())?);
                 }

@@ -14,7 +14,7 @@ use super::ServerFilter;
 use super::app_directory::{App, Environment};
 use super::e2ee::{DecryptedEnvironment, DecryptedSecret, E2eeClient};
 use super::reference::{Piece, Reference, has_reference, pieces};
-use crate::config::DynamicSecrets;
+use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
@@ -275,7 +275,7 @@ impl<'a> ReferenceResolver<'a> {
         let no_filter = ServerFilter::default();
         let fetched = self
             .client
-            .fetch(app, environment, &no_filter, DynamicSecrets::Skip);
+            .fetch(app, environment, &no_filter, DynamicMode::Skip);
         match fetched {
             Ok(decrypted) => Ok(EnvironmentIndex::new(&decrypted)),
             Err(Error::AccessDenied { .. }) => Ok(EnvironmentIndex {

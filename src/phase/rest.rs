@@ -7,7 +7,7 @@ use super::lease::{self, Lease};
 use super::response::Endpoint;
 use super::rows::{Override, SecretRows, StaticRow};
 use super::{ServerFilter, environment_label};
-use crate::config::DynamicSecrets;
+use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
@@ -30,7 +30,7 @@ pub(super) fn fetch(
     app: &App,
     environment: &str,
     server_filter: &ServerFilter<'_>,
-    dynamic: DynamicSecrets,
+    dynamic: DynamicMode,
 ) -> Result<RestOutcome, Error> {
     let lease_ttl = dynamic.ttl().map(|seconds| seconds.to_string());
     let mut query = vec![("app_id", app.id.as_str()), ("env", environment)];
@@ -61,7 +61,7 @@ pub(super) fn fetch(
     }
     Err(response.error_for_status(Endpoint::Secrets {
         label: &label,
-        leases: dynamic.leases(),
+        leases: dynamic.takes_leases(),
     }))
 }
 

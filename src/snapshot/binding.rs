@@ -2,7 +2,7 @@
 //! What a snapshot is a copy of: the associated data with which it is encrypted.
 
 use crate::config::{
-    DecryptionMode, DynamicSecrets, FetchConfig, FolderPattern, Pattern, SelectionOptions,
+    DecryptionMode, DynamicMode, FetchConfig, FolderPattern, Pattern, SelectionOptions,
 };
 
 /// Encodes every setting that decides which values are selected, so that a snapshot of another host,
@@ -23,9 +23,9 @@ pub(super) fn encode(config: &FetchConfig, selection: &SelectionOptions) -> Vec<
         DecryptionMode::EndToEnd => "e2ee",
     };
     // A dry run lists the dynamic secrets that a start would lease.
-    let dynamic = match config.dynamic {
-        DynamicSecrets::Skip => None,
-        DynamicSecrets::List | DynamicSecrets::Lease { .. } => Some("dynamic"),
+    let dynamic = match config.dynamic_mode {
+        DynamicMode::Skip => None,
+        DynamicMode::List | DynamicMode::Lease { .. } => Some("dynamic"),
     };
     let mut bytes = Vec::new();
     push_list(&mut bytes, [config.host.rest_url("")]);
