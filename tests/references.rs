@@ -286,6 +286,26 @@ fn reference_resolves_to_shared_value_not_override() {
     assert_eq!(output.text(), "dark, own of shared, light/shared\n");
 }
 
+/// The token endpoint lists the app's ID twice, first for an app that lacks the environment.
+#[test]
+fn references_resolve_despite_duplicate_app_id() {
+    for environment in [None, Some("Staging")] {
+        let mut world = referring_world();
+        let shop = world.app("shop");
+        let id = shop.id().to_owned();
+        let production = shop.environment("Production", "prod");
+        production.secret("/backend", "VALUE", "${HOST} ${Staging.HOST}");
+        let ghost = world.add_app("ghost").e2e().set_id(&id);
+        if let Some(environment) = environment {
+            let _ = ghost.environment(environment, "staging");
+        }
+        let phase = Phase::serve(world);
+        let sandbox = Sandbox::new(&phase);
+        let output = print_value(&sandbox).output().ok();
+        assert_eq!(output.text(), "db.test staging.test\n");
+    }
+}
+
 /// If the server denies access, the reference stays as raw text; any other failure is fatal.
 #[test]
 fn failed_fetch_of_a_referenced_environment_is_fatal() {

@@ -75,7 +75,7 @@ enum Resolution {
 
 impl<'a> ReferenceResolver<'a> {
     /// Copies the values of `decrypted` if any of them contains a reference. Returns `None` if none
-    /// does.
+    /// does, or if the token cannot read the environment.
     ///
     /// # Errors
     /// Those of a request.
@@ -93,7 +93,10 @@ impl<'a> ReferenceResolver<'a> {
         if !decrypted.secrets.iter().any(refers) {
             return Ok(None);
         }
-        let home = EnvironmentRef::find(client.app_directory.apps()?, app, environment);
+        let apps = client.app_directory.apps()?;
+        let Some(home) = EnvironmentRef::find(apps, app, environment) else {
+            return Ok(None);
+        };
         Ok(Some(Self {
             client,
             home,
@@ -288,18 +291,18 @@ impl<'a> ReferenceResolver<'a> {
 }
 
 impl EnvironmentRef {
-    #[expect(clippy::expect_used, reason = "the environment was found in this list")]
-    fn find(apps: &[App], app: &App, environment: &Environment) -> Self {
-        let position = apps.iter().position(|known| known.id == app.id);
-        let position = position.expect("the app was found in this list");
-        let environments = apps.get(position).and_then(|app| app.environments.as_ref());
-        let names = |known: &Environment| known.name == environment.name;
-        Self {
-            app: position,
-            environment: environments
-                .and_then(|environments| environments.iter().position(names))
-                .expect("the environment was found in this list"),
-        }
+    /// Finds the first environment of this name in an app with this ID. The server may list several
+    /// apps with one ID.
+    fn find(apps: &[App], app: &App, environment: &Environment) -> Option<Self> {
+        let has_same_id = |(_, known): &(usize, &App)| known.id == app.id;
+        let mut with_same_id = apps.iter().enumerate().filter(has_same_id);
+        with_same_id.find_map(|(position, known)| {
+            let mut environments = known.environments.iter().flatten();
+            Some(Self {
+                app: position,
+                environment: environments.position(|known| known.name == environment.name)?,
+            })
+        })
     }
 }
 

@@ -146,6 +146,12 @@ impl App {
         &self.id
     }
 
+    /// Replaces its ID. Two apps may have the same one, which Phase itself never sends.
+    pub fn set_id(&mut self, id: &str) -> &mut App {
+        self.id = id.to_owned();
+        self
+    }
+
     /// Makes it end-to-end encrypted: `v1/secrets/` then returns an error.
     pub fn e2e(&mut self) -> &mut App {
         self.e2e = true;
