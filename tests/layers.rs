@@ -40,7 +40,7 @@ fn modules_import_only_from_layers_below() {
         }
         seen.insert(layer.clone());
         upward.extend(
-            upward_imports(&layer, &read_to_string(&file).unwrap())
+            upward_imports(relative, &read_to_string(&file).unwrap())
                 .into_iter()
                 .map(|target| (relative.to_owned(), target)),
         );
@@ -52,28 +52,40 @@ fn modules_import_only_from_layers_below() {
 }
 
 #[test]
-fn upward_import_is_found() {
-    for text in [
-        "use crate::phase::fetch;",
-        "use crate::{error::Error, phase::fetch};",
-        "use crate::{\n    error::{Error, Source},\n    phase,\n};",
-        "fn x() { crate::phase::fetch() }",
-        "pub(crate) use crate::phase as api;",
+fn upward_import_is_detected() {
+    for (file, text) in [
+        ("http.rs", "use crate::phase::fetch;"),
+        ("http.rs", "use crate::{error::Error, phase::fetch};"),
+        (
+            "http.rs",
+            "use crate::{\n    error::{Error, Source},\n    phase,\n};",
+        ),
+        ("http.rs", "fn x() { crate::phase::fetch() }"),
+        ("http.rs", "pub(crate) use crate::phase as api;"),
+        ("http.rs", "use super::phase::fetch;"),
+        ("http.rs", "use super::{error::Error, phase::fetch};"),
+        ("http.rs", "fn x() { super::phase::fetch() }"),
+        ("http/dns.rs", "use crate::phase::fetch;"),
+        ("http/dns.rs", "use super::super::phase::fetch;"),
     ] {
-        assert_eq!(upward_imports("http", text), ["phase"], "{text}");
+        assert_eq!(upward_imports(Path::new(file), text), ["phase"], "{text}");
     }
-    for text in [
-        "use crate::error::Error;",
-        "use crate::http::retry;",
-        "// use crate::phase::fetch;",
-        "use super::phase;",
-        "#[cfg(test)]\nmod tests {\n    use crate::phase::fetch;\n}",
+    for (file, text) in [
+        ("http.rs", "use crate::error::Error;"),
+        ("http.rs", "use crate::http::retry;"),
+        ("http.rs", "use super::error::Error;"),
+        ("http.rs", "// use crate::phase::fetch;"),
+        ("http/dns.rs", "use super::phase;"),
+        (
+            "http.rs",
+            "#[cfg(test)]\nmod tests {\n    use crate::phase::fetch;\n}",
+        ),
     ] {
-        assert!(upward_imports("http", text).is_empty(), "{text}");
+        assert!(upward_imports(Path::new(file), text).is_empty(), "{text}");
     }
 }
 
-/// The first part of a path below `src/`.
+/// Returns the layer of a file, which is the first part of its path below `src/`.
 fn layer_of(relative: &Path) -> String {
     let first = relative.iter().next().unwrap();
     Path::new(first)
@@ -83,17 +95,20 @@ fn layer_of(relative: &Path) -> String {
         .into_owned()
 }
 
-/// The layers that a file names after `crate::` and that do not lie below its own. A file's tests,
-/// which stand at its end, may use everything.
-fn upward_imports(layer: &str, text: &str) -> Vec<String> {
+/// Returns the layers above its own that a file names after the crate root. That is `crate::`, or as many
+/// `super::` as its path below `src/` has parts. The tests at the end of a file may use everything.
+fn upward_imports(file: &Path, text: &str) -> Vec<String> {
     let height = |name: &str| LAYERS.iter().position(|&layer| layer == name);
-    let own = height(layer).unwrap_or_else(|| panic!("{layer} is in no layer"));
+    let layer = layer_of(file);
+    let own = height(&layer).unwrap_or_else(|| panic!("{layer} is in no layer"));
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     let code: String = code
         .lines()
         .map(|line| line.split("//").next().unwrap())
         .collect::<Vec<_>>()
         .join(" ");
+    let root = "super::".repeat(file.iter().count());
+    let code = code.replace(&root, "crate::");
     let named = code
         .split("crate::")
         .skip(1)
@@ -106,7 +121,7 @@ fn upward_imports(layer: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The first name of each member of a group in braces, whose opening brace is cut off.
+/// Returns the first name of each member of a group in braces, which begins after the opening brace.
 fn first_names(group: &str) -> Vec<String> {
     let mut depth = 0;
     let members = group.split(move |letter| {

@@ -62,6 +62,14 @@ macro_rules! events {
             }
         }
 
+        #[cfg(test)]
+        impl<'a> Event<'a> {
+            /// Returns one event of each variant.
+            pub(super) fn examples() -> Vec<Self> {
+                vec![$($(Self::$variant $({ $($field: <$type as super::tests::Example>::example()),* })?,)*)*]
+            }
+        }
+
         /// Each event's level, kind, and text before any name is filled in.
         #[cfg(test)]
         pub(super) const EVENTS: &[(Level, &str, &str)] = &[

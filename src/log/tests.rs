@@ -1,6 +1,8 @@
 //! Holds the table of events to the document of log lines and to the message tests.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::event::{EVENTS, Level};
@@ -57,6 +59,96 @@ fn every_event_of_a_start_has_a_message_test() {
         missing.is_empty(),
         "no file in tests/messages shows {missing:?}"
     );
+}
+
+/// A type of which an event has fields.
+pub(super) trait Example {
+    /// Returns a value for a test; a text is one that has to be escaped.
+    fn example() -> Self;
+}
+
+const TEXT: &str = "a \"reason\"\nin two\tlines\x1b";
+
+impl Example for &str {
+    fn example() -> Self {
+        TEXT
+    }
+}
+
+impl Example for String {
+    fn example() -> Self {
+        TEXT.to_owned()
+    }
+}
+
+impl Example for &[String] {
+    fn example() -> Self {
+        static TEXTS: LazyLock<[String; 2]> = LazyLock::new(|| [TEXT.to_owned(), TEXT.to_owned()]);
+        &*TEXTS
+    }
+}
+
+impl Example for &[OsString] {
+    fn example() -> Self {
+        static COMMAND: LazyLock<[OsString; 1]> = LazyLock::new(|| [TEXT.into()]);
+        &*COMMAND
+    }
+}
+
+impl Example for Duration {
+    fn example() -> Self {
+        Duration::from_millis(1_500)
+    }
+}
+
+impl Example for Option<Duration> {
+    fn example() -> Self {
+        Some(Example::example())
+    }
+}
+
+impl Example for u16 {
+    fn example() -> Self {
+        200
+    }
+}
+
+impl Example for u32 {
+    fn example() -> Self {
+        2
+    }
+}
+
+impl Example for usize {
+    fn example() -> Self {
+        3
+    }
+}
+
+#[test]
+fn every_event_is_one_json_object() {
+    let [text, json] = [Format::Text, Format::Json].map(|format| Logger {
+        format,
+        quiet: false,
+        verbose: 2,
+    });
+    let events = Event::examples();
+    assert_eq!(events.len(), EVENTS.len());
+    for (event, (level, kind, _)) in events.iter().zip(EVENTS) {
+        let line = json.format(event).unwrap();
+        let mut members = members(&line);
+        assert_eq!(members.remove("kind").as_deref(), Some(*kind), "{line}");
+        let (level, _) = shown_as(*level);
+        assert_eq!(members.remove("level").as_deref(), Some(level), "{line}");
+        let message = members.remove("message").unwrap();
+        let prefix = match level {
+            "warning" => "phase-run: warning: ",
+            _ => "phase-run: ",
+        };
+        assert_eq!(text.format(event), Some(format!("{prefix}{message}")));
+        assert!(!message.contains(char::is_control), "{line}");
+        assert!(members.is_empty(), "{line}");
+    }
 }
 
 /// The members of a line, which is one object of strings.
