@@ -2,12 +2,16 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
-use fake_phase::{Responder, aws, azure};
+use base64ct::{Base64, Encoding};
+use fake_phase::{Request, Responder, aws, azure};
+use serde_json::Value;
 
 use crate::identity::{aws_run, azure_run};
 use crate::identity_aws::{container, signed, web_identity, write_profiles};
-use crate::support::{Status, cloud_machine, refusing_proxy};
+use crate::support::{DEADLINE, Status, cloud_machine, refusing_proxy};
 
 /// A session token that Phase repeats in an error is redacted.
 #[test]
@@ -30,6 +34,67 @@ fn azure_token_repeated_by_phase_is_redacted() {
         let responder = Responder::error(401, &format!("no: {token}"));
         machine.phase.respond("/identities/", responder);
         let _ = machine.assert_refused(azure_run(&machine, &[]));
+    }
+}
+
+/// The signature that was sent is redacted, even if Phase repeats it a second later, when a new one would
+/// differ, or repeats that of an earlier try.
+#[test]
+fn aws_signature_repeated_by_phase_is_redacted() {
+    let machine = cloud_machine();
+    let gate = machine.phase.gate("/identities/");
+    let run = aws_run(&machine, &[]).env("PHASE_MAX_WAIT", "100");
+    let running = run.args(["echo", "started"]).spawn();
+    gate.wait_for_request(DEADLINE);
+    let responder = Responder::status(503).times(1);
+    machine.phase.respond("/identities/", responder);
+    gate.release_held();
+    gate.wait_for_requests(2, DEADLINE);
+    let requests = machine.phase.requests();
+    let signed = |request: &Request| -> (String, String) {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let block = body["awsIam"]["httpRequestHeaders"].as_str().unwrap();
+        let headers: Value = serde_json::from_slice(&Base64::decode_vec(block).unwrap()).unwrap();
+        let authorization = headers["Authorization"].as_str().unwrap();
+        let (_, signature) = authorization.rsplit_once('=').unwrap();
+        (block.to_owned(), signature.to_owned())
+    };
+    let sent: Vec<_> = requests.iter().map(signed).collect();
+    let [(one, first), (other, second)] = sent.as_slice() else {
+        panic!("{requests:?}")
+    };
+    let said = format!("no: {one}, {first}, {other}, {second}");
+    let responder = Responder::error(403, &said);
+    machine.phase.respond("/identities/", responder);
+    let (_open, never) = channel::<()>();
+    let _ = never.recv_timeout(Duration::from_millis(1100));
+    gate.open();
+    let output = running.wait().ended(Status::Exited(125));
+    assert!(output.stderr.contains(": no: …, …, …, … (403)"), "{output}");
+}
+
+/// Headers of Phase's response are redacted as its body is.
+#[test]
+fn login_secret_in_response_header_is_redacted() {
+    let token = aws::SESSION.token.unwrap();
+    for (responder, kind, shown) in [
+        (
+            Responder::redirect(&format!("https://elsewhere.test/?{token}&a")),
+            "protocol",
+            "it redirects to https://elsewhere.test/?…&a (status 302)",
+        ),
+        (
+            Responder::status(429).header("Retry-After", &format!("no {token}")),
+            "rate-limited",
+            "Retry-After: no …",
+        ),
+    ] {
+        let machine = cloud_machine();
+        machine.phase.respond("/identities/", responder);
+        let run = aws_run(&machine, &[]).env("PHASE_MAX_WAIT", "0");
+        // The run itself searches its standard error.
+        let output = run.args(["echo", "started"]).output().refused(kind);
+        assert!(output.stderr.contains(shown), "{output}");
     }
 }
 

@@ -119,22 +119,26 @@ pub(crate) enum LoginEvidence {
 }
 
 impl LoginEvidence {
-    /// Builds the member of the login request's JSON object. Call it for each try, because an AWS
-    /// signature expires within a minute.
-    pub(crate) fn json_member(&self) -> Vec<u8> {
+    /// Builds the member of the login request's JSON object, and adds the secrets that were made for
+    /// it to `sent_secrets`. Call it for each try, because an AWS signature expires within a minute.
+    pub(crate) fn json_member(&self, sent_secrets: &mut Vec<SecretBytes>) -> Vec<u8> {
         match self {
             Self::Aws { key, region, sts } => {
                 let signed = sigv4::sign(key, region, *sts, SystemTime::now());
+                let headers = Base64::encode_string(signed.headers.as_bytes());
                 let parts = [
                     r#""awsIam":{"httpRequestMethod":"POST","httpRequestUrl":""#,
                     &Base64::encode_string(signed.url.as_bytes()),
                     r#"","httpRequestHeaders":""#,
-                    &Base64::encode_string(signed.headers.as_bytes()),
+                    &headers,
                     r#"","httpRequestBody":""#,
                     &Base64::encode_string(sigv4::BODY.as_bytes()),
                     r#""}"#,
                 ];
-                parts.concat().into_bytes()
+                let member = parts.concat().into_bytes();
+                let secrets = [headers, signed.signature].map(String::into_bytes);
+                sent_secrets.extend(secrets.map(SecretBytes::new));
+                member
             }
             Self::Azure { access_token } => {
                 let token = Base64::encode_string(access_token.expose());
@@ -145,18 +149,13 @@ impl LoginEvidence {
         }
     }
 
-    /// The secrets of the login request, which no message may repeat.
+    /// The secrets that the login request is made of, which no message may repeat.
     pub(crate) fn into_secrets(self) -> Vec<SecretBytes> {
         match self {
-            Self::Aws { key, region, sts } => {
+            Self::Aws { key, .. } => {
                 let copy = |secret: &SecretBytes| SecretBytes::new(secret.expose().to_vec());
-                let signed = sigv4::sign(&key, &region, sts, SystemTime::now());
-                let headers = Base64::encode_string(signed.headers.as_bytes());
                 let parts = [Some(&key.id), Some(&key.secret), key.session_token.as_ref()];
-                let secrets = parts.into_iter().flatten().map(copy);
-                secrets
-                    .chain([SecretBytes::new(headers.into_bytes())])
-                    .collect()
+                parts.into_iter().flatten().map(copy).collect()
             }
             Self::Azure { access_token } => vec![access_token],
         }

@@ -89,6 +89,7 @@ impl<'a> ApiClient<'a> {
             host,
             &self.credential.token_source,
             &self.credential.gateway_headers,
+            Vec::new(),
         ))
     }
 }

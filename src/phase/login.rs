@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! Exchanges the machine's cloud identity for a Phase token.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
@@ -39,7 +40,7 @@ struct Authentication {
 /// # Errors
 /// Those of [`log_in`].
 pub(super) fn authenticate<'a>(
-    network: &HttpClient<'_>,
+    http: &HttpClient<'_>,
     host: &Host,
     auth: &'a Auth<'_>,
 ) -> Result<&'a Credential, Error> {
@@ -47,7 +48,7 @@ pub(super) fn authenticate<'a>(
         Auth::Token(credential) => return Ok(credential),
         Auth::Identity(login) => login,
     };
-    match (log_in(network, host, login), &login.previous) {
+    match (log_in(http, host, login), &login.previous) {
         (Ok(minted), _) => Ok(login.minted.get_or_init(|| minted)),
         (Err(error @ Error::IdentityRejected { .. }), _) | (Err(error), None) => Err(error),
         (Err(_), Some(previous)) => Ok(previous),
@@ -59,21 +60,21 @@ pub(super) fn authenticate<'a>(
 /// # Errors
 /// `identity` if no cloud credentials can be fetched or Phase refuses them, and those of any request.
 fn log_in(
-    network: &HttpClient<'_>,
+    http: &HttpClient<'_>,
     host: &Host,
     login: &IdentityLogin<'_>,
 ) -> Result<Credential, Error> {
-    let answer = request_token(network, host, login)?;
-    if answer.status != 200 {
-        return Err(login_error(&answer, login));
+    let response = request_token(http, host, login)?;
+    if response.status != 200 {
+        return Err(login_error(&response, login));
     }
-    let JsonObject(LoginResponse { authentication }) = answer.json("a token")?;
+    let JsonObject(LoginResponse { authentication }) = response.json("a token")?;
     let JsonObject(Authentication { token, ttl }) = authentication;
     let parsed = Token::parse(token.expose()).ok();
     let parsed = parsed.filter(|parsed| parsed.is_full() && parsed.is_service_account());
     let parsed = parsed.ok_or_else(|| unexpected(host, "the token in it is not valid"))?;
     let lifetime = Duration::from_secs(ttl);
-    network.log.log(Event::Identified {
+    http.log.log(Event::Identified {
         from: &login.cloud_credentials.description(),
         account: &login.service_account,
         valid_for: lifetime,
@@ -88,11 +89,11 @@ fn log_in(
 
 /// Sends the login request.
 fn request_token(
-    network: &HttpClient<'_>,
+    http: &HttpClient<'_>,
     host: &Host,
     login: &IdentityLogin<'_>,
 ) -> Result<ApiResponse, Error> {
-    let evidence = login.cloud_credentials.fetch_evidence(network)?;
+    let evidence = login.cloud_credentials.fetch_evidence(http)?;
     let path = login.cloud_credentials.login_path();
     let address = host.rest_url(&format!("identities/external/v1/{path}/auth/"));
     let url = Url::parse(&address).map_err(|_| unexpected(host, "the address is malformed"))?;
@@ -103,8 +104,13 @@ fn request_token(
         r#"{{"account":{{"type":"service","id":"{}"}},"#,
         login.service_account
     );
-    let body = || [account.as_bytes(), &evidence.json_member(), b"}"].concat();
-    let received = network.send(&Request {
+    // Each try has its own signature, and the response may echo any of them.
+    let sent_secrets = RefCell::new(Vec::new());
+    let body = || {
+        let member = evidence.json_member(&mut sent_secrets.borrow_mut());
+        [account.as_bytes(), &member, b"}"].concat()
+    };
+    let response = http.send(&Request {
         policy: RequestPolicy::DEFAULT,
         label: Some(host.name()),
         method: Method::POST,
@@ -117,9 +123,15 @@ fn request_token(
         gateway_headers,
         ..
     } = login;
-    let mut answer = ApiResponse::new(received, host.name(), token_source, gateway_headers);
-    answer.hidden = evidence.into_secrets();
-    Ok(answer)
+    let mut secrets = sent_secrets.into_inner();
+    secrets.extend(evidence.into_secrets());
+    Ok(ApiResponse::new(
+        response,
+        host.name(),
+        token_source,
+        gateway_headers,
+        secrets,
+    ))
 }
 
 fn unexpected(host: &Host, why: &str) -> Error {
@@ -131,14 +143,14 @@ fn unexpected(host: &Host, why: &str) -> Error {
 }
 
 /// The error for a login that Phase answers with a status other than 200.
-fn login_error(answer: &ApiResponse, login: &IdentityLogin<'_>) -> Error {
-    let text = answer.server_error();
-    let Some(text) = text.filter(|_| matches!(answer.status, 400 | 401 | 403 | 404)) else {
-        return answer.error_for_status(Endpoint::Tokens);
+fn login_error(response: &ApiResponse, login: &IdentityLogin<'_>) -> Error {
+    let text = response.server_error();
+    let Some(text) = text.filter(|_| matches!(response.status, 400 | 401 | 403 | 404)) else {
+        return response.error_for_status(Endpoint::Login);
     };
     let is_aws = matches!(login.cloud_credentials, CloudCredentials::Aws(_));
-    let hint = match (answer.status, is_aws) {
-        (400, true) => sts_endpoint_hint(answer),
+    let hint = match (response.status, is_aws) {
+        (400, true) => sts_endpoint_hint(response),
         (401, true) if is_clock_error(&text) => Some(
             "set this machine's clock: Phase compares the time of the signature with its own"
                 .to_owned(),
@@ -163,9 +175,9 @@ fn login_error(answer: &ApiResponse, login: &IdentityLogin<'_>) -> Error {
         _ => None,
     };
     Error::IdentityRejected {
-        host: answer.host.clone(),
+        host: response.host.clone(),
         from: login.cloud_credentials.description(),
-        message: format!("{text} ({})", answer.status),
+        message: format!("{text} ({})", response.status),
         hint,
     }
 }
@@ -177,20 +189,20 @@ fn is_clock_error(text: &str) -> bool {
 }
 
 /// The hint for a request that is signed for another STS endpoint than the one that Phase expects.
-fn sts_endpoint_hint(answer: &ApiResponse) -> Option<String> {
+fn sts_endpoint_hint(response: &ApiResponse) -> Option<String> {
     #[derive(Deserialize)]
     struct Mismatch {
         #[serde(rename = "expectedEndpoint")]
         expected_endpoint: String,
     }
-    let Mismatch { expected_endpoint } = answer.json("a refusal").ok()?;
-    let endpoint = answer.redact(&expected_endpoint);
+    let Mismatch { expected_endpoint } = response.json("a refusal").ok()?;
+    let endpoint = response.redact(&expected_endpoint);
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-".contains(&byte);
     let is_quotable = endpoint.len() <= MAX_ENDPOINT && endpoint.bytes().all(is_plain);
     let quoted = if is_quotable { &endpoint } else { "another" };
     let instead = match settings_for_endpoint(&endpoint) {
         Some(settings) => format!("set {settings}, or "),
-        // No settings select, for example, an endpoint in a private network.
+        // No settings select, for example, an endpoint in a private http.
         None => String::new(),
     };
     Some(format!(

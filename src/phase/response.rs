@@ -24,9 +24,10 @@ const CHECK_HOST: &str =
 /// A response of Phase's API whose body has arrived completely.
 pub(super) struct ApiResponse {
     pub(super) status: u16,
-    pub(super) retry_after: Option<String>,
-    /// The `Location` header of a redirect.
-    pub(super) location: Option<String>,
+    /// The text of the `Retry-After` header, not redacted yet.
+    retry_after: Option<String>,
+    /// The `Location` header of a redirect, not redacted yet.
+    location: Option<String>,
     /// The server's name for messages.
     pub(super) host: String,
     /// Where the token in the request came from, for messages.
@@ -34,13 +35,15 @@ pub(super) struct ApiResponse {
     /// The gateway headers of the request. No message may repeat their values.
     gateway_headers: HeaderMap,
     /// Other secret parts of the request that no message may repeat.
-    pub(super) hidden: Vec<SecretBytes>,
+    other_secrets: Vec<SecretBytes>,
     body: Vec<u8>,
 }
 
 /// The endpoint that a request was for. The same status means different things for different ones.
 #[derive(Clone, Copy)]
 pub(super) enum Endpoint<'a> {
+    /// `identities/external/v1/…/auth/`, which mints a token.
+    Login,
     /// `service/secrets/tokens/`, which lists what the token can read.
     Tokens,
     /// `v1/apps/`.
@@ -62,17 +65,16 @@ impl ApiResponse {
         host: &str,
         token_source: &str,
         gateway_headers: &HeaderMap,
+        other_secrets: Vec<SecretBytes>,
     ) -> Self {
-        let redacted =
-            |text: Option<String>| text.map(|text| redact::headers(&text, gateway_headers));
         Self {
             status: response.status,
-            retry_after: redacted(response.retry_after),
-            location: redacted(response.location),
+            retry_after: response.retry_after,
+            location: response.location,
             host: host.to_owned(),
             token_source: token_source.to_owned(),
             gateway_headers: gateway_headers.clone(),
-            hidden: Vec::new(),
+            other_secrets,
             body: response.body,
         }
     }
@@ -120,8 +122,8 @@ impl ApiResponse {
 
     /// Returns `text`, which came from the server, without any secret part of the request.
     pub(super) fn redact(&self, text: &str) -> String {
-        let hidden = self.hidden.iter().map(SecretBytes::expose);
-        redact::secrets(&redact::headers(text, &self.gateway_headers), hidden)
+        let other_secrets = self.other_secrets.iter().map(SecretBytes::expose);
+        redact::secrets(&redact::headers(text, &self.gateway_headers), other_secrets)
     }
 
     /// Whether the server says that it cannot decrypt the app's secrets.
@@ -182,7 +184,7 @@ impl ApiResponse {
             },
             (429, ..) => Error::RateLimited {
                 host,
-                retry_after: self.retry_after.clone(),
+                retry_after: self.retry_after.as_deref().map(|text| self.redact(text)),
             },
             (400 | 408 | 500..=599, ..) => Error::ServerFailed {
                 host,
@@ -192,7 +194,11 @@ impl ApiResponse {
             // Following the redirect could send the token to a stranger.
             (300..=399, _, Some(location)) => Error::UnexpectedResponse {
                 host,
-                why: format!("it redirects to {location} (status {})", self.status),
+                why: format!(
+                    "it redirects to {} (status {})",
+                    self.redact(location),
+                    self.status
+                ),
                 hint: Some("set --host to the address that Phase itself responds at"),
             },
             _ => Error::UnexpectedResponse {

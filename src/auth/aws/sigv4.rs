@@ -21,6 +21,8 @@ pub(in crate::auth) struct SignedRequest {
     pub(in crate::auth) url: String,
     /// A JSON object of header names and values.
     pub(in crate::auth) headers: String,
+    /// The signature in these headers, in hex digits.
+    pub(in crate::auth) signature: String,
 }
 
 impl AwsAccessKey {
@@ -95,6 +97,7 @@ pub(in crate::auth) fn sign(
     SignedRequest {
         url: format!("https://{host}"),
         headers: format!("{{{}}}", headers.join(",")),
+        signature,
     }
 }
 
