@@ -31,7 +31,7 @@ use std::ffi::OsString;
 use crate::cli::{Opt, ParsedArgs};
 use crate::error::{Error, Source};
 use crate::http::{HttpOptions, Roots};
-use crate::log::{Event, Format, Log, Logger};
+use crate::log::{Event, Log, Logger, OutputFormat};
 use crate::process::env_block::EnvBlock;
 pub(crate) use credential::{AuthSource, Identity, Provider, TOKEN_VARIABLE, TokenSource};
 pub(crate) use fetch::{DecryptionMode, DynamicMode, FetchConfig, Target};
@@ -72,8 +72,8 @@ pub(crate) struct Setting {
 /// [`load`] can report it.
 pub(crate) fn read_logger(args: &ParsedArgs, inherited: &EnvBlock) -> Logger {
     let format = match reader::lookup(args, inherited, Opt::LogFormat) {
-        Some((format, _)) if format == "json" => Format::Json,
-        _ => Format::Text,
+        Some((format, _)) if format == "json" => OutputFormat::Json,
+        _ => OutputFormat::Text,
     };
     Logger {
         format,

@@ -87,7 +87,7 @@ fn check_sizes(
     let total = strings.map(|size| size + pointer).sum::<usize>() + PROGRAM_PATH_RESERVE;
     if total > limits.total {
         sizes.truncate(MAX_LISTED_KEYS);
-        return Err(Error::EnvironmentTooLarge {
+        return Err(Error::EnvBlockTooLarge {
             largest: sizes,
             total,
             limit: limits.total,
@@ -133,7 +133,7 @@ mod tests {
         let needed = 4 + 8 + 2 + 3 + 4 * size_of::<usize>() + PROGRAM_PATH_RESERVE;
         let within = |total| build(&[("K", "value")], ExecLimits { string: 8, total });
         assert!(within(needed).is_ok());
-        let Err(Error::EnvironmentTooLarge { total, limit, .. }) = within(needed - 1) else {
+        let Err(Error::EnvBlockTooLarge { total, limit, .. }) = within(needed - 1) else {
             panic!("the block was accepted");
         };
         assert_eq!((total, limit), (needed, needed - 1));

@@ -75,10 +75,10 @@ errors! {
         InvalidVariable { name: &'static str, value: String, expected: &'static str },
         /// A `.phase.json` cannot be read or parsed.
         #[text("cannot use {}: {why}", path.display())]
-        ProjectFile { path: PathBuf, why: String },
+        ProjectFileUnusable { path: PathBuf, why: String },
         /// The working directory, where the search for `.phase.json` starts, cannot be determined.
         #[text("cannot search for .phase.json: cannot determine the working directory: {why}")]
-        WorkingDirectory { why: String },
+        WorkingDirectoryUnknown { why: String },
         /// The address of Phase is not one that a token may be sent to.
         #[text("cannot use {value} (from {source}) as Phase's address: {why}")]
         #[hint_from(suggestion.as_ref().map(|url| format!("use {url}")))]
@@ -86,15 +86,15 @@ errors! {
         /// The file of trusted CAs cannot be used.
         #[text("cannot use the CA file {} (from {source}): {why}", path.display())]
         #[hint_from(match source {
-            Source::Named(name) if !name.starts_with('-') => {
+            Source::OptionOrVariable(name) if !name.starts_with('-') => {
                 Some(format!("unset {name}, or name another file with --ca-file"))
             }
             _ => None,
         })]
-        CaFile { path: PathBuf, source: Source, why: String },
+        CaFileUnusable { path: PathBuf, source: Source, why: String },
         /// The file of additional request headers cannot be used.
         #[text("cannot use the header file {} (from {source}): {why}", path.display())]
-        HeaderFile { path: PathBuf, source: Source, why: String },
+        HeaderFileUnusable { path: PathBuf, source: Source, why: String },
         /// `--mode rest` asks the server to decrypt an app whose keys it does not have.
         #[text("cannot read {app} with --mode rest: the app is end-to-end encrypted, so the server cannot decrypt it")]
         #[hint("remove --mode rest, or enable server-side encryption for this app in the Phase console")]
@@ -112,7 +112,7 @@ errors! {
         TokenInsteadOfFile { option: &'static str },
         /// The file or descriptor that holds the token cannot be read.
         #[text("cannot read the token from {from}: {why}")]
-        TokenFile { from: String, why: String },
+        TokenUnreadable { from: String, why: String },
         /// The token is malformed.
         #[text("{from} is not a valid token: {why}")]
         #[hint("copy the whole token from the Phase console: pss_service:v2:… with four fields of 64 hex digits")]
@@ -279,14 +279,14 @@ errors! {
         /// All arguments and variables together are longer than the kernel allows.
         #[text("arguments and environment have {total} bytes, and the kernel's limit is {limit}; the largest secrets: {}", bytes(largest))]
         #[hint_from(largest.first().map(|(key, _)| format!("pass it as a file with --file {key}")))]
-        EnvironmentTooLarge { largest: Vec<(String, usize)>, total: usize, limit: usize },
+        EnvBlockTooLarge { largest: Vec<(String, usize)>, total: usize, limit: usize },
         /// With `--strict`, values still contain references.
         #[text("unresolved references in {}", keys.join(", "))]
         #[hint("fix them in Phase, grant this account access to what they name, or run without --strict")]
         UnresolvedReferences { keys: Vec<String> },
         /// The in-memory file for a secret cannot be made.
         #[text("cannot pass {key} as a file: {why}")]
-        SecretFile { key: String, why: String },
+        SecretFileFailed { key: String, why: String },
     }
 
     "output": "standard output cannot be written (`--dry-run`, `--help`, `--version`, `--generate`)" {
@@ -305,11 +305,11 @@ errors! {
             false => command.display().to_string(),
         })]
         #[hint_from(why.hint(command))]
-        #[exit_status(NotFound)]
+        #[exit_status(127)]
         CommandNotFound { command: OsString, why: CommandMissing },
         /// The command's file exists, but cannot be executed.
         #[text("cannot run {}: {why}", command.display())]
-        #[exit_status(NotExecutable)]
+        #[exit_status(126)]
         CommandNotExecutable { command: PathBuf, why: String },
     }
 
@@ -320,33 +320,11 @@ errors! {
     }
 }
 
-/// The exit statuses for failures of phase-run, those of env(1), timeout(1) and `docker run`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ExitStatus {
-    /// 125: phase-run failed, and no command was run.
-    NothingRun,
-    /// 126: the command was found but cannot be executed.
-    NotExecutable,
-    /// 127: the command, or the interpreter it names, does not exist.
-    NotFound,
-}
-
-impl ExitStatus {
-    /// The number that the parent process sees.
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            Self::NothingRun => 125,
-            Self::NotExecutable => 126,
-            Self::NotFound => 127,
-        }
-    }
-}
-
 /// Where a setting was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// An option or a variable, by its name.
-    Named(&'static str),
+    OptionOrVariable(&'static str),
     /// A `.phase.json`, by its path.
     ProjectFile(PathBuf),
 }
@@ -354,7 +332,7 @@ pub(crate) enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named(name) => f.write_str(name),
+            Self::OptionOrVariable(name) => f.write_str(name),
             Self::ProjectFile(path) => write!(f, "{}", path.display()),
         }
     }

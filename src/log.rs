@@ -1,7 +1,8 @@
 #![forbid(unsafe_code)]
 //! Log lines, and the only place where a line is written to standard error.
 //!
-//! An [`Event`] is one of a closed set. A [`Logger`] writes events and errors as text or as JSON.
+//! [`Event`] lists everything that is logged besides errors. A [`Logger`] writes events and errors as
+//! text or as JSON.
 //! Results of writes are ignored: a closed standard error must not stop the command.
 
 mod escape;
@@ -20,10 +21,9 @@ pub(crate) use escape::{escape, json_object};
 pub(crate) use event::Event;
 use event::Level;
 
-/// Receives events. What becomes of them depends on the process: most are written at once, those of
-/// a standby wait until it becomes the command.
+/// Receives events. Most processes write them at once; a standby holds them back until it is promoted.
 pub(crate) trait Log {
-    /// Receives one event.
+    /// Writes one event, if its level is enabled, or holds it back.
     fn log(&self, event: Event<'_>);
 }
 
@@ -35,13 +35,15 @@ impl<F: Fn(Event<'_>)> Log for F {
 
 impl Log for Logger {
     fn log(&self, event: Event<'_>) {
-        Self::log(self, &event);
+        if let Some(line) = self.format_line(&event) {
+            write_line(&line);
+        }
     }
 }
 
 /// The form of the lines on standard error, and of `--dry-run`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum OutputFormat {
     /// Lines for people.
     #[default]
     Text,
@@ -53,7 +55,7 @@ pub(crate) enum Format {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Logger {
     /// The form of each line.
-    pub(crate) format: Format,
+    pub(crate) format: OutputFormat,
     /// `-q`: writes errors only.
     pub(crate) quiet: bool,
     /// The number of `-v` options.
@@ -61,22 +63,15 @@ pub(crate) struct Logger {
 }
 
 impl Logger {
-    /// Writes one event, if its level is enabled.
-    pub(crate) fn log(&self, event: &Event<'_>) {
-        if let Some(line) = self.format(event) {
-            write_line(&line);
-        }
-    }
-
-    /// Writes one event, unless standard error would block: a supervisor must not let signals wait.
-    pub(crate) fn try_log(&self, event: &Event<'_>) {
+    /// Writes one event, unless standard error would block: a watcher must not delay signals.
+    pub(crate) fn try_log(&self, event: Event<'_>) {
         if is_writable(PollTimeout::ZERO) {
             self.log(event);
         }
     }
 
     /// The line for an event without writing it, or `None` if its level is not enabled.
-    pub(crate) fn format(&self, event: &Event<'_>) -> Option<String> {
+    pub(crate) fn format_line(&self, event: &Event<'_>) -> Option<String> {
         let level = event.level();
         let enabled = match self.verbose {
             _ if self.quiet => return None,
@@ -90,9 +85,9 @@ impl Logger {
         let message = escape_and_mask(&event.to_string());
         let is_warning = level == Level::Warning;
         Some(match self.format {
-            Format::Text if is_warning => format!("phase-run: warning: {message}"),
-            Format::Text => format!("phase-run: {message}"),
-            Format::Json => json_object(&[
+            OutputFormat::Text if is_warning => format!("phase-run: warning: {message}"),
+            OutputFormat::Text => format!("phase-run: {message}"),
+            OutputFormat::Json => json_object(&[
                 ("level", if is_warning { "warning" } else { "info" }),
                 ("kind", event.kind()),
                 ("message", &message),
@@ -101,7 +96,7 @@ impl Logger {
     }
 
     /// Writes the error that ends phase-run, and its hint.
-    pub(crate) fn fail(&self, error: &Error) {
+    pub(crate) fn log_error(&self, error: &Error) {
         for line in self.error_lines(error) {
             write_line(&line);
         }
@@ -109,9 +104,9 @@ impl Logger {
 
     /// Writes the error that ends phase-run, unless standard error would block for a second: a process
     /// that blocks all signals would otherwise never end.
-    pub(crate) fn try_fail(&self, error: &Error) {
+    pub(crate) fn try_log_error(&self, error: &Error) {
         if is_writable(PollTimeout::from(1000_u16)) {
-            self.fail(error);
+            self.log_error(error);
         }
     }
 
@@ -120,12 +115,12 @@ impl Logger {
         let message = escape_and_mask(&error.to_string());
         let hint = error.hint().map(|hint| escape_and_mask(&hint));
         match self.format {
-            Format::Text => {
+            OutputFormat::Text => {
                 let first = format!("phase-run: error[{}]: {message}", error.kind());
                 let second = hint.map(|hint| format!("hint: {hint}"));
                 [Some(first), second].into_iter().flatten().collect()
             }
-            Format::Json => {
+            OutputFormat::Json => {
                 let mut members = vec![
                     ("level", "error"),
                     ("kind", error.kind()),

@@ -69,8 +69,8 @@ fn main() -> ExitCode {
             ExitCode::from(outcome.code())
         }
         Err(error) => {
-            logger.fail(&error);
-            ExitCode::from(error.exit_status().code())
+            logger.log_error(&error);
+            ExitCode::from(error.exit_status())
         }
     }
 }

@@ -127,7 +127,7 @@ impl<'a> Fetcher<'a> {
                 App::from_id(id, &setting.value)
             }
             // A token without keys could only use the REST interface, which this mode rules out.
-            (_, DecryptionMode::EndToEnd) if !self.credential.token.is_full() => {
+            (_, DecryptionMode::EndToEnd) if !self.credential.token.has_keys() => {
                 return Err(Error::TokenWithoutKeys {
                     from: self.credential.token_source.clone(),
                 });

@@ -14,7 +14,7 @@ use crate::auth::{Auth, CachedAuth, TokenCache};
 use crate::cli::{Opt, ParsedArgs, generate, help};
 use crate::config::{self, Config, RunMode};
 use crate::environ::{self, Plan};
-use crate::error::{Error, ExitStatus, errno_text};
+use crate::error::{Error, errno_text};
 use crate::log::{self, Event, Log, Logger};
 use crate::phase::{self, FetchedSecrets, Lease};
 use crate::process::core_dumps::SavedCoreLimit;
@@ -129,7 +129,7 @@ fn watch(
         config.auth_source.close_descriptor();
     };
     // The watcher must answer signals: it drops an event rather than wait for standard error.
-    let log = |event: Event<'_>| context.logger.try_log(&event);
+    let log = |event: Event<'_>| context.logger.try_log(event);
     match process::watch::watch(&single_threaded, options, &mut forget_token, &log)? {
         WatchOutcome::CommandEnded(status) => Ok(Outcome::CommandEnded(status)),
         WatchOutcome::Child {
@@ -177,7 +177,7 @@ fn run_standby(
         Err(error) if standby.is_poll() => {
             if standby.report_failure(error.kind()) {
                 let (kind, why) = (error.kind(), &error.to_string());
-                context.logger.log(&Event::PollFailed { kind, why });
+                context.logger.log(Event::PollFailed { kind, why });
             }
             Ok(Outcome::PollFailed(error.exit_status()))
         }
@@ -375,18 +375,18 @@ impl Log for StandbyLog<'_> {
     fn log(&self, event: Event<'_>) {
         match (&event, self.standby.is_poll()) {
             // The file is gone, whether the poll succeeds or not.
-            (Event::SnapshotRemoved { .. }, _) => self.logger.log(&event),
+            (Event::SnapshotRemoved { .. }, _) => self.logger.log(event),
             // The failure of a poll is reported, not each of its attempts.
             (Event::Retrying { .. }, true) => {}
             (_, true) => self
                 .held_back
                 .borrow_mut()
-                .extend(self.logger.format(&event)),
+                .extend(self.logger.format_line(&event)),
             (_, false) => {
                 for line in self.held_back.take() {
                     log::write_line(&line);
                 }
-                self.logger.log(&event);
+                self.logger.log(event);
             }
         }
     }
@@ -421,7 +421,7 @@ pub(crate) enum Outcome {
     /// Something was printed, or a poll found no change.
     Done,
     /// A poll failed and was reported, with this status.
-    PollFailed(ExitStatus),
+    PollFailed(u8),
     /// The supervised command ended.
     CommandEnded(WaitStatus),
 }
@@ -432,8 +432,7 @@ impl Outcome {
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::PollFailed(status) => status.code(),
-            Self::CommandEnded(WaitStatus::Exited(status)) => status,
+            Self::PollFailed(status) | Self::CommandEnded(WaitStatus::Exited(status)) => status,
             Self::CommandEnded(WaitStatus::Killed(by) | WaitStatus::Stopped(by)) => {
                 by.exit_status()
             }

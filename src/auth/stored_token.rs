@@ -83,7 +83,7 @@ impl TokenSource {
         };
         let unreadable = |error| self.read_error(&error);
         let file = open_regular(path).map_err(unreadable)?;
-        let file = file.ok_or_else(|| Error::TokenFile {
+        let file = file.ok_or_else(|| Error::TokenUnreadable {
             from: self.name(),
             why: "it is no longer a regular file".to_owned(),
         })?;
@@ -108,7 +108,7 @@ impl TokenSource {
             _ => os_error_text(error),
         };
         let from = self.name();
-        Error::TokenFile { from, why }
+        Error::TokenUnreadable { from, why }
     }
 }
 

@@ -59,7 +59,7 @@ impl TokenSource {
             Some("-") => Ok(Self::StandardInput),
             Some(text) => match text.strip_prefix("fd:").map(str::parse) {
                 Some(Ok(number)) if number >= 0 => Ok(Self::Descriptor(number)),
-                Some(_) => Err(Error::TokenFile {
+                Some(_) => Err(Error::TokenUnreadable {
                     from: text.to_owned(),
                     why: "fd: requires the number of an open descriptor".to_owned(),
                 }),
@@ -174,7 +174,7 @@ impl ConfigReader<'_> {
         Ok(Identity {
             provider,
             service_account: account,
-            source: Source::Named(setting.set_by),
+            source: Source::OptionOrVariable(setting.set_by),
         })
     }
 }

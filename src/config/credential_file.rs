@@ -45,7 +45,7 @@ pub(crate) fn warn_if_exposed(path: &Path, file: &File, log: &dyn Log) {
         && facts.uid() == nix::unistd::geteuid().as_raw()
         && !fstatvfs(file).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY));
     if can_chmod && mode & 0o044 != 0 {
-        log.log(Event::TokenFileExposed {
+        log.log(Event::CredentialFileExposed {
             path: &path.display().to_string(),
             mode,
         });

@@ -140,7 +140,7 @@ impl ConfigReader<'_> {
     /// `config` for an address that is not valid or not secure.
     pub(super) fn host(&self) -> Result<Host, Error> {
         match self.text(Opt::Host)? {
-            Some(host) => Host::parse(host.value, Source::Named(host.set_by)),
+            Some(host) => Host::parse(host.value, Source::OptionOrVariable(host.set_by)),
             None => Ok(Host::phase_cloud()),
         }
     }

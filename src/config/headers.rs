@@ -48,9 +48,9 @@ impl HeaderFile {
     /// # Errors
     /// `config`, with the number of a line and never its content.
     pub(crate) fn read(&self, is_read_again: bool, log: &dyn Log) -> Result<HeaderMap, Error> {
-        let unusable = |why: String| Error::HeaderFile {
+        let unusable = |why: String| Error::HeaderFileUnusable {
             path: self.path.clone(),
-            source: Source::Named(self.source),
+            source: Source::OptionOrVariable(self.source),
             why,
         };
         let unreadable = |error: std::io::Error| unusable(os_error_text(&error));

@@ -184,7 +184,7 @@ mod tests {
                 ),
             ),
         ] {
-            let host = Host::parse(text, Source::Named("--host")).unwrap();
+            let host = Host::parse(text, Source::OptionOrVariable("--host")).unwrap();
             assert_eq!(
                 (
                     host.name(),
@@ -204,7 +204,10 @@ mod tests {
             "http://127.9.9.9",
             "http://[::1]:8000",
         ] {
-            assert!(Host::parse(text, Source::Named("--host")).is_ok(), "{text}");
+            assert!(
+                Host::parse(text, Source::OptionOrVariable("--host")).is_ok(),
+                "{text}"
+            );
         }
         for (text, instead) in [
             ("http://acme.test", Some("https://acme.test")),
@@ -223,7 +226,7 @@ mod tests {
         ] {
             let Err(Error::InvalidHost {
                 value, suggestion, ..
-            }) = Host::parse(text, Source::Named("--host"))
+            }) = Host::parse(text, Source::OptionOrVariable("--host"))
             else {
                 panic!("{text} was accepted")
             };

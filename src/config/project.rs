@@ -57,9 +57,10 @@ impl Project {
                 expected: "a number of directories",
             })?,
         };
-        let directory = std::env::current_dir().map_err(|error| Error::WorkingDirectory {
-            why: os_error_text(&error),
-        })?;
+        let directory =
+            std::env::current_dir().map_err(|error| Error::WorkingDirectoryUnknown {
+                why: os_error_text(&error),
+            })?;
         let directories = directory.ancestors().take(depth.saturating_add(1));
         for (level, directory) in directories.enumerate() {
             let path = directory.join(FILE_NAME);
@@ -96,7 +97,7 @@ impl Project {
 
 /// Reads a project file; `None` if there is none.
 fn read(path: &Path) -> Result<Option<ProjectJson>, Error> {
-    let unusable = |why| Error::ProjectFile {
+    let unusable = |why| Error::ProjectFileUnusable {
         path: path.to_owned(),
         why,
     };

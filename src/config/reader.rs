@@ -37,7 +37,7 @@ impl From<OptionValue<'_>> for Setting {
     fn from(option: OptionValue<'_>) -> Self {
         Self {
             value: option.value.to_owned(),
-            source: Source::Named(option.set_by),
+            source: Source::OptionOrVariable(option.set_by),
         }
     }
 }

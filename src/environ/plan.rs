@@ -4,7 +4,7 @@
 use super::names;
 use crate::config::{FileRule, InjectionOptions, KeepPolicy, Pattern};
 use crate::error::Error;
-use crate::log::{Event, Format, Log, escape, json_object};
+use crate::log::{Event, Log, OutputFormat, escape, json_object};
 use crate::phase::reference::has_reference;
 use crate::process::env_block::EnvBlock;
 use crate::secret::Secret;
@@ -49,7 +49,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Lists the secrets for `--dry-run`, one on each line: name, folder, type and form with a TAB
     /// between two, or a JSON object. It never shows a value.
-    pub(crate) fn listing(&self, format: Format) -> String {
+    pub(crate) fn listing(&self, format: OutputFormat) -> String {
         let mut text = String::new();
         for PlannedSecret { name, secret, form } in &self.secrets {
             let fields = [
@@ -59,8 +59,8 @@ impl Plan {
                 ("form", form.as_str()),
             ];
             text.push_str(&match format {
-                Format::Text => fields.map(|(_, field)| escape(field)).join("\t"),
-                Format::Json => json_object(&fields),
+                OutputFormat::Text => fields.map(|(_, field)| escape(field)).join("\t"),
+                OutputFormat::Json => json_object(&fields),
             });
             text.push('\n');
         }

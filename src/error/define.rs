@@ -10,7 +10,7 @@
 /// - `#[hint("…")]`: what the user can do, as for `format!`: an imperative that names the exact
 ///   option or file; left out where it would be a guess
 /// - `#[hint_from(…)]`: the same as an expression of type `Option<String>`
-/// - `#[exit_status(…)]`: a variant of `ExitStatus`; 125 if left out
+/// - `#[exit_status(…)]`: 126 or 127; 125 if left out
 macro_rules! errors {
     ($(
         $kind:literal: $meaning:literal {$(
@@ -18,7 +18,7 @@ macro_rules! errors {
             #[text($text:literal $(, $argument:expr)*)]
             $(#[hint($hint:literal)])?
             $(#[hint_from($hint_from:expr)])?
-            $(#[exit_status($status:ident)])?
+            $(#[exit_status($status:literal)])?
             $variant:ident $({ $($field:ident: $type:ty),* })?,
         )*}
     )*) => {
@@ -59,8 +59,9 @@ macro_rules! errors {
                 }
             }
 
-            /// The status that phase-run exits with.
-            pub(crate) fn exit_status(&self) -> ExitStatus {
+            /// The status that phase-run exits with: 125 if phase-run failed, 126 if the command cannot
+            /// be executed, 127 if it does not exist, as with env(1), timeout(1) and `docker run`.
+            pub(crate) fn exit_status(&self) -> u8 {
                 match self {
                     $($(Self::$variant { .. } => errors!(@exit_status $($status)?),)*)*
                 }
@@ -69,13 +70,13 @@ macro_rules! errors {
 
         /// Each variant with its kind, its text before any name is filled in, and its exit status.
         #[cfg(test)]
-        const VARIANTS: &[(&str, &str, &str, ExitStatus)] = &[
+        const VARIANTS: &[(&str, &str, &str, u8)] = &[
             $($((stringify!($variant), $kind, $text, errors!(@exit_status $($status)?)),)*)*
         ];
     };
     (@hint) => { None };
     (@hint ($hint:literal)) => { Some(format!($hint)) };
     (@hint [$hint:expr]) => { $hint };
-    (@exit_status) => { ExitStatus::NothingRun };
-    (@exit_status $status:ident) => { ExitStatus::$status };
+    (@exit_status) => { 125 };
+    (@exit_status $status:literal) => { $status };
 }

@@ -46,8 +46,8 @@ impl Roots {
         let Some((path, from)) = file else {
             return Ok(Self::BuiltIn);
         };
-        let source = Source::Named(from);
-        let unusable = |why: String| Error::CaFile {
+        let source = Source::OptionOrVariable(from);
+        let unusable = |why: String| Error::CaFileUnusable {
             path: path.clone(),
             source: source.clone(),
             why,

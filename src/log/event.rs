@@ -83,7 +83,7 @@ events! {
         /// Other users can read the file of the token or of a gateway's headers.
         #[kind("token-file-exposed")]
         #[text("other users can read the file {path} (mode {mode:04o}): run chmod 600 on it")]
-        TokenFileExposed { path: &'a str, mode: u32 },
+        CredentialFileExposed { path: &'a str, mode: u32 },
         /// Two settings exclude each other, and one takes precedence.
         #[kind("setting-ignored")]
         #[text("ignoring {ignored}: {used} takes precedence")]
@@ -131,7 +131,7 @@ events! {
         /// The process that was to become the new command has ended.
         #[kind("start-failed")]
         #[text("cannot restart the command: {why}")]
-        StartFailed { why: &'a str },
+        RestartFailed { why: &'a str },
     }
 
     Info {
@@ -183,7 +183,7 @@ events! {
         /// A cloud identity was exchanged for a token.
         #[kind("identified")]
         #[text("got a token of service account {account} with {from}, valid for {} s", valid_for.as_secs())]
-        Identified { from: &'a str, account: &'a str, valid_for: Duration },
+        TokenMinted { from: &'a str, account: &'a str, valid_for: Duration },
         /// What is fetched, and where each part of it was set.
         #[kind("fetching")]
         #[text("fetching app {app} (from {app_source}), environment {environment} (from {environment_source}) from {host} with the token from {token}")]

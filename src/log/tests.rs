@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::event::{EVENTS, Level};
-use super::{Event, Format, Logger};
+use super::{Event, Logger, OutputFormat};
 use crate::error::Error;
 use crate::error::tests::{document, expected_lines, is_made_of, rows};
 
@@ -161,10 +161,10 @@ fn members(line: &str) -> BTreeMap<String, String> {
 fn json_lines_are_single_objects() {
     let why = "of a \"reason\"\nin two lines";
     let logger = Logger {
-        format: Format::Json,
+        format: OutputFormat::Json,
         ..Logger::default()
     };
-    let line = logger.format(&Event::StartFailed { why }).unwrap();
+    let line = logger.format_line(&Event::RestartFailed { why }).unwrap();
     let [kind, level] = [("kind", "start-failed"), ("level", "warning")];
     let message = "cannot restart the command: of a \"reason\"\\nin two lines";
     let pair = |(name, text): (&str, &str)| (name.to_owned(), text.to_owned());
@@ -172,7 +172,7 @@ fn json_lines_are_single_objects() {
     assert_eq!(members(&line), expected.into());
     let error = Error::InvalidHost {
         value: "x\ny".to_owned(),
-        source: crate::error::Source::Named("--host"),
+        source: crate::error::Source::OptionOrVariable("--host"),
         why: "it is not a URL",
         suggestion: Some("https://x\ny".to_owned()),
     };
@@ -200,11 +200,11 @@ fn levels_follow_the_options() {
     ];
     for (quiet, verbose, expected) in [(true, 2, 0), (false, 0, 2), (false, 1, 3), (false, 2, 4)] {
         let logger = Logger {
-            format: Format::Text,
+            format: OutputFormat::Text,
             quiet,
             verbose,
         };
-        let written = events.iter().filter_map(|event| logger.format(event));
+        let written = events.iter().filter_map(|event| logger.format_line(event));
         assert_eq!(written.count(), expected, "{verbose}");
     }
 }

@@ -154,7 +154,7 @@ impl<'a> AppDirectory<'a> {
             (DecryptionMode::Rest, _)
             | (DecryptionMode::Auto, None | Some(Encryption::ServerSide)) => Ok(false),
             (DecryptionMode::Auto, Some(Encryption::EndToEnd)) | (DecryptionMode::EndToEnd, _) => {
-                match self.credential.token.is_full() {
+                match self.credential.token.has_keys() {
                     true => Ok(true),
                     false => Err(Error::TokenWithoutKeys {
                         from: self.credential.token_source.clone(),
@@ -197,7 +197,7 @@ impl<'a> AppDirectory<'a> {
     pub(super) fn environments<'b>(&self, app: &'b mut App) -> Result<&'b [Environment], Error> {
         let environments = match app.environments.take() {
             Some(environments) => environments,
-            None if self.credential.token.is_full() => {
+            None if self.credential.token.has_keys() => {
                 let found = self.apps()?.iter().find(|found| found.id == app.id);
                 app.encryption = app.encryption.or(found.and_then(|found| found.encryption));
                 self.decrypts_locally(app)?;
@@ -240,7 +240,7 @@ impl<'a> AppDirectory<'a> {
         if let Some(access_list) = self.access_list.get() {
             return Ok(access_list);
         }
-        let access_list = match self.credential.token.is_full() {
+        let access_list = match self.credential.token.has_keys() {
             true => self.request_tokens()?,
             false => self.request_apps()?,
         };
@@ -452,7 +452,7 @@ mod tests {
                 environments.iter().copied().map(environment).collect();
             let setting = Setting {
                 value: value.to_owned(),
-                source: Source::Named("--env"),
+                source: Source::OptionOrVariable("--env"),
             };
             let found = match find_environment(&environments, &setting, "shop") {
                 Ok((one, None)) => one.name.clone(),

@@ -71,10 +71,10 @@ fn log_in(
     let JsonObject(LoginResponse { authentication }) = response.json("a token")?;
     let JsonObject(Authentication { token, ttl }) = authentication;
     let parsed = Token::parse(token.expose()).ok();
-    let parsed = parsed.filter(|parsed| parsed.is_full() && parsed.is_service_account());
+    let parsed = parsed.filter(|parsed| parsed.has_keys() && parsed.is_service_account());
     let parsed = parsed.ok_or_else(|| unexpected(host, "the token in it is not valid"))?;
     let lifetime = Duration::from_secs(ttl);
-    http.log.log(Event::Identified {
+    http.log.log(Event::TokenMinted {
         from: &login.cloud_credentials.description(),
         account: &login.service_account,
         valid_for: lifetime,

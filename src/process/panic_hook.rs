@@ -21,9 +21,9 @@ pub(crate) fn install(logger: Logger) {
             std::thread::park();
         }
         let error = internal_error(panic);
-        logger.try_fail(&error);
+        logger.try_log_error(&error);
         // SAFETY: _exit(2) takes any status and does not return.
-        unsafe { libc::_exit(error.exit_status().code().into()) }
+        unsafe { libc::_exit(error.exit_status().into()) }
     }));
 }
 

@@ -35,7 +35,7 @@ impl SecretFile {
     /// `environment` if the kernel refuses to create the file, or if it cannot be opened through
     /// /proc.
     pub(crate) fn create(secret: &Secret) -> Result<Self, Error> {
-        let error = |why: String| Error::SecretFile {
+        let error = |why: String| Error::SecretFileFailed {
             key: secret.key.clone(),
             why,
         };

@@ -141,7 +141,7 @@ impl Token {
     }
 
     /// Whether this is a full `pss_…` token, which Phase's token endpoint accepts.
-    pub(crate) fn is_full(&self) -> bool {
+    pub(crate) fn has_keys(&self) -> bool {
         self.keys.is_some()
     }
 
@@ -190,14 +190,14 @@ mod tests {
         let token = Token::parse(text.as_bytes())?;
         Ok((
             String::from_utf8(token.authorization()).unwrap(),
-            token.is_full(),
+            token.has_keys(),
         ))
     }
 
     #[test]
     fn accepted_forms_give_their_header() {
         let full = |prefix: &str| format!("{prefix}:{KEY}:{KEY}:{KEY}:{KEY}");
-        for (text, header, is_full) in [
+        for (text, header, has_keys) in [
             (full("pss_service:v2"), "ServiceAccount", true),
             (full("pss_service:v1"), "Service", true),
             (full("pss_user:v1"), "User", true),
@@ -226,7 +226,7 @@ mod tests {
         ] {
             assert_eq!(
                 parse(&text),
-                Ok((format!("Bearer {header} {KEY}"), is_full)),
+                Ok((format!("Bearer {header} {KEY}"), has_keys)),
                 "{text}"
             );
         }

@@ -426,7 +426,7 @@ impl<'a> Watcher<'a> {
         let why = format!("its process was killed by signal {}", by.name());
         match self.state.stage {
             WatchStage::Stopping { .. } | WatchStage::CleaningUp => {
-                self.log.log(Event::StartFailed { why: &why });
+                self.log.log(Event::RestartFailed { why: &why });
             }
             WatchStage::Polling | WatchStage::Leasing if by.is_termination() => {}
             _ => self.log_poll_failure("exec", why),
