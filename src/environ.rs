@@ -111,8 +111,8 @@ mod tests {
                 value: SecretBytes::new(value.as_bytes().to_vec()),
                 folder: "/".to_owned(),
                 tags: vec![],
-                kind: "secret".into(),
-                dynamic: None,
+                secret_type: "secret".into(),
+                dynamic_secret_name: None,
             },
         };
         let secrets = secrets.iter().map(planned).collect();

@@ -293,7 +293,7 @@ fn fetch_or_name_unleased<T>(
         && let Ok(listed) = fetch(DynamicMode::List)
     {
         let secrets = secrets_in(&listed).iter();
-        names.extend(secrets.filter_map(|secret| secret.dynamic.clone()));
+        names.extend(secrets.filter_map(|secret| secret.dynamic_secret_name.clone()));
         names.sort();
         names.dedup();
     }

@@ -97,9 +97,9 @@ pub(crate) struct Secret {
     pub(crate) folder: String,
     pub(crate) tags: Vec<String>,
     /// `secret`, `sealed` or `config`, which differ in Phase's console only, or `dynamic`.
-    pub(crate) kind: Cow<'static, str>,
+    pub(crate) secret_type: Cow<'static, str>,
     /// The name of the dynamic secret that it is part of. Its value is different in each lease.
-    pub(crate) dynamic: Option<String>,
+    pub(crate) dynamic_secret_name: Option<String>,
 }
 
 #[cfg(test)]

@@ -140,8 +140,8 @@ mod tests {
                     .filter(|tag| !tag.is_empty())
                     .map(str::to_owned)
                     .collect(),
-                kind: "secret".into(),
-                dynamic: None,
+                secret_type: "secret".into(),
+                dynamic_secret_name: None,
             }
         };
         table.iter().map(secret).collect()

@@ -20,8 +20,8 @@ impl Plan {
         for planned in &self.secrets {
             add(planned.name.as_bytes());
             add(planned.form.as_str().as_bytes());
-            let has_value =
-                planned.form != InjectionForm::Inherited && planned.secret.dynamic.is_none();
+            let has_value = planned.form != InjectionForm::Inherited
+                && planned.secret.dynamic_secret_name.is_none();
             add(if has_value {
                 planned.secret.value.expose()
             } else {
@@ -51,8 +51,8 @@ mod tests {
                 value: SecretBytes::new(value.as_bytes().to_vec()),
                 folder: "/".to_owned(),
                 tags: vec![],
-                kind: Cow::Borrowed("secret"),
-                dynamic: None,
+                secret_type: Cow::Borrowed("secret"),
+                dynamic_secret_name: None,
             },
         };
         let secrets = secrets.iter().map(planned).collect();

@@ -55,7 +55,7 @@ impl Plan {
             let fields = [
                 ("name", name.as_str()),
                 ("folder", &secret.folder),
-                ("type", &secret.kind),
+                ("type", &secret.secret_type),
                 ("form", form.as_str()),
             ];
             text.push_str(&match format {

@@ -127,7 +127,7 @@ impl Example for usize {
 
 #[test]
 fn every_event_is_one_json_object() {
-    let [text, json] = [Format::Text, Format::Json].map(|format| Logger {
+    let [text, json] = [OutputFormat::Text, OutputFormat::Json].map(|format| Logger {
         format,
         quiet: false,
         verbose: 2,

@@ -252,8 +252,8 @@ fn decrypt_row(
             value,
             folder: row.folder.clone(),
             tags: row.tags.clone(),
-            kind: row.kind.clone(),
-            dynamic: None,
+            secret_type: row.secret_type.clone(),
+            dynamic_secret_name: None,
         },
         shared_value,
     })

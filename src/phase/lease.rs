@@ -44,8 +44,8 @@ pub(super) fn dynamic_secrets<V>(
                 value,
                 folder: row.folder.clone(),
                 tags: Vec::new(),
-                kind: "dynamic".into(),
-                dynamic: Some(row.name.clone()),
+                secret_type: "dynamic".into(),
+                dynamic_secret_name: Some(row.name.clone()),
             })
         };
         match (row.lease, dynamic) {

@@ -113,7 +113,7 @@ impl<'a> ReferenceResolver<'a> {
     /// cannot be decrypted there.
     pub(crate) fn resolve(mut self, mut secrets: Vec<Secret>) -> Result<Vec<Secret>, Error> {
         for secret in &mut secrets {
-            if secret.dynamic.is_none() && has_reference(secret.value.expose()) {
+            if secret.dynamic_secret_name.is_none() && has_reference(secret.value.expose()) {
                 secret.value = self.resolve_value(secret)?;
             }
         }

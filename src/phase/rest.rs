@@ -79,8 +79,8 @@ impl From<StaticRow<'_, SecretBytes>> for Secret {
             value,
             folder: row.folder,
             tags: row.tags,
-            kind: row.kind,
-            dynamic: None,
+            secret_type: row.secret_type,
+            dynamic_secret_name: None,
         }
     }
 }

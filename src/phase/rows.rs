@@ -31,7 +31,7 @@ pub(super) struct StaticRow<'a, V> {
     pub(super) value: V,
     pub(super) folder: String,
     pub(super) tags: Vec<String>,
-    pub(super) kind: Cow<'static, str>,
+    pub(super) secret_type: Cow<'static, str>,
     pub(super) personal_override: Option<Override<V>>,
 }
 
@@ -149,8 +149,8 @@ impl<V> LeaseRow<'_, V> {
 
 impl<'a, V> Row<'a, V> {
     fn into_static(self) -> Result<StaticRow<'a, V>, &'static str> {
-        let CowStr(kind) = self.r#type;
-        let kind = match kind.as_ref() {
+        let CowStr(text) = self.r#type;
+        let secret_type = match text.as_ref() {
             "secret" => Cow::Borrowed("secret"),
             "sealed" => Cow::Borrowed("sealed"),
             "config" => Cow::Borrowed("config"),
@@ -162,7 +162,7 @@ impl<'a, V> Row<'a, V> {
             value: self.value.ok_or("value")?,
             folder: self.path,
             tags: self.tags,
-            kind,
+            secret_type,
             personal_override: self.r#override.map(|JsonObject(one)| one),
         })
     }

@@ -65,7 +65,7 @@ pub(super) fn encrypt(
 ) -> Result<Vec<u8>, &'static str> {
     let mut leased: Vec<&str> = secrets
         .iter()
-        .filter_map(|secret| secret.dynamic.as_deref())
+        .filter_map(|secret| secret.dynamic_secret_name.as_deref())
         .collect();
     leased.sort_unstable();
     leased.dedup();
@@ -76,7 +76,7 @@ pub(super) fn encrypt(
                 secret.key.as_bytes(),
                 secret.value.expose(),
                 secret.folder.as_bytes(),
-                secret.kind.as_bytes(),
+                secret.secret_type.as_bytes(),
             ]
         });
         leased.iter().map(|name| name.as_bytes()).chain(secrets)
@@ -170,8 +170,8 @@ fn parse(text: &[u8]) -> Option<(Vec<String>, Vec<Secret>)> {
             value: SecretBytes::new(take_field(&mut rest)?.to_vec()),
             folder: take_text(&mut rest)?,
             tags: Vec::new(),
-            kind: take_text(&mut rest)?.into(),
-            dynamic: None,
+            secret_type: take_text(&mut rest)?.into(),
+            dynamic_secret_name: None,
         });
     }
     Some((leased, secrets))
@@ -226,8 +226,8 @@ mod tests {
             value: SecretBytes::new(value.to_vec()),
             folder: "/web".to_owned(),
             tags: vec!["net".to_owned()],
-            kind: "sealed".into(),
-            dynamic: dynamic.map(str::to_owned),
+            secret_type: "sealed".into(),
+            dynamic_secret_name: dynamic.map(str::to_owned),
         }
     }
 
@@ -258,10 +258,10 @@ mod tests {
             assert_eq!(decrypted.key, original.key);
             assert_eq!(decrypted.value.expose(), original.value.expose());
             assert_eq!(
-                (decrypted.folder.as_str(), &*decrypted.kind),
+                (decrypted.folder.as_str(), &*decrypted.secret_type),
                 ("/web", "sealed")
             );
-            assert_eq!(decrypted.dynamic, None);
+            assert_eq!(decrypted.dynamic_secret_name, None);
         }
     }
 
