@@ -135,7 +135,7 @@ fn every_event_is_one_json_object() {
     let events = Event::examples();
     assert_eq!(events.len(), EVENTS.len());
     for (event, (level, kind, _)) in events.iter().zip(EVENTS) {
-        let line = json.format(event).unwrap();
+        let line = json.format_line(event).unwrap();
         let mut members = members(&line);
         assert_eq!(members.remove("kind").as_deref(), Some(*kind), "{line}");
         let (level, _) = shown_as(*level);
@@ -145,7 +145,7 @@ fn every_event_is_one_json_object() {
             "warning" => "phase-run: warning: ",
             _ => "phase-run: ",
         };
-        assert_eq!(text.format(event), Some(format!("{prefix}{message}")));
+        assert_eq!(text.format_line(event), Some(format!("{prefix}{message}")));
         assert!(!message.contains(char::is_control), "{line}");
         assert!(members.is_empty(), "{line}");
     }
