@@ -47,7 +47,7 @@ fn retry(output: &Output) -> (f64, f64) {
 
 /// The clock jumps before or during the first try, which is refused. The second try comes after the
 /// requested delay, which is also logged.
-fn tried_again(jump: i64, during: bool, status: u16, asks: bool) {
+fn check_retry_with_jump(jump: i64, during: bool, status: u16, asks: bool) {
     let case = format!("{jump} {during} {status} {asks}");
     let shop = snapshot_shop();
     let clock = Clock::of(&shop.sandbox);
@@ -102,7 +102,7 @@ fn clock_jump_between_tries_keeps_wait() {
                 (true, 429, true),
                 (false, 429, true),
             ] {
-                scope.spawn(move || tried_again(jump, during, status, asks));
+                scope.spawn(move || check_retry_with_jump(jump, during, status, asks));
             }
         }
     });
@@ -119,7 +119,7 @@ const AGES: [(i64, &str, bool); 6] = [
 ];
 
 /// The message about that snapshot.
-fn judged(jump: i64, max_age: &str, used: bool, reason: &str) -> String {
+fn snapshot_message(jump: i64, max_age: &str, used: bool, reason: &str) -> String {
     let said = age(jump);
     match used {
         true => format!("using the snapshot snapshot{said}"),
@@ -132,7 +132,7 @@ fn judged(jump: i64, max_age: &str, used: bool, reason: &str) -> String {
 
 /// Phase is silent and the clock jumps during the first try. The outage lasts as long as `--timeout` and
 /// `--max-wait` allow, and the snapshot's age is measured by the clock after the jump.
-fn bridged(jump: i64, max_age: &str, used: bool) {
+fn check_outage_with_jump(jump: i64, max_age: &str, used: bool) {
     let shop = snapshot_shop()
         .with_snapshot()
         .responding(Responder::stall());
@@ -150,7 +150,7 @@ fn bridged(jump: i64, max_age: &str, used: bool) {
     let bounds = Duration::from_millis(3500)..Duration::from_secs(4) + SLACK;
     assert!(bounds.contains(&took), "{took:?}\n{output}");
     assert!(clock.was_seen(), "{output}");
-    let said = judged(
+    let said = snapshot_message(
         jump,
         max_age,
         used,
@@ -179,7 +179,7 @@ fn bridged(jump: i64, max_age: &str, used: bool) {
 fn clock_jump_in_outage_keeps_time_limits() {
     scope(|scope| {
         for (jump, max_age, used) in AGES {
-            scope.spawn(move || bridged(jump, max_age, used));
+            scope.spawn(move || check_outage_with_jump(jump, max_age, used));
         }
     });
 }
@@ -196,7 +196,7 @@ fn snapshot_age_uses_the_wall_clock() {
         clock.jumps(jump);
         let run = shop.with(&["--offline", "--snapshot-max-age", max_age]);
         let output = clock.rules(run).output();
-        let said = judged(jump, max_age, used, "cannot use the snapshot snapshot: ");
+        let said = snapshot_message(jump, max_age, used, "cannot use the snapshot snapshot: ");
         match used {
             true => {
                 let output = output.notices(&[&said]).ok();

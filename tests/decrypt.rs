@@ -23,12 +23,12 @@ fn row(production: &Environment, key: &str, value: &str) -> Value {
 }
 
 /// Returns `text` without its first characters.
-fn without_start(text: &str, letters: usize) -> &str {
+fn drop_prefix(text: &str, letters: usize) -> &str {
     text.split_at(letters).1
 }
 
 /// Runs phase-run on Production after `corrupt` has changed it.
-fn run_after(corrupt: impl FnOnce(&mut World)) -> Output {
+fn run_with_world(corrupt: impl FnOnce(&mut World)) -> Output {
     let mut world = e2ee_world(&[("/", "GOOD", VALUE)]);
     corrupt(&mut world);
     let phase = Phase::serve(world);
@@ -53,11 +53,11 @@ fn invalid_fields(field: &str) -> Vec<(String, &'static str)> {
         ("plain text".to_owned(), "does not start with ph:"),
         (format!("ph:v1:{ephemeral}"), "is truncated"),
         (
-            format!("ph:v1:{}:{sealed}", without_start(ephemeral, 1)),
+            format!("ph:v1:{}:{sealed}", drop_prefix(ephemeral, 1)),
             "64 hex digits",
         ),
         (
-            format!("ph:v1:{}:{sealed}", without_start(ephemeral, 2)),
+            format!("ph:v1:{}:{sealed}", drop_prefix(ephemeral, 2)),
             "64 hex digits",
         ),
         (
@@ -65,18 +65,18 @@ fn invalid_fields(field: &str) -> Vec<(String, &'static str)> {
             "64 hex digits",
         ),
         (
-            format!("ph:v1:x{}:{sealed}", without_start(ephemeral, 1)),
+            format!("ph:v1:x{}:{sealed}", drop_prefix(ephemeral, 1)),
             "64 hex digits",
         ),
         (
-            format!("ph:v1:{ephemeral}:{}", without_start(sealed, 1)),
+            format!("ph:v1:{ephemeral}:{}", drop_prefix(sealed, 1)),
             "not base64",
         ),
         (format!("ph:v1:{ephemeral}:{sealed}:"), "not base64"),
         (format!("ph:v1:{ephemeral}:"), "too short"),
         (format!("ph:v1:{ephemeral}:AAAA"), "too short"),
         (
-            format!("ph:v1:{ephemeral}:{}", without_start(sealed, 4)),
+            format!("ph:v1:{ephemeral}:{}", drop_prefix(sealed, 4)),
             "another key, or changed",
         ),
         (
@@ -94,7 +94,7 @@ fn undecryptable_value_is_named_by_its_key() {
         .environment("Production", "prod")
         .encrypt(VALUE);
     for (value, why) in invalid_fields(&field) {
-        let output = run_after(|world| {
+        let output = run_with_world(|world| {
             let production = world.app("shop").environment("Production", "prod");
             let row = row(production, &production.encrypt("BAD_ONE"), &value);
             production.encrypted_row(row);
@@ -114,7 +114,7 @@ fn undecryptable_key_is_named_by_the_secret_id() {
         .environment("Production", "prod")
         .encrypt("BAD_ONE");
     for (key, why) in invalid_fields(&field) {
-        let output = run_after(|world| {
+        let output = run_with_world(|world| {
             let production = world.app("shop").environment("Production", "prod");
             let row = row(production, &key, &production.encrypt(VALUE));
             production.encrypted_row(row);
@@ -129,7 +129,7 @@ fn undecryptable_key_is_named_by_the_secret_id() {
 #[test]
 fn undecryptable_active_override_is_an_error() {
     for (active, status) in [(true, 125), (false, 0)] {
-        let output = run_after(|world| {
+        let output = run_with_world(|world| {
             let production = world.app("shop").environment("Production", "prod");
             let mut row = row(
                 production,
@@ -168,7 +168,7 @@ fn undecryptable_seed_is_an_error() {
         ("identity_key", "0".repeat(63), "64 hex digits"),
         ("identity_key", String::new(), "64 hex digits"),
     ] {
-        let output = run_after(|world| {
+        let output = run_with_world(|world| {
             let production = world.app("shop").environment("Production", "prod");
             production.corrupt_key(member, value.clone());
         });
@@ -187,7 +187,7 @@ fn undecryptable_key_share_is_an_error() {
         ("0".repeat(200), "another key, or changed"),
         ("AB".repeat(100), "not in lower-case hex digits"),
     ] {
-        let output = run_after(|world| {
+        let output = run_with_world(|world| {
             world.corrupt_key_share(&share);
         });
         let output = output.failed(125, "decrypt");

@@ -10,7 +10,7 @@ use std::process::Command;
 use fake_phase::{Phase, World, service_token};
 use serde_json::Value;
 
-use crate::managers::{HONCHO, START};
+use crate::process_managers::{HONCHO, START};
 use crate::support::{
     BOTOCORE, Sandbox, Status, has_programs, has_root, inherited, inspector, pypi_packages,
     set_mode, unused_uid,
@@ -187,7 +187,7 @@ fn readme_snippets_are_in_the_examples() {
 
 /// systemd-analyze finds nothing wrong if everything the unit refers to exists.
 #[test]
-fn unit_passes_systemd_analyze() {
+fn systemd_unit_passes_analyze() {
     let sandbox = Sandbox::offline();
     let root = sandbox.directory().join("root");
     let units = root.join("etc/systemd/system");
@@ -220,7 +220,7 @@ fn unit_passes_systemd_analyze() {
 /// The command is started as systemd.exec(5) describes DynamicUser=, LoadCredential=,
 /// CacheDirectory= and the specifiers.
 #[test]
-fn unit_command_finds_credential_and_cache() {
+fn systemd_unit_command_finds_credential_and_cache() {
     if !has_root("only root can start a service as another user") {
         return;
     }

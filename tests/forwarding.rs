@@ -233,7 +233,7 @@ fn pending_signal_at_start_reaches_command() {
 
 /// Without a terminal nobody could resume phase-run, so only the command stops.
 #[test]
-fn command_without_terminal_stops_alone() {
+fn stop_without_terminal_stops_only_command() {
     let shop = shop([("SECRET", "value")]);
     for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGSTOP] {
         let run = shop

@@ -203,7 +203,7 @@ fn token_file_option_precedes_identity_variable() {
 
 /// The command inherits the cloud's variables, and no token is in its environment.
 #[test]
-fn command_keeps_cloud_variables_gets_no_token() {
+fn command_gets_cloud_variables_but_no_token() {
     for mode in [&[][..], &["--supervise"]] {
         let machine = cloud_machine();
         let id = service_account_id();

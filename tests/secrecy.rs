@@ -319,7 +319,7 @@ fn verbose_log_has_no_query_header_or_value() {
 
 /// A token where another argument belongs is not repeated in the message.
 #[test]
-fn misplaced_token_is_not_repeated() {
+fn token_as_option_value_is_never_printed() {
     let phase = Phase::serve(secret_world());
     let sandbox = with_canaries(&phase);
     let token = service_token();

@@ -293,23 +293,28 @@ fn offline_sends_no_request() {
         .failed(125, "config");
 }
 
-/// `--dry-run` may read a snapshot and writes none. With `-v` the log says that one was written.
+/// `--dry-run` may read a snapshot and writes none.
 #[test]
-fn dry_run_writes_no_snapshot_and_verbose_logs_write() {
+fn dry_run_reads_but_never_writes_snapshot() {
     let shop = snapshot_shop();
     let _ = shop.with(&["--dry-run"]).output().ok();
     assert!(!shop.file.exists());
-    let said = shop.with(&["-v"]).output().stderr;
-    assert!(
-        said.contains("phase-run: wrote the snapshot snapshot\n"),
-        "{said}"
-    );
-    let shop = shop.responding(Responder::status(503));
+    let shop = shop.with_snapshot().responding(Responder::status(503));
     let output = shop.with(&["--dry-run"]).output();
     let output = output.notices(&["using the snapshot snapshot, made "]).ok();
     assert!(
         output.text().contains("SECRET\t/\tsecret\tvariable\n"),
         "{output}"
+    );
+}
+
+#[test]
+fn verbose_log_names_the_written_snapshot() {
+    let shop = snapshot_shop();
+    let log = shop.with(&["-v"]).output().stderr;
+    assert!(
+        log.contains("phase-run: wrote the snapshot snapshot\n"),
+        "{log}"
     );
 }
 

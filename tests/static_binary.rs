@@ -55,7 +55,7 @@ fn static_binary_needs_no_loader_or_library() {
 
 /// Only builds with debug assertions can be asked to panic.
 #[test]
-fn static_binary_does_not_panic_on_request() {
+fn release_build_has_no_panic_switch() {
     let Some(path) = static_binary() else { return };
     let file = read(path).unwrap();
     let contains = |text: &str| {
@@ -162,7 +162,7 @@ fn static_binary_runs_in_empty_root() {
 
 /// Failures have the same reasons as elsewhere.
 #[test]
-fn failures_in_empty_root_have_reasons() {
+fn errors_in_empty_root_are_explained() {
     let Some(path) = binary_as_root() else { return };
     let shop = static_shop(&path);
     let root = empty_root(&shop, &path);

@@ -213,7 +213,7 @@ fn unknown_option_hints_at_the_nearest() {
 
 /// An option that does not exist yet is neither ignored nor taken for another one.
 #[test]
-fn planned_options_are_unknown() {
+fn unimplemented_options_are_rejected() {
     for option in ["--import", "--template"] {
         let message = format!("phase-run: error[usage]: unknown option {option}\n");
         assert_eq!(usage_error(&[option, "1", "x"]), message);

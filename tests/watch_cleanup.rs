@@ -205,7 +205,7 @@ fn unkillable_children_are_reported() {
 
 /// A helper that the entrypoint started before phase-run does not belong to the command.
 #[test]
-fn child_from_before_start_survives_restart() {
+fn preexisting_child_survives_restart() {
     let shop = watched_shop();
     let script = "\"$0\" sleep >&2 & exec \"$@\"";
     let run = shop.with(&WATCH).wrap(["sh", "-c", script, inspector()]);

@@ -155,7 +155,7 @@ fn verbose_poll_logs_unchanged_secrets() {
 /// A standby that dies by Ctrl-C is a failed poll. A command that survives Ctrl-C is still watched,
 /// and nothing is logged.
 #[test]
-fn terminal_key_that_kills_standby_fails_poll() {
+fn ctrl_c_that_kills_standby_fails_poll() {
     let shop = watched_shop();
     let script = "stty -echo; echo \"value $SECRET\"; exec \"$0\" serve";
     let run = shop.with(&WATCH).args(["sh", "-c", script, inspector()]);

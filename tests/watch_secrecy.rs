@@ -4,7 +4,7 @@ use std::fs::{File, read, read_dir, read_link};
 
 use nix::unistd::Uid;
 
-use crate::supervisor::{PLANTED, planted, token_file};
+use crate::supervisor_process::{PLANTED, planted, token_file};
 use crate::support::proc::{memory, wait_until_idle};
 use crate::support::{Status, has_root, holds, inspector};
 

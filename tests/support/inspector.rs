@@ -1,4 +1,4 @@
-//! The inspector, `tests/inspector.rs`: a program that reports how it was started. This module compiles
+//! The inspector, `tests/inspector/main.rs`: a program that reports how it was started. This module compiles
 //! it, once for each run of the tests, and parses its report.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, id};
 use std::sync::LazyLock;
 
-/// Returns the path of the compiled `tests/inspector.rs`. It is static, so that it also runs in an empty
+/// Returns the path of the compiled `tests/inspector/main.rs`. It is static, so that it also runs in an empty
 /// root.
 pub(crate) fn inspector() -> &'static str {
     static PATH: LazyLock<String> = LazyLock::new(compile);
@@ -34,13 +34,16 @@ fn compile() -> String {
         ])
         .arg("-o")
         .arg(&new)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inspector.rs"))
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/inspector/main.rs"
+        ))
         .output()
         .unwrap();
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success() && complaints.is_empty(),
-        "tests/inspector.rs:\n{complaints}"
+        "tests/inspector/main.rs:\n{complaints}"
     );
     // Renamed in one step, because another run of the tests may be executing the old one.
     std::fs::rename(new, &path).unwrap();

@@ -15,7 +15,7 @@ use crate::support::{
 
 /// phase-run exits with the command's status, and prints nothing about it.
 #[test]
-fn exit_status_is_passed_on() {
+fn exit_status_is_propagated() {
     let shop = shop([("SECRET", "value")]);
     let statuses: Vec<i32> = (0..=255).collect();
     for some in statuses.chunks(16) {
@@ -35,7 +35,7 @@ fn exit_status_is_passed_on() {
 /// phase-run dies by the signal that killed the command, real-time signals included, whatever the
 /// signal's disposition was at the start.
 #[test]
-fn death_by_signal_is_passed_on() {
+fn death_by_signal_is_propagated() {
     let shop = shop([("SECRET", "value")]);
     let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
     let signals = (1..=31).chain(34..=64);
@@ -65,7 +65,7 @@ fn death_by_signal_is_passed_on() {
 /// phase-run dumps no core when it dies by the command's signal. Only the command dumps one, where
 /// its limit allows that.
 #[test]
-fn death_passed_on_leaves_one_core_file() {
+fn core_dump_of_command_is_the_only_one() {
     let shop = shop([("SECRET", "value")]);
     let cores = |limit: &str, mode: LaunchMode, signal: i32| {
         let start = SystemTime::now() - Duration::from_secs(1);

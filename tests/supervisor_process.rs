@@ -296,7 +296,7 @@ fn child_of_command_outlives_it() {
 /// phase-run neither waits for nor signals a child that its process had before phase-run was
 /// started.
 #[test]
-fn child_from_before_start_does_not_end_run() {
+fn preexisting_child_does_not_end_run() {
     let shop = shop([("SECRET", "value")]);
     let script = "\"$0\" exit 7 & exec \"$@\"";
     let run = shop.start(LaunchMode::Supervised, [inspector(), "serve"]);

@@ -275,7 +275,7 @@ fn stdin_is_left_to_command() {
 /// The token's descriptor is closed before the exec. If it was 0, 1 or 2, the connection to Phase
 /// must not get its number, because messages would then be sent there.
 #[test]
-fn token_descriptor_is_closed_for_command() {
+fn standard_descriptor_with_token_is_closed() {
     let shop = shop([("SECRET", "value")]);
     let token = shop.file("token", fake_phase::service_token());
     for number in [0, 1, 2, 3, 7] {
@@ -304,7 +304,7 @@ fn token_descriptor_is_closed_for_command() {
 
 /// The parent sees the command's own status, or its death by a signal.
 #[test]
-fn exec_mode_shows_parent_the_command_status() {
+fn parent_sees_command_status_in_exec_mode() {
     let shop = shop([("SECRET", "value")]);
     let ended = |word: &str, number: i32| {
         let run = shop.with(&[]).args([inspector(), word]);

@@ -13,7 +13,7 @@ fn echo_in_production<'a>(sandbox: &'a Sandbox, app: &str) -> Run<'a> {
 
 /// Each recorded error response, sent in reply to the request for secrets.
 #[test]
-fn each_recorded_refusal_has_its_error_kind() {
+fn recorded_errors_map_to_kinds() {
     let kinds = [
         ("error-app-not-found", "not-found", "nope"),
         ("error-env-not-found", "not-found", "Production"),
@@ -132,7 +132,7 @@ fn unreadable_environment_is_an_access_error() {
 }
 
 #[test]
-fn each_status_has_its_error_kind_at_every_endpoint() {
+fn statuses_map_to_kinds_at_every_endpoint() {
     let html = |status| Responder::html(status);
     for (responder, kind, text) in [
         (

@@ -55,7 +55,7 @@ fn stopped_job_ends_by_ctrl_c_after_fg() {
 }
 
 #[test]
-fn bg_continues_command_out_of_reach_of_ctrl_c() {
+fn background_job_does_not_get_ctrl_c() {
     at_prompts(|prompt| {
         let (command, runner) = prompt.start(JOB);
         prompt.suspend(&[command, runner]);

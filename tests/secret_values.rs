@@ -16,9 +16,13 @@ fn values_arrive_byte_for_byte() {
         ),
         ("CRLF", "one\r\ntwo\r\n"),
         ("JSON", r#"{"key":"-----BEGIN\nabc\n","path":"C:\\temp"}"#),
+        ("JSON_ESCAPES", r#"{"a":"x\ny","b":"\\"}"#),
         ("TWO_CHARACTERS", r"a\nb\tc\u0041\\"),
         ("QUOTES", r#"'"`"#),
+        ("ESCAPED_QUOTES", "'\"' \\' \\"),
         ("DOLLARS", "$HOME $(id) $$ `id` %PATH% !1 * ~ ; & | #"),
+        ("OPEN_BRACE", "$HOME ${HOME $(id) `id` $$"),
+        ("WHITE_SPACE", "  \t a = b\r\n "),
         ("SPACES", "  a \t b  "),
         ("LINE_BREAKS", "\n\n"),
         ("EMPTY", ""),
@@ -27,6 +31,7 @@ fn values_arrive_byte_for_byte() {
             "grüß dich 👋\u{301}\u{202e}\u{feff}\u{1f468}\u{200d}\u{1f469}",
         ),
         ("CONTROL", "\u{1b}[31mred\u{7}\u{7f}\u{1}"),
+        ("MARKS", "grüß 👋 \u{7f}\u{1}\u{feff}e\u{301}"),
         ("EQUALS", "=a=b="),
         ("LONG", &long),
     ];
@@ -42,18 +47,6 @@ fn values_arrive_byte_for_byte() {
             arrived.len()
         );
     }
-}
-
-/// `--require` accepts it.
-#[test]
-fn empty_value_is_injected() {
-    let phase = Phase::serve(shop_world([("EMPTY", "")]));
-    let sandbox = Sandbox::new(&phase);
-    let run = sandbox
-        .production(&shop_id())
-        .args(["--require", "EMPTY", "--only", "EMPTY"]);
-    let report = run.args([inspector(), "report"]).report();
-    assert_eq!(report.variable("EMPTY"), Some(Vec::new()));
 }
 
 #[test]

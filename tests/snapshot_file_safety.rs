@@ -177,7 +177,7 @@ const READ_ONLY: &str =
 
 /// A snapshot that cannot be written is a warning, and the old one stays.
 #[test]
-fn unwritable_snapshot_is_warning() {
+fn unwritable_snapshot_only_warns() {
     let write_warning = |why: &str| format!("warning: cannot write the snapshot snapshot: {why}");
     let shop = snapshot_shop().with_snapshot();
     let before = read(&shop.file).unwrap();

@@ -33,7 +33,7 @@ fn row(change: impl Fn(String) -> String) -> String {
 /// A response that is not JSON or has another shape is a `protocol` error. The error texts of serde
 /// quote values; ours must not.
 #[test]
-fn unexpected_json_is_protocol_and_never_quoted() {
+fn unexpected_json_is_protocol_error_and_unquoted() {
     let without = |member: &str| row(|row| row.replacen(&format!("\"{member}\""), "\"other\"", 1));
     let with = |from: &str, to: &str| row(|row| row.replace(from, to));
     let value = format!("\"{VALUE}\"");
@@ -82,7 +82,7 @@ fn unexpected_json_is_protocol_and_never_quoted() {
 
 /// JSON must be UTF-8 (RFC 8259, section 8.1).
 #[test]
-fn non_utf8_response_is_protocol() {
+fn non_utf8_response_is_protocol_error() {
     let body = row(|row| row.replace("-unsaid", "\0"));
     let body: Vec<u8> = body
         .bytes()
@@ -98,7 +98,7 @@ fn non_utf8_response_is_protocol() {
 
 /// With a wrong base path, the default nginx of Phase answers with a login page and status 200.
 #[test]
-fn login_page_is_protocol_with_host_hint() {
+fn html_page_hints_at_host() {
     for endpoint in ["/v1/secrets/", "/tokens/"] {
         let phase = Phase::serve(shop_world([("KEY", VALUE)]));
         phase.respond(endpoint, Responder::html_login());
@@ -259,13 +259,13 @@ fn truncated_response_is_unreachable() {
     }
 }
 
-fn at(address: SocketAddr, sandbox: &Sandbox) -> Output {
+fn fetch_from(address: SocketAddr, sandbox: &Sandbox) -> Output {
     let host = format!("http://{address}");
     sandbox.run_echo(&[]).env("PHASE_HOST", host).output()
 }
 
 #[test]
-fn non_http_server_is_protocol() {
+fn non_http_server_is_protocol_error() {
     for text in [
         "SSH-2.0-OpenSSH_9.7\r\n",
         "220 mail ESMTP\r\n",
@@ -277,14 +277,14 @@ fn non_http_server_is_protocol() {
             let _ = socket.write_all(text.as_bytes());
         });
         let phase = Phase::serve(shop_world([("KEY", VALUE)]));
-        let output = at(address, &sandbox(&phase)).refused("protocol");
+        let output = fetch_from(address, &sandbox(&phase)).refused("protocol");
         assert!(output.stderr.contains("not HTTP"), "{output}");
     }
 }
 
 /// A server that sends headers without end cannot fill the memory.
 #[test]
-fn endless_head_is_protocol() {
+fn endless_head_is_protocol_error() {
     let address = fake_server(|mut socket| {
         read_request_head(&mut socket);
         let mut text = "HTTP/1.1 200 OK\r\n".to_owned();
@@ -293,14 +293,14 @@ fn endless_head_is_protocol() {
         }
     });
     let phase = Phase::serve(shop_world([("KEY", VALUE)]));
-    let _ = at(address, &sandbox(&phase)).refused("protocol");
+    let _ = fetch_from(address, &sandbox(&phase)).refused("protocol");
 }
 
 #[test]
 fn closed_port_is_unreachable() {
     let address = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     let phase = Phase::serve(shop_world([("KEY", VALUE)]));
-    let output = at(address, &sandbox(&phase)).refused("unreachable");
+    let output = fetch_from(address, &sandbox(&phase)).refused("unreachable");
     let expected = format!("cannot reach {address}: connection refused");
     assert!(output.stderr.contains(&expected), "{output}");
 }
