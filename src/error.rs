@@ -143,10 +143,10 @@ errors! {
     }
 
     "access": "the token is valid, but may not read this" {
-        /// The account may not read the secrets of `scope`.
-        #[text("cannot read {scope}: {message}")]
+        /// The account may not read the secrets of the environment.
+        #[text("cannot read {environment_label}: {message}")]
         #[hint("grant this account access in the Phase console, or choose an environment that it can read")]
-        AccessDenied { scope: String, message: String },
+        AccessDenied { environment_label: String, message: String },
         /// The account may not list apps or environments, so names cannot be looked up.
         #[text("cannot look up the {what}: this account may not list them: {message}")]
         #[hint("pass {alternative}")]
@@ -221,12 +221,12 @@ errors! {
         #[text("{host} responded with status {status}: {message}")]
         ServerFailed { host: String, status: u16, message: String },
         /// Dynamic secrets were not leased; `names` is empty if the server does not say which ones.
-        #[text("cannot lease {} in {scope}: {message}", match names.is_empty() {
+        #[text("cannot lease {} in {environment_label}: {message}", match names.is_empty() {
             true => "the dynamic secrets".to_owned(),
             false => names.join(", "),
         })]
         #[hint("remove --dynamic to start without dynamic secrets")]
-        LeaseFailed { names: Vec<String>, scope: String, message: String },
+        LeaseFailed { names: Vec<String>, environment_label: String, message: String },
     }
 
     "protocol": "a response that is not Phase's: no JSON, another shape, a redirect, more than 64 MiB; check `--host`" {

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::log::{Event, Log};
 use crate::secret::Secret;
 
-/// Selects secrets and returns them sorted by key. `scope` names the environment in messages.
+/// Selects secrets and returns them sorted by key. `environment_label` is for messages.
 ///
 /// # Errors
 /// `not-found` if a filter selects nothing or a required key is missing, `ambiguous` if a key has
@@ -17,7 +17,7 @@ use crate::secret::Secret;
 pub(crate) fn select(
     mut secrets: Vec<Secret>,
     options: &SelectionOptions,
-    scope: &str,
+    environment_label: &str,
     log: &dyn Log,
 ) -> Result<Vec<Secret>, Error> {
     if secrets.is_empty()
@@ -25,7 +25,7 @@ pub(crate) fn select(
         && options.tags.is_empty()
         && options.only.is_empty()
     {
-        log.log(Event::EnvironmentEmpty { scope });
+        log.log(Event::EnvironmentEmpty { environment_label });
     }
     let check_selects =
         |is_selected: bool, option, value: &str| match is_selected || options.allow_empty {
@@ -33,7 +33,7 @@ pub(crate) fn select(
             false => Err(Error::FilterSelectsNothing {
                 option,
                 value: value.to_owned(),
-                scope: scope.to_owned(),
+                scope: environment_label.to_owned(),
             }),
         };
     for folder in &options.paths {

@@ -286,7 +286,7 @@ mod tests {
             ),
             (
                 Error::AccessDenied {
-                    scope: String::new(),
+                    environment_label: String::new(),
                     message: server(),
                 },
                 FailureClass::Refusal,

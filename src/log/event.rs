@@ -94,8 +94,8 @@ events! {
         VerifySslIgnored,
         /// The environment has no secrets, and no filter explains it.
         #[kind("environment-empty")]
-        #[text("there are no secrets in {scope}")]
-        EnvironmentEmpty { scope: &'a str },
+        #[text("there are no secrets in {environment_label}")]
+        EnvironmentEmpty { environment_label: &'a str },
         /// A shell cannot name this variable.
         #[kind("nonportable-name")]
         #[text("shells cannot use the variable name \"{name}\"")]

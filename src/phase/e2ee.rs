@@ -105,13 +105,13 @@ impl<'a> E2eeClient<'a> {
         server_filter: &ServerFilter<'_>,
         dynamic: DynamicMode,
     ) -> Result<DecryptedEnvironment, Error> {
-        let label = environment_label(&environment.name, app);
+        let environment_label = environment_label(&environment.name, app);
         let key = environment.key.as_ref();
         let key = key.ok_or_else(|| Error::DecryptionFailed {
-            what: label.clone(),
+            what: environment_label.clone(),
             why: "the server sent no key for it",
         })?;
-        let key_pair = self.environment_key_pair(key, &label)?;
+        let key_pair = self.environment_key_pair(key, &environment_label)?;
         let lease_ttl = dynamic.ttl().map(|seconds| seconds.to_string());
         let mut headers = vec![("environment", key.environment_id.as_str())];
         headers.extend(dynamic.request_fields(lease_ttl.as_deref()));
@@ -124,7 +124,7 @@ impl<'a> E2eeClient<'a> {
         let client = &self.app_directory.client;
         let response = client.get(&client.host().secrets_url(), &[], &headers)?;
         let endpoint = Endpoint::Secrets {
-            label: &label,
+            environment_label: &environment_label,
             leases: dynamic.takes_leases(),
         };
         let rows: SecretRows<'_, StaticRow<'_, CowStr<'_>>, CowStr<'_>> =
@@ -133,13 +133,14 @@ impl<'a> E2eeClient<'a> {
             key_pair
                 .decrypt_field(&field)
                 .map_err(|why| Error::DecryptionFailed {
-                    what: format!("the lease of {name} in {label}"),
+                    what: format!("the lease of {name} in {environment_label}"),
                     why,
                 })
         };
-        let (leased, lease) = lease::dynamic_secrets(rows.dynamic, dynamic, &label, decrypt)?;
+        let (leased, lease) =
+            lease::dynamic_secrets(rows.dynamic, dynamic, &environment_label, decrypt)?;
         Ok(DecryptedEnvironment {
-            secrets: decrypt_rows(&rows.secrets, &key_pair, &label)?,
+            secrets: decrypt_rows(&rows.secrets, &key_pair, &environment_label)?,
             is_complete: folder.is_none() && tags.is_none(),
             leased,
             lease,
@@ -147,9 +148,13 @@ impl<'a> E2eeClient<'a> {
     }
 
     /// Decrypts the environment's seed and derives its key pair.
-    fn environment_key_pair(&self, key: &EnvironmentKey, label: &str) -> Result<KeyPair, Error> {
+    fn environment_key_pair(
+        &self,
+        key: &EnvironmentKey,
+        environment_label: &str,
+    ) -> Result<KeyPair, Error> {
         let undecryptable = |why: DecryptError| Error::DecryptionFailed {
-            what: format!("the seed of {label}"),
+            what: format!("the seed of {environment_label}"),
             why,
         };
         let seed = self.account.decrypt_field(&key.wrapped_seed);
@@ -177,10 +182,12 @@ fn fits_header(text: &str) -> bool {
 pub(super) fn decrypt_rows(
     rows: &[StaticRow<'_, CowStr<'_>>],
     key_pair: &KeyPair,
-    label: &str,
+    environment_label: &str,
 ) -> Result<Vec<DecryptedSecret>, Error> {
     let decrypt_some = |rows: &[StaticRow<'_, CowStr<'_>>]| {
-        let decrypted = rows.iter().map(|row| decrypt_row(row, key_pair, label));
+        let decrypted = rows
+            .iter()
+            .map(|row| decrypt_row(row, key_pair, environment_label));
         decrypted.collect::<Result<Vec<_>, Error>>()
     };
     let useful_threads = (rows.len() / MIN_ROWS_PER_THREAD).min(MAX_THREADS);
@@ -220,10 +227,10 @@ pub(super) fn decrypt_rows(
 fn decrypt_row(
     row: &StaticRow<'_, CowStr<'_>>,
     key_pair: &KeyPair,
-    label: &str,
+    environment_label: &str,
 ) -> Result<DecryptedSecret, Error> {
     let undecryptable = |what: String, why: DecryptError| Error::DecryptionFailed {
-        what: format!("{what} in {label}"),
+        what: format!("{what} in {environment_label}"),
         why,
     };
     let key = key_pair

@@ -27,7 +27,7 @@ pub(crate) struct Lease {
 pub(super) fn dynamic_secrets<V>(
     rows: Vec<DynamicRow<'_, V>>,
     dynamic: DynamicMode,
-    label: &str,
+    environment_label: &str,
     decrypt: impl Fn(V, &str) -> Result<SecretBytes, Error>,
 ) -> Result<(Vec<Secret>, Option<Lease>), Error> {
     let mut secrets = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn dynamic_secrets<V>(
         let secret = |key: V, value| -> Result<Secret, Error> {
             let key = decrypt(key, &row.name)?;
             let key = str::from_utf8(key.expose()).map_err(|_| Error::DecryptionFailed {
-                what: format!("a key of {} in {label}", row.name),
+                what: format!("a key of {} in {environment_label}", row.name),
                 why: "it is not UTF-8",
             })?;
             Ok(Secret {
@@ -70,7 +70,7 @@ pub(super) fn dynamic_secrets<V>(
             _ => {
                 return Err(Error::LeaseFailed {
                     names: vec![row.name],
-                    scope: label.to_owned(),
+                    environment_label: environment_label.to_owned(),
                     message: "the response contains no lease for it".to_owned(),
                 });
             }

@@ -53,7 +53,7 @@ pub(super) enum Endpoint<'a> {
     /// The secrets of an environment, from either interface.
     Secrets {
         /// The environment for messages, such as `Production of shop`.
-        label: &'a str,
+        environment_label: &'a str,
         /// Whether the request also asked to lease dynamic secrets.
         leases: bool,
     },
@@ -173,13 +173,13 @@ impl ApiResponse {
             (
                 400,
                 Endpoint::Secrets {
-                    label,
+                    environment_label,
                     leases: true,
                 },
                 _,
             ) => Error::LeaseFailed {
                 names: vec![],
-                scope: label.to_owned(),
+                environment_label: environment_label.to_owned(),
                 message,
             },
             (429, ..) => Error::RateLimited {
@@ -226,14 +226,15 @@ impl ApiResponse {
                 message,
             },
             // Phase denies access to service accounts with 401 and to users with 403.
-            (status, Endpoint::Secrets { label, .. })
-                if status == 403 || denies_service_account =>
-            {
-                Error::AccessDenied {
-                    scope: label.to_owned(),
-                    message,
-                }
-            }
+            (
+                status,
+                Endpoint::Secrets {
+                    environment_label, ..
+                },
+            ) if status == 403 || denies_service_account => Error::AccessDenied {
+                environment_label: environment_label.to_owned(),
+                message,
+            },
             _ => Error::TokenRejected {
                 host: self.host.clone(),
                 from: self.token_source.clone(),

@@ -38,13 +38,17 @@ pub(super) fn fetch(
     query.extend(server_filter.tags.as_deref().map(|tags| ("tags", tags)));
     query.extend(dynamic.request_fields(lease_ttl.as_deref()));
     let response = client.get(&client.host().rest_url("v1/secrets/"), &query, &[])?;
-    let label = environment_label(environment, app);
+    let environment_label = environment_label(environment, app);
     match response.status {
         200 => {
             let rows: SecretRows<'_, Secret, SecretBytes> = response.json("a list of secrets")?;
             let already_decrypted = |value, _: &str| Ok(value);
-            let (leased, lease) =
-                lease::dynamic_secrets(rows.dynamic, dynamic, &label, already_decrypted)?;
+            let (leased, lease) = lease::dynamic_secrets(
+                rows.dynamic,
+                dynamic,
+                &environment_label,
+                already_decrypted,
+            )?;
             let mut secrets = rows.secrets;
             secrets.extend(leased);
             return Ok(RestOutcome::Secrets(secrets, lease));
@@ -60,7 +64,7 @@ pub(super) fn fetch(
         _ => {}
     }
     Err(response.error_for_status(Endpoint::Secrets {
-        label: &label,
+        environment_label: &environment_label,
         leases: dynamic.takes_leases(),
     }))
 }
