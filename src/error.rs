@@ -218,8 +218,8 @@ errors! {
 
     "server": "Phase responded with 5xx until `--max-wait` was over, or with a 400 that nothing else explains; a dynamic secret that it did not lease" {
         /// The server responded with an error of its own.
-        #[text("{host} responded with status {status}: {message}")]
-        ServerFailed { host: String, status: u16, message: String },
+        #[text("{host} responded with status {status}{}", message.as_ref().map_or_else(String::new, |text| format!(": {text}")))]
+        ServerFailed { host: String, status: u16, message: Option<String> },
         /// Dynamic secrets were not leased; `names` is empty if the server does not say which ones.
         #[text("cannot lease {} in {environment_label}: {message}", match names.is_empty() {
             true => "the dynamic secrets".to_owned(),

@@ -142,7 +142,7 @@ fn statuses_map_to_kinds_at_every_endpoint() {
         ),
         (html(429), "rate-limited", "429"),
         (Responder::status(500), "server", "500"),
-        (html(502), "server", "502"),
+        (html(502), "server", "responded with status 502\n"),
         (Responder::status(503), "server", "503"),
         (html(504), "server", "504"),
         (Responder::status(408), "server", "408"),
@@ -154,7 +154,11 @@ fn statuses_map_to_kinds_at_every_endpoint() {
         // An HTML page from a gateway: Phase itself responds with JSON.
         (html(401), "protocol", "hint: check for a proxy"),
         (html(403), "protocol", "hint: check for a proxy"),
-        (html(404), "protocol", "404"),
+        (
+            html(404),
+            "protocol",
+            "status 404, with a body that does not come from Phase",
+        ),
         (
             Responder::error(406, "Could not satisfy the request Accept header."),
             "protocol",
@@ -165,7 +169,7 @@ fn statuses_map_to_kinds_at_every_endpoint() {
         (
             Responder::raw(204, "text/plain", Vec::new()),
             "protocol",
-            "204",
+            "status 204, with an empty body",
         ),
     ] {
         for (endpoint, token, app, word) in [

@@ -153,23 +153,26 @@ impl ApiResponse {
     /// Returns the error that a status other than 200 stands for.
     pub(super) fn error_for_status(&self, endpoint: Endpoint<'_>) -> Error {
         let server_error = self.server_error();
-        let text = server_error
-            .clone()
-            .unwrap_or_else(|| "the body is not a Phase error".to_owned());
         let message = match &server_error {
             Some(text) => format!("{text} ({})", self.status),
-            None => format!("status {}: {text}", self.status),
+            None if self.body.is_empty() => format!("status {}, with an empty body", self.status),
+            None => format!(
+                "status {}, with a body that does not come from Phase",
+                self.status
+            ),
         };
         let host = self.host.clone();
         match (self.status, endpoint, &self.location) {
-            (401 | 403, ..) if server_error.is_none() => Error::UnexpectedResponse {
-                host,
-                why: message,
-                hint: Some(
-                    "check for a proxy, gateway or firewall in between: Phase responds with JSON",
-                ),
+            (401 | 403, ..) => match server_error {
+                Some(text) => self.access_error(endpoint, &text, message),
+                None => Error::UnexpectedResponse {
+                    host,
+                    why: message,
+                    hint: Some(
+                        "check for a proxy, gateway or firewall in between: Phase responds with JSON",
+                    ),
+                },
             },
-            (401 | 403, ..) => self.access_error(endpoint, &text, message),
             (
                 400,
                 Endpoint::Secrets {
@@ -189,9 +192,9 @@ impl ApiResponse {
             (400 | 408 | 500..=599, ..) => Error::ServerFailed {
                 host,
                 status: self.status,
-                message: text,
+                message: server_error,
             },
-            // Following the redirect could send the token to a stranger.
+            // Following the redirect could send the token to another server.
             (300..=399, _, Some(location)) => Error::UnexpectedResponse {
                 host,
                 why: format!(
