@@ -158,6 +158,6 @@ impl Identity {
     }
 
     fn token_source(&self) -> String {
-        format!("{} {}", self.source, self.provider.name())
+        format!("{} {}", self.set_by, self.provider.name())
     }
 }

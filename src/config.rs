@@ -29,7 +29,7 @@ mod snapshot;
 use std::ffi::OsString;
 
 use crate::cli::{Opt, ParsedArgs};
-use crate::error::{Error, Source};
+use crate::error::Error;
 use crate::http::{HttpOptions, Roots};
 use crate::log::{Event, Log, Logger, OutputFormat};
 use crate::process::env_block::EnvBlock;
@@ -61,18 +61,11 @@ pub(crate) struct Config {
     pub(crate) run_mode: RunMode,
 }
 
-/// A value with where it came from.
-#[derive(Clone, Debug)]
-pub(crate) struct Setting {
-    pub(crate) value: String,
-    pub(crate) source: Source,
-}
-
 /// Reads how messages are printed. An invalid `--log-format` is not an error here, so that
 /// [`load`] can report it.
 pub(crate) fn read_logger(args: &ParsedArgs, inherited: &EnvBlock) -> Logger {
     let format = match reader::lookup(args, inherited, Opt::LogFormat) {
-        Some((format, _)) if format == "json" => OutputFormat::Json,
+        Some(format) if format.value == "json" => OutputFormat::Json,
         _ => OutputFormat::Text,
     };
     Logger {
@@ -128,7 +121,7 @@ pub(crate) fn load(
             target,
         },
         auth_source,
-        header_file: header_file.map(|(path, source)| HeaderFile { path, source }),
+        header_file: header_file.map(HeaderFile),
         selection,
         snapshot,
         injection,

@@ -80,21 +80,21 @@ errors! {
         #[text("cannot search for .phase.json: cannot determine the working directory: {why}")]
         WorkingDirectoryUnknown { why: String },
         /// The address of Phase is not one that a token may be sent to.
-        #[text("cannot use {value} (from {source}) as Phase's address: {why}")]
+        #[text("cannot use {value} (from {set_by}) as Phase's address: {why}")]
         #[hint_from(suggestion.as_ref().map(|url| format!("use {url}")))]
-        InvalidHost { value: String, source: Source, why: &'static str, suggestion: Option<String> },
+        InvalidHost { value: String, set_by: SetBy, why: &'static str, suggestion: Option<String> },
         /// The file of trusted CAs cannot be used.
-        #[text("cannot use the CA file {} (from {source}): {why}", path.display())]
-        #[hint_from(match source {
-            Source::OptionOrVariable(name) if !name.starts_with('-') => {
+        #[text("cannot use the CA file {} (from {}): {why}", file.value.display(), file.set_by)]
+        #[hint_from(match file.set_by {
+            SetBy::Variable(name) => {
                 Some(format!("unset {name}, or name another file with --ca-file"))
             }
-            _ => None,
+            SetBy::Option(_) | SetBy::ProjectFile(_) => None,
         })]
-        CaFileUnusable { path: PathBuf, source: Source, why: String },
+        CaFileUnusable { file: Setting<PathBuf>, why: String },
         /// The file of additional request headers cannot be used.
-        #[text("cannot use the header file {} (from {source}): {why}", path.display())]
-        HeaderFileUnusable { path: PathBuf, source: Source, why: String },
+        #[text("cannot use the header file {} (from {}): {why}", file.value.display(), file.set_by)]
+        HeaderFileUnusable { file: Setting<PathBuf>, why: String },
         /// `--mode rest` asks the server to decrypt an app whose keys it does not have.
         #[text("cannot read {app} with --mode rest: the app is end-to-end encrypted, so the server cannot decrypt it")]
         #[hint("remove --mode rest, or enable server-side encryption for this app in the Phase console")]
@@ -155,16 +155,16 @@ errors! {
 
     "not-found": "an app, an environment, a folder, a tag, a pattern or a required key that does not exist" {
         /// The token can read no app of this name or ID.
-        #[text("app {} (from {source}) not found{}", quoted_if_unclear(app), readable_names(readable))]
+        #[text("app {} (from {set_by}) not found{}", quoted_if_unclear(app), readable_names(readable))]
         #[hint_from(Some(match readable.is_empty() {
             true => "check --app, or grant this account access to the app in the Phase console".to_owned(),
             false => "pass --app with one of these names or an app's ID".to_owned(),
         }))]
-        AppNotFound { app: String, source: Source, readable: Vec<String> },
+        AppNotFound { app: String, set_by: SetBy, readable: Vec<String> },
         /// The token can read no environment of this name in the app.
-        #[text("environment {} (from {source}) not found in {app}{}", quoted_if_unclear(environment), readable_names(readable))]
+        #[text("environment {} (from {set_by}) not found in {app}{}", quoted_if_unclear(environment), readable_names(readable))]
         #[hint("pass --env with the name of an environment that this token can read")]
-        EnvironmentNotFound { environment: String, source: Source, app: String, readable: Vec<String> },
+        EnvironmentNotFound { environment: String, set_by: SetBy, app: String, readable: Vec<String> },
         /// A filter leaves no secret.
         #[text("{option} {} matches nothing in {scope}", quoted_if_unclear(value))]
         #[hint("run with --dry-run without this filter to see what exists, or pass --allow-empty")]
@@ -181,9 +181,9 @@ errors! {
         #[hint("pass --app with the ID of one of them")]
         AmbiguousApp { name: String, candidates: Vec<String> },
         /// Several environments have this type or this prefix.
-        #[text("{name} (from {source}) matches several environments: {}", candidates.join(", "))]
+        #[text("{name} (from {set_by}) matches several environments: {}", candidates.join(", "))]
         #[hint("pass --env with the full name of one of them")]
-        AmbiguousEnvironment { name: String, source: Source, candidates: Vec<String> },
+        AmbiguousEnvironment { name: String, set_by: SetBy, candidates: Vec<String> },
         /// One key has different values in folders of the same precedence.
         #[text("{key} has different values in {}", folders.join(" and "))]
         #[hint("choose with --path (the last one wins), or leave it out with --except")]
@@ -205,12 +205,12 @@ errors! {
 
     "tls": "the certificate or the handshake is rejected" {
         /// The certificate is issued by an unknown CA; `ca_file` is the file of the only known ones.
-        #[text("cannot trust {host}: {why}{}", ca_file.iter().map(|(path, source)| format!("; only the CAs in {} (from {source}) are trusted", path.display())).collect::<String>())]
+        #[text("cannot trust {host}: {why}{}", ca_file.iter().map(|file| format!("; only the CAs in {} (from {}) are trusted", file.value.display(), file.set_by)).collect::<String>())]
         #[hint_from(Some(match ca_file {
             None => "pass the file of its CA with --ca-file".to_owned(),
             Some(_) => "add its CA to that file, or pass another file with --ca-file".to_owned(),
         }))]
-        UnknownIssuer { host: String, why: &'static str, ca_file: Option<(PathBuf, Source)> },
+        UnknownIssuer { host: String, why: &'static str, ca_file: Option<Setting<PathBuf>> },
         /// The certificate is not acceptable for another reason, or the handshake failed.
         #[text("TLS connection to {host} failed: {why}")]
         TlsFailed { host: String, why: &'static str },
@@ -320,19 +320,38 @@ errors! {
     }
 }
 
-/// Where a setting was given.
+/// A value with what set it, which messages name.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting<T> {
+    pub(crate) value: T,
+    pub(crate) set_by: SetBy,
+}
+
+/// What set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// An option or a variable, by its name.
-    OptionOrVariable(&'static str),
+pub(crate) enum SetBy {
+    /// An option, by its name.
+    Option(&'static str),
+    /// An environment variable, by its name.
+    Variable(&'static str),
     /// A `.phase.json`, by its path.
     ProjectFile(PathBuf),
 }
 
-impl fmt::Display for Source {
+impl SetBy {
+    /// Returns the name of the option or the variable.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Option(name) | Self::Variable(name) => name,
+            Self::ProjectFile(_) => ".phase.json",
+        }
+    }
+}
+
+impl fmt::Display for SetBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OptionOrVariable(name) => f.write_str(name),
+            Self::Option(name) | Self::Variable(name) => f.write_str(name),
             Self::ProjectFile(path) => write!(f, "{}", path.display()),
         }
     }

@@ -20,10 +20,8 @@ mod rest;
 mod rows;
 
 use crate::auth::{Auth, Credential};
-use crate::config::{
-    DecryptionMode, DynamicMode, FetchConfig, SelectionOptions, Setting, parse_uuid,
-};
-use crate::error::Error;
+use crate::config::{DecryptionMode, DynamicMode, FetchConfig, SelectionOptions, parse_uuid};
+use crate::error::{Error, Setting};
 use crate::http::HttpClient;
 use crate::log::{Event, Log};
 use crate::process::SingleThreaded;
@@ -105,15 +103,15 @@ struct Fetcher<'a> {
 
 /// The app and the environment to fetch, each with the setting that named it.
 struct FetchTarget<'a> {
-    app_setting: &'a Setting,
+    app_setting: &'a Setting<String>,
     app: App,
-    environment_setting: &'a Setting,
+    environment_setting: &'a Setting<String>,
     environment: Environment,
 }
 
 impl<'a> Fetcher<'a> {
     /// Finds the app. Its ID needs no request unless phase-run has to decrypt.
-    fn find_app(&self) -> Result<(&'a Setting, App), Error> {
+    fn find_app(&self) -> Result<(&'a Setting<String>, App), Error> {
         let target = &self.request.target;
         let Some(setting) = &target.app else {
             return Err(Error::NoApp {
@@ -139,7 +137,7 @@ impl<'a> Fetcher<'a> {
 
     /// Returns the setting that names the environment. An environment from `.phase.json` counts only
     /// for the app whose ID stands in the same file.
-    fn environment_setting(&self, app: &mut App) -> Result<&'a Setting, Error> {
+    fn environment_setting(&self, app: &mut App) -> Result<&'a Setting<String>, Error> {
         let target = &self.request.target;
         let other_app = target
             .environment_scope
@@ -162,7 +160,7 @@ impl<'a> Fetcher<'a> {
 
     /// Finds the environment among those of the app. If they are not known yet, its name is taken
     /// to be exact, and the server will tell.
-    fn find_environment(&self, app: &App, setting: &Setting) -> Result<Environment, Error> {
+    fn find_environment(&self, app: &App, setting: &Setting<String>) -> Result<Environment, Error> {
         let Some(environments) = &app.environments else {
             return Ok(Environment::from_name(&setting.value));
         };
@@ -171,7 +169,7 @@ impl<'a> Fetcher<'a> {
         if let Some(found_by) = found_by {
             self.log.log(Event::EnvironmentChosen {
                 query: &setting.value,
-                source: setting.source.to_string(),
+                source: setting.set_by.to_string(),
                 environment: &environment.name,
                 reason: found_by,
             });
@@ -191,9 +189,9 @@ impl<'a> Fetcher<'a> {
     fn log_target(&self, target: &FetchTarget<'_>) {
         self.log.log(Event::Fetching {
             app: &target.app.name,
-            app_source: target.app_setting.source.to_string(),
+            app_source: target.app_setting.set_by.to_string(),
             environment: &target.environment.name,
-            environment_source: target.environment_setting.source.to_string(),
+            environment_source: target.environment_setting.set_by.to_string(),
             host: self.request.host.name(),
             token: &self.credential.token_source,
         });
@@ -230,12 +228,12 @@ impl<'a> Fetcher<'a> {
             }
             RestOutcome::NoSuchApp => Err(Error::AppNotFound {
                 app: target.app_setting.value.clone(),
-                source: target.app_setting.source.clone(),
+                set_by: target.app_setting.set_by.clone(),
                 readable: self.app_directory.app_names().unwrap_or_default(),
             }),
             RestOutcome::NoSuchEnvironment => Err(Error::EnvironmentNotFound {
                 environment: target.environment_setting.value.clone(),
-                source: target.environment_setting.source.clone(),
+                set_by: target.environment_setting.set_by.clone(),
                 app: target.app.name,
                 readable: vec![],
             }),

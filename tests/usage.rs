@@ -285,7 +285,7 @@ fn supervise_fork_failure_exits_125() {
 #[test]
 fn app_flag_after_command_gets_a_hint() {
     let (_phase, sandbox) = tagged_shop();
-    for word in ["--app", "-a", "--app=shop"] {
+    for word in ["--app", "-a", "--app=shop", "--app-id", "--app-id=shop"] {
         let output = sandbox.run(["run", word, "shop"]).output();
         let output = output.failed(125, "config");
         assert!(

@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::parse_uuid;
-use super::reader::{ConfigReader, OptionValue, invalid_value};
+use super::reader::{ConfigReader, invalid_value};
 use crate::cli::Opt;
-use crate::error::{Error, Source};
+use crate::error::{Error, SetBy, Setting};
 use crate::log::Event;
 use crate::process::env_block::EnvBlock;
 use crate::secret::Token;
@@ -41,10 +41,14 @@ impl TokenSource {
     /// # Errors
     /// `token` if there is none, or a token is given instead of a file.
     pub(super) fn find(
-        file: Option<(PathBuf, &'static str)>,
+        file: Option<Setting<PathBuf>>,
         inherited: &EnvBlock,
     ) -> Result<Self, Error> {
-        let Some((path, option)) = file else {
+        let Some(Setting {
+            value: path,
+            set_by,
+        }) = file
+        else {
             return match inherited.get(TOKEN_VARIABLE) {
                 Some(token) if !token.is_empty() => Ok(Self::Variable),
                 _ => Err(Error::NoToken),
@@ -53,7 +57,9 @@ impl TokenSource {
         if Token::parse(path.as_os_str().as_bytes()).is_ok()
             || path.as_os_str().as_bytes().starts_with(b"pss_")
         {
-            return Err(Error::TokenInsteadOfFile { option });
+            return Err(Error::TokenInsteadOfFile {
+                option: set_by.name(),
+            });
         }
         match path.to_str() {
             Some("-") => Ok(Self::StandardInput),
@@ -102,7 +108,7 @@ pub(crate) struct Identity {
     /// The ID of the service account.
     pub(crate) service_account: String,
     /// The option or the variable that sets the provider.
-    pub(crate) source: Source,
+    pub(crate) set_by: SetBy,
 }
 
 impl ConfigReader<'_> {
@@ -122,7 +128,7 @@ impl ConfigReader<'_> {
                 false => Ok(None),
             };
         };
-        let set_by = provider.set_by;
+        let set_by = provider.set_by.name();
         let conflict = |option_or_variable, why| {
             Err(Error::ConflictingOptions {
                 option: option_or_variable,
@@ -131,20 +137,20 @@ impl ConfigReader<'_> {
             })
         };
         let log_ignored = |ignored, used| self.log.log(Event::SettingIgnored { ignored, used });
-        match (self.args.has(Opt::TokenFile), set_by == option) {
-            (true, true) => {
+        match (self.args.has(Opt::TokenFile), &provider.set_by) {
+            (true, SetBy::Option(_)) => {
                 return conflict(Opt::TokenFile.name(), "--identity obtains its own token");
             }
-            (true, false) => {
+            (true, _) => {
                 log_ignored(set_by, Opt::TokenFile.name());
                 return Ok(None);
             }
             (false, _) => {}
         }
-        let identity = self.parse_identity(&provider)?;
-        if let Some((_, snapshot)) = self.path(Opt::Snapshot) {
+        let identity = self.parse_identity(provider)?;
+        if let Some(snapshot) = self.path(Opt::Snapshot) {
             return conflict(
-                snapshot,
+                snapshot.set_by.name(),
                 "each start obtains a different token, and only the token that made a snapshot can open it",
             );
         }
@@ -157,24 +163,24 @@ impl ConfigReader<'_> {
     }
 
     /// Parses the provider, and reads the service account.
-    fn parse_identity(&self, setting: &OptionValue<'_>) -> Result<Identity, Error> {
+    fn parse_identity(&self, setting: Setting<&str>) -> Result<Identity, Error> {
         let provider = match setting.value {
             "aws" => Provider::Aws,
             "azure" => Provider::Azure,
-            _ => return Err(invalid_value(Opt::Identity, setting, "aws or azure")),
+            _ => return Err(invalid_value(setting, "aws or azure")),
         };
         let expected = "the id of a service account, as Phase's console shows it";
         let account = self.parsed(Opt::ServiceAccount, expected, parse_uuid)?;
         let Some(account) = account else {
             return Err(Error::RequiresOption {
-                option: setting.set_by,
+                option: setting.set_by.name(),
                 requires: Opt::ServiceAccount.name(),
             });
         };
         Ok(Identity {
             provider,
             service_account: account,
-            source: Source::OptionOrVariable(setting.set_by),
+            set_by: setting.set_by,
         })
     }
 }

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Host;
 use super::project::{DEPTH_VARIABLE, Project};
 use super::reader::{ConfigReader, POSITIVE_SECONDS, SECONDS, positive_seconds, seconds};
-use super::{Host, Setting};
 use crate::cli::Opt;
-use crate::error::{Error, Source};
+use crate::error::{Error, SetBy, Setting};
 use crate::http::HttpOptions;
 
 /// The time limit of one request without `--timeout`.
@@ -29,8 +29,8 @@ pub(crate) struct FetchConfig {
 
 /// The app and the environment that were named.
 pub(crate) struct Target {
-    pub(crate) app: Option<Setting>,
-    pub(crate) environment: Option<Setting>,
+    pub(crate) app: Option<Setting<String>>,
+    pub(crate) environment: Option<Setting<String>>,
     /// A `.phase.json` that was read but belongs to another app.
     pub(crate) ignored_project: Option<PathBuf>,
     /// If set, `environment` comes from the `.phase.json` at this path and applies only to the app
@@ -140,7 +140,7 @@ impl ConfigReader<'_> {
     /// `config` for an address that is not valid or not secure.
     pub(super) fn host(&self) -> Result<Host, Error> {
         match self.text(Opt::Host)? {
-            Some(host) => Host::parse(host.value, Source::OptionOrVariable(host.set_by)),
+            Some(host) => Host::parse(host.value, host.set_by),
             None => Ok(Host::phase_cloud()),
         }
     }
@@ -164,8 +164,8 @@ impl ConfigReader<'_> {
     /// `config` when `.phase.json` is needed and cannot be read.
     pub(super) fn target(&self) -> Result<Target, Error> {
         let mut target = Target {
-            app: self.text(Opt::App)?.map(Setting::from),
-            environment: self.text(Opt::Env)?.map(Setting::from),
+            app: self.text(Opt::App)?.map(to_owned),
+            environment: self.text(Opt::Env)?.map(to_owned),
             ignored_project: None,
             environment_scope: None,
             app_flag_after_command: self.args.command.iter().any(is_app_flag),
@@ -188,7 +188,7 @@ impl ConfigReader<'_> {
         }
         let setting = |value: &String| Setting {
             value: value.clone(),
-            source: Source::ProjectFile(project.path.clone()),
+            set_by: SetBy::ProjectFile(project.path.clone()),
         };
         target.app = target.app.or_else(|| project.app().map(setting));
         let environment = project.environment.as_ref();
@@ -197,7 +197,19 @@ impl ConfigReader<'_> {
     }
 }
 
+fn to_owned(setting: Setting<&str>) -> Setting<String> {
+    Setting {
+        value: setting.value.to_owned(),
+        set_by: setting.set_by,
+    }
+}
+
+/// Returns whether an argument is a spelling of `--app`, with or without its value.
 fn is_app_flag(argument: &OsString) -> bool {
-    let text = argument.to_string_lossy();
-    text == "-a" || text == "--app" || text.starts_with("--app=")
+    let argument = argument.to_string_lossy();
+    let name = argument.split('=').next();
+    Opt::App
+        .spec()
+        .names()
+        .any(|spelling| name == Some(&spelling))
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::credential_file::{MAX_SIZE, open_regular, read_bounded, warn_if_exposed};
-use crate::error::{Error, Source, os_error_text};
+use crate::error::{Error, Setting, os_error_text};
 use crate::log::Log;
 
 /// The headers that phase-run sets itself or that belong to one connection (RFC 9110 §7.6.1), and those
@@ -36,10 +36,7 @@ const RESERVED: [&str; 19] = [
 ];
 
 /// Where the headers are.
-pub(crate) struct HeaderFile {
-    pub(super) path: PathBuf,
-    pub(super) source: &'static str,
-}
+pub(crate) struct HeaderFile(pub(super) Setting<PathBuf>);
 
 impl HeaderFile {
     /// Reads the lines `Name: value`; empty lines and those that start with `#` are skipped. With
@@ -49,20 +46,20 @@ impl HeaderFile {
     /// `config`, with the number of a line and never its content.
     pub(crate) fn read(&self, is_read_again: bool, log: &dyn Log) -> Result<HeaderMap, Error> {
         let unusable = |why: String| Error::HeaderFileUnusable {
-            path: self.path.clone(),
-            source: Source::OptionOrVariable(self.source),
+            file: self.0.clone(),
             why,
         };
         let unreadable = |error: std::io::Error| unusable(os_error_text(&error));
+        let path = &self.0.value;
         let file = match is_read_again {
-            true => open_regular(&self.path),
-            false => File::open(&self.path).map(Some),
+            true => open_regular(path),
+            false => File::open(path).map(Some),
         };
         let file = file.map_err(unreadable)?.ok_or_else(|| {
             let why = "--watch reads it again at each poll and requires a regular file";
             unusable(why.to_owned())
         })?;
-        warn_if_exposed(&self.path, &file, log);
+        warn_if_exposed(path, &file, log);
         let bytes = read_bounded(file, MAX_SIZE).map_err(unreadable)?;
         let bytes = bytes.expose();
         if bytes.len() as u64 > MAX_SIZE {

@@ -3,7 +3,7 @@
 
 use reqwest::Url;
 
-use crate::error::{Error, Source};
+use crate::error::{Error, SetBy};
 use crate::http::is_loopback;
 
 /// The hosts of Phase Cloud. The second serves the public REST interface only.
@@ -42,10 +42,10 @@ impl Host {
         clippy::expect_used,
         reason = "an address without a host is refused before"
     )]
-    pub(crate) fn parse(text: &str, source: Source) -> Result<Self, Error> {
+    pub(crate) fn parse(text: &str, set_by: SetBy) -> Result<Self, Error> {
         let url = parse_url(text).map_err(|(why, suggestion)| Error::InvalidHost {
             value: redacted(text).to_owned(),
-            source,
+            set_by,
             why,
             suggestion,
         })?;
@@ -184,7 +184,7 @@ mod tests {
                 ),
             ),
         ] {
-            let host = Host::parse(text, Source::OptionOrVariable("--host")).unwrap();
+            let host = Host::parse(text, SetBy::Option("--host")).unwrap();
             assert_eq!(
                 (
                     host.name(),
@@ -204,10 +204,7 @@ mod tests {
             "http://127.9.9.9",
             "http://[::1]:8000",
         ] {
-            assert!(
-                Host::parse(text, Source::OptionOrVariable("--host")).is_ok(),
-                "{text}"
-            );
+            assert!(Host::parse(text, SetBy::Option("--host")).is_ok(), "{text}");
         }
         for (text, instead) in [
             ("http://acme.test", Some("https://acme.test")),
@@ -226,7 +223,7 @@ mod tests {
         ] {
             let Err(Error::InvalidHost {
                 value, suggestion, ..
-            }) = Host::parse(text, Source::OptionOrVariable("--host"))
+            }) = Host::parse(text, SetBy::Option("--host"))
             else {
                 panic!("{text} was accepted")
             };

@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Pattern, Setting};
+use super::Pattern;
 use crate::cli::{Opt, ParsedArgs};
-use crate::error::{Error, Source};
+use crate::error::{Error, SetBy, Setting};
 use crate::log::Log;
 use crate::process::env_block::EnvBlock;
 
@@ -27,36 +27,24 @@ pub(super) struct ConfigReader<'a> {
     pub(super) log: &'a dyn Log,
 }
 
-/// The value of an option, and the option or variable that set it.
-pub(super) struct OptionValue<'a> {
-    pub(super) value: &'a str,
-    pub(super) set_by: &'static str,
-}
-
-impl From<OptionValue<'_>> for Setting {
-    fn from(option: OptionValue<'_>) -> Self {
-        Self {
-            value: option.value.to_owned(),
-            source: Source::OptionOrVariable(option.set_by),
-        }
-    }
-}
-
-/// Returns the value of an option with the option or variable that set it. The command line takes
-/// precedence over the option's variables, and the first variable that is set and not empty over the
-/// others. Of an option that is repeated, this is the first value.
+/// Looks up the value of an option. The command line takes precedence over the option's variables, and
+/// the first variable that is set and not empty over the others. For a repeated option, returns the
+/// first value.
 pub(super) fn lookup<'a>(
     args: &'a ParsedArgs,
     inherited: &'a EnvBlock,
     option: Opt,
-) -> Option<(&'a OsStr, &'static str)> {
-    let argument = args.values(option).next();
-    let argument = argument.map(|value| (value, option.name()));
-    let variable = |name: &&'static str| Some((inherited.get(name)?, *name));
-    argument.or_else(|| {
-        let mut variables = option.spec().variables.iter().filter_map(variable);
-        variables.find(|(value, _)| !value.is_empty())
-    })
+) -> Option<Setting<&'a OsStr>> {
+    let argument = args.values(option).next().map(|value| Setting {
+        value,
+        set_by: SetBy::Option(option.name()),
+    });
+    let variable = |name: &&'static str| {
+        let value = inherited.get(name).filter(|value| !value.is_empty())?;
+        let set_by = SetBy::Variable(name);
+        Some(Setting { value, set_by })
+    };
+    argument.or_else(|| option.spec().variables.iter().find_map(variable))
 }
 
 impl<'a> ConfigReader<'a> {
@@ -64,18 +52,21 @@ impl<'a> ConfigReader<'a> {
     ///
     /// # Errors
     /// `usage` or, for a variable, `config` when the value is not UTF-8.
-    pub(super) fn text(&self, option: Opt) -> Result<Option<OptionValue<'a>>, Error> {
-        let Some((value, set_by)) = lookup(self.args, self.inherited, option) else {
+    pub(super) fn text(&self, option: Opt) -> Result<Option<Setting<&'a str>>, Error> {
+        let Some(Setting { value, set_by }) = lookup(self.args, self.inherited, option) else {
             return Ok(None);
         };
         match value.to_str() {
-            Some(value) => Ok(Some(OptionValue { value, set_by })),
-            None if set_by == option.name() => Err(Error::NotUtf8 { option: set_by }),
-            None => Err(not_utf8(set_by, value)),
+            Some(value) => Ok(Some(Setting { value, set_by })),
+            None => Err(match set_by {
+                SetBy::Option(option) => Error::NotUtf8 { option },
+                variable => not_utf8(variable.name(), value),
+            }),
         }
     }
 
-    /// Reads an option whose text `parse` understands; `expected` completes "not …" in the error.
+    /// Reads an option whose text `parse` understands; `expected` completes "expected …" in
+    /// the error.
     ///
     /// # Errors
     /// `usage` or, for a variable, `config` when `parse` returns nothing.
@@ -85,19 +76,19 @@ impl<'a> ConfigReader<'a> {
         expected: &'static str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        let Some(option_value) = self.text(option)? else {
+        let Some(setting) = self.text(option)? else {
             return Ok(None);
         };
-        match parse(option_value.value) {
+        match parse(setting.value) {
             Some(value) => Ok(Some(value)),
-            None => Err(invalid_value(option, &option_value, expected)),
+            None => Err(invalid_value(setting, expected)),
         }
     }
 
     /// Reads a flag, and returns the option or variable that turns it on.
     ///
     /// # Errors
-    /// `config` when a variable is none of the four words.
+    /// `config` if a variable is not 1, true, 0 or false.
     pub(super) fn flag(&self, option: Opt) -> Result<Option<&'static str>, Error> {
         if self.args.has(option) {
             return Ok(Some(option.name()));
@@ -106,17 +97,17 @@ impl<'a> ConfigReader<'a> {
             return Ok(None);
         };
         match variable.value {
-            "1" | "true" => Ok(Some(variable.set_by)),
+            "1" | "true" => Ok(Some(variable.set_by.name())),
             "0" | "false" => Ok(None),
-            _ => Err(invalid_value(option, &variable, "1, true, 0 or false")),
+            _ => Err(invalid_value(variable, "1, true, 0 or false")),
         }
     }
 
-    /// Reads an option that takes a path, which need not be UTF-8, and returns it with the option or
-    /// variable that set it.
-    pub(super) fn path(&self, option: Opt) -> Option<(PathBuf, &'static str)> {
-        let (path, set_by) = lookup(self.args, self.inherited, option)?;
-        Some((path.into(), set_by))
+    /// Reads an option that takes a path, which need not be UTF-8.
+    pub(super) fn path(&self, option: Opt) -> Option<Setting<PathBuf>> {
+        let Setting { value, set_by } = lookup(self.args, self.inherited, option)?;
+        let value = value.into();
+        Some(Setting { value, set_by })
     }
 
     /// Reads a repeatable option that takes shell patterns.
@@ -189,20 +180,16 @@ impl<'a> ConfigReader<'a> {
 
 /// Returns the error for a value that its option does not take: `usage` if it is from the command
 /// line, `config` if it is from a variable.
-pub(super) fn invalid_value(
-    option: Opt,
-    option_value: &OptionValue<'_>,
-    expected: &'static str,
-) -> Error {
-    let (name, value) = (option_value.set_by, option_value.value.to_owned());
-    match name == option.name() {
-        true => Error::InvalidValue {
-            option: name,
+pub(super) fn invalid_value(setting: Setting<&str>, expected: &'static str) -> Error {
+    let value = setting.value.to_owned();
+    match setting.set_by {
+        SetBy::Option(option) => Error::InvalidValue {
+            option,
             value,
             expected,
         },
-        false => Error::InvalidVariable {
-            name,
+        variable => Error::InvalidVariable {
+            name: variable.name(),
             value,
             expected,
         },

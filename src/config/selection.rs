@@ -120,11 +120,11 @@ impl ConfigReader<'_> {
         };
         let folders = list.value.split(':').map(|text| match text {
             "" => Err(Error::InvalidVariable {
-                name: list.set_by,
+                name: list.set_by.name(),
                 value: list.value.to_owned(),
                 expected: "folders separated by colons (/** is every folder)",
             }),
-            text => Ok(FolderPattern::parse(text, list.set_by)),
+            text => Ok(FolderPattern::parse(text, list.set_by.name())),
         });
         folders.collect()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::reader::{ConfigReader, POSITIVE_SECONDS, positive_seconds};
 use crate::cli::Opt;
-use crate::error::Error;
+use crate::error::{Error, Setting};
 
 /// `--snapshot`: the encrypted copy that is used when Phase cannot be reached.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl ConfigReader<'_> {
     pub(super) fn snapshot(&self) -> Result<Option<SnapshotOptions>, Error> {
         let offline = self.flag(Opt::Offline)?;
         let max_age = self.parsed(Opt::SnapshotMaxAge, POSITIVE_SECONDS, positive_seconds)?;
-        let Some((path, _)) = self.path(Opt::Snapshot) else {
+        let Some(Setting { value: path, .. }) = self.path(Opt::Snapshot) else {
             let max_age = max_age.map(|_| Opt::SnapshotMaxAge.name());
             return match max_age.or(offline) {
                 Some(option) => Err(Error::RequiresOption {

@@ -9,7 +9,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::error::{Error, Source, os_error_text};
+use crate::error::{Error, Setting, os_error_text};
 
 /// Where distributions keep their bundle: Debian, Fedora, openSUSE, Red Hat and Alpine.
 const SYSTEM_BUNDLES: [&str; 5] = [
@@ -32,27 +32,24 @@ pub(crate) enum Roots {
     /// The roots in a file that the user named, and no others.
     CaFile {
         store: RootCertStore,
-        path: PathBuf,
-        source: Source,
+        file: Setting<PathBuf>,
     },
 }
 
 impl Roots {
-    /// Reads the file, given with the option or variable that named it, if there is one.
+    /// Reads the file, if there is one.
     ///
     /// # Errors
     /// Returns `config` if the file cannot be read or contains no valid certificate.
-    pub(crate) fn load(file: Option<(PathBuf, &'static str)>) -> Result<Self, Error> {
-        let Some((path, from)) = file else {
+    pub(crate) fn load(file: Option<Setting<PathBuf>>) -> Result<Self, Error> {
+        let Some(file) = file else {
             return Ok(Self::BuiltIn);
         };
-        let source = Source::OptionOrVariable(from);
         let unusable = |why: String| Error::CaFileUnusable {
-            path: path.clone(),
-            source: source.clone(),
+            file: file.clone(),
             why,
         };
-        let pem = read_bundle(&path).map_err(|error| unusable(os_error_text(&error)))?;
+        let pem = read_bundle(&file.value).map_err(|error| unusable(os_error_text(&error)))?;
         let mut store = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate = certificate
@@ -64,11 +61,7 @@ impl Roots {
             let why = "it contains no CA certificate in PEM format";
             return Err(unusable(why.to_owned()));
         }
-        Ok(Self::CaFile {
-            store,
-            path,
-            source,
-        })
+        Ok(Self::CaFile { store, file })
     }
 
     /// Returns the roots that are trusted at first.
@@ -99,11 +92,11 @@ impl Roots {
         store
     }
 
-    /// The file that replaces the built-in roots, and the setting that named it.
-    pub(super) fn ca_file(&self) -> Option<(PathBuf, Source)> {
+    /// The file that replaces the built-in roots.
+    pub(super) fn ca_file(&self) -> Option<Setting<PathBuf>> {
         match self {
             Self::BuiltIn => None,
-            Self::CaFile { path, source, .. } => Some((path.clone(), source.clone())),
+            Self::CaFile { file, .. } => Some(file.clone()),
         }
     }
 }

@@ -172,7 +172,7 @@ fn json_lines_are_single_objects() {
     assert_eq!(members(&line), expected.into());
     let error = Error::InvalidHost {
         value: "x\ny".to_owned(),
-        source: crate::error::Source::OptionOrVariable("--host"),
+        set_by: crate::error::SetBy::Option("--host"),
         why: "it is not a URL",
         suggestion: Some("https://x\ny".to_owned()),
     };

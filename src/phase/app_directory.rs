@@ -11,8 +11,8 @@ use serde::Deserialize;
 use super::client::ApiClient;
 use super::response::Endpoint;
 use crate::auth::Credential;
-use crate::config::{DecryptionMode, Setting, parse_uuid};
-use crate::error::Error;
+use crate::config::{DecryptionMode, parse_uuid};
+use crate::error::{Error, Setting};
 use crate::json::JsonObject;
 
 /// An app that the token can read.
@@ -168,7 +168,7 @@ impl<'a> AppDirectory<'a> {
     ///
     /// # Errors
     /// `not-found` if there is none, `ambiguous` if there are several, and those of a request.
-    pub(super) fn find_app(&self, setting: &Setting) -> Result<App, Error> {
+    pub(super) fn find_app(&self, setting: &Setting<String>) -> Result<App, Error> {
         let apps = self.apps()?;
         let matches = |app: &&App| match parse_uuid(&setting.value) {
             Some(id) => app.id == id,
@@ -179,7 +179,7 @@ impl<'a> AppDirectory<'a> {
             [app] => Ok((*app).clone()),
             [] => Err(Error::AppNotFound {
                 app: setting.value.clone(),
-                source: setting.source.clone(),
+                set_by: setting.set_by.clone(),
                 readable: self.app_names()?,
             }),
             several => Err(Error::AmbiguousApp {
@@ -350,7 +350,7 @@ impl From<ListedApp> for App {
 /// `not-found` with the names of all environments, `ambiguous` with those that the prefix fits.
 pub(super) fn find_environment<'a>(
     environments: &'a [Environment],
-    setting: &Setting,
+    setting: &Setting<String>,
     app_name: &str,
 ) -> Result<(&'a Environment, Option<&'static str>), Error> {
     let wanted = setting.value.to_lowercase();
@@ -378,13 +378,13 @@ pub(super) fn find_environment<'a>(
         [only] => Ok((only, Some("unambiguous prefix"))),
         [] => Err(Error::EnvironmentNotFound {
             environment: setting.value.clone(),
-            source: setting.source.clone(),
+            set_by: setting.set_by.clone(),
             app: app_name.to_owned(),
             readable: names(&matching(&|_| true)),
         }),
         several => Err(Error::AmbiguousEnvironment {
             name: setting.value.clone(),
-            source: setting.source.clone(),
+            set_by: setting.set_by.clone(),
             candidates: names(several),
         }),
     }
@@ -393,7 +393,7 @@ pub(super) fn find_environment<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Source;
+    use crate::error::SetBy;
 
     #[test]
     fn environment_found_by_name_type_or_prefix() {
@@ -452,7 +452,7 @@ mod tests {
                 environments.iter().copied().map(environment).collect();
             let setting = Setting {
                 value: value.to_owned(),
-                source: Source::OptionOrVariable("--env"),
+                set_by: SetBy::Option("--env"),
             };
             let found = match find_environment(&environments, &setting, "shop") {
                 Ok((one, None)) => one.name.clone(),
