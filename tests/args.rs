@@ -39,7 +39,7 @@ fn option_has_effect_in_every_spelling() {
     let ca = ca.to_str().unwrap();
     let token = sandbox.file("token", service_token());
     let chmod = sandbox.bare(["chmod", "600"]).arg(&token).output();
-    let _ = chmod.ok();
+    let _ = chmod.assert_ok();
     let token = token.to_str().unwrap();
     let shop = "--app shop --env production";
     let listed = "--app shop --env production --dry-run";
@@ -268,7 +268,7 @@ fn arguments_after_command_are_unchanged() {
         (vec!["--", "echo", "--", "--"], "-- --\n"),
         (vec!["echo", "-c", "x", "--help"], "-c x --help\n"),
     ] {
-        let output = sandbox.run(SHOP).args(&words).output().ok();
+        let output = sandbox.run(SHOP).args(&words).output().assert_ok();
         assert_eq!(output.text(), expected, "{words:?}");
     }
     for (words, command) in [
@@ -277,7 +277,11 @@ fn arguments_after_command_are_unchanged() {
         (["-", "x"], "cannot run -: not found in PATH\n"),
         (["", "x"], "cannot run \"\": not found in PATH\n"),
     ] {
-        let output = sandbox.run(SHOP).args(words).output().failed(127, "exec");
+        let output = sandbox
+            .run(SHOP)
+            .args(words)
+            .output()
+            .assert_error(127, "exec");
         assert_eq!(output.stderr, format!("phase-run: error[exec]: {command}"));
     }
 }
@@ -298,7 +302,7 @@ fn command_option_passes_arguments_like_sh() {
         (vec!["-c", "+no-option; echo run"], "run\n"),
     ] {
         let output = sandbox.run(SHOP).args(&words).output();
-        let output = output.ended(Status::Exited(0));
+        let output = output.assert_status(Status::Exited(0));
         assert_eq!(output.text().trim_start(), expected, "{words:?}");
     }
 }
@@ -309,7 +313,7 @@ fn repeatable_options_are_accepted_twice() {
     let line = "--path / --path /web --only A* --only B* --except X --except Y --require ALPHA \
                 --require BETA --file ALPHA --file BETA --keep X --keep Y --clean --pass X \
                 --pass Y --allow-name X --allow-name Y --dry-run";
-    let output = sandbox.run(SHOP).args(words_of(line)).output().ok();
+    let output = sandbox.run(SHOP).args(words_of(line)).output().assert_ok();
     let expected = "ALPHA\t/\tsecret\tfile\nBETA\t/web\tsecret\tfile\n";
     assert_eq!(output.text(), expected);
 }
@@ -320,7 +324,7 @@ fn help_and_version_ignore_other_errors() {
     for more in [vec![], vec!["--app"], vec!["no-such-command"]] {
         let printed = |option: &str| {
             let run = sandbox.run([option]).args(&more);
-            let output = run.env("PHASE_TIMEOUT", "bad").output().ok();
+            let output = run.env("PHASE_TIMEOUT", "bad").output().assert_ok();
             output.text().to_owned()
         };
         assert_eq!(printed("--help"), printed("-h"));
@@ -341,10 +345,10 @@ fn help_fails_when_stdout_is_not_writable() {
     let sandbox = Sandbox::offline();
     for option in ["--help", "--version", "--generate=man"] {
         let full = sandbox.run([option]).stdout_to("/dev/full").output();
-        let full = full.failed(125, "output");
+        let full = full.assert_error(125, "output");
         let message = "cannot write to standard output: no space left on device\n";
         assert!(full.stderr.ends_with(message), "{full}");
         let closed = sandbox.run([option]).closed(1).output();
-        let _ = closed.failed(125, "output");
+        let _ = closed.assert_error(125, "output");
     }
 }

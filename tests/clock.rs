@@ -8,8 +8,11 @@ use fake_phase::Responder;
 use httpdate::fmt_http_date;
 
 use crate::snapshot::{VALUE, snapshot_shop};
-use crate::support::{Clock, DEADLINE, Output, Status, await_restart, spawn_watched, stop_watched};
-use crate::watch_leases::{SERVER, leased, leases};
+use crate::support::{
+    Clock, DEADLINE, Output, PRINT_SECRET_AND_SERVE, Status, await_restart, spawn_watched,
+    stop_watched,
+};
+use crate::watch_leases::{leased, leases};
 
 /// The delay that a busy machine may add, far below the smallest jump.
 const SLACK: Duration = Duration::from_secs(120);
@@ -53,15 +56,15 @@ fn check_retry_with_jump(jump: i64, during: bool, status: u16, asks: bool) {
     let clock = Clock::of(&shop.sandbox);
     shop.phase.respond("", refusal(status, asks));
     if !during {
-        clock.jumps(jump);
+        clock.jump(jump);
     }
     let gate = shop.phase.gate("");
-    let running = clock.rules(shop.with(&["--max-wait", "20"])).spawn();
+    let running = clock.apply_to(shop.run_with(&["--max-wait", "20"])).spawn();
     gate.wait_for_request(DEADLINE);
-    clock.jumps(jump);
+    clock.jump(jump);
     let start = Instant::now();
     gate.open();
-    let output = running.wait().ended(Status::Exited(0));
+    let output = running.wait().assert_status(Status::Exited(0));
     let took = start.elapsed();
     assert_eq!(output.text(), format!("{VALUE}\n"));
     let least = if asks { 2.0 } else { 0.0 };
@@ -75,10 +78,10 @@ fn check_retry_with_jump(jump: i64, during: bool, status: u16, asks: bool) {
         "{case}: {took:?}"
     );
     // The snapshot has the time after the jump.
-    assert!(clock.was_seen(), "{case}");
-    let output = shop.with(&["--offline"]).output();
+    assert!(clock.was_read_since_jump(), "{case}");
+    let output = shop.run_with(&["--offline"]).output();
     let used = format!("using the snapshot snapshot{}", age(-jump));
-    let output = output.notices(&[&used]).ok();
+    let output = output.assert_log_lines(&[&used]).assert_ok();
     assert_eq!(output.text(), format!("{VALUE}\n"), "{case}");
 }
 
@@ -141,15 +144,15 @@ fn check_outage_with_jump(jump: i64, max_age: &str, used: bool) {
     options.extend(["--snapshot-max-age", max_age]);
     let before = shop.phase.requests().len();
     let start = Instant::now();
-    let running = clock.rules(shop.with(&options)).spawn();
+    let running = clock.apply_to(shop.run_with(&options)).spawn();
     let _ = shop.phase.wait_for_requests(before + 1, DEADLINE);
-    clock.jumps(jump);
+    clock.jump(jump);
     let output = running.wait();
     let took = start.elapsed();
     // No try begins in the last half second.
     let bounds = Duration::from_millis(3500)..Duration::from_secs(4) + SLACK;
     assert!(bounds.contains(&took), "{took:?}\n{output}");
-    assert!(clock.was_seen(), "{output}");
+    assert!(clock.was_read_since_jump(), "{output}");
     let said = snapshot_message(
         jump,
         max_age,
@@ -165,12 +168,12 @@ fn check_outage_with_jump(jump: i64, max_age: &str, used: bool) {
     match used {
         true => {
             assert_eq!((rest.len(), output.text()), (1, &*value));
-            let _ = output.ended(Status::Exited(0));
+            let _ = output.assert_status(Status::Exited(0));
         }
         false => {
             assert!(rest[1].contains("error[unreachable]"), "{output}");
             assert!(output.stdout.is_empty());
-            let _ = output.ended(Status::Exited(125));
+            let _ = output.assert_status(Status::Exited(125));
         }
     }
 }
@@ -193,23 +196,26 @@ fn snapshot_age_uses_the_wall_clock() {
     let shop = snapshot_shop().with_snapshot();
     let clock = Clock::of(&shop.sandbox);
     for (jump, max_age, used) in AGES.into_iter().chain([(unset, "1", true)]) {
-        clock.jumps(jump);
-        let run = shop.with(&["--offline", "--snapshot-max-age", max_age]);
-        let output = clock.rules(run).output();
+        clock.jump(jump);
+        let run = shop.run_with(&["--offline", "--snapshot-max-age", max_age]);
+        let output = clock.apply_to(run).output();
         let said = snapshot_message(jump, max_age, used, "cannot use the snapshot snapshot: ");
         match used {
             true => {
-                let output = output.notices(&[&said]).ok();
+                let output = output.assert_log_lines(&[&said]).assert_ok();
                 assert_eq!(output.text(), format!("{VALUE}\n"));
             }
             false => {
-                let output = output.failed(125, "snapshot");
+                let output = output.assert_error(125, "snapshot");
                 assert!(output.stderr.contains(&said), "{said}\n{output}");
             }
         }
     }
     // No certificate is valid then, and that is not an outage.
-    let _ = clock.rules(shop.with(&[])).output().failed(125, "tls");
+    let _ = clock
+        .apply_to(shop.run_with(&[]))
+        .output()
+        .assert_error(125, "tls");
     shop.assert_readable();
 }
 
@@ -219,15 +225,15 @@ fn lease_renewal_ignores_the_wall_clock() {
     let (phase, sandbox, words) = leased("rest", 6, "600");
     let clock = Clock::of(&sandbox);
     let start = Instant::now();
-    let mut running = spawn_watched(clock.rules(sandbox.run(&words)), SERVER);
+    let mut running = spawn_watched(clock.apply_to(sandbox.run(&words)), PRINT_SECRET_AND_SERVE);
     for (count, jump) in [(1, FORTY_YEARS), (2, -FORTY_YEARS)] {
-        clock.jumps(jump);
+        clock.jump(jump);
         await_restart(&mut running, "one");
         let took = start.elapsed();
         // A lease lasts six seconds and is renewed after two thirds.
         let least = Duration::from_secs(4 * count);
         assert!((least..least + SLACK).contains(&took), "{took:?}");
-        assert!(clock.was_seen());
+        assert!(clock.was_read_since_jump());
         let said = running.stderr_line();
         assert!(said.contains("two thirds of a lease have passed"), "{said}");
     }

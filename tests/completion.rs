@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::create_dir;
 
 use crate::documents::{OptionRow, options};
-use crate::support::{Sandbox, Terminal, has_programs, inherited};
+use crate::support::{Sandbox, Terminal, inherited, require_programs};
 
 /// Ctrl-T inserts every completion into the line, Ctrl-G prints the line.
 const BASH: &str = r#"
@@ -46,7 +46,7 @@ fn directory() -> Sandbox {
         ("zsh", "zsh/_phase-run"),
         ("fish", "phase-run.fish"),
     ] {
-        let printed = sandbox.run(["--generate", form]).output().ok();
+        let printed = sandbox.run(["--generate", form]).output().assert_ok();
         sandbox.file(file, printed.stdout);
     }
     sandbox.file("roots.pem", "");
@@ -105,7 +105,7 @@ fn fish(sandbox: &Sandbox, line: &str) -> Vec<String> {
     let run = run
         .env("PATH", path(sandbox))
         .env("HOME", sandbox.directory());
-    let output = run.output().ok();
+    let output = run.output().assert_ok();
     let lines = output.text().lines();
     sorted(lines.map(|line| line.split('\t').next().unwrap()))
 }
@@ -126,7 +126,7 @@ fn sorted<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
 
 /// Checks the completions of these lines in every shell.
 fn in_every_shell(cases: &[(String, Vec<String>)]) {
-    if !has_programs(&["zsh", "fish", BASH_COMPLETION_PACKAGE]) {
+    if !require_programs(&["zsh", "fish", BASH_COMPLETION_PACKAGE]) {
         return;
     }
     let sandbox = directory();
@@ -149,7 +149,7 @@ fn cases(cases: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
 
 #[test]
 fn every_shell_offers_every_option() {
-    if !has_programs(&["zsh", "fish", BASH_COMPLETION_PACKAGE]) {
+    if !require_programs(&["zsh", "fish", BASH_COMPLETION_PACKAGE]) {
         return;
     }
     let sandbox = directory();

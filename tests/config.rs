@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use fake_phase::{Account, Phase, World, bearer, service_token};
 
-use crate::support::{Run, SHOP, Sandbox, Shop, refused_before_connecting, shop_with_key};
+use crate::support::{Run, SHOP, Sandbox, Shop, assert_refused_before_connecting, shop_with_key};
 
 /// Checks that a run fails with a `config` error before any request.
-pub(crate) fn config_refused(shop: &Shop, run: Run<'_>, message: &str) {
-    let _ = refused_before_connecting(&shop.phase, run, "config", message);
+pub(crate) fn assert_config_error(shop: &Shop, run: Run<'_>, message: &str) {
+    let _ = assert_refused_before_connecting(&shop.phase, run, "config", message);
 }
 
 #[test]
@@ -39,9 +39,12 @@ fn option_takes_precedence_over_variable() {
         };
         let alone = run(&[]).output();
         assert_ne!(alone.stderr, "", "{name} makes no difference\n{alone}");
-        assert_eq!(run(&[option, right]).output().ok().text(), "of the shop\n");
+        assert_eq!(
+            run(&[option, right]).output().assert_ok().text(),
+            "of the shop\n"
+        );
         let empty = run(&[option, right]).env(name, "").output();
-        assert_eq!(empty.ok().text(), "of the shop\n");
+        assert_eq!(empty.assert_ok().text(), "of the shop\n");
     }
 }
 
@@ -50,7 +53,7 @@ fn empty_variable_counts_as_unset() {
     let shop = shop_with_key();
     let run = || shop.run(["printenv", "KEY"]).env("PHASE_APP", "Shop");
     let run = || run().env("PHASE_ENV", "Production");
-    assert_eq!(run().output().ok().text(), "of the shop\n");
+    assert_eq!(run().output().assert_ok().text(), "of the shop\n");
     for name in [
         "PHASE_PATH",
         "PHASE_TIMEOUT",
@@ -61,7 +64,7 @@ fn empty_variable_counts_as_unset() {
         "SSL_CERT_FILE",
     ] {
         assert_eq!(
-            run().env(name, "").output().ok().text(),
+            run().env(name, "").output().assert_ok().text(),
             "of the shop\n",
             "{name}"
         );
@@ -86,13 +89,13 @@ fn empty_variable_counts_as_unset() {
     let run = run()
         .env("PHASE_CA_FILE", "")
         .env("SSL_CERT_FILE", shop.phase.ca_file());
-    assert_eq!(run.output().ok().text(), "of the shop\n");
+    assert_eq!(run.output().assert_ok().text(), "of the shop\n");
 }
 
 #[test]
 fn invalid_variable_is_a_config_error() {
     let shop = shop_with_key();
-    let run = || shop.with(&[]).arg("true");
+    let run = || shop.run_with(&[]).arg("true");
     for (name, value, expected) in [
         ("PHASE_TIMEOUT", "x", "expected a number of seconds above 0"),
         ("PHASE_TIMEOUT", "0", "expected a number of seconds above 0"),
@@ -117,7 +120,7 @@ fn invalid_variable_is_a_config_error() {
     ] {
         // Quoted where it could be read as part of the sentence.
         let quoted = if value == ":" { "\":\"" } else { value };
-        config_refused(
+        assert_config_error(
             &shop,
             run().env(name, value),
             &format!("{name}={quoted}: {expected}"),
@@ -135,7 +138,7 @@ fn invalid_variable_is_a_config_error() {
             .env("PHASE_APP", "shop")
             .env("PHASE_ENV", "production");
         let run = run.env(name, OsStr::from_bytes(b"\xff"));
-        config_refused(&shop, run, &format!("{name}=\u{fffd}: expected UTF-8"));
+        assert_config_error(&shop, run, &format!("{name}=\u{fffd}: expected UTF-8"));
     }
 }
 
@@ -159,7 +162,7 @@ fn path_variable_works_like_the_option() {
         ("/a", vec!["--path", "", "--path", "/c"], "/c"),
     ] {
         let run = sandbox.run(SHOP).args(&options).args(["printenv", "WHERE"]);
-        let output = run.env("PHASE_PATH", variable).output().ok();
+        let output = run.env("PHASE_PATH", variable).output().assert_ok();
         assert_eq!(
             output.text(),
             format!("{folder}\n"),
@@ -170,7 +173,7 @@ fn path_variable_works_like_the_option() {
         .run(SHOP)
         .arg("true")
         .env("PHASE_PATH", "/a:/nowhere");
-    let output = run.output().failed(125, "not-found");
+    let output = run.output().assert_error(125, "not-found");
     assert!(
         output
             .stderr
@@ -193,7 +196,7 @@ fn missing_app_or_environment_lists_readable() {
             .arg("true")
             .env("PHASE_SERVICE_TOKEN", token)
             .output();
-        output.failed(125, "config").stderr
+        output.assert_error(125, "config").stderr
     };
     for token in [service_token(), bearer()] {
         let stderr = run(&[], token);

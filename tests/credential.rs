@@ -7,7 +7,8 @@ use fake_phase::{bearer, expired_bearer, service_token, user_bearer, user_token}
 use nix::unistd::Uid;
 
 use crate::support::{
-    Run, SHOP, Shop, has_root, inspector, refused_before_connecting, set_mode, shop_with_key,
+    Run, SHOP, Shop, assert_refused_before_connecting, inspector, require_root, set_mode,
+    shop_with_key,
 };
 
 /// A file that only its owner may read, as a token's should be.
@@ -20,7 +21,7 @@ fn private(shop: &Shop, name: &str, content: impl AsRef<[u8]>) -> String {
 /// Reads a secret with the token from this source only.
 fn run_with_token<'a>(shop: &'a Shop, source: &str) -> Run<'a> {
     let run = shop
-        .with(&["--token-file", source])
+        .run_with(&["--token-file", source])
         .args(["printenv", "KEY"]);
     run.unset("PHASE_SERVICE_TOKEN")
 }
@@ -33,8 +34,8 @@ fn authorization(shop: &Shop) -> String {
 }
 
 /// Checks that the run fails before it connects, and returns its standard error.
-fn token_refused(shop: &Shop, run: Run<'_>, message: &str) -> String {
-    refused_before_connecting(&shop.phase, run, "token", message).stderr
+fn assert_token_error(shop: &Shop, run: Run<'_>, message: &str) -> String {
+    assert_refused_before_connecting(&shop.phase, run, "token", message).stderr
 }
 
 /// The option precedes its variable, which precedes `PHASE_SERVICE_TOKEN`. An empty variable counts
@@ -44,9 +45,9 @@ fn token_file_precedes_token_variable() {
     let shop = shop_with_key();
     let user = private(&shop, "user", user_token());
     let bare = private(&shop, "bare", user_bearer());
-    let run = || shop.with(&[]).args(["printenv", "KEY"]);
+    let run = || shop.run_with(&[]).args(["printenv", "KEY"]);
     let bearer_of = |run: Run<'_>| {
-        assert_eq!(run.output().ok().text(), "of the shop\n");
+        assert_eq!(run.output().assert_ok().text(), "of the shop\n");
         authorization(&shop)
     };
     let service = format!("Bearer ServiceAccount {}", bearer());
@@ -58,7 +59,7 @@ fn token_file_precedes_token_variable() {
     let both = run().env("PHASE_SERVICE_TOKEN_FILE", &user);
     assert_eq!(bearer_of(both), format!("Bearer User {}", user_bearer()));
     let option = shop
-        .with(&["--token-file", &user])
+        .run_with(&["--token-file", &user])
         .args(["printenv", "KEY"]);
     let option = option.env("PHASE_SERVICE_TOKEN_FILE", &bare);
     assert_eq!(bearer_of(option), format!("Bearer User {}", user_bearer()));
@@ -76,16 +77,16 @@ fn white_space_around_token_is_ignored() {
                 format!("{before}{}{after}", service_token()),
             );
             assert_eq!(
-                run_with_token(&shop, &file).output().ok().text(),
+                run_with_token(&shop, &file).output().assert_ok().text(),
                 "of the shop\n"
             );
         }
     }
     let run = run_with_token(&shop, "").unset("PHASE_SERVICE_TOKEN");
-    let _ = run.output().failed(125, "usage");
-    let run = shop.with(&[]).args(["printenv", "KEY"]);
+    let _ = run.output().assert_error(125, "usage");
+    let run = shop.run_with(&[]).args(["printenv", "KEY"]);
     let run = run.env("PHASE_SERVICE_TOKEN", format!(" {}\n", bearer()));
-    assert_eq!(run.output().ok().text(), "of the shop\n");
+    assert_eq!(run.output().assert_ok().text(), "of the shop\n");
 }
 
 /// The JSON that `phase auth --no-store` prints is accepted, on several lines too.
@@ -99,7 +100,7 @@ fn phase_auth_json_is_accepted() {
     ] {
         let file = private(&shop, "token", json);
         assert_eq!(
-            run_with_token(&shop, &file).output().ok().text(),
+            run_with_token(&shop, &file).output().assert_ok().text(),
             "of the shop\n"
         );
         assert_eq!(
@@ -114,7 +115,7 @@ fn phase_auth_json_is_accepted() {
 fn command_reads_stdin_after_token_line() {
     let shop = shop_with_key();
     let run = || {
-        shop.with(&["--token-file", "-"])
+        shop.run_with(&["--token-file", "-"])
             .arg("cat")
             .unset("PHASE_SERVICE_TOKEN")
     };
@@ -127,7 +128,7 @@ fn command_reads_stdin_after_token_line() {
         ("\n", &large),
     ] {
         let input = format!("{}{end}{rest}", service_token());
-        let output = run().stdin(input).output().ok();
+        let output = run().stdin(input).output().assert_ok();
         assert!(
             output.text() == rest,
             "after {end:?} not {} bytes\n{output}",
@@ -136,10 +137,10 @@ fn command_reads_stdin_after_token_line() {
     }
     let from = "standard input is not a valid token";
     let empty = run().stdin(format!("\n{}\n", service_token()));
-    token_refused(&shop, empty, &format!("{from}: it is empty"));
-    token_refused(&shop, run().stdin_closed(), &format!("{from}: it is empty"));
+    assert_token_error(&shop, empty, &format!("{from}: it is empty"));
+    assert_token_error(&shop, run().stdin_closed(), &format!("{from}: it is empty"));
     let endless = run().stdin("x".repeat(70_000));
-    token_refused(
+    assert_token_error(
         &shop,
         endless,
         &format!("{from}: it is longer than 65536 bytes"),
@@ -152,18 +153,18 @@ fn token_descriptor_is_closed_before_exec() {
     let shop = shop_with_key();
     let file = File::open(private(&shop, "token", service_token())).unwrap();
     let other = File::open(shop.file("other", "")).unwrap();
-    let run = shop.reporting(&["--token-file", "fd:7"]);
-    let run = run.unset("PHASE_SERVICE_TOKEN").hand_over(&file, 7);
-    let report = run.hand_over(&other, 5).report();
+    let run = shop.run_inspector(&["--token-file", "fd:7"]);
+    let run = run.unset("PHASE_SERVICE_TOKEN").pass_descriptor(&file, 7);
+    let report = run.pass_descriptor(&other, 5).report();
     assert_eq!(report.descriptors(), [0, 1, 2, 5]);
     assert_eq!(report.variable("KEY"), Some(b"of the shop".to_vec()));
 
     // All of standard input is the token, so the command has none.
     let run = shop
-        .reporting(&["--token-file", "fd:0"])
+        .run_inspector(&["--token-file", "fd:0"])
         .unset("PHASE_SERVICE_TOKEN");
     let file = File::open(private(&shop, "token", service_token())).unwrap();
-    let report = run.hand_over(&file, 0).report();
+    let report = run.pass_descriptor(&file, 0).report();
     assert_eq!(report.descriptors(), [1, 2]);
 }
 
@@ -174,25 +175,25 @@ fn unusable_token_descriptor_is_an_error() {
     for number in ["9", "0"] {
         let run = run_with_token(&shop, &format!("fd:{number}")).stdin_closed();
         let message = format!("cannot read the token from descriptor {number}: bad file");
-        token_refused(&shop, run, &message);
+        assert_token_error(&shop, run, &message);
     }
     for number in ["", "x", "-1", "1x", "99999999999999"] {
         let message = format!("cannot read the token from fd:{number}: fd: requires the number");
-        token_refused(
+        assert_token_error(
             &shop,
             run_with_token(&shop, &format!("fd:{number}")),
             &message,
         );
     }
     let directory = File::open(shop.directory()).unwrap();
-    let run = run_with_token(&shop, "fd:3").hand_over(&directory, 3);
-    token_refused(
+    let run = run_with_token(&shop, "fd:3").pass_descriptor(&directory, 3);
+    assert_token_error(
         &shop,
         run,
         "cannot read the token from descriptor 3: is a directory",
     );
-    let run = run_with_token(&shop, "fd:3").hand_over(File::open("/dev/null").unwrap(), 3);
-    token_refused(&shop, run, "descriptor 3 is not a valid token: it is empty");
+    let run = run_with_token(&shop, "fd:3").pass_descriptor(File::open("/dev/null").unwrap(), 3);
+    assert_token_error(&shop, run, "descriptor 3 is not a valid token: it is empty");
 }
 
 /// The error names a token file that cannot be read, with the reason.
@@ -200,14 +201,14 @@ fn unusable_token_descriptor_is_an_error() {
 fn unreadable_token_file_is_named_with_reason() {
     let shop = shop_with_key();
     let missing = run_with_token(&shop, "nowhere/token");
-    let output = token_refused(
+    let output = assert_token_error(
         &shop,
         missing,
         "cannot read the token from nowhere/token: no such file",
     );
     assert!(!output.contains("hint: "), "{output}");
     let directory = run_with_token(&shop, ".");
-    token_refused(
+    assert_token_error(
         &shop,
         directory,
         "cannot read the token from .: is a directory",
@@ -218,13 +219,13 @@ fn unreadable_token_file_is_named_with_reason() {
     if Uid::effective().is_root() {
         run = run.as_user(65534);
     }
-    token_refused(
+    assert_token_error(
         &shop,
         run,
         "cannot read the token from token: permission denied",
     );
-    let none = shop.with(&[]).arg("true").unset("PHASE_SERVICE_TOKEN");
-    let output = token_refused(
+    let none = shop.run_with(&[]).arg("true").unset("PHASE_SERVICE_TOKEN");
+    let output = assert_token_error(
         &shop,
         none,
         "no token is specified\nhint: set PHASE_SERVICE_TOKEN, ",
@@ -268,13 +269,13 @@ fn invalid_token_is_rejected_without_quoting_it() {
     ] {
         let file = private(&shop, "token", content);
         let message = format!("{file} is not a valid token: {why}");
-        token_refused(&shop, run_with_token(&shop, &file), &message);
+        assert_token_error(&shop, run_with_token(&shop, &file), &message);
     }
     let run = shop
-        .with(&[])
+        .run_with(&[])
         .arg("true")
         .env("PHASE_SERVICE_TOKEN", "mistyped");
-    token_refused(
+    assert_token_error(
         &shop,
         run,
         "PHASE_SERVICE_TOKEN is not a valid token: it is neither",
@@ -293,11 +294,11 @@ fn refused_token_is_named_by_its_source() {
             "standard input",
         ),
         (
-            run_with_token(&shop, "fd:4").hand_over(File::open(&file).unwrap(), 4),
+            run_with_token(&shop, "fd:4").pass_descriptor(File::open(&file).unwrap(), 4),
             "descriptor 4",
         ),
     ] {
-        let output = run.output().failed(125, "token");
+        let output = run.output().assert_error(125, "token");
         let host = shop.phase.host().replace("https://", "");
         let message = format!("phase-run: error[token]: {host} rejected the token from {source}: ");
         assert!(output.stderr.starts_with(&message), "{output}");
@@ -311,7 +312,7 @@ fn exposed_token_file_warns_its_owner() {
     let path = private(&shop, "token", service_token());
     for bits in [0o400, 0o600, 0o700, 0o711, 0o622] {
         set_mode(&path, bits);
-        let _ = run_with_token(&shop, &path).output().ok();
+        let _ = run_with_token(&shop, &path).output().assert_ok();
     }
     for bits in [0o440, 0o604, 0o640, 0o644, 0o666] {
         set_mode(&path, bits);
@@ -319,20 +320,20 @@ fn exposed_token_file_warns_its_owner() {
         let warning = format!(
             "warning: other users can read the file {path} (mode {bits:04o}): run chmod 600 on it"
         );
-        let _ = run().output().notices(&[&warning]).ok();
+        let _ = run().output().assert_log_lines(&[&warning]).assert_ok();
         let quiet = shop.run(["-q"]).args(SHOP).args(["--token-file", &path]);
-        let _ = quiet.arg("true").output().ok();
+        let _ = quiet.arg("true").output().assert_ok();
         // The link's own mode does not matter.
         let link = shop.directory().join(format!("link-{bits:o}"));
         symlink(&path, &link).unwrap();
         let linked = run_with_token(&shop, link.to_str().unwrap()).output();
         let _ = linked
-            .notices(&["warning: other users can read the file "])
-            .ok();
+            .assert_log_lines(&["warning: other users can read the file "])
+            .assert_ok();
         let _ = run_with_token(&shop, "fd:3")
-            .hand_over(File::open(&path).unwrap(), 3)
+            .pass_descriptor(File::open(&path).unwrap(), 3)
             .output()
-            .ok();
+            .assert_ok();
     }
 }
 
@@ -344,20 +345,20 @@ fn unfixable_exposed_token_file_is_silent() {
     set_mode(&path, 0o644);
     let script =
         "mount --bind \"$PWD\" \"$PWD\" && mount -o remount,bind,ro \"$PWD\" && exec \"$@\"";
-    let run = run_with_token(&shop, &path).prepared(&["--mount"], script);
-    let _ = run.output().ok();
+    let run = run_with_token(&shop, &path).in_namespaces(&["--mount"], script);
+    let _ = run.output().assert_ok();
     // With a writable mount there is a warning again.
     let _ = run_with_token(&shop, &path)
         .output()
-        .notices(&["warning: other users can read the file "])
-        .ok();
-    if has_root("only root can give a file away") {
+        .assert_log_lines(&["warning: other users can read the file "])
+        .assert_ok();
+    if require_root("only root can give a file away") {
         chown(&path, Some(65534), None).unwrap();
-        let _ = run_with_token(&shop, &path).output().ok();
+        let _ = run_with_token(&shop, &path).output().assert_ok();
         let own = run_with_token(&shop, &path).as_user(65534).output();
         let _ = own
-            .notices(&["warning: other users can read the file "])
-            .ok();
+            .assert_log_lines(&["warning: other users can read the file "])
+            .assert_ok();
     }
 }
 
@@ -367,10 +368,10 @@ fn token_file_variable_accepts_all_forms() {
     let shop = shop_with_key();
     let token = File::open(private(&shop, "token", service_token())).unwrap();
     let run = |form: &str| {
-        let run = shop.reporting(&[]).unset("PHASE_SERVICE_TOKEN");
+        let run = shop.run_inspector(&[]).unset("PHASE_SERVICE_TOKEN");
         run.env("PHASE_SERVICE_TOKEN_FILE", form)
     };
-    let report = run("fd:9").hand_over(&token, 9).report();
+    let report = run("fd:9").pass_descriptor(&token, 9).report();
     assert_eq!(report.descriptors(), [0, 1, 2]);
     let report = run("-").stdin(service_token()).report();
     assert_eq!(report.variable("KEY"), Some(b"of the shop".to_vec()));

@@ -99,7 +99,7 @@ fn undecryptable_value_is_named_by_its_key() {
             let row = row(production, &production.encrypt("BAD_ONE"), &value);
             production.encrypted_row(row);
         });
-        let output = output.failed(125, "decrypt");
+        let output = output.assert_error(125, "decrypt");
         let what = "cannot decrypt the value of BAD_ONE in Production of shop: ";
         assert!(output.stderr.contains(what), "{output}");
         assert!(output.stderr.contains(why), "{value}: {output}");
@@ -119,7 +119,7 @@ fn undecryptable_key_is_named_by_the_secret_id() {
             let row = row(production, &key, &production.encrypt(VALUE));
             production.encrypted_row(row);
         });
-        let output = output.failed(125, "decrypt");
+        let output = output.assert_error(125, "decrypt");
         let what = "the key of the secret 9a1f0e2c-row in Production of shop: ";
         assert!(output.stderr.contains(what), "{output}");
         assert!(output.stderr.contains(why), "{key}: {output}");
@@ -140,8 +140,8 @@ fn undecryptable_active_override_is_an_error() {
             production.encrypted_row(row);
         });
         match status {
-            0 => assert_eq!(output.ok().text(), "started\n"),
-            _ => drop(output.failed(status, "decrypt")),
+            0 => assert_eq!(output.assert_ok().text(), "started\n"),
+            _ => drop(output.assert_error(status, "decrypt")),
         }
     }
 }
@@ -172,7 +172,7 @@ fn undecryptable_seed_is_an_error() {
             let production = world.app("shop").environment("Production", "prod");
             production.corrupt_key(member, value.clone());
         });
-        let output = output.failed(125, "decrypt");
+        let output = output.assert_error(125, "decrypt");
         let what = "cannot decrypt the seed of Production of shop: ";
         assert!(output.stderr.contains(what), "{output}");
         assert!(output.stderr.contains(why), "{member} {value}: {output}");
@@ -190,7 +190,7 @@ fn undecryptable_key_share_is_an_error() {
         let output = run_with_world(|world| {
             world.corrupt_key_share(&share);
         });
-        let output = output.failed(125, "decrypt");
+        let output = output.assert_error(125, "decrypt");
         let what = "the server's key share for the token from PHASE_SERVICE_TOKEN: it";
         assert!(output.stderr.contains(what), "{output}");
         assert!(output.stderr.contains(why), "{share}: {output}");
@@ -212,11 +212,13 @@ fn token_of_mixed_accounts_is_rejected() {
     };
     for (position, kind) in [(3, "token"), (4, "token"), (5, "decrypt")] {
         for other in [bearer(), &"0".repeat(64)] {
-            let _ = with(position, other).failed(125, kind);
+            let _ = with(position, other).assert_error(125, kind);
         }
         // A token may have been typed in upper case.
         assert_eq!(
-            with(position, &parts[position].to_uppercase()).ok().text(),
+            with(position, &parts[position].to_uppercase())
+                .assert_ok()
+                .text(),
             "started\n"
         );
     }

@@ -2,7 +2,7 @@
 
 use fake_phase::{Phase, World};
 
-use crate::support::{Output, Run, Sandbox, Status, has_programs};
+use crate::support::{Output, Run, Sandbox, Status, require_programs};
 
 const VALUE: &str = "a-value-that-is-never-shown";
 
@@ -66,7 +66,7 @@ fn dry_run_prints_four_fields_per_secret() {
         let run = dry_run(&sandbox, words)
             .env("C_CONFIG", "set")
             .env("C_C_CONFIG", "set");
-        assert_eq!(run.output().ok().text(), expected, "{words:?}");
+        assert_eq!(run.output().assert_ok().text(), expected, "{words:?}");
     }
 }
 
@@ -81,7 +81,7 @@ fn dry_run_json_prints_object_per_secret() {
     let option = dry_run(&sandbox, &words).args(["--log-format", "json"]);
     let variable = dry_run(&sandbox, &words).env("PHASE_LOG_FORMAT", "json");
     for run in [option, variable] {
-        let output = run.output().ok();
+        let output = run.output().assert_ok();
         assert_eq!(output.text(), expected);
         for line in output.text().lines() {
             let object: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -98,9 +98,11 @@ fn tab_in_folder_is_escaped() {
     production.secret("/a\tb\u{1b}[2J", "KEY", VALUE);
     let phase = Phase::serve(world);
     let sandbox = with_canary(&phase);
-    let output = dry_run(&sandbox, &[]).output().ok();
+    let output = dry_run(&sandbox, &[]).output().assert_ok();
     assert_eq!(output.text(), "KEY\t/a\\tb\\u{1b}[2J\tsecret\tvariable\n");
-    let output = dry_run(&sandbox, &["--log-format", "json"]).output().ok();
+    let output = dry_run(&sandbox, &["--log-format", "json"])
+        .output()
+        .assert_ok();
     let object: serde_json::Value = serde_json::from_str(output.text()).unwrap();
     assert_eq!(object["folder"], "/a\tb\u{1b}[2J");
 }
@@ -108,7 +110,7 @@ fn tab_in_folder_is_escaped() {
 /// `--dry-run` starts no process and creates no file, which strace shows.
 #[test]
 fn dry_run_starts_nothing_and_creates_no_file() {
-    if !has_programs(&["strace"]) {
+    if !require_programs(&["strace"]) {
         return;
     }
     let phase = Phase::serve(world_of_each_type());
@@ -125,7 +127,11 @@ fn dry_run_starts_nothing_and_creates_no_file() {
             "-e",
             "trace=memfd_create,execve,execveat",
         ];
-        let output = run.wrap(strace).reveals().output().ended(Status::Exited(0));
+        let output = run
+            .wrap(strace)
+            .allow_secrets_on_stdout()
+            .output()
+            .assert_status(Status::Exited(0));
         let trace = std::fs::read_to_string(sandbox.directory().join("trace")).unwrap();
         let count = |call: &str| trace.matches(call).count();
         (output, count("execve"), count("memfd_create"))
@@ -153,10 +159,10 @@ fn dry_run_fails_like_a_start() {
     for path in ["/bad", "/large", "/odd"] {
         let output = dry_run(&sandbox, &["--path", path]).output();
         assert!(output.stdout.is_empty(), "{output}");
-        let _ = output.failed(125, "environment");
+        let _ = output.assert_error(125, "environment");
     }
     let output: Output = dry_run(&sandbox, &["--path", "/large", "--file", "LARGE"]).output();
-    assert_eq!(output.ok().text(), "LARGE\t/large\tsecret\tfile\n");
+    assert_eq!(output.assert_ok().text(), "LARGE\t/large\tsecret\tfile\n");
 }
 
 /// An empty selection with `--allow-empty` prints nothing.
@@ -165,5 +171,5 @@ fn empty_selection_prints_nothing() {
     let phase = Phase::serve(world_of_each_type());
     let sandbox = with_canary(&phase);
     let words = ["--only", "A_*", "--except", "A_*"];
-    assert_eq!(dry_run(&sandbox, &words).output().ok().text(), "");
+    assert_eq!(dry_run(&sandbox, &words).output().assert_ok().text(), "");
 }

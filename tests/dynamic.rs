@@ -57,7 +57,7 @@ fn lease_is_injected_and_its_expiry_logged() {
         let sandbox = Sandbox::new(&phase);
         let line = "echo $KEY $AWS_ID \"$AWS_KEY\" $DB_USER";
         let output = run_in_mode(&sandbox, mode, &["--dynamic", "-c", line]).output();
-        let output = output.ended(Status::Exited(0));
+        let output = output.assert_status(Status::Exited(0));
         assert_eq!(output.text(), "static AKIAEXAMPLE wJalr ${KEY} u1\n");
         let said: Vec<&str> = output.stderr.lines().collect();
         assert_eq!(said.len(), 2, "{output}");
@@ -84,7 +84,7 @@ fn leased_values_are_not_resolved() {
     let sandbox = Sandbox::new(&phase);
     let line = "echo $REFERS \"$AWS_KEY\"";
     let output = run_in_mode(&sandbox, "e2ee", &["-q", "--dynamic", "-c", line]).output();
-    assert_eq!(output.ok().text(), "static wJalr ${KEY}\n");
+    assert_eq!(output.assert_ok().text(), "static wJalr ${KEY}\n");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn lease_ttl_is_sent() {
         let phase = Phase::serve(leasing_world());
         let sandbox = Sandbox::new(&phase);
         let args = ["--dynamic", "--lease-ttl", "120", "-q", "true"];
-        let _ = run_in_mode(&sandbox, mode, &args).output().ok();
+        let _ = run_in_mode(&sandbox, mode, &args).output().assert_ok();
         let expected = texts([Some("true"), Some("true"), Some("120")]);
         assert_eq!(requested(&phase), [expected]);
     }
@@ -110,7 +110,7 @@ fn lease_ttl_is_sent() {
         let args = ["--dynamic", "--lease-ttl", ttl, "true"];
         let output = run_in_mode(&sandbox, "auto", &args)
             .output()
-            .failed(125, "usage");
+            .assert_error(125, "usage");
         let message = format!("--lease-ttl {ttl}: expected a whole number of seconds above 0\n");
         assert!(output.stderr.ends_with(&message), "{output}");
     }
@@ -123,7 +123,7 @@ fn nothing_is_leased_without_dynamic() {
         let phase = Phase::serve(leasing_world());
         let sandbox = Sandbox::new(&phase);
         let output = run_in_mode(&sandbox, mode, &["-c", "env | grep -c AWS_ID"]).output();
-        assert_eq!(output.ended(Status::Exited(1)).text(), "0\n");
+        assert_eq!(output.assert_status(Status::Exited(1)).text(), "0\n");
         assert_eq!(requested(&phase), [texts([None, None, None])]);
 
         let phase = Phase::serve(leasing_world());
@@ -131,7 +131,7 @@ fn nothing_is_leased_without_dynamic() {
         let output = run_in_mode(&sandbox, mode, &["--dynamic", "--dry-run"]).output();
         let listed = "AWS_ID\t/\tdynamic\tvariable\nAWS_KEY\t/\tdynamic\tvariable\n\
                       DB_USER\t/db\tdynamic\tvariable\nKEY\t/\tsecret\tvariable\n";
-        assert_eq!(output.ok().text(), listed);
+        assert_eq!(output.assert_ok().text(), listed);
         assert_eq!(requested(&phase), [texts([Some("true"), None, None])]);
     }
 }
@@ -147,13 +147,13 @@ fn leased_values_are_selected_like_others() {
         let output = run_in_mode(&sandbox, mode, &args)
             .args(["-c", line])
             .output();
-        assert_eq!(output.ok().text(), "0\nu1\n");
+        assert_eq!(output.assert_ok().text(), "0\nu1\n");
         phase.edit(|world| {
             let production = world.app("shop").environment("Production", "prod");
             production.dynamic("/other", "second", &[("DB_USER", "u2")], 60);
         });
         let output = run_in_mode(&sandbox, mode, &["--dynamic", "true"]).output();
-        let output = output.failed(125, "ambiguous");
+        let output = output.assert_error(125, "ambiguous");
         assert!(
             output
                 .stderr
@@ -171,7 +171,7 @@ fn failed_lease_names_the_dynamic_secrets() {
         let phase = Phase::serve(world);
         let sandbox = Sandbox::new(&phase);
         let output = run_in_mode(&sandbox, mode, &["--dynamic", "echo", "started"]).output();
-        let output = output.failed(125, "server");
+        let output = output.assert_error(125, "server");
         let message = "cannot lease orders, s3-writer in Production of shop: \
                        the role may not be assumed (400)\n";
         assert!(output.stderr.contains(message), "{output}");
@@ -209,9 +209,9 @@ fn missing_lease_names_the_dynamic_secret() {
             let sandbox = Sandbox::new(&phase);
             let output = run_in_mode(&sandbox, mode, &["--dynamic", "printenv", "DB_KEY"]).output();
             match status {
-                0 => assert_eq!(output.ok().text(), "v\n"),
+                0 => assert_eq!(output.assert_ok().text(), "v\n"),
                 _ => {
-                    let output = output.failed(status, "server");
+                    let output = output.assert_error(status, "server");
                     let message = "cannot lease orders in Production of shop: \
                                    the response contains no lease for it\n";
                     assert!(output.stderr.contains(message), "{output}");
@@ -231,7 +231,7 @@ fn unrequested_dynamic_secret_is_an_error() {
     let sandbox = Sandbox::new(&phase);
     for mode in MODES {
         let output = run_in_mode(&sandbox, mode, &["true"]).output();
-        let output = output.failed(125, "server");
+        let output = output.assert_error(125, "server");
         assert!(
             output.stderr.contains("cannot lease orders in "),
             "{output}"
@@ -255,7 +255,7 @@ fn undecryptable_lease_is_named() {
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     let output = run_in_mode(&sandbox, "e2ee", &["--dynamic", "true"]).output();
-    let output = output.failed(125, "decrypt");
+    let output = output.assert_error(125, "decrypt");
     let what = "cannot decrypt the lease of orders in Production of shop: ";
     assert!(output.stderr.contains(what), "{output}");
 }
@@ -279,6 +279,6 @@ fn captured_leases_are_injected() {
         let output = run
             .arg("echo $AWS_ACCESS_KEY_ID $AWS_SECRET_ACCESS_KEY")
             .output();
-        assert_eq!(output.ok().text(), "AKIAEXAMPLE wJalrEXAMPLE\n");
+        assert_eq!(output.assert_ok().text(), "AKIAEXAMPLE wJalrEXAMPLE\n");
     }
 }

@@ -37,7 +37,7 @@ fn captured_app_matches_official_cli_export() {
     let sandbox = Sandbox::new(&phase);
     let app = ["--app", "shop-e2ee", "--env", "Production"];
     let collision = sandbox.run(app).arg("true").output();
-    let collision = collision.failed(125, "ambiguous");
+    let collision = collision.assert_error(125, "ambiguous");
     let message = "PORT has different values in /backend and /web";
     assert!(collision.stderr.contains(message), "{collision}");
 
@@ -45,12 +45,12 @@ fn captured_app_matches_official_cli_export() {
         .into_iter()
         .chain(["-q", "--path", "/backend", "--path", ""]);
     let ranked = ranked.chain(["--path", "/web"]);
-    let comparison = sandbox.transparent(ranked, |run| run);
+    let comparison = sandbox.compare_with_bare(ranked, |run| run);
     let all = exported().into_iter();
     let comparison = all.fold(comparison, |comparison, (key, value)| {
-        comparison.added(&key, value)
+        comparison.expect_added(&key, value)
     });
-    comparison.removed("PHASE_SERVICE_TOKEN").check();
+    comparison.expect_removed("PHASE_SERVICE_TOKEN").check();
 }
 
 /// One warning names all four; with `--strict` it is an error.
@@ -66,7 +66,7 @@ fn unresolvable_captured_references_are_named() {
     assert_eq!(output.stderr, warning);
     let run = sandbox.run(["-a", "shop-e2ee", "-e", "Production", "--path", "/"]);
     let output = run.args(["--strict", "true"]).output();
-    let output = output.failed(125, "environment");
+    let output = output.assert_error(125, "environment");
     assert!(output.stderr.contains(&format!("references in {names}\n")));
 }
 
@@ -79,7 +79,7 @@ fn active_override_replaces_the_users_value() {
         let line = "echo $THEME $BANNER";
         let run = sandbox.run(["-q", "-a", "shop-e2ee", "-e", "Production"]);
         let run = run.args(["--path", "/", "-c", line]);
-        let output = run.env("PHASE_SERVICE_TOKEN", token).output().ok();
+        let output = run.env("PHASE_SERVICE_TOKEN", token).output().assert_ok();
         output.text().to_owned()
     };
     assert_eq!(values(service_token()), "light off\n");
@@ -127,7 +127,7 @@ fn both_modes_give_the_same_environment() {
             assert_eq!(environ("rest"), environ("e2ee"), "{filter:?}");
             let listing = |mode: &str| {
                 let run = sandbox.run(SHOP).args(["--mode", mode, "--dry-run"]);
-                run.args(filter).output().ok().text().to_owned()
+                run.args(filter).output().assert_ok().text().to_owned()
             };
             assert_eq!(listing("rest"), listing("e2ee"), "{filter:?}");
         }
@@ -155,7 +155,7 @@ fn encrypted_app_costs_a_token_request() {
         let phase = Phase::serve(e2ee_world(&[("/", "KEY", "a value")]));
         let sandbox = Sandbox::new(&phase);
         let run = sandbox.run(["-q", "-a", app, "-e", env, "--mode", mode]);
-        let output = run.args(["printenv", "KEY"]).output().ok();
+        let output = run.args(["printenv", "KEY"]).output().assert_ok();
         assert_eq!(output.text(), "a value\n");
         assert_eq!(request_targets(&phase), expected, "{app} {env} {mode}");
         assert_eq!(phase.connections(), 1);
@@ -201,7 +201,7 @@ fn mode_e2ee_never_uses_the_rest_interface() {
     }
     let run = sandbox.run(["-a", "shop", "-e", "Production", "--path", "/backend"]);
     let output = run.args(["--mode", "e2ee", "printenv", "PORT"]).output();
-    assert_eq!(output.ok().text(), "9000\n");
+    assert_eq!(output.assert_ok().text(), "9000\n");
 }
 
 /// The server applies one folder, or else tags. A header carries only ASCII; any other filter is
@@ -223,7 +223,7 @@ fn one_filter_is_sent_if_it_fits_a_header() {
         let phase = Phase::serve(e2ee_world(&[]));
         let sandbox = Sandbox::new(&phase);
         let run = sandbox.run(SHOP).args(["--allow-empty"]).args(filter);
-        let _ = run.arg("true").output().ok();
+        let _ = run.arg("true").output().assert_ok();
         let requests = phase.requests();
         assert_eq!(requests.len(), 2);
         assert_eq!(requests[1].header("Path"), path, "{filter:?}");
@@ -246,23 +246,23 @@ fn undecryptable_app_explains_mode_or_token() {
         (id, "Production"),
         (id, "prod"),
     ] {
-        let output = run(app, env, "rest").output().failed(125, "config");
+        let output = run(app, env, "rest").output().assert_error(125, "config");
         assert!(output.stderr.contains("end-to-end encrypted"), "{output}");
         let hint = "hint: remove --mode rest";
         assert!(output.stderr.contains(hint), "{output}");
         for token in [bearer().to_owned(), format!("User {}", user_bearer())] {
             for mode in ["auto", "e2ee"] {
                 let run = run(app, env, mode).env("PHASE_SERVICE_TOKEN", &token);
-                let output = run.output().failed(125, "token");
+                let output = run.output().assert_error(125, "token");
                 assert!(output.stderr.contains("pss_service:v2:"), "{output}");
             }
             let run = run(app, env, "rest").env("PHASE_SERVICE_TOKEN", &token);
-            let _ = run.output().failed(125, "config");
+            let _ = run.output().assert_error(125, "config");
         }
     }
     let sent = phase.requests().len();
     let run = run("shop", "Production", "e2ee").env("PHASE_SERVICE_TOKEN", bearer());
-    let _ = run.output().failed(125, "token");
+    let _ = run.output().assert_error(125, "token");
     assert_eq!(phase.requests().len(), sent);
 }
 
@@ -273,7 +273,7 @@ fn unreadable_encrypted_environment_is_denied() {
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     let output = sandbox.run(SHOP).arg("true").output();
-    let _ = output.failed(125, "access");
+    let _ = output.assert_error(125, "access");
 }
 
 /// Several threads decrypt this many.

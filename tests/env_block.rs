@@ -17,7 +17,7 @@ fn names(run: Run<'_>) -> Vec<String> {
 #[test]
 fn prefix_is_added_to_every_name() {
     let shop = shop([("A", "1"), ("DB_URL", "2")]);
-    let report = shop.reporting(&["--prefix", "APP_"]).report();
+    let report = shop.run_inspector(&["--prefix", "APP_"]).report();
     assert_eq!(report.variable("APP_A"), Some(b"1".to_vec()));
     assert_eq!(report.variable("APP_DB_URL"), Some(b"2".to_vec()));
     assert_eq!(report.variable("A"), None);
@@ -27,11 +27,11 @@ fn prefix_is_added_to_every_name() {
 #[test]
 fn empty_value_is_injected() {
     let shop = shop([("EMPTY", "")]);
-    let report = shop.reporting(&["--require", "EMPTY"]).report();
+    let report = shop.run_inspector(&["--require", "EMPTY"]).report();
     assert_eq!(report.variable("EMPTY"), Some(Vec::new()));
-    let only = shop.reporting(&["--require", "EMPTY", "--only", "EMPTY"]);
+    let only = shop.run_inspector(&["--require", "EMPTY", "--only", "EMPTY"]);
     assert_eq!(only.report().variable("EMPTY"), Some(Vec::new()));
-    let replaced = shop.reporting(&[]).env("EMPTY", "before").report();
+    let replaced = shop.run_inspector(&[]).env("EMPTY", "before").report();
     assert_eq!(replaced.variable("EMPTY"), Some(Vec::new()));
 }
 
@@ -39,7 +39,7 @@ fn empty_value_is_injected() {
 #[test]
 fn secret_replaces_inherited_variable_in_place() {
     let shop = shop([("C", "new"), ("A", "new"), ("X", "new")]);
-    let run = shop.reporting(&[]).env("B", "1").env("C", "2");
+    let run = shop.run_inspector(&[]).env("B", "1").env("C", "2");
     let run = run.env("A", "3").env("D", "4");
     assert_eq!(names(run), ["B", "C", "A", "D", "X"]);
 }
@@ -48,7 +48,7 @@ fn secret_replaces_inherited_variable_in_place() {
 #[test]
 fn duplicate_inherited_name_appears_once() {
     let shop = shop([("S", "secret")]);
-    let run = shop.reporting(&[]).env_bytes("A=1").env_bytes("S=1");
+    let run = shop.run_inspector(&[]).env_bytes("A=1").env_bytes("S=1");
     let report = run
         .env_bytes("B=")
         .env_bytes("S=2")
@@ -62,7 +62,7 @@ fn duplicate_inherited_name_appears_once() {
 fn unusual_inherited_entries_are_unchanged() {
     let shop = shop([("NOTHING", "secret")]);
     let odd: [&[u8]; 5] = [b"NOTHING", b"=x", b"", b"A\xff=\x80\n", b"\xfe"];
-    let run = shop.reporting(&[]);
+    let run = shop.run_inspector(&[]);
     let report = odd
         .iter()
         .fold(run, |run, entry| run.env_bytes(*entry))
@@ -77,7 +77,7 @@ fn keep_prefers_inherited_variable() {
     let secrets = [("A_SET", "s"), ("A_EMPTY", "s"), ("A_NEW", "s"), ("B", "s")];
     let shop = shop(secrets);
     let run = |options: &[&str]| {
-        let run = shop.reporting(options).env("A_SET", "own");
+        let run = shop.run_inspector(options).env("A_SET", "own");
         run.env("A_EMPTY", "").env("B", "own").report()
     };
     let report = run(&["--keep", "A_*"]);
@@ -94,7 +94,7 @@ fn keep_prefers_inherited_variable() {
 #[test]
 fn keep_existing_prefers_all_inherited_variables() {
     let shop = shop([("SET", "s"), ("EMPTY", "s"), ("NEW", "s")]);
-    let run = shop.reporting(&["--keep-existing"]).env("SET", "own");
+    let run = shop.run_inspector(&["--keep-existing"]).env("SET", "own");
     let report = run.env("EMPTY", "").report();
     assert_eq!(report.variable("SET").unwrap(), b"own");
     assert_eq!(report.variable("EMPTY").unwrap(), b"");
@@ -105,7 +105,7 @@ fn keep_existing_prefers_all_inherited_variables() {
 #[test]
 fn keep_matches_name_with_prefix() {
     let shop = shop([("A", "s"), ("B", "s")]);
-    let run = shop.reporting(&["--prefix", "P_", "--keep", "P_*"]);
+    let run = shop.run_inspector(&["--prefix", "P_", "--keep", "P_*"]);
     let report = run.env("A", "own").env("P_B", "own").report();
     assert_eq!(report.variable("P_A").unwrap(), b"s");
     assert_eq!(report.variable("P_B").unwrap(), b"own");
@@ -120,7 +120,7 @@ fn clean_leaves_only_its_allowlist() {
     ];
     let dropped = ["LANGUAGE", "LC", "PATHS", "home", "DISPLAY", "EDITOR"];
     let shop = shop([("SECRET", "s"), ("EDITOR", "s")]);
-    let run = shop.reporting(&["--clean"]).env_bytes("noequals");
+    let run = shop.run_inspector(&["--clean"]).env_bytes("noequals");
     let all = left.iter().chain(&dropped);
     let run = all.fold(run, |run, name| run.env(name, "value"));
     let report = run.report();
@@ -135,7 +135,7 @@ fn clean_leaves_only_its_allowlist() {
 #[test]
 fn pass_extends_clean_allowlist() {
     let shop = shop([("SECRET", "s")]);
-    let run = shop.reporting(&["--clean", "--pass", "MY_*", "--pass", "X"]);
+    let run = shop.run_inspector(&["--clean", "--pass", "MY_*", "--pass", "X"]);
     let run = run.env("MY_A", "1").env("X", "2").env("XY", "3");
     assert_eq!(names(run.env("MY_B", "")), ["MY_A", "X", "MY_B", "SECRET"]);
 }
@@ -145,7 +145,7 @@ fn pass_extends_clean_allowlist() {
 fn keep_ignores_variables_dropped_by_clean() {
     let shop = shop([("A", "secret")]);
     let run = shop
-        .reporting(&["--clean", "--keep-existing"])
+        .run_inspector(&["--clean", "--keep-existing"])
         .env("A", "own");
     assert_eq!(run.report().variable("A").unwrap(), b"secret");
 }
@@ -164,9 +164,9 @@ fn token_variables_are_removed_without_keep_token() {
     let run = |options: &[&str]| {
         let token = shop.file("token", fake_phase::service_token());
         let run = shop.bare(["chmod", "600"]).arg(&token).output();
-        let _ = run.ok();
+        let _ = run.assert_ok();
         let run = shop
-            .reporting(options)
+            .run_inspector(options)
             .env("PHASE_SERVICE_TOKEN_FILE", token);
         let run = run.env("PHASE_TOKEN", "t").env("PHASE_MY_TOKENS", "t");
         let run = run.env("MY_PHASE_TOKEN", "mine").env("TOKEN", "mine");
@@ -195,12 +195,12 @@ fn token_variables_are_removed_without_keep_token() {
 fn secret_named_like_token_is_injected() {
     let names = ["PHASE_SERVICE_TOKEN", "PHASE_X_TOKEN"];
     let shop = shop(names.map(|name| (name, "of the app")));
-    let report = shop.reporting(&[]).report();
+    let report = shop.run_inspector(&[]).report();
     for name in names {
         assert_eq!(report.variable(name).unwrap(), b"of the app", "{name}");
     }
     // The inherited variable was removed, so `--keep-existing` does not apply to it.
-    let report = shop.reporting(&["--keep-existing"]).report();
+    let report = shop.run_inspector(&["--keep-existing"]).report();
     assert_eq!(report.variable(names[0]).unwrap(), b"of the app");
 }
 
@@ -209,7 +209,7 @@ fn secret_named_like_token_is_injected() {
 fn single_quoted_variable_expands_in_command_shell() {
     let shop = shop([("DB_URL", "postgres://shop")]);
     let run = shop.run(SHOP).args(["-c", "echo \"$DB_URL $0 $1\""]);
-    let output = run.args(["zero", "one word"]).output().ok();
+    let output = run.args(["zero", "one word"]).output().assert_ok();
     assert_eq!(output.text(), "postgres://shop zero one word\n");
     let run = shop.run(SHOP).args(["--", inspector(), "report", ""]);
     let report = run.arg("$DB_URL").report();

@@ -10,7 +10,7 @@ use crate::support::{Shop, Status, inspector, shop};
 #[test]
 fn oversized_value_is_error_with_size() {
     let shop = shop([("SMALL", "s".to_owned()), ("BIG", "b".repeat(200_000))]);
-    let output = shop.refuses(&[]);
+    let output = shop.assert_environment_error(&[]);
     assert!(
         output
             .stderr
@@ -24,18 +24,26 @@ fn oversized_value_is_error_with_size() {
         "{output}"
     );
     assert!(output.stderr.len() < 1000 && !output.stderr.contains("SMALL"));
-    let _ = shop.with(&["--file", "BIG"]).arg("true").output().ok();
-    let _ = shop.with(&["--except", "BIG"]).arg("true").output().ok();
+    let _ = shop
+        .run_with(&["--file", "BIG"])
+        .arg("true")
+        .output()
+        .assert_ok();
+    let _ = shop
+        .run_with(&["--except", "BIG"])
+        .arg("true")
+        .output()
+        .assert_ok();
 }
 
 #[test]
 fn largest_string_for_kernel_is_injected() {
     let value = "v".repeat((128 << 10) - "BIG=".len() - 1);
     let fits = shop([("BIG", &value)]);
-    let report = fits.reporting(&[]).report();
+    let report = fits.run_inspector(&[]).report();
     assert_eq!(report.variable("BIG").unwrap(), value.as_bytes());
-    let _ = fits.refuses(&["--prefix", "X"]);
-    let _ = shop([("BIG", value + "v")]).refuses(&[]);
+    let _ = fits.assert_environment_error(&["--prefix", "X"]);
+    let _ = shop([("BIG", value + "v")]).assert_environment_error(&[]);
 }
 
 /// The error lists the largest keys with their sizes and points to `--file`.
@@ -43,7 +51,7 @@ fn largest_string_for_kernel_is_injected() {
 fn oversized_environment_lists_largest_secrets() {
     let secrets = (0..40).map(|n| (format!("KEY_{n:02}"), "v".repeat(78_000 + 100 * n)));
     let shop = shop(secrets);
-    let output = shop.refuses(&[]);
+    let output = shop.assert_environment_error(&[]);
     let largest = ["KEY_39 (819", "KEY_38 (818", "KEY_37 (817"];
     let places = largest.map(|text| output.stderr.find(text));
     assert!(
@@ -57,7 +65,11 @@ fn oversized_environment_lists_largest_secrets() {
         "{output}"
     );
     assert!(!output.stderr.contains("KEY_00"), "{output}");
-    let _ = shop.with(&["--file", "KEY_*"]).arg("true").output().ok();
+    let _ = shop
+        .run_with(&["--file", "KEY_*"])
+        .arg("true")
+        .output()
+        .assert_ok();
 }
 
 /// Variables with this many bytes of values in total, none of which is too large by itself.
@@ -99,12 +111,12 @@ fn phase_run_accepts(shop: &Shop, stack: u64, total: usize) -> bool {
             production.secret("/", &name, &value);
         }
     });
-    let run = shop.with(&[]).args([inspector(), "exit", "0"]);
+    let run = shop.run_with(&[]).args([inspector(), "exit", "0"]);
     let output = run.limit(Resource::RLIMIT_STACK, stack).output();
     if output.status == Status::Exited(0) {
         return true;
     }
-    let _ = output.failed(125, "environment");
+    let _ = output.assert_error(125, "environment");
     false
 }
 
@@ -145,11 +157,11 @@ fn limit_follows_stack_rlimit() {
 fn arguments_count_towards_limit() {
     let shop = shop([("A_KEY", "v".repeat(60_000))]);
     let run = |words: usize| {
-        let run = shop.with(&[]).args([inspector(), "exit", "0"]);
+        let run = shop.run_with(&[]).args([inspector(), "exit", "0"]);
         let run = run.args(vec!["w".repeat(50_000); words]);
         run.limit(Resource::RLIMIT_STACK, 512 << 10).output()
     };
-    let _ = run(1).ok();
-    let output = run(2).failed(125, "environment");
+    let _ = run(1).assert_ok();
+    let output = run(2).assert_error(125, "environment");
     assert!(output.stderr.contains("A_KEY (60007 bytes)"), "{output}");
 }

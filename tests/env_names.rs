@@ -16,7 +16,7 @@ fn invalid_variable_name_is_error() {
         ("A\rB", "\"A\\rB\""),
     ] {
         let shop = shop([("GOOD", "value"), (key, "value")]);
-        let output = shop.refuses(&[]);
+        let output = shop.assert_environment_error(&[]);
         assert!(output.stderr.contains(shown), "{shown}\n{output}");
     }
 }
@@ -25,9 +25,9 @@ fn invalid_variable_name_is_error() {
 #[test]
 fn name_is_checked_with_prefix() {
     let shop = shop([("", "of the empty key")]);
-    let report = shop.reporting(&["--prefix", "APP"]).report();
+    let report = shop.run_inspector(&["--prefix", "APP"]).report();
     assert_eq!(report.variable("APP").unwrap(), b"of the empty key");
-    let output = shop.refuses(&["--prefix", "A=B"]);
+    let output = shop.assert_environment_error(&["--prefix", "A=B"]);
     assert!(output.stderr.contains("\"A=B\""), "{output}");
 }
 
@@ -37,7 +37,7 @@ fn nul_in_value_is_error() {
     let mut shop = shop([("BINARY", "secret\0value")]);
     shop.canary("secret\0value");
     shop.canary("cret\0val");
-    let output = shop.refuses(&[]);
+    let output = shop.assert_environment_error(&[]);
     assert!(output.stderr.contains("cannot inject BINARY: "), "{output}");
     assert!(
         output
@@ -59,20 +59,20 @@ fn nonportable_name_is_injected_with_warning() {
         ("\u{1b}[31m", "\\u{1b}[31m"),
     ] {
         let shop = shop([(key, "value")]);
-        let run = shop.with(&[]).args([inspector(), "cat-env", key]);
+        let run = shop.run_with(&[]).args([inspector(), "cat-env", key]);
         let output = run.output();
         let warning =
             format!("phase-run: warning: shells cannot use the variable name \"{shown}\"\n");
         assert!(output.stderr.starts_with(&warning), "{warning}\n{output}");
         let output = output
-            .notices(&["warning: shells cannot use the variable name "])
-            .ok();
+            .assert_log_lines(&["warning: shells cannot use the variable name "])
+            .assert_ok();
         assert_eq!(output.text(), "value");
     }
     for key in ["_", "a", "_1", "A_b9"] {
         let shop = shop([(key, "value")]);
         assert_eq!(
-            shop.reporting(&[]).report().variable(key).unwrap(),
+            shop.run_inspector(&[]).report().variable(key).unwrap(),
             b"value"
         );
     }
@@ -110,7 +110,7 @@ fn assert_refused_with_hint(output: &Output, name: &str) {
 fn unsafe_names_are_refused() {
     let shop = shop(RUN_CODE.map(|name| (name, "value")));
     for name in RUN_CODE {
-        assert_refused_with_hint(&shop.refuses(&["--only", name]), name);
+        assert_refused_with_hint(&shop.assert_environment_error(&["--only", name]), name);
     }
 }
 
@@ -123,16 +123,16 @@ fn unsafe_names_are_injected_with_allow_name() {
         .iter()
         .flat_map(|name| ["--allow-name", *name])
         .collect();
-    let run = shop.with(&options).args([inspector(), "report"]);
-    let output = run.reveals().output();
+    let run = shop.run_with(&options).args([inspector(), "report"]);
+    let output = run.allow_secrets_on_stdout().output();
     let odd = output.stderr.lines().count();
     let output = output
-        .notices(&vec!["warning: shells cannot use the variable name "; odd])
-        .ok();
+        .assert_log_lines(&vec!["warning: shells cannot use the variable name "; odd])
+        .assert_ok();
     assert_eq!(odd, 2, "{output}");
     for name in RUN_CODE {
         let options = [&["--only", name], options.as_slice()].concat();
-        let run = shop.with(&options).args([inspector(), "cat-env", name]);
+        let run = shop.run_with(&options).args([inspector(), "cat-env", name]);
         assert!(run.output().text() == "value", "{name}");
     }
 }
@@ -141,9 +141,9 @@ fn unsafe_names_are_injected_with_allow_name() {
 fn allow_name_pattern_allows_only_matches() {
     let shop = shop([("GIT_SSH", "a"), ("GIT_SSH_COMMAND", "b"), ("PS1", "c")]);
     let allowed = ["--allow-name", "GIT_*"];
-    assert_refused_with_hint(&shop.refuses(&allowed), "PS1");
+    assert_refused_with_hint(&shop.assert_environment_error(&allowed), "PS1");
     let report = shop
-        .reporting(&[&allowed[..], &["--allow-name", "PS?"]].concat())
+        .run_inspector(&[&allowed[..], &["--allow-name", "PS?"]].concat())
         .report();
     assert_eq!(report.variable("GIT_SSH_COMMAND").unwrap(), b"b");
     assert_eq!(report.variable("PS1").unwrap(), b"c");
@@ -155,7 +155,7 @@ fn unsafe_name_is_checked_with_prefix() {
     let names = [("LD_", "PRELOAD"), ("GIT_", "SSH"), ("_JAVA", "_OPTIONS")];
     for (prefix, key) in names {
         let shop = shop([(key, "value")]);
-        let output = shop.refuses(&["--prefix", prefix]);
+        let output = shop.assert_environment_error(&["--prefix", prefix]);
         assert_refused_with_hint(&output, &format!("{prefix}{key}"));
         assert!(
             output.stderr.contains(&format!("(from the secret {key})")),
@@ -163,7 +163,7 @@ fn unsafe_name_is_checked_with_prefix() {
         );
     }
     let shop = shop([("PATH", "a"), ("LD_PRELOAD", "b")]);
-    let report = shop.reporting(&["--prefix", "APP_"]).report();
+    let report = shop.run_inspector(&["--prefix", "APP_"]).report();
     assert_eq!(report.variable("APP_PATH").unwrap(), b"a");
     assert_eq!(report.variable("APP_LD_PRELOAD").unwrap(), b"b");
 }
@@ -172,12 +172,12 @@ fn unsafe_name_is_checked_with_prefix() {
 #[test]
 fn unsafe_file_variable_is_refused() {
     let shop = shop([("LIBRARY", "value")]);
-    let output = shop.refuses(&["--file", "LIBRARY=LD_PRELOAD"]);
+    let output = shop.assert_environment_error(&["--file", "LIBRARY=LD_PRELOAD"]);
     assert_refused_with_hint(&output, "LD_PRELOAD");
-    let output = shop.refuses(&["--file", "LIBRARY", "--prefix", "LD_"]);
+    let output = shop.assert_environment_error(&["--file", "LIBRARY", "--prefix", "LD_"]);
     assert_refused_with_hint(&output, "LD_LIBRARY");
     let report = shop
-        .reporting(&["--file", "LIBRARY=BASH_ENV", "--allow-name", "BASH_ENV"])
+        .run_inspector(&["--file", "LIBRARY=BASH_ENV", "--allow-name", "BASH_ENV"])
         .report();
     assert!(report.variable("BASH_ENV").unwrap().starts_with(b"/proc/"));
 }
@@ -186,7 +186,7 @@ fn unsafe_file_variable_is_refused() {
 #[test]
 fn kept_unsafe_variable_is_no_error() {
     let shop = shop([("PATH", "evil"), ("OTHER", "value")]);
-    let report = shop.reporting(&["--keep", "PATH"]).report();
+    let report = shop.run_inspector(&["--keep", "PATH"]).report();
     assert_ne!(report.variable("PATH").unwrap(), b"evil");
     assert_eq!(report.variable("OTHER").unwrap(), b"value");
 }
@@ -210,7 +210,7 @@ fn names_similar_to_unsafe_ones_are_injected() {
         "SHELL_X",
     ];
     let shop = shop(names.map(|name| (name, "value")));
-    let report = shop.reporting(&[]).report();
+    let report = shop.run_inspector(&[]).report();
     for name in names {
         assert_eq!(report.variable(name).unwrap(), b"value", "{name}");
     }
@@ -232,21 +232,21 @@ fn unresolved_references_warn_and_pass_through() {
     let value = shop.run(SHOP).args(["--only", "DANGLING", "--"]);
     let value = value
         .args([inspector(), "cat-env", "DANGLING"])
-        .reveals()
+        .allow_secrets_on_stdout()
         .output();
     let value = value
-        .notices(&["warning: passing on unresolved references "])
-        .ok();
+        .assert_log_lines(&["warning: passing on unresolved references "])
+        .assert_ok();
     assert_eq!(value.text(), "x-${DOES_NOT_EXIST}-y");
-    let _ = run(&["--only", "CI_VARIABLE", "--only", "BLANK"], &["true"]).ok();
+    let _ = run(&["--only", "CI_VARIABLE", "--only", "BLANK"], &["true"]).assert_ok();
 
     // `--strict`: unresolved references are errors.
-    let output = run(&["--strict"], &["touch", "started"]).failed(125, "environment");
+    let output = run(&["--strict"], &["touch", "started"]).assert_error(125, "environment");
     let line = "unresolved references in DANGLING, LOOP_A, LOOP_B, NO_ACCESS\n";
     assert!(output.stderr.contains(line), "{output}");
     assert!(!shop.directory().join("started").exists());
-    let _ = run(&["--strict", "--only", "CI_VARIABLE"], &["true"]).ok();
-    let _ = run(&["--strict", "--except", "*"], &["true"]).ok();
+    let _ = run(&["--strict", "--only", "CI_VARIABLE"], &["true"]).assert_ok();
+    let _ = run(&["--strict", "--except", "*"], &["true"]).assert_ok();
 }
 
 /// A reference to another app without an environment stays as it is and is reported, in a file as in a
@@ -261,11 +261,11 @@ fn all_reference_forms_are_reported() {
         ("E", "${folder/KEY}"),
     ]);
     let options = ["--file", "C", "--keep", "E"];
-    let output = shop.with(&options).arg("true").env("E", "own").output();
-    let output =
-        output.notices(&["warning: passing on unresolved references as they are in A, B, C\n"]);
-    let _ = output.ok();
-    let output = shop.refuses(&["--strict", "--only", "C", "--file", "C"]);
+    let output = shop.run_with(&options).arg("true").env("E", "own").output();
+    let output = output
+        .assert_log_lines(&["warning: passing on unresolved references as they are in A, B, C\n"]);
+    let _ = output.assert_ok();
+    let output = shop.assert_environment_error(&["--strict", "--only", "C", "--file", "C"]);
     assert!(
         output.stderr.contains("unresolved references in C\n"),
         "{output}"

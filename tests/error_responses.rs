@@ -48,7 +48,7 @@ fn recorded_errors_map_to_kinds() {
         let output = echo_in_production(&sandbox, app_id("shop"))
             .env("PHASE_MODE", "rest")
             .output()
-            .refused(kind);
+            .assert_refused(kind);
         let text = if text == "nope" { app_id("shop") } else { text };
         assert!(output.stderr.contains(text), "{name}: {text}\n{output}");
     }
@@ -88,7 +88,7 @@ fn rejected_token_is_named_by_its_source() {
         let sandbox = Sandbox::new(&phase);
         for app in ["shop", app_id("shop")] {
             let run = echo_in_production(&sandbox, app).env("PHASE_SERVICE_TOKEN", &token);
-            let output = run.output().refused("token");
+            let output = run.output().assert_refused("token");
             assert!(
                 output.stderr.contains("from PHASE_SERVICE_TOKEN"),
                 "{output}"
@@ -101,7 +101,7 @@ fn rejected_token_is_named_by_its_source() {
     let sandbox = Sandbox::new(&phase);
     let _ = echo_in_production(&sandbox, "shop")
         .output()
-        .refused("token");
+        .assert_refused("token");
 }
 
 /// Phase denies access with 401 to service accounts and with 403 to users.
@@ -122,7 +122,7 @@ fn unreadable_environment_is_an_access_error() {
         for token in [service_token(), user_token(), bearer()] {
             let run =
                 echo_in_production(&sandbox, app_id("shop")).env("PHASE_SERVICE_TOKEN", token);
-            let output = run.output().refused("access");
+            let output = run.output().assert_refused("access");
             assert!(
                 output.stderr.contains("hint: grant this account access"),
                 "{output}"
@@ -188,7 +188,7 @@ fn statuses_map_to_kinds_at_every_endpoint() {
             let sandbox = Sandbox::new(&phase);
             let run = sandbox.run(["--app", app, "--env", word, "echo", "started"]);
             let output = run.env("PHASE_SERVICE_TOKEN", token).output();
-            let output = output.refused(kind);
+            let output = output.assert_refused(kind);
             assert!(output.stderr.contains(text), "{endpoint}: {text}\n{output}");
             let name = phase.host().replace("https://", "");
             assert!(output.stderr.contains(&name), "{output}");
@@ -227,6 +227,6 @@ fn long_server_text_is_truncated() {
     let sandbox = Sandbox::new(&phase);
     let output = echo_in_production(&sandbox, app_id("shop"))
         .output()
-        .refused("server");
+        .assert_refused("server");
     assert!(output.stderr.len() < 600, "{output}");
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::process_managers::{HONCHO, START};
 use crate::support::{
-    BOTOCORE, Sandbox, Status, has_programs, has_root, inherited, inspector, pypi_packages,
+    BOTOCORE, Sandbox, Status, inherited, inspector, pypi_packages, require_programs, require_root,
     set_mode, unused_uid,
 };
 
@@ -199,7 +199,7 @@ fn systemd_unit_passes_analyze() {
         let run = sandbox.bare(["systemd-analyze", "verify", &root, "shop.service"]);
         run.output()
     };
-    if !has_programs(&["systemd-analyze"]) {
+    if !require_programs(&["systemd-analyze"]) {
         return;
     }
     for (from, to) in [
@@ -208,10 +208,14 @@ fn systemd_unit_passes_analyze() {
     ] {
         let to = root.join(to);
         create_dir_all(to.parent().unwrap()).unwrap();
-        let _ = sandbox.bare(["cp", "-r", from]).arg(to).output().ok();
+        let _ = sandbox
+            .bare(["cp", "-r", from])
+            .arg(to)
+            .output()
+            .assert_ok();
     }
     let unit = example("shop.service");
-    let _ = verify(&unit).ok();
+    let _ = verify(&unit).assert_ok();
     // It would find a misspelled setting.
     let output = verify(&unit.replace("LoadCredential=", "LoadCredentials="));
     assert!(output.stderr.contains("LoadCredentials"), "{output}");
@@ -221,7 +225,7 @@ fn systemd_unit_passes_analyze() {
 /// CacheDirectory= and the specifiers.
 #[test]
 fn systemd_unit_command_finds_credential_and_cache() {
-    if !has_root("only root can start a service as another user") {
+    if !require_root("only root can start a service as another user") {
         return;
     }
     let (_phase, sandbox) = market();
@@ -264,11 +268,11 @@ fn systemd_unit_command_finds_credential_and_cache() {
         run = run.env(name, value);
     }
     let mut running = run.as_user(user).spawn();
-    assert_eq!(running.ready(), running.pid());
+    assert_eq!(running.wait_until_ready(), running.pid());
     assert_eq!(variable(running.pid(), "SECRET").unwrap(), "Production");
     running.kill(libc::SIGTERM);
     assert!(running.line().starts_with("signal 15 "));
-    let _ = running.wait().ok();
+    let _ = running.wait().assert_ok();
     assert!(cache.join("shop/secrets").exists());
 }
 
@@ -301,7 +305,7 @@ fn honcho_runs_the_procfile() {
         seen += 1;
     }
     running.kill(libc::SIGTERM);
-    let _ = running.wait().ended(Status::Exited(143));
+    let _ = running.wait().assert_status(Status::Exited(143));
 }
 
 /// `.phase.json` is enough: neither direnv nor a login shell is needed.
@@ -315,7 +319,7 @@ fn laptop_directory_selects_app_and_environment() {
     let run = sandbox
         .bare(["sh", "-eu", "-c"])
         .arg(example("laptop/commands.sh"));
-    let output = run.env("PATH", path).output().ok();
+    let output = run.env("PATH", path).output().assert_ok();
     let expected = "npm test on Development\npsql postgres://Staging \n";
     assert_eq!(output.text(), expected);
 }
@@ -350,6 +354,6 @@ fn github_actions_step_has_secrets() {
         script,
     ]);
     let output = run.env("PATH", on_path(&sandbox)).output();
-    let output = output.ended(Status::Exited(3));
+    let output = output.assert_status(Status::Exited(3));
     assert_eq!(output.text(), "--wait there \n");
 }

@@ -117,7 +117,7 @@ impl Container {
     /// executed.
     fn copy(&self, from: impl AsRef<Path>, to: &str) {
         let copy = self.sandbox.bare(["cp"]).arg(from.as_ref());
-        let _ = copy.arg(self.at(to)).output().ok();
+        let _ = copy.arg(self.at(to)).output().assert_ok();
     }
 
     fn put_phase_run(&self, to: &str) {
@@ -157,17 +157,17 @@ impl Container {
         let variables = self.variables.iter();
         let run = variables.fold(run, |run, (name, value)| run.env(name, value));
         let script = format!("{} exec \"$@\"", self.mounts);
-        run.prepared(&["--mount"], &script).as_pid1().spawn()
+        run.in_namespaces(&["--mount"], &script).as_pid1().spawn()
     }
 
     /// Starts the container, inspects the command as PID 1, and stops it like `docker stop`.
     fn serves(&self, look: impl Fn(i32)) {
         let mut running = self.start();
-        assert_eq!(running.ready(), 1);
+        assert_eq!(running.wait_until_ready(), 1);
         self.check(running.pid(), &look);
         running.kill(libc::SIGTERM);
         assert!(running.line().starts_with("signal 15 "));
-        let _ = running.wait().ok();
+        let _ = running.wait().assert_ok();
     }
 
     fn check(&self, pid: i32, look: impl Fn(i32)) {
@@ -295,12 +295,12 @@ fn pod_restarts_from_snapshot_during_outage() {
     // The restarted container has the volumes of the first one.
     image.phase.respond("", Responder::status(503));
     let mut running = image.start();
-    assert_eq!(running.ready(), 1);
+    assert_eq!(running.wait_until_ready(), 1);
     image.check(running.pid(), has_secret);
     let _ = running
         .wait()
-        .notices(&["using the snapshot /var/cache/phase/secrets"])
-        .ok();
+        .assert_log_lines(&["using the snapshot /var/cache/phase/secrets"])
+        .assert_ok();
 }
 
 fn volume_at(image: &mut Container, volume: &Value, path: &str) {

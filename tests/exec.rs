@@ -31,7 +31,7 @@ fn break_machine(program: &mut [u8]) {
 }
 
 fn run_word(shop: &Shop, word: &str) -> Output {
-    shop.with(&[]).arg(word).output()
+    shop.run_with(&[]).arg(word).output()
 }
 
 #[track_caller]
@@ -83,8 +83,8 @@ fn unexecutable_command_has_env_status_and_reason() {
         ("./loaderless", 127, "/nd-linux"),
     ] {
         let bare = shop.bare(["env", "--", word]).output();
-        let _ = bare.ended(Status::Exited(status));
-        assert_stderr_contains(&run_word(&shop, word).failed(status, "exec"), reason);
+        let _ = bare.assert_status(Status::Exited(status));
+        assert_stderr_contains(&run_word(&shop, word).assert_error(status, "exec"), reason);
     }
 }
 
@@ -99,8 +99,8 @@ fn missing_interpreter_on_path_is_named() {
         ("scripted", "requires /no/such/interpreter,"),
         ("loaded", "/nd-linux"),
     ] {
-        let run = shop.with(&[]).arg(word).env("PATH", "/none:.:/bin");
-        assert_stderr_contains(&run.output().failed(127, "exec"), needs);
+        let run = shop.run_with(&[]).arg(word).env("PATH", "/none:.:/bin");
+        assert_stderr_contains(&run.output().assert_error(127, "exec"), needs);
     }
 }
 
@@ -109,7 +109,7 @@ fn missing_interpreter_on_path_is_named() {
 fn foreign_binary_is_an_exec_format_error() {
     let shop = shop_with_secret();
     patched(&shop, "foreign", break_machine);
-    let output = run_word(&shop, "./foreign").failed(126, "exec");
+    let output = run_word(&shop, "./foreign").assert_error(126, "exec");
     assert_stderr_contains(&output, "./foreign: exec format error: ");
 }
 
@@ -122,15 +122,15 @@ fn script_without_shebang_is_run_by_shell() {
     shop.executable("empty", "");
     let bare = |word: &str| {
         let run = shop.bare(["env", word, "", "a b"]).env("SECRET", "value");
-        run.env("PATH", "/bin:/usr/bin:.").output().ok()
+        run.env("PATH", "/bin:/usr/bin:.").output().assert_ok()
     };
     for word in ["./no-header", "no-header"] {
-        let run = shop.with(&[]).args([word, "", "a b"]);
-        let output = run.env("PATH", "/bin:/usr/bin:.").output().ok();
+        let run = shop.run_with(&[]).args([word, "", "a b"]);
+        let output = run.env("PATH", "/bin:/usr/bin:.").output().assert_ok();
         assert!(output.text().starts_with("value|2||a b\n"), "{output}");
         assert_eq!(output.text(), bare(word).text());
     }
-    let _ = run_word(&shop, "./empty").ok();
+    let _ = run_word(&shop, "./empty").assert_ok();
 }
 
 /// A word that only a shell knows gets the hint to use a shell.
@@ -140,7 +140,7 @@ fn shell_builtin_gets_hint() {
     for word in [
         "cd", "export", "source", ".", "exec", "eval", "set", "ulimit", "exit",
     ] {
-        let output = run_word(&shop, word).failed(127, "exec");
+        let output = run_word(&shop, word).assert_error(127, "exec");
         assert_stderr_contains(
             &output,
             &format!("cannot run {word}: it is a shell builtin"),
@@ -151,7 +151,7 @@ fn shell_builtin_gets_hint() {
         );
     }
     // A builtin that also exists as a program is executed.
-    let _ = run_word(&shop, "true").ok();
+    let _ = run_word(&shop, "true").assert_ok();
 }
 
 /// A whole command line in one word gets the hint to split it or to use `-c`.
@@ -166,7 +166,7 @@ fn command_line_as_one_word_gets_hint() {
         "cd /tmp",
         long.trim(),
     ] {
-        let output = run_word(&shop, line).failed(127, "exec");
+        let output = run_word(&shop, line).assert_error(127, "exec");
         assert_stderr_contains(
             &output,
             &format!("\nhint: pass each word as an argument of its own, or use -c '{line}'\n"),
@@ -174,14 +174,14 @@ fn command_line_as_one_word_gets_hint() {
     }
     // The name of a program may contain a space.
     shop.executable("my tool", "#!/bin/sh\necho it is\n");
-    assert_eq!(run_word(&shop, "./my tool").ok().text(), "it is\n");
+    assert_eq!(run_word(&shop, "./my tool").assert_ok().text(), "it is\n");
 }
 
 /// Text from outside is escaped: argv may contain terminal escape sequences.
 #[test]
 fn command_name_in_error_is_escaped() {
     let shop = shop_with_secret();
-    let output = run_word(&shop, "\u{1b}[2Jx\n").failed(127, "exec");
+    let output = run_word(&shop, "\u{1b}[2Jx\n").assert_error(127, "exec");
     assert_stderr_contains(&output, "cannot run \\u{1b}[2Jx\\n: ");
 }
 
@@ -191,17 +191,20 @@ fn exit_status_is_correct_without_stderr() {
     let shop = shop_with_secret();
     shop.file("plain", "");
     for (word, status) in [("./missing", 127), ("./plain", 126)] {
-        let run = shop.with(&[]).arg(word).closed(2);
-        let _ = run.output().ended(Status::Exited(status));
+        let run = shop.run_with(&[]).arg(word).closed(2);
+        let _ = run.output().assert_status(Status::Exited(status));
     }
-    let run = shop.with(&["--nonsense"]).arg("true").closed(2);
-    let _ = run.output().ended(Status::Exited(125));
-    let run = shop.with(&[]).args([inspector(), "exit", "7"]).closed(2);
-    let _ = run.output().ended(Status::Exited(7));
+    let run = shop.run_with(&["--nonsense"]).arg("true").closed(2);
+    let _ = run.output().assert_status(Status::Exited(125));
+    let run = shop
+        .run_with(&[])
+        .args([inspector(), "exit", "7"])
+        .closed(2);
+    let _ = run.output().assert_status(Status::Exited(7));
     // The same if standard error cannot be written to.
-    let run = shop.with(&[]).arg("./missing");
+    let run = shop.run_with(&[]).arg("./missing");
     let run = run.wrap(["sh", "-c", "\"$@\" 2>/dev/full; echo $?", "sh"]);
-    assert_eq!(run.output().ok().text(), "127\n");
+    assert_eq!(run.output().assert_ok().text(), "127\n");
 }
 
 /// `-c LINE` runs LINE by `/bin/sh -c`, and the shell reports a missing command.
@@ -209,9 +212,12 @@ fn exit_status_is_correct_without_stderr() {
 fn shell_line_ends_with_shell_status() {
     let shop = shop_with_secret();
     let run = |line: &str| shop.run(crate::support::SHOP).args(["-c", line]).output();
-    assert_eq!(run("echo \"$SECRET\" | cat; true").ok().text(), "value\n");
-    let _ = run("exit 7").ended(Status::Exited(7));
-    let _ = run("kill -9 $$").ended(Status::Killed(9));
-    let output = run("no-such-program").ended(Status::Exited(127));
+    assert_eq!(
+        run("echo \"$SECRET\" | cat; true").assert_ok().text(),
+        "value\n"
+    );
+    let _ = run("exit 7").assert_status(Status::Exited(7));
+    let _ = run("kill -9 $$").assert_status(Status::Killed(9));
+    let output = run("no-such-program").assert_status(Status::Exited(127));
     assert!(!output.stderr.contains("phase-run"), "{output}");
 }

@@ -7,18 +7,20 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource};
 
-use crate::support::{Disposition, Report, Run, SHOP, Shop, Status, has_root, inspector, shop};
+use crate::support::{Disposition, Report, Run, SHOP, Shop, Status, inspector, require_root, shop};
 
 /// Compares the command's report with that of the bare command in exec mode and in supervise mode,
 /// and calls `also` with it.
 fn check_that(shop: &Shop, prepare: impl Fn(Run<'_>) -> Run<'_>, also: impl Fn(&Report)) {
     let supervised = [&SHOP[..], &["--supervise"]].concat();
-    let exec = shop.transparent(SHOP, &prepare);
-    let supervised = shop.transparent(supervised, &prepare).supervised();
+    let exec = shop.compare_with_bare(SHOP, &prepare);
+    let supervised = shop
+        .compare_with_bare(supervised, &prepare)
+        .expect_supervised();
     for comparison in [exec, supervised] {
-        also(&comparison.under);
-        let comparison = comparison.added("SECRET", "value");
-        comparison.removed("PHASE_SERVICE_TOKEN").check();
+        also(&comparison.under_phase_run);
+        let comparison = comparison.expect_added("SECRET", "value");
+        comparison.expect_removed("PHASE_SERVICE_TOKEN").check();
     }
 }
 
@@ -103,8 +105,8 @@ fn other_descriptors_are_inherited() {
         |run| {
             let run = numbers
                 .iter()
-                .fold(run, |run, number| run.hand_over(&file, *number));
-            run.hand_over(&directory, 5).stdin_closed()
+                .fold(run, |run, number| run.pass_descriptor(&file, *number));
+            run.pass_descriptor(&directory, 5).stdin_closed()
         },
         |report| {
             assert_eq!(report.descriptors(), [1, 2, 3, 4, 5, 9, 77, 150]);
@@ -190,7 +192,7 @@ fn subreaper_attribute_is_unchanged() {
 
 #[test]
 fn start_as_other_user_is_unchanged() {
-    if !has_root("only root can become another user") {
+    if !require_root("only root can become another user") {
         return;
     }
     check(|run| run.as_user(65534));
@@ -239,9 +241,9 @@ fn command_argv0_is_unchanged() {
         .bare(["cp", inspector()])
         .arg(folder.join("tool"))
         .output()
-        .ok();
+        .assert_ok();
     for (word, cwd) in [("tool", "/"), ("./tool", "bin"), ("bin/../bin/tool", "")] {
-        let run = shop.with(&[]).args([word, "report"]);
+        let run = shop.run_with(&[]).args([word, "report"]);
         let run = run.env("PATH", &folder).cwd(shop.directory().join(cwd));
         assert_eq!(run.report().argv()[0], word.as_bytes());
     }
@@ -251,11 +253,11 @@ fn command_argv0_is_unchanged() {
 #[test]
 fn command_is_the_process_that_was_started() {
     let shop = shop([("SECRET", "value")]);
-    let mut running = shop.with(&[]).args([inspector(), "sleep"]).spawn();
-    assert_eq!(running.ready(), running.pid());
+    let mut running = shop.run_with(&[]).args([inspector(), "sleep"]).spawn();
+    assert_eq!(running.wait_until_ready(), running.pid());
     running.kill(libc::SIGTERM);
-    let _ = running.wait().ended(Status::Killed(libc::SIGTERM));
-    assert_eq!(shop.reporting(&[]).report().number("threads"), 1);
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGTERM));
+    assert_eq!(shop.run_inspector(&[]).report().number("threads"), 1);
 }
 
 /// phase-run reads nothing of standard input, except for a token that is asked for.
@@ -263,13 +265,16 @@ fn command_is_the_process_that_was_started() {
 fn stdin_is_left_to_command() {
     let shop = shop([("SECRET", "value")]);
     let input = b"line\n\0\xff".repeat(100_000);
-    let output = shop.with(&[]).arg("cat").stdin(input.clone()).output();
-    assert!(output.ok().stdout == input);
+    let output = shop.run_with(&[]).arg("cat").stdin(input.clone()).output();
+    assert!(output.assert_ok().stdout == input);
     // The first line is the token where that was asked for; the rest is the command's.
     let input = [fake_phase::service_token(), "\nrest\n"].concat();
-    let run = shop.with(&["--token-file", "-"]).arg("cat").stdin(input);
+    let run = shop
+        .run_with(&["--token-file", "-"])
+        .arg("cat")
+        .stdin(input);
     let output = run.unset("PHASE_SERVICE_TOKEN").output();
-    assert_eq!(output.ok().text(), "rest\n");
+    assert_eq!(output.assert_ok().text(), "rest\n");
 }
 
 /// The token's descriptor is closed before the exec. If it was 0, 1 or 2, the connection to Phase
@@ -282,10 +287,12 @@ fn standard_descriptor_with_token_is_closed() {
         let file = File::open(&token).unwrap();
         let source = format!("fd:{number}");
         let out = shop.directory().join("out");
-        let run = shop.with(&["-vv", "--token-file", &source]);
+        let run = shop.run_with(&["-vv", "--token-file", &source]);
         let run = run.args([inspector(), "report"]).arg(&out);
-        let run = run.hand_over(&file, number).unset("PHASE_SERVICE_TOKEN");
-        let output = run.output().ended(Status::Exited(0));
+        let run = run
+            .pass_descriptor(&file, number)
+            .unset("PHASE_SERVICE_TOKEN");
+        let output = run.output().assert_status(Status::Exited(0));
         assert_eq!(output.stderr.is_empty(), number == 2, "{output}");
         let report = std::fs::read_to_string(&out).unwrap();
         assert!(
@@ -296,9 +303,9 @@ fn standard_descriptor_with_token_is_closed() {
         std::fs::remove_file(out).unwrap();
     }
     let run = shop.run(SHOP).args(["--dry-run", "--token-file", "fd:1"]);
-    let run = run.hand_over(File::open(&token).unwrap(), 1);
+    let run = run.pass_descriptor(File::open(&token).unwrap(), 1);
     let output = run.unset("PHASE_SERVICE_TOKEN").output();
-    let output = output.failed(125, "output");
+    let output = output.assert_error(125, "output");
     assert!(output.stderr.contains(": bad file descriptor"), "{output}");
 }
 
@@ -307,15 +314,15 @@ fn standard_descriptor_with_token_is_closed() {
 fn parent_sees_command_status_in_exec_mode() {
     let shop = shop([("SECRET", "value")]);
     let ended = |word: &str, number: i32| {
-        let run = shop.with(&[]).args([inspector(), word]);
+        let run = shop.run_with(&[]).args([inspector(), word]);
         run.arg(number.to_string()).output()
     };
     for status in [0, 1, 2, 64, 99, 124, 125, 126, 127, 128, 137, 143, 254, 255] {
-        let output = ended("exit", status).ended(Status::Exited(status));
+        let output = ended("exit", status).assert_status(Status::Exited(status));
         assert!(output.stderr.is_empty(), "{output}");
     }
     for signal in [1, 2, 3, 6, 9, 11, 13, 15, 34, 64] {
-        let output = ended("die", signal).ended(Status::Killed(signal));
+        let output = ended("die", signal).assert_status(Status::Killed(signal));
         assert!(output.stderr.is_empty(), "{output}");
     }
 }

@@ -19,7 +19,11 @@ fn quotes_decide_which_shell_expands() {
     ] {
         let caller = format!("\"$@\" {words}");
         let run = shop.run(SHOP).wrap(["sh", "-c", &caller, "sh"]);
-        assert_eq!(run.output().ok().text(), format!("{printed}\n"), "{words}");
+        assert_eq!(
+            run.output().assert_ok().text(),
+            format!("{printed}\n"),
+            "{words}"
+        );
     }
 }
 
@@ -36,25 +40,25 @@ const EXECS: &str = "true; exec \"$0\" serve 1";
 fn waiting_shell_does_not_forward_term() {
     let shop = shop([("KEY", "value")]);
     let mut running = below_a_shell(&shop, STAYS).spawn();
-    let program = running.ready();
+    let program = running.wait_until_ready();
     assert_ne!(program, running.pid());
     running.kill(libc::SIGTERM);
     // The first signal that the program reports is the one sent to it directly.
     kill(program, libc::SIGUSR1);
     assert_eq!(running.line().split(' ').nth(1), Some("10"));
-    let _ = running.wait().ended(Status::Killed(libc::SIGTERM));
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGTERM));
 }
 
 #[test]
 fn waiting_shell_as_pid_1_ignores_term() {
     let shop = shop([("KEY", "value")]);
     let mut running = below_a_shell(&shop, STAYS).as_pid1().spawn();
-    assert_ne!(running.ready(), 1);
+    assert_ne!(running.wait_until_ready(), 1);
     running.kill(libc::SIGTERM);
     kill(wait_for_only_child(running.pid()), libc::SIGUSR1);
     assert_eq!(running.line().split(' ').nth(1), Some("10"));
     // The shell went on to `true`.
-    let _ = running.wait().ok();
+    let _ = running.wait().assert_ok();
 }
 
 #[test]
@@ -64,11 +68,11 @@ fn exec_in_shell_delivers_signals_directly() {
         let run = below_a_shell(&shop, EXECS);
         let run = if pid_1 { run.as_pid1() } else { run };
         let mut running = run.spawn();
-        let pid = running.ready();
+        let pid = running.wait_until_ready();
         assert_eq!(pid, if pid_1 { 1 } else { running.pid() });
         running.kill(libc::SIGTERM);
         assert_eq!(running.line().split(' ').nth(1), Some("15"));
-        let _ = running.wait().ok();
+        let _ = running.wait().assert_ok();
     }
 }
 
@@ -76,8 +80,8 @@ fn exec_in_shell_delivers_signals_directly() {
 #[test]
 fn sibling_process_has_no_secrets() {
     let shop = shop([("KEY", "value")]);
-    let mut running = shop.with(&[]).args([inspector(), "serve", "1"]).spawn();
-    let environ = format!("/proc/{}/environ", running.ready());
+    let mut running = shop.run_with(&[]).args([inspector(), "serve", "1"]).spawn();
+    let environ = format!("/proc/{}/environ", running.wait_until_ready());
     let environ = std::fs::read(environ).unwrap();
     assert!(
         environ
@@ -85,19 +89,19 @@ fn sibling_process_has_no_secrets() {
             .any(|entry| entry == b"KEY=value")
     );
     let look = ["sh", "-c", "echo \"${KEY-none}\""];
-    assert_eq!(shop.bare(look).output().ok().text(), "none\n");
-    let output = shop.with(&[]).args(look).output().ok();
+    assert_eq!(shop.bare(look).output().assert_ok().text(), "none\n");
+    let output = shop.run_with(&[]).args(look).output().assert_ok();
     assert_eq!(output.text(), "value\n");
     running.kill(libc::SIGTERM);
-    let _ = running.wait().ok();
+    let _ = running.wait().assert_ok();
 }
 
 #[test]
 fn command_output_is_not_masked() {
     let shop = shop([("KEY", "value of a key")]);
     let both = ["sh", "-c", "echo \"$KEY\"; echo \"$KEY\" >&2"];
-    let output = shop.with(&[]).args(both).output();
-    let output = output.ended(Status::Exited(0));
+    let output = shop.run_with(&[]).args(both).output();
+    let output = output.assert_status(Status::Exited(0));
     assert_eq!(output.text(), "value of a key\n");
     assert_eq!(output.stderr, "value of a key\n");
 }
@@ -117,5 +121,5 @@ fn mask_recipe_masks_every_line() {
         "::add-mask::first\n",
         "::add-mask::last\n",
     ];
-    assert_eq!(run.output().ok().text(), masks.concat());
+    assert_eq!(run.output().assert_ok().text(), masks.concat());
 }

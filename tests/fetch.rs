@@ -29,7 +29,7 @@ fn print_level<'a>(sandbox: &'a Sandbox, app: &str, environment: &str) -> Run<'a
         "printenv",
         "LEVEL",
     ];
-    sandbox.run(args).reveals()
+    sandbox.run(args).allow_secrets_on_stdout()
 }
 
 /// Runs `run`, checks that it prints `expected`, and returns the targets of all requests.
@@ -99,7 +99,9 @@ fn app_id_and_environment_type_cost_three_requests() {
 fn requests_carry_only_necessary_headers() {
     let phase = Phase::serve(two_environments_world());
     let sandbox = Sandbox::new(&phase);
-    let _ = print_level(&sandbox, "shop", "Production").output().ok();
+    let _ = print_level(&sandbox, "shop", "Production")
+        .output()
+        .assert_ok();
     for request in phase.requests() {
         let mut names: Vec<String> = request
             .headers
@@ -195,7 +197,11 @@ fn special_characters_in_names_are_percent_encoded() {
     let sandbox = Sandbox::new(&phase);
     let args = ["--path", "/a b&path=/c#d+é%41", "--env", "Pre view/ü&x=1"];
     let run = sandbox.run(["--app", &id()]).args(args);
-    let output = run.args(["printenv", "DEEP"]).reveals().output().ok();
+    let output = run
+        .args(["printenv", "DEEP"])
+        .allow_secrets_on_stdout()
+        .output()
+        .assert_ok();
     assert_eq!(output.text(), "a-deep-value\n");
     let requests = phase.requests();
     assert_eq!(requests.len(), 1);
@@ -224,9 +230,12 @@ fn plain_http_works_on_loopback_without_proxy() {
         &phase.host(),
     ];
     let proxy = fake_server(drop);
-    let run = sandbox.run(["--app", app_id("shop")]).args(args).reveals();
+    let run = sandbox
+        .run(["--app", app_id("shop")])
+        .args(args)
+        .allow_secrets_on_stdout();
     let run = run.env("http_proxy", format!("http://{proxy}"));
-    let output = run.args(["printenv", "LOG_LEVEL"]).output().ok();
+    let output = run.args(["printenv", "LOG_LEVEL"]).output().assert_ok();
     assert_eq!(output.text(), "trace\n");
     assert!(phase.requests().iter().all(|request| !request.tls));
 }

@@ -25,7 +25,7 @@ fn each_signal_is_forwarded_once() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let mut serving = shop.start(mode, [inspector(), "serve"]).spawn();
-        serving.ready();
+        serving.wait_until_ready();
         let sender = match mode {
             LaunchMode::Bare => id().cast_signed(),
             _ => serving.pid(),
@@ -41,7 +41,7 @@ fn each_signal_is_forwarded_once() {
             assert_eq!(serving.signal(), expected, "{mode:?}");
         }
         assert_eq!(serving.signals(), [0; 0], "{mode:?}");
-        let _ = serving.wait().ok();
+        let _ = serving.wait().assert_ok();
     }
 }
 
@@ -51,7 +51,7 @@ fn queued_signal_keeps_its_value() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let mut serving = shop.start(mode, [inspector(), "serve"]).spawn();
-        serving.ready();
+        serving.wait_until_ready();
         for signal in forwarded() {
             for value in [signal, 0, -1, i32::MIN] {
                 queue(serving.pid(), signal, value);
@@ -65,7 +65,7 @@ fn queued_signal_keeps_its_value() {
             }
         }
         assert_eq!(serving.signals(), [0; 0], "{mode:?}");
-        let _ = serving.wait().ok();
+        let _ = serving.wait().assert_ok();
     }
 }
 
@@ -76,7 +76,7 @@ fn real_time_signals_are_queued() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let mut serving = shop.start(mode, [inspector(), "serve"]).spawn();
-        serving.ready();
+        serving.wait_until_ready();
         // Signals to a stopped process stay pending until it is continued.
         serving.kill(libc::SIGSTOP);
         wait_until_stopped(&[serving.pid()]);
@@ -96,7 +96,7 @@ fn real_time_signals_are_queued() {
             assert_eq!((signal, found), (40, value), "{mode:?}");
         }
         assert_eq!(serving.signals(), [0; 0], "{mode:?}");
-        let _ = serving.wait().ok();
+        let _ = serving.wait().assert_ok();
     }
 }
 
@@ -111,12 +111,12 @@ fn signal_from_command_is_not_sent_back() {
     );
     let run = shop.start(LaunchMode::Supervised, ["sh", "-c", &script, inspector()]);
     let mut serving = run.spawn();
-    serving.ready();
+    serving.wait_until_ready();
     // The test sends the barrier itself: if the command's own one came back, it would end the second
     // list early.
     assert_eq!(serving.signals(), [0; 0]);
     assert_eq!(serving.signals(), [0; 0]);
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }
 
 /// A helper's `kill -HUP $PPID` is meant for the command. Only the command's own signals are not
@@ -128,9 +128,9 @@ fn signal_from_child_of_command_is_forwarded() {
     let run = shop.start(LaunchMode::Supervised, ["sh", "-c", script, inspector()]);
     // They are blocked so that they stay pending until the inspector runs.
     let mut serving = run.block(libc::SIGHUP).block(40).spawn();
-    serving.ready();
+    serving.wait_until_ready();
     assert_eq!(serving.signals(), [libc::SIGHUP, 40]);
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }
 
 /// CHLD tells about phase-run's children, not about the command's.
@@ -140,7 +140,7 @@ fn sigchld_is_never_forwarded() {
     let mut serving = shop
         .start(LaunchMode::Supervised, [inspector(), "serve"])
         .spawn();
-    serving.ready();
+    serving.wait_until_ready();
     let command = wait_for_only_child(serving.pid());
     serving.kill(libc::SIGCHLD);
     queue(serving.pid(), libc::SIGCHLD, 7);
@@ -152,7 +152,7 @@ fn sigchld_is_never_forwarded() {
     // A CHLD that is sent to the command itself arrives.
     kill(command, libc::SIGCHLD);
     assert_eq!(serving.signal().signal, libc::SIGCHLD);
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }
 
 /// alarm(2): alarms are preserved across execve(2). The kernel sends ALRM to phase-run, but it is
@@ -167,10 +167,10 @@ fn inherited_alarm_reaches_command() {
         // It is blocked so that it stays pending until the inspector runs.
         let run = run.block(libc::SIGALRM).wrap(["python3", "-c", set]);
         let mut serving = run.spawn();
-        serving.ready();
+        serving.wait_until_ready();
         assert_eq!(serving.signal().signal, libc::SIGALRM, "{mode:?}");
         assert_eq!(serving.signals(), [0; 0], "{mode:?}");
-        let _ = serving.wait().ok();
+        let _ = serving.wait().assert_ok();
     }
 }
 
@@ -185,10 +185,10 @@ fn inherited_parent_death_signal_reaches_command() {
         let script = "exec 3<&0; \"$@\" <&3 3<&- & wait";
         let run = run.wrap(["sh", "-c", script, "sh"]);
         let mut parent = run.wrap(["setpriv", "--pdeathsig", "USR1"]).spawn();
-        parent.ready();
+        parent.wait_until_ready();
         parent.kill(libc::SIGKILL);
         assert_eq!(parent.signal().signal, libc::SIGUSR1, "{mode:?}");
-        let _ = parent.wait().ended(Status::Killed(libc::SIGKILL));
+        let _ = parent.wait().assert_status(Status::Killed(libc::SIGKILL));
     }
 }
 
@@ -199,19 +199,19 @@ fn forwarded_signal_respects_inherited_mask() {
     for mode in BARE_AND_SUPERVISED {
         let run = shop.start(mode, [inspector(), "serve"]);
         let mut serving = run.ignore(libc::SIGTERM).ignore(40).spawn();
-        serving.ready();
+        serving.wait_until_ready();
         serving.kill(libc::SIGTERM);
         serving.kill(40);
         assert_eq!(serving.signals(), [0; 0], "{mode:?}");
-        let _ = serving.wait().ok();
+        let _ = serving.wait().assert_ok();
         let run = shop
             .start(mode, [inspector(), "sleep"])
             .block(libc::SIGTERM);
         let mut sleeping = run.spawn();
-        sleeping.ready();
+        sleeping.wait_until_ready();
         sleeping.kill(libc::SIGTERM);
         sleeping.kill(libc::SIGUSR1);
-        let _ = sleeping.wait().ended(Status::Killed(libc::SIGUSR1));
+        let _ = sleeping.wait().assert_status(Status::Killed(libc::SIGUSR1));
     }
 }
 
@@ -225,9 +225,9 @@ fn pending_signal_at_start_reaches_command() {
         let run = run.block(libc::SIGUSR1).block(40);
         let script = "(kill -USR1 $$; kill -40 $$); exec \"$@\"";
         let mut serving = run.wrap(["sh", "-c", script, "sh"]).spawn();
-        serving.ready();
+        serving.wait_until_ready();
         assert_eq!(serving.signals(), [libc::SIGUSR1, 40], "{mode:?}");
-        let _ = serving.wait().ok();
+        let _ = serving.wait().assert_ok();
     }
 }
 
@@ -240,7 +240,7 @@ fn stop_without_terminal_stops_only_command() {
             .start(LaunchMode::Supervised, [inspector(), "sleep"])
             .own_group();
         let mut sleeping = run.spawn();
-        sleeping.ready();
+        sleeping.wait_until_ready();
         let command = wait_for_only_child(sleeping.pid());
         match signal {
             libc::SIGSTOP => kill(command, signal),
@@ -251,6 +251,6 @@ fn stop_without_terminal_stops_only_command() {
         wait_until_idle(sleeping.pid());
         sleeping.kill(libc::SIGTERM);
         sleeping.kill(libc::SIGCONT);
-        let _ = sleeping.wait().ended(Status::Killed(libc::SIGTERM));
+        let _ = sleeping.wait().assert_status(Status::Killed(libc::SIGTERM));
     }
 }

@@ -5,12 +5,12 @@ use std::fs::write;
 use std::process::Command;
 
 use crate::documents::{OptionRow, kinds, options, root, source, statuses, variables};
-use crate::support::{Sandbox, has_programs, inherited};
+use crate::support::{Sandbox, inherited, require_programs};
 
 /// Returns what `--generate` prints for this value.
 pub(crate) fn generated(form: &str) -> String {
     let sandbox = Sandbox::offline();
-    let output = sandbox.run(["--generate", form]).output().ok();
+    let output = sandbox.run(["--generate", form]).output().assert_ok();
     output.text().to_owned()
 }
 
@@ -36,7 +36,7 @@ fn generate_ignores_other_errors() {
         let form = format!("--generate={form}");
         for more in [vec![], vec!["--app"], vec!["no-such-command"]] {
             let run = sandbox.run([&form]).args(more);
-            let output = run.env("PHASE_TIMEOUT", "bad").output().ok();
+            let output = run.env("PHASE_TIMEOUT", "bad").output().assert_ok();
             assert_eq!(output.text(), alone);
         }
     }
@@ -152,10 +152,10 @@ fn man_page_passes_man_and_mandoc() {
         );
         String::from_utf8(output.stdout).unwrap()
     };
-    if has_programs(&["mandoc"]) {
+    if require_programs(&["mandoc"]) {
         assert_eq!(run("mandoc", &["-Tlint", "-Wall"]), "");
     }
-    if !has_programs(&["man"]) {
+    if !require_programs(&["man"]) {
         return;
     }
     let page = run("man", &["--warnings", "-l"]);

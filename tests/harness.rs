@@ -8,7 +8,7 @@ use fake_phase::Phase;
 use nix::sys::resource::Resource;
 
 use crate::support::{
-    Access, Descriptor, Disposition, Output, Sandbox, Status, eventually, has_root, inspector,
+    Access, Descriptor, Disposition, Output, Sandbox, Status, eventually, inspector, require_root,
 };
 
 #[test]
@@ -72,8 +72,8 @@ fn limits_argv0_and_descriptors_reach_inspector() {
         .cwd("/");
     let run = run
         .limit(Resource::RLIMIT_NOFILE, 64)
-        .hand_over(&file, 5)
-        .hand_over(&file, 3);
+        .pass_descriptor(&file, 5)
+        .pass_descriptor(&file, 3);
     let report = run.report();
     assert_eq!(report.argv()[0], b"-other");
     assert_eq!(report.cwd(), b"/");
@@ -90,7 +90,7 @@ fn limits_argv0_and_descriptors_reach_inspector() {
 
 #[test]
 fn other_user_can_reach_sandbox_and_inspector() {
-    if !has_root("only root can become another user") {
+    if !require_root("only root can become another user") {
         return;
     }
     let sandbox = Sandbox::new(&Phase::start());
@@ -98,7 +98,7 @@ fn other_user_can_reach_sandbox_and_inspector() {
         .bare([inspector(), "read-file", "PHASE_CA_FILE"])
         .as_user(65534)
         .output();
-    assert!(read.ok().text().contains("BEGIN CERTIFICATE"));
+    assert!(read.assert_ok().text().contains("BEGIN CERTIFICATE"));
     let report = sandbox
         .bare([inspector(), "report"])
         .as_user(65534)
@@ -115,9 +115,13 @@ fn exit_status_and_output_are_distinguished() {
     assert_eq!(ended(["die", "9"]), Status::Killed(9));
     assert_eq!(ended(["die", "64"]), Status::Killed(64));
     let echo = sandbox.bare(["cat"]).stdin("echo").output();
-    assert_eq!(echo.ok().text(), "echo");
+    assert_eq!(echo.assert_ok().text(), "echo");
     let path = sandbox.directory().join("output");
-    let nothing = sandbox.bare(["echo", "x"]).stdout_to(&path).output().ok();
+    let nothing = sandbox
+        .bare(["echo", "x"])
+        .stdout_to(&path)
+        .output()
+        .assert_ok();
     assert_eq!(
         (nothing.text(), read(path).unwrap().as_slice()),
         ("", b"x\n".as_slice())
@@ -128,11 +132,11 @@ fn exit_status_and_output_are_distinguished() {
 fn inspector_prints_variable() {
     let sandbox = Sandbox::offline();
     let run = |words: [&str; 2]| sandbox.bare([inspector()]).args(words).env("A", "1\n");
-    assert_eq!(run(["cat-env", "A"]).output().ok().text(), "1\n");
+    assert_eq!(run(["cat-env", "A"]).output().assert_ok().text(), "1\n");
     let missing = run(["cat-env", "B"]).output();
-    assert_eq!(missing.ended(Status::Exited(1)).text(), "");
+    assert_eq!(missing.assert_status(Status::Exited(1)).text(), "");
     let twice = run(["cat-env", "A"]).env_bytes("A=2").output();
-    assert_eq!(twice.ended(Status::Exited(2)).text(), "");
+    assert_eq!(twice.assert_status(Status::Exited(2)).text(), "");
     let changed = run(["read-file", "F"])
         .env("F", sandbox.file("file", "text"))
         .output();
@@ -149,7 +153,7 @@ fn inspector_reports_signals() {
         .bare([inspector(), "serve"])
         .ignore(libc::SIGUSR2)
         .spawn();
-    assert_eq!(serving.ready(), serving.pid());
+    assert_eq!(serving.wait_until_ready(), serving.pid());
     let own = std::process::id();
     for signal in [libc::SIGTERM, 50] {
         serving.kill(libc::SIGUSR2);
@@ -158,21 +162,21 @@ fn inspector_reports_signals() {
         assert_eq!(serving.line(), line);
     }
     serving.close_stdin();
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }
 
 #[test]
 fn stopped_process_is_detected_and_killed() {
     let sandbox = Sandbox::offline();
     let mut sleeping = sandbox.bare([inspector(), "sleep"]).spawn();
-    sleeping.ready();
+    sleeping.wait_until_ready();
     sleeping.kill(libc::SIGSTOP);
-    eventually("stopped", || match sleeping.state() {
+    eventually("the process stops", || match sleeping.state() {
         'T' => Ok(()),
         other => Err(other),
     });
     sleeping.kill(libc::SIGKILL);
-    let _ = sleeping.wait().ended(Status::Killed(libc::SIGKILL));
+    let _ = sleeping.wait().assert_status(Status::Killed(libc::SIGKILL));
 }
 
 #[test]
@@ -197,10 +201,10 @@ fn init_of_namespace_can_be_signalled() {
     let report = sandbox.bare([inspector(), "report"]).as_pid1().report();
     assert_eq!((report.number("pid"), report.number("ppid")), (1, 0));
     let mut serving = sandbox.bare([inspector(), "serve", "1"]).as_pid1().spawn();
-    assert_eq!(serving.ready(), 1);
+    assert_eq!(serving.wait_until_ready(), 1);
     serving.kill(libc::SIGTERM);
     assert_eq!(serving.line(), "signal 15 code 0 pid 0 value 0");
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }
 
 #[test]
@@ -218,14 +222,14 @@ fn fake_phase_run(sandbox: &mut Sandbox, changes: &str) {
     // dash sets PWD.
     let script = format!("#!/bin/sh\nshift\nexec env -u PWD {changes} \"$@\"\n");
     let path = sandbox.executable("stand-in", script);
-    sandbox.stand_in(path.to_str().unwrap());
+    sandbox.replace_phase_run(path.to_str().unwrap());
 }
 
 #[test]
 fn allowed_difference_is_accepted() {
     let mut sandbox = Sandbox::offline();
     fake_phase_run(&mut sandbox, "-u GONE NEW=1 OLD=2");
-    let comparison = sandbox.transparent([""; 0], |run| {
+    let comparison = sandbox.compare_with_bare([""; 0], |run| {
         let run = run.env("OLD", "1").env("GONE", "").env("KEPT", "=");
         run.stdin_closed()
             .ignore(libc::SIGPIPE)
@@ -233,9 +237,9 @@ fn allowed_difference_is_accepted() {
             .as_pid1()
     });
     comparison
-        .removed("GONE")
-        .added("NEW", "1")
-        .added("OLD", "2")
+        .expect_removed("GONE")
+        .expect_added("NEW", "1")
+        .expect_added("OLD", "2")
         .check();
 }
 
@@ -244,7 +248,7 @@ fn allowed_difference_is_accepted() {
 fn changed_disposition_is_detected() {
     let mut sandbox = Sandbox::offline();
     fake_phase_run(&mut sandbox, "--ignore-signal=USR1");
-    sandbox.transparent([""; 0], |run| run).check();
+    sandbox.compare_with_bare([""; 0], |run| run).check();
 }
 
 #[test]
@@ -253,8 +257,8 @@ fn wrong_value_is_detected() {
     let mut sandbox = Sandbox::offline();
     fake_phase_run(&mut sandbox, "A=2");
     sandbox
-        .transparent([""; 0], |run| run)
-        .added("A", "1")
+        .compare_with_bare([""; 0], |run| run)
+        .expect_added("A", "1")
         .check();
 }
 
@@ -263,7 +267,7 @@ fn wrong_value_is_detected() {
 fn extra_variable_is_detected() {
     let mut sandbox = Sandbox::offline();
     fake_phase_run(&mut sandbox, "A=1");
-    sandbox.transparent([""; 0], |run| run).check();
+    sandbox.compare_with_bare([""; 0], |run| run).check();
 }
 
 #[test]
@@ -272,24 +276,24 @@ fn exception_covers_only_its_field() {
     let mut sandbox = Sandbox::offline();
     fake_phase_run(&mut sandbox, "nice -n 5 env --ignore-signal=USR1");
     sandbox
-        .transparent([""; 0], |run| run)
+        .compare_with_bare([""; 0], |run| run)
         .except("signal.10")
         .check();
 }
 
 #[test]
-#[should_panic(expected = "standard error holds the canary \"planted value\"")]
+#[should_panic(expected = "standard error contains the canary \"planted value\"")]
 fn canary_in_stderr_is_found() {
     let mut sandbox = Sandbox::offline();
     sandbox.canary("planted value");
     let _ = sandbox
         .bare(["sh", "-c", "echo a planted value >&2"])
-        .reveals()
+        .allow_secrets_on_stdout()
         .output();
 }
 
 #[test]
-#[should_panic(expected = "standard output holds the canary")]
+#[should_panic(expected = "standard output contains the canary")]
 fn token_fields_are_canaries_as_bytes_too() {
     let sandbox = Sandbox::new(&Phase::start());
     let _ = sandbox.bare([inspector(), "report"]).output();
@@ -301,9 +305,9 @@ fn canary_may_be_revealed_explicitly() {
     sandbox.canary("planted value");
     let output = sandbox
         .bare(["echo", "planted value"])
-        .reveals()
+        .allow_secrets_on_stdout()
         .output()
-        .ok();
+        .assert_ok();
     let found = catch_unwind(|| sandbox.assert_no_canary("it", &output.stdout));
     assert!(found.is_err());
     sandbox.assert_no_canary("nothing", b"a planted valu and a lanted value");
@@ -319,11 +323,11 @@ fn output_with_stderr(text: &str) -> Output {
 #[test]
 fn message_is_one_error_and_hint_after_events() {
     let error = "phase-run: error[usage]: no command\n";
-    let _ = output_with_stderr(error).failed(125, "usage");
-    let _ = output_with_stderr(&format!("{error}hint: add one\n")).failed(125, "usage");
+    let _ = output_with_stderr(error).assert_error(125, "usage");
+    let _ = output_with_stderr(&format!("{error}hint: add one\n")).assert_error(125, "usage");
     let _ = output_with_stderr(&format!("phase-run: retrying in 1 s\n{error}"))
-        .notices(&["retrying"])
-        .failed(125, "usage");
+        .assert_log_lines(&["retrying"])
+        .assert_error(125, "usage");
     for wrong in [
         "",
         "no command\n",
@@ -333,7 +337,7 @@ fn message_is_one_error_and_hint_after_events() {
         "phase-run: error[usage]: no \x1b[1mcommand\n",
         "phase-run: retrying in 1 s\nphase-run: error[usage]: no command\n",
     ] {
-        let judged = catch_unwind(|| output_with_stderr(wrong).failed(125, "usage"));
-        assert!(judged.is_err(), "{wrong:?} passed");
+        let result = catch_unwind(|| output_with_stderr(wrong).assert_error(125, "usage"));
+        assert!(result.is_err(), "{wrong:?} passed");
     }
 }

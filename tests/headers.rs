@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fake_phase::Responder;
 
 use crate::support::{
-    Shop, Status, await_restart, change_secret, set_mode, shop, spawn_watched, stop_watched,
+    Shop, Status, await_restart, set_mode, set_secret_value, shop, spawn_watched, stop_watched,
     watched_shop,
 };
 
@@ -23,14 +23,14 @@ fn every_request_has_gateway_headers() {
         let mut shop = shop([("KEY", "value")]);
         shop.canary("a secret of the gateway");
         let path = file(&shop, HEADERS);
-        let run = shop.with(&["-vv"]).arg("true");
+        let run = shop.run_with(&["-vv"]).arg("true");
         let run = match variable {
             true => run.env("PHASE_HEADER_FILE", &path),
             false => shop
-                .with(&["-vv", "--header-file", path.to_str().unwrap()])
+                .run_with(&["-vv", "--header-file", path.to_str().unwrap()])
                 .arg("true"),
         };
-        let _ = run.output().ended(Status::Exited(0));
+        let _ = run.output().assert_status(Status::Exited(0));
         let requests = shop.phase.requests();
         assert!(requests.len() > 1);
         for request in requests {
@@ -60,8 +60,10 @@ fn repeated_gateway_headers_are_redacted() {
         Responder::redirect(&format!("https://gateway.test/{said}")),
     ] {
         shop.phase.respond("/", responder);
-        let run = shop.with(&["-vv", "--header-file", "headers"]).arg("true");
-        let output = run.output().ended(Status::Exited(125));
+        let run = shop
+            .run_with(&["-vv", "--header-file", "headers"])
+            .arg("true");
+        let output = run.output().assert_status(Status::Exited(125));
         assert!(output.stderr.contains("no: …, …"), "{output}");
     }
 }
@@ -96,10 +98,10 @@ fn invalid_header_line_is_named_not_quoted() {
     ] {
         let path = file(&shop, content);
         let output = shop
-            .with(&["--header-file", "headers"])
+            .run_with(&["--header-file", "headers"])
             .arg("true")
             .output();
-        let output = output.failed(125, "config");
+        let output = output.assert_error(125, "config");
         let said = format!("cannot use the header file headers (from --header-file): {why}\n");
         assert!(output.stderr.ends_with(&said), "{output}");
         drop(path);
@@ -111,11 +113,11 @@ fn invalid_header_line_is_named_not_quoted() {
         ("/".into(), "is a directory"),
     ] {
         let output = shop
-            .with(&["--header-file", path.to_str().unwrap()])
+            .run_with(&["--header-file", path.to_str().unwrap()])
             .arg("true")
             .output();
         assert!(output.stderr.contains(why), "{output}");
-        let _ = output.failed(125, "config");
+        let _ = output.assert_error(125, "config");
     }
     assert!(shop.phase.requests().is_empty());
 }
@@ -127,10 +129,10 @@ fn exposed_header_file_warns_its_owner() {
     let path = file(&shop, HEADERS);
     set_mode(&path, 0o644);
     let output = shop
-        .with(&["--header-file", "headers"])
+        .run_with(&["--header-file", "headers"])
         .arg("true")
         .output();
-    let output = output.ended(Status::Exited(0));
+    let output = output.assert_status(Status::Exited(0));
     assert_eq!(
         output.stderr,
         "phase-run: warning: other users can read the file headers (mode 0644): run chmod 600 on it\n"
@@ -142,10 +144,10 @@ fn exposed_header_file_warns_its_owner() {
 fn watch_rereads_header_file() {
     let shop = watched_shop();
     let path = file(&shop, "X-Gateway: one");
-    let run = shop.with(&["--watch", "1", "--header-file", "headers"]);
+    let run = shop.run_with(&["--watch", "1", "--header-file", "headers"]);
     let mut running = spawn_watched(run, "echo \"value $SECRET\"; exec \"$0\" serve 2");
     std::fs::write(&path, "X-Gateway: two").unwrap();
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     await_restart(&mut running, "two");
     let requests = shop.phase.requests();
     assert_eq!(requests.last().unwrap().header("x-gateway"), Some("two"));
@@ -153,8 +155,12 @@ fn watch_rereads_header_file() {
 
     let (reader, _writer) = std::io::pipe().unwrap();
     let words = ["--watch", "1", "--header-file", "/dev/fd/7"];
-    let output = shop.with(&words).arg("true").hand_over(reader, 7).output();
-    let output = output.failed(125, "config");
+    let output = shop
+        .run_with(&words)
+        .arg("true")
+        .pass_descriptor(reader, 7)
+        .output();
+    let output = output.assert_error(125, "config");
     assert!(
         output.stderr.contains("requires a regular file"),
         "{output}"
@@ -165,9 +171,9 @@ fn watch_rereads_header_file() {
     drop(writer);
     let words = ["--header-file", "/dev/fd/7"];
     let _ = shop
-        .with(&words)
+        .run_with(&words)
         .arg("true")
-        .hand_over(reader, 7)
+        .pass_descriptor(reader, 7)
         .output()
-        .ok();
+        .assert_ok();
 }

@@ -3,7 +3,7 @@
 use fake_phase::{Certificate, Options, Phase, World};
 use nix::unistd::Uid;
 
-use crate::config::config_refused;
+use crate::config::assert_config_error;
 use crate::support::{SHOP, Sandbox, shop_with_key};
 
 /// An address may have a host, a port and a path, which is kept. Other parts are refused.
@@ -31,7 +31,7 @@ fn host_accepts_only_scheme_host_port_path() {
         format!("HTTPS://LOCALHOST:{port}/phase//"),
         format!("https://127.0.0.1:{port}/phase"),
     ] {
-        assert_eq!(run(&host).ok().text(), "value\n", "{host}");
+        assert_eq!(run(&host).assert_ok().text(), "value\n", "{host}");
     }
     let connections = phase.connections();
     for (host, why, hint) in [
@@ -77,7 +77,7 @@ fn host_accepts_only_scheme_host_port_path() {
                 .env("PHASE_HOST", host)
                 .output(),
         ] {
-            let output = output.failed(125, "config");
+            let output = output.assert_error(125, "config");
             // The message leaves out the parts that may hold a token.
             let shown = host.split(['?', '#']).next().unwrap();
             let message = format!("cannot use {shown} (from ");
@@ -111,12 +111,12 @@ fn password_in_host_is_never_shown() {
             let words = ["-vv", "--log-format", format, "--host", host, "true"];
             let output = shop.run(SHOP).args(words).output();
             assert!(output.stderr.contains("localhost") || output.stderr.contains("host"));
-            let run = shop.with(&["--log-format", format]).arg("true");
+            let run = shop.run_with(&["--log-format", format]).arg("true");
             let _ = run.env("PHASE_HOST", host).output();
         }
-        config_refused(
+        assert_config_error(
             &shop,
-            shop.with(&["--host", host]).arg("true"),
+            shop.run_with(&["--host", host]).arg("true"),
             "cannot use ",
         );
     }
@@ -141,8 +141,8 @@ fn unusable_ca_file_is_named_with_source() {
         (good.replacen(body, "", 1), none),
     ] {
         shop.file("roots.pem", content);
-        let run = shop.with(&["--ca-file", "roots.pem"]).arg("true");
-        config_refused(
+        let run = shop.run_with(&["--ca-file", "roots.pem"]).arg("true");
+        assert_config_error(
             &shop,
             run,
             &format!("cannot use the CA file roots.pem (from --ca-file): {why}"),
@@ -151,17 +151,17 @@ fn unusable_ca_file_is_named_with_source() {
     for name in ["PHASE_CA_FILE", "SSL_CERT_FILE"] {
         let run = |path: &str| {
             let run = shop
-                .with(&[])
+                .run_with(&[])
                 .args(["printenv", "KEY"])
                 .unset("PHASE_CA_FILE");
             run.env(name, path)
         };
         let good = shop.phase.ca_file().to_str().unwrap();
-        assert_eq!(run(good).output().ok().text(), "of the shop\n");
+        assert_eq!(run(good).output().assert_ok().text(), "of the shop\n");
         let message =
             format!("cannot use the CA file nowhere.pem (from {name}): no such file or directory");
-        config_refused(&shop, run("nowhere.pem"), &message);
-        config_refused(
+        assert_config_error(&shop, run("nowhere.pem"), &message);
+        assert_config_error(
             &shop,
             run("."),
             &format!("cannot use the CA file . (from {name}): is a directory"),
@@ -169,17 +169,17 @@ fn unusable_ca_file_is_named_with_source() {
     }
     // PHASE_CA_FILE overrides SSL_CERT_FILE.
     let run = shop
-        .with(&[])
+        .run_with(&[])
         .args(["printenv", "KEY"])
         .env("SSL_CERT_FILE", "nowhere.pem");
-    assert_eq!(run.output().ok().text(), "of the shop\n");
+    assert_eq!(run.output().assert_ok().text(), "of the shop\n");
     let path = shop.file("roots.pem", good);
-    let _ = shop.bare(["chmod", "000"]).arg(path).output().ok();
-    let mut run = shop.with(&["--ca-file", "roots.pem"]).arg("true");
+    let _ = shop.bare(["chmod", "000"]).arg(path).output().assert_ok();
+    let mut run = shop.run_with(&["--ca-file", "roots.pem"]).arg("true");
     if Uid::effective().is_root() {
         run = run.as_user(65534);
     }
-    config_refused(
+    assert_config_error(
         &shop,
         run,
         "cannot use the CA file roots.pem (from --ca-file): permission denied",
@@ -201,21 +201,30 @@ fn tls_verification_cannot_be_disabled() {
     let warning = "warning: ignoring PHASE_VERIFY_SSL: certificates are always verified; \
                    pass --ca-file to trust a CA of your own";
     for value in ["false", "False", "FALSE", "0", "no", "off"] {
-        let run = shop.with(&[]).arg("true").env("PHASE_VERIFY_SSL", value);
-        let _ = run.output().notices(&[warning]).ok();
+        let run = shop
+            .run_with(&[])
+            .arg("true")
+            .env("PHASE_VERIFY_SSL", value);
+        let _ = run.output().assert_log_lines(&[warning]).assert_ok();
         let run = stranger
             .run(SHOP)
             .arg("true")
             .env("PHASE_VERIFY_SSL", value);
-        let _ = run.output().notices(&[warning]).failed(125, "tls");
+        let _ = run
+            .output()
+            .assert_log_lines(&[warning])
+            .assert_error(125, "tls");
     }
     for value in ["true", "1", "", "yes"] {
-        let run = shop.with(&[]).arg("true").env("PHASE_VERIFY_SSL", value);
-        let _ = run.output().ok();
+        let run = shop
+            .run_with(&[])
+            .arg("true")
+            .env("PHASE_VERIFY_SSL", value);
+        let _ = run.output().assert_ok();
     }
     let quiet = shop
-        .with(&["-q"])
+        .run_with(&["-q"])
         .arg("true")
         .env("PHASE_VERIFY_SSL", "false");
-    let _ = quiet.output().ok();
+    let _ = quiet.output().assert_ok();
 }

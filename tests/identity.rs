@@ -148,11 +148,11 @@ fn invalid_identity_options_send_no_request() {
     ] {
         let run = machine.run(SHOP).args(words).args(["echo", "started"]);
         let run = with_access_key(machine.with_cloud_variables(run), aws::ENVIRONMENT);
-        let output = run.output().failed(125, kind);
+        let output = run.output().assert_error(125, kind);
         assert!(output.stderr.contains(message), "{output}");
     }
     let run = aws_run(&machine, &[]).env("PHASE_SNAPSHOT", "file");
-    let output = run.arg("true").output().failed(125, "usage");
+    let output = run.arg("true").output().assert_error(125, "usage");
     assert!(output.stderr.contains("PHASE_SNAPSHOT"), "{output}");
     assert!(machine.phase.requests().is_empty());
     assert!(machine.cloud_requests().is_empty());
@@ -171,7 +171,7 @@ fn identity_ignores_stored_token_with_warning() {
         let before = machine.phase.requests().len();
         let run = aws_run(&machine, &[]).env(name, value);
         let output = machine.assert_gets_value(run);
-        let output = output.notices(&[&format!(
+        let output = output.assert_log_lines(&[&format!(
             "warning: ignoring {name}: --identity takes precedence"
         )]);
         assert!(output.stderr.is_empty(), "{output}");
@@ -193,12 +193,12 @@ fn token_file_option_precedes_identity_variable() {
     let run = run.env("PHASE_SERVICE_ACCOUNT_ID", service_account_id());
     let output = machine.assert_gets_value(run);
     let _ = output
-        .notices(&["warning: ignoring PHASE_IDENTITY: --token-file takes precedence"])
-        .ok();
+        .assert_log_lines(&["warning: ignoring PHASE_IDENTITY: --token-file takes precedence"])
+        .assert_ok();
     assert!(machine.phase.mints().is_empty());
     // Both on the line contradict each other.
     let run = aws_run(&machine, &["--token-file", &file]).arg("true");
-    let _ = run.output().failed(125, "usage");
+    let _ = run.output().assert_error(125, "usage");
 }
 
 /// The command inherits the cloud's variables, and no token is in its environment.
@@ -209,13 +209,13 @@ fn command_gets_cloud_variables_but_no_token() {
         let id = service_account_id();
         let words = ["--identity", "aws", "--service-account", &id];
         let words = [&SHOP[..], &words, mode].concat();
-        let comparison = machine.transparent(words, |run| {
+        let comparison = machine.compare_with_bare(words, |run| {
             with_access_key(machine.with_cloud_variables(run), aws::SESSION)
         });
-        let comparison = comparison.added("KEY", "value");
+        let comparison = comparison.expect_added("KEY", "value");
         let comparison = match mode {
             [] => comparison,
-            _ => comparison.supervised(),
+            _ => comparison.expect_supervised(),
         };
         comparison.check();
         assert_eq!(machine.phase.mints().len(), 1);
@@ -226,7 +226,7 @@ fn command_gets_cloud_variables_but_no_token() {
 #[test]
 fn dry_run_mints_a_token() {
     let machine = cloud_machine();
-    let output = aws_run(&machine, &["--dry-run"]).output().ok();
+    let output = aws_run(&machine, &["--dry-run"]).output().assert_ok();
     assert_eq!(output.text(), "KEY\t/\tsecret\tvariable\n");
     assert_eq!(machine.phase.mints().len(), 1);
 }
@@ -263,7 +263,7 @@ fn no_identity_sends_no_cloud_request() {
     let output = machine.assert_gets_value(run.env("IDENTITY_ENDPOINT", machine.cloud.host()));
     assert!(output.stderr.is_empty(), "{output}");
     let plain = shop([("KEY", "value")]);
-    let _ = plain.with(&[]).arg("true").output().ok();
+    let _ = plain.run_with(&[]).arg("true").output().assert_ok();
     assert_eq!(machine.phase.requests().len(), plain.phase.requests().len());
     assert_eq!(machine.cloud.connections(), 0);
 }
@@ -275,7 +275,7 @@ fn identity_login_costs_one_request() {
     let output = machine.assert_gets_value(aws_run(&machine, &[]));
     assert!(output.stderr.is_empty(), "{output}");
     let plain = shop([("KEY", "value")]);
-    let _ = plain.with(&[]).arg("true").output().ok();
+    let _ = plain.run_with(&[]).arg("true").output().assert_ok();
     let (requests, usual) = (machine.phase.requests(), plain.phase.requests());
     assert_eq!(requests.len(), usual.len() + 1);
 }

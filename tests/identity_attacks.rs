@@ -22,7 +22,7 @@ fn aws_secret_repeated_by_phase_is_redacted() {
         let responder = Responder::error(status, &said);
         machine.phase.respond("/identities/", responder);
         // The run itself searches its standard error.
-        let _ = machine.assert_refused(aws_run(&machine, &[]));
+        let _ = machine.assert_identity_error(aws_run(&machine, &[]));
     }
 }
 
@@ -33,7 +33,7 @@ fn azure_token_repeated_by_phase_is_redacted() {
         let machine = cloud_machine();
         let responder = Responder::error(401, &format!("no: {token}"));
         machine.phase.respond("/identities/", responder);
-        let _ = machine.assert_refused(azure_run(&machine, &[]));
+        let _ = machine.assert_identity_error(azure_run(&machine, &[]));
     }
 }
 
@@ -69,7 +69,7 @@ fn aws_signature_repeated_by_phase_is_redacted() {
     let (_open, never) = channel::<()>();
     let _ = never.recv_timeout(Duration::from_millis(1100));
     gate.open();
-    let output = running.wait().ended(Status::Exited(125));
+    let output = running.wait().assert_status(Status::Exited(125));
     assert!(output.stderr.contains(": no: …, …, …, … (403)"), "{output}");
 }
 
@@ -93,7 +93,7 @@ fn login_secret_in_response_header_is_redacted() {
         machine.phase.respond("/identities/", responder);
         let run = aws_run(&machine, &[]).env("PHASE_MAX_WAIT", "0");
         // The run itself searches its standard error.
-        let output = run.args(["echo", "started"]).output().refused(kind);
+        let output = run.args(["echo", "started"]).output().assert_refused(kind);
         assert!(output.stderr.contains(shown), "{output}");
     }
 }
@@ -114,7 +114,7 @@ fn profile_that_sdks_read_is_never_skipped() {
         let machine = cloud_machine();
         let file = machine.write_file("file", &text);
         let endpoint = format!("https://sts.{}.amazonaws.com", aws::INSTANCE_REGION);
-        machine.identities(|identities| {
+        machine.edit_identities(|identities| {
             identities.endpoint(&endpoint);
         });
         let run = machine
@@ -153,11 +153,11 @@ fn each_login_try_has_its_own_signature() {
 #[test]
 fn us_east_1_endpoint_mismatch_has_useful_hint() {
     let machine = cloud_machine();
-    machine.identities(|identities| {
+    machine.edit_identities(|identities| {
         identities.endpoint("https://sts.us-east-1.amazonaws.com");
     });
     let run = aws_run(&machine, &[]).env("AWS_REGION", "us-east-1");
-    let output = machine.assert_refused(run);
+    let output = machine.assert_identity_error(run);
     let useless = output.stderr.contains("set AWS_REGION=us-east-1, or");
     assert!(!useless, "it is set already\n{output}");
 }
@@ -170,7 +170,7 @@ fn unexpanded_shared_file_path_is_an_error() {
     for variable in ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"] {
         for path in ["$HOME/.aws/credentials", "${HOME}/c", "~root/.aws/config"] {
             let run = machine.run_with_identity("aws", &[]).env(variable, path);
-            let output = machine.assert_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+            let output = machine.assert_identity_error(run.unset("AWS_EC2_METADATA_DISABLED"));
             assert!(output.stderr.contains(path), "{output}");
         }
         let run = machine
@@ -205,7 +205,7 @@ fn signature_names_selected_sts_endpoint() {
         ),
     ] {
         let machine = cloud_machine();
-        machine.identities(|identities| {
+        machine.edit_identities(|identities| {
             identities.endpoint(endpoint);
         });
         let run = aws_run(&machine, &[]).env("AWS_REGION", region);
@@ -234,7 +234,7 @@ fn invalid_role_name_is_not_requested() {
         let run = machine
             .run_with_identity("aws", &[])
             .env("AWS_REGION", "us-east-1");
-        let output = machine.assert_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+        let output = machine.assert_identity_error(run.unset("AWS_EC2_METADATA_DISABLED"));
         assert!(
             output.stderr.contains("the response names no role"),
             "{output}"
@@ -253,7 +253,7 @@ fn invalid_region_or_tenant_sends_no_request() {
         let responder = Responder::raw(200, "text/plain", region.into());
         machine.cloud.respond("/placement/region", responder);
         let run = machine.run_with_identity("aws", &[]);
-        let output = machine.assert_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+        let output = machine.assert_identity_error(run.unset("AWS_EC2_METADATA_DISABLED"));
         assert!(
             output.stderr.contains("the response names no region"),
             "{output}"
@@ -263,7 +263,7 @@ fn invalid_region_or_tenant_sends_no_request() {
     let machine = cloud_machine();
     for tenant in ["..", "a/b", "a?b", "a#b", "a b"] {
         let run = azure_run(&machine, &[]).env("AZURE_TENANT_ID", tenant);
-        let output = machine.assert_refused(run);
+        let output = machine.assert_identity_error(run);
         let told = "AZURE_TENANT_ID is not a tenant ID";
         assert!(output.stderr.contains(told), "{output}");
     }
@@ -300,7 +300,7 @@ fn web_identity_uses_selected_sts_endpoint() {
             .env(variable, value)
             .env("PHASE_MAX_WAIT", "0")
             .env("https_proxy", format!("http://{proxy}"));
-        let _ = machine.assert_refused(run);
+        let _ = machine.assert_identity_error(run);
         let hosts: Vec<String> = asked.try_iter().map(|lines| lines[0].clone()).collect();
         assert_eq!(hosts, [format!("CONNECT {host}:443 HTTP/1.1")]);
     }
@@ -316,7 +316,7 @@ fn instance_role_error_code_is_shown() {
     let run = machine
         .run_with_identity("aws", &[])
         .env("AWS_REGION", "us-east-1");
-    let output = machine.assert_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+    let output = machine.assert_identity_error(run.unset("AWS_EC2_METADATA_DISABLED"));
     let code = "no access key: AssumeRoleUnauthorizedAccess";
     assert!(output.stderr.contains(code), "{output}");
 }
@@ -338,7 +338,7 @@ fn metadata_path_is_never_logged() {
         .respond("/v2/credentials", Responder::status(500));
     let run = machine.run_with_identity("aws", &["-vv"]).arg("true");
     let output = container(&machine, run).output();
-    let output = output.ended(Status::Exited(125));
+    let output = output.assert_status(Status::Exited(125));
     assert!(output.stderr.contains("status 500"), "{output}");
 }
 
@@ -354,7 +354,7 @@ fn non_utf8_cloud_variable_is_an_error() {
         ("AZURE_CLIENT_ID", "azure"),
     ] {
         let run = machine.run_with_identity(provider, &[]).env(variable, name);
-        let output = machine.assert_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+        let output = machine.assert_identity_error(run.unset("AWS_EC2_METADATA_DISABLED"));
         let told = format!("{variable}: it is not UTF-8");
         assert!(output.stderr.contains(&told), "{output}");
     }

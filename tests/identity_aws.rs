@@ -205,7 +205,7 @@ fn signed_request_matches_botocore() {
     for region in ["us-east-1", "eu-central-1", "ap-southeast-2"] {
         for (_, prepare, key) in SOURCES {
             let machine = cloud_machine();
-            machine.identities(|identities| {
+            machine.edit_identities(|identities| {
                 if region != "us-east-1" {
                     identities.endpoint(&format!("https://sts.{region}.amazonaws.com"));
                 }
@@ -290,7 +290,7 @@ fn half_an_access_key_is_an_error() {
     let machine = cloud_machine();
     let run = machine.run_with_identity("aws", &[]);
     let output =
-        machine.assert_refused(with_env(run, [("AWS_ACCESS_KEY_ID", aws::ENVIRONMENT.id)]));
+        machine.assert_identity_error(with_env(run, [("AWS_ACCESS_KEY_ID", aws::ENVIRONMENT.id)]));
     assert!(output.stderr.contains("AWS_SECRET_ACCESS_KEY"), "{output}");
     assert!(machine.phase.requests().is_empty());
 }

@@ -126,7 +126,7 @@ fn azure_client_id_selects_user_assigned_identity() {
         let asked = requests.iter().map(|request| request.query("client_id"));
         let client = Some(azure::CLIENT.to_owned());
         assert_eq!(asked.collect::<Vec<_>>(), [None, client], "{name}");
-        let _ = machine.assert_refused(run().env("AZURE_CLIENT_ID", "another"));
+        let _ = machine.assert_identity_error(run().env("AZURE_CLIENT_ID", "another"));
     }
 }
 
@@ -154,6 +154,6 @@ fn federated_token_is_read_from_its_file() {
     let file = machine.write_file("lines", &format!("{}\n", azure::FEDERATED));
     let _ = machine.assert_gets_value(run().env("AZURE_FEDERATED_TOKEN_FILE", file));
     let gone = machine.directory().join("gone");
-    let output = machine.assert_refused(run().env("AZURE_FEDERATED_TOKEN_FILE", gone));
+    let output = machine.assert_identity_error(run().env("AZURE_FEDERATED_TOKEN_FILE", gone));
     assert!(output.stderr.contains("gone"), "{output}");
 }

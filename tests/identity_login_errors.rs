@@ -17,7 +17,7 @@ fn transient_login_failure_is_retried() {
         let machine = cloud_machine();
         machine.phase.respond("/identities/", responder.times(1));
         let output = machine.assert_gets_value(aws_run(&machine, &[]));
-        let _ = output.notices(&["retrying in "]).ok();
+        let _ = output.assert_log_lines(&["retrying in "]).assert_ok();
         assert_eq!(machine.phase.mints().len(), 2);
     }
 }
@@ -56,16 +56,16 @@ fn refused_login_reports_reason_and_hint() {
     ];
     for (change, said, more) in cases {
         let machine = cloud_machine();
-        machine.identities(|identities| {
+        machine.edit_identities(|identities| {
             change(identities);
         });
         let run = aws_run(&machine, &["-q"]);
         if said.is_empty() {
             // Within the tolerance.
-            let _ = machine.assert_gets_value(run).ok();
+            let _ = machine.assert_gets_value(run).assert_ok();
             continue;
         }
-        let output = machine.assert_refused(run);
+        let output = machine.assert_identity_error(run);
         assert!(output.stderr.contains(said), "{output}");
         assert!(output.stderr.contains(more), "{output}");
         assert!(output.stderr.contains("\nhint: "), "{output}");
@@ -81,7 +81,7 @@ fn refused_login_reports_reason_and_hint() {
         machine
             .phase
             .respond("/identities/", Responder::error(status, message));
-        let output = machine.assert_refused(azure_run(&machine, &[]));
+        let output = machine.assert_identity_error(azure_run(&machine, &[]));
         let said = format!("{message} ({status})");
         assert!(output.stderr.contains(&said), "{output}");
         assert_eq!(machine.phase.requests().len(), 1, "{said}");
@@ -95,7 +95,7 @@ fn phase_without_sts_is_reported() {
     let responder = Responder::error(502, "Unable to connect to AWS STS");
     machine.phase.respond("/identities/", responder);
     let run = aws_run(&machine, &[]).env("PHASE_MAX_WAIT", "0");
-    let output = run.arg("true").output().ended(Status::Exited(125));
+    let output = run.arg("true").output().assert_status(Status::Exited(125));
     assert!(
         output.stderr.contains("Unable to connect to AWS STS"),
         "{output}"
@@ -115,7 +115,7 @@ fn malformed_login_response_is_protocol_error() {
         let machine = cloud_machine();
         machine.phase.respond("/identities/", responder);
         let run = aws_run(&machine, &[]).args(["echo", "started"]);
-        let output = run.output().failed(125, "protocol");
+        let output = run.output().assert_error(125, "protocol");
         assert!(output.stdout.is_empty(), "{output}");
         assert_eq!(machine.phase.requests().len(), 1);
     }
@@ -130,7 +130,7 @@ fn refused_minted_token_names_its_source() {
         world.revoke(Account::ServiceAccount);
     });
     let run = aws_run(&machine, &[]).arg("true");
-    let output = run.output().failed(125, "token");
+    let output = run.output().assert_error(125, "token");
     assert!(output.stderr.contains("--identity"), "{output}");
     assert_eq!(machine.phase.mints().len(), 1);
 }
@@ -147,6 +147,6 @@ fn max_wait_zero_allows_one_login_try() {
         .phase
         .respond("/identities/", Responder::status(503));
     let run = aws_run(&machine, &[]).env("PHASE_MAX_WAIT", "0");
-    let _ = run.arg("true").output().failed(125, "server");
+    let _ = run.arg("true").output().assert_error(125, "server");
     assert_eq!(machine.phase.requests().len() - before, 1);
 }

@@ -70,8 +70,8 @@ fn cloud_request_is_retried() {
             machine.cloud.respond(path, responder.clone().times(1));
             let _ = machine
                 .assert_gets_value(in_us_east_1(run_with_source, &machine))
-                .notices(&["retrying in "])
-                .ok();
+                .assert_log_lines(&["retrying in "])
+                .assert_ok();
             assert!(machine.cloud_requests().len() >= 2, "{name}");
         }
         if SERVICES.contains(&name) {
@@ -79,7 +79,7 @@ fn cloud_request_is_retried() {
         }
         let machine = cloud_machine();
         machine.cloud.respond(path, Responder::status(500));
-        let _ = machine.assert_refused(in_us_east_1(run_with_source, &machine));
+        let _ = machine.assert_identity_error(in_us_east_1(run_with_source, &machine));
         assert_eq!(machine.cloud_requests().len(), 2, "{name}");
         assert!(machine.phase.requests().is_empty());
     }
@@ -94,7 +94,7 @@ fn cloud_refusal_is_final_and_reported() {
             machine
                 .cloud
                 .respond(path, Responder::error(status, "the reason"));
-            let output = machine.assert_refused(in_us_east_1(run_with_source, &machine));
+            let output = machine.assert_identity_error(in_us_east_1(run_with_source, &machine));
             let told = output.stderr.contains(&status.to_string());
             assert!(told, "{name}\n{output}");
             assert_eq!(machine.cloud_requests().len(), 1, "{name} {status}");
@@ -117,7 +117,7 @@ fn malformed_cloud_response_is_an_error() {
         ] {
             let machine = cloud_machine();
             machine.cloud.respond(path, responder);
-            let output = machine.assert_refused(in_us_east_1(run_with_source, &machine));
+            let output = machine.assert_identity_error(in_us_east_1(run_with_source, &machine));
             assert!(machine.phase.requests().is_empty(), "{name}\n{output}");
         }
     }
@@ -134,7 +134,7 @@ fn cloud_redirect_is_not_followed() {
             machine
                 .cloud
                 .respond(path, responder.header("Location", &to));
-            let output = machine.assert_refused(in_us_east_1(run_with_source, &machine));
+            let output = machine.assert_identity_error(in_us_east_1(run_with_source, &machine));
             assert!(output.stderr.contains("redirect"), "{name}\n{output}");
             assert_eq!(other.cloud.connections(), 0, "{name}");
             assert_eq!(machine.cloud_requests().len(), 1, "{name}");
@@ -210,14 +210,14 @@ fn silent_metadata_times_out_after_five_seconds() {
     let run = machine
         .run_with_identity("azure", &[])
         .env("PHASE_MAX_WAIT", "6");
-    let output = machine.assert_refused(run);
+    let output = machine.assert_identity_error(run);
     assert!(output.stderr.contains("5 s"), "{output}");
     assert_eq!(machine.cloud_requests().len(), 2, "{output}");
 }
 
 fn refused_after(machine: &CloudMachine, run: Run<'_>) -> Duration {
     let start = Instant::now();
-    let _ = machine.assert_refused(run);
+    let _ = machine.assert_identity_error(run);
     start.elapsed()
 }
 
@@ -276,7 +276,7 @@ fn plain_http_to_another_host_is_rejected() {
         );
         // Whoever knows the address may request credentials there.
         assert!(!output.stderr.contains("secret-path"), "{output}");
-        let _ = output.failed(125, "identity");
+        let _ = output.assert_error(125, "identity");
     }
     assert!(machine.phase.requests().is_empty());
 }
@@ -337,7 +337,7 @@ fn sts_and_entra_use_the_proxy() {
         // The proxy connects to the cloud only, so the request for Phase fails.
         let run =
             proxied(in_us_east_1(run_with_source, &machine), proxy).env("PHASE_MAX_WAIT", "0");
-        let _ = run.arg("true").output().ended(Status::Exited(125));
+        let _ = run.arg("true").output().assert_status(Status::Exited(125));
         let hosts: Vec<String> = asked.try_iter().map(|lines| lines[0].clone()).collect();
         let wanted = [machine.cloud.port(), machine.phase.port()];
         let wanted = wanted.map(|port| format!("CONNECT localhost:{port} HTTP/1.1"));
@@ -360,7 +360,7 @@ fn no_proxy_for_phase_keeps_proxy_for_cloud() {
         let elsewhere = "https://elsewhere.invalid";
         let run = run.env("AWS_ENDPOINT_URL_STS", elsewhere);
         let run = run.env("AZURE_AUTHORITY_HOST", elsewhere);
-        let _ = machine.assert_refused(run.env("PHASE_MAX_WAIT", "0"));
+        let _ = machine.assert_identity_error(run.env("PHASE_MAX_WAIT", "0"));
         let hosts: Vec<String> = asked.try_iter().map(|lines| lines[0].clone()).collect();
         assert_eq!(hosts, ["CONNECT elsewhere.invalid:443 HTTP/1.1"], "{name}");
     }
@@ -401,7 +401,7 @@ fn cloud_error_text_is_redacted() {
         };
         machine.cloud.respond(path, Responder::json(403, &body));
         // The run itself searches its standard error.
-        let output = machine.assert_refused(in_us_east_1(run_with_source, &machine));
+        let output = machine.assert_identity_error(in_us_east_1(run_with_source, &machine));
         if SERVICES.contains(&name) || name == "App Service" {
             assert!(output.stderr.contains("403: not with "), "{output}");
             assert!(output.stderr.contains(", never"), "{output}");
@@ -409,6 +409,6 @@ fn cloud_error_text_is_redacted() {
         machine
             .cloud
             .respond(path, Responder::raw(403, "text/plain", said.into()));
-        let _ = machine.assert_refused(in_us_east_1(run_with_source, &machine));
+        let _ = machine.assert_identity_error(in_us_east_1(run_with_source, &machine));
     }
 }

@@ -112,7 +112,7 @@ fn no_aws_credentials_lists_all_sources() {
     let machine = cloud_machine();
     // botocore ignores the case too.
     let run = machine.run_with_identity("aws", &[]);
-    let output = machine.assert_refused(run.env("AWS_EC2_METADATA_DISABLED", "True"));
+    let output = machine.assert_identity_error(run.env("AWS_EC2_METADATA_DISABLED", "True"));
     let (error, hint) = output.stderr.split_once('\n').unwrap();
     for part in [
         "AWS_ACCESS_KEY_ID",
@@ -132,7 +132,7 @@ fn no_aws_credentials_lists_all_sources() {
     let run = machine
         .run_with_identity("aws", &[])
         .env("AWS_REGION", "us-east-1");
-    let output = machine.assert_refused(run.unset("AWS_EC2_METADATA_DISABLED"));
+    let output = machine.assert_identity_error(run.unset("AWS_EC2_METADATA_DISABLED"));
     assert!(
         output.stderr.contains("404") || output.stderr.contains("role"),
         "{output}"
@@ -146,7 +146,7 @@ fn no_azure_credentials_lists_all_sources() {
     let nobody = format!("http://127.0.0.1:{}", unused_port());
     let run = machine.run_with_identity("azure", &[]);
     let run = run.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", nobody);
-    let output = machine.assert_refused(run);
+    let output = machine.assert_identity_error(run);
     let (error, hint) = output.stderr.split_once('\n').unwrap();
     for part in [
         "AZURE_CLIENT_SECRET",

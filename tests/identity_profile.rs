@@ -37,7 +37,7 @@ fn profile_is_found_where_sdks_look() {
         let _ = machine.assert_gets_value(run().env("AWS_DEFAULT_PROFILE", "other"));
         assert_eq!(signed(&machine).access_key(), Some(other), "{file}");
         for profile in ["missing", "half"] {
-            let _ = machine.assert_refused(run().env("AWS_PROFILE", profile));
+            let _ = machine.assert_identity_error(run().env("AWS_PROFILE", profile));
         }
     }
     assert!(machine.cloud_requests().is_empty());
@@ -62,7 +62,7 @@ fn profile_without_keys_is_skipped() {
     };
     let _ = machine.assert_gets_value(run("bare"));
     assert_eq!(signed(&machine).access_key(), Some(aws::CONTAINER));
-    let _ = machine.assert_refused(run("missing"));
+    let _ = machine.assert_identity_error(run("missing"));
 }
 
 /// Two variables that name different profiles are an error.
@@ -77,7 +77,7 @@ fn different_profile_variables_are_an_error() {
         run.env("AWS_DEFAULT_PROFILE", name)
     };
     let _ = machine.assert_gets_value(run("other"));
-    let _ = machine.assert_refused(run("default"));
+    let _ = machine.assert_identity_error(run("default"));
 }
 
 /// As in the SDKs, `credential_process` comes after keys in the credentials file and before keys in
@@ -100,7 +100,7 @@ fn credential_process_precedes_config_file_keys() {
     };
     let _ = machine.assert_gets_value(run().env("AWS_SHARED_CREDENTIALS_FILE", &credentials));
     assert_eq!(signed(&machine).access_key(), Some(default));
-    let _ = machine.assert_refused(run());
+    let _ = machine.assert_identity_error(run());
 }
 
 /// The region is that of `AWS_REGION`, `AWS_DEFAULT_REGION` or the profile, else us-east-1. The
@@ -111,7 +111,7 @@ fn region_follows_precedence() {
     let config = "[default]\nregion = eu-west-1\n[profile other]\nregion=eu-west-2\n";
     let config = machine.write_file("config", config);
     let in_region = |region: &str, run: Run<'_>| {
-        machine.identities(|identities| {
+        machine.edit_identities(|identities| {
             match region {
                 "us-east-1" => identities.endpoint("https://sts.amazonaws.com"),
                 _ => identities.endpoint(&format!("https://sts.{region}.amazonaws.com")),
@@ -146,7 +146,7 @@ fn region_follows_precedence() {
 fn instance_provides_role_and_region() {
     let machine = cloud_machine();
     let endpoint = format!("https://sts.{}.amazonaws.com", aws::INSTANCE_REGION);
-    machine.identities(|identities| {
+    machine.edit_identities(|identities| {
         identities.endpoint(&endpoint);
     });
     let run = machine
@@ -192,7 +192,7 @@ fn profile_web_identity_is_used() {
         ("login", "sso_session"),
         ("program", "credential_process"),
     ] {
-        let output = machine.assert_refused(run(profile));
+        let output = machine.assert_identity_error(run(profile));
         assert!(output.stderr.contains(key), "{output}");
         assert!(
             output.stderr.contains("aws configure export-credentials"),
@@ -206,13 +206,13 @@ fn profile_web_identity_is_used() {
 #[test]
 fn china_region_uses_china_endpoint() {
     let machine = cloud_machine();
-    machine.identities(|identities| {
+    machine.edit_identities(|identities| {
         identities.endpoint("https://sts.cn-north-1.amazonaws.com.cn");
     });
     let _ = machine.assert_gets_value(aws_run(&machine, &[]).env("AWS_REGION", "cn-north-1"));
     // What could lead the address elsewhere is no region.
     for region in ["evil.example/", "a b", "EU-WEST-1", "x@y"] {
-        let _ = machine.assert_refused(aws_run(&machine, &[]).env("AWS_REGION", region));
+        let _ = machine.assert_identity_error(aws_run(&machine, &[]).env("AWS_REGION", region));
     }
     assert_eq!(machine.phase.mints().len(), 1);
 }

@@ -8,7 +8,7 @@ use fake_phase::{Identities, Request, Responder};
 use crate::identity::{aws_run, azure_run, is_login};
 use crate::support::proc::{memory, wait_until_idle};
 use crate::support::{
-    CloudMachine, DEADLINE, Run, Running, WATCH, cloud_machine, has_root, holds, inspector,
+    CloudMachine, DEADLINE, Run, Running, WATCH, cloud_machine, contains, inspector, require_root,
     stop_watched,
 };
 
@@ -19,7 +19,7 @@ fn spawn_watched_machine(run: Run<'_>) -> Running {
     let mut running = run.args(["sh", "-c", SERVER, inspector()]).spawn();
     let line = running.line();
     assert!(line.starts_with("value value"), "{line}");
-    running.ready();
+    running.wait_until_ready();
     running
 }
 
@@ -49,7 +49,7 @@ fn await_logins(machine: &CloudMachine, count: usize) -> Vec<Request> {
 fn token_is_renewed_after_two_thirds() {
     for (provider, count) in [("aws", 3), ("azure", 2)] {
         let machine = cloud_machine();
-        machine.identities(|identities| {
+        machine.edit_identities(|identities| {
             identities.ttl(12);
         });
         let running = spawn_watched_machine(match provider {
@@ -99,7 +99,7 @@ fn polls_share_the_minted_token() {
 #[test]
 fn endless_token_lifetime_is_accepted() {
     let machine = cloud_machine();
-    machine.identities(|identities| {
+    machine.edit_identities(|identities| {
         identities.ttl(u64::MAX).max_ttl(u64::MAX);
     });
     let running = spawn_watched_machine(aws_run(&machine, &WATCH));
@@ -113,7 +113,7 @@ fn endless_token_lifetime_is_accepted() {
 #[test]
 fn restarted_command_keeps_cloud_variables() {
     let machine = cloud_machine();
-    machine.identities(|identities| {
+    machine.edit_identities(|identities| {
         identities.ttl(12);
     });
     let mut running = spawn_watched_machine(aws_run(&machine, &WATCH));
@@ -129,7 +129,7 @@ fn restarted_command_keeps_cloud_variables() {
         line,
         format!("value another {}", fake_phase::aws::SESSION.id)
     );
-    running.ready();
+    running.wait_until_ready();
     let said = running.stderr_line();
     assert!(said.contains("the secrets have changed"), "{said}");
     end_after(1, running);
@@ -140,11 +140,11 @@ fn restarted_command_keeps_cloud_variables() {
 #[test]
 fn refused_login_is_a_failed_poll() {
     let machine = cloud_machine();
-    machine.identities(|identities| {
+    machine.edit_identities(|identities| {
         identities.ttl(6);
     });
     let mut running = spawn_watched_machine(aws_run(&machine, &WATCH));
-    machine.identities(|identities| {
+    machine.edit_identities(|identities| {
         let _: &mut Identities = identities.distrust();
     });
     let said = running.stderr_line();
@@ -159,7 +159,7 @@ fn refused_login_is_a_failed_poll() {
     assert!(said.starts_with(failed), "{said}");
     assert!(said.contains("Untrusted principal"), "{said}");
     assert!(running.signals().is_empty());
-    machine.identities(|identities| {
+    machine.edit_identities(|identities| {
         identities.trust();
     });
     let said = running.stderr_line();
@@ -173,7 +173,7 @@ fn refused_login_is_a_failed_poll() {
 fn transient_login_failure_keeps_valid_token() {
     for responder in [Responder::status(503), Responder::close()] {
         let machine = cloud_machine();
-        machine.identities(|identities| {
+        machine.edit_identities(|identities| {
             identities.ttl(12);
         });
         let run = aws_run(&machine, &WATCH).env("PHASE_MAX_WAIT", "0");
@@ -196,7 +196,7 @@ fn transient_login_failure_keeps_valid_token() {
 fn revoked_token_is_replaced() {
     let machine = cloud_machine();
     let mut running = spawn_watched_machine(aws_run(&machine, &WATCH));
-    machine.identities(|identities| {
+    machine.edit_identities(|identities| {
         identities.expire();
     });
     let said = running.stderr_line();
@@ -211,7 +211,7 @@ fn revoked_token_is_replaced() {
 /// memfd. The cloud's variables in its environment are the command's.
 #[test]
 fn watcher_holds_no_minted_token() {
-    if !has_root("only root may look into a process that is not dumpable") {
+    if !require_root("only root may look into a process that is not dumpable") {
         return;
     }
     let mut machine = cloud_machine();
@@ -220,7 +220,7 @@ fn watcher_holds_no_minted_token() {
         let production = world.app("shop").environment("Production", "prod");
         production.secret("/", "OTHER", "a value that nobody else has");
     });
-    machine.identities(|identities| {
+    machine.edit_identities(|identities| {
         identities.ttl(12);
     });
     let run = azure_run(&machine, &WATCH);
@@ -231,18 +231,18 @@ fn watcher_holds_no_minted_token() {
     let environ = read(format!("/proc/{pid}/environ")).unwrap();
     let memory = memory(pid);
     assert!(
-        holds(&memory, b"a marker to be found"),
+        contains(&memory, b"a marker to be found"),
         "the search finds nothing"
     );
     let minted = machine.phase.mints().len();
     for bearer in (0..minted).map(fake_phase::minted_bearer) {
         for (what, bytes) in [("memory", &memory), ("environment", &environ)] {
-            assert!(!holds(bytes, bearer.as_bytes()), "the watcher's {what}");
+            assert!(!contains(bytes, bearer.as_bytes()), "the watcher's {what}");
         }
     }
-    assert!(!holds(&memory, b"a value that nobody else has"));
+    assert!(!contains(&memory, b"a value that nobody else has"));
     for token in fake_phase::azure::TOKENS {
-        assert!(!holds(&memory, token.as_bytes()), "{token}");
+        assert!(!contains(&memory, token.as_bytes()), "{token}");
     }
     let open = read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
     let links = open.filter_map(|entry| read_link(entry.path()).ok());

@@ -92,7 +92,7 @@ fn many_starts_succeed_or_fail_with_stated_error() {
         // No file is torn: it opens, and nothing lies beside it. A refusal may have removed it.
         if sandbox.directory().join("kept").exists() {
             let offline = start(&sandbox, &id, &["--offline"]).output();
-            assert_eq!(offline.ok().text(), VALUE);
+            assert_eq!(offline.assert_ok().text(), VALUE);
         }
         let left = std::fs::read_dir(sandbox.directory()).unwrap().count();
         assert!(left <= 1, "{left}");

@@ -12,14 +12,14 @@ use crate::support::{Output, SHOP, Sandbox, Status, fill_pipe, shop_with_key, sk
 fn clean_run_is_silent() {
     let shop = shop_with_key();
     let output = shop
-        .with(&[])
+        .run_with(&[])
         .args(["echo", "from the command"])
         .output()
-        .ok();
+        .assert_ok();
     assert_eq!(output.text(), "from the command\n");
     // A command that fails logs nothing either.
-    let output = shop.with(&[]).args(["sh", "-c", "exit 7"]).output();
-    let output = output.ended(Status::Exited(7));
+    let output = shop.run_with(&[]).args(["sh", "-c", "exit 7"]).output();
+    let output = output.assert_status(Status::Exited(7));
     assert_eq!(output.stderr, "");
 }
 
@@ -35,10 +35,12 @@ fn verbose_logs_settings_sources_and_time() {
         let chosen =
             "fetching app shop (from --app), environment Production (from PHASE_ENV) from ";
         let chosen = format!("{chosen}localhost:{port} with the token from PHASE_SERVICE_TOKEN\n");
-        let output = output.notices(&[&chosen, "1 of 1 secrets selected, "]);
-        let _ = output.notices(&["executing printenv\n"]).ok();
+        let output = output.assert_log_lines(&[&chosen, "1 of 1 secrets selected, "]);
+        let _ = output
+            .assert_log_lines(&["executing printenv\n"])
+            .assert_ok();
     }
-    let run = shop.with(&["-v", "--only", "K*"]).args(["true", "KEY"]);
+    let run = shop.run_with(&["-v", "--only", "K*"]).args(["true", "KEY"]);
     let output = run.output();
     let took = output.stderr.lines().nth(1).unwrap();
     let took = took
@@ -63,16 +65,17 @@ fn very_verbose_logs_each_request() {
         let tokens = format!("GET {host}/service/secrets/tokens/: 200 in ");
         let secrets = format!("GET {host}/service/public/v1/secrets/: 200 in ");
         let chosen = "using environment Production (the only one of type 'prod' from --env)\n";
-        let output = output.notices(&[&tokens, chosen, "fetching app platform (from --app), "]);
+        let output =
+            output.assert_log_lines(&[&tokens, chosen, "fetching app platform (from --app), "]);
         let _ = output
-            .notices(&[&secrets, "1 of 1 secrets", "executing true\n"])
-            .ok();
+            .assert_log_lines(&[&secrets, "1 of 1 secrets", "executing true\n"])
+            .assert_ok();
     }
     let refused = ["-vv", "--app", app_id("shop"), "--env", "Staging", "true"];
     let output = sandbox.run(refused).output();
     let secrets = format!("GET {host}/service/public/v1/secrets/: 401 in ");
-    let output = output.notices(&["fetching app ", &secrets]);
-    let _ = output.failed(125, "access");
+    let output = output.assert_log_lines(&["fetching app ", &secrets]);
+    let _ = output.assert_error(125, "access");
 }
 
 /// `-q` logs only errors.
@@ -82,8 +85,11 @@ fn quiet_logs_only_errors() {
     for option in ["-q", "--quiet"] {
         let doubtful = ["--app", "shop", "--env", "prod", "--prefix", "x.", option];
         let run = || shop.run(doubtful).env("PHASE_VERIFY_SSL", "false");
-        let _ = run().arg("true").output().ok();
-        let _ = run().arg("no-such-command").output().failed(127, "exec");
+        let _ = run().arg("true").output().assert_ok();
+        let _ = run()
+            .arg("no-such-command")
+            .output()
+            .assert_error(127, "exec");
     }
 }
 
@@ -105,9 +111,9 @@ fn json_log_is_one_object_per_line() {
         "-vv", "--app", "shop", "--env", "prod", "--prefix", "x.", "true",
     ];
     let run = || shop.run(doubtful).env("PHASE_VERIFY_SSL", "false");
-    let text = run().output().ended(Status::Exited(0));
+    let text = run().output().assert_status(Status::Exited(0));
     let json = run().env("PHASE_LOG_FORMAT", "json").output();
-    let json = json.ended(Status::Exited(0));
+    let json = json.assert_status(Status::Exited(0));
     let objects = objects(&json);
     let kinds: Vec<String> = objects
         .iter()
@@ -174,7 +180,7 @@ fn json_error_is_one_object_with_its_hint() {
     let run = shop
         .run(["--log-format=text", "--nope"])
         .env("PHASE_LOG_FORMAT", "json");
-    let _ = run.output().failed(125, "usage");
+    let _ = run.output().assert_error(125, "usage");
 }
 
 /// phase-run ignores that standard error is closed, and the command runs.
@@ -182,7 +188,7 @@ fn json_error_is_one_object_with_its_hint() {
 fn closed_stderr_does_not_stop_the_command() {
     let shop = shop_with_key();
     let words = ["-vv", "printenv", "KEY"];
-    let output = shop.run(SHOP).args(words).closed(2).output().ok();
+    let output = shop.run(SHOP).args(words).closed(2).output().assert_ok();
     assert_eq!(output.text(), "of the shop\n");
 }
 
@@ -195,18 +201,20 @@ fn panic_is_one_line_and_exits_with_125() {
     }
     let shop = shop_with_key();
     let run = |place: &str, options: &[&str]| {
-        let run = shop.with(options).args(["echo", "started"]);
+        let run = shop.run_with(options).args(["echo", "started"]);
         run.env("PANIC_IN", place)
     };
     let modes: [&[&str]; 4] = [&[], &["--dry-run"], &["--supervise"], &["--watch", "60"]];
     for options in modes {
-        let output = run("fetch", options).output().failed(125, "internal");
+        let output = run("fetch", options).output().assert_error(125, "internal");
         let line = "phase-run: error[internal]: this is a bug in phase-run: \
                     PANIC_IN asked for a panic (src/process/panic_hook.rs:";
         assert!(output.stderr.starts_with(line), "{output}");
         assert_eq!(output.stderr.lines().count(), 1, "{output}");
         // The text of a panic is not shown where it may hold a value.
-        let output = run("thread", options).output().failed(125, "internal");
+        let output = run("thread", options)
+            .output()
+            .assert_error(125, "internal");
         let line = "phase-run: error[internal]: this is a bug in phase-run: \
                     a panic whose details may hold a value (src/process/panic_hook.rs:";
         assert!(output.stderr.starts_with(line), "{output}");
@@ -221,7 +229,7 @@ fn panic_is_one_line_and_exits_with_125() {
     fill_pipe(&writer);
     let blocked =
         run("fetch", &["--watch", "60"]).wrap(["sh", "-c", "exec 2>&7; exec \"$0\" \"$@\""]);
-    let blocked = blocked.hand_over(&writer, 7).output();
+    let blocked = blocked.pass_descriptor(&writer, 7).output();
     assert_eq!(blocked.status, Status::Exited(125));
     assert!(shop.phase.requests().is_empty());
 }

@@ -77,7 +77,7 @@ fn environment_guess_is_unique_and_logged() {
             let query = format!(" '{word}' from --env)\n");
             assert_eq!(output.stderr.contains(&query), guessed, "{output}");
             let notices: &[&str] = if guessed { &[&notice] } else { &[] };
-            let _ = output.notices(notices).ok();
+            let _ = output.assert_log_lines(notices).assert_ok();
         }
     }
 }
@@ -105,7 +105,8 @@ fn ambiguous_environment_lists_candidates() {
         } else {
             "ambiguous"
         };
-        let output = print_environment(&sandbox, service_token(), "shop", word).refused(kind);
+        let output =
+            print_environment(&sandbox, service_token(), "shop", word).assert_refused(kind);
         let all = ["Production", "prod-eu", "Preview", "Dev A", "Dev B"];
         for name in all {
             let expected = candidates.is_empty() || candidates.contains(&name);
@@ -124,7 +125,8 @@ fn unknown_environment_lists_readable_ones() {
     let sandbox = Sandbox::new(&phase);
     for token in [service_token(), bearer()] {
         for app in ["shop", &id] {
-            let output = print_environment(&sandbox, token, app, "preview").refused("not-found");
+            let output =
+                print_environment(&sandbox, token, app, "preview").assert_refused("not-found");
             assert!(output.stderr.contains("preview (from --env)"), "{output}");
             for name in ["Development", "Production"] {
                 assert!(output.stderr.contains(name), "{output}");
@@ -146,11 +148,12 @@ fn app_name_matches_whole_in_any_case() {
     let sandbox = Sandbox::new(&phase);
     for token in [service_token(), bearer()] {
         for (app, expected) in [("SHOP", "Production\n"), ("mÜLLER & SÖHNE", "Munich\n")] {
-            let output = print_environment(&sandbox, token, app, "Production").ok();
+            let output = print_environment(&sandbox, token, app, "Production").assert_ok();
             assert_eq!(output.text(), expected);
         }
         for app in ["sho", "shop ", "shops", "Müller"] {
-            let output = print_environment(&sandbox, token, app, "Production").refused("not-found");
+            let output =
+                print_environment(&sandbox, token, app, "Production").assert_refused("not-found");
             let known = output
                 .stderr
                 .contains("this token can read Müller & Söhne, shop");
@@ -166,7 +169,8 @@ fn unknown_app_id_lists_readable_apps() {
     let sandbox = Sandbox::new(&phase);
     let unknown = "00000000-0000-4000-8000-000000000000";
     for token in [service_token(), bearer()] {
-        let output = print_environment(&sandbox, token, unknown, "Production").refused("not-found");
+        let output =
+            print_environment(&sandbox, token, unknown, "Production").assert_refused("not-found");
         assert!(output.stderr.contains(unknown), "{output}");
         assert!(
             output.stderr.contains("this token can read shop"),
@@ -188,13 +192,14 @@ fn duplicate_app_name_lists_ids() {
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     for token in [service_token(), bearer()] {
-        let output = print_environment(&sandbox, token, "shop", "Production").refused("ambiguous");
+        let output =
+            print_environment(&sandbox, token, "shop", "Production").assert_refused("ambiguous");
         let both = output.stderr.contains(&one) && output.stderr.contains(&other);
         assert!(
             both && output.stderr.contains("hint: pass --app with the ID"),
             "{output}"
         );
-        let output = print_environment(&sandbox, token, &other, "Production").ok();
+        let output = print_environment(&sandbox, token, &other, "Production").assert_ok();
         assert_eq!(output.text(), "elsewhere\n");
     }
 }
@@ -221,7 +226,8 @@ fn bearer_token_looks_up_over_rest() {
     ] {
         let phase = Phase::serve(world());
         let sandbox = Sandbox::new(&phase);
-        let _ = print_environment(&sandbox, bearer(), "shop", word).ended(Status::Exited(0));
+        let _ =
+            print_environment(&sandbox, bearer(), "shop", word).assert_status(Status::Exited(0));
         let targets: Vec<String> = phase.requests().into_iter().map(|one| one.target).collect();
         assert_eq!(targets, expected);
     }
@@ -236,7 +242,7 @@ fn account_without_list_access_needs_exact_ids() {
     let id = world.app("shop").id().to_owned();
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
-    let output = print_environment(&sandbox, bearer(), &id, "Production").ok();
+    let output = print_environment(&sandbox, bearer(), &id, "Production").assert_ok();
     assert_eq!(output.text(), "Production\n");
     for (app, word, hint) in [
         ("shop", "Production", "hint: pass --app with the app's ID\n"),
@@ -246,7 +252,7 @@ fn account_without_list_access_needs_exact_ids() {
             "hint: pass --env with the environment's full name\n",
         ),
     ] {
-        let output = print_environment(&sandbox, bearer(), app, word).refused("access");
+        let output = print_environment(&sandbox, bearer(), app, word).assert_refused("access");
         assert!(output.stderr.ends_with(hint), "{output}");
     }
     // The token endpoint answers every full token.

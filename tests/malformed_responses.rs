@@ -54,7 +54,7 @@ fn unusual_valid_responses_are_accepted() {
         ),
         (CHUNKED, chunks),
     ] {
-        let output = answered(head, body).ended(Status::Exited(0));
+        let output = answered(head, body).assert_status(Status::Exited(0));
         assert_eq!(output.text(), "value\n", "{head}");
     }
 }
@@ -103,7 +103,7 @@ fn malformed_responses_are_errors() {
             false,
         ),
     ] {
-        let output = answered(head, body).ended(Status::Exited(125));
+        let output = answered(head, body).assert_status(Status::Exited(125));
         assert!(output.stdout.is_empty(), "{output}");
         assert!(
             output.stderr.contains(&format!("error[{kind}")),
@@ -145,7 +145,7 @@ fn peak_memory_stays_bounded() {
     ] {
         let phase = Phase::serve(shop_world([("KEY", "value")]));
         let mut sandbox = Sandbox::new(&phase);
-        sandbox.stand_in(binary);
+        sandbox.replace_phase_run(binary);
         phase.respond("", responder.times(5));
         let peak = peak(&sandbox, print_key_with(&sandbox, &["--max-wait", "4"]));
         assert!(peak < 8 << 10, "{peak} KiB");
@@ -153,7 +153,7 @@ fn peak_memory_stays_bounded() {
     for mebibytes in [8, 24, 60] {
         let phase = Phase::serve(shop_world([("KEY", "value")]));
         let mut sandbox = Sandbox::new(&phase);
-        sandbox.stand_in(binary);
+        sandbox.replace_phase_run(binary);
         phase.respond("", Responder::endless(mebibytes << 20));
         let peak = peak(&sandbox, print_key_with(&sandbox, &["--file", "*"]));
         assert!(peak < 3 * (mebibytes << 10), "{mebibytes} MiB: {peak} KiB");

@@ -5,7 +5,7 @@ use std::fs::read_to_string;
 
 use fake_phase::{Phase, World, app_id};
 
-use crate::support::{SHOP, Sandbox, Status, has_programs};
+use crate::support::{SHOP, Sandbox, Status, require_programs};
 
 /// A name with a line break must not become another header (RFC 9112 §5), and one with `&` or `#` must
 /// not become another parameter (RFC 3986 §3.4).
@@ -79,7 +79,7 @@ fn errors_never_contain_secret_value() {
 /// that it connects to.
 #[test]
 fn only_phase_is_contacted() {
-    if !has_programs(&["strace"]) {
+    if !require_programs(&["strace"]) {
         return;
     }
     let phase = Phase::start();

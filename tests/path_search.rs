@@ -31,7 +31,13 @@ fn first_match_on_path_wins() {
         tool(&shop, "one"),
         tool(&shop, "two"),
     );
-    let run = |path: String| shop.with(&[]).arg("tool").env("PATH", path).output().ok();
+    let run = |path: String| {
+        shop.run_with(&[])
+            .arg("tool")
+            .env("PATH", path)
+            .output()
+            .assert_ok()
+    };
     assert_eq!(run(path(&[&empty, &one, &two])).text(), "one\n");
     assert_eq!(run(path(&[&two, &one])).text(), "two\n");
 }
@@ -47,15 +53,18 @@ fn injected_path_is_searched() {
         production.secret("/", "PATH", &path(&[&two]));
     });
     let run = |options: &[&str]| {
-        shop.with(options)
+        shop.run_with(options)
             .arg("tool")
             .env("PATH", path(&[&one]))
             .output()
     };
-    assert_eq!(run(&["--allow-name", "PATH"]).ok().text(), "two\n");
-    assert_eq!(run(&["--keep", "PATH"]).ok().text(), "one\n");
+    assert_eq!(run(&["--allow-name", "PATH"]).assert_ok().text(), "two\n");
+    assert_eq!(run(&["--keep", "PATH"]).assert_ok().text(), "one\n");
     // `--clean` leaves PATH.
-    assert_eq!(run(&["--clean", "--keep", "PATH"]).ok().text(), "one\n");
+    assert_eq!(
+        run(&["--clean", "--keep", "PATH"]).assert_ok().text(),
+        "one\n"
+    );
 }
 
 /// execvp(3): without PATH, /bin and /usr/bin are searched, but not the working directory.
@@ -64,12 +73,12 @@ fn unset_path_searches_system_directories() {
     let shop = shop([("SECRET", "value")]);
     let folder = tool(&shop, "here");
     let run = |options: &[&str], word: &str| {
-        let run = shop.with(options).arg(word).unset("PATH");
+        let run = shop.run_with(options).arg(word).unset("PATH");
         run.cwd(&folder).output()
     };
-    let _ = run(&[], "true").ok();
-    let _ = run(&["--clean"], "true").ok();
-    let output = run(&[], "tool").failed(127, "exec");
+    let _ = run(&[], "true").assert_ok();
+    let _ = run(&["--clean"], "true").assert_ok();
+    let output = run(&[], "tool").assert_error(127, "exec");
     assert!(
         output
             .stderr
@@ -84,8 +93,8 @@ fn empty_path_element_is_the_working_directory() {
     let shop = shop([("SECRET", "value")]);
     let folder = tool(&shop, "here");
     for path in ["", ":/bin", "/bin:", "/bin::/none", "."] {
-        let run = shop.with(&[]).arg("tool").env("PATH", path);
-        let output = run.cwd(&folder).output().ok();
+        let run = shop.run_with(&[]).arg("tool").env("PATH", path);
+        let output = run.cwd(&folder).output().assert_ok();
         assert_eq!(output.text(), "here\n", "{path:?}");
     }
 }
@@ -115,12 +124,15 @@ fn search_continues_past_unexecutable_files() {
     shop.executable("uninterpreted/tool", "#!/no/such/interpreter\n");
     let bad = [plain, directory, file, dangling, uninterpreted];
     for folder in bad {
-        let run = shop.with(&[]).arg("tool");
+        let run = shop.run_with(&[]).arg("tool");
         let output = run.env("PATH", path(&[folder, &good])).output();
-        assert_eq!(output.ok().text(), "good\n");
+        assert_eq!(output.assert_ok().text(), "good\n");
     }
-    let run = shop.with(&[]).arg("tool").env("PATH", path(&[plain, file]));
-    let output = run.output().failed(126, "exec");
+    let run = shop
+        .run_with(&[])
+        .arg("tool")
+        .env("PATH", path(&[plain, file]));
+    let output = run.output().assert_error(126, "exec");
     assert!(
         output.stderr.contains("plain/tool: permission denied"),
         "{output}"
@@ -128,10 +140,10 @@ fn search_continues_past_unexecutable_files() {
     // execvp(3) stops at any other error.
     symlink("tool", circle.join("tool")).unwrap();
     let run = shop
-        .with(&[])
+        .run_with(&[])
         .arg("tool")
         .env("PATH", path(&[circle, &good]));
-    let output = run.output().failed(126, "exec");
+    let output = run.output().assert_error(126, "exec");
     assert!(output.stderr.contains("symbolic link"), "{output}");
 }
 
@@ -166,7 +178,7 @@ fn search_ends_with_the_same_status_as_env() {
         "file:plain",
     ] {
         let bare = shop.bare(["/usr/bin/env", "tool"]).env("PATH", folders);
-        let under = shop.with(&[]).arg("tool").env("PATH", folders);
+        let under = shop.run_with(&[]).arg("tool").env("PATH", folders);
         let (bare, under) = (bare.output(), under.output());
         assert_eq!(under.status, bare.status, "PATH={folders}");
     }
@@ -178,19 +190,19 @@ fn command_with_a_slash_is_a_path() {
     let shop = shop([("SECRET", "value")]);
     let folder = tool(&shop, "folder");
     let run = |word: &str| {
-        shop.with(&[])
+        shop.run_with(&[])
             .arg(word)
             .env("PATH", path(&[&folder]))
             .output()
     };
-    assert_eq!(run("folder/tool").ok().text(), "folder\n");
-    assert_eq!(run("./folder/tool").ok().text(), "folder\n");
-    let output = run("./tool").failed(127, "exec");
+    assert_eq!(run("folder/tool").assert_ok().text(), "folder\n");
+    assert_eq!(run("./folder/tool").assert_ok().text(), "folder\n");
+    let output = run("./tool").assert_error(127, "exec");
     assert!(
         output
             .stderr
             .contains("cannot run ./tool: no such file or directory\n"),
         "{output}"
     );
-    let _ = run(folder.join("tool").to_str().unwrap()).ended(Status::Exited(0));
+    let _ = run(folder.join("tool").to_str().unwrap()).assert_status(Status::Exited(0));
 }

@@ -23,10 +23,10 @@ fn command_as_pid1_has_unchanged_environment() {
     ];
     let shop = shop([("SECRET", "value")]);
     for prepare in preparations {
-        let comparison = shop.transparent(SHOP, |run| prepare(run.as_pid1()));
-        let comparison = comparison.added("SECRET", "value");
-        assert_eq!(comparison.under.number("pid"), 1);
-        comparison.removed("PHASE_SERVICE_TOKEN").check();
+        let comparison = shop.compare_with_bare(SHOP, |run| prepare(run.as_pid1()));
+        let comparison = comparison.expect_added("SECRET", "value");
+        assert_eq!(comparison.under_phase_run.number("pid"), 1);
+        comparison.expect_removed("PHASE_SERVICE_TOKEN").check();
     }
 }
 
@@ -35,26 +35,26 @@ fn command_as_pid1_has_unchanged_environment() {
 fn command_is_pid1_and_gets_signals_directly() {
     let shop = shop([("SECRET", "value")]);
     let mut running = shop
-        .with(&[])
+        .run_with(&[])
         .args([inspector(), "serve", "1"])
         .as_pid1()
         .spawn();
-    assert_eq!(running.ready(), 1);
+    assert_eq!(running.wait_until_ready(), 1);
     running.kill(libc::SIGTERM);
     assert_eq!(running.line(), "signal 15 code 0 pid 0 value 0");
-    assert_eq!(running.wait().ok().text().lines().count(), 2);
+    assert_eq!(running.wait().assert_ok().text().lines().count(), 2);
 }
 
 /// execve(2): handled signals become default again, so nothing of the fetch is left.
 #[test]
 fn pid1_handlers_are_reset_for_command() {
     let shop = shop([("SECRET", "value")]);
-    let report = shop.reporting(&[]).as_pid1().report();
+    let report = shop.run_inspector(&[]).as_pid1().report();
     for signal in TERMINATION_SIGNALS {
         assert_eq!(report.disposition(signal), Disposition::Default);
     }
-    let run = shop.with(&[]).args(["cat", "/proc/1/status"]).as_pid1();
-    let output = run.output().ok();
+    let run = shop.run_with(&[]).args(["cat", "/proc/1/status"]).as_pid1();
+    let output = run.output().assert_ok();
     let caught = "SigCgt:\t0000000000000000";
     assert!(output.text().contains(caught), "{output}");
 }
@@ -66,11 +66,13 @@ fn termination_signal_ends_fetch_of_pid1() {
     for signal in TERMINATION_SIGNALS {
         let shop = shop([("SECRET", "value")]);
         let gate = shop.phase.gate("");
-        let run = shop.with(&["--timeout", "600"]).args(["touch", "started"]);
+        let run = shop
+            .run_with(&["--timeout", "600"])
+            .args(["touch", "started"]);
         let running = run.as_pid1().spawn();
         gate.wait_for_request(DEADLINE);
         running.kill(signal);
-        let output = running.wait().ended(Status::Exited(128 + signal));
+        let output = running.wait().assert_status(Status::Exited(128 + signal));
         assert!(output.stderr.is_empty(), "{output}");
         assert!(!shop.directory().join("started").exists());
         drop(gate);
@@ -83,8 +85,8 @@ fn ignored_signal_stays_ignored_in_fetch_of_pid1() {
     for signal in TERMINATION_SIGNALS {
         let shop = shop([("SECRET", "value")]);
         let gate = shop.phase.gate("");
-        let run = shop.with(&[]).args([inspector(), "report"]).as_pid1();
-        let running = run.ignore(signal).reveals().spawn();
+        let run = shop.run_with(&[]).args([inspector(), "report"]).as_pid1();
+        let running = run.ignore(signal).allow_secrets_on_stdout().spawn();
         gate.wait_for_request(DEADLINE);
         let status = format!("/proc/{}/status", running.pid());
         running.kill(signal);
@@ -95,7 +97,7 @@ fn ignored_signal_stays_ignored_in_fetch_of_pid1() {
         };
         assert_eq!(set("SigIgn:") >> (signal - 1) & 1, 1, "{status}");
         gate.open();
-        let output = running.wait().ok();
+        let output = running.wait().assert_ok();
         let line = format!("\nsignal.{signal} ignored\n");
         assert!(output.text().contains(&line), "{output}");
     }
@@ -110,11 +112,13 @@ fn signal_during_fetch_kills_process_that_is_not_pid1() {
     {
         let shop = shop([("SECRET", "value")]);
         let gate = shop.phase.gate("");
-        let run = shop.with(&["--timeout", "600"]).args(["touch", "started"]);
+        let run = shop
+            .run_with(&["--timeout", "600"])
+            .args(["touch", "started"]);
         let running = run.spawn();
         gate.wait_for_request(DEADLINE);
         running.kill(signal);
-        let output = running.wait().ended(Status::Killed(signal));
+        let output = running.wait().assert_status(Status::Killed(signal));
         assert!(output.stderr.is_empty(), "{output}");
         assert!(!shop.directory().join("started").exists());
         drop(gate);
@@ -127,15 +131,15 @@ fn stop_signal_during_fetch_can_be_continued() {
     let shop = shop([("SECRET", "value")]);
     let gate = shop.phase.gate("");
     // The kernel discards TSTP for an orphaned group, such as that of a test run without a shell.
-    let run = shop.with(&[]).args([inspector(), "cat-env", "SECRET"]);
+    let run = shop.run_with(&[]).args([inspector(), "cat-env", "SECRET"]);
     let running = run.own_group().spawn();
     gate.wait_for_request(DEADLINE);
     running.kill(libc::SIGTSTP);
-    eventually("stopped", || match running.state() {
+    eventually("the process stops", || match running.state() {
         'T' => Ok(()),
         other => Err(other),
     });
     gate.open();
     running.kill(libc::SIGCONT);
-    assert_eq!(running.wait().ok().text(), "value");
+    assert_eq!(running.wait().assert_ok().text(), "value");
 }

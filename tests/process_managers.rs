@@ -5,8 +5,8 @@ use crate::support::proc::{
     children, parent, wait_for_only_child, wait_until_asleep, wait_until_gone, wait_until_stopped,
 };
 use crate::support::{
-    BARE_AND_SUPERVISED, BARRIER, LaunchMode, Run, Running, SHOP, Shop, Status, has_programs,
-    inspector, kill, pypi_packages, shop, signals_before_barrier,
+    BARE_AND_SUPERVISED, BARRIER, LaunchMode, Run, Running, SHOP, Shop, Status, inspector, kill,
+    pypi_packages, require_programs, shop, signals_before_barrier,
 };
 
 /// A command with a child. Both report their signals: the command on standard output, the child on
@@ -33,7 +33,7 @@ struct Family {
 impl Family {
     fn start(mode: LaunchMode, run: Run<'_>) -> Self {
         let mut running = run.spawn();
-        let command = running.ready();
+        let command = running.wait_until_ready();
         let child = running.stderr_line();
         let child = child.strip_prefix("ready ").unwrap().parse().unwrap();
         let started = match mode {
@@ -57,7 +57,7 @@ impl Family {
     }
 
     fn end(self) {
-        let _ = self.running.wait().ended(Status::Exited(0));
+        let _ = self.running.wait().assert_status(Status::Exited(0));
     }
 }
 
@@ -138,11 +138,11 @@ fn killed_group_leaves_nothing_of_command() {
             for prepare in leaders() {
                 let run = prepare(shop.start(mode, ["sh", "-c", script, inspector()]));
                 let mut running = run.spawn();
-                running.ready();
-                running.ready();
+                running.wait_until_ready();
+                running.wait_until_ready();
                 kill(-running.pid(), signal);
                 // `wait` blocks until no process has standard output open.
-                let _ = running.wait().ended(Status::Killed(signal));
+                let _ = running.wait().assert_status(Status::Killed(signal));
             }
         }
     }
@@ -175,7 +175,7 @@ fn stopped_group_stops_and_continues_as_a_whole() {
 fn script_ends_its_background_command() {
     let shop = shop([("SECRET", "value")]);
     for shell in ["sh", "bash", "zsh"] {
-        if !has_programs(&[shell]) {
+        if !require_programs(&[shell]) {
             continue;
         }
         for mode in BARE_AND_SUPERVISED {
@@ -207,7 +207,7 @@ fn parent_in_same_group_ends_command() {
     for mode in BARE_AND_SUPERVISED {
         let run = shop.start(mode, [inspector(), "sleep"]);
         let output = run.wrap(["python3", "-c", program]).own_group().output();
-        assert_eq!(output.ok().text(), "-15\n", "{mode:?}");
+        assert_eq!(output.assert_ok().text(), "-15\n", "{mode:?}");
     }
 }
 
@@ -224,12 +224,12 @@ fn timeout_ends_whole_command() {
         ] {
             let run = shop.start(mode, ["sh", "-c", script, inspector()]);
             let mut running = run.wrap(["timeout"]).wrap(options).spawn();
-            running.ready();
-            running.ready();
+            running.wait_until_ready();
+            running.wait_until_ready();
             // Before timeout(1) has noted its child, ALRM would end it alone.
             wait_until_asleep(running.pid());
             running.kill(libc::SIGALRM);
-            let _ = running.wait().ended(status);
+            let _ = running.wait().assert_status(status);
         }
     }
 }
@@ -241,7 +241,7 @@ fn timeout_passes_on_status() {
     for mode in BARE_AND_SUPERVISED {
         let run = shop.start(mode, [inspector(), "exit", "7"]);
         let output = run.wrap(["timeout", "600"]).output();
-        let _ = output.ended(Status::Exited(7));
+        let _ = output.assert_status(Status::Exited(7));
     }
 }
 
@@ -252,11 +252,11 @@ fn nohup_ignores_hangup() {
     for mode in BARE_AND_SUPERVISED {
         let run = shop.start(mode, [inspector(), "serve"]).wrap(["nohup"]);
         let mut serving = run.spawn();
-        serving.ready();
+        serving.wait_until_ready();
         serving.kill(libc::SIGHUP);
         serving.kill(libc::SIGTERM);
         assert_eq!(serving.signals(), [libc::SIGTERM], "{mode:?}");
-        let _ = serving.wait().ended(Status::Exited(0));
+        let _ = serving.wait().assert_status(Status::Exited(0));
     }
 }
 
@@ -268,12 +268,12 @@ fn setsid_makes_no_difference() {
     let ends = BARE_AND_SUPERVISED.map(|mode| {
         let run = shop.start(mode, [inspector(), "sleep"]).wrap(["setsid"]);
         let mut sleeping = run.spawn();
-        sleeping.ready();
+        sleeping.wait_until_ready();
         sleeping.kill(libc::SIGTERM);
-        let _ = sleeping.wait().ended(Status::Killed(libc::SIGTERM));
+        let _ = sleeping.wait().assert_status(Status::Killed(libc::SIGTERM));
         let run = shop.start(mode, [inspector(), "sleep"]).own_group();
         let mut waiting = run.wrap(["setsid", "--wait"]).spawn();
-        waiting.ready();
+        waiting.wait_until_ready();
         kill(wait_for_only_child(waiting.pid()), libc::SIGTERM);
         waiting.wait().status
     });
@@ -287,14 +287,14 @@ fn ignored_sigchld_loses_no_status() {
     let ignoring = ["env", "--ignore-signal=CHLD"];
     for mode in BARE_AND_SUPERVISED {
         let run = shop.start(mode, [inspector(), "exit", "7"]).wrap(ignoring);
-        let _ = run.output().ended(Status::Exited(7));
+        let _ = run.output().assert_status(Status::Exited(7));
         let mut sleeping = shop
             .start(mode, [inspector(), "sleep"])
             .wrap(ignoring)
             .spawn();
-        sleeping.ready();
+        sleeping.wait_until_ready();
         sleeping.kill(libc::SIGTERM);
-        let _ = sleeping.wait().ended(Status::Killed(libc::SIGTERM));
+        let _ = sleeping.wait().assert_status(Status::Killed(libc::SIGTERM));
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fake_phase::{Phase, World};
 use nix::unistd::Uid;
 
-use crate::support::{Run, Sandbox, refused_before_connecting, set_mode};
+use crate::support::{Run, Sandbox, assert_refused_before_connecting, set_mode};
 
 /// Two apps whose secret names its app and environment.
 struct Apps {
@@ -55,13 +55,18 @@ impl Apps {
 
     /// Returns the environment and app whose secrets arrive.
     fn secret_of(&self, options: &[&str]) -> String {
-        self.run(options).output().ok().text().trim_end().to_owned()
+        self.run(options)
+            .output()
+            .assert_ok()
+            .text()
+            .trim_end()
+            .to_owned()
     }
 }
 
 /// Checks that a run fails with a `config` error before any request.
 fn project_refused(apps: &Apps, run: Run<'_>, message: &str) {
-    let _ = refused_before_connecting(&apps.phase, run, "config", message);
+    let _ = assert_refused_before_connecting(&apps.phase, run, "config", message);
 }
 
 /// The app's ID takes precedence over its name.
@@ -114,7 +119,7 @@ fn project_environment_is_ignored_for_other_app() {
     let option = apps.run(&["--app", "other"]).output();
     let variable = apps.run(&[]).env("PHASE_APP", "other").output();
     for output in [option, variable] {
-        let output = output.failed(125, "config");
+        let output = output.assert_error(125, "config");
         assert!(output.stderr.starts_with(&message), "{output}");
     }
     let both = ["--app", "other", "--env", "production"];
@@ -125,14 +130,17 @@ fn project_environment_is_ignored_for_other_app() {
         "Development of shop"
     );
     let run = apps.run(&[]).env("PHASE_ENV", "development");
-    assert_eq!(run.output().ok().text(), "Development of shop\n");
+    assert_eq!(run.output().assert_ok().text(), "Development of shop\n");
 }
 
 /// Only the file could say that a name and an ID belong to the same app.
 #[test]
 fn project_without_name_ignores_named_app() {
     let apps = Apps::with(r#"{"appId": "SHOP", "defaultEnv": "Production"}"#);
-    let output = apps.run(&["--app", "shop"]).output().failed(125, "config");
+    let output = apps
+        .run(&["--app", "shop"])
+        .output()
+        .assert_error(125, "config");
     assert!(output.stderr.contains(" is for another app)"), "{output}");
 }
 
@@ -141,11 +149,11 @@ fn messages_name_the_project_file() {
     let apps = Apps::with(r#"{"phaseApp": "nowhere", "defaultEnv": "nothing"}"#);
     let path = apps.sandbox.directory().join(".phase.json");
     let path = path.display();
-    let output = apps.run(&[]).output().failed(125, "not-found");
+    let output = apps.run(&[]).output().assert_error(125, "not-found");
     let message = format!("app nowhere (from {path}) not found");
     assert!(output.stderr.contains(&message), "{output}");
     apps.project(r#"{"phaseApp": "shop", "defaultEnv": "nothing"}"#);
-    let output = apps.run(&[]).output().failed(125, "not-found");
+    let output = apps.run(&[]).output().assert_error(125, "not-found");
     let message = format!("environment nothing (from {path}) not found in shop");
     assert!(output.stderr.contains(&message), "{output}");
     apps.project(r#"{"phaseApp": "shop", "defaultEnv": "production"}"#);
@@ -154,8 +162,8 @@ fn messages_name_the_project_file() {
     let fetching =
         format!("fetching app shop (from {path}), environment Development (from --env) from ");
     let _ = output
-        .notices(&[chosen, &fetching, "1 of 1 secrets", "executing printenv"])
-        .ok();
+        .assert_log_lines(&[chosen, &fetching, "1 of 1 secrets", "executing printenv"])
+        .assert_ok();
 }
 
 #[test]
@@ -165,7 +173,7 @@ fn project_without_environment_has_no_default() {
         r#"{"phaseApp": "shop", "defaultEnv": ""}"#,
     ] {
         let apps = Apps::with(project);
-        let output = apps.run(&[]).output().failed(125, "config");
+        let output = apps.run(&[]).output().assert_error(125, "config");
         assert!(
             output.stderr.contains("error[config]: no environment of "),
             "{output}"
@@ -173,7 +181,10 @@ fn project_without_environment_has_no_default() {
         assert!(output.stderr.contains("; this token can read "), "{output}");
     }
     for project in ["{}", r#"{"defaultEnv": "Production"}"#] {
-        let output = Apps::with(project).run(&[]).output().failed(125, "config");
+        let output = Apps::with(project)
+            .run(&[])
+            .output()
+            .assert_error(125, "config");
         assert!(
             output.stderr.contains("error[config]: no app is specified"),
             "{output}"
@@ -190,7 +201,7 @@ fn project_file_never_supplies_host_or_token() {
     ));
     assert_eq!(apps.secret_of(&[]), "Production of shop");
     let run = apps.run(&[]).unset("PHASE_SERVICE_TOKEN");
-    let output = run.output().failed(125, "token");
+    let output = run.output().assert_error(125, "token");
     assert!(output.stderr.contains("no token is specified"), "{output}");
 }
 
@@ -229,7 +240,7 @@ fn unusable_project_file_fails_only_if_needed() {
             .run(&[])
             .env("PHASE_APP", "shop")
             .env("PHASE_ENV", "production");
-        assert_eq!(run.output().ok().text(), "Production of shop\n");
+        assert_eq!(run.output().assert_ok().text(), "Production of shop\n");
     }
     set_mode(&path, 0o000);
     let run = |options| {
@@ -242,7 +253,7 @@ fn unusable_project_file_fails_only_if_needed() {
     };
     let message = format!("cannot use {}: permission denied", path.display());
     project_refused(&apps, run(&both[..2]), &message);
-    let _ = run(&both).output().ok();
+    let _ = run(&both).output().assert_ok();
 }
 
 #[test]
@@ -271,7 +282,10 @@ fn project_environment_requires_matching_app_id() {
     let apps = Apps::with(&project.replace("ID", "SHOP"));
     assert_eq!(apps.secret_of(&["--app", "shop"]), "Production of shop");
     apps.project(&project.replace("ID", other));
-    let output = apps.run(&["--app", "shop"]).output().failed(125, "config");
+    let output = apps
+        .run(&["--app", "shop"])
+        .output()
+        .assert_error(125, "config");
     let message = "no environment of shop is specified, and there is no default";
     assert!(output.stderr.contains(message), "{output}");
     let why = ".phase.json is for another app";
@@ -289,7 +303,7 @@ fn deleted_directory_fails_only_if_needed() {
         project_refused(&apps, gone(&options), message);
     }
     let both = gone(&["--app", "shop", "--env", "production"]);
-    assert_eq!(both.output().ok().text(), "Production of shop\n");
+    assert_eq!(both.output().assert_ok().text(), "Production of shop\n");
 }
 
 /// Creates a directory that many levels below the sandbox's own, and returns its path.
@@ -313,10 +327,10 @@ fn parent_project_requires_monorepo_support() {
             .fold(run, |run, depth| run.env(DEPTH, depth));
         let output = run.output();
         match output.stderr.as_str() {
-            "" => assert_eq!(output.ok().text(), "Production of shop\n"),
+            "" => assert_eq!(output.assert_ok().text(), "Production of shop\n"),
             _ => {
                 return !output
-                    .failed(125, "config")
+                    .assert_error(125, "config")
                     .stderr
                     .contains("no app is specified");
             }
@@ -353,7 +367,7 @@ fn nearest_applicable_project_file_wins() {
     let own = r#"{"phaseApp": "other", "defaultEnv": "Production", "monorepoSupport": true}"#;
     let apps = Apps::with(own);
     let secret_of = |folder: &Path| {
-        let output = apps.run(&[]).cwd(folder).output().ok();
+        let output = apps.run(&[]).cwd(folder).output().assert_ok();
         output.text().trim_end().to_owned()
     };
     let (middle, low) = (below(&apps, 1), below(&apps, 2));
@@ -389,5 +403,5 @@ fn invalid_search_depth_is_a_config_error() {
     }
     // The depth is read only while the app or the environment is missing.
     let run = apps.run(&["--app", "shop", "--env", "production"]);
-    let _ = run.env(DEPTH, "many").output().ok();
+    let _ = run.env(DEPTH, "many").output().assert_ok();
 }

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use fake_phase::Phase;
 
 use crate::support::{
-    Output, Run, Sandbox, Status, connecting_proxy, eventually, fake_server, has_programs,
-    refusing_proxy, shop_id, shop_world, stay_silent, unused_port,
+    Output, Run, Sandbox, Status, connecting_proxy, eventually, fake_server, refusing_proxy,
+    require_programs, shop_id, shop_world, stay_silent, unused_port,
 };
 
 const PASSWORD: &str = "p:ss w@rd";
@@ -14,13 +14,16 @@ const PASSWORD: &str = "p:ss w@rd";
 pub(crate) fn print_key(sandbox: &Sandbox) -> Run<'_> {
     let id = shop_id();
     let words = ["--app", &id, "--env", "Production", "--timeout", "2"];
-    sandbox.run(words).args(["--", "printenv", "KEY"]).reveals()
+    sandbox
+        .run(words)
+        .args(["--", "printenv", "KEY"])
+        .allow_secrets_on_stdout()
 }
 
 /// Runs curl and phase-run with the same variables. The proxy gets the same requests from both, or none.
 #[test]
 fn proxy_choice_matches_curl() {
-    if !has_programs(&["curl"]) {
+    if !require_programs(&["curl"]) {
         return;
     }
     const NAME: &str = "https://www.example.invalid";
@@ -168,7 +171,7 @@ fn proxy_tunnels_tls_to_phase() {
         sandbox.canary("p%3Ass%20w%40rd");
         sandbox.canary("dXNlcjpwOnNzIHdAcmQ=");
         let run = print_key(&sandbox).env("https_proxy", format!("http://{login}{address}"));
-        let output = run.env("PHASE_LOG_FORMAT", "text").output().ok();
+        let output = run.env("PHASE_LOG_FORMAT", "text").output().assert_ok();
         assert_eq!(output.text(), "value\n");
         let lines = requests.recv().unwrap();
         let port = phase.port();
@@ -187,7 +190,7 @@ fn proxy_tunnels_tls_to_phase() {
     // A certificate for another host is refused through a proxy too.
     let run = print_key(&sandbox).env("https_proxy", address.to_string());
     let run = run.env("PHASE_HOST", "https://phase.example.invalid");
-    let _ = run.output().failed(125, "tls");
+    let _ = run.output().assert_error(125, "tls");
     assert_eq!(phase.requests().len(), 2);
 }
 
@@ -201,7 +204,7 @@ fn verbose_log_names_proxy_without_password() {
     let id = shop_id();
     let run = sandbox.run(["--app", &id, "--env", "Production", "-vv", "--", "true"]);
     let run = run.env("ALL_PROXY", format!("http://user:hunter22-word@{address}"));
-    let output = run.output().ended(Status::Exited(0));
+    let output = run.output().assert_status(Status::Exited(0));
     let said = format!("phase-run: using the proxy {address} (from ALL_PROXY)\n");
     assert!(output.stderr.contains(&said), "{output}");
 }
@@ -237,7 +240,7 @@ fn failing_proxy_is_named() {
         let run = print_key(&sandbox)
             .env("PHASE_MAX_WAIT", "2")
             .env("HTTPS_PROXY", &proxy);
-        let output = run.output().ended(Status::Exited(125));
+        let output = run.output().assert_status(Status::Exited(125));
         let why = why.replace("PROXY", &address.to_string());
         assert!(
             output.stderr.contains(&format!(
@@ -251,7 +254,7 @@ fn failing_proxy_is_named() {
         assert_eq!(tries == 1, answer.contains("407"), "{output}");
     }
     let silent = fake_server(stay_silent);
-    let output = fetch_through(&sandbox, &silent.to_string()).failed(125, "unreachable");
+    let output = fetch_through(&sandbox, &silent.to_string()).assert_error(125, "unreachable");
     assert!(
         output
             .stderr
@@ -259,14 +262,14 @@ fn failing_proxy_is_named() {
         "{output}"
     );
     let dead = SocketAddr::from(([127, 0, 0, 1], unused_port()));
-    let output = fetch_through(&sandbox, &dead.to_string()).failed(125, "unreachable");
+    let output = fetch_through(&sandbox, &dead.to_string()).assert_error(125, "unreachable");
     assert!(
         output
             .stderr
             .contains(&format!("connection refused (through the proxy {dead})")),
         "{output}"
     );
-    let output = fetch_through(&sandbox, "proxy.invalid:3128").failed(125, "unreachable");
+    let output = fetch_through(&sandbox, "proxy.invalid:3128").assert_error(125, "unreachable");
     assert!(
         output
             .stderr
@@ -288,7 +291,7 @@ fn unsupported_proxy_scheme_is_refused() {
         "http://:3128",
         "http://user:hunter22-word@proxy.test:x",
     ] {
-        let output = fetch_through(&sandbox, proxy).failed(125, "config");
+        let output = fetch_through(&sandbox, proxy).assert_error(125, "config");
         assert!(
             output.stderr.contains("error[config]: HTTPS_PROXY="),
             "{output}"
@@ -300,7 +303,7 @@ fn unsupported_proxy_scheme_is_refused() {
 /// A real proxy with a password.
 #[test]
 fn tinyproxy_carries_the_fetch() {
-    if !has_programs(&["tinyproxy"]) {
+    if !require_programs(&["tinyproxy"]) {
         return;
     }
     let phase = Phase::serve(shop_world([("KEY", "value")]));
@@ -311,13 +314,13 @@ fn tinyproxy_carries_the_fetch() {
     let configuration = sandbox.file("tinyproxy.conf", lines);
     let words = ["tinyproxy", "-d", "-c", configuration.to_str().unwrap()];
     let proxy = sandbox.bare(words).spawn();
-    eventually("listening", || {
+    eventually("the proxy listens", || {
         TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.kind())
     });
-    let output = fetch_through(&sandbox, &format!("user:word@127.0.0.1:{port}")).ok();
+    let output = fetch_through(&sandbox, &format!("user:word@127.0.0.1:{port}")).assert_ok();
     assert_eq!(output.text(), "value\n");
     let output = fetch_through(&sandbox, &format!("user:wrong@127.0.0.1:{port}"));
-    let output = output.failed(125, "unreachable");
+    let output = output.assert_error(125, "unreachable");
     assert!(
         output.stderr.contains("refused to connect") || output.stderr.contains("407"),
         "{output}"

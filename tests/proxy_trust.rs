@@ -68,7 +68,10 @@ fn https_proxy_carries_the_fetch() {
     let port = tls_proxy(phase.tls(), inner).port();
     for name in ["localhost", "127.0.0.1"] {
         let proxy = format!("https://user:hunter22-word@{name}:{port}");
-        let output = print_key(&sandbox).env("https_proxy", proxy).output().ok();
+        let output = print_key(&sandbox)
+            .env("https_proxy", proxy)
+            .output()
+            .assert_ok();
         assert_eq!(output.text(), "value\n");
         let lines = requests.recv().unwrap();
         assert_eq!(
@@ -84,7 +87,7 @@ fn https_proxy_carries_the_fetch() {
     // An error in the certificate of Phase names Phase, not the proxy.
     let run = print_key(&sandbox).env("https_proxy", format!("https://localhost:{port}"));
     let run = run.env("PHASE_HOST", "https://phase.example.invalid");
-    let output = run.output().failed(125, "tls");
+    let output = run.output().assert_error(125, "tls");
     let said =
         "TLS connection to phase.example.invalid failed: its certificate is for another host name";
     assert!(output.stderr.contains(said), "{output}");
@@ -96,7 +99,7 @@ fn untrusted_https_proxy_is_named() {
     let proxy_refused = |sandbox: &Sandbox, port: u16, why: &str| {
         let proxy = format!("https://user:hunter22-word@localhost:{port}");
         let output = print_key(sandbox).env("https_proxy", proxy).output();
-        let output = output.failed(125, "tls");
+        let output = output.assert_error(125, "tls");
         let name = format!("the proxy localhost:{port}");
         let failed = match why.contains("unknown CA") {
             true => format!("cannot trust {name}: {why}"),
@@ -155,7 +158,7 @@ fn invalid_proxy_address_shows_only_its_scheme() {
     for (proxy, shown) in cases {
         let entry = [b"HTTPS_PROXY=", proxy].concat();
         let output = print_key(&sandbox).env_bytes(entry).output();
-        let output = output.failed(125, "config");
+        let output = output.assert_error(125, "config");
         let said = format!(
             "phase-run: error[config]: HTTPS_PROXY={shown}: \
              expected a proxy address (http://HOST:PORT or https://HOST:PORT)\n"
@@ -176,7 +179,7 @@ fn bypassed_proxy_is_not_checked() {
         let words = ["--app", &id, "--env", "Production", "-v", "--", "true"];
         let run = sandbox.run(words).env("ALL_PROXY", "socks5://proxy.test");
         let output = run.env_bytes([b"NO_PROXY=", list].concat()).output();
-        let output = output.ended(crate::support::Status::Exited(0));
+        let output = output.assert_status(crate::support::Status::Exited(0));
         assert!(!output.stderr.contains("proxy"), "{output}");
     }
 }
@@ -196,8 +199,8 @@ fn no_proxy_applies_to_each_cloud_host() {
         let run = run
             .env("no_proxy", list)
             .env("https_proxy", address.to_string());
-        let run = run.prepared(&["--mount"], "mount --bind hosts /etc/hosts && exec \"$@\"");
-        let output = run.output().failed(125, "unreachable");
+        let run = run.in_namespaces(&["--mount"], "mount --bind hosts /etc/hosts && exec \"$@\"");
+        let output = run.output().assert_error(125, "unreachable");
         let requests: Vec<String> = requests
             .try_iter()
             .filter_map(|head| head.into_iter().next())

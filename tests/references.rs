@@ -101,7 +101,7 @@ fn each_form_resolves_with_minimal_requests() {
     ] {
         let (phase, sandbox) = shop_with_value(value);
         let output = sandbox.run(["-q"]).args(SHOP).args(["--only", "VALUE"]);
-        let output = output.args(["printenv", "VALUE"]).output().ok();
+        let output = output.args(["printenv", "VALUE"]).output().assert_ok();
         assert_eq!(output.text(), format!("{expected}\n"), "{value}");
         assert_eq!(count_fetched(&phase), environments, "{value}");
         // One more request fetches the token's keys.
@@ -114,7 +114,7 @@ fn each_form_resolves_with_minimal_requests() {
 fn other_syntax_stays_without_warning() {
     let value = "${{ HOST }} ${HOST:-x} ${#HOST} ${ HOST} $HOST {HOST} ${} ${HOST";
     let (_phase, sandbox) = shop_with_value(value);
-    let output = print_value(&sandbox).output().ok();
+    let output = print_value(&sandbox).output().assert_ok();
     assert_eq!(output.text(), format!("{value}\n"));
 }
 
@@ -142,11 +142,11 @@ fn unresolvable_reference_stays_and_warns() {
         let (_phase, sandbox) = shop_with_value(value);
         let output = print_value(&sandbox).output();
         let warning = "warning: passing on unresolved references as they are in VALUE\n";
-        let output = output.notices(&[warning.trim_end()]).ok();
+        let output = output.assert_log_lines(&[warning.trim_end()]).assert_ok();
         assert_eq!(output.text(), format!("{value}\n"));
         let run = sandbox.run(SHOP).args(["--only", "VALUE", "--strict"]);
         let output = run.args(["echo", "started"]).output();
-        let output = output.failed(125, "environment");
+        let output = output.assert_error(125, "environment");
         assert!(output.stderr.contains("unresolved references in VALUE\n"));
     }
 }
@@ -156,7 +156,10 @@ fn unresolvable_reference_stays_and_warns() {
 fn unselected_secrets_are_not_resolved() {
     let (phase, sandbox) = shop_with_value("${Staging.HOST} ${NOTHING}");
     let run = sandbox.run(SHOP).args(["--only", "HOST", "--path", ""]);
-    let output = run.args(["--strict", "printenv", "HOST"]).output().ok();
+    let output = run
+        .args(["--strict", "printenv", "HOST"])
+        .output()
+        .assert_ok();
     assert_eq!(output.text(), "db.test\n");
     assert_eq!(count_fetched(&phase), 1);
 }
@@ -174,7 +177,7 @@ fn filtered_out_value_is_fetched_when_referenced() {
     ] {
         let (phase, sandbox) = shop_with_value(value);
         let run = sandbox.run(SHOP).args(["--path", "/backend"]);
-        let output = run.args(["printenv", "VALUE"]).output().ok();
+        let output = run.args(["printenv", "VALUE"]).output().assert_ok();
         assert_eq!(output.text(), format!("{expected}\n"));
         let sent = phase.requests();
         assert_eq!(sent.len(), requests, "{value}");
@@ -192,7 +195,7 @@ fn unfiltered_environment_is_not_fetched_twice() {
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     let run = sandbox.run(SHOP).args(["-q", "--path", "/büro"]);
-    let output = run.args(["printenv", "VALUE"]).output().ok();
+    let output = run.args(["printenv", "VALUE"]).output().assert_ok();
     assert_eq!(output.text(), "db.test ${NOTHING}\n");
     assert_eq!(count_fetched(&phase), 1);
 }
@@ -220,7 +223,7 @@ fn cycles_stay_as_raw_text() {
     let output = sandbox.run(["-q"]).args(SHOP).args(["-c", line]).output();
     let expected = "s-${SELF}\na-${B}-leaf\nb-${A}\nx-${Y}\ny-${Staging.Z}\n\
                     leafleafleaf-leaf\n<a-${B}-leaf|s-${SELF}|x-${Y}>\n";
-    assert_eq!(output.ok().text(), expected);
+    assert_eq!(output.assert_ok().text(), expected);
     assert_eq!(count_fetched(&phase), 2);
     let output = sandbox.run(SHOP).arg("true").output();
     let named = "are in A, B, OUTSIDE, SELF, X, Y\n";
@@ -239,7 +242,11 @@ fn references_nest_at_most_25_deep() {
     let sandbox = Sandbox::new(&phase);
     let value = |key: &str| {
         let run = sandbox.run(["-q"]).args(SHOP);
-        run.args(["printenv", key]).output().ok().text().to_owned()
+        run.args(["printenv", key])
+            .output()
+            .assert_ok()
+            .text()
+            .to_owned()
     };
     assert_eq!(value("K25"), "end\n");
     assert_eq!(value("K26"), "${K00}\n");
@@ -262,7 +269,10 @@ fn expanded_references_are_bounded_in_size() {
         let run = sandbox
             .run(SHOP)
             .args(["-q", "--only", "K0[01]", "--file", "K0[01]"]);
-        let output = run.args(["-c", "cat $K00 $K01 | wc -c"]).output().ok();
+        let output = run
+            .args(["-c", "cat $K00 $K01 | wc -c"])
+            .output()
+            .assert_ok();
         let bytes: usize = output.text().trim().parse().unwrap();
         assert!(bytes < 80 << 20, "{bytes}");
     }
@@ -282,7 +292,10 @@ fn reference_resolves_to_shared_value_not_override() {
     let sandbox = Sandbox::new(&phase);
     let line = "echo $THEME, $OWN, $BOTH";
     let run = sandbox.run(SHOP).args(["-c", line]);
-    let output = run.env("PHASE_SERVICE_TOKEN", user_token()).output().ok();
+    let output = run
+        .env("PHASE_SERVICE_TOKEN", user_token())
+        .output()
+        .assert_ok();
     assert_eq!(output.text(), "dark, own of shared, light/shared\n");
 }
 
@@ -301,7 +314,7 @@ fn references_resolve_despite_duplicate_app_id() {
         }
         let phase = Phase::serve(world);
         let sandbox = Sandbox::new(&phase);
-        let output = print_value(&sandbox).output().ok();
+        let output = print_value(&sandbox).output().assert_ok();
         assert_eq!(output.text(), "db.test staging.test\n");
     }
 }
@@ -312,7 +325,7 @@ fn failed_fetch_of_a_referenced_environment_is_fatal() {
     let (phase, sandbox) = shop_with_value("${Staging.HOST}");
     // The first two requests fetch the token's keys and the app's own environment.
     phase.respond("/service/secrets/", Responder::html(502).after(2));
-    let _ = print_value(&sandbox).output().failed(125, "server");
+    let _ = print_value(&sandbox).output().assert_error(125, "server");
     let mut world = referring_world();
     let shop = world.app("shop");
     let production = shop.environment("Production", "prod");
@@ -322,7 +335,7 @@ fn failed_fetch_of_a_referenced_environment_is_fatal() {
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     let output = sandbox.run(SHOP).args(["--path", "/", "true"]).output();
-    let output = output.failed(125, "decrypt");
+    let output = output.assert_error(125, "decrypt");
     assert!(
         output.stderr.contains("the seed of Staging of shop"),
         "{output}"

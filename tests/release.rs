@@ -16,12 +16,12 @@ use crate::support::{inherited, pypi_packages, static_binary};
 fn static_binary_contains_no_local_path() {
     let Some(path) = static_binary() else { return };
     let file = read(path).unwrap();
-    let holds = |text: &str| {
+    let contains = |text: &str| {
         let mut windows = file.windows(text.len());
         windows.any(|window| window == text.as_bytes())
     };
     // The panic locations of crates do have paths, so the search would find others.
-    assert!(holds("/cargo/registry/src/"));
+    assert!(contains("/cargo/registry/src/"));
     let home = inherited("HOME").unwrap().into_string().unwrap();
     let cargo = inherited("CARGO_HOME").and_then(|home| home.into_string().ok());
     let cargo = cargo.unwrap_or_else(|| format!("{home}/.cargo"));
@@ -30,7 +30,7 @@ fn static_binary_contains_no_local_path() {
         env!("CARGO_TARGET_TMPDIR"),
         &cargo,
     ] {
-        assert!(!holds(path), "{path} is in it");
+        assert!(!contains(path), "{path} is in it");
     }
 }
 

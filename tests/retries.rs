@@ -76,7 +76,7 @@ fn transient_failures_are_retried_and_logged() {
                 phase.respond("", responder.times(2));
                 let output = retrying_with_timeout(&sandbox, "100", "3")
                     .output()
-                    .ended(Status::Exited(0));
+                    .assert_status(Status::Exited(0));
                 assert_eq!(output.text(), "started\n");
                 let said = retries(&output);
                 assert_eq!(output.stderr.lines().count(), 2, "{output}");
@@ -111,7 +111,7 @@ fn permanent_failures_are_not_retried() {
         // The largest response takes a busy machine more than a second.
         let _ = retrying_with_timeout(&sandbox, "30", "30")
             .output()
-            .failed(125, kind);
+            .assert_error(125, kind);
         assert_eq!(phase.requests().len(), 1, "{kind}");
     }
     for certificate in [
@@ -126,7 +126,7 @@ fn permanent_failures_are_not_retried() {
         let phase = Phase::with(long_value_world(), options);
         let _ = retrying_with_timeout(&Sandbox::new(&phase), "30", "30")
             .output()
-            .failed(125, "tls");
+            .assert_error(125, "tls");
     }
 }
 
@@ -161,7 +161,7 @@ fn max_wait_bounds_tries_and_delays() {
         let phase = Phase::serve(long_value_world());
         let sandbox = Sandbox::new(&phase);
         phase.respond("", responder);
-        let _ = retrying(&sandbox, "0").output().failed(125, kind);
+        let _ = retrying(&sandbox, "0").output().assert_error(125, kind);
         assert_eq!(phase.requests().len(), 1);
     }
 }
@@ -186,7 +186,7 @@ fn cut_short_try_keeps_previous_reason() {
     ];
     let output = sandbox.run(words).arg("true").output();
     assert_eq!(phase.requests().len(), 2);
-    let output = output.ended(Status::Exited(125));
+    let output = output.assert_status(Status::Exited(125));
     assert!(output.stderr.contains("error[server]"), "{output}");
     assert!(output.stderr.contains("503"), "{output}");
 }
@@ -199,7 +199,7 @@ fn retry_after_is_a_minimum_delay() {
         let output = Sandbox::offline()
             .bare(["date", "-u", "-d", "3 seconds", format])
             .output();
-        output.ok().text().trim().to_owned()
+        output.assert_ok().text().trim().to_owned()
     };
     let seconds = || "2".to_owned();
     for (after, floor) in [(&seconds as &dyn Fn() -> String, 2.0), (&date, 1.0)] {
@@ -215,7 +215,7 @@ fn retry_after_is_a_minimum_delay() {
         let start = Instant::now();
         let output = retrying_with_timeout(&sandbox, "100", "30")
             .output()
-            .ended(Status::Exited(0));
+            .assert_status(Status::Exited(0));
         let took = start.elapsed().as_secs_f64();
         assert!(took >= floor, "{after}: {took}");
         assert_eq!(retries(&output).len(), 1, "{output}");
@@ -237,7 +237,7 @@ fn retry_after_beyond_max_wait_gives_up() {
         let start = Instant::now();
         let output = retrying_with_timeout(&sandbox, "300", "30")
             .output()
-            .failed(125, "rate-limited");
+            .assert_error(125, "rate-limited");
         assert!(start.elapsed() < SLACK, "{output}");
         assert_eq!(phase.requests().len(), 1, "{after}");
     }
@@ -249,7 +249,7 @@ fn retry_after_beyond_max_wait_gives_up() {
         phase.respond("", responder);
         let _ = retrying_with_timeout(&sandbox, "100", "30")
             .output()
-            .ended(Status::Exited(0));
+            .assert_status(Status::Exited(0));
     }
 }
 
@@ -270,7 +270,7 @@ fn server_that_starts_late_is_reached() {
     let phase = Phase::with(long_value_world(), options);
     let output = running.wait();
     assert_eq!(phase.requests().len(), 1, "{output}");
-    assert_eq!(output.ended(Status::Exited(0)).text(), "started\n");
+    assert_eq!(output.assert_status(Status::Exited(0)).text(), "started\n");
 }
 
 /// An invalid certificate is final, even if an earlier try failed for another reason.
@@ -293,7 +293,7 @@ fn bad_certificate_on_retry_is_refused() {
         ..Options::default()
     };
     let swapped = Phase::with(long_value_world(), options);
-    let output = running.wait().ended(Status::Exited(125));
+    let output = running.wait().assert_status(Status::Exited(125));
     assert!(output.stderr.contains("error[tls]"), "{output}");
     assert!(swapped.requests().is_empty());
 }
@@ -303,7 +303,7 @@ fn bad_certificate_on_retry_is_refused() {
 fn failed_name_resolution_is_retried() {
     let sandbox = Sandbox::new(&Phase::serve(long_value_world()));
     let run = retrying(&sandbox, "5").env("PHASE_HOST", "https://phase.invalid");
-    let output = run.output().ended(Status::Exited(125));
+    let output = run.output().assert_status(Status::Exited(125));
     let said = retries(&output);
     assert!(!said.is_empty(), "{output}");
     assert!(
@@ -323,7 +323,7 @@ fn signal_during_retry_delay_kills_at_once() {
     let said = running.stderr_line();
     assert!(said.contains("attempt 2"), "{said}");
     running.kill(libc::SIGTERM);
-    let _ = running.wait().ended(Status::Killed(libc::SIGTERM));
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGTERM));
 }
 
 /// With `-q` retries are not logged. In JSON each is an object.
@@ -347,7 +347,7 @@ fn retry_log_follows_quiet_and_json() {
             option,
             "true",
         ];
-        let output = sandbox.run(words).output().ended(Status::Exited(0));
+        let output = sandbox.run(words).output().assert_status(Status::Exited(0));
         assert_eq!(output.stderr.lines().count(), lines, "{output}");
         assert!(output.stderr.contains(holds), "{output}");
     }

@@ -10,7 +10,7 @@ use nix::unistd::Uid;
 
 use crate::support::proc::descends;
 use crate::support::{
-    DEADLINE, Run, Running, Sandbox, Status, has_root, inspector, shop_id, shop_world,
+    DEADLINE, Run, Running, Sandbox, Status, inspector, require_root, shop_id, shop_world,
 };
 
 const VALUE: &str = "a-value-that-is-never-shown";
@@ -60,7 +60,7 @@ fn tokens_are_wiped_in_initial_environment() {
     let running = spawn_until_gate(run, &gate);
     let environ = environ(&running);
     sandbox.assert_no_canary("the initial environment", &environ);
-    if has_root("only root may read /proc/PID/environ of a process that is not dumpable") {
+    if require_root("only root may read /proc/PID/environ of a process that is not dumpable") {
         let wiped = |name: &str, length: usize| {
             let entry = [b"\0", name.as_bytes(), b"=", &vec![0; length + 1]].concat();
             environ.windows(entry.len()).any(|window| window == entry)
@@ -111,7 +111,7 @@ fn no_process_has_token_in_arguments() {
     }
     assert_eq!(seen, 1);
     gate.open();
-    let output = running.wait().ended(Status::Exited(125));
+    let output = running.wait().assert_status(Status::Exited(125));
     assert!(output.stderr.contains("error[token]"), "{output}");
 }
 
@@ -152,16 +152,21 @@ fn run_writes_no_file() {
         run.env("SSLKEYLOGFILE", directory.join("keys"))
             .env("RUST_LOG", "trace")
     };
-    let output = run(&["printenv", "KEY"]).reveals().output().ok();
+    let output = run(&["printenv", "KEY"])
+        .allow_secrets_on_stdout()
+        .output()
+        .assert_ok();
     assert_eq!(output.text(), format!("{VALUE}\n"));
-    let _ = run(&["--file", "KEY", "true"]).output().ok();
-    let _ = run(&["--dry-run"]).output().ok();
+    let _ = run(&["--file", "KEY", "true"]).output().assert_ok();
+    let _ = run(&["--dry-run"]).output().assert_ok();
     let _ = run(&["--require", "NOPE", "true"])
         .output()
-        .failed(125, "not-found");
-    let _ = run(&["./no-such-command"]).output().failed(127, "exec");
+        .assert_error(125, "not-found");
+    let _ = run(&["./no-such-command"])
+        .output()
+        .assert_error(127, "exec");
     phase.respond("/v1/secrets/", Responder::truncate(100));
-    let _ = run(&["true"]).output().failed(125, "unreachable");
+    let _ = run(&["true"]).output().assert_error(125, "unreachable");
     assert_eq!(search_files(&sandbox, &directory), 2);
 }
 
@@ -199,7 +204,7 @@ fn core_dumps_disabled_only_during_fetch() {
         assert!(read_link(format!("/proc/{pid}/exe")).is_err());
     }
     gate.open();
-    running.ready();
+    running.wait_until_ready();
     let expected = if hard == u64::MAX {
         "unlimited".to_owned()
     } else {
@@ -210,7 +215,7 @@ fn core_dumps_disabled_only_during_fetch() {
         (expected, user)
     );
     running.kill(libc::SIGKILL);
-    let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
 }
 
 /// SIGQUIT writes a core file if that is allowed and `core_pattern` is a file name (core(5)).
@@ -227,16 +232,16 @@ fn sigquit_during_fetch_leaves_no_core() {
         .limit(Resource::RLIMIT_CORE, hard);
     let running = spawn_until_gate(run, &gate);
     running.kill(libc::SIGQUIT);
-    let _ = running.wait().ended(Status::Killed(libc::SIGQUIT));
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGQUIT));
     assert_eq!(cores(), 0);
     // A program without phase-run does leave one, so the test can fail.
     let run = sandbox
         .bare([inspector(), "sleep"])
         .limit(Resource::RLIMIT_CORE, hard);
     let mut running = run.spawn();
-    running.ready();
+    running.wait_until_ready();
     running.kill(libc::SIGQUIT);
-    let _ = running.wait().ended(Status::Killed(libc::SIGQUIT));
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGQUIT));
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
     if hard > 0 && !pattern.starts_with(['|', '/']) && !pattern.trim().is_empty() {
         assert_eq!(cores(), 1);
@@ -286,7 +291,7 @@ fn redirect_never_leaks_token() {
         .production(&shop_id())
         .args(&["true"])
         .output()
-        .failed(125, "protocol");
+        .assert_error(125, "protocol");
     assert!(output.stderr.contains(&target.host()), "{output}");
     assert_eq!(target.connections(), 0);
 }
@@ -304,7 +309,7 @@ fn verbose_log_has_no_query_header_or_value() {
             .production(&shop_id())
             .args(&words)
             .env(variable, "trace");
-        let output = run.output().ended(Status::Exited(0));
+        let output = run.output().assert_status(Status::Exited(0));
         let name = phase.host().replace("https://", "");
         let request = format!("GET {name}/service/public/v1/secrets/: 200 in ");
         assert_eq!(output.stderr.matches(&request).count(), 1, "{output}");
@@ -375,7 +380,7 @@ fn command_never_receives_token() {
             .report(),
         run()
             .env("PHASE_SERVICE_TOKEN_FILE", "fd:7")
-            .hand_over(&handed, 7)
+            .pass_descriptor(&handed, 7)
             .report(),
     ] {
         let all = [report.environ(), report.argv()].concat().concat();

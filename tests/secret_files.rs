@@ -4,7 +4,7 @@ use std::fs::read;
 
 use nix::sys::resource::Resource;
 
-use crate::support::{Run, SHOP, Shop, has_root, inspector, shop};
+use crate::support::{Run, SHOP, Shop, inspector, require_root, shop};
 
 /// A value with characters that need quoting, used as a canary.
 const VALUE: &str = "-----BEGIN KEY-----\n$x\\n'\"\nü👋\n-----END KEY-----\n";
@@ -17,8 +17,8 @@ fn with_key() -> Shop {
 
 /// Runs a script by bash, because dash does not support descriptors above 9.
 fn script(shop: &Shop, options: &[&str], script: &str) -> Vec<u8> {
-    let run = shop.with(options).args(["bash", "-c", script]);
-    run.reveals().output().ok().stdout
+    let run = shop.run_with(options).args(["bash", "-c", script]);
+    run.allow_secrets_on_stdout().output().assert_ok().stdout
 }
 
 /// VAR, by default the name that KEY would get, holds the path, and no variable holds the value.
@@ -32,15 +32,20 @@ fn file_variable_holds_path_not_value() {
         (&["--file", "KEY=KEY_FILE", "--prefix", "APP_"], "KEY_FILE"),
     ] {
         let shop = with_key();
-        let report = shop.reporting(options).report();
+        let report = shop.run_inspector(options).report();
         let path = String::from_utf8(report.variable(name).unwrap()).unwrap();
         let start = format!("/proc/{}/fd/", report.number("pid"));
         assert!(path.starts_with(&start), "{path}");
         for entry in report.environ() {
             shop.assert_no_canary(name, &entry);
         }
-        let run = shop.with(options).args([inspector(), "read-file", name]);
-        assert_eq!(run.reveals().output().ok().text(), VALUE);
+        let run = shop
+            .run_with(options)
+            .args([inspector(), "read-file", name]);
+        assert_eq!(
+            run.allow_secrets_on_stdout().output().assert_ok().text(),
+            VALUE
+        );
     }
 }
 
@@ -82,10 +87,13 @@ fn file_content_is_exact_at_any_size() {
 fn secret_file_cannot_be_changed() {
     let shop = with_key();
     let run = shop
-        .with(&["--file", "KEY"])
+        .run_with(&["--file", "KEY"])
         .args([inspector(), "read-file", "KEY"]);
     // The inspector reports on standard error if it could change the file.
-    assert_eq!(run.reveals().output().ok().text(), VALUE);
+    assert_eq!(
+        run.allow_secrets_on_stdout().output().assert_ok().text(),
+        VALUE
+    );
     let text = script(
         &shop,
         &["--file", "KEY"],
@@ -122,7 +130,7 @@ fn secret_file_is_readable_by_children() {
 /// itself is not root.
 #[test]
 fn secret_file_is_readable_by_other_user() {
-    if !has_root("only root can become another user") {
+    if !require_root("only root can become another user") {
         return;
     }
     let shop = with_key();
@@ -134,16 +142,16 @@ fn secret_file_is_readable_by_other_user() {
     ];
     let command = [&dropping[..], &["sh", "-c", "cat $KEY"]].concat();
     let output = shop
-        .with(&["--file", "KEY"])
+        .run_with(&["--file", "KEY"])
         .args(command)
-        .reveals()
+        .allow_secrets_on_stdout()
         .output();
-    assert_eq!(output.ok().text(), VALUE);
+    assert_eq!(output.assert_ok().text(), VALUE);
     let run = shop
-        .with(&["--file", "KEY"])
+        .run_with(&["--file", "KEY"])
         .args([inspector(), "read-file", "KEY"]);
-    let output = run.as_user(65534).reveals().output();
-    assert_eq!(output.ok().text(), VALUE);
+    let output = run.as_user(65534).allow_secrets_on_stdout().output();
+    assert_eq!(output.assert_ok().text(), VALUE);
 }
 
 /// In a PID namespace the command's pid is 1, and so is the pid in the path.
@@ -151,10 +159,17 @@ fn secret_file_is_readable_by_other_user() {
 fn secret_file_is_readable_as_pid1() {
     let shop = with_key();
     let run = shop
-        .with(&["--file", "KEY"])
+        .run_with(&["--file", "KEY"])
         .args([inspector(), "read-file", "KEY"]);
-    assert_eq!(run.as_pid1().reveals().output().ok().text(), VALUE);
-    let report = shop.reporting(&["--file", "KEY"]).as_pid1().report();
+    assert_eq!(
+        run.as_pid1()
+            .allow_secrets_on_stdout()
+            .output()
+            .assert_ok()
+            .text(),
+        VALUE
+    );
+    let report = shop.run_inspector(&["--file", "KEY"]).as_pid1().report();
     assert!(report.variable("KEY").unwrap().starts_with(b"/proc/1/fd/"));
 }
 
@@ -163,17 +178,17 @@ fn secret_file_is_readable_as_pid1() {
 #[test]
 fn secret_files_use_descriptors_from_100_on() {
     let shop = shop([("A", "1"), ("B", "2"), ("C", "3")]);
-    let report = shop.reporting(&["--file", "*"]).report();
+    let report = shop.run_inspector(&["--file", "*"]).report();
     assert_eq!(report.descriptors(), [0, 1, 2, 100, 101, 102]);
     for number in [100, 101, 102] {
         let descriptor = report.descriptor(number).unwrap();
         assert!(!descriptor.close_on_exec);
     }
-    let run = shop.with(&["--file", "*"]);
+    let run = shop.run_with(&["--file", "*"]);
     let run = run.args(["sh", "-c", "cat $A $B $C"]);
     let output = run.limit(Resource::RLIMIT_NOFILE, 50).output();
-    assert_eq!(output.ok().text(), "123");
-    let run = shop.reporting(&["--file", "*"]);
+    assert_eq!(output.assert_ok().text(), "123");
+    let run = shop.run_inspector(&["--file", "*"]);
     let report = run.limit(Resource::RLIMIT_NOFILE, 50).report();
     assert_eq!(report.descriptors().len(), 6);
 }
@@ -182,7 +197,7 @@ fn secret_files_use_descriptors_from_100_on() {
 #[test]
 fn too_many_files_for_descriptor_limit_is_an_error() {
     let shop = shop((0..60).map(|n| (format!("K{n}"), "v")));
-    let output = shop.refuses_with(&["--file", "*"], |run| {
+    let output = shop.assert_environment_error_with(&["--file", "*"], |run| {
         run.limit(Resource::RLIMIT_NOFILE, 50)
     });
     assert!(output.stderr.contains("too many open files"), "{output}");
@@ -192,7 +207,7 @@ fn too_many_files_for_descriptor_limit_is_an_error() {
 #[test]
 fn secret_file_without_proc_is_an_error() {
     let shop = with_key();
-    let output = shop.refuses_with(&["--file", "KEY"], Run::without_proc);
+    let output = shop.assert_environment_error_with(&["--file", "KEY"], Run::without_proc);
     assert!(
         output
             .stderr
@@ -200,8 +215,8 @@ fn secret_file_without_proc_is_an_error() {
         "{output}"
     );
     // Without `--file`, /proc is not needed.
-    let run = shop.with(&[]).arg("true").without_proc().output();
-    let _ = run.ok();
+    let run = shop.run_with(&[]).arg("true").without_proc().output();
+    let _ = run.assert_ok();
 }
 
 /// In the /proc of another PID namespace, the path would lead to another process.
@@ -209,7 +224,7 @@ fn secret_file_without_proc_is_an_error() {
 fn secret_file_with_foreign_proc_is_an_error() {
     let shop = with_key();
     let wrap = ["unshare", "--pid", "--fork", "--map-root-user"];
-    let output = shop.refuses_with(&["--file", "KEY"], |run| run.wrap(wrap));
+    let output = shop.assert_environment_error_with(&["--file", "KEY"], |run| run.wrap(wrap));
     assert!(output.stderr.contains("another PID namespace"), "{output}");
 }
 
@@ -222,10 +237,12 @@ fn two_secrets_for_one_variable_is_an_error() {
         &["--file", "A=B"],
         &["--file", "A=P_B", "--prefix", "P_"],
     ] {
-        let output = shop.refuses(options);
+        let output = shop.assert_environment_error(options);
         assert!(output.stderr.contains("by both A and B"), "{output}");
     }
-    let report = shop.reporting(&["--file", "A=B", "--except", "B"]).report();
+    let report = shop
+        .run_inspector(&["--file", "A=B", "--except", "B"])
+        .report();
     assert!(report.variable("B").unwrap().starts_with(b"/proc/"));
     assert_eq!(report.variable("A"), None);
 }
@@ -236,7 +253,7 @@ fn two_secrets_for_one_variable_is_an_error() {
 fn kept_variable_takes_precedence_over_file() {
     let shop = with_key();
     let run = |options: &[&str], name: &str| {
-        let report = shop.reporting(options).env(name, "own").report();
+        let report = shop.run_inspector(options).env(name, "own").report();
         assert_eq!(report.descriptors(), [0, 1, 2]);
         report.variable(name).unwrap()
     };
@@ -253,12 +270,12 @@ fn file_option_without_match_is_an_error() {
         &["--file", "NONE"][..],
         &["--file", "KEY", "--except", "KEY"],
     ] {
-        let output = shop.with(options).args(["touch", "started"]).output();
-        let _ = output.failed(125, "not-found");
+        let output = shop.run_with(options).args(["touch", "started"]).output();
+        let _ = output.assert_error(125, "not-found");
         assert!(!shop.directory().join("started").exists());
     }
     let options = ["--file", "NONE", "--allow-empty"];
-    let _ = shop.with(&options).arg("true").output().ok();
+    let _ = shop.run_with(&options).arg("true").output().assert_ok();
 }
 
 /// The file is a memfd, and no other file is created.
@@ -267,7 +284,7 @@ fn secret_file_is_never_on_disk() {
     let shop = with_key();
     let run = shop.run(SHOP).args(["--file", "KEY", "--"]);
     let run = run.args(["sh", "-c", "readlink $KEY >link"]);
-    let _ = run.env("TMPDIR", shop.directory()).output().ok();
+    let _ = run.env("TMPDIR", shop.directory()).output().assert_ok();
     let link = read(shop.directory().join("link")).unwrap();
     assert!(link.starts_with(b"/memfd:"), "{}", link.escape_ascii());
     let left: Vec<_> = shop.directory().read_dir().unwrap().collect();

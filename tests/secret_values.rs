@@ -90,9 +90,9 @@ fn captured_overrides_apply() {
             .args(["--only", "THEME", "printenv", "THEME"]);
         let output = run
             .env("PHASE_SERVICE_TOKEN", token)
-            .reveals()
+            .allow_secrets_on_stdout()
             .output()
-            .ok();
+            .assert_ok();
         assert_eq!(output.text(), format!("{theme}\n"));
     }
 }
@@ -104,7 +104,7 @@ fn secret_with_two_matching_tags_arrives_once() {
     let sandbox = Sandbox::new(&phase);
     let args = ["--tags", "billing,logging", "--dry-run"];
     let run = sandbox.production(app_id("shop")).args(args);
-    let output = run.output().ok();
+    let output = run.output().assert_ok();
     let rows = [
         "LOG_FORMAT\t/\tconfig\tvariable",
         "PAYMENT_KEY\t/\tsecret\tvariable",
@@ -158,7 +158,10 @@ fn ten_thousand_secrets_arrive() {
     let run = sandbox
         .production(&shop_id())
         .args(["-c", "env | grep -c '^S[0-9]*=v'; echo $S0 $S9999"]);
-    let output = run.reveals().output().ended(Status::Exited(0));
+    let output = run
+        .allow_secrets_on_stdout()
+        .output()
+        .assert_status(Status::Exited(0));
     assert_eq!(output.text(), "10000\nv0 v9999\n");
     assert_eq!(phase.requests().len(), 1);
 }

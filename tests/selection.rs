@@ -44,7 +44,7 @@ fn assert_selected(rows: &[(&str, &str)]) {
     let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     for (line, expected) in rows {
-        let output = dry_run_of_line(&sandbox, line).output().ok();
+        let output = dry_run_of_line(&sandbox, line).output().assert_ok();
         assert_eq!(selected(&output), *expected, "{line}");
     }
 }
@@ -56,7 +56,7 @@ fn assert_failures(kind: &str, rows: &[(&str, &[&str])]) {
     for (line, texts) in rows {
         let output = dry_run_of_line(&sandbox, line).output();
         assert!(output.stdout.is_empty(), "{line}\n{output}");
-        let output = output.failed(125, kind);
+        let output = output.assert_error(125, kind);
         for text in *texts {
             assert!(output.stderr.contains(text), "{line}: {text}\n{output}");
         }
@@ -167,7 +167,7 @@ fn equal_precedence_different_values_is_error() {
     let sandbox = Sandbox::new(&phase);
     let output = dry_run_of_line(&sandbox, "")
         .output()
-        .failed(125, "ambiguous");
+        .assert_error(125, "ambiguous");
     for folder in ["/another", "/backend", "/web"] {
         assert!(output.stderr.contains(folder), "{output}");
     }
@@ -209,7 +209,7 @@ fn single_exact_path_is_filtered_by_server() {
     ] {
         let phase = Phase::serve(tagged_world());
         let sandbox = Sandbox::new(&phase);
-        let _ = dry_run_of_line(&sandbox, line).output().ok();
+        let _ = dry_run_of_line(&sandbox, line).output().assert_ok();
         let requests = phase.requests();
         assert_eq!(requests.len(), 1, "{line}");
         assert_eq!(requests[0].query("path").as_deref(), sent, "{line}");
@@ -244,13 +244,13 @@ fn phase_path_names_folders() {
         let output = dry_run_of_line(&sandbox, line)
             .env("PHASE_PATH", variable)
             .output()
-            .ok();
+            .assert_ok();
         assert_eq!(selected(&output), expected, "{variable} {line}");
     }
     let output = dry_run_of_line(&sandbox, "")
         .env("PHASE_PATH", "/nope")
         .output();
-    let output = output.failed(125, "not-found");
+    let output = output.assert_error(125, "not-found");
     assert!(
         output.stderr.contains("PHASE_PATH /nope matches nothing"),
         "{output}"
@@ -258,7 +258,7 @@ fn phase_path_names_folders() {
     let output = dry_run_of_line(&sandbox, "")
         .env("PHASE_PATH", "/a::/b")
         .output();
-    let _ = output.failed(125, "config");
+    let _ = output.assert_error(125, "config");
 }
 
 /// `--tags` selects secrets with any of the tags. White space around a comma is dropped, and tags are
@@ -362,19 +362,19 @@ fn empty_filter_fails_without_allow_empty() {
         let _ = dry_run_of_line(&sandbox, line)
             .arg("--allow-empty")
             .output()
-            .ok();
+            .assert_ok();
     }
     // The command runs only with `--allow-empty`.
     let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     let words = ["--app", "shop", "--env", "Production", "--path", "/nope"];
     let output = sandbox.run(words).args(["echo", "ran"]).output();
-    assert!(output.failed(125, "not-found").stdout.is_empty());
+    assert!(output.assert_error(125, "not-found").stdout.is_empty());
     let output = sandbox
         .run(words)
         .args(["--allow-empty", "echo", "ran"])
         .output();
-    assert_eq!(output.ok().text(), "ran\n");
+    assert_eq!(output.assert_ok().text(), "ran\n");
 }
 
 /// An empty environment is a warning if no filter is given.
@@ -390,13 +390,16 @@ fn empty_environment_warns_and_runs() {
     };
     let warning = ["warning: there are no secrets in Production of shop"];
     for words in [&[][..], &["--except", "A*"], &["--allow-empty"]] {
-        assert_eq!(run(words).notices(&warning).ok().text(), "ran\n");
+        assert_eq!(
+            run(words).assert_log_lines(&warning).assert_ok().text(),
+            "ran\n"
+        );
     }
-    assert_eq!(run(&["-q"]).ok().text(), "ran\n");
+    assert_eq!(run(&["-q"]).assert_ok().text(), "ran\n");
     for words in [["--only", "A*"], ["--path", "/"], ["--tags", "a"]] {
-        let _ = run(&words).failed(125, "not-found");
+        let _ = run(&words).assert_error(125, "not-found");
     }
     let _ = run(&["--require", "A"])
-        .notices(&warning)
-        .failed(125, "not-found");
+        .assert_log_lines(&warning)
+        .assert_error(125, "not-found");
 }

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::{
-    InspectorLog, LaunchMode, Run, Shop, Status, Terminal, has_root, inspector, proc, shop,
+    InspectorLog, LaunchMode, Run, Shop, Status, Terminal, inspector, proc, require_root, shop,
 };
 
 /// The si_code of a signal that the terminal has sent (sigaction(2), SI_KERNEL).
@@ -17,7 +17,7 @@ const KERNEL: i32 = 128;
 const MODES: [LaunchMode; 3] = [LaunchMode::Bare, LaunchMode::Exec, LaunchMode::Supervised];
 
 fn run<'a>(mode: LaunchMode, shop: &'a Shop, command: &[&str]) -> Run<'a> {
-    shop.bare(mode.words(shop.program()).iter().chain(command))
+    shop.bare(mode.command_prefix(shop.program()).iter().chain(command))
 }
 
 /// Runs the inspector on its own terminal in each mode, waits until it is ready, and passes its pid
@@ -35,7 +35,7 @@ fn in_each_mode(
             .copied()
             .collect();
         let mut terminal = prepare(run(mode, &shop, &command)).on_terminal();
-        let own = terminal.ready();
+        let own = terminal.wait_until_ready();
         let leader = terminal.pid();
         // In a PID namespace the inspector sees another pid of its own.
         let command = proc::command_of(leader);
@@ -59,13 +59,13 @@ fn terminal_key_of_session_leader_arrives_once() {
         in_each_mode(&[], prepare, |mode, terminal, _| {
             for (key, signal) in [("\x03", SIGINT), ("\x1c", SIGQUIT)] {
                 terminal.press(key);
-                assert_eq!(terminal.reported(), (signal, KERNEL), "{mode:?}");
-                let more = terminal.reported_until_marked(terminal.pid());
+                assert_eq!(terminal.next_signal(), (signal, KERNEL), "{mode:?}");
+                let more = terminal.signals_until_barrier(terminal.pid());
                 assert_eq!(more, [], "{mode:?}");
             }
             terminal.resize(50, 132);
-            assert_eq!(terminal.reported(), (SIGWINCH, KERNEL), "{mode:?}");
-            let more = terminal.reported_until_marked(terminal.pid());
+            assert_eq!(terminal.next_signal(), (SIGWINCH, KERNEL), "{mode:?}");
+            let more = terminal.signals_until_barrier(terminal.pid());
             assert_eq!(more, [], "{mode:?}");
         });
     }
@@ -83,10 +83,10 @@ fn hangup_of_session_leader_arrives_once() {
             let serving = prepare(serving.wrap(["sh", "-c", silence, "sh"]));
             let mut terminal = serving.on_terminal();
             let log = InspectorLog::in_directory(shop.directory());
-            log.ready();
+            log.wait_until_ready();
             let leader = terminal.pid();
             terminal.hang_up();
-            let received = log.reported_until_marked(leader, 2);
+            let received = log.signals_until_barrier(leader, 2);
             let received: Vec<i32> = received.iter().map(|(signal, _)| *signal).collect();
             assert_eq!(received, [SIGHUP, SIGCONT], "{mode:?}");
         }
@@ -99,9 +99,9 @@ fn hangup_ends_command_of_session_leader() {
     for mode in MODES {
         let shop = shop([("SECRET", "value")]);
         let mut terminal = run(mode, &shop, &[inspector(), "sleep"]).on_terminal();
-        let command = terminal.ready();
+        let command = terminal.wait_until_ready();
         terminal.hang_up();
-        assert_eq!(terminal.ended(), Status::Killed(SIGHUP), "{mode:?}");
+        assert_eq!(terminal.wait(), Status::Killed(SIGHUP), "{mode:?}");
         proc::wait_until_gone(&[command]);
     }
 }
@@ -114,9 +114,9 @@ fn ctrl_z_without_shell_is_discarded() {
         // The inspector does not catch TSTP.
         in_each_mode(&["100", "20"], prepare, |mode, terminal, command| {
             terminal.press("\x1a\x03");
-            assert_eq!(terminal.reported(), (SIGINT, KERNEL), "{mode:?}");
+            assert_eq!(terminal.next_signal(), (SIGINT, KERNEL), "{mode:?}");
             let leader = terminal.pid();
-            assert_eq!(terminal.reported_until_marked(leader), [], "{mode:?}");
+            assert_eq!(terminal.signals_until_barrier(leader), [], "{mode:?}");
             for pid in [command, leader] {
                 assert_ne!(proc::state(pid), 'T', "{mode:?}");
             }
@@ -139,8 +139,8 @@ fn stop_of_command_does_not_stop_session_leader() {
                     assert_eq!(proc::state(command), 'T', "{mode:?}");
                 }
                 kill(Pid::from_raw(command), Signal::SIGCONT).unwrap();
-                assert_eq!(terminal.reported().0, SIGCONT, "{mode:?}");
-                assert_eq!(terminal.reported_until_marked(leader), [], "{mode:?}");
+                assert_eq!(terminal.next_signal().0, SIGCONT, "{mode:?}");
+                assert_eq!(terminal.signals_until_barrier(leader), [], "{mode:?}");
             }
         });
     }
@@ -158,13 +158,13 @@ fn ctrl_c_and_hangup_end_command_of_pid1() {
         let shop = shop([("SECRET", "value")]);
         let sleeping = run(LaunchMode::Supervised, &shop, &[inspector(), "sleep"]);
         let mut terminal = sleeping.as_pid1().on_terminal();
-        assert_eq!(terminal.ready(), 2);
+        assert_eq!(terminal.wait_until_ready(), 2);
         let command = proc::command_of(terminal.pid());
         match press {
             Some(key) => terminal.press(key),
             None => terminal.hang_up(),
         }
-        assert_eq!(terminal.ended(), Status::Exited(128 + signal));
+        assert_eq!(terminal.wait(), Status::Exited(128 + signal));
         proc::wait_until_gone(&[command]);
     }
 }
@@ -181,9 +181,9 @@ fn outside_signal_to_pid1_with_terminal_arrives_once() {
             Signal::SIGTSTP,
         ] {
             kill(Pid::from_raw(leader), signal).unwrap();
-            assert_eq!(terminal.reported().0, signal as i32, "{mode:?} {signal}");
+            assert_eq!(terminal.next_signal().0, signal as i32, "{mode:?} {signal}");
             assert_eq!(
-                terminal.reported_until_marked(leader),
+                terminal.signals_until_barrier(leader),
                 [],
                 "{mode:?} {signal}"
             );
@@ -192,9 +192,9 @@ fn outside_signal_to_pid1_with_terminal_arrives_once() {
     let shop = shop([("SECRET", "value")]);
     let sleeping = run(LaunchMode::Supervised, &shop, &[inspector(), "sleep"]);
     let mut terminal = sleeping.as_pid1().on_terminal();
-    terminal.ready();
+    terminal.wait_until_ready();
     kill(Pid::from_raw(terminal.pid()), Signal::SIGTERM).unwrap();
-    assert_eq!(terminal.ended(), Status::Exited(128 + SIGTERM));
+    assert_eq!(terminal.wait(), Status::Exited(128 + SIGTERM));
 }
 
 /// A helper in the group that phase-run leads signals PID 1 and means the command.
@@ -206,12 +206,12 @@ fn helper_that_signals_pid1_reaches_command() {
         let serving = run(mode, &shop, &[inspector(), "serve"]);
         let serving = serving.wrap(["sh", "-c", entrypoint, "sh"]).as_pid1();
         let mut terminal = serving.on_terminal();
-        terminal.ready();
+        terminal.wait_until_ready();
         std::fs::write(shop.directory().join("go"), "now\n").unwrap();
         let signal = next_signal_except_chld(&mut terminal);
         assert_eq!(signal, SIGHUP, "{mode:?}");
         let leader = terminal.pid();
-        let more = terminal.reported_until_marked(leader);
+        let more = terminal.signals_until_barrier(leader);
         // Without phase-run the helper is a child of the command.
         assert!(
             more.iter().all(|(signal, _)| *signal == libc::SIGCHLD),
@@ -223,7 +223,7 @@ fn helper_that_signals_pid1_reaches_command() {
 /// Returns the next signal that is not CHLD.
 fn next_signal_except_chld(terminal: &mut Terminal) -> i32 {
     loop {
-        match terminal.reported() {
+        match terminal.next_signal() {
             (libc::SIGCHLD, _) => {}
             (signal, _) => return signal,
         }
@@ -234,7 +234,7 @@ fn next_signal_except_chld(terminal: &mut Terminal) -> i32 {
 /// enough.
 #[test]
 fn terminal_without_dev_tty_is_found_through_stdio() {
-    if !has_root("only root can hide /dev") {
+    if !require_root("only root can hide /dev") {
         return;
     }
     // All of the descriptors stay on the terminal, or one of them.
@@ -255,11 +255,11 @@ fn terminal_without_dev_tty_is_found_through_stdio() {
             let words = ["unshare", "--mount", "sh", "-c", &prepare, "sh"];
             let mut terminal = serving.wrap(words).on_terminal();
             let log = InspectorLog::in_directory(shop.directory());
-            log.ready();
+            log.wait_until_ready();
             let leader = terminal.pid();
             assert!(metadata(format!("/proc/{leader}/root/dev/tty")).is_err());
             terminal.press("\x03");
-            let received = log.reported_until_marked(leader, 1);
+            let received = log.signals_until_barrier(leader, 1);
             assert_eq!(received, [(SIGINT, KERNEL)], "{mode:?} {left:?}");
         }
     }

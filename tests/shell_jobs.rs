@@ -6,8 +6,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::{
-    BASH, DEADLINE, LAUNCH_MODES, LaunchMode, ShellPrompt, ZSH, at_prompts, eventually,
-    has_programs, installed_shells, proc,
+    BASH, DEADLINE, LAUNCH_MODES, LaunchMode, ShellPrompt, ZSH, eventually,
+    in_every_shell_and_mode, installed_shells, proc, require_programs,
 };
 
 /// The si_code of a signal from kill(2) (sigaction(2), SI_USER).
@@ -20,15 +20,15 @@ const JOB: &str = "run inspector serve 100 20";
 /// command if that is still stopped.
 #[test]
 fn ctrl_z_and_fg_continue_command_once_each() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (command, runner) = prompt.start(JOB);
         let mut screen = Vec::new();
         for _ in 0..3 {
             screen.push(prompt.suspend(&[command, runner]));
             assert_eq!(prompt.status(), 128 + SIGTSTP);
             prompt.enter("fg");
-            assert_eq!(prompt.reported(), (SIGCONT, SENT));
-            assert_eq!(prompt.reported_until_marked(runner), []);
+            assert_eq!(prompt.next_signal(), (SIGCONT, SENT));
+            assert_eq!(prompt.signals_until_barrier(runner), []);
         }
         screen
     });
@@ -37,7 +37,7 @@ fn ctrl_z_and_fg_continue_command_once_each() {
 /// The shell prints the same about the job as for the bare command.
 #[test]
 fn stopped_job_ends_by_ctrl_c_after_fg() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         let mut screen = prompt.suspend(&[command, runner]);
         prompt.enter("fg");
@@ -56,21 +56,21 @@ fn stopped_job_ends_by_ctrl_c_after_fg() {
 
 #[test]
 fn background_job_does_not_get_ctrl_c() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (command, runner) = prompt.start(JOB);
         prompt.suspend(&[command, runner]);
         prompt.enter("bg");
-        assert_eq!(prompt.reported(), (SIGCONT, SENT));
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.next_signal(), (SIGCONT, SENT));
+        assert_eq!(prompt.signals_until_barrier(runner), []);
         // Another command has the terminal.
         let _ = prompt.start("inspector serve 1");
         prompt.press("\x03");
-        assert_eq!(prompt.reported(), (SIGINT, 128));
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.next_signal(), (SIGINT, 128));
+        assert_eq!(prompt.signals_until_barrier(runner), []);
         prompt.enter("fg");
         proc::wait_until_foreground(runner);
         // Some shells send CONT even to a running group; the command then gets it twice.
-        let received = prompt.reported_until_marked(runner);
+        let received = prompt.signals_until_barrier(runner);
         assert!(
             received.iter().all(|one| *one == (SIGCONT, SENT)),
             "{received:?}"
@@ -80,8 +80,8 @@ fn background_job_does_not_get_ctrl_c() {
             "{received:?}"
         );
         prompt.press("\x03");
-        assert_eq!(prompt.reported(), (SIGINT, 128));
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.next_signal(), (SIGINT, 128));
+        assert_eq!(prompt.signals_until_barrier(runner), []);
     });
 }
 
@@ -89,7 +89,7 @@ fn background_job_does_not_get_ctrl_c() {
 /// forwarded. It ends with the same status as the bare command.
 #[test]
 fn kill_of_job_ends_it_with_command_status() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         for (line, status) in [
             ("run inspector sleep", 128 + SIGTERM),
             (
@@ -111,14 +111,14 @@ fn kill_of_job_ends_it_with_command_status() {
 /// for the job.
 #[test]
 fn kill_pid_arrives_once_kill_job_at_least_once() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (_, runner) = prompt.start("run inspector serve 100 & job=$!");
         prompt.enter("kill $job");
-        assert_eq!(prompt.reported().0, SIGTERM);
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.next_signal().0, SIGTERM);
+        assert_eq!(prompt.signals_until_barrier(runner), []);
         prompt.enter("kill %1");
-        assert_eq!(prompt.reported().0, SIGTERM);
-        let more = prompt.reported_until_marked(runner);
+        assert_eq!(prompt.next_signal().0, SIGTERM);
+        let more = prompt.signals_until_barrier(runner);
         let duplicates = match prompt.mode {
             LaunchMode::Bare | LaunchMode::Exec => 0,
             LaunchMode::Supervised => 1,
@@ -135,7 +135,7 @@ fn kill_pid_arrives_once_kill_job_at_least_once() {
 /// A signal to a stopped job takes effect when the job is continued.
 #[test]
 fn kill_of_stopped_job_ends_it() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         prompt.suspend(&[command, runner]);
         prompt.enter("kill %1; fg");
@@ -148,7 +148,7 @@ fn kill_of_stopped_job_ends_it() {
 /// what is typed.
 #[test]
 fn background_read_stops_job_until_fg() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let line = "run sh -c 'echo ready $$; read key; echo key=$key' &";
         let (command, runner) = prompt.start(line);
         proc::wait_until_stopped(&[command, runner]);
@@ -165,7 +165,7 @@ fn background_read_stops_job_until_fg() {
 /// TTOU does the same if the terminal is set to stop background output (termios(3), TOSTOP).
 #[test]
 fn background_write_stops_job_until_fg() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         prompt.show("stty tostop");
         prompt.enter("run sh -c 'echo written' & echo job=$!");
         let _ = prompt.until("job=");
@@ -194,14 +194,14 @@ fn stopped_by(prompt: &mut ShellPrompt, why: &str) {
 /// A command that catches TTIN does not stop, and phase-run neither stops nor spins.
 #[test]
 fn command_that_handles_ttin_does_not_stop_job() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (_, runner) = prompt.start("run inspector serve 100 &");
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.signals_until_barrier(runner), []);
         kill(Pid::from_raw(-runner), Signal::SIGTTIN).unwrap();
-        assert_eq!(prompt.reported().0, SIGTTIN);
+        assert_eq!(prompt.next_signal().0, SIGTTIN);
         assert!(
             prompt
-                .reported_until_marked(runner)
+                .signals_until_barrier(runner)
                 .iter()
                 .all(|(signal, _)| *signal == SIGTTIN)
         );
@@ -212,7 +212,7 @@ fn command_that_handles_ttin_does_not_stop_job() {
 /// Editors do this: the program stops its whole group.
 #[test]
 fn program_that_stops_its_group_resumes_after_fg() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let line = "run sh -c 'echo ready $$; kill -TSTP 0; echo woke; kill -TSTP 0; echo again'";
         let (command, runner) = prompt.start(line);
         for woke in ["woke\n", "again\n"] {
@@ -231,7 +231,7 @@ fn program_that_stops_its_group_resumes_after_fg() {
 /// never handles this second copy, because CONT discards pending stop signals (signal(7)).
 #[test]
 fn grandchild_that_stops_group_stops_it_once() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let line =
             "run sh -c 'echo ready $$; sh -c \"kill -TSTP 0\"; echo woke; inspector serve 2'";
         let (command, runner) = prompt.start(line);
@@ -240,41 +240,41 @@ fn grandchild_that_stops_group_stops_it_once() {
         assert_eq!(prompt.status(), 128 + SIGTSTP);
         prompt.enter("fg");
         let _ = prompt.until("woke\n");
-        let _ = prompt.ready();
+        let _ = prompt.wait_until_ready();
         prompt.press("\x03");
-        assert_eq!(prompt.reported(), (SIGINT, 128));
+        assert_eq!(prompt.next_signal(), (SIGINT, 128));
     });
 }
 
 /// If only the command is stopped, phase-run stops too, so that the shell notices.
 #[test]
 fn stop_of_command_by_pid_stops_job() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (command, runner) = prompt.start(JOB);
         kill(Pid::from_raw(command), Signal::SIGSTOP).unwrap();
         prompt.prompt();
         proc::wait_until_stopped(&[command, runner]);
         assert_eq!(prompt.status(), 128 + SIGSTOP);
         prompt.enter("fg");
-        assert_eq!(prompt.reported(), (SIGCONT, SENT));
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.next_signal(), (SIGCONT, SENT));
+        assert_eq!(prompt.signals_until_barrier(runner), []);
     });
 }
 
 /// A CONT to the process that the shell started continues the command, once.
 #[test]
 fn cont_to_phase_run_continues_command_once() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (command, runner) = prompt.start(JOB);
         for _ in 0..3 {
             prompt.suspend(&[command, runner]);
             kill(Pid::from_raw(runner), Signal::SIGCONT).unwrap();
-            assert_eq!(prompt.reported(), (SIGCONT, SENT));
-            assert_eq!(prompt.reported_until_marked(runner), []);
+            assert_eq!(prompt.next_signal(), (SIGCONT, SENT));
+            assert_eq!(prompt.signals_until_barrier(runner), []);
             prompt.enter("fg");
             proc::wait_until_foreground(command);
             // Some shells send CONT even to a running group.
-            let received = prompt.reported_until_marked(runner);
+            let received = prompt.signals_until_barrier(runner);
             assert!(
                 received.iter().all(|one| *one == (SIGCONT, SENT)),
                 "{received:?}"
@@ -286,7 +286,7 @@ fn cont_to_phase_run_continues_command_once() {
 /// Ctrl-Z stops the script and everything it runs, and `fg` continues all of it.
 #[test]
 fn ctrl_z_stops_script_that_runs_phase_run() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let shell = prompt.shell;
         let script = format!("#!/usr/bin/env {shell}\nrun inspector serve 2 20\necho went on\n");
         prompt.shop.executable("script", script);
@@ -295,8 +295,8 @@ fn ctrl_z_stops_script_that_runs_phase_run() {
         let screen = prompt.suspend(&[command, runner, script]);
         assert_eq!(prompt.status(), 128 + SIGTSTP);
         prompt.enter("fg");
-        assert_eq!(prompt.reported(), (SIGCONT, SENT));
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.next_signal(), (SIGCONT, SENT));
+        assert_eq!(prompt.signals_until_barrier(runner), []);
         let _ = prompt.until("went on\n");
         prompt.prompt();
         assert_eq!(prompt.status(), 0);
@@ -307,20 +307,20 @@ fn ctrl_z_stops_script_that_runs_phase_run() {
 /// The command has jobs of its own and moves the terminal between them.
 #[test]
 fn shell_as_command_has_its_own_jobs() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let words = installed_shells()
             .into_iter()
             .find(|words| words[0] == prompt.shell)
             .unwrap();
         prompt.show(&format!("run {}", words.join(" ")));
         prompt.enter("inspector serve 100 20");
-        let inner = prompt.ready();
+        let inner = prompt.wait_until_ready();
         let screen = prompt.suspend(&[inner]);
         assert_eq!(prompt.status(), 128 + SIGTSTP);
         prompt.enter("fg");
-        assert_eq!(prompt.reported(), (SIGCONT, SENT));
+        assert_eq!(prompt.next_signal(), (SIGCONT, SENT));
         prompt.press("\x03");
-        assert_eq!(prompt.reported(), (SIGINT, 128));
+        assert_eq!(prompt.next_signal(), (SIGINT, 128));
         kill(Pid::from_raw(inner), Signal::SIGKILL).unwrap();
         let _ = prompt.prompt();
         prompt.enter("exit 9");
@@ -333,7 +333,7 @@ fn shell_as_command_has_its_own_jobs() {
 /// A shell that suspends itself gives the terminal back, and has it again after `fg`.
 #[test]
 fn shell_as_command_can_be_suspended() {
-    if !has_programs(&["zsh"]) {
+    if !require_programs(&["zsh"]) {
         return;
     }
     for mode in LAUNCH_MODES {
@@ -402,7 +402,7 @@ fn orphaned_supervisor_does_not_stop() {
 /// orphaned process groups).
 #[test]
 fn hangup_ends_stopped_job() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         prompt.suspend(&[command, runner]);
         prompt.hang_up();

@@ -9,7 +9,7 @@ const WORDS: [&str; 6] = ["--app", "shop", "--env", "Production", "echo", "start
 
 fn assert_killed_by(running: Running, signal: i32) {
     running.kill(signal);
-    let output = running.wait().ended(Status::Killed(signal));
+    let output = running.wait().assert_status(Status::Killed(signal));
     assert!(
         output.stdout.is_empty() && output.stderr.is_empty(),
         "{output}"
@@ -62,7 +62,7 @@ fn ignored_signal_does_not_end_fetch() {
         gate.wait_for_request(DEADLINE);
         running.kill(signal);
         gate.open();
-        assert_eq!(running.wait().ok().text(), "started\n");
+        assert_eq!(running.wait().assert_ok().text(), "started\n");
     }
 }
 
@@ -75,13 +75,13 @@ fn fetch_can_be_stopped_and_continued() {
     let running = sandbox.run(WORDS).spawn();
     gate.wait_for_request(DEADLINE);
     running.kill(libc::SIGSTOP);
-    crate::support::eventually("stopped", || match running.state() {
+    crate::support::eventually("the process stops", || match running.state() {
         'T' => Ok(()),
         other => Err(other),
     });
     gate.open();
     running.kill(libc::SIGCONT);
-    assert_eq!(running.wait().ok().text(), "started\n");
+    assert_eq!(running.wait().assert_ok().text(), "started\n");
 }
 
 /// A signal that was blocked at the start stays pending for the command (execve(2)).
@@ -98,11 +98,15 @@ fn blocked_signal_stays_pending_for_command() {
         crate::support::inspector(),
         "report",
     ];
-    let running = sandbox.run(words).block(SIGTERM).reveals().spawn();
+    let running = sandbox
+        .run(words)
+        .block(SIGTERM)
+        .allow_secrets_on_stdout()
+        .spawn();
     gate.wait_for_request(DEADLINE);
     running.kill(SIGTERM);
     gate.open();
-    let output = running.wait().ok();
+    let output = running.wait().assert_ok();
     let pending = format!("pending {:016x}\n", 1 << (SIGTERM - 1));
     assert!(output.text().contains(&pending), "{output}");
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fake_phase::{Account, Phase, Responder, World};
 
-use crate::support::{Output, Run, SHOP, Sandbox, holds};
+use crate::support::{Output, Run, SHOP, Sandbox, contains};
 
 pub(crate) const VALUE: &str = "canary of the snapshot";
 
@@ -46,19 +46,22 @@ pub(crate) fn snapshot_shop_of(world: World) -> SnapshotShop {
 
 impl SnapshotShop {
     /// A command line with `--snapshot`, these options, and a command that prints the value.
-    pub(crate) fn with(&self, options: &[&str]) -> Run<'_> {
+    pub(crate) fn run_with(&self, options: &[&str]) -> Run<'_> {
         self.run(&SHOP, options)
     }
 
     pub(crate) fn run(&self, target: &[&str], options: &[&str]) -> Run<'_> {
         let run = self.sandbox.run(target).args(["--snapshot", "snapshot"]);
         let command = ["--", "printenv", "SECRET"];
-        run.args(options).args(command).reveals()
+        run.args(options).args(command).allow_secrets_on_stdout()
     }
 
     /// Runs once, so that there is a snapshot.
     pub(crate) fn with_snapshot(self) -> Self {
-        assert_eq!(self.with(&[]).output().ok().text(), format!("{VALUE}\n"));
+        assert_eq!(
+            self.run_with(&[]).output().assert_ok().text(),
+            format!("{VALUE}\n")
+        );
         assert!(self.file.exists());
         self
     }
@@ -71,8 +74,10 @@ impl SnapshotShop {
 
     /// Asserts that a start uses the snapshot and logs it.
     pub(crate) fn assert_used(&self, options: &[&str]) -> Output {
-        let output = self.with(options).output();
-        let output = output.notices(&["using the snapshot snapshot, made "]).ok();
+        let output = self.run_with(options).output();
+        let output = output
+            .assert_log_lines(&["using the snapshot snapshot, made "])
+            .assert_ok();
         assert_eq!(output.text(), format!("{VALUE}\n"));
         output
     }
@@ -98,7 +103,7 @@ fn outage_uses_snapshot_and_logs_age() {
         (Responder::truncate(5), "the response was truncated"),
     ] {
         let shop = snapshot_shop().with_snapshot().responding(responder);
-        let output = shop.with(&[]).output();
+        let output = shop.run_with(&[]).output();
         let said = &output.stderr;
         let start = "phase-run: using the snapshot snapshot, made ";
         assert!(
@@ -108,7 +113,7 @@ fn outage_uses_snapshot_and_logs_age() {
         assert!(said.contains(reason), "{reason}: {output}");
         assert_eq!(said.lines().count(), 1, "{output}");
         assert_eq!(output.text(), format!("{VALUE}\n"));
-        let output = shop.with(&["--log-format", "json"]).output();
+        let output = shop.run_with(&["--log-format", "json"]).output();
         assert!(
             output.stderr.contains("\"kind\":\"snapshot-used\""),
             "{output}"
@@ -135,11 +140,11 @@ fn dead_or_silent_server_uses_snapshot() {
     let SnapshotShop { phase, sandbox, .. } = shop;
     drop(phase);
     let run = sandbox.run(SHOP).args(["--snapshot", "snapshot"]);
-    let run = run.args(["printenv", "SECRET"]).reveals();
+    let run = run.args(["printenv", "SECRET"]).allow_secrets_on_stdout();
     let output = run
         .output()
-        .notices(&["using the snapshot snapshot, made "])
-        .ok();
+        .assert_log_lines(&["using the snapshot snapshot, made "])
+        .assert_ok();
     assert_eq!(output.text(), format!("{VALUE}\n"));
 }
 
@@ -160,7 +165,7 @@ fn snapshot_restores_what_was_fetched() {
         let options = ["--snapshot", "snapshot", "--file", "LINES"];
         let started = |more: &[&str]| {
             let run = shop.sandbox.run(SHOP).args(options).args(more);
-            let output = run.args(["-c", script]).reveals().output();
+            let output = run.args(["-c", script]).allow_secrets_on_stdout().output();
             (output.stdout, output.stderr)
         };
         let listed = |more: &[&str]| {
@@ -169,7 +174,7 @@ fn snapshot_restores_what_was_fetched() {
         };
         let (fetched, warned) = started(&[]);
         // With end-to-end encryption the snapshot contains resolved references.
-        assert_eq!(holds(&fetched, VALUE.as_bytes()), sealed, "{fetched:?}");
+        assert_eq!(contains(&fetched, VALUE.as_bytes()), sealed, "{fetched:?}");
         let (used, said) = started(&["--offline"]);
         assert_eq!(used, fetched);
         assert!(said.ends_with(&warned) && !warned.is_empty(), "{said}");
@@ -193,7 +198,7 @@ fn non_outage_keeps_snapshot() {
     ] {
         let shop = snapshot_shop().with_snapshot().responding(responder);
         let before = std::fs::read(&shop.file).unwrap();
-        let _ = shop.with(&[]).output().failed(125, kind);
+        let _ = shop.run_with(&[]).output().assert_error(125, kind);
         assert_eq!(std::fs::read(&shop.file).unwrap(), before);
     }
     // An empty environment is not an outage either.
@@ -202,9 +207,9 @@ fn non_outage_keeps_snapshot() {
         world.app("shop").environment("Production", "prod").clear();
     });
     let _ = shop
-        .with(&["--only", "SECRET"])
+        .run_with(&["--only", "SECRET"])
         .output()
-        .failed(125, "not-found");
+        .assert_error(125, "not-found");
     assert!(shop.file.exists());
 }
 
@@ -242,17 +247,24 @@ fn refusal_removes_snapshot_and_logs() {
         }
         change(&shop.phase);
         // A dry run does not remove it.
-        let dry = shop.with(&["--dry-run"]).output().failed(125, kind);
+        let dry = shop
+            .run_with(&["--dry-run"])
+            .output()
+            .assert_error(125, kind);
         assert!(shop.file.exists(), "{dry}");
         let removed = ["removed the snapshot snapshot: Phase denies access"];
-        let output = shop.with(&[]).output().notices(&removed).failed(125, kind);
+        let output = shop
+            .run_with(&[])
+            .output()
+            .assert_log_lines(&removed)
+            .assert_error(125, kind);
         assert_eq!(
             names(shop.sandbox.directory()),
             Vec::<String>::new(),
             "{output}"
         );
         // The second time there is nothing to remove and to log.
-        let _ = shop.with(&[]).output().failed(125, kind);
+        let _ = shop.run_with(&[]).output().assert_error(125, kind);
     }
 }
 
@@ -271,37 +283,42 @@ fn offline_sends_no_request() {
     let shop = snapshot_shop().with_snapshot();
     let (requests, connections) = (shop.phase.requests().len(), shop.phase.connections());
     for run in [
-        shop.with(&["--offline"]),
-        shop.with(&[]).env("PHASE_OFFLINE", "1"),
+        shop.run_with(&["--offline"]),
+        shop.run_with(&[]).env("PHASE_OFFLINE", "1"),
     ] {
         let output = run
             .output()
-            .notices(&["using the snapshot snapshot, made "])
-            .ok();
+            .assert_log_lines(&["using the snapshot snapshot, made "])
+            .assert_ok();
         assert_eq!(output.text(), format!("{VALUE}\n"));
     }
     std::fs::remove_file(&shop.file).unwrap();
-    let output = shop.with(&["--offline"]).output().failed(125, "snapshot");
+    let output = shop
+        .run_with(&["--offline"])
+        .output()
+        .assert_error(125, "snapshot");
     assert!(output.stderr.contains("it does not exist"), "{output}");
     let seen = (shop.phase.requests().len(), shop.phase.connections());
     assert_eq!(seen, (requests, connections));
     let missing = shop.run(&["--env", "Production"], &["--offline"]);
-    let _ = missing.output().failed(125, "config");
+    let _ = missing.output().assert_error(125, "config");
     let _ = shop
         .run(&["--app", "shop"], &["--offline"])
         .output()
-        .failed(125, "config");
+        .assert_error(125, "config");
 }
 
 /// `--dry-run` may read a snapshot and writes none.
 #[test]
 fn dry_run_reads_but_never_writes_snapshot() {
     let shop = snapshot_shop();
-    let _ = shop.with(&["--dry-run"]).output().ok();
+    let _ = shop.run_with(&["--dry-run"]).output().assert_ok();
     assert!(!shop.file.exists());
     let shop = shop.with_snapshot().responding(Responder::status(503));
-    let output = shop.with(&["--dry-run"]).output();
-    let output = output.notices(&["using the snapshot snapshot, made "]).ok();
+    let output = shop.run_with(&["--dry-run"]).output();
+    let output = output
+        .assert_log_lines(&["using the snapshot snapshot, made "])
+        .assert_ok();
     assert!(
         output.text().contains("SECRET\t/\tsecret\tvariable\n"),
         "{output}"
@@ -311,7 +328,7 @@ fn dry_run_reads_but_never_writes_snapshot() {
 #[test]
 fn verbose_log_names_the_written_snapshot() {
     let shop = snapshot_shop();
-    let log = shop.with(&["-v"]).output().stderr;
+    let log = shop.run_with(&["-v"]).output().stderr;
     assert!(
         log.contains("phase-run: wrote the snapshot snapshot\n"),
         "{log}"
@@ -326,7 +343,7 @@ fn snapshot_contains_no_clear_text() {
     let first = std::fs::read(&shop.file).unwrap();
     shop.sandbox.assert_no_canary("the snapshot", &first);
     for word in ["SECRET", "PORT", "8080", "web", "shop", "Production", "net"] {
-        assert!(!holds(&first, word.as_bytes()), "{word} is in it");
+        assert!(!contains(&first, word.as_bytes()), "{word} is in it");
     }
     let shop = shop.with_snapshot();
     let second = std::fs::read(&shop.file).unwrap();

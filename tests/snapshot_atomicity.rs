@@ -5,7 +5,7 @@ use std::fs::{read, read_to_string, remove_file};
 use std::thread::scope;
 
 use crate::snapshot::{SnapshotShop, VALUE, names, snapshot_shop};
-use crate::support::{Run, SHOP, Status, change_secret, has_programs};
+use crate::support::{Run, SHOP, Status, require_programs, set_secret_value};
 
 const NEW: &str = "canary of the new value";
 
@@ -102,7 +102,7 @@ enum Before {
 fn kill_at_each_call(refused: Option<c_int>, temporary: &str, before: Before) {
     let shop = snapshot_shop().with_snapshot();
     let old = read(&shop.file).unwrap();
-    change_secret(&shop.phase, NEW);
+    set_secret_value(&shop.phase, NEW);
     let left = before == Before::OldAndTemporary;
     let prepare = || {
         match before {
@@ -114,9 +114,9 @@ fn kill_at_each_call(refused: Option<c_int>, temporary: &str, before: Before) {
         }
     };
     prepare();
-    let _ = without_tmpfile_if(refused, traced(shop.with(&[])))
+    let _ = without_tmpfile_if(refused, traced(shop.run_with(&[])))
         .output()
-        .ok();
+        .assert_ok();
     let whole = calls(&shop);
     assert_eq!(state_after(&whole, temporary, left), (false, true));
     let steps = steps(&whole);
@@ -125,9 +125,9 @@ fn kill_at_each_call(refused: Option<c_int>, temporary: &str, before: Before) {
         let (name, nth, line) = step;
         prepare();
         let kill = format!("inject={name}:signal=KILL:when={nth}");
-        let run = traced(shop.with(&[])).wrap(["-e", &kill]);
+        let run = traced(shop.run_with(&[])).wrap(["-e", &kill]);
         let killed = without_tmpfile_if(refused, run).output();
-        let _ = killed.ended(Status::Killed(libc::SIGKILL));
+        let _ = killed.assert_status(Status::Killed(libc::SIGKILL));
         let calls = calls(&shop);
         let last = calls.last().unwrap();
         assert_eq!((&last.0, last.1), (name, *nth), "{line}");
@@ -141,23 +141,25 @@ fn kill_at_each_call(refused: Option<c_int>, temporary: &str, before: Before) {
             .filter_map(|(name, is)| is.then_some(name))
             .collect();
         assert_eq!(names(shop.sandbox.directory()), expected, "{case}");
-        let output = shop.with(&["--offline"]).output();
+        let output = shop.run_with(&["--offline"]).output();
         if has_one {
-            let output = output.notices(&["using the snapshot"]).ok();
+            let output = output.assert_log_lines(&["using the snapshot"]).assert_ok();
             let value = if in_place { NEW } else { VALUE };
             assert_eq!(output.text().trim_end(), value, "{case}");
         } else {
-            let output = output.failed(125, "snapshot");
+            let output = output.assert_error(125, "snapshot");
             assert!(output.stderr.contains("it does not exist"), "{output}");
         }
         seen.push((exists, in_place));
 
         // The next start works as usual.
-        let output = without_tmpfile_if(refused, shop.with(&[])).output().ok();
+        let output = without_tmpfile_if(refused, shop.run_with(&[]))
+            .output()
+            .assert_ok();
         assert_eq!(output.text().trim_end(), NEW);
         assert_eq!(names(shop.sandbox.directory()), ["snapshot"], "{case}");
-        let output = shop.with(&["--offline"]).output();
-        let output = output.notices(&["using the snapshot"]).ok();
+        let output = shop.run_with(&["--offline"]).output();
+        let output = output.assert_log_lines(&["using the snapshot"]).assert_ok();
         assert_eq!(output.text().trim_end(), NEW, "{case}");
     }
     // All states from before the temporary file to after the rename were seen.
@@ -173,7 +175,7 @@ fn kill_at_each_call(refused: Option<c_int>, temporary: &str, before: Before) {
 /// one temporary file, which the next start replaces.
 #[test]
 fn snapshot_write_is_atomic_under_sigkill() {
-    if !has_programs(&["strace"]) {
+    if !require_programs(&["strace"]) {
         return;
     }
     scope(|scope| {
@@ -191,11 +193,11 @@ fn concurrent_writes_never_tear_snapshot() {
     for (refused, _) in WRITE_PATHS {
         let shop = snapshot_shop().with_snapshot();
         for _ in 0..12 {
-            let start = || without_tmpfile_if(refused, shop.with(&[])).spawn();
+            let start = || without_tmpfile_if(refused, shop.run_with(&[])).spawn();
             let starts: Vec<_> = (0..6).map(|_| start()).collect();
             shop.assert_readable();
             for running in starts {
-                let _ = running.wait().ok();
+                let _ = running.wait().assert_ok();
             }
             shop.assert_readable();
             assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
@@ -206,13 +208,13 @@ fn concurrent_writes_never_tear_snapshot() {
 /// The snapshot is also written without O_TMPFILE, whatever error open(2) gives, and without /proc.
 #[test]
 fn snapshot_is_written_without_tmpfile_or_proc() {
-    if !has_programs(&["strace"]) {
+    if !require_programs(&["strace"]) {
         return;
     }
     for errno in [libc::EOPNOTSUPP, libc::EISDIR, libc::EINVAL] {
         let shop = snapshot_shop();
-        let run = traced(shop.with(&[]));
-        let _ = run.without_unnamed_files(errno).output().ok();
+        let run = traced(shop.run_with(&[]));
+        let _ = run.without_unnamed_files(errno).output().assert_ok();
         let calls = calls(&shop);
         let count = |word: &str| {
             calls
@@ -226,7 +228,7 @@ fn snapshot_is_written_without_tmpfile_or_proc() {
         shop.assert_readable();
     }
     let shop = snapshot_shop();
-    let _ = shop.with(&[]).without_proc().output().ok();
+    let _ = shop.run_with(&[]).without_proc().output().assert_ok();
     shop.assert_readable();
     assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
 }
@@ -234,12 +236,12 @@ fn snapshot_is_written_without_tmpfile_or_proc() {
 /// A start without the option opens no file for it.
 #[test]
 fn start_without_snapshot_option_opens_no_file() {
-    if !has_programs(&["strace"]) {
+    if !require_programs(&["strace"]) {
         return;
     }
     let shop = snapshot_shop();
     let run = shop.sandbox.run(SHOP).args(["printenv", "SECRET"]);
-    let _ = traced(run.reveals()).output().ok();
+    let _ = traced(run.allow_secrets_on_stdout()).output().assert_ok();
     let trace = read_to_string(shop.sandbox.directory().with_file_name("trace")).unwrap();
     for word in ["\"snapshot", "O_TMPFILE", "fdatasync", "pwrite64"] {
         assert!(!trace.contains(word), "{word}");

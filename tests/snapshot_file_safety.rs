@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::snapshot::{SnapshotShop, VALUE, names, snapshot_shop, snapshot_shop_of, two_app_world};
-use crate::support::{Output, Run, SHOP, has_root, set_mode};
+use crate::support::{Output, Run, SHOP, require_root, set_mode};
 
 fn assert_printed_value(output: &Output) {
     assert_eq!(output.text(), format!("{VALUE}\n"));
@@ -69,35 +69,44 @@ fn snapshot_writable_by_others_is_not_touched() {
         ),
     ];
     for (change, why) in cases {
-        if why.contains("another user") && !has_root("only root can give a file away") {
+        if why.contains("another user") && !require_root("only root can give a file away") {
             continue;
         }
         let shop = snapshot_shop().with_snapshot();
         change(&shop.file);
         let (kind, target) = (mode_and_names(&shop), read(away(&shop.file)).ok());
-        let output = shop.with(&["--offline"]).output().failed(125, "snapshot");
+        let output = shop
+            .run_with(&["--offline"])
+            .output()
+            .assert_error(125, "snapshot");
         let said = format!("cannot use the snapshot snapshot: {why}\n");
         assert!(output.stderr.contains(&said), "{output}");
         let warning = format!("warning: cannot write the snapshot snapshot: {why}");
-        assert_printed_value(&shop.with(&[]).output().notices(&[&warning]).ok());
+        assert_printed_value(
+            &shop
+                .run_with(&[])
+                .output()
+                .assert_log_lines(&[&warning])
+                .assert_ok(),
+        );
         let before = shop.phase.requests().len();
         shop.phase.respond("", Responder::error(401, "no").times(1));
         let warning = format!(
             "warning: cannot remove the snapshot snapshot, although Phase denies access to its secrets: {why}"
         );
         let _ = shop
-            .with(&[])
+            .run_with(&[])
             .output()
-            .notices(&[&warning])
-            .failed(125, "token");
+            .assert_log_lines(&[&warning])
+            .assert_error(125, "token");
         assert!(shop.phase.requests().len() > before);
         let shop = shop.responding(Responder::status(503));
         let warning = format!("warning: cannot use the snapshot snapshot instead: {why}");
         let _ = shop
-            .with(&[])
+            .run_with(&[])
             .output()
-            .notices(&[&warning])
-            .failed(125, "server");
+            .assert_log_lines(&[&warning])
+            .assert_error(125, "server");
         assert_eq!(
             (mode_and_names(&shop), read(away(&shop.file)).ok()),
             (kind, target),
@@ -118,13 +127,19 @@ fn non_snapshot_file_is_never_replaced() {
     shop.sandbox.file("snapshot", "a novel");
     let why = "it is not a phase-run snapshot";
     let warning = format!("warning: cannot write the snapshot snapshot: {why}");
-    assert_printed_value(&shop.with(&[]).output().notices(&[&warning]).ok());
+    assert_printed_value(
+        &shop
+            .run_with(&[])
+            .output()
+            .assert_log_lines(&[&warning])
+            .assert_ok(),
+    );
     let shop = shop.responding(Responder::error(403, "no"));
     let _ = shop
-        .with(&[])
+        .run_with(&[])
         .output()
-        .notices(&["warning: cannot remove"])
-        .failed(125, "token");
+        .assert_log_lines(&["warning: cannot remove"])
+        .assert_error(125, "token");
     assert_eq!(read(&shop.file).unwrap(), b"a novel");
     // An empty file and a damaged snapshot are replaced.
     for before in ["", "phase-run snapshot v1\nand no more"] {
@@ -148,7 +163,10 @@ fn damaged_snapshot_is_rejected_and_replaced() {
     });
     for bytes in damaged.chain(flipped) {
         shop.sandbox.file("snapshot", &bytes);
-        let output = shop.with(&["--offline"]).output().failed(125, "snapshot");
+        let output = shop
+            .run_with(&["--offline"])
+            .output()
+            .assert_error(125, "snapshot");
         let said = ["it is damaged", "it is not a phase-run snapshot"];
         let said = said.iter().any(|why| output.stderr.contains(why));
         assert!(said, "{output}");
@@ -163,8 +181,8 @@ fn snapshot_is_private_to_its_user() {
     for umask in ["000", "022", "077"] {
         let shop = snapshot_shop();
         let script = format!("umask {umask}; exec \"$@\"");
-        let run = shop.with(&[]).wrap(["sh", "-c", &script, "sh"]);
-        assert_printed_value(&run.output().ok());
+        let run = shop.run_with(&[]).wrap(["sh", "-c", &script, "sh"]);
+        assert_printed_value(&run.output().assert_ok());
         let facts = metadata(&shop.file).unwrap();
         assert_eq!(facts.permissions().mode() & 0o7777, 0o600);
         assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
@@ -181,33 +199,44 @@ fn unwritable_snapshot_only_warns() {
     let write_warning = |why: &str| format!("warning: cannot write the snapshot snapshot: {why}");
     let shop = snapshot_shop().with_snapshot();
     let before = read(&shop.file).unwrap();
-    let run = shop.with(&[]).limit(Resource::RLIMIT_FSIZE, 10);
+    let run = shop.run_with(&[]).limit(Resource::RLIMIT_FSIZE, 10);
     let limited = write_warning("it would exceed the file size limit (ulimit -f)");
-    assert_printed_value(&run.output().notices(&[&limited]).ok());
+    assert_printed_value(&run.output().assert_log_lines(&[&limited]).assert_ok());
     let run = shop
         .sandbox
         .run(SHOP)
         .args(["--snapshot", "nowhere/snapshot"]);
     let warning = "warning: cannot write the snapshot nowhere/snapshot: no such file or directory";
-    let _ = run.arg("true").output().notices(&[warning]).ok();
-    if has_root("only root can become another user") {
-        let run = shop.with(&[]).as_user(65534);
+    let _ = run
+        .arg("true")
+        .output()
+        .assert_log_lines(&[warning])
+        .assert_ok();
+    if require_root("only root can become another user") {
+        let run = shop.run_with(&[]).as_user(65534);
         let denied = write_warning("permission denied");
-        assert_printed_value(&run.output().notices(&[&denied]).ok());
+        assert_printed_value(&run.output().assert_log_lines(&[&denied]).assert_ok());
     }
     let warning = write_warning("read-only file system");
-    assert_printed_value(&read_only(shop.with(&[])).output().notices(&[&warning]).ok());
-    let used = read_only(shop.with(&["--offline"])).output();
-    assert_printed_value(&used.notices(&["using the snapshot"]).ok());
+    assert_printed_value(
+        &read_only(shop.run_with(&[]))
+            .output()
+            .assert_log_lines(&[&warning])
+            .assert_ok(),
+    );
+    let used = read_only(shop.run_with(&["--offline"])).output();
+    assert_printed_value(&used.assert_log_lines(&["using the snapshot"]).assert_ok());
     assert_eq!(read(&shop.file).unwrap(), before);
     let shop = shop.responding(Responder::error(401, "no"));
     let stays = ["warning: cannot remove the snapshot snapshot, although"];
-    let output = read_only(shop.with(&[])).output().notices(&stays);
-    let _ = output.failed(125, "token");
+    let output = read_only(shop.run_with(&[]))
+        .output()
+        .assert_log_lines(&stays);
+    let _ = output.assert_error(125, "token");
 }
 
 fn read_only(run: Run<'_>) -> Run<'_> {
-    run.prepared(&["--mount"], READ_ONLY)
+    run.in_namespaces(&["--mount"], READ_ONLY)
 }
 
 /// On a disk of four pages a small snapshot fits. A large one does not, and leaves the small one.
@@ -223,11 +252,14 @@ fn full_disk_keeps_old_snapshot() {
         \"$@\" --file LARGE -- printenv SECRET && \
         \"$@\" --only SECRET --offline -- printenv SECRET && ls -A disk";
     let run = shop.sandbox.run(SHOP).args(["--snapshot", "disk/snapshot"]);
-    let output = run.prepared(&["--mount"], script).reveals().output();
+    let output = run
+        .in_namespaces(&["--mount"], script)
+        .allow_secrets_on_stdout()
+        .output();
     let said = [
         "warning: cannot write the snapshot disk/snapshot: no space left on device",
         "using the snapshot disk/snapshot, made ",
     ];
-    let output = output.notices(&said).ok();
+    let output = output.assert_log_lines(&said).assert_ok();
     assert_eq!(output.text(), format!("{VALUE}\n").repeat(3) + "snapshot\n");
 }

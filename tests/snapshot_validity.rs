@@ -17,10 +17,10 @@ fn snapshot_of_other_configuration_is_rejected() {
     let base = "--path / --tags net --only S* --except X --require SECRET";
     let write_snapshot = |target: &[&str], options: &str| {
         let options: Vec<&str> = options.split_whitespace().collect();
-        let _ = shop.run(target, &options).output().ok();
+        let _ = shop.run(target, &options).output().assert_ok();
     };
     let assert_rejected = |run: Run<'_>| {
-        let output = run.output().failed(125, "snapshot");
+        let output = run.output().assert_error(125, "snapshot");
         assert!(output.stderr.starts_with(FOREIGN), "{output}");
     };
     let offline = |target: &[&str], options: &str| {
@@ -65,7 +65,10 @@ fn snapshot_of_other_configuration_is_rejected() {
     let same = offline(&["--app", "SHOP", "--env", "Production"], base);
     let same = same.env("PHASE_SERVICE_TOKEN", format!("  {}\n", service_token()));
     let same = same.env("PHASE_HOST", format!("https://LOCALHOST:{port}/"));
-    let _ = same.output().notices(&["using the snapshot"]).ok();
+    let _ = same
+        .output()
+        .assert_log_lines(&["using the snapshot"])
+        .assert_ok();
     // Options that only change what happens to the values do not matter.
     let later = shop.run(&SHOP, &line("--path / --tags net --only S* --except X --require SECRET --offline --prefix P_ --clean --strict --timeout 3"));
     let _ = later.args(["-c", "true"]).output();
@@ -86,8 +89,8 @@ fn snapshot_of_other_configuration_is_rejected() {
 fn snapshot_older_than_max_age_is_not_used() {
     let shop = snapshot_shop().with_snapshot();
     let limit = ["--snapshot-max-age", "0.000001"];
-    let output = shop.with(&["--offline", limit[0], limit[1]]).output();
-    let output = output.failed(125, "snapshot");
+    let output = shop.run_with(&["--offline", limit[0], limit[1]]).output();
+    let output = output.assert_error(125, "snapshot");
     let said = "cannot use the snapshot snapshot: it was made 0 s ago, and --snapshot-max-age is 0.000001 s\nhint: run once without --offline";
     assert!(output.stderr.contains(said), "{output}");
     let young = ["--offline", "--snapshot-max-age", "3600"];
@@ -95,10 +98,10 @@ fn snapshot_older_than_max_age_is_not_used() {
     let shop = shop.responding(Responder::status(503));
     let warning = ["warning: cannot use the snapshot snapshot instead: it was made"];
     let _ = shop
-        .with(&limit)
+        .run_with(&limit)
         .output()
-        .notices(&warning)
-        .failed(125, "server");
+        .assert_log_lines(&warning)
+        .assert_error(125, "server");
     let _ = shop.assert_used(&young[1..]);
 }
 
@@ -109,26 +112,32 @@ fn unusable_snapshot_warns_keeps_fetch_error() {
     let start = "warning: cannot use the snapshot snapshot instead: ";
     let failed = |run: Run<'_>, why: &str| {
         let notice = format!("{start}{why}");
-        let _ = run.output().notices(&[&notice]).failed(125, "server");
+        let _ = run
+            .output()
+            .assert_log_lines(&[&notice])
+            .assert_error(125, "server");
     };
-    failed(shop.with(&[]), "it does not exist");
+    failed(shop.run_with(&[]), "it does not exist");
     shop.sandbox
         .file("snapshot", "phase-run snapshot v1\nand no more");
     failed(
-        shop.with(&[]),
+        shop.run_with(&[]),
         "it is damaged, or was made with another token",
     );
     let shop = snapshot_shop()
         .with_snapshot()
         .responding(Responder::status(503));
-    failed(shop.with(&["--only", "S*"]), "it is damaged, or was made");
     failed(
-        shop.with(&[]).env("PHASE_SERVICE_TOKEN", bearer()),
+        shop.run_with(&["--only", "S*"]),
+        "it is damaged, or was made",
+    );
+    failed(
+        shop.run_with(&[]).env("PHASE_SERVICE_TOKEN", bearer()),
         "it is damaged",
     );
     // After a successful fetch a missing snapshot is no warning.
     let shop = snapshot_shop();
-    let _ = shop.with(&[]).output().ok();
+    let _ = shop.run_with(&[]).output().assert_ok();
 }
 
 /// A snapshot contains no leased values, so it cannot be used with `--dynamic`.
@@ -139,15 +148,15 @@ fn leased_values_are_never_in_snapshot() {
     production.dynamic("/", "lender", &[("LEASED", "canary of the lease")], 600);
     let shop = snapshot_shop_of(world);
     let output = shop
-        .with(&["--dynamic"])
+        .run_with(&["--dynamic"])
         .output()
-        .notices(&["leased secrets expire at"])
-        .ok();
+        .assert_log_lines(&["leased secrets expire at"])
+        .assert_ok();
     assert_eq!(output.text(), format!("{VALUE}\n"));
     let output = shop
-        .with(&["--dynamic", "--offline"])
+        .run_with(&["--dynamic", "--offline"])
         .output()
-        .failed(125, "snapshot");
+        .assert_error(125, "snapshot");
     let said = "snapshots do not contain leased secrets, such as lender\nhint: remove --dynamic";
     assert!(output.stderr.contains(said), "{output}");
     let shop = shop.responding(Responder::status(503));
@@ -155,8 +164,8 @@ fn leased_values_are_never_in_snapshot() {
         "warning: cannot use the snapshot snapshot instead: snapshots do not contain leased secrets",
     ];
     let _ = shop
-        .with(&["--dynamic"])
+        .run_with(&["--dynamic"])
         .output()
-        .notices(&warning)
-        .failed(125, "server");
+        .assert_log_lines(&warning)
+        .assert_error(125, "server");
 }

@@ -3,8 +3,8 @@
 use fake_phase::Responder;
 
 use crate::support::{
-    SECRET_SERVER, SHOP, Shop, await_restart, change_secret, spawn_watched, stop_watched,
-    wait_for_more_requests, watched_shop,
+    PRINT_SECRET_AND_SERVE, SHOP, Shop, await_restart, set_secret_value, spawn_watched,
+    stop_watched, wait_for_more_requests, watched_shop,
 };
 
 const OPTIONS: [&str; 4] = ["--watch", "1", "--snapshot", "snapshot"];
@@ -13,8 +13,13 @@ const FAILED: &str = "phase-run: warning: a poll failed, and the command keeps r
 
 fn offline(shop: &Shop) -> String {
     let run = shop.run(SHOP).args(["--snapshot", "snapshot", "--offline"]);
-    let output = run.args(["printenv", "SECRET"]).reveals().output();
-    let output = output.notices(&["using the snapshot snapshot, made "]).ok();
+    let output = run
+        .args(["printenv", "SECRET"])
+        .allow_secrets_on_stdout()
+        .output();
+    let output = output
+        .assert_log_lines(&["using the snapshot snapshot, made "])
+        .assert_ok();
     output.text().trim_end().to_owned()
 }
 
@@ -22,9 +27,9 @@ fn offline(shop: &Shop) -> String {
 #[test]
 fn poll_writes_but_never_reads_snapshot() {
     let shop = watched_shop();
-    let mut running = spawn_watched(shop.with(&OPTIONS), SECRET_SERVER);
+    let mut running = spawn_watched(shop.run_with(&OPTIONS), PRINT_SECRET_AND_SERVE);
     assert_eq!(offline(&shop), "one");
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     await_restart(&mut running, "two");
     let said = running.stderr_line();
     assert_eq!(
@@ -33,13 +38,13 @@ fn poll_writes_but_never_reads_snapshot() {
     );
     assert_eq!(offline(&shop), "two");
     // A snapshot with another value, which a poll must not take for a change.
-    change_secret(&shop.phase, "three");
+    set_secret_value(&shop.phase, "three");
     let made = shop
         .run(SHOP)
         .args(["--snapshot", "other", "true"])
         .output();
-    let _ = made.ok();
-    change_secret(&shop.phase, "two");
+    let _ = made.assert_ok();
+    set_secret_value(&shop.phase, "two");
     shop.phase.respond("", Responder::status(503));
     let directory = shop.directory();
     std::fs::rename(directory.join("other"), directory.join("snapshot")).unwrap();
@@ -56,7 +61,7 @@ fn poll_writes_but_never_reads_snapshot() {
 #[test]
 fn refused_poll_removes_snapshot_and_logs() {
     let shop = watched_shop();
-    let mut running = spawn_watched(shop.with(&OPTIONS), SECRET_SERVER);
+    let mut running = spawn_watched(shop.run_with(&OPTIONS), PRINT_SECRET_AND_SERVE);
     let refusal = Responder::error(401, "Token expired or deleted");
     shop.phase.respond("", refusal);
     let removed = "phase-run: removed the snapshot snapshot: Phase denies access to its secrets";
@@ -78,11 +83,11 @@ fn first_start_of_watch_may_use_snapshot() {
         .run(SHOP)
         .args(["--snapshot", "snapshot", "true"])
         .output()
-        .ok();
-    change_secret(&shop.phase, "two");
+        .assert_ok();
+    set_secret_value(&shop.phase, "two");
     // The first request is the look-up by name, so one failure is enough.
     shop.phase.respond("", Responder::status(503).times(1));
-    let mut running = spawn_watched(shop.with(&OPTIONS), SECRET_SERVER);
+    let mut running = spawn_watched(shop.run_with(&OPTIONS), PRINT_SECRET_AND_SERVE);
     assert!(
         running
             .stderr_line()

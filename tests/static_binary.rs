@@ -4,11 +4,13 @@
 use std::fs::{create_dir, read, read_to_string};
 use std::path::{Path, PathBuf};
 
-use crate::support::{Run, SHOP, Shop, has_programs, has_root, inspector, shop, static_binary};
+use crate::support::{
+    Run, SHOP, Shop, inspector, require_programs, require_root, shop, static_binary,
+};
 
 /// The path of the binary, if this test runs as root, which mounts and roots need.
 pub(crate) fn binary_as_root() -> Option<PathBuf> {
-    if !has_root("only root can change what is mounted") {
+    if !require_root("only root can change what is mounted") {
         return None;
     }
     static_binary()
@@ -17,7 +19,7 @@ pub(crate) fn binary_as_root() -> Option<PathBuf> {
 /// A shop whose command lines run the static binary.
 fn static_shop(binary: &Path) -> Shop {
     let mut shop = shop([("SECRET", "value")]);
-    shop.stand_in(binary.to_str().unwrap());
+    shop.replace_phase_run(binary.to_str().unwrap());
     shop
 }
 
@@ -69,7 +71,7 @@ fn release_build_has_no_panic_switch() {
 /// of another glibc into the static program (nsswitch.conf(5)).
 #[test]
 fn dns_lookup_loads_no_nss_module() {
-    if !has_programs(&["strace"]) {
+    if !require_programs(&["strace"]) {
         return;
     }
     let Some(path) = binary_as_root() else { return };
@@ -89,10 +91,10 @@ fn dns_lookup_loads_no_nss_module() {
         (output, read_to_string(&log).unwrap())
     };
     let (output, opened) = traced(&shop.phase.host());
-    let _ = output.ok();
+    let _ = output.assert_ok();
     assert!(!opened.contains("libnss_"), "{opened}");
     let (output, opened) = traced("https://phase.test");
-    let _ = output.failed(125, "unreachable");
+    let _ = output.assert_error(125, "unreachable");
     // It read the hosts file and asked the name servers, and loaded no module.
     for asked in ["/etc/hosts", "/etc/resolv.conf"] {
         assert!(opened.contains(asked), "{asked}\n{opened}");
@@ -105,7 +107,7 @@ fn dns_lookup_loads_no_nss_module() {
 /// The same look-up by a dynamic program loads a module, so the test above can fail.
 #[test]
 fn system_lookup_loads_nss_module() {
-    if !has_programs(&["strace"]) {
+    if !require_programs(&["strace"]) {
         return;
     }
     if binary_as_root().is_none() {
@@ -117,7 +119,7 @@ fn system_lookup_loads_nss_module() {
     let log = shop.directory().join("log");
     let run = mounted(shop.bare(["getent", "hosts", "localhost"]), &script);
     let trace = ["strace", "-f", "-e", "trace=open,openat", "-o"];
-    let _ = run.wrap(trace).wrap([&log]).output().ok();
+    let _ = run.wrap(trace).wrap([&log]).output().assert_ok();
     assert!(read_to_string(log).unwrap().contains("libnss_nothere"));
 }
 
@@ -132,7 +134,7 @@ fn empty_root(shop: &Shop, binary: &Path) -> PathBuf {
     ] {
         // Copied by another process: a file that is open for writing cannot be executed.
         let copy = shop.bare(["cp"]).args([from, &root.join(to)]);
-        let _ = copy.output().ok();
+        let _ = copy.output().assert_ok();
     }
     root
 }
@@ -169,15 +171,15 @@ fn errors_in_empty_root_are_explained() {
     shop.executable("root/text", "echo x\n");
     let run = |words: &[&str]| in_root(&shop, &root, words).output();
     let output = run(&["--file", "SECRET", "/inspector", "exit", "0"]);
-    let output = output.failed(125, "environment");
+    let output = output.assert_error(125, "environment");
     assert!(output.stderr.contains("/proc is not mounted"), "{output}");
     for words in [&["/text"][..], &["-c", "true"]] {
-        let output = run(words).failed(127, "exec");
+        let output = run(words).assert_error(127, "exec");
         assert!(output.stderr.contains("/bin/sh"), "{output}");
     }
     let run = in_root(&shop, &root, &["/inspector", "exit", "0"]);
     let output = run.env("PHASE_HOST", "https://phase.test").output();
-    let _ = output.failed(125, "unreachable");
+    let _ = output.assert_error(125, "unreachable");
 }
 
 /// Runs as a user who has neither HOME nor an entry in passwd(5).
@@ -214,9 +216,9 @@ fn static_binary_runs_in_read_only_root() {
         "-c",
         "(: >new) 2>&- || (: >/new) 2>&- || echo refused",
     ]);
-    assert_eq!(refused.ok().text(), "refused\n");
+    assert_eq!(refused.assert_ok().text(), "refused\n");
     assert_eq!(
-        run(&[inspector(), "cat-env", "SECRET"]).ok().text(),
+        run(&[inspector(), "cat-env", "SECRET"]).assert_ok().text(),
         "value"
     );
 }

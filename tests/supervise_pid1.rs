@@ -27,10 +27,12 @@ fn command_of_pid1_has_unchanged_environment() {
     let shop = shop([("SECRET", "value")]);
     let options = [&SHOP[..], &["--supervise"]].concat();
     for prepare in preparations {
-        let comparison = shop.transparent(&options, |run| prepare(run.as_pid1()));
-        assert_eq!(comparison.under.number("ppid"), 1);
-        let comparison = comparison.supervised().added("SECRET", "value");
-        comparison.removed("PHASE_SERVICE_TOKEN").check();
+        let comparison = shop.compare_with_bare(&options, |run| prepare(run.as_pid1()));
+        assert_eq!(comparison.under_phase_run.number("ppid"), 1);
+        let comparison = comparison
+            .expect_supervised()
+            .expect_added("SECRET", "value");
+        comparison.expect_removed("PHASE_SERVICE_TOKEN").check();
     }
 }
 
@@ -41,7 +43,7 @@ fn signal_from_outside_namespace_arrives_once() {
     let shop = shop([("SECRET", "value")]);
     for mode in BARE_AND_SUPERVISED {
         let mut serving = shop.start(mode, [inspector(), "serve"]).as_pid1().spawn();
-        serving.ready();
+        serving.wait_until_ready();
         let sender = match mode {
             LaunchMode::Bare => 0,
             _ => 1,
@@ -62,7 +64,7 @@ fn signal_from_outside_namespace_arrives_once() {
             );
         }
         assert_eq!(serving.signals(), [0; 0], "{mode:?}");
-        let _ = serving.wait().ok();
+        let _ = serving.wait().assert_ok();
     }
 }
 
@@ -74,9 +76,9 @@ fn signal_from_inside_namespace_arrives_once() {
     let run = shop.start(LaunchMode::Supervised, ["sh", "-c", script, inspector()]);
     let run = run.block(libc::SIGHUP).block(40).as_pid1();
     let mut serving = run.spawn();
-    serving.ready();
+    serving.wait_until_ready();
     assert_eq!(serving.signals(), [libc::SIGHUP, 40]);
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }
 
 /// As PID 1, phase-run cannot die by the command's signal, so it exits with 128+N.
@@ -88,12 +90,12 @@ fn death_of_command_of_pid1_is_128_plus_n() {
             .start(LaunchMode::Supervised, [inspector(), "sleep"])
             .as_pid1();
         let mut sleeping = run.spawn();
-        sleeping.ready();
+        sleeping.wait_until_ready();
         match signal {
             libc::SIGKILL => kill(wait_for_only_child(sleeping.pid()), signal),
             _ => sleeping.kill(signal),
         }
-        let output = sleeping.wait().ended(Status::Exited(128 + signal));
+        let output = sleeping.wait().assert_status(Status::Exited(128 + signal));
         assert!(output.stderr.is_empty(), "{output}");
     }
     for status in [0, 1, 125, 137, 255] {
@@ -102,7 +104,7 @@ fn death_of_command_of_pid1_is_128_plus_n() {
             .start(LaunchMode::Supervised, command)
             .as_pid1()
             .output();
-        let _ = output.ended(Status::Exited(status));
+        let _ = output.assert_status(Status::Exited(status));
     }
 }
 
@@ -118,14 +120,14 @@ fn orphan_of_pid1_leaves_no_zombie() {
             .start(mode, ["sh", "-c", script, inspector()])
             .as_pid1();
         let mut serving = run.spawn();
-        serving.ready();
+        serving.wait_until_ready();
         (0..6).for_each(|_| drop(serving.stderr_line()));
         let pid = serving.pid();
         let sleeps = |pid: &i32| {
             let cmdline = read(format!("/proc/{pid}/cmdline")).unwrap();
             cmdline.ends_with(b"\0sleep\0")
         };
-        let orphans = eventually("six orphans", || {
+        let orphans = eventually("there are six orphans", || {
             let orphans: Vec<i32> = children(pid).into_iter().filter(sleeps).collect();
             if orphans.len() == 6 {
                 Ok(orphans)
@@ -146,7 +148,7 @@ fn orphan_of_pid1_leaves_no_zombie() {
         let received = serving.signals();
         assert!(received.iter().all(is_sigchld), "{received:?}");
         assert_eq!(received.is_empty(), mode == LaunchMode::Supervised);
-        let _ = serving.wait().ended(Status::Exited(0));
+        let _ = serving.wait().assert_status(Status::Exited(0));
     }
 }
 
@@ -159,7 +161,7 @@ fn orphan_status_does_not_end_pid1() {
     let mut running = run.as_pid1().spawn();
     let _ = running.line();
     wait_for_only_child(running.pid());
-    let _ = running.wait().ended(Status::Exited(3));
+    let _ = running.wait().assert_status(Status::Exited(3));
 }
 
 /// The command is stopped and continued by its pid. phase-run has no terminal and does not stop; as
@@ -171,7 +173,7 @@ fn command_of_pid1_can_be_stopped_and_continued() {
         .start(LaunchMode::Supervised, [inspector(), "serve"])
         .as_pid1();
     let mut serving = run.spawn();
-    serving.ready();
+    serving.wait_until_ready();
     let command = wait_for_only_child(serving.pid());
     for _ in 0..3 {
         kill(command, libc::SIGSTOP);
@@ -182,7 +184,7 @@ fn command_of_pid1_can_be_stopped_and_continued() {
         assert_eq!(serving.signal().signal, libc::SIGCONT);
     }
     assert_eq!(serving.signals(), [0; 0]);
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }
 
 /// pid_namespaces(7): when PID 1 dies, the kernel kills every other process of the namespace.
@@ -191,7 +193,7 @@ fn killed_pid1_kills_command() {
     let shop = shop([("SECRET", "value")]);
     let run = shop.start(LaunchMode::Supervised, [inspector(), "sleep"]);
     let mut sleeping = run.ignore(libc::SIGTERM).as_pid1().spawn();
-    sleeping.ready();
+    sleeping.wait_until_ready();
     let command = wait_for_only_child(sleeping.pid());
     sleeping.kill(libc::SIGKILL);
     wait_until_gone(&[command]);

@@ -32,7 +32,7 @@ const IN_GROUPS: [Prepare; 2] = [|run| run.own_group(), |run| run.as_pid1().own_
 /// Starts a fetch that waits for the gate. The command would create the file `started`.
 fn fetching<'a>(shop: &'a Shop, prepare: impl FnOnce(Run<'a>) -> Run<'a>) -> (Gate, Running) {
     let gate = shop.phase.gate("");
-    let run = shop.with(&["--supervise", "--timeout", "600"]);
+    let run = shop.run_with(&["--supervise", "--timeout", "600"]);
     let running = prepare(run.args(["touch", "started"])).spawn();
     gate.wait_for_request(DEADLINE);
     (gate, running)
@@ -50,7 +50,7 @@ fn signal_during_fetch_kills_both_processes() {
         let shop = shop([("SECRET", "value")]);
         let (gate, running) = fetching(&shop, |run| run);
         running.kill(signal);
-        let output = running.wait().ended(Status::Killed(signal));
+        let output = running.wait().assert_status(Status::Killed(signal));
         assert!(output.stderr.is_empty(), "{output}");
         let left = std::fs::read_dir(shop.directory()).unwrap().count();
         assert_eq!(left, 0, "something was started, or left a core file");
@@ -65,7 +65,7 @@ fn signal_during_fetch_as_pid1_exits_128_plus_n() {
         let shop = shop([("SECRET", "value")]);
         let (gate, running) = fetching(&shop, Run::as_pid1);
         running.kill(signal);
-        let output = running.wait().ended(Status::Exited(128 + signal));
+        let output = running.wait().assert_status(Status::Exited(128 + signal));
         assert!(output.stderr.is_empty(), "{output}");
         assert!(!started(&shop));
         drop(gate);
@@ -87,7 +87,7 @@ fn stopped_fetch_resumes_on_cont() {
             gate.open();
             assert!(!started(&shop));
             running.kill(libc::SIGCONT);
-            let _ = running.wait().ok();
+            let _ = running.wait().assert_ok();
             assert!(started(&shop));
         }
     }
@@ -104,7 +104,7 @@ fn stopped_group_resumes_fetch_on_cont() {
     gate.open();
     assert_eq!(state(child), 'T');
     kill(-running.pid(), libc::SIGCONT);
-    let _ = running.wait().ok();
+    let _ = running.wait().assert_ok();
     assert!(started(&shop));
 }
 
@@ -120,7 +120,7 @@ fn harmless_signal_does_not_disturb_fetch() {
         }
         wait_until_idle(running.pid());
         gate.open();
-        let _ = running.wait().ok();
+        let _ = running.wait().assert_ok();
         assert!(started(&shop));
     }
 }
@@ -135,7 +135,7 @@ fn ignored_signal_does_not_end_supervised_fetch() {
             running.kill(signal);
             wait_until_idle(running.pid());
             gate.open();
-            let _ = running.wait().ok();
+            let _ = running.wait().assert_ok();
             assert!(started(&shop));
         }
     }
@@ -153,12 +153,12 @@ fn signal_blocked_during_fetch_reaches_command() {
     queue(serving.pid(), 40, 7);
     wait_until_idle(serving.pid());
     gate.open();
-    serving.ready();
+    serving.wait_until_ready();
     assert_eq!(serving.signal().signal, libc::SIGTERM);
     let queued = serving.signal();
     assert_eq!((queued.signal, queued.value), (40, 7));
     assert_eq!(serving.signals(), [0; 0]);
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }
 
 /// When the supervisor dies, the kernel kills the child, also before it has become the command:
@@ -168,7 +168,7 @@ fn killed_supervisor_kills_fetch() {
     let shop = shop([("SECRET", "value")]);
     let (gate, running) = fetching(&shop, |run| run.ignore(libc::SIGTERM));
     running.kill(libc::SIGKILL);
-    let output = running.wait().ended(Status::Killed(libc::SIGKILL));
+    let output = running.wait().assert_status(Status::Killed(libc::SIGKILL));
     assert!(output.stderr.is_empty(), "{output}");
     gate.open();
     assert!(!started(&shop));
@@ -180,7 +180,7 @@ fn killed_fetch_ends_phase_run() {
     let shop = shop([("SECRET", "value")]);
     let (gate, running) = fetching(&shop, |run| run);
     kill(wait_for_only_child(running.pid()), libc::SIGKILL);
-    let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
     assert!(!started(&shop));
     drop(gate);
 }
@@ -192,17 +192,17 @@ fn signal_at_any_moment_of_start_ends_it() {
     let shop = shop([("SECRET", "value")]);
     let gate = shop.phase.gate("");
     for turn in 0..40 {
-        let run = shop.with(&["--supervise"]).args(["touch", "started"]);
+        let run = shop.run_with(&["--supervise"]).args(["touch", "started"]);
         let running = run.spawn();
         // Every second signal is sent as soon as there is a child, the others at once.
         if turn % 2 == 0 {
-            eventually("a child", || match children(running.pid()).len() {
+            eventually("there is a child", || match children(running.pid()).len() {
                 1 => Ok(()),
                 other => Err(other),
             });
         }
         running.kill(libc::SIGTERM);
-        let _ = running.wait().ended(Status::Killed(libc::SIGTERM));
+        let _ = running.wait().assert_status(Status::Killed(libc::SIGTERM));
     }
     drop(gate);
     assert!(!started(&shop));

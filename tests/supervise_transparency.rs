@@ -26,7 +26,7 @@ fn exit_status_is_propagated() {
         };
         let running: Vec<Running> = some.iter().map(spawn).collect();
         for (status, running) in some.iter().zip(running) {
-            let output = running.wait().ended(Status::Exited(*status));
+            let output = running.wait().assert_status(Status::Exited(*status));
             assert!(output.stderr.is_empty(), "{output}");
         }
     }
@@ -55,7 +55,7 @@ fn death_by_signal_is_propagated() {
             // A signal that does nothing by default kills nothing; the inspector then exits with 98.
             assert!([Status::Killed(signal), Status::Exited(98)].contains(&end));
             for other in others {
-                let output = other.wait().ended(end);
+                let output = other.wait().assert_status(end);
                 assert!(output.stderr.is_empty(), "{output}");
             }
         }
@@ -72,7 +72,7 @@ fn core_dump_of_command_is_the_only_one() {
         let script = format!("ulimit -S -c {limit} && exec \"$0\" die {signal}");
         let run = shop.start(mode, ["sh", "-c", &script, inspector()]);
         let run = run.limit(Resource::RLIMIT_CORE, RLIM_INFINITY);
-        let _ = run.output().ended(Status::Killed(signal));
+        let _ = run.output().assert_status(Status::Killed(signal));
         // The command dumps into its working directory, and the supervisor would dump into its own.
         let folders = [shop.directory(), Path::new("/")].map(|folder| read_dir(folder).unwrap());
         let entries = folders.into_iter().flatten().map(|entry| entry.unwrap());
@@ -111,9 +111,9 @@ fn killed_command_is_reported_as_killed() {
         let mut sleeping = shop
             .start(LaunchMode::Supervised, [inspector(), "sleep"])
             .spawn();
-        sleeping.ready();
+        sleeping.wait_until_ready();
         kill(wait_for_only_child(sleeping.pid()), signal);
-        let output = sleeping.wait().ended(Status::Killed(signal));
+        let output = sleeping.wait().assert_status(Status::Killed(signal));
         assert!(output.stderr.is_empty(), "{output}");
     }
 }
@@ -173,7 +173,7 @@ fn startup_error_is_printed_once() {
     for (options, command, status, kind) in lines {
         let [unsupervised, supervised] = [&[][..], &["--supervise"]].map(|supervise| {
             let run = shop.run(options).args(supervise).arg("--").arg(command);
-            run.output().failed(status, kind)
+            run.output().assert_error(status, kind)
         });
         assert_eq!(unsupervised.stderr, supervised.stderr);
     }
@@ -189,8 +189,8 @@ fn fetch_error_is_printed_once() {
         shop.phase
             .respond("", faults.into_iter().nth(turn).unwrap());
         let [unsupervised, supervised] = [&[][..], &["--supervise"]].map(|options| {
-            let output = shop.with(options).args(["touch", "started"]).output();
-            output.failed(125, kind).stderr
+            let output = shop.run_with(options).args(["touch", "started"]).output();
+            output.assert_error(125, kind).stderr
         });
         assert_eq!(unsupervised, supervised);
         assert!(!shop.directory().join("started").exists());
@@ -210,7 +210,7 @@ fn command_exit_prints_nothing() {
         ),
     ] {
         let run = shop.start(LaunchMode::Supervised, ["sh", "-c", script]);
-        let output = run.output().ended(status);
+        let output = run.output().assert_status(status);
         assert_eq!((output.text(), output.stderr.as_str()), ("out\n", "err\n"));
     }
 }

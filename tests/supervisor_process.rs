@@ -12,8 +12,8 @@ use crate::support::proc::{
     children, memory, wait_for_only_child, wait_until_asleep, wait_until_gone, wait_until_idle,
 };
 use crate::support::{
-    BARE_AND_SUPERVISED, DEADLINE, LaunchMode, Run, Running, SHOP, Shop, Status, eventually,
-    has_root, holds, inspector, kill, shop, static_binary,
+    BARE_AND_SUPERVISED, DEADLINE, LaunchMode, Run, Running, SHOP, Shop, Status, contains,
+    eventually, inspector, kill, require_root, shop, static_binary,
 };
 
 const VALUES: [&str; 2] = [
@@ -46,7 +46,7 @@ fn supervised(run: Run<'_>) -> Running {
     let mut running = run
         .args(["--supervise", "--", inspector(), "serve"])
         .spawn();
-    running.ready();
+    running.wait_until_ready();
     wait_until_idle(running.pid());
     running
 }
@@ -55,7 +55,7 @@ fn supervised(run: Run<'_>) -> Running {
 /// was.
 #[test]
 fn supervisor_holds_no_secret_and_no_token() {
-    if !has_root("only root may look into a process that is not dumpable") {
+    if !require_root("only root may look into a process that is not dumpable") {
         return;
     }
     let (shop, words) = planted();
@@ -73,38 +73,38 @@ fn supervisor_holds_no_secret_and_no_token() {
             }
             "file" => from(token.to_str().unwrap()),
             "stdin" => from("-").stdin(format!("{}\n", service_token())),
-            _ => from("fd:7").hand_over(File::open(&token).unwrap(), 7),
+            _ => from("fd:7").pass_descriptor(File::open(&token).unwrap(), 7),
         };
         let serving = supervised(run);
         let pid = serving.pid();
         let (memory, environ) = (memory(pid), read(format!("/proc/{pid}/environ")).unwrap());
         assert!(
-            holds(&memory, PLANTED.as_bytes()),
+            contains(&memory, PLANTED.as_bytes()),
             "the search finds nothing"
         );
         assert!(
-            holds(&environ, b"PHASE_CA_FILE="),
+            contains(&environ, b"PHASE_CA_FILE="),
             "the search finds nothing"
         );
         shop.assert_no_canary("the supervisor's memory", &memory);
         shop.assert_no_canary("the supervisor's environment", &environ);
-        let _ = serving.wait().ok();
+        let _ = serving.wait().assert_ok();
     }
 }
 
 /// The search of the other test works: it finds the values in the command.
 #[test]
 fn memory_search_finds_values_in_command() {
-    if !has_root("only root may look into a process that is not dumpable") {
+    if !require_root("only root may look into a process that is not dumpable") {
         return;
     }
     let (shop, words) = planted();
     let serving = supervised(shop.run(words));
     let memory = memory(wait_for_only_child(serving.pid()));
     for value in VALUES {
-        assert!(holds(&memory, value.as_bytes()));
+        assert!(contains(&memory, value.as_bytes()));
     }
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }
 
 /// At most 1 MiB of memory is private to the supervisor, the program's code included, which no
@@ -114,11 +114,11 @@ fn supervisor_uses_at_most_one_mebibyte() {
     let Some(binary) = static_binary() else {
         return;
     };
-    if !has_root("only root may look into a process that is not dumpable") {
+    if !require_root("only root may look into a process that is not dumpable") {
         return;
     }
     let mut shop = shop([("SECRET", "value")]);
-    shop.stand_in(binary.to_str().unwrap());
+    shop.replace_phase_run(binary.to_str().unwrap());
     let serving = supervised(shop.run(SHOP));
     let maps = read_to_string(format!("/proc/{}/smaps", serving.pid())).unwrap();
     let sizes = maps
@@ -129,7 +129,7 @@ fn supervisor_uses_at_most_one_mebibyte() {
     assert!(sizes.len() > 3, "{maps}");
     let total: u64 = sizes.iter().sum();
     assert!((1..=1024).contains(&total), "{total} KiB\n{maps}");
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }
 
 /// The CPU time of a process: in nanoseconds, and its user and system time in ticks.
@@ -153,7 +153,7 @@ fn supervisor_without_signals_uses_no_cpu_time() {
     let mut serving = shop
         .start(LaunchMode::Supervised, [inspector(), "serve"])
         .spawn();
-    serving.ready();
+    serving.wait_until_ready();
     let (pid, command) = (serving.pid(), wait_for_only_child(serving.pid()));
     wait_until_idle(pid);
     let before = time(pid);
@@ -168,14 +168,14 @@ fn supervisor_without_signals_uses_no_cpu_time() {
     wait_until_idle(pid);
     let after = time(pid);
     assert!(after.0.is_empty() || after.0 != before.0, "{after:?}");
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }
 
 /// The descriptors and the working directory that phase-run was started with belong to the command.
 /// The supervisor keeps none of them.
 #[test]
 fn supervisor_keeps_no_descriptor_or_directory() {
-    if !has_root("only root may look into a process that is not dumpable") {
+    if !require_root("only root may look into a process that is not dumpable") {
         return;
     }
     let (shop, words) = planted();
@@ -183,8 +183,8 @@ fn supervisor_keeps_no_descriptor_or_directory() {
     for (closed, number) in [(&[][..], 7), (&[0], 7), (&[2], 9), (&[0, 2], 3)] {
         let run = shop.run(words).unset("PHASE_SERVICE_TOKEN");
         let run = run.args(["--token-file", &format!("fd:{number}")]);
-        let run = run.hand_over(File::open(&token).unwrap(), number);
-        let run = run.hand_over(File::open(shop.directory()).unwrap(), 150);
+        let run = run.pass_descriptor(File::open(&token).unwrap(), number);
+        let run = run.pass_descriptor(File::open(shop.directory()).unwrap(), 150);
         let run = closed.iter().fold(run, |run, number| run.closed(*number));
         let serving = supervised(run);
         let pid = serving.pid();
@@ -220,13 +220,13 @@ fn pipe_ends_when_command_closes_it() {
             let (mut reader, writer) = pipe().unwrap();
             let script = format!("exec {number}>&-; exec \"$0\" sleep");
             let run = shop.start(mode, ["sh", "-c", &script, inspector()]);
-            let running = run.hand_over(writer, number).spawn();
+            let running = run.pass_descriptor(writer, number).spawn();
             let (sender, end) = channel();
             spawn(move || sender.send(reader.read(&mut [0; 1]).unwrap()));
             let read = end.recv_timeout(DEADLINE);
             assert_eq!(read, Ok(0), "{mode:?}: somebody holds {number} open");
             running.kill(libc::SIGTERM);
-            let _ = running.wait().ended(Status::Killed(libc::SIGTERM));
+            let _ = running.wait().assert_status(Status::Killed(libc::SIGTERM));
         }
     }
 }
@@ -243,16 +243,16 @@ fn inherited_lock_is_held_while_command_runs() {
             let lock = ["python3", "-c", &lock.replace("KIND", kind)].map(str::to_owned);
             let run = shop.start(mode, [inspector(), "serve"]).wrap(&lock);
             let mut serving = run.spawn();
-            serving.ready();
+            serving.wait_until_ready();
             wait_until_idle(serving.pid());
             let again = || shop.bare(&lock).arg("true").output();
-            let refused = again().ended(Status::Exited(1));
+            let refused = again().assert_status(Status::Exited(1));
             assert!(
                 refused.stderr.contains("BlockingIOError"),
                 "{mode:?} {kind}"
             );
-            let _ = serving.wait().ok();
-            let _ = again().ok();
+            let _ = serving.wait().assert_ok();
+            let _ = again().assert_ok();
         }
     }
 }
@@ -267,10 +267,10 @@ fn killed_supervisor_kills_command() {
             .start(mode, [inspector(), "sleep"])
             .ignore(libc::SIGTERM);
         let mut sleeping = run.spawn();
-        sleeping.ready();
+        sleeping.wait_until_ready();
         sleeping.kill(libc::SIGKILL);
         // `wait` blocks until no process has standard output open.
-        let _ = sleeping.wait().ended(Status::Killed(libc::SIGKILL));
+        let _ = sleeping.wait().assert_status(Status::Killed(libc::SIGKILL));
     }
 }
 
@@ -281,7 +281,7 @@ fn child_of_command_outlives_it() {
     for mode in BARE_AND_SUPERVISED {
         let script = "\"$0\" sleep & read line; exit 3";
         let mut running = shop.start(mode, ["sh", "-c", script, inspector()]).spawn();
-        let child = running.ready();
+        let child = running.wait_until_ready();
         let known = running.pid();
         running.write(b"\n");
         // phase-run has ended, or is a zombie that only this test can reap.
@@ -289,7 +289,7 @@ fn child_of_command_outlives_it() {
         // The child is alive: only a live process is asleep.
         wait_until_asleep(child);
         kill(child, libc::SIGKILL);
-        let _ = running.wait().ended(Status::Exited(3));
+        let _ = running.wait().assert_status(Status::Exited(3));
     }
 }
 
@@ -301,8 +301,8 @@ fn preexisting_child_does_not_end_run() {
     let script = "\"$0\" exit 7 & exec \"$@\"";
     let run = shop.start(LaunchMode::Supervised, [inspector(), "serve"]);
     let mut serving = run.wrap(["sh", "-c", script, inspector()]).spawn();
-    serving.ready();
-    eventually("the command alone", || {
+    serving.wait_until_ready();
+    eventually("the command is the only child", || {
         match children(serving.pid()).len() {
             1 => Ok(()),
             other => Err(other),
@@ -310,5 +310,5 @@ fn preexisting_child_does_not_end_run() {
     });
     serving.kill(libc::SIGTERM);
     assert_eq!(serving.signals(), [libc::SIGTERM]);
-    let _ = serving.wait().ok();
+    let _ = serving.wait().assert_ok();
 }

@@ -6,7 +6,8 @@ use std::fs::read_to_string;
 use libc::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGWINCH};
 
 use crate::support::{
-    BASH, DASH, DEADLINE, InspectorLog, LaunchMode, ShellPrompt, at_prompts, proc, skip,
+    BASH, DASH, DEADLINE, InspectorLog, LaunchMode, ShellPrompt, in_every_shell_and_mode, proc,
+    skip,
 };
 
 /// The si_code of a signal that the terminal has sent (sigaction(2), SI_KERNEL).
@@ -16,15 +17,15 @@ const KERNEL: i32 = 128;
 /// forward such signals.
 #[test]
 fn terminal_key_reaches_command_once() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (_, runner) = prompt.start("run inspector serve 3");
         prompt.press("\x03");
-        let int = prompt.reported();
+        let int = prompt.next_signal();
         assert_eq!(int, (SIGINT, KERNEL));
         prompt.press("\x1c");
-        let quit = prompt.reported();
+        let quit = prompt.next_signal();
         assert_eq!(quit, (SIGQUIT, KERNEL));
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.signals_until_barrier(runner), []);
         prompt.prompt();
         assert_eq!(prompt.status(), 0);
     });
@@ -33,21 +34,21 @@ fn terminal_key_reaches_command_once() {
 /// tty_ioctl(4): TIOCSWINSZ sends WINCH to the foreground group.
 #[test]
 fn window_size_change_is_signalled_once() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (_, runner) = prompt.start("run inspector serve");
         prompt.resize(50, 132);
-        assert_eq!(prompt.reported(), (SIGWINCH, KERNEL));
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.next_signal(), (SIGWINCH, KERNEL));
+        assert_eq!(prompt.signals_until_barrier(runner), []);
         prompt.resize(24, 80);
-        assert_eq!(prompt.reported(), (SIGWINCH, KERNEL));
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.next_signal(), (SIGWINCH, KERNEL));
+        assert_eq!(prompt.signals_until_barrier(runner), []);
     });
 }
 
 /// A command that catches Ctrl-C determines the status.
 #[test]
 fn command_that_traps_ctrl_c_sets_status() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let line = "run sh -c 'trap \"echo caught; exit 7\" INT; inspector sleep'";
         let _ = prompt.start(line);
         prompt.press("\x03");
@@ -63,7 +64,7 @@ fn command_that_traps_ctrl_c_sets_status() {
 /// signal.
 #[test]
 fn ctrl_c_ends_command_with_status_130() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         prompt.press("\x03");
         let screen = prompt.prompt();
@@ -76,7 +77,7 @@ fn ctrl_c_ends_command_with_status_130() {
 /// core(5): phase-run itself dumps no core when it dies by QUIT.
 #[test]
 fn ctrl_backslash_leaves_no_core_of_phase_run() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let screen = prompt.show("ulimit -c unlimited");
         assert_eq!(screen, "");
         let (command, runner) = prompt.start("run sh -c 'ulimit -c 0; exec inspector sleep'");
@@ -134,7 +135,7 @@ fn cores(prompt: &ShellPrompt) -> usize {
 /// Another member of the pipeline is in the terminal's foreground group, as with the bare command.
 #[test]
 fn pipeline_member_can_read_terminal() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let reader = "sh -c 'read up; echo reading; read key </dev/tty; echo key=$key; \
             kill ${up#ready }'";
         prompt.enter(&format!("run inspector sleep | {reader}"));
@@ -150,14 +151,14 @@ fn pipeline_member_can_read_terminal() {
 /// Here another process leads the group of phase-run.
 #[test]
 fn ctrl_c_reaches_second_pipeline_member_once() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let line = "sh -c 'trap \"\" INT; exec inspector sleep' | \
             run sh -c 'read up; exec inspector serve 2'";
         let (command, runner) = prompt.start(line);
         assert_ne!(proc::group(command), runner);
         prompt.press("\x03");
-        assert_eq!(prompt.reported(), (SIGINT, KERNEL));
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.next_signal(), (SIGINT, KERNEL));
+        assert_eq!(prompt.signals_until_barrier(runner), []);
         // The first member still runs.
         prompt.press("\x1c");
         let screen = prompt.prompt();
@@ -168,7 +169,7 @@ fn ctrl_c_reaches_second_pipeline_member_once() {
 
 #[test]
 fn ctrl_c_ends_pipeline_with_phase_run_last() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (command, runner) =
             prompt.start("inspector serve 1 | run sh -c 'cat; inspector sleep'");
         prompt.press("\x03");
@@ -182,7 +183,7 @@ fn ctrl_c_ends_pipeline_with_phase_run_last() {
 /// A script that runs phase-run ends by Ctrl-C, as with the bare command.
 #[test]
 fn ctrl_c_ends_script_that_runs_phase_run() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let script = format!(
             "#!/usr/bin/env {}\nrun inspector sleep\necho went on\n",
             prompt.shell
@@ -200,7 +201,7 @@ fn ctrl_c_ends_script_that_runs_phase_run() {
 
 #[test]
 fn ctrl_c_ends_loop_that_runs_phase_run() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let script = format!(
             "#!/usr/bin/env {}\nwhile :; do run inspector sleep; done\n",
             prompt.shell
@@ -220,7 +221,7 @@ fn ctrl_c_ends_loop_that_runs_phase_run() {
 /// bash(1), SIGNALS: a script continues if the command that it waits for has handled Ctrl-C.
 #[test]
 fn script_continues_if_command_handles_ctrl_c() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         // dash ends in any case; the other shells check how the command ended.
         let script = "#!/usr/bin/env bash\nrun inspector serve 2\necho went on\n";
         prompt.shop.executable("script", script);
@@ -229,9 +230,9 @@ fn script_continues_if_command_handles_ctrl_c() {
         let script = proc::group(command);
         proc::wait_until_asleep(script);
         prompt.press("\x03");
-        assert_eq!(prompt.reported(), (SIGINT, KERNEL));
+        assert_eq!(prompt.next_signal(), (SIGINT, KERNEL));
         proc::wait_until_delivered(script, SIGINT);
-        assert_eq!(prompt.reported_until_marked(runner), []);
+        assert_eq!(prompt.signals_until_barrier(runner), []);
         let screen = prompt.prompt();
         assert!(screen.contains("went on"), "{screen}");
         prompt.status()
@@ -242,7 +243,7 @@ fn script_continues_if_command_handles_ctrl_c() {
 /// shell does not.
 #[test]
 fn hangup_ends_command_and_phase_run() {
-    at_prompts(|prompt| {
+    in_every_shell_and_mode(|prompt| {
         let (command, runner) = prompt.start("run inspector sleep");
         prompt.hang_up();
         proc::wait_until_gone(&[command, runner]);
@@ -258,9 +259,9 @@ fn hangup_reaches_command_once() {
         prompt.show("mkfifo silence");
         prompt.enter("run inspector serve >log 0<>silence");
         let log = InspectorLog::in_directory(prompt.shop.directory());
-        let runner = proc::outermost_phase_run(log.ready());
+        let runner = proc::outermost_phase_run(log.wait_until_ready());
         prompt.hang_up();
-        log.reported_until_marked(runner, 2)
+        log.signals_until_barrier(runner, 2)
     };
     let bare = case(LaunchMode::Bare);
     assert_eq!(bare, [(SIGHUP, KERNEL), (SIGCONT, KERNEL)]);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use fake_phase::{Options, Phase, Responder, World};
 
 use crate::support::{
-    DEADLINE, Output, Run, Sandbox, Status, fake_server, has_programs, read_request_head, shop_id,
-    shop_world, stay_silent,
+    DEADLINE, Output, Run, Sandbox, Status, fake_server, read_request_head, require_programs,
+    shop_id, shop_world, stay_silent,
 };
 
 /// More than the slowest machine adds. A timeout that restarts at each byte takes longer or never ends.
@@ -36,7 +36,7 @@ fn times_out(run: Run<'_>) -> Output {
         "{took:?}\n{output}"
     );
     assert!(output.stdout.is_empty(), "something ran\n{output}");
-    let output = output.failed(125, "unreachable");
+    let output = output.assert_error(125, "unreachable");
     assert!(
         output.stderr.contains("no complete response within 1 s"),
         "{output}"
@@ -137,13 +137,13 @@ fn resolving_with<'a>(sandbox: &'a Sandbox, server: &str) -> Run<'a> {
     sandbox.file("resolv.conf", format!("nameserver {server}\n"));
     sandbox.file("nsswitch.conf", "hosts: files dns\n");
     let run = limited_to_one_second(sandbox).env("PHASE_HOST", "https://phase.test");
-    run.prepared(&["--mount", "--net"], NETWORK)
+    run.in_namespaces(&["--mount", "--net"], NETWORK)
 }
 
 /// The resolver would wait 5 seconds and ask the name server twice (resolv.conf(5)).
 #[test]
 fn silent_name_server_times_out() {
-    if !has_programs(&["ip"]) {
+    if !require_programs(&["ip"]) {
         return;
     }
     let phase = Phase::serve(long_value_world());
@@ -164,14 +164,14 @@ const EMPTY_ANSWERS: &str = "import os, socket, sys\n\
 /// An answer without an address is a failed look-up, which is retried.
 #[test]
 fn empty_dns_answer_is_retried() {
-    if !has_programs(&["ip"]) {
+    if !require_programs(&["ip"]) {
         return;
     }
     let phase = Phase::serve(long_value_world());
     let sandbox = Sandbox::new(&phase);
     let run = resolving_with(&sandbox, "127.0.0.1").env("PHASE_MAX_WAIT", "1");
     let run = run.wrap(["python3", "-c", EMPTY_ANSWERS]);
-    let output = run.output().ended(Status::Exited(125));
+    let output = run.output().assert_status(Status::Exited(125));
     assert!(output.stderr.contains("retrying"), "{output}");
     assert!(
         output
@@ -208,7 +208,7 @@ fn timeout_applies_to_each_request() {
     let (_open, never) = channel::<()>();
     let _ = never.recv_timeout(Duration::from_secs(1));
     gate.open();
-    let output = running.wait().refused("unreachable");
+    let output = running.wait().assert_refused("unreachable");
     assert!(output.stderr.contains("within 5 s"), "{output}");
     assert!(start.elapsed() >= Duration::from_secs(6), "{output}");
     assert_eq!(phase.requests().len(), 2);
@@ -232,6 +232,6 @@ fn slow_response_within_timeout_succeeds() {
         "echo",
         "started",
     ];
-    let output = sandbox.run(["--app", &id]).args(words).output().ok();
+    let output = sandbox.run(["--app", &id]).args(words).output().assert_ok();
     assert_eq!(output.text(), "started\n");
 }

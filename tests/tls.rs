@@ -45,7 +45,7 @@ fn invalid_certificate_is_refused() {
             } else {
                 &["warning: ignoring PHASE_VERIFY_SSL"]
             };
-            let output = run.output().notices(notices).refused("tls");
+            let output = run.output().assert_log_lines(notices).assert_refused("tls");
             let name = phase.host().replace("https://", "");
             let failed = match certificate {
                 Certificate::UnknownCa => format!("cannot trust {name}: "),
@@ -99,8 +99,8 @@ fn ca_file_replaces_built_in_roots() {
     ] {
         let output = run.output();
         match trusted {
-            true => assert_eq!(output.ok().text(), "started\n"),
-            false => drop(output.refused("tls")),
+            true => assert_eq!(output.assert_ok().text(), "started\n"),
+            false => drop(output.assert_refused("tls")),
         }
     }
 }
@@ -115,7 +115,7 @@ fn ca_file_with_several_roots_is_read_completely() {
     let bundle = format!("# other\n{other}\nours:\r\n{}", pem(&phase));
     let bundle = sandbox.file("bundle.pem", bundle);
     let output = sandbox.run_echo(&[]).env("PHASE_CA_FILE", bundle).output();
-    assert_eq!(output.ok().text(), "started\n");
+    assert_eq!(output.assert_ok().text(), "started\n");
 }
 
 /// Replaces the bundle of the machine by this file.
@@ -124,7 +124,7 @@ const SYSTEM_BUNDLE: &str = "mount -t tmpfs none /etc/ssl && mkdir /etc/ssl/cert
 
 fn with_bundle<'a>(run: Run<'a>, bundle: &Path) -> Run<'a> {
     let run = run.unset("PHASE_CA_FILE").env("BUNDLE", bundle);
-    run.prepared(&["--mount"], SYSTEM_BUNDLE)
+    run.in_namespaces(&["--mount"], SYSTEM_BUNDLE)
 }
 
 /// If the built-in roots do not know an issuer, the bundle of the system is tried, so that a company's
@@ -135,7 +135,7 @@ fn issuer_in_system_bundle_is_trusted() {
     let sandbox = Sandbox::new(&phase);
     let output = with_bundle(sandbox.run_echo(&[]), phase.ca_file())
         .output()
-        .ok();
+        .assert_ok();
     assert_eq!(output.text(), "started\n");
     assert_eq!(phase.requests().len(), 1);
 
@@ -143,7 +143,7 @@ fn issuer_in_system_bundle_is_trusted() {
     let verbose = sandbox.run(["-v", "--app", &id, "--env", "Production", "true"]);
     let output = with_bundle(verbose, phase.ca_file())
         .output()
-        .ended(Status::Exited(0));
+        .assert_status(Status::Exited(0));
     let name = phase.host().replace("https://", "");
     let said = format!("the issuer of the certificate of {name} is not among the built-in roots");
     assert_eq!(output.stderr.matches(&said).count(), 1, "{output}");
@@ -158,7 +158,7 @@ fn unknown_issuer_gets_ca_file_hint() {
     let empty = sandbox.file("empty.pem", "");
     for bundle in [other.ca_file(), &empty] {
         let output = with_bundle(sandbox.run_echo(&[]), bundle).output();
-        let output = output.refused("tls");
+        let output = output.assert_refused("tls");
         assert!(output.stderr.ends_with("with --ca-file\n"), "{output}");
     }
     assert!(phase.requests().is_empty());
@@ -172,7 +172,7 @@ fn ca_file_disables_system_bundle() {
     let sandbox = Sandbox::new(&phase);
     let run = with_bundle(sandbox.run_echo(&[]), phase.ca_file());
     let output = run.env("PHASE_CA_FILE", other.ca_file()).output();
-    let _ = output.refused("tls");
+    let _ = output.assert_refused("tls");
 }
 
 /// The bundle of the system helps only with the issuer, not with other defects of a certificate.
@@ -182,7 +182,7 @@ fn system_bundle_does_not_excuse_other_defects() {
         let phase = serving(certificate);
         let sandbox = Sandbox::new(&phase);
         let run = with_bundle(sandbox.run_echo(&[]), phase.ca_file());
-        let output = run.output().refused("tls");
+        let output = run.output().assert_refused("tls");
         assert!(!output.stderr.contains("hint:"), "{output}");
         assert!(phase.requests().is_empty());
     }
@@ -209,7 +209,7 @@ fn port_without_tls_is_refused() {
         let run = sandbox
             .run_echo(&[])
             .env("PHASE_HOST", format!("https://{address}"));
-        let output = run.output().refused("tls");
+        let output = run.output().assert_refused("tls");
         assert!(
             output.stderr.contains("does not speak TLS on this port"),
             "{output}"
@@ -235,7 +235,7 @@ fn plain_http_to_tls_port_is_refused() {
         .run_echo(&[])
         .env("PHASE_HOST", host)
         .output()
-        .refused("server");
+        .assert_refused("server");
     assert!(
         output.stderr.contains("responded with status 400"),
         "{output}"
@@ -256,7 +256,7 @@ fn plain_http_to_other_machines_never_connects() {
     let sandbox = Sandbox::new(&phase);
     let port = phase.port();
     TcpStream::connect(("0.0.0.0", port)).unwrap();
-    eventually("a connection", || match phase.connections() {
+    eventually("there is a connection", || match phase.connections() {
         1 => Ok(()),
         other => Err(other),
     });
@@ -266,7 +266,7 @@ fn plain_http_to_other_machines_never_connects() {
             .run_echo(&[])
             .env("PHASE_HOST", host)
             .output()
-            .refused("config");
+            .assert_refused("config");
         let hint = format!("hint: use https://{stranger}:{port}\n");
         assert!(output.stderr.ends_with(&hint), "{output}");
     }
@@ -287,7 +287,7 @@ fn handshake_alert_is_a_tls_error() {
     let run = sandbox
         .run_echo(&[])
         .env("PHASE_HOST", format!("https://{address}"));
-    let output = run.output().refused("tls");
+    let output = run.output().assert_refused("tls");
     assert!(
         output.stderr.contains("refused the TLS handshake"),
         "{output}"

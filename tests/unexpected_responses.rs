@@ -7,8 +7,8 @@ use fake_phase::{Options, Phase, Responder};
 use nix::sys::resource::Resource;
 
 use crate::support::{
-    Output, Sandbox, fake_server, has_root, read_request_head, shop_id, shop_world, stay_silent,
-    unused_port, unused_uid,
+    Output, Sandbox, fake_server, read_request_head, require_root, shop_id, shop_world,
+    stay_silent, unused_port, unused_uid,
 };
 
 /// Values in the responses that no message may show.
@@ -72,7 +72,7 @@ fn unexpected_json_is_protocol_error_and_unquoted() {
         let phase = Phase::serve(shop_world([("KEY", VALUE)]));
         phase.respond("/v1/secrets/", Responder::json(200, &body));
         let sandbox = sandbox(&phase);
-        let output = sandbox.run_echo(&[]).output().refused("protocol");
+        let output = sandbox.run_echo(&[]).output().assert_refused("protocol");
         assert!(
             output.stderr.contains("unexpected response from "),
             "{body}\n{output}"
@@ -93,7 +93,7 @@ fn non_utf8_response_is_protocol_error() {
     phase.respond("/v1/secrets/", responder);
     let mut sandbox = sandbox(&phase);
     sandbox.canary("a-value-that-stays");
-    let _ = sandbox.run_echo(&[]).output().refused("protocol");
+    let _ = sandbox.run_echo(&[]).output().assert_refused("protocol");
 }
 
 /// With a wrong base path, the default nginx of Phase answers with a login page and status 200.
@@ -106,7 +106,7 @@ fn html_page_hints_at_host() {
         let app = shop_id();
         let app = if endpoint == "/tokens/" { "shop" } else { &app };
         let run = sandbox.run(["--app", app, "--env", "Production", "echo", "started"]);
-        let output = run.output().refused("protocol");
+        let output = run.output().assert_refused("protocol");
         assert!(
             output.stderr.contains("an HTML page\nhint: check --host"),
             "{output}"
@@ -129,7 +129,7 @@ fn oversized_content_length_is_refused_at_once() {
         let run = sandbox
             .run_echo(&[])
             .env("PHASE_HOST", format!("http://{address}"));
-        let output = run.env("PHASE_TIMEOUT", "15").output().refused(kind);
+        let output = run.env("PHASE_TIMEOUT", "15").output().assert_refused(kind);
         assert!(
             output.stderr.contains("larger than 67108864 bytes"),
             "{output}"
@@ -140,7 +140,7 @@ fn oversized_content_length_is_refused_at_once() {
 /// A look-up needs a thread, and RLIMIT_NPROC (setrlimit(2)) allows none.
 #[test]
 fn lookup_without_thread_is_unreachable() {
-    if !has_root("only root can become another user") {
+    if !require_root("only root can become another user") {
         return;
     }
     let phase = Phase::serve(shop_world([("KEY", VALUE)]));
@@ -149,7 +149,7 @@ fn lookup_without_thread_is_unreachable() {
         .run_echo(&[])
         .env("PHASE_HOST", "https://phase.example.test");
     let run = run.as_user(unused_uid()).limit(Resource::RLIMIT_NPROC, 0);
-    let output = run.output().refused("unreachable");
+    let output = run.output().assert_refused("unreachable");
     assert!(
         output
             .stderr
@@ -185,9 +185,9 @@ fn body_limit_is_exactly_64_mib() {
             .args(["echo", "ran"])
             .output();
         if fits {
-            assert_eq!(output.ok().text(), "ran\n");
+            assert_eq!(output.assert_ok().text(), "ran\n");
         } else {
-            let output = output.refused("protocol");
+            let output = output.assert_refused("protocol");
             assert!(
                 output.stderr.contains("larger than 67108864 bytes"),
                 "{output}"
@@ -219,7 +219,7 @@ fn redirect_is_never_followed() {
             let redirect = Responder::raw(status, "text/html", Vec::new());
             phase.respond("/v1/secrets/", redirect.header("Location", place));
             let before = phase.requests().len();
-            let output = sandbox.run_echo(&[]).output().refused("protocol");
+            let output = sandbox.run_echo(&[]).output().assert_refused("protocol");
             assert!(output.stderr.contains(place), "{output}");
             assert!(output.stderr.contains("hint: set --host"), "{output}");
             assert_eq!(phase.requests().len(), before + 1);
@@ -248,7 +248,7 @@ fn truncated_response_is_unreachable() {
             );
             phase.respond("/v1/secrets/", responder.clone());
             let sandbox = sandbox(&phase);
-            let output = sandbox.run_echo(&[]).output().refused("unreachable");
+            let output = sandbox.run_echo(&[]).output().assert_refused("unreachable");
             let name = phase.host();
             let name = name.rsplit('/').next().unwrap();
             assert!(
@@ -277,7 +277,7 @@ fn non_http_server_is_protocol_error() {
             let _ = socket.write_all(text.as_bytes());
         });
         let phase = Phase::serve(shop_world([("KEY", VALUE)]));
-        let output = fetch_from(address, &sandbox(&phase)).refused("protocol");
+        let output = fetch_from(address, &sandbox(&phase)).assert_refused("protocol");
         assert!(output.stderr.contains("not HTTP"), "{output}");
     }
 }
@@ -293,14 +293,14 @@ fn endless_head_is_protocol_error() {
         }
     });
     let phase = Phase::serve(shop_world([("KEY", VALUE)]));
-    let _ = fetch_from(address, &sandbox(&phase)).refused("protocol");
+    let _ = fetch_from(address, &sandbox(&phase)).assert_refused("protocol");
 }
 
 #[test]
 fn closed_port_is_unreachable() {
     let address = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     let phase = Phase::serve(shop_world([("KEY", VALUE)]));
-    let output = fetch_from(address, &sandbox(&phase)).refused("unreachable");
+    let output = fetch_from(address, &sandbox(&phase)).assert_refused("unreachable");
     let expected = format!("cannot reach {address}: connection refused");
     assert!(output.stderr.contains(&expected), "{output}");
 }
@@ -313,7 +313,7 @@ fn unresolvable_name_is_unreachable() {
     let run = sandbox
         .run_echo(&[])
         .env("PHASE_HOST", "https://phase.invalid");
-    let output = run.output().refused("unreachable");
+    let output = run.output().assert_refused("unreachable");
     assert!(
         output
             .stderr

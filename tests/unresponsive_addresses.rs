@@ -37,11 +37,11 @@ fn time_to_second_address(address: IpAddr, timeout: &str) -> Duration {
     let run = run.args(["--timeout", timeout, "echo", "started"]);
     let run = run.env("PHASE_HOST", format!("https://several.test:{port}"));
     let mounted = "mount --bind hosts /etc/hosts && exec \"$@\"";
-    let run = run.prepared(&["--mount"], mounted);
+    let run = run.in_namespaces(&["--mount"], mounted);
     let start = Instant::now();
     let output = run.output();
     let took = start.elapsed();
-    let output = output.failed(125, "tls");
+    let output = output.assert_error(125, "tls");
     assert!(
         output.stderr.contains("is for another host name"),
         "{output}"

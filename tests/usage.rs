@@ -8,12 +8,12 @@ use fake_phase::{Options, Phase, World, bearer, service_token};
 use nix::sys::resource::Resource;
 
 use crate::args::tagged_shop;
-use crate::support::{SHOP, Sandbox, Status, has_root, unused_uid};
+use crate::support::{SHOP, Sandbox, Status, require_root, unused_uid};
 
 /// Returns the standard error of a command line that must fail before any request.
 fn usage_error(words: &[&str]) -> String {
     let sandbox = Sandbox::offline();
-    let output = sandbox.run(words).output().failed(125, "usage");
+    let output = sandbox.run(words).output().assert_error(125, "usage");
     assert!(output.stdout.is_empty(), "{output}");
     output.stderr
 }
@@ -244,7 +244,7 @@ fn proxy_is_ignored_for_http_on_loopback() {
             "/",
             "true",
         ]);
-        let _ = run.env(name, proxy).output().ok();
+        let _ = run.env(name, proxy).output().assert_ok();
     }
 }
 
@@ -257,24 +257,24 @@ fn flag_variable_takes_four_words() {
         run.env("PHASE_SUPERVISE", value).output()
     };
     for value in ["1", "true", "0", "false", ""] {
-        let _ = run(value, &["true"]).ok();
+        let _ = run(value, &["true"]).assert_ok();
     }
     for value in ["yes", "TRUE", "2", " 1"] {
-        let _ = run(value, &["true"]).failed(125, "config");
-        let _ = run(value, &["--dry-run"]).failed(125, "config");
+        let _ = run(value, &["true"]).assert_error(125, "config");
+        let _ = run(value, &["--dry-run"]).assert_error(125, "config");
     }
 }
 
 /// A process limit (RLIMIT_NPROC, setrlimit(2)) makes fork(2) fail.
 #[test]
 fn supervise_fork_failure_exits_125() {
-    if !has_root("only root can give another user's processes a limit") {
+    if !require_root("only root can give another user's processes a limit") {
         return;
     }
     let (_phase, sandbox) = tagged_shop();
     let run = sandbox.run(SHOP).args(["--supervise", "true"]);
     let run = run.as_user(unused_uid()).limit(Resource::RLIMIT_NPROC, 1);
-    let output = run.output().failed(125, "exec");
+    let output = run.output().assert_error(125, "exec");
     assert!(
         output.stderr.contains("cannot supervise the command"),
         "{output}"
@@ -287,7 +287,7 @@ fn app_flag_after_command_gets_a_hint() {
     let (_phase, sandbox) = tagged_shop();
     for word in ["--app", "-a", "--app=shop", "--app-id", "--app-id=shop"] {
         let output = sandbox.run(["run", word, "shop"]).output();
-        let output = output.failed(125, "config");
+        let output = output.assert_error(125, "config");
         assert!(
             output.stderr.contains("hint: put --app before the command"),
             "{output}"
@@ -300,7 +300,7 @@ fn usage_error_exits_125_with_stderr_closed() {
     let sandbox = Sandbox::offline();
     for words in [vec!["--nope"], vec!["--log-format=json", "--nope"]] {
         let output = sandbox.run(words).closed(2).output();
-        let output = output.ended(Status::Exited(125));
+        let output = output.assert_status(Status::Exited(125));
         assert_eq!((output.text(), output.stderr.as_str()), ("", ""));
     }
 }
@@ -315,23 +315,23 @@ fn misplaced_token_is_never_printed() {
         for format in ["text", "json"] {
             let run = || sandbox.run(["-vv", "--log-format", format]);
             let file = run().args(SHOP).args(["--token-file", token, "--", "true"]);
-            let _ = file.output().ended(Status::Exited(125));
+            let _ = file.output().assert_status(Status::Exited(125));
             let file = run().args(SHOP).args(["true"]);
             let file = file.env("PHASE_SERVICE_TOKEN_FILE", token).output();
-            let _ = file.ended(Status::Exited(125));
+            let _ = file.assert_status(Status::Exited(125));
             let command = run().args(SHOP).arg(token).output();
             // A token that is longer than a file name may be cannot be executed.
             let ended = [126, 127].map(Status::Exited);
             assert!(ended.contains(&command.status), "{command}");
             let app = run().args(["--env=production", "--app", token, "true"]);
-            let _ = app.output().ended(Status::Exited(125));
+            let _ = app.output().assert_status(Status::Exited(125));
             let option = run().arg(format!("--{token}")).output();
-            let _ = option.ended(Status::Exited(125));
+            let _ = option.assert_status(Status::Exited(125));
             let host = run().args(["--host", token, "true"]).output();
-            let _ = host.ended(Status::Exited(125));
+            let _ = host.assert_status(Status::Exited(125));
         }
         let file = sandbox.run(["--token-file", token, "x"]).output();
-        let _ = file.failed(125, "token");
+        let _ = file.assert_error(125, "token");
     }
     for request in phase.requests() {
         assert!(!request.target.contains(bearer()), "{}", request.target);
@@ -345,12 +345,12 @@ fn paths_may_be_non_utf8_and_texts_may_not() {
     let odd = OsStr::from_bytes(b"\xff\xfe");
     for option in ["--app", "--env", "--path", "--host", "--timeout", "--only"] {
         let output = sandbox.run([option]).arg(odd).arg("x").output();
-        let output = output.failed(125, "usage");
+        let output = output.assert_error(125, "usage");
         let message = format!("the value of {option} is not UTF-8\n");
         assert!(output.stderr.ends_with(&message), "{output}");
     }
     let run = sandbox.run(SHOP).arg("--token-file").arg(odd).arg("x");
-    let _ = run.output().failed(125, "token");
+    let _ = run.output().assert_error(125, "token");
     let run = sandbox.run(SHOP).arg("--ca-file").arg(odd).arg("x");
-    let _ = run.output().failed(125, "config");
+    let _ = run.output().assert_error(125, "config");
 }

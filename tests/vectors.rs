@@ -36,12 +36,12 @@ fn opens(sealed: &str) {
     let sandbox = Sandbox::new(&phase);
     let token = format!("pss_service:v2:{}:{}", bearer(), text(&vector, "keys"));
     let values = vector["values"].as_object().unwrap();
-    let comparison = sandbox.transparent(SHOP, |run| run.env("PHASE_SERVICE_TOKEN", &token));
+    let comparison = sandbox.compare_with_bare(SHOP, |run| run.env("PHASE_SERVICE_TOKEN", &token));
     let comparison = values.iter().fold(comparison, |comparison, (key, value)| {
-        comparison.added(key, value.as_str().unwrap())
+        comparison.expect_added(key, value.as_str().unwrap())
     });
     assert!(values.len() > 30);
-    comparison.removed("PHASE_SERVICE_TOKEN").check();
+    comparison.expect_removed("PHASE_SERVICE_TOKEN").check();
 }
 
 fn folder() -> PathBuf {

@@ -7,8 +7,8 @@ use fake_phase::{bearer, service_token, user_bearer, user_token};
 
 use crate::support::proc::{command_of, parent, wait_for_only_child};
 use crate::support::{
-    DEADLINE, SECRET_SERVER, SHOP, Status, WATCH, await_restart, change_secret, inspector,
-    spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
+    DEADLINE, PRINT_SECRET_AND_SERVE, SHOP, Status, WATCH, await_restart, inspector,
+    set_secret_value, spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
 };
 
 /// The poll that finds a change becomes the new command with what it has fetched: there is no
@@ -16,12 +16,12 @@ use crate::support::{
 #[test]
 fn change_restarts_command_with_polled_secrets() {
     let shop = watched_shop();
-    let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
+    let mut running = spawn_watched(shop.run_with(&WATCH), PRINT_SECRET_AND_SERVE);
     for value in ["two", "three"] {
         wait_for_more_requests(&shop.phase, 1);
         let gate = shop.phase.gate("");
         gate.wait_for_request(DEADLINE);
-        change_secret(&shop.phase, value);
+        set_secret_value(&shop.phase, value);
         // Later requests are held, so the restart needs none.
         gate.release_held();
         await_restart(&mut running, value);
@@ -40,13 +40,13 @@ fn change_restarts_command_with_polled_secrets() {
 #[test]
 fn unchanged_polls_leave_command_running() {
     let shop = watched_shop();
-    let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
+    let mut running = spawn_watched(shop.run_with(&WATCH), PRINT_SECRET_AND_SERVE);
     let pid = command_of(running.pid());
     wait_for_more_requests(&shop.phase, 3);
     assert_eq!(wait_for_only_child(running.pid()), pid);
     assert!(running.signals().is_empty());
     running.kill(libc::SIGTERM);
-    let output = running.wait().ok();
+    let output = running.wait().assert_ok();
     assert!(output.text().ends_with("value 0\n"), "{output}");
 }
 
@@ -55,11 +55,11 @@ fn unchanged_polls_leave_command_running() {
 #[test]
 fn restarted_command_has_same_process_state() {
     let shop = watched_shop();
-    let run = shop.with(&WATCH).block(libc::SIGUSR1).closed(0);
+    let run = shop.run_with(&WATCH).block(libc::SIGUSR1).closed(0);
     let run = run.ignore(libc::SIGHUP).ignore(libc::SIGCHLD);
-    let run = run.hand_over(File::open("/etc/passwd").unwrap(), 7);
+    let run = run.pass_descriptor(File::open("/etc/passwd").unwrap(), 7);
     let mut running = run.args([inspector(), "witness"]).spawn();
-    running.ready();
+    running.wait_until_ready();
     let reported = || {
         let text = String::from_utf8(read(shop.directory().join("report")).unwrap()).unwrap();
         let differs = |line: &&str| line.starts_with("pid ") || line.starts_with("environ.");
@@ -67,10 +67,10 @@ fn restarted_command_has_same_process_state() {
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     let one = reported();
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     assert_eq!(running.signal().signal, libc::SIGTERM);
     assert_eq!(running.signal().signal, libc::SIGCONT);
-    running.ready();
+    running.wait_until_ready();
     let two = reported();
     assert!(one.contains(&"signal.17 ignored".to_owned()), "{one:?}");
     assert!(
@@ -87,13 +87,15 @@ fn restarted_command_has_same_process_state() {
 fn restarted_command_has_same_variables() {
     let shop = watched_shop();
     let script = "env > $SECRET; echo \"value $SECRET\"; exec \"$0\" serve 2";
-    let run = shop.with(&["--keep-token", "--watch", "1"]).env("ZZZ", "1");
+    let run = shop
+        .run_with(&["--keep-token", "--watch", "1"])
+        .env("ZZZ", "1");
     let wrap = "export LISTEN_PID=$$; exec \"$0\" \"$@\"";
     let run = run
         .env("PHASE_OTHER_TOKEN", "other")
         .wrap(["sh", "-c", wrap]);
     let mut running = spawn_watched(run, script);
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     await_restart(&mut running, "two");
     let new = command_of(running.pid());
     assert_eq!(parent(new), running.pid());
@@ -124,7 +126,7 @@ fn one_time_token_source_serves_all_polls() {
         let shop = watched_shop();
         let token = format!("{}\n", service_token());
         let file = shop.private_file("token", &token);
-        let run = shop.with(&WATCH);
+        let run = shop.run_with(&WATCH);
         let from = |name: &str| {
             let run = shop.run(SHOP).args(WATCH);
             run.unset("PHASE_SERVICE_TOKEN")
@@ -133,11 +135,11 @@ fn one_time_token_source_serves_all_polls() {
         let run = match source {
             "variable" => run,
             "stdin" => from("-").stdin(format!("{token}rest\n")),
-            "descriptor" => from("fd:7").hand_over(File::open(&file).unwrap(), 7),
+            "descriptor" => from("fd:7").pass_descriptor(File::open(&file).unwrap(), 7),
             _ => {
                 let (reader, mut writer) = std::io::pipe().unwrap();
                 std::io::Write::write_all(&mut writer, token.as_bytes()).unwrap();
-                from("/dev/fd/7").hand_over(reader, 7)
+                from("/dev/fd/7").pass_descriptor(reader, 7)
             }
         };
         let script = match source {
@@ -145,17 +147,17 @@ fn one_time_token_source_serves_all_polls() {
             "descriptor" => {
                 "echo \"value $SECRET\"; (: <&7) 2>/dev/null && echo open >&2; exec \"$0\" serve 2"
             }
-            _ => SECRET_SERVER,
+            _ => PRINT_SECRET_AND_SERVE,
         };
         let mut running = spawn_watched(run, script);
-        change_secret(&shop.phase, "two");
+        set_secret_value(&shop.phase, "two");
         assert_eq!(running.signal().signal, libc::SIGTERM);
         assert_eq!(running.signal().signal, libc::SIGCONT);
         assert_eq!(running.line(), "value two");
         if source == "stdin" {
             running.write(b"more\n");
         }
-        running.ready();
+        running.wait_until_ready();
         let output = stop_watched(running);
         let lines: Vec<&str> = output.stderr.lines().collect();
         match source {
@@ -173,10 +175,10 @@ fn token_file_is_read_again_by_each_poll() {
     let file = shop.private_file("token", service_token());
     let run = shop.run(SHOP).unset("PHASE_SERVICE_TOKEN");
     let run = run.args(["--watch", "1", "--token-file", "token", "--"]);
-    let mut running = spawn_watched(run, SECRET_SERVER);
+    let mut running = spawn_watched(run, PRINT_SECRET_AND_SERVE);
     std::fs::write(&file, user_token()).unwrap();
     let count = wait_for_more_requests(&shop.phase, 2);
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     await_restart(&mut running, "two");
     let authorization = |at: usize| {
         let request = &shop.phase.requests()[at];
@@ -197,11 +199,11 @@ fn command_exit_ends_watch_with_its_status() {
     ] {
         let shop = watched_shop();
         let _ = shop
-            .with(&WATCH)
+            .run_with(&WATCH)
             .arg(inspector())
             .args(arguments)
             .output()
-            .ended(status);
+            .assert_status(status);
     }
 }
 
@@ -212,8 +214,8 @@ fn failed_first_fetch_is_an_ordinary_error() {
     shop.phase.edit(|world| {
         world.forbid_reading();
     });
-    let output = shop.with(&WATCH).args(["touch", "started"]).output();
-    let output = output.failed(125, "access");
+    let output = shop.run_with(&WATCH).args(["touch", "started"]).output();
+    let output = output.assert_error(125, "access");
     assert_eq!(output.stderr.lines().count(), 2, "{output}");
     assert!(!shop.directory().join("started").exists());
 }
@@ -227,14 +229,14 @@ fn failed_exec_of_new_command_ends_watch() {
         "program",
         format!("#!/bin/sh\nexec {} serve 2\n", inspector()),
     );
-    let mut running = shop.with(&WATCH).arg(&program).spawn();
-    running.ready();
+    let mut running = shop.run_with(&WATCH).arg(&program).spawn();
+    running.wait_until_ready();
     std::fs::remove_file(&program).unwrap();
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     let _ = running.stderr_line();
     let logged = running.stderr_line();
     assert!(logged.starts_with("phase-run: error[exec]: "), "{logged}");
-    let _ = running.wait().ended(Status::Exited(127));
+    let _ = running.wait().assert_status(Status::Exited(127));
 }
 
 /// Each command gets its own files of `--file`.
@@ -242,8 +244,8 @@ fn failed_exec_of_new_command_ends_watch() {
 fn secret_files_are_created_by_each_start() {
     let shop = watched_shop();
     let script = "echo \"value $(cat $SECRET)\"; exec \"$0\" serve 2";
-    let mut running = spawn_watched(shop.with(&["--watch", "1", "--file", "SECRET"]), script);
-    change_secret(&shop.phase, "two");
+    let mut running = spawn_watched(shop.run_with(&["--watch", "1", "--file", "SECRET"]), script);
+    set_secret_value(&shop.phase, "two");
     await_restart(&mut running, "two");
     let _ = stop_watched(running);
 }
@@ -253,8 +255,8 @@ fn secret_files_are_created_by_each_start() {
 #[test]
 fn restart_is_delayed_at_random_and_logged() {
     let shop = watched_shop();
-    let mut running = spawn_watched(shop.with(&["--watch", "5"]), SECRET_SERVER);
-    change_secret(&shop.phase, "two");
+    let mut running = spawn_watched(shop.run_with(&["--watch", "5"]), PRINT_SECRET_AND_SERVE);
+    set_secret_value(&shop.phase, "two");
     let logged = running.stderr_line();
     let delay =
         logged.strip_prefix("phase-run: the secrets have changed: restarting the command in ");
@@ -268,8 +270,8 @@ fn restart_is_delayed_at_random_and_logged() {
 #[test]
 fn watch_as_pid1_restarts_command() {
     let shop = watched_shop();
-    let mut running = spawn_watched(shop.with(&WATCH).as_pid1(), SECRET_SERVER);
-    change_secret(&shop.phase, "two");
+    let mut running = spawn_watched(shop.run_with(&WATCH).as_pid1(), PRINT_SECRET_AND_SERVE);
+    set_secret_value(&shop.phase, "two");
     await_restart(&mut running, "two");
     let _ = stop_watched(running);
 }

@@ -5,8 +5,8 @@ use crate::support::proc::{
     children, command_of, state, wait_for_only_child, wait_until_asleep, wait_until_gone,
 };
 use crate::support::{
-    Running, Shop, Status, WATCH, await_restart, change_secret, eventually, has_root, inspector,
-    kill, set_mode, spawn_watched, stop_watched, unused_port, watched_shop,
+    Running, Shop, Status, WATCH, await_restart, eventually, inspector, kill, require_root,
+    set_mode, set_secret_value, spawn_watched, stop_watched, unused_port, watched_shop,
 };
 
 /// Never ends by a signal that it can catch.
@@ -15,12 +15,12 @@ const STUBBORN: &str = "echo \"value $SECRET\"; exec \"$0\" serve";
 /// Waits until the new command runs.
 fn wait_for_start(running: &mut Running, value: &str) {
     assert_eq!(running.line(), format!("value {value}"));
-    running.ready();
+    running.wait_until_ready();
 }
 
 fn kill_all(running: Running) {
     running.kill(libc::SIGKILL);
-    let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
 }
 
 /// A restart sends the stop signal and CONT, and KILL after the grace.
@@ -33,9 +33,9 @@ fn command_that_ignores_stop_is_killed_after_grace() {
     ] {
         let shop = watched_shop();
         let options = ["--watch", "1", "--stop-signal", name, "--grace", grace];
-        let mut running = spawn_watched(shop.with(&options), STUBBORN);
+        let mut running = spawn_watched(shop.run_with(&options), STUBBORN);
         let old = command_of(running.pid());
-        change_secret(&shop.phase, "two");
+        set_secret_value(&shop.phase, "two");
         let mut received = [running.signal().signal, running.signal().signal];
         received.sort();
         let mut expected = [signal, libc::SIGCONT];
@@ -57,18 +57,18 @@ fn command_that_ignores_stop_is_killed_after_grace() {
 #[test]
 fn command_without_grace_is_killed_at_once() {
     let shop = watched_shop();
-    let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "0"]), STUBBORN);
+    let mut running = spawn_watched(shop.run_with(&["--watch", "1", "--grace", "0"]), STUBBORN);
     let old = command_of(running.pid());
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     wait_until_gone(&[old]);
-    eventually("the new command", || {
+    eventually("the new command runs", || {
         let line = running.line();
         match line.as_str() {
             "value two" => Ok(()),
             _ => Err(line),
         }
     });
-    running.ready();
+    running.wait_until_ready();
     kill_all(running);
 }
 
@@ -77,12 +77,12 @@ fn command_without_grace_is_killed_at_once() {
 fn stopped_command_is_continued_to_stop() {
     let shop = watched_shop();
     let mut running = spawn_watched(
-        shop.with(&WATCH),
+        shop.run_with(&WATCH),
         "echo \"value $SECRET\"; exec \"$0\" serve 2",
     );
     let old = command_of(running.pid());
     kill(old, libc::SIGSTOP);
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     await_restart(&mut running, "two");
     let _ = stop_watched(running);
 }
@@ -115,11 +115,11 @@ fn daemonized_server_ends_before_new_one_starts() {
         let shop = watched_shop();
         shop.file("port", unused_port().to_string());
         let script = port(daemon).replace("IGNORE", ignore);
-        let run = shop.with(&["--watch", "1", "--grace", grace]);
+        let run = shop.run_with(&["--watch", "1", "--grace", grace]);
         let mut running = run.args(["sh", "-c", &script, inspector()]).spawn();
         let lines = [running.line(), running.line()];
         assert!(lines.contains(&"listening one".to_owned()), "{lines:?}");
-        change_secret(&shop.phase, "two");
+        set_secret_value(&shop.phase, "two");
         assert_eq!(running.signal().signal, libc::SIGTERM);
         assert_eq!(running.signal().signal, libc::SIGCONT);
         let lines = [running.line(), running.line()];
@@ -137,14 +137,14 @@ fn daemonized_server_ends_before_new_one_starts() {
 fn stopped_daemon_is_continued_to_end() {
     let shop = watched_shop();
     let script = "echo \"value $SECRET\"; \"$0\" sleep >&2 & exec \"$0\" serve 2 17";
-    let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
-    let daemon = running.stderr_ready();
+    let mut running = spawn_watched(shop.run_with(&["--watch", "1", "--grace", "60"]), script);
+    let daemon = running.wait_until_ready_on_stderr();
     kill(daemon, libc::SIGSTOP);
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     await_restart(&mut running, "two");
     wait_until_gone(&[daemon]);
     let _ = running.stderr_line();
-    kill(running.stderr_ready(), libc::SIGKILL);
+    kill(running.wait_until_ready_on_stderr(), libc::SIGKILL);
     let _ = stop_watched(running);
 }
 
@@ -161,8 +161,9 @@ fn endlessly_forking_chain_is_ended() {
             "echo \"value $SECRET\"; [ $SECRET = two ] || {} x & exec \"$0\" serve 2 17",
             chain.display()
         );
-        let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "0.2"]), &script);
-        change_secret(&shop.phase, "two");
+        let mut running =
+            spawn_watched(shop.run_with(&["--watch", "1", "--grace", "0.2"]), &script);
+        set_secret_value(&shop.phase, "two");
         await_restart(&mut running, "two");
         wait_for_only_child(running.pid());
         let _ = stop_watched(running);
@@ -173,7 +174,7 @@ fn endlessly_forking_chain_is_ended() {
 /// log names it, and the new command starts anyway.
 #[test]
 fn unkillable_children_are_reported() {
-    if !has_root("only root may start a program as another user") {
+    if !require_root("only root may start a program as another user") {
         return;
     }
     let shop = watched_shop();
@@ -181,13 +182,13 @@ fn unkillable_children_are_reported() {
     set_mode(&grant, 0o4755);
     let script = "echo \"value $SECRET\"; \
                   ./grant --reuid 0 --clear-groups \"$0\" sleep >&2 & exec \"$0\" serve 2 17";
-    let run = shop.with(&["--watch", "1", "--grace", "0"]);
+    let run = shop.run_with(&["--watch", "1", "--grace", "0"]);
     let run = run.args(["sh", "-c", script, inspector()]).as_user(65534);
     let mut running = run.spawn();
     assert_eq!(running.line(), "value one");
-    running.ready();
-    let daemon = running.stderr_ready();
-    change_secret(&shop.phase, "two");
+    running.wait_until_ready();
+    let daemon = running.wait_until_ready_on_stderr();
+    set_secret_value(&shop.phase, "two");
     let logged = std::iter::repeat_with(|| running.stderr_line());
     let mut logged = logged.filter(|line| line.contains("could not kill"));
     let survivors = logged.next().unwrap();
@@ -196,7 +197,7 @@ fn unkillable_children_are_reported() {
     );
     assert_eq!(survivors, expected);
     drop(logged);
-    let again = running.stderr_ready();
+    let again = running.wait_until_ready_on_stderr();
     for pid in [daemon, again] {
         kill(pid, libc::SIGKILL);
     }
@@ -208,22 +209,24 @@ fn unkillable_children_are_reported() {
 fn preexisting_child_survives_restart() {
     let shop = watched_shop();
     let script = "\"$0\" sleep >&2 & exec \"$@\"";
-    let run = shop.with(&WATCH).wrap(["sh", "-c", script, inspector()]);
+    let run = shop
+        .run_with(&WATCH)
+        .wrap(["sh", "-c", script, inspector()]);
     let mut running = spawn_watched(run, "echo \"value $SECRET\"; exec \"$0\" serve 2");
-    let helper = running.stderr_ready();
-    change_secret(&shop.phase, "two");
+    let helper = running.wait_until_ready_on_stderr();
+    set_secret_value(&shop.phase, "two");
     await_restart(&mut running, "two");
     wait_until_asleep(helper);
     running.kill(libc::SIGTERM);
     running.kill(libc::SIGCONT);
-    eventually("the end", || match running.state() {
+    eventually("the process ends", || match running.state() {
         'Z' => Ok(()),
         other => Err(other),
     });
     // The helper outlives phase-run.
     wait_until_asleep(helper);
     kill(helper, libc::SIGKILL);
-    let _ = running.wait().ended(Status::Exited(0));
+    let _ = running.wait().assert_status(Status::Exited(0));
 }
 
 /// Without a restart, phase-run leaves the command's descendants running, as a shell would.
@@ -231,15 +234,15 @@ fn preexisting_child_survives_restart() {
 fn exit_without_restart_leaves_children_running() {
     let shop = watched_shop();
     let script = "echo \"value $SECRET\"; \"$0\" sleep >&2 & exec \"$0\" serve 2";
-    let mut running = spawn_watched(shop.with(&WATCH), script);
-    let child = running.stderr_ready();
+    let mut running = spawn_watched(shop.run_with(&WATCH), script);
+    let child = running.wait_until_ready_on_stderr();
     running.kill(libc::SIGTERM);
     running.kill(libc::SIGCONT);
     let known = running.pid();
     wait_until_gone(&[known]);
     wait_until_asleep(child);
     kill(child, libc::SIGKILL);
-    let _ = running.wait().ended(Status::Exited(0));
+    let _ = running.wait().assert_status(Status::Exited(0));
 }
 
 /// Orphans become children of the watcher and leave no zombies.
@@ -247,9 +250,9 @@ fn exit_without_restart_leaves_children_running() {
 fn orphans_are_reaped_while_command_runs() {
     let shop: Shop = watched_shop();
     let script = "echo \"value $SECRET\"; (\"$0\" serve 1 >&2 <&3 &) 3<&0; exec \"$0\" serve 2";
-    let mut running = spawn_watched(shop.with(&WATCH), script);
-    let orphan = running.stderr_ready();
-    eventually("adopted", || {
+    let mut running = spawn_watched(shop.run_with(&WATCH), script);
+    let orphan = running.wait_until_ready_on_stderr();
+    eventually("the orphan is adopted", || {
         let all = children(running.pid());
         match all.contains(&orphan) {
             true => Ok(()),
@@ -257,7 +260,7 @@ fn orphans_are_reaped_while_command_runs() {
         }
     });
     kill(orphan, libc::SIGTERM);
-    eventually("reaped", || match state(orphan) {
+    eventually("the orphan is reaped", || match state(orphan) {
         'X' => Ok(()),
         other => Err(other),
     });

@@ -3,11 +3,9 @@
 use fake_phase::{Phase, Request, Responder, World};
 
 use crate::support::{
-    DEADLINE, SHOP, Sandbox, await_restart, change_secret, spawn_watched, stop_watched,
-    wait_for_more_requests,
+    DEADLINE, PRINT_SECRET_AND_SERVE, SHOP, Sandbox, await_restart, set_secret_value,
+    spawn_watched, stop_watched, wait_for_more_requests,
 };
-
-pub(crate) const SERVER: &str = "echo \"value $SECRET\"; exec \"$0\" serve 2";
 
 /// An app with a secret and a lease of `seconds`, polled every `every` seconds.
 pub(crate) fn leased(mode: &str, seconds: i64, every: &str) -> (Phase, Sandbox, Vec<String>) {
@@ -49,14 +47,14 @@ pub(crate) fn leases(phase: &Phase) -> Vec<bool> {
 fn polls_take_no_lease_but_restart_does() {
     for mode in ["rest", "e2ee"] {
         let (phase, sandbox, options) = leased(mode, 3600, "1");
-        let mut running = spawn_watched(sandbox.run(&options), SERVER);
+        let mut running = spawn_watched(sandbox.run(&options), PRINT_SECRET_AND_SERVE);
         wait_for_more_requests(&phase, 4);
         let before = leases(&phase);
         assert!(
             before[0] && before[1..].iter().all(|lease| !lease),
             "{before:?}"
         );
-        change_secret(&phase, "two");
+        set_secret_value(&phase, "two");
         await_restart(&mut running, "two");
         let all = leases(&phase);
         assert_eq!(
@@ -76,7 +74,7 @@ fn polls_take_no_lease_but_restart_does() {
 #[test]
 fn lease_is_renewed_after_two_thirds() {
     let (phase, sandbox, options) = leased("rest", 6, "600");
-    let mut running = spawn_watched(sandbox.run(&options), SERVER);
+    let mut running = spawn_watched(sandbox.run(&options), PRINT_SECRET_AND_SERVE);
     for _ in 0..2 {
         await_restart(&mut running, "one");
         assert_eq!(
@@ -92,10 +90,10 @@ fn lease_is_renewed_after_two_thirds() {
 #[test]
 fn failed_lease_leaves_command_running() {
     let (phase, sandbox, options) = leased("rest", 3600, "1");
-    let mut running = spawn_watched(sandbox.run(&options), SERVER);
+    let mut running = spawn_watched(sandbox.run(&options), PRINT_SECRET_AND_SERVE);
     let gate = phase.gate("");
     gate.wait_for_request(DEADLINE);
-    change_secret(&phase, "two");
+    set_secret_value(&phase, "two");
     // The poll sees the change, and the request for a lease is held.
     gate.release_held();
     let _ = running.stderr_line();

@@ -7,8 +7,8 @@ use fake_phase::{Account, Responder, service_token};
 
 use crate::support::proc::{children, wait_for_only_child};
 use crate::support::{
-    DEADLINE, SECRET_SERVER, SHOP, Status, WATCH, await_restart, change_secret, eventually,
-    inspector, kill, spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
+    DEADLINE, PRINT_SECRET_AND_SERVE, SHOP, Status, WATCH, await_restart, eventually, inspector,
+    kill, set_secret_value, spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
 };
 
 const FAILED: &str = "phase-run: warning: a poll failed, and the command keeps running: ";
@@ -18,7 +18,7 @@ const FAILED: &str = "phase-run: warning: a poll failed, and the command keeps r
 #[test]
 fn failed_poll_is_logged_once_per_error_kind() {
     let shop = watched_shop();
-    let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
+    let mut running = spawn_watched(shop.run_with(&WATCH), PRINT_SECRET_AND_SERVE);
     shop.phase.respond("", Responder::status(500));
     let logged = running.stderr_line();
     assert!(
@@ -45,7 +45,7 @@ fn failed_poll_is_logged_once_per_error_kind() {
 #[test]
 fn recovered_poll_is_logged_once() {
     let shop = watched_shop();
-    let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
+    let mut running = spawn_watched(shop.run_with(&WATCH), PRINT_SECRET_AND_SERVE);
     for _ in 0..2 {
         shop.phase.respond("", Responder::status(503).times(1));
         let logged = running.stderr_line();
@@ -56,7 +56,7 @@ fn recovered_poll_is_logged_once() {
         let logged = running.stderr_line();
         assert_eq!(logged, "phase-run: polling works again");
     }
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     await_restart(&mut running, "two");
     let _ = stop_watched(running);
 }
@@ -74,7 +74,7 @@ fn uninjectable_secret_fails_poll() {
     for (options, key, value, named) in cases {
         let shop = watched_shop();
         let options = [options, &WATCH].concat();
-        let mut running = spawn_watched(shop.with(&options), SECRET_SERVER);
+        let mut running = spawn_watched(shop.run_with(&options), PRINT_SECRET_AND_SERVE);
         shop.phase.edit(|world| {
             let production = world.app("shop").environment("Production", "prod");
             production.secret("/", key, value);
@@ -97,10 +97,10 @@ fn warning_is_logged_by_starts_not_by_polls() {
         production.secret("/", "odd name", "x");
     });
     let odd = "phase-run: warning: shells cannot use the variable name \"odd name\"";
-    let mut running = spawn_watched(shop.with(&WATCH), SECRET_SERVER);
+    let mut running = spawn_watched(shop.run_with(&WATCH), PRINT_SECRET_AND_SERVE);
     assert_eq!(running.stderr_line(), odd);
     wait_for_more_requests(&shop.phase, 2);
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     let mut logged = [running.stderr_line(), running.stderr_line()];
     logged.sort();
     assert_eq!(
@@ -121,8 +121,8 @@ fn unreadable_token_file_fails_poll() {
     let token = shop.private_file("token", service_token());
     let run = shop.run(SHOP).unset("PHASE_SERVICE_TOKEN");
     let run = run.args(["--watch", "1", "--token-file", "token", "--"]);
-    let mut running = spawn_watched(run, SECRET_SERVER);
-    let _ = shop.bare(["mkfifo", "token.new"]).output().ok();
+    let mut running = spawn_watched(run, PRINT_SECRET_AND_SERVE);
+    let _ = shop.bare(["mkfifo", "token.new"]).output().assert_ok();
     rename(shop.directory().join("token.new"), &token).unwrap();
     let logged = running.stderr_line();
     let why = "it is no longer a regular file";
@@ -130,7 +130,7 @@ fn unreadable_token_file_fails_poll() {
         logged.starts_with(FAILED) && logged.ends_with(why),
         "{logged}"
     );
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     let again = shop.private_file("token.new", service_token());
     rename(again, &token).unwrap();
     await_restart(&mut running, "two");
@@ -141,8 +141,11 @@ fn unreadable_token_file_fails_poll() {
 #[test]
 fn verbose_poll_logs_unchanged_secrets() {
     let shop = watched_shop();
-    let mut running = spawn_watched(shop.with(&["--watch", "1", "-v"]), SECRET_SERVER);
-    eventually("unchanged", || {
+    let mut running = spawn_watched(
+        shop.run_with(&["--watch", "1", "-v"]),
+        PRINT_SECRET_AND_SERVE,
+    );
+    eventually("an unchanged poll is logged", || {
         let line = running.stderr_line();
         match line.as_str() {
             "phase-run: the secrets have not changed" => Ok(()),
@@ -158,22 +161,24 @@ fn verbose_poll_logs_unchanged_secrets() {
 fn ctrl_c_that_kills_standby_fails_poll() {
     let shop = watched_shop();
     let script = "stty -echo; echo \"value $SECRET\"; exec \"$0\" serve";
-    let run = shop.with(&WATCH).args(["sh", "-c", script, inspector()]);
+    let run = shop
+        .run_with(&WATCH)
+        .args(["sh", "-c", script, inspector()]);
     let mut terminal = run.on_terminal();
     terminal.until("value one");
-    let old = terminal.ready();
+    let old = terminal.wait_until_ready();
     let gate = shop.phase.gate("");
     gate.wait_for_request(DEADLINE);
     let all = children(terminal.pid());
     assert_eq!(all.len(), 2);
     terminal.press("\x03");
-    assert_eq!(terminal.reported(), (libc::SIGINT, 128));
+    assert_eq!(terminal.next_signal(), (libc::SIGINT, 128));
     wait_for_only_child(terminal.pid());
     gate.open();
-    change_secret(&shop.phase, "two");
-    assert_eq!(terminal.reported().0, libc::SIGTERM);
+    set_secret_value(&shop.phase, "two");
+    assert_eq!(terminal.next_signal().0, libc::SIGTERM);
     kill(old, libc::SIGKILL);
     terminal.until("value two");
-    kill(terminal.ready(), libc::SIGKILL);
-    assert_eq!(terminal.ended(), Status::Killed(libc::SIGKILL));
+    kill(terminal.wait_until_ready(), libc::SIGKILL);
+    assert_eq!(terminal.wait(), Status::Killed(libc::SIGKILL));
 }

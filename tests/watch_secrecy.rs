@@ -6,13 +6,13 @@ use nix::unistd::Uid;
 
 use crate::supervisor_process::{PLANTED, planted, token_file};
 use crate::support::proc::{memory, wait_until_idle};
-use crate::support::{Status, has_root, holds, inspector};
+use crate::support::{Status, contains, inspector, require_root};
 
 /// After polls and a restart, the watcher's memory contains neither a value nor the token. What the
 /// standbys need of the token is in a memfd that the watcher never maps or reads.
 #[test]
 fn watcher_holds_no_secret_and_no_token() {
-    if !has_root("only root may look into a process that is not dumpable") {
+    if !require_root("only root may look into a process that is not dumpable") {
         return;
     }
     for source in ["variable", "file", "descriptor"] {
@@ -29,24 +29,24 @@ fn watcher_holds_no_secret_and_no_token() {
                 let run = run
                     .unset("PHASE_SERVICE_TOKEN")
                     .args(["--token-file", "fd:7"]);
-                run.hand_over(File::open(&token).unwrap(), 7)
+                run.pass_descriptor(File::open(&token).unwrap(), 7)
             }
         };
         let run = run.args(["--watch", "1", "--", inspector(), "serve", "2"]);
         let mut serving = run.spawn();
-        serving.ready();
+        serving.wait_until_ready();
         shop.phase.edit(|world| {
             let production = world.app(PLANTED).environment("Production", "prod");
             production.secret("/", "THIRD", "another");
         });
         assert_eq!(serving.signal().signal, libc::SIGTERM);
         assert_eq!(serving.signal().signal, libc::SIGCONT);
-        serving.ready();
+        serving.wait_until_ready();
         let pid = serving.pid();
         wait_until_idle(pid);
         let (memory, environ) = (memory(pid), read(format!("/proc/{pid}/environ")).unwrap());
         assert!(
-            holds(&memory, PLANTED.as_bytes()),
+            contains(&memory, PLANTED.as_bytes()),
             "the search finds nothing"
         );
         shop.assert_no_canary("the watcher's memory", &memory);
@@ -57,7 +57,7 @@ fn watcher_holds_no_secret_and_no_token() {
         assert_eq!(token_caches.count(), 1, "{source}");
         serving.kill(libc::SIGTERM);
         serving.kill(libc::SIGCONT);
-        let _ = serving.wait().ended(Status::Exited(0));
+        let _ = serving.wait().assert_status(Status::Exited(0));
     }
 }
 
@@ -74,7 +74,7 @@ fn watcher_memfd_is_unreadable_through_proc() {
     } else {
         run
     };
-    let output = run.output().ended(Status::Exited(3));
+    let output = run.output().assert_status(Status::Exited(3));
     assert!(!output.text().contains("memfd"), "{output}");
     assert!(output.text().contains("Permission denied"), "{output}");
 }

@@ -8,8 +8,8 @@ use crate::support::proc::{
     wait_until_stopped,
 };
 use crate::support::{
-    DEADLINE, Output, Running, Shop, Status, WATCH, await_restart, change_secret, eventually,
-    fill_pipe, kill, queue, spawn_watched, watched_shop,
+    DEADLINE, Output, Running, Shop, Status, WATCH, await_restart, eventually, fill_pipe, kill,
+    queue, set_secret_value, spawn_watched, watched_shop,
 };
 
 /// Ends after the two signals of a restart and one more.
@@ -23,7 +23,7 @@ const TERMINATION_SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP
 
 /// A watch whose next poll hangs.
 fn hanging_poll(shop: &Shop, script: &str) -> (Running, Gate) {
-    let running = spawn_watched(shop.with(&WATCH), script);
+    let running = spawn_watched(shop.run_with(&WATCH), script);
     let gate = shop.phase.gate("");
     gate.wait_for_request(DEADLINE);
     (running, gate)
@@ -43,7 +43,7 @@ fn signals_are_forwarded_while_poll_hangs() {
     queue(running.pid(), 40, 7);
     assert_eq!(running.signal().value, 7);
     drop(gate);
-    let _ = running.wait().ended(Status::Exited(0));
+    let _ = running.wait().assert_status(Status::Exited(0));
 }
 
 /// When the command ends by itself, phase-run ends with its status, and the standby ends too.
@@ -56,7 +56,7 @@ fn command_exit_ends_watch_while_poll_hangs() {
     assert_eq!(all.len(), 2);
     running.write(b"\n");
     // `wait` blocks until no process has standard error open.
-    let output = running.wait().ended(Status::Exited(7));
+    let output = running.wait().assert_status(Status::Exited(7));
     assert!(output.stderr.is_empty(), "{output}");
     wait_until_gone(&all);
     drop(gate);
@@ -72,13 +72,13 @@ fn killed_watcher_kills_command_and_standby() {
     running.kill(libc::SIGKILL);
     wait_until_gone(&all);
     drop(gate);
-    let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
 }
 
 /// A watch whose command was told to stop and has not ended yet.
 fn stopping_command(shop: &Shop, script: &str) -> Running {
-    let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
-    change_secret(&shop.phase, "two");
+    let mut running = spawn_watched(shop.run_with(&["--watch", "1", "--grace", "60"]), script);
+    set_secret_value(&shop.phase, "two");
     assert_eq!(running.signal().signal, libc::SIGTERM);
     assert_eq!(running.signal().signal, libc::SIGCONT);
     running
@@ -95,7 +95,7 @@ fn termination_signal_while_stopping_cancels_start() {
         assert_eq!(standby.len(), 2);
         running.kill(signal);
         assert_eq!(running.signal().signal, signal);
-        let output = running.wait().ended(Status::Exited(0));
+        let output = running.wait().assert_status(Status::Exited(0));
         assert!(!output.text().contains("value two"), "{output}");
         let off = "phase-run: asked to shut down: not starting the new command\n";
         assert!(output.stderr.ends_with(off), "{output}");
@@ -113,7 +113,7 @@ fn other_signal_while_stopping_is_forwarded() {
         assert_eq!(running.signal().signal, signal);
     }
     assert_eq!(running.line(), "value two");
-    running.ready();
+    running.wait_until_ready();
     let _ = end_with_input(running);
 }
 
@@ -122,16 +122,16 @@ fn other_signal_while_stopping_is_forwarded() {
 #[test]
 fn ignored_signal_does_not_cancel_restart() {
     let shop = watched_shop();
-    let run = shop.with(&WATCH).ignore(libc::SIGHUP);
+    let run = shop.run_with(&WATCH).ignore(libc::SIGHUP);
     let mut running = spawn_watched(run, SLOW);
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     assert_eq!(running.signal().signal, libc::SIGTERM);
     assert_eq!(running.signal().signal, libc::SIGCONT);
     running.kill(libc::SIGHUP);
     running.kill(libc::SIGUSR1);
     assert_eq!(running.signal().signal, libc::SIGUSR1);
     assert_eq!(running.line(), "value two");
-    running.ready();
+    running.wait_until_ready();
     let _ = end_with_input(running);
 }
 
@@ -152,11 +152,11 @@ fn group_signal_while_stopping_keeps_restart() {
     ];
     for script in scripts {
         let shop = watched_shop();
-        let mut running = spawn_watched(shop.with(&WATCH).own_group(), &script);
-        change_secret(&shop.phase, "two");
+        let mut running = spawn_watched(shop.run_with(&WATCH).own_group(), &script);
+        set_secret_value(&shop.phase, "two");
         await_restart(&mut running, "two");
         running.kill(libc::SIGKILL);
-        let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
+        let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
     }
 }
 
@@ -170,14 +170,14 @@ fn cleaning_up(shop: &Shop) -> (Running, i32) {
 }
 
 fn cleaning_up_after(shop: &Shop, script: &str) -> (Running, i32) {
-    let mut running = spawn_watched(shop.with(&["--watch", "1", "--grace", "60"]), script);
-    let daemon = running.stderr_ready();
+    let mut running = spawn_watched(shop.run_with(&["--watch", "1", "--grace", "60"]), script);
+    let daemon = running.wait_until_ready_on_stderr();
     let old = command_of(running.pid(), daemon);
-    change_secret(&shop.phase, "two");
+    set_secret_value(&shop.phase, "two");
     assert_eq!(running.signal().signal, libc::SIGTERM);
     assert_eq!(running.signal().signal, libc::SIGCONT);
     // The old command is reaped: a zombie would be taken for the standby.
-    eventually("the daemon and the standby", || {
+    eventually("there are a daemon and a standby", || {
         let all = children(running.pid());
         match all.len() == 2 && all.contains(&daemon) && !all.contains(&old) {
             true => Ok(()),
@@ -203,7 +203,7 @@ fn termination_signal_without_command_ends_watch() {
         running.kill(signal);
         wait_until_gone(&[standby]);
         kill(daemon, libc::SIGKILL);
-        let output = running.wait().ended(Status::Killed(signal));
+        let output = running.wait().assert_status(Status::Killed(signal));
         assert!(!output.text().contains("value two"), "{output}");
     }
 }
@@ -218,11 +218,11 @@ fn other_signal_without_command_reaches_new_one() {
     wait_until_asleep(running.pid());
     kill(daemon, libc::SIGKILL);
     assert_eq!(running.line(), "value two");
-    running.ready();
+    running.wait_until_ready();
     let _ = running.stderr_line();
-    kill(running.stderr_ready(), libc::SIGKILL);
+    kill(running.wait_until_ready_on_stderr(), libc::SIGKILL);
     running.kill(libc::SIGKILL);
-    let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
 }
 
 /// Neither a signal that came while no command ran nor one that comes during the promotion is lost.
@@ -246,9 +246,11 @@ fn signal_during_promotion_reaches_new_command() {
             wait_until_idle(running.pid());
         }
         kill(daemon, libc::SIGKILL);
-        eventually("promoted", || match children(running.pid()).as_slice() {
-            [only] if *only == standby => Ok(()),
-            other => Err(other.to_vec()),
+        eventually("the standby is promoted", || {
+            match children(running.pid()).as_slice() {
+                [only] if *only == standby => Ok(()),
+                other => Err(other.to_vec()),
+            }
         });
         wait_until_idle(running.pid());
         if let Some(signal) = late {
@@ -258,7 +260,7 @@ fn signal_during_promotion_reaches_new_command() {
         kill(standby, libc::SIGCONT);
         // Each of these signals kills the command, which does not catch it.
         let signal = early.or(late).unwrap();
-        let _ = running.wait().ended(Status::Killed(signal));
+        let _ = running.wait().assert_status(Status::Killed(signal));
     }
 }
 
@@ -279,7 +281,7 @@ fn killed_standby_fails_poll() {
     assert_eq!(running.stderr_line(), "phase-run: polling works again");
     wait_for_only_child(running.pid());
     assert!(running.signals().is_empty());
-    let _ = running.wait().ended(Status::Exited(0));
+    let _ = running.wait().assert_status(Status::Exited(0));
 }
 
 /// If the standby is killed while the old command stops, there is nothing to start, and phase-run
@@ -299,7 +301,7 @@ fn killed_standby_during_restart_ends_watch() {
         "phase-run: warning: cannot restart the command: its process was killed by signal KILL"
     );
     running.kill(libc::SIGUSR1);
-    let _ = running.wait().ended(Status::Killed(libc::SIGKILL));
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
 }
 
 /// A log collector that does not read must not keep a signal from the command.
@@ -308,9 +310,9 @@ fn full_stderr_does_not_delay_signals() {
     let shop = watched_shop();
     let (reader, writer) = std::io::pipe().unwrap();
     let run = shop
-        .with(&WATCH)
+        .run_with(&WATCH)
         .wrap(["sh", "-c", "exec 2>&7; exec \"$0\" \"$@\""]);
-    let mut running = spawn_watched(run.hand_over(&writer, 7), STUBBORN);
+    let mut running = spawn_watched(run.pass_descriptor(&writer, 7), STUBBORN);
     fill_pipe(&writer);
     let standby = shop.phase.gate("");
     standby.wait_for_request(DEADLINE);
@@ -321,5 +323,5 @@ fn full_stderr_does_not_delay_signals() {
     assert_eq!(running.signal().signal, libc::SIGUSR1);
     drop(reader);
     drop(standby);
-    let _ = running.wait().ended(Status::Exited(0));
+    let _ = running.wait().assert_status(Status::Exited(0));
 }

@@ -8,7 +8,7 @@ pub(crate) struct Canaries(Vec<Vec<u8>>);
 
 impl Canaries {
     pub(crate) fn add(&mut self, value: &[u8]) {
-        // A shorter value would be found by chance.
+        // Shorter values could occur by chance.
         assert!(
             value.len() >= 8,
             "a canary needs 8 bytes or more: {value:?}"
@@ -32,20 +32,20 @@ impl Canaries {
         for canary in &self.0 {
             let planted = [bytes, canary, b"\n"].concat();
             assert!(
-                holds(&planted, canary),
+                contains(&planted, canary),
                 "the search misses a planted canary"
             );
         }
         self.0
             .iter()
             .map(Vec::as_slice)
-            .find(|canary| holds(bytes, canary))
+            .find(|canary| contains(bytes, canary))
     }
 }
 
 /// Returns whether `bytes` contain the canary. It uses memmem(3), which is fast enough to search the
 /// memory of a process.
-pub(crate) fn holds(bytes: &[u8], canary: &[u8]) -> bool {
+pub(crate) fn contains(bytes: &[u8], canary: &[u8]) -> bool {
     let (bytes, length) = (bytes.as_ptr().cast(), bytes.len());
     // SAFETY: memmem(3): reads two ranges, which are those of two slices.
     let found = unsafe { libc::memmem(bytes, length, canary.as_ptr().cast(), canary.len()) };

@@ -21,19 +21,19 @@ impl Clock {
     }
 
     /// Makes the run read this clock.
-    pub(crate) fn rules<'a>(&self, run: Run<'a>) -> Run<'a> {
+    pub(crate) fn apply_to<'a>(&self, run: Run<'a>) -> Run<'a> {
         run.env("LD_PRELOAD", shim()).env("JUMP", &self.file)
     }
 
     /// Makes the clock wrong by this many seconds from now on.
-    pub(crate) fn jumps(&self, seconds: i64) {
+    pub(crate) fn jump(&self, seconds: i64) {
         let new = self.file.with_extension("new");
         write(&new, seconds.to_string()).unwrap();
         rename(new, &self.file).unwrap();
     }
 
     /// Returns whether phase-run has read the clock since it jumped.
-    pub(crate) fn was_seen(&self) -> bool {
+    pub(crate) fn was_read_since_jump(&self) -> bool {
         let seen = read_to_string(self.file.with_extension("seen")).unwrap_or_default();
         seen.lines().any(|reader| reader == "phase-run")
     }

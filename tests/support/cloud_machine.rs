@@ -6,6 +6,7 @@ use std::fs::{read_to_string, write};
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 
+use base64ct::{Base64, Encoding as _};
 use fake_phase::{
     Identities, Options, Phase, World, aws, azure, minted_bearer, service_account_id,
 };
@@ -82,24 +83,24 @@ impl CloudMachine {
     /// Runs `printenv KEY` and checks its output. Standard error may have any text.
     pub(crate) fn assert_gets_value(&self, run: Run<'_>) -> Output {
         let output = run.args(["printenv", "KEY"]).output();
-        let output = output.ended(Status::Exited(0));
+        let output = output.assert_status(Status::Exited(0));
         assert_eq!(output.text(), "value\n", "{output}");
         output
     }
 
     /// Checks that the run fails with an `identity` error and starts nothing. The output is without the
     /// lines about retries.
-    pub(crate) fn assert_refused(&self, run: Run<'_>) -> Output {
+    pub(crate) fn assert_identity_error(&self, run: Run<'_>) -> Output {
         let mut output = run.args(["echo", "started"]).output();
         let lines = output.stderr.split_inclusive('\n');
         let other = lines.filter(|line| !line.starts_with("phase-run: retrying in "));
         output.stderr = other.collect();
         assert!(output.stdout.is_empty(), "something ran\n{output}");
-        output.failed(125, "identity")
+        output.assert_error(125, "identity")
     }
 
     /// Changes the identities in Phase.
-    pub(crate) fn identities(&self, change: impl FnOnce(&mut Identities)) {
+    pub(crate) fn edit_identities(&self, change: impl FnOnce(&mut Identities)) {
         self.phase.edit(|world| change(world.identities()));
     }
 
@@ -128,19 +129,11 @@ pub(crate) fn with_env<'a, Value: AsRef<OsStr>>(
     variables.into_iter().fold(run, set)
 }
 
-/// Encodes text as in RFC 4648 §4, to search messages for it.
+/// Encodes text in base64, to search messages for it. An incomplete last group is left out, because the
+/// search needs only a prefix.
 fn base64(text: &str) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut digits = String::new();
-    for three in text.as_bytes().chunks_exact(3) {
-        let bits = three
-            .iter()
-            .fold(0, |bits, byte| bits << 8 | usize::from(*byte));
-        let sextets = [18, 12, 6, 0].map(|shift| DIGITS[bits >> shift & 63]);
-        digits.extend(sextets.map(char::from));
-    }
-    // An incomplete last group is left out: the search needs only a prefix.
-    digits
+    let (groups, _) = text.as_bytes().as_chunks::<3>();
+    Base64::encode_string(groups.as_flattened())
 }
 
 impl Deref for CloudMachine {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::inspector::{Report, bytes};
+use super::inspector::{Report, decode_hex};
 use super::run::name_of;
 
 /// The inspector's reports from both starts, and the differences that the test allows. Call `check` at the
@@ -11,18 +11,18 @@ use super::run::name_of;
 #[must_use]
 pub(crate) struct Comparison {
     pub(crate) bare: Report,
-    pub(crate) under: Report,
+    pub(crate) under_phase_run: Report,
     added: BTreeMap<Vec<u8>, Vec<u8>>,
     removed: Vec<Vec<u8>>,
     excepted: Vec<String>,
 }
 
 impl Comparison {
-    pub(super) fn new(bare: Report, under: Report) -> Self {
+    pub(super) fn new(bare: Report, under_phase_run: Report) -> Self {
         let (added, removed, excepted) = Default::default();
         Comparison {
             bare,
-            under,
+            under_phase_run,
             added,
             removed,
             excepted,
@@ -30,13 +30,13 @@ impl Comparison {
     }
 
     /// Requires that the command has this variable, added or in place of an inherited one.
-    pub(crate) fn added(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn expect_added(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.added.insert(name.into(), value.as_ref().to_vec());
         self
     }
 
     /// Requires that the command does not have this inherited variable.
-    pub(crate) fn removed(mut self, name: &str) -> Self {
+    pub(crate) fn expect_removed(mut self, name: &str) -> Self {
         self.removed.push(name.into());
         self
     }
@@ -49,18 +49,21 @@ impl Comparison {
 
     /// Requires that the command is a child of the started process and is killed when that dies, and
     /// leaves out the fields that differ for this reason.
-    pub(crate) fn supervised(self) -> Self {
-        let (parent, started) = (self.under.number("ppid"), self.under.started);
+    pub(crate) fn expect_supervised(self) -> Self {
+        let (parent, started) = (
+            self.under_phase_run.number("ppid"),
+            self.under_phase_run.started,
+        );
         assert_eq!(parent, started, "the command's parent is not phase-run");
-        let dies_by = self.under.number("parent_death_signal");
-        assert_eq!(dies_by, libc::SIGKILL, "what it gets when phase-run dies");
+        let dies_by = self.under_phase_run.number("parent_death_signal");
+        assert_eq!(dies_by, libc::SIGKILL, "wrong parent-death signal");
         let except = ["pid", "ppid", "parent_death_signal"];
         except.into_iter().fold(self, Comparison::except)
     }
 
     /// Fails with a list of all differences that were not allowed.
     pub(crate) fn check(self) {
-        let (bare, under) = (comparable(&self.bare), comparable(&self.under));
+        let (bare, under) = (comparable(&self.bare), comparable(&self.under_phase_run));
         let mut differences = Vec::new();
         let fields = bare
             .keys()
@@ -77,7 +80,7 @@ impl Comparison {
         let mut bare = self.bare.environ();
         bare.retain(|entry| !is_added(entry) && !is_removed(entry));
         let (mut added, under) = self
-            .under
+            .under_phase_run
             .environ()
             .into_iter()
             .partition::<Vec<_>, _>(is_added);
@@ -98,7 +101,7 @@ impl Comparison {
         }
         assert!(
             differences.is_empty(),
-            "not transparent:\n{}",
+            "the command's start differs from the bare one:\n{}",
             differences.join("\n")
         );
     }
@@ -136,7 +139,7 @@ fn bytes_or_name(target: &str) -> Vec<u8> {
     if target == "unknown" {
         target.into()
     } else {
-        bytes(target)
+        decode_hex(target)
     }
 }
 

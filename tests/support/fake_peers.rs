@@ -1,4 +1,4 @@
-//! Servers that do not speak Phase's API: strangers, proxies, and ports where nothing answers.
+//! Servers that do not speak Phase's API: other servers, proxies, and unresponsive ports.
 
 use std::io::{Read, Write, copy};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -34,8 +34,8 @@ pub(crate) fn unused_port() -> u16 {
     }
 }
 
-/// Reads the head of a request up to its empty line and returns it. A server that closes the connection
-/// without having read the request would reset it.
+/// Reads the head of a request up to its empty line and returns it. Closing a connection with unread data
+/// resets it.
 pub(crate) fn read_request_head(socket: &mut TcpStream) -> Vec<u8> {
     let mut head = Vec::new();
     let mut byte = [0];

@@ -135,7 +135,7 @@ impl Report {
     }
 
     pub(crate) fn cwd(&self) -> Vec<u8> {
-        bytes(self.field("cwd"))
+        decode_hex(self.field("cwd"))
     }
 
     pub(crate) fn disposition(&self, signal: c_int) -> Disposition {
@@ -169,7 +169,7 @@ impl Report {
             close_on_exec: part("cloexec") == "yes",
             target: match part("target") {
                 "unknown" => None,
-                target => Some(String::from_utf8_lossy(&bytes(target)).into_owned()),
+                target => Some(String::from_utf8_lossy(&decode_hex(target)).into_owned()),
             },
         })
     }
@@ -187,11 +187,11 @@ impl Report {
 
     fn list(&self, name: &str) -> Vec<Vec<u8>> {
         let fields = (0..).map_while(|at| self.fields.get(&format!("{name}.{at}")));
-        fields.map(|value| bytes(value)).collect()
+        fields.map(|value| decode_hex(value)).collect()
     }
 }
 
-pub(super) fn bytes(digits: &str) -> Vec<u8> {
+pub(super) fn decode_hex(digits: &str) -> Vec<u8> {
     let pairs = digits
         .as_bytes()
         .chunks(2)

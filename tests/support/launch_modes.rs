@@ -7,7 +7,7 @@ use super::run::Run;
 use super::running::Running;
 use super::shop::{SHOP, Shop};
 
-/// How a command is started, with ever more processes between it and whoever started it.
+/// How a command is started, ordered by the number of processes between it and its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LaunchMode {
     /// Without phase-run: what the other modes are compared with.
@@ -30,10 +30,10 @@ pub(crate) const LAUNCH_MODES: [LaunchMode; 4] = [
 pub(crate) const BARE_AND_SUPERVISED: [LaunchMode; 2] = [LaunchMode::Bare, LaunchMode::Supervised];
 
 impl LaunchMode {
-    /// The words that go before a command, where `program` is phase-run. In `Nested` mode the inner
+    /// Returns the words that go before a command, where `program` is phase-run. In `Nested` mode the inner
     /// phase-run reads its token from the file `token`, because the outer one removes it from the
     /// environment.
-    pub(crate) fn words(self, program: &str) -> Vec<&str> {
+    pub(crate) fn command_prefix(self, program: &str) -> Vec<&str> {
         let phase_run = |options: &[&'static str]| -> Vec<&str> {
             let words = [program].into_iter().chain(SHOP);
             words.chain(options.iter().copied()).chain(["--"]).collect()
@@ -52,7 +52,7 @@ impl LaunchMode {
 }
 
 impl Shop {
-    /// This command, started in that mode.
+    /// Returns a run of this command in the given mode.
     pub(crate) fn start(
         &self,
         mode: LaunchMode,
@@ -60,7 +60,7 @@ impl Shop {
     ) -> Run<'_> {
         match mode {
             LaunchMode::Bare => self.bare(command),
-            _ => self.bare(mode.words(self.program())).args(command),
+            _ => self.bare(mode.command_prefix(self.program())).args(command),
         }
     }
 }
@@ -105,7 +105,7 @@ impl ReceivedSignal {
     }
 }
 
-/// The signals that these lines report before the barrier.
+/// Returns the signals that these lines report before the barrier.
 pub(crate) fn signals_before_barrier(mut line: impl FnMut() -> String) -> Vec<c_int> {
     let lines = std::iter::repeat_with(|| ReceivedSignal::parse(&line()).signal);
     lines.take_while(|signal| *signal != BARRIER).collect()

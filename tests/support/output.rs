@@ -30,17 +30,20 @@ pub(crate) struct Output {
 
 impl Output {
     /// Requires exit status 0 and an empty standard error.
-    pub(crate) fn ok(self) -> Self {
+    pub(crate) fn assert_ok(self) -> Self {
         assert!(
             self.status == Status::Exited(0),
             "it did not succeed\n{self}"
         );
-        assert!(self.stderr.is_empty(), "it said something\n{self}");
+        assert!(
+            self.stderr.is_empty(),
+            "standard error is not empty\n{self}"
+        );
         self
     }
 
     /// Requires that it ended in this way.
-    pub(crate) fn ended(self, status: Status) -> Self {
+    pub(crate) fn assert_status(self, status: Status) -> Self {
         assert!(
             self.status == status,
             "it did not end as {status:?}\n{self}"
@@ -50,7 +53,7 @@ impl Output {
 
     /// Requires an error of phase-run's own with this exit status and kind: one error line and at most one
     /// hint, and nothing else on standard error.
-    pub(crate) fn failed(self, status: c_int, kind: &str) -> Self {
+    pub(crate) fn assert_error(self, status: c_int, kind: &str) -> Self {
         let prefix = format!("phase-run: error[{kind}]: ");
         let lines: Vec<&str> = self.stderr.lines().collect();
         let shape = match lines.as_slice() {
@@ -64,26 +67,26 @@ impl Output {
             !self.stderr.contains(control),
             "a control character in a message\n{self}"
         );
-        self.ended(Status::Exited(status))
+        self.assert_status(Status::Exited(status))
     }
 
     /// Requires an error of phase-run's own with exit status 125, and that no command printed anything.
-    pub(crate) fn refused(self, kind: &str) -> Self {
+    pub(crate) fn assert_refused(self, kind: &str) -> Self {
         assert!(self.stdout.is_empty(), "something ran\n{self}");
-        self.failed(125, kind)
+        self.assert_error(125, kind)
     }
 
     /// Requires that standard error starts with log lines `phase-run: …` that begin like this, in this order,
     /// and removes them.
-    pub(crate) fn notices(mut self, beginnings: &[&str]) -> Self {
+    pub(crate) fn assert_log_lines(mut self, beginnings: &[&str]) -> Self {
         for beginning in beginnings {
             let line = self.stderr.split_inclusive('\n').next().unwrap_or_default();
             let length = line.len();
-            let notice = line.strip_prefix("phase-run: ");
-            let found = notice.is_some_and(|notice| notice.starts_with(beginning));
+            let event = line.strip_prefix("phase-run: ");
+            let found = event.is_some_and(|event| event.starts_with(beginning));
             assert!(
                 found,
-                "no notice that starts with {beginning:?} here\n{self}"
+                "expected a log line that starts with {beginning:?}\n{self}"
             );
             self.stderr.drain(..length);
         }

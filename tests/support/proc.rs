@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 /// machine, so that no test depends on speed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Repeats `attempt` until it succeeds and returns its value. For what no descriptor announces, such as
-/// a state in /proc. `attempt` returns what it saw instead, for the message of a failure.
+/// Repeats `attempt` until it succeeds and returns its value. Use it for state that cannot be awaited, such
+/// as in /proc. `attempt` returns what it saw instead, for the message of a failure.
 pub(crate) fn eventually<T, Seen: Debug>(
     what: &str,
     mut attempt: impl FnMut() -> Result<T, Seen>,
@@ -21,7 +21,7 @@ pub(crate) fn eventually<T, Seen: Debug>(
         match attempt() {
             Ok(value) => return value,
             Err(seen) if start.elapsed() > DEADLINE => {
-                panic!("{what}: not within {DEADLINE:?}; last seen: {seen:?}")
+                panic!("waited {DEADLINE:?} until {what}; last seen: {seen:?}")
             }
             Err(_) => park_timeout(Duration::from_millis(2)),
         }
@@ -75,7 +75,7 @@ fn foreground(pid: i32) -> i32 {
     number(pid, 5).unwrap()
 }
 
-/// Waits until all of them are stopped.
+/// Waits until all `pids` are stopped.
 pub(crate) fn wait_until_stopped(pids: &[i32]) {
     for pid in pids {
         wait_for_state(*pid, &['T']);
@@ -87,7 +87,7 @@ pub(crate) fn wait_until_asleep(pid: i32) {
     wait_for_state(pid, &['S']);
 }
 
-/// Waits until all of them have ended, whether or not they have been reaped.
+/// Waits until all `pids` have ended, whether or not they have been reaped.
 pub(crate) fn wait_until_gone(pids: &[i32]) {
     for pid in pids {
         wait_for_state(*pid, &['X', 'Z']);
@@ -95,7 +95,7 @@ pub(crate) fn wait_until_gone(pids: &[i32]) {
 }
 
 fn wait_for_state(pid: i32, states: &[char]) {
-    eventually("another state", || match state(pid) {
+    eventually("the process reaches the state", || match state(pid) {
         state if states.contains(&state) => Ok(()),
         other => Err((pid, other)),
     });
@@ -103,7 +103,7 @@ fn wait_for_state(pid: i32, states: &[char]) {
 
 /// Waits until a signal that was sent to the process is no longer pending.
 pub(crate) fn wait_until_delivered(pid: i32, signal: i32) {
-    eventually("taken", || {
+    eventually("the signal is delivered", || {
         let status = read_to_string(format!("/proc/{pid}/status")).unwrap();
         let mut lines = status.lines();
         let pending = lines.find_map(|line| line.strip_prefix("ShdPnd:\t"));
@@ -117,7 +117,7 @@ pub(crate) fn wait_until_delivered(pid: i32, signal: i32) {
 
 /// Waits until the process is in the foreground group and sleeps, as it does when it reads the terminal.
 pub(crate) fn wait_until_foreground(pid: i32) {
-    eventually("in the foreground", || {
+    eventually("the process waits in the foreground", || {
         let (group, foreground, state) = (group(pid), foreground(pid), state(pid));
         match group == foreground && state == 'S' {
             true => Ok(()),
@@ -138,9 +138,10 @@ pub(crate) fn outermost_phase_run(pid: i32) -> i32 {
 
 /// Returns the command that phase-run `runner` has started, or `runner` if it has become the command.
 pub(crate) fn command_of(runner: i32) -> i32 {
-    let children = read_to_string(format!("/proc/{runner}/task/{runner}/children"));
-    let children = children.unwrap();
-    children.trim().parse().map_or(runner, command_of)
+    match children(runner).as_slice() {
+        [child] => command_of(*child),
+        _ => runner,
+    }
 }
 
 /// Returns the children of a process that have not been reaped.
@@ -153,7 +154,7 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
 
 /// Waits until the process has exactly one child, and returns it.
 pub(crate) fn wait_for_only_child(pid: i32) -> i32 {
-    eventually("one child", || match children(pid).as_slice() {
+    eventually("there is one child", || match children(pid).as_slice() {
         [child] => Ok(*child),
         other => Err(other.to_vec()),
     })
@@ -161,7 +162,7 @@ pub(crate) fn wait_for_only_child(pid: i32) -> i32 {
 
 /// Waits until the process sleeps and no signal is pending.
 pub(crate) fn wait_until_idle(pid: i32) {
-    eventually("idle", || {
+    eventually("the process is idle", || {
         let status = read_to_string(format!("/proc/{pid}/status")).unwrap();
         match state(pid) == 'S' && status.contains("\nShdPnd:\t0000000000000000\n") {
             true => Ok(()),

@@ -38,7 +38,7 @@ pub(crate) fn skip(why: &str) {
 
 /// Returns whether the tests run as root, and skips the current test if not. `why` says what only root
 /// can do.
-pub(crate) fn has_root(why: &str) -> bool {
+pub(crate) fn require_root(why: &str) -> bool {
     let root = Uid::effective().is_root();
     if !root {
         skip(why);
@@ -47,7 +47,7 @@ pub(crate) fn has_root(why: &str) -> bool {
 }
 
 /// Returns whether all of these programs are on PATH, and skips the current test if not.
-pub(crate) fn has_programs(names: &[&str]) -> bool {
+pub(crate) fn require_programs(names: &[&str]) -> bool {
     let path = inherited("PATH").unwrap();
     let is_there =
         |name: &str| std::env::split_paths(&path).any(|folder| folder.join(name).exists());
@@ -72,7 +72,7 @@ pub(crate) fn static_binary() -> Option<PathBuf> {
     path
 }
 
-/// What AWS's own tools are made of.
+/// The library of AWS's own command line.
 pub(crate) const BOTOCORE: [&str; 1] = ["botocore==1.44.8"];
 
 /// Returns a folder with these packages from PyPI for PYTHONPATH; its `bin` holds their programs.

@@ -33,19 +33,12 @@ pub(crate) struct Run<'a> {
     stdout: Option<PathBuf>,
     start: SpawnOptions,
     started: Started,
-    stdout_holds: Stdout,
-}
-
-/// Whether standard output may contain canaries.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stdout {
-    NoSecrets,
-    Secrets,
+    secrets_on_stdout: bool,
 }
 
 #[expect(
     clippy::wrong_self_convention,
-    reason = "a run as somebody, not a conversion"
+    reason = "`as_user` sets an option and converts nothing"
 )]
 impl<'a> Run<'a> {
     pub(super) fn new(sandbox: &'a Sandbox, program: OsString) -> Self {
@@ -61,7 +54,7 @@ impl<'a> Run<'a> {
             stdout: None,
             start: SpawnOptions::default(),
             started: Started::Itself,
-            stdout_holds: Stdout::NoSecrets,
+            secrets_on_stdout: false,
         }
     }
 
@@ -125,8 +118,8 @@ impl<'a> Run<'a> {
     }
 
     /// Passes `file` on as descriptor `number`.
-    pub(crate) fn hand_over(mut self, file: impl AsFd, number: c_int) -> Self {
-        self.start.handed.push((duplicate_high(file), number));
+    pub(crate) fn pass_descriptor(mut self, file: impl AsFd, number: c_int) -> Self {
+        self.start.passed.push((duplicate_high(file), number));
         self
     }
 
@@ -147,7 +140,7 @@ impl<'a> Run<'a> {
 
     /// Starts it in a process group of its own, so that the test can signal the group.
     pub(crate) fn own_group(mut self) -> Self {
-        self.start.group = true;
+        self.start.own_group = true;
         self
     }
 
@@ -159,7 +152,7 @@ impl<'a> Run<'a> {
 
     /// Makes open(2) refuse unnamed files (O_TMPFILE) with `errno`, as some file systems do.
     pub(crate) fn without_unnamed_files(mut self, errno: c_int) -> Self {
-        self.start.no_unnamed = Some(errno);
+        self.start.tmpfile_errno = Some(errno);
         self
     }
 
@@ -179,19 +172,22 @@ impl<'a> Run<'a> {
 
     /// Starts it in new namespaces, which are options of unshare(1), after a shell script that prepares them
     /// and ends in `exec "$@"`.
-    pub(crate) fn prepared(self, namespaces: &[&str], script: &str) -> Self {
-        let run = self.wrap(["unshare"]).wrap(namespaces).wrap(mapping());
+    pub(crate) fn in_namespaces(self, namespaces: &[&str], script: &str) -> Self {
+        let run = self
+            .wrap(["unshare"])
+            .wrap(namespaces)
+            .wrap(user_mapping_options());
         run.wrap(["sh", "-c", script, "sh"])
     }
 
     /// Starts it where /proc is empty.
     pub(crate) fn without_proc(self) -> Self {
-        self.prepared(&["--mount"], "mount -t tmpfs none /proc && exec \"$@\"")
+        self.in_namespaces(&["--mount"], "mount -t tmpfs none /proc && exec \"$@\"")
     }
 
     /// Allows the command to print secrets: only standard error is searched for canaries.
-    pub(crate) fn reveals(mut self) -> Self {
-        self.stdout_holds = Stdout::Secrets;
+    pub(crate) fn allow_secrets_on_stdout(mut self) -> Self {
+        self.secrets_on_stdout = true;
         self
     }
 
@@ -211,10 +207,10 @@ impl<'a> Run<'a> {
         if let Some(path) = &file {
             self = self.arg(path);
         }
-        let mut running = self.reveals().spawn();
+        let mut running = self.allow_secrets_on_stdout().spawn();
         running.close_stdin();
         let pid = running.own_pid();
-        let stdout = running.wait().ok().stdout;
+        let stdout = running.wait().assert_ok().stdout;
         Report::parse(&file.map_or(stdout, |path| read(path).unwrap()), pid)
     }
 
@@ -227,7 +223,7 @@ impl<'a> Run<'a> {
                 canaries.add_token(entry);
             }
         }
-        let mut running = Running::new(child, self.started, case, canaries, self.stdout_holds);
+        let mut running = Running::new(child, self.started, case, canaries, self.secrets_on_stdout);
         running.write(&self.stdin);
         running
     }
@@ -237,8 +233,8 @@ impl<'a> Run<'a> {
         let (master, slave) = terminal::open();
         self.start.terminal = Some(slave);
         match self.started {
-            Started::Itself => self.start.leads = true,
-            // Who makes the namespace does not become its first process.
+            Started::Itself => self.start.leads_session = true,
+            // unshare(1) itself does not become PID 1.
             Started::ParentOfPid1 => {
                 let words = ["setsid", "--ctty"].map(OsString::from);
                 self.wrap.splice(0..0, words);
@@ -279,8 +275,13 @@ impl<'a> Run<'a> {
     fn line(&mut self) -> Vec<OsString> {
         if self.started == Started::ParentOfPid1 {
             let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
-            self.wrap
-                .splice(0..0, words.iter().chain(mapping()).map(OsString::from));
+            self.wrap.splice(
+                0..0,
+                words
+                    .iter()
+                    .chain(user_mapping_options())
+                    .map(OsString::from),
+            );
         }
         let words = self.wrap.iter().chain([&self.program]).chain(&self.words);
         words.cloned().collect()
@@ -303,7 +304,7 @@ impl<'a> Run<'a> {
 }
 
 /// The options that unshare(1) also needs from a user who is not root.
-fn mapping() -> &'static [&'static str] {
+fn user_mapping_options() -> &'static [&'static str] {
     if Uid::effective().is_root() {
         &[]
     } else {

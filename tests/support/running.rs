@@ -1,7 +1,6 @@
 //! A started command that has not been waited for.
 
 use std::ffi::c_int;
-use std::fs::read_to_string;
 use std::io::{Read, Write};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -14,8 +13,7 @@ use nix::unistd::Pid;
 
 use super::canary::Canaries;
 use super::output::{Output, Status};
-use super::proc::{DEADLINE, eventually};
-use super::run::Stdout;
+use super::proc::{self, DEADLINE};
 use super::spawn::kill;
 
 /// A started command. It is killed when this is dropped before `wait`, as after a failed assertion.
@@ -28,10 +26,11 @@ pub(crate) struct Running {
     stderr: Stream,
     case: String,
     canaries: Canaries,
-    stdout_holds: Stdout,
+    /// Whether standard output may contain canaries.
+    secrets_on_stdout: bool,
 }
 
-/// What the child process is: the process under test, or unshare(1), whose only child that is.
+/// What the child process is: the process under test, or unshare(1), whose only child is the process under test.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Started {
     Itself,
@@ -43,11 +42,7 @@ impl Started {
     pub(super) fn process(self, pid: i32) -> i32 {
         match self {
             Started::Itself => pid,
-            Started::ParentOfPid1 => eventually("the namespace's first process", || {
-                let children = format!("/proc/{pid}/task/{pid}/children");
-                let children = read_to_string(children).unwrap_or_default();
-                children.trim().parse().map_err(|_| children)
-            }),
+            Started::ParentOfPid1 => proc::wait_for_only_child(pid),
         }
     }
 }
@@ -58,13 +53,13 @@ impl Running {
         started: Started,
         case: String,
         canaries: Canaries,
-        stdout_holds: Stdout,
+        secrets_on_stdout: bool,
     ) -> Self {
         let pid = Pid::from_raw(child.id().cast_signed());
         let (sender, end) = channel();
         spawn(move || {
-            // Left unreaped, so that its pid cannot become another process's before `wait`. EINVAL
-            // is nix's word for a death by a real-time signal.
+            // Leaves it unreaped, so that its pid cannot become another process's before `wait`. nix
+            // returns EINVAL for a death by a real-time signal.
             let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
             while waitid(Id::Pid(pid), ended) == Err(Errno::EINTR) {}
             drop(sender);
@@ -79,7 +74,7 @@ impl Running {
             stderr,
             case,
             canaries,
-            stdout_holds,
+            secrets_on_stdout,
         }
     }
 
@@ -102,9 +97,7 @@ impl Running {
 
     /// Returns the state in /proc/PID/stat: `R`, `S`, `T`, `Z` and so on.
     pub(crate) fn state(&self) -> char {
-        let stat = read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let (_, fields) = stat.rsplit_once(") ").unwrap();
-        fields.chars().next().unwrap()
+        proc::state(self.pid())
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
@@ -134,13 +127,13 @@ impl Running {
     }
 
     /// Waits for the inspector's `ready`, and returns its own view of its pid.
-    pub(crate) fn ready(&mut self) -> i32 {
+    pub(crate) fn wait_until_ready(&mut self) -> i32 {
         let line = self.line();
         self.pid_in(&line)
     }
 
     /// Waits for the `ready` of an inspector whose output goes to standard error, and returns its pid.
-    pub(crate) fn stderr_ready(&mut self) -> i32 {
+    pub(crate) fn wait_until_ready_on_stderr(&mut self) -> i32 {
         let line = self.stderr_line();
         self.pid_in(&line)
     }
@@ -161,7 +154,7 @@ impl Running {
         open.extend(self.stderr.finish().err().map(|_| "error"));
         assert!(
             open.is_empty(),
-            "somebody still holds standard {open:?} open\n{}",
+            "a process still holds standard {open:?} open\n{}",
             self.seen()
         );
         let status = Status::from(self.child.wait().unwrap());
@@ -171,7 +164,7 @@ impl Running {
             stderr: String::from_utf8_lossy(&self.stderr.seen).into_owned(),
             case: self.case.clone(),
         };
-        if self.stdout_holds == Stdout::NoSecrets {
+        if !self.secrets_on_stdout {
             self.search("standard output", &self.stdout.seen, &output);
         }
         self.search("standard error", &self.stderr.seen, &output);
@@ -181,7 +174,7 @@ impl Running {
     fn search(&self, what: &str, bytes: &[u8], output: &Output) {
         if let Some(canary) = self.canaries.find(bytes) {
             let canary = String::from_utf8_lossy(canary);
-            panic!("{what} holds the canary {canary:?}\n{output}");
+            panic!("{what} contains the canary {canary:?}\n{output}");
         }
     }
 
@@ -204,7 +197,7 @@ impl Drop for Running {
 struct Stream {
     chunks: Receiver<Vec<u8>>,
     seen: Vec<u8>,
-    /// How much of `seen` was handed out as lines.
+    /// The number of bytes of `seen` that were returned as lines.
     taken: usize,
 }
 

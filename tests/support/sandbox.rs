@@ -28,15 +28,15 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     pub(crate) fn new(phase: &Phase) -> Self {
         let mut sandbox = Self::offline();
-        // Another user must be able to read it; the fake's own is where only ours can.
+        // A copy, because other users cannot read the fake server's certificate.
         let certificate = sandbox.root.path().join("ca.pem");
         copy(phase.ca_file(), &certificate).unwrap();
-        sandbox.variable("PHASE_HOST", phase.host());
-        sandbox.variable("PHASE_CA_FILE", certificate);
-        // Tests of retries say how long is waited; all others look at the first try.
-        sandbox.variable("PHASE_MAX_WAIT", "0");
-        sandbox.variable("PHASE_SERVICE_TOKEN", service_token());
-        // Also those that a test hands over in a file or on standard input.
+        sandbox.set_variable("PHASE_HOST", phase.host());
+        sandbox.set_variable("PHASE_CA_FILE", certificate);
+        // Tests of retries set their own limit; all others need one try.
+        sandbox.set_variable("PHASE_MAX_WAIT", "0");
+        sandbox.set_variable("PHASE_SERVICE_TOKEN", service_token());
+        // Also the tokens that a test passes in a file or on standard input.
         for token in [
             service_token(),
             user_token(),
@@ -66,11 +66,11 @@ impl Sandbox {
             environ: Vec::new(),
             canaries,
         };
-        sandbox.variable("PATH", inherited("PATH").unwrap());
+        sandbox.set_variable("PATH", inherited("PATH").unwrap());
         sandbox
     }
 
-    fn variable(&mut self, name: &str, value: impl AsRef<OsStr>) {
+    fn set_variable(&mut self, name: &str, value: impl AsRef<OsStr>) {
         self.environ
             .push([name.as_bytes(), b"=", value.as_ref().as_bytes()].concat());
     }
@@ -89,7 +89,7 @@ impl Sandbox {
     }
 
     /// Makes every later run fail that prints this value on standard error, or on standard output without
-    /// `reveals`. The tokens of the fake server, and any token in a variable, are canaries already.
+    /// `allow_secrets_on_stdout`. The tokens of the fake server, and any token in a variable, are canaries already.
     pub(crate) fn canary(&mut self, value: impl AsRef<[u8]>) {
         self.canaries.add(value.as_ref());
     }
@@ -97,11 +97,11 @@ impl Sandbox {
     /// Searches other bytes for canaries, such as a file or the memory of a process.
     pub(crate) fn assert_no_canary(&self, what: &str, bytes: &[u8]) {
         let found = self.canaries.find(bytes).map(String::from_utf8_lossy);
-        assert!(found.is_none(), "{what} holds the canary {found:?}");
+        assert!(found.is_none(), "{what} contains the canary {found:?}");
     }
 
     /// Runs this program instead of phase-run: the static binary, or a script that tests the harness.
-    pub(crate) fn stand_in(&mut self, program: &str) {
+    pub(crate) fn replace_phase_run(&mut self, program: &str) {
         self.program = program.into();
     }
 
@@ -110,12 +110,12 @@ impl Sandbox {
         self.program.to_str().unwrap()
     }
 
-    /// phase-run with these words.
+    /// Returns a run of phase-run with these arguments.
     pub(crate) fn run(&self, words: impl IntoIterator<Item: AsRef<OsStr>>) -> Run<'_> {
         Run::new(self, self.program.clone()).args(words)
     }
 
-    /// A command without phase-run; its first word is searched for on PATH.
+    /// Returns a run of a command without phase-run; its first word is searched for on PATH.
     pub(crate) fn bare(&self, words: impl IntoIterator<Item: AsRef<OsStr>>) -> Run<'_> {
         let mut words = words.into_iter();
         let program = words.next().unwrap().as_ref().to_owned();
@@ -124,7 +124,7 @@ impl Sandbox {
 
     /// Runs the inspector bare, and as the command of phase-run with `words` before the `--`. `prepare` says
     /// what both are started with.
-    pub(crate) fn transparent(
+    pub(crate) fn compare_with_bare(
         &self,
         words: impl IntoIterator<Item: AsRef<OsStr>>,
         prepare: impl Fn(Run<'_>) -> Run<'_>,

@@ -11,7 +11,7 @@ use fake_phase::service_token;
 use super::inspector::inspector;
 use super::launch_modes::{LAUNCH_MODES, LaunchMode};
 use super::proc;
-use super::requirements::has_programs;
+use super::requirements::require_programs;
 use super::sandbox::inherited;
 use super::shop::{Shop, shop};
 use super::terminal::Terminal;
@@ -35,19 +35,21 @@ pub(crate) const ZSH: Shell = &[
 /// The shells that are installed; each that is missing is recorded as a skip.
 pub(crate) fn installed_shells() -> Vec<Shell> {
     let mut shells = vec![BASH, DASH, ZSH];
-    shells.retain(|shell| has_programs(&shell[..1]));
+    shells.retain(|shell| require_programs(&shell[..1]));
     shells
 }
 
 /// Runs a case at the prompt of every shell in every launch mode. What it returns must be the same in all
 /// modes.
-pub(crate) fn at_prompts<Seen: Debug + PartialEq>(case: impl Fn(&mut ShellPrompt) -> Seen) {
+pub(crate) fn in_every_shell_and_mode<Seen: Debug + PartialEq>(
+    case: impl Fn(&mut ShellPrompt) -> Seen,
+) {
     for shell in installed_shells() {
         let bare = case(&mut ShellPrompt::open(shell, LaunchMode::Bare));
         for mode in LAUNCH_MODES.into_iter().skip(1) {
             let mut prompt = ShellPrompt::open(shell, mode);
             let seen = case(&mut prompt);
-            assert_eq!(seen, bare, "not as bare");
+            assert_eq!(seen, bare, "{mode:?} differs from the bare command");
         }
     }
 }
@@ -68,7 +70,7 @@ impl ShellPrompt {
         let _ = shop.private_file("token", service_token());
         let script = format!(
             "#!/bin/sh\nexec {} \"$@\"\n",
-            mode.words(shop.program()).join(" ")
+            mode.command_prefix(shop.program()).join(" ")
         );
         shop.executable("run", script);
         symlink(inspector(), shop.directory().join("inspector")).unwrap();
@@ -119,7 +121,7 @@ impl ShellPrompt {
     /// shell has started, which are the same in bare mode.
     pub(crate) fn start(&mut self, line: &str) -> (i32, i32) {
         self.enter(line);
-        let command = self.ready();
+        let command = self.wait_until_ready();
         (command, proc::outermost_phase_run(command))
     }
 

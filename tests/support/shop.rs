@@ -52,22 +52,22 @@ pub(crate) fn shop_with_key() -> Shop {
 }
 
 /// Gives SECRET in Production this value.
-pub(crate) fn change_secret(phase: &Phase, value: &str) {
+pub(crate) fn set_secret_value(phase: &Phase, value: &str) {
     phase.edit(|world| {
         let production = world.app("shop").environment("Production", "prod");
         production.find("/", "SECRET").unwrap().value(value);
     });
 }
 
-/// Runs it and expects an error that begins with this message, before any connection to the server.
-pub(crate) fn refused_before_connecting(
+/// Runs the command and requires an error that begins with this message, before any connection to the server.
+pub(crate) fn assert_refused_before_connecting(
     phase: &Phase,
     run: Run<'_>,
     kind: &str,
     message: &str,
 ) -> Output {
     let before = phase.connections();
-    let output = run.output().failed(125, kind);
+    let output = run.output().assert_error(125, kind);
     assert_eq!(phase.connections(), before, "{output}");
     let start = format!("phase-run: error[{kind}]: {message}");
     assert!(output.stderr.starts_with(&start), "not {start}: {output}");
@@ -90,31 +90,31 @@ impl Sandbox {
 }
 
 impl Shop {
-    /// phase-run with these options before `--` and the command.
-    pub(crate) fn with(&self, options: &[&str]) -> Run<'_> {
+    /// Returns a run of phase-run with these options before `--` and the command.
+    pub(crate) fn run_with(&self, options: &[&str]) -> Run<'_> {
         self.run(SHOP).args(options).arg("--")
     }
 
-    /// phase-run with these options and the inspector as its command.
-    pub(crate) fn reporting(&self, options: &[&str]) -> Run<'_> {
-        self.with(options).args([inspector(), "report"])
+    /// Returns a run of phase-run with these options and the inspector as its command.
+    pub(crate) fn run_inspector(&self, options: &[&str]) -> Run<'_> {
+        self.run_with(options).args([inspector(), "report"])
     }
 
     /// Requires an `environment` error before the command is started.
-    pub(crate) fn refuses(&self, options: &[&str]) -> Output {
-        self.refuses_with(options, |run| run)
+    pub(crate) fn assert_environment_error(&self, options: &[&str]) -> Output {
+        self.assert_environment_error_with(options, |run| run)
     }
 
-    /// The same for a run that `prepare` changes.
-    pub(crate) fn refuses_with<'a>(
+    /// Like [`Shop::assert_environment_error`], after `prepare`.
+    pub(crate) fn assert_environment_error_with<'a>(
         &'a self,
         options: &[&str],
         prepare: impl Fn(Run<'a>) -> Run<'a>,
     ) -> Output {
-        let output = prepare(self.with(options).args(["touch", "started"])).output();
+        let output = prepare(self.run_with(options).args(["touch", "started"])).output();
         let started = remove_file(self.directory().join("started"));
         assert!(started.is_err(), "the command was started\n{output}");
-        output.failed(125, "environment")
+        output.assert_error(125, "environment")
     }
 }
 

@@ -37,25 +37,25 @@ pub(crate) struct SpawnOptions {
     pub(crate) environ: Vec<CString>,
     pub(crate) closed: Vec<c_int>,
     /// Descriptors to pass on, which went through `duplicate_high`, and the numbers they get.
-    pub(crate) handed: Vec<(OwnedFd, c_int)>,
+    pub(crate) passed: Vec<(OwnedFd, c_int)>,
     pub(crate) ignored: Vec<c_int>,
     pub(crate) blocked: Vec<c_int>,
     pub(crate) limits: Vec<(Resource, u64)>,
     pub(crate) user: Option<u32>,
     /// The error that open(2) gives for an unnamed file (O_TMPFILE).
-    pub(crate) no_unnamed: Option<c_int>,
+    pub(crate) tmpfile_errno: Option<c_int>,
     /// Whether it leads a process group of its own.
-    pub(crate) group: bool,
+    pub(crate) own_group: bool,
     /// The terminal that is descriptors 0–2, instead of pipes.
     pub(crate) terminal: Option<OwnedFd>,
     /// Whether it leads the session of the terminal.
-    pub(crate) leads: bool,
+    pub(crate) leads_session: bool,
 }
 
 impl SpawnOptions {
     pub(crate) fn spawn(mut self, cwd: &Path, stdout: Stdio) -> Result<Child> {
         let terminal = self.terminal.take();
-        let group = self.group;
+        let group = self.own_group;
         // Made before the fork: afterwards nothing may allocate.
         let (argv, environ) = (pointers(&self.argv), pointers(&self.environ));
         let closure = move || {
@@ -86,13 +86,13 @@ impl SpawnOptions {
     }
 
     fn prepare(&self) -> Result<()> {
-        if self.leads {
+        if self.leads_session {
             terminal::lead_new_session()?;
         }
         // SAFETY: close_range(2): takes numbers only, and closes nothing before the exec.
         let marked = unsafe { libc::close_range(3, c_uint::MAX, CLOSE_ON_EXEC) };
         Errno::result(marked)?;
-        for (fd, number) in &self.handed {
+        for (fd, number) in &self.passed {
             // SAFETY: dup2(2): takes numbers only; what is replaced is one of std's, to be closed
             // at the exec anyway.
             Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), *number) })?;
@@ -117,7 +117,7 @@ impl SpawnOptions {
             setgid(Gid::from_raw(user))?;
             setuid(Uid::from_raw(user))?;
         }
-        if let Some(errno) = self.no_unnamed {
+        if let Some(errno) = self.tmpfile_errno {
             refuse_unnamed_files(errno)?;
         }
         Ok(())
@@ -134,7 +134,7 @@ pub(crate) fn duplicate_high(file: impl AsFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(number) }
 }
 
-/// Returns a user ID that no process has: RLIMIT_NPROC counts all processes of a user.
+/// Returns a user ID that no process has, because RLIMIT_NPROC counts per user.
 pub(crate) fn unused_uid() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Different from those of other test programs that run at the same time.
@@ -211,19 +211,18 @@ fn block(signals: &[c_int]) -> Result<()> {
     Ok(())
 }
 
-/// Of what a filter is shown, struct seccomp_data: where the call's number is, and the lower half of
-/// its third argument.
-const NUMBER: u32 = 0;
-const FLAGS: u32 = 16 + 2 * 8;
+/// Offsets in struct seccomp_data: the system call number, and the lower half of its third argument.
+const CALL_NUMBER_OFFSET: u32 = 0;
+const OPEN_FLAGS_OFFSET: u32 = 16 + 2 * 8;
 
-/// From now on, and after the exec, such an open is answered with `errno`. Allocates nothing.
+/// Makes open(2) fail with `errno` for unnamed files, from now on and after the exec. Allocates nothing.
 fn refuse_unnamed_files(errno: c_int) -> Result<()> {
     let unnamed = libc::O_TMPFILE & !libc::O_DIRECTORY;
     let openat = u32::try_from(libc::SYS_openat).unwrap_or_default();
     let mut filter = [
-        filter_step(BPF_LD | BPF_W | BPF_ABS, NUMBER, 0),
+        filter_step(BPF_LD | BPF_W | BPF_ABS, CALL_NUMBER_OFFSET, 0),
         filter_step(BPF_JMP | BPF_JEQ | BPF_K, openat, 3),
-        filter_step(BPF_LD | BPF_W | BPF_ABS, FLAGS, 0),
+        filter_step(BPF_LD | BPF_W | BPF_ABS, OPEN_FLAGS_OFFSET, 0),
         filter_step(BPF_JMP | BPF_JSET | BPF_K, unnamed.cast_unsigned(), 1),
         filter_step(
             BPF_RET | BPF_K,
@@ -236,7 +235,7 @@ fn refuse_unnamed_files(errno: c_int) -> Result<()> {
         len: c_ushort::try_from(filter.len()).unwrap_or_default(),
         filter: filter.as_mut_ptr(),
     };
-    // SAFETY: prctl(2), PR_SET_NO_NEW_PRIVS: takes numbers only; who is not root needs it first.
+    // SAFETY: prctl(2), PR_SET_NO_NEW_PRIVS: takes numbers only. Unprivileged processes need it before PR_SET_SECCOMP.
     Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
     // SAFETY: prctl(2), PR_SET_SECCOMP: copies the program, which lives until then.
     Errno::result(unsafe {
@@ -245,12 +244,12 @@ fn refuse_unnamed_files(errno: c_int) -> Result<()> {
     Ok(())
 }
 
-/// `past` is how many steps are left out where a comparison fails.
-fn filter_step(code: u32, k: u32, past: u8) -> sock_filter {
+/// `jump_if_false` is the number of instructions to skip.
+fn filter_step(code: u32, k: u32, jump_if_false: u8) -> sock_filter {
     sock_filter {
         code: u16::try_from(code).unwrap_or_default(),
         jt: 0,
-        jf: past,
+        jf: jump_if_false,
         k,
     }
 }

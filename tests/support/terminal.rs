@@ -114,21 +114,21 @@ impl Terminal {
     }
 
     /// Waits for the inspector's `ready`, and returns its own view of its pid.
-    pub(crate) fn ready(&mut self) -> i32 {
+    pub(crate) fn wait_until_ready(&mut self) -> i32 {
         let _ = self.until("ready ");
         self.line().parse().unwrap()
     }
 
     /// Waits for the next signal that the inspector reports and returns it with its `si_code`.
-    pub(crate) fn reported(&mut self) -> (i32, i32) {
+    pub(crate) fn next_signal(&mut self) -> (i32, i32) {
         let _ = self.until("signal ");
         signal_and_code(&self.line())
     }
 
     /// Sends the barrier to `pid` and returns the signals that the inspector reports before it.
-    pub(crate) fn reported_until_marked(&mut self, pid: i32) -> Vec<(i32, i32)> {
+    pub(crate) fn signals_until_barrier(&mut self, pid: i32) -> Vec<(i32, i32)> {
         kill(pid, BARRIER);
-        std::iter::from_fn(|| Some(self.reported()).filter(|(signal, _)| *signal != BARRIER))
+        std::iter::from_fn(|| Some(self.next_signal()).filter(|(signal, _)| *signal != BARRIER))
             .collect()
     }
 
@@ -144,15 +144,15 @@ impl Terminal {
         Errno::result(unsafe { libc::ioctl(master, libc::TIOCSWINSZ, &raw const size) }).unwrap();
     }
 
-    /// Closes the terminal's window.
+    /// Closes the pty, as closing a terminal window does.
     pub(crate) fn hang_up(&mut self) {
         self.master = None;
     }
 
     /// Waits for the end of the process that was started on it.
-    pub(crate) fn ended(&mut self) -> Status {
+    pub(crate) fn wait(&mut self) -> Status {
         let child = &mut self.child;
-        Status::from(eventually("the end", || {
+        Status::from(eventually("the process ends", || {
             child.try_wait().unwrap().ok_or("it still runs")
         }))
     }
@@ -227,39 +227,39 @@ impl InspectorLog {
             .collect()
     }
 
-    /// As [`Terminal::ready`].
-    pub(crate) fn ready(&self) -> i32 {
-        eventually("ready", || {
+    /// Like [`Terminal::wait_until_ready`].
+    pub(crate) fn wait_until_ready(&self) -> i32 {
+        eventually("the inspector is ready", || {
             let lines = self.lines();
             let ready = lines.iter().find_map(|line| line.strip_prefix("ready "));
             ready.map(|pid| pid.parse().unwrap()).ok_or(lines)
         })
     }
 
-    /// Like [`Terminal::reported_until_marked`], but sends the barrier once `count` signals are reported.
-    pub(crate) fn reported_until_marked(&self, pid: i32, count: usize) -> Vec<(i32, i32)> {
+    /// Like [`Terminal::signals_until_barrier`], but sends the barrier once `count` signals are reported.
+    pub(crate) fn signals_until_barrier(&self, pid: i32, count: usize) -> Vec<(i32, i32)> {
         let reported = || -> Vec<(i32, i32)> {
             let lines = self.lines();
             let signals = lines.iter().filter_map(|line| line.strip_prefix("signal "));
             signals.map(signal_and_code).collect()
         };
-        eventually("reported", || {
+        eventually("signals are reported", || {
             Some(reported())
                 .filter(|all| all.len() >= count)
                 .ok_or_else(reported)
         });
         kill(pid, BARRIER);
-        let mut all = eventually("marked", || {
+        let mut all = eventually("the barrier is reported", || {
             let all = reported();
-            let marked = all.iter().any(|(signal, _)| *signal == BARRIER);
-            if marked { Ok(all) } else { Err(all) }
+            let has_barrier = all.iter().any(|(signal, _)| *signal == BARRIER);
+            if has_barrier { Ok(all) } else { Err(all) }
         });
         all.retain(|(signal, _)| *signal != BARRIER);
         all
     }
 }
 
-/// The signal and its `si_code` from what follows `signal ` in a line of the inspector.
+/// Returns the signal and its `si_code` from what follows `signal ` in a line of the inspector.
 fn signal_and_code(line: &str) -> (i32, i32) {
     let received = ReceivedSignal::parse(&format!("signal {line}"));
     (received.signal, received.code)
