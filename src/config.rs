@@ -1,16 +1,16 @@
 #![forbid(unsafe_code)]
 //! Combines the command line, the environment and `.phase.json` into one [`Config`].
 //!
-//! Every default, every conflict between options and every look-up of a variable is here. The
-//! command line takes precedence over variables, and those over `.phase.json`; a setting that a message
-//! may have to explain keeps its [`Source`]. The configuration knows where the token is, not what it
-//! is. A value in it is valid: a host is never plain http to another machine, a pattern is compiled, a
-//! time limit is above 0.
+//! Every default and every conflict between options is decided here, and every variable of an option is
+//! read here. The command line takes precedence over variables, and those over `.phase.json`; a setting
+//! that messages mention keeps what set it
+//! ([`SetBy`](crate::error::SetBy)). The configuration knows where the token is, not what it is. All
+//! values in it are valid: for example, the host's URL is https unless it is a loopback address.
 //!
-//! Adding an option: after its row in `cli/options.rs`, read it in the file that has the struct it
-//! belongs to ([`fetch`], [`selection`], [`injection`], [`run_mode`], [`snapshot`]), with one of the
-//! methods of [`ConfigReader`]. What it requires or excludes goes to
-//! [`ConfigReader::check_conflicts`].
+//! To add an option, add its row in `cli/options.rs`, and read it in the file of the struct that it
+//! belongs to ([`fetch`], [`selection`], [`injection`], [`run_mode`], [`snapshot`]) with a method of
+//! [`ConfigReader`]. If it requires or excludes another option, and no variable can set either of the
+//! two, add a row in [`ConfigReader::check_conflicts`]; otherwise the method that reads it checks.
 
 mod credential;
 pub(crate) mod credential_file;
@@ -61,7 +61,7 @@ pub(crate) struct Config {
     pub(crate) run_mode: RunMode,
 }
 
-/// Reads how messages are printed. An invalid `--log-format` is not an error here, so that
+/// Creates the logger from `-q`, `-v` and `--log-format`. An invalid `--log-format` is not an error here, so that
 /// [`load`] can report it.
 pub(crate) fn read_logger(args: &ParsedArgs, inherited: &EnvBlock) -> Logger {
     let format = match reader::lookup(args, inherited, Opt::LogFormat) {
@@ -79,7 +79,7 @@ pub(crate) fn read_logger(args: &ParsedArgs, inherited: &EnvBlock) -> Logger {
 ///
 /// # Errors
 /// `usage` for options that conflict or have an invalid value, `config` for variables and files that
-/// cannot be used, `token` when there is no token.
+/// cannot be used, `token` if there is no token.
 pub(crate) fn load(
     args: &ParsedArgs,
     inherited: &EnvBlock,
@@ -91,22 +91,22 @@ pub(crate) fn load(
         log,
     };
     reader.check_conflicts()?;
-    let (command, run_mode) = reader.run_mode()?;
+    let (command, run_mode) = reader.read_run_mode()?;
     reader.check_log_format()?;
-    let mode = reader.decryption_mode()?;
-    let dynamic_mode = reader.dynamic_mode()?;
-    let injection = reader.injection()?;
-    let selection = reader.selection()?;
-    let host = reader.host()?;
-    let identity = reader.identity()?;
-    let proxy = reader.proxy(&host, identity.is_some())?;
-    let (timeout, max_wait) = reader.time_limits()?;
-    let snapshot = reader.snapshot()?;
-    let roots = Roots::load(reader.path(Opt::CaFile))?;
+    let mode = reader.read_decryption_mode()?;
+    let dynamic_mode = reader.read_dynamic_mode()?;
+    let injection = reader.read_injection()?;
+    let selection = reader.read_selection()?;
+    let host = reader.read_host()?;
+    let identity = reader.read_identity()?;
+    let proxy = reader.read_proxy(&host, identity.is_some())?;
+    let (timeout, max_wait) = reader.read_time_limits()?;
+    let snapshot = reader.read_snapshot()?;
+    let roots = Roots::load(reader.read_path(Opt::CaFile))?;
     reader.warn_about_verify_ssl();
-    let target = reader.target()?;
-    let auth_source = reader.auth_source(identity, &target)?;
-    let header_file = reader.path(Opt::HeaderFile);
+    let target = reader.read_target()?;
+    let auth_source = reader.find_auth_source(identity, &target)?;
+    let header_file = reader.read_path(Opt::HeaderFile);
     Ok(Config {
         fetch: FetchConfig {
             host,
@@ -134,9 +134,9 @@ impl ConfigReader<'_> {
     /// Checks the format, which [`read_logger`] reads as `text` if it is invalid.
     ///
     /// # Errors
-    /// `usage` or `config` for another word.
+    /// `usage` or `config` for any other value.
     fn check_log_format(&self) -> Result<(), Error> {
-        let format = self.parsed(Opt::LogFormat, "text or json", |text| {
+        let format = self.read_parsed(Opt::LogFormat, "text or json", |text| {
             matches!(text, "text" | "json").then_some(())
         });
         format.map(|_| ())
@@ -155,8 +155,8 @@ impl ConfigReader<'_> {
     /// Returns the cloud identity, or else where the token is.
     ///
     /// # Errors
-    /// `token` when there is neither; `config` when there is no app either.
-    fn auth_source(
+    /// `token` if there is neither, or `config` if the app is missing too.
+    fn find_auth_source(
         &self,
         identity: Option<Identity>,
         target: &Target,
@@ -164,8 +164,8 @@ impl ConfigReader<'_> {
         if let Some(identity) = identity {
             return Ok(AuthSource::Identity(identity));
         }
-        match TokenSource::find(self.path(Opt::TokenFile), self.inherited) {
-            // Of a missing app and a missing token, the app is reported.
+        match TokenSource::find(self.read_path(Opt::TokenFile), self.inherited) {
+            // If both the app and the token are missing, report the app.
             Err(Error::NoToken) if target.app.is_none() => Err(Error::NoApp {
                 readable: vec![],
                 ignored_project: target.ignored_project.clone(),
@@ -176,7 +176,7 @@ impl ConfigReader<'_> {
     }
 }
 
-/// Returns a UUID with dashes in lower case, as the server compares it, or `None` for another text.
+/// Returns a UUID with dashes in lower case, as the server compares it, or `None` if `text` is not a UUID.
 pub(crate) fn parse_uuid(text: &str) -> Option<String> {
     let groups: Vec<usize> = text.split('-').map(str::len).collect();
     let hex = text

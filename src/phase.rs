@@ -305,7 +305,7 @@ fn environment_label(environment: &str, app: &App) -> String {
 
 impl<'f> ServerFilter<'f> {
     fn new(filter: &'f SelectionOptions) -> Self {
-        match filter.paths.as_slice() {
+        match filter.folders.as_slice() {
             [] if !filter.tags.is_empty() => Self {
                 folder: None,
                 tags: Some(filter.tags.join(",")),

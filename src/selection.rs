@@ -21,7 +21,7 @@ pub(crate) fn select(
     log: &dyn Log,
 ) -> Result<Vec<Secret>, Error> {
     if secrets.is_empty()
-        && options.paths.is_empty()
+        && options.folders.is_empty()
         && options.tags.is_empty()
         && options.only.is_empty()
     {
@@ -36,11 +36,11 @@ pub(crate) fn select(
                 scope: environment_label.to_owned(),
             }),
         };
-    for folder in &options.paths {
+    for folder in &options.folders {
         let is_selected = secrets.iter().any(|secret| folder.matches(&secret.folder));
-        check_selects(is_selected, folder.source(), folder.text())?;
+        check_selects(is_selected, folder.set_by(), folder.text())?;
     }
-    secrets.retain(|secret| precedence(&options.paths, secret).is_some());
+    secrets.retain(|secret| precedence(&options.folders, secret).is_some());
     for tag in &options.tags {
         let is_selected = secrets.iter().any(|secret| secret.tags.contains(tag));
         check_selects(is_selected, "--tags", tag)?;
@@ -57,7 +57,7 @@ pub(crate) fn select(
     secrets.retain(|secret| options.only.is_empty() || matches(&options.only, secret));
     secrets.retain(|secret| !matches(&options.except, secret));
 
-    let selected = one_secret_per_key(secrets, &options.paths)?;
+    let selected = one_secret_per_key(secrets, &options.folders)?;
     check_required(&selected, &options.require)?;
     Ok(selected)
 }
@@ -154,7 +154,7 @@ mod tests {
         for pair in words.chunks(2) {
             let value = pair.get(1).copied().unwrap_or_default();
             match pair[0] {
-                "--path" => options.paths.push(FolderPattern::parse(value, "--path")),
+                "--path" => options.folders.push(FolderPattern::parse(value, "--path")),
                 "--tags" => options.tags = value.split(',').map(str::to_owned).collect(),
                 "--only" => options.only.push(Pattern::parse(value, "--only").unwrap()),
                 "--except" => options

@@ -117,9 +117,9 @@ impl ConfigReader<'_> {
     /// # Errors
     /// `usage` or `config` for an invalid value, a missing service account, or an option that
     /// conflicts.
-    pub(super) fn identity(&self) -> Result<Option<Identity>, Error> {
+    pub(super) fn read_identity(&self) -> Result<Option<Identity>, Error> {
         let option = Opt::Identity.name();
-        let Some(provider) = self.text(Opt::Identity)? else {
+        let Some(provider) = self.read_text(Opt::Identity)? else {
             return match self.args.has(Opt::ServiceAccount) {
                 true => Err(Error::RequiresOption {
                     option: Opt::ServiceAccount.name(),
@@ -148,7 +148,7 @@ impl ConfigReader<'_> {
             (false, _) => {}
         }
         let identity = self.parse_identity(provider)?;
-        if let Some(snapshot) = self.path(Opt::Snapshot) {
+        if let Some(snapshot) = self.read_path(Opt::Snapshot) {
             return conflict(
                 snapshot.set_by.name(),
                 "each start obtains a different token, and only the token that made a snapshot can open it",
@@ -170,7 +170,7 @@ impl ConfigReader<'_> {
             _ => return Err(invalid_value(setting, "aws or azure")),
         };
         let expected = "the id of a service account, as Phase's console shows it";
-        let account = self.parsed(Opt::ServiceAccount, expected, parse_uuid)?;
+        let account = self.read_parsed(Opt::ServiceAccount, expected, parse_uuid)?;
         let Some(account) = account else {
             return Err(Error::RequiresOption {
                 option: setting.set_by.name(),

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What is fetched, from where: the host, the app and its environment, and how values are decrypted.
+//! What is fetched, and from where: the host, the app and its environment, and how values are decrypted.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use crate::cli::Opt;
 use crate::error::{Error, SetBy, Setting};
 use crate::http::HttpOptions;
 
-/// The time limit of one request without `--timeout`.
+/// The default of `--timeout`: the time limit of one request.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long requests are retried without `--max-wait`.
+/// The default of `--max-wait`: how long requests are retried.
 const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Everything that the requests to Phase depend on, except the credential.
@@ -58,7 +58,7 @@ pub(crate) enum DynamicMode {
     Skip,
     /// Their names are requested, and nothing is leased.
     List,
-    /// They are leased for `ttl` seconds, or for the time that each secret is set up for.
+    /// They are leased for `ttl` seconds, or for each secret's configured duration.
     Lease { ttl: Option<u64> },
 }
 
@@ -68,7 +68,7 @@ impl DynamicMode {
         matches!(self, Self::Lease { .. })
     }
 
-    /// Returns the same without leasing: names are listed instead.
+    /// Returns `List` instead of `Lease`.
     pub(crate) fn without_leases(self) -> Self {
         match self {
             Self::Lease { .. } => Self::List,
@@ -84,8 +84,8 @@ impl DynamicMode {
         }
     }
 
-    /// Returns the names and values that request this: query parameters of the REST interface,
-    /// headers of the end-to-end encrypted one. `ttl` is [`Self::ttl`] in digits.
+    /// Returns the query parameters (REST) or headers (end-to-end) that request this mode. `ttl` is
+    /// [`Self::ttl`] in digits.
     pub(crate) fn request_fields(self, ttl: Option<&str>) -> Vec<(&'static str, &str)> {
         let (dynamic, lease) = (("dynamic", "true"), ("lease", "true"));
         match self {
@@ -103,9 +103,9 @@ impl ConfigReader<'_> {
     /// Reads `--mode`.
     ///
     /// # Errors
-    /// `usage` or `config` for another word.
-    pub(super) fn decryption_mode(&self) -> Result<DecryptionMode, Error> {
-        let mode = self.parsed(Opt::Mode, "auto, rest or e2ee", |text| match text {
+    /// `usage` or `config` for any other value.
+    pub(super) fn read_decryption_mode(&self) -> Result<DecryptionMode, Error> {
+        let mode = self.read_parsed(Opt::Mode, "auto, rest or e2ee", |text| match text {
             "auto" => Some(DecryptionMode::Auto),
             "rest" => Some(DecryptionMode::Rest),
             "e2ee" => Some(DecryptionMode::EndToEnd),
@@ -118,10 +118,10 @@ impl ConfigReader<'_> {
     ///
     /// # Errors
     /// `usage` for an invalid time.
-    pub(super) fn dynamic_mode(&self) -> Result<DynamicMode, Error> {
+    pub(super) fn read_dynamic_mode(&self) -> Result<DynamicMode, Error> {
         // The server takes whole seconds only.
         let expected = "a whole number of seconds above 0";
-        let ttl = self.parsed(Opt::LeaseTtl, expected, |text| match text.parse() {
+        let ttl = self.read_parsed(Opt::LeaseTtl, expected, |text| match text.parse() {
             Ok(seconds @ 1..) if !text.starts_with('+') => Some(seconds),
             _ => None,
         })?;
@@ -138,8 +138,8 @@ impl ConfigReader<'_> {
     ///
     /// # Errors
     /// `config` for an address that is not valid or not secure.
-    pub(super) fn host(&self) -> Result<Host, Error> {
-        match self.text(Opt::Host)? {
+    pub(super) fn read_host(&self) -> Result<Host, Error> {
+        match self.read_text(Opt::Host)? {
             Some(host) => Host::parse(host.value, host.set_by),
             None => Ok(Host::phase_cloud()),
         }
@@ -149,9 +149,9 @@ impl ConfigReader<'_> {
     ///
     /// # Errors
     /// `usage` or `config` for an invalid value.
-    pub(super) fn time_limits(&self) -> Result<(Duration, Duration), Error> {
-        let timeout = self.parsed(Opt::Timeout, POSITIVE_SECONDS, positive_seconds)?;
-        let max_wait = self.parsed(Opt::MaxWait, SECONDS, seconds)?;
+    pub(super) fn read_time_limits(&self) -> Result<(Duration, Duration), Error> {
+        let timeout = self.read_parsed(Opt::Timeout, POSITIVE_SECONDS, positive_seconds)?;
+        let max_wait = self.read_parsed(Opt::MaxWait, SECONDS, seconds)?;
         Ok((
             timeout.unwrap_or(DEFAULT_TIMEOUT),
             max_wait.unwrap_or(DEFAULT_MAX_WAIT),
@@ -161,11 +161,11 @@ impl ConfigReader<'_> {
     /// Reads the app and the environment: from the command line, the variables, or `.phase.json`.
     ///
     /// # Errors
-    /// `config` when `.phase.json` is needed and cannot be read.
-    pub(super) fn target(&self) -> Result<Target, Error> {
+    /// `config` if `.phase.json` is needed and cannot be read.
+    pub(super) fn read_target(&self) -> Result<Target, Error> {
         let mut target = Target {
-            app: self.text(Opt::App)?.map(to_owned),
-            environment: self.text(Opt::Env)?.map(to_owned),
+            app: self.read_text(Opt::App)?.map(to_owned),
+            environment: self.read_text(Opt::Env)?.map(to_owned),
             ignored_project: None,
             environment_scope: None,
             app_flag_after_command: self.args.command.iter().any(is_app_flag),
@@ -173,12 +173,12 @@ impl ConfigReader<'_> {
         if target.app.is_some() && target.environment.is_some() {
             return Ok(target);
         }
-        let Some(project) = Project::find(self.variable(DEPTH_VARIABLE)?)? else {
+        let Some(project) = Project::find(self.read_variable(DEPTH_VARIABLE)?)? else {
             return Ok(target);
         };
-        // The environment of a project is that of its app: another app must never run with it.
+        // Never use the project's environment for another app.
         let app = target.app.as_ref();
-        if app.is_some_and(|app| !project.names_app(&app.value)) {
+        if app.is_some_and(|app| !project.is_for_app(&app.value)) {
             target.ignored_project = Some(project.path);
             return Ok(target);
         }

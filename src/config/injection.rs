@@ -6,7 +6,7 @@ use super::reader::ConfigReader;
 use crate::cli::Opt;
 use crate::error::Error;
 
-/// How the selected secrets are injected into the command's environment.
+/// The options of injection.
 #[derive(Default)]
 pub(crate) struct InjectionOptions {
     pub(crate) prefix: String,
@@ -33,7 +33,7 @@ pub(crate) enum KeepPolicy {
 #[derive(Debug)]
 pub(crate) struct FileRule {
     pub(crate) key: Pattern,
-    /// The variable that holds the file's path; by default the one that would hold the value.
+    /// The variable that holds the file's path; by default, the one that would hold the value.
     pub(crate) variable: Option<String>,
 }
 
@@ -64,13 +64,10 @@ impl FileRule {
             }
             let key = Pattern::parse(key, option)?;
             if variable.is_some() && !key.is_literal() {
-                return invalid(
-                    text,
-                    "KEY=VAR with a single key (a pattern cannot have a VAR)",
-                );
+                return invalid(text, "a single key before =VAR, not a pattern");
             }
             if key.is_literal() && rules.iter().any(|rule| rule.key.text() == key.text()) {
-                return invalid(text, "a key without another --file");
+                return invalid(text, "a key that no other --file names");
             }
             rules.push(Self { key, variable });
         }
@@ -84,13 +81,13 @@ impl ConfigReader<'_> {
     ///
     /// # Errors
     /// `usage` for a malformed pattern or rule.
-    pub(super) fn injection(&self) -> Result<InjectionOptions, Error> {
+    pub(super) fn read_injection(&self) -> Result<InjectionOptions, Error> {
         let keep = match self.args.has(Opt::KeepExisting) {
             true => KeepPolicy::Everything,
-            false => KeepPolicy::Matching(self.patterns(Opt::Keep)?),
+            false => KeepPolicy::Matching(self.read_patterns(Opt::Keep)?),
         };
         let clean = match self.args.has(Opt::Clean) {
-            true => Some(self.patterns(Opt::Pass)?),
+            true => Some(self.read_patterns(Opt::Pass)?),
             false => None,
         };
         Ok(InjectionOptions {
@@ -99,7 +96,7 @@ impl ConfigReader<'_> {
             keep,
             clean,
             keep_token: self.args.has(Opt::KeepToken),
-            allowed_names: self.patterns(Opt::AllowName)?,
+            allowed_names: self.read_patterns(Opt::AllowName)?,
             strict: self.args.has(Opt::Strict),
         })
     }

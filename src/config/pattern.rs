@@ -15,26 +15,26 @@ impl Pattern {
     /// Parses a pattern that was typed for `option`.
     ///
     /// # Errors
-    /// `usage` when the pattern is malformed.
+    /// `usage` if the pattern is malformed.
     pub(crate) fn parse(text: &str, option: &'static str) -> Result<Self, Error> {
         let invalid = |expected| Error::InvalidValue {
             option,
             value: text.to_owned(),
             expected,
         };
-        // The glob crate reads these as ordinary characters, a shell does not.
+        // The glob crate treats these as literals; a shell does not.
         if text.contains("[:") || text.contains('\\') {
             return Err(invalid(
-                "a pattern of *, ?, [a-z] and [!a-z] (named classes and backslashes are not supported)",
+                "a shell pattern without named classes or backslashes",
             ));
         }
-        // The glob crate reads `**` as folders, a shell as `*` twice.
+        // The glob crate treats `**` as a directory wildcard; a shell treats it like `*`.
         let mut single = text.to_owned();
         while single.contains("**") {
             single = single.replace("**", "*");
         }
         let glob = glob::Pattern::new(&single)
-            .map_err(|_| invalid("a shell pattern (a [ needs a closing ])"))?;
+            .map_err(|_| invalid("a shell pattern ([ requires a closing ])"))?;
         Ok(Self {
             glob,
             text: text.to_owned(),

@@ -1,15 +1,15 @@
 #![forbid(unsafe_code)]
 //! `.phase.json`, which `phase init` writes: the app and environment of a directory.
 //!
-//! It is read only while the app or the environment is missing, so a file or a working directory that
-//! cannot be used is an error only then. It never supplies a host or a token.
+//! It is read only if the app or the environment is not given otherwise; only then is an unusable file
+//! or working directory an error. It never supplies a host or a token.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::credential_file::open_regular;
 use crate::error::{Error, os_error_text};
 use crate::json::JsonObject;
 
@@ -46,8 +46,8 @@ impl Project {
     /// `monorepoSupport`. `depth` is the value of [`DEPTH_VARIABLE`].
     ///
     /// # Errors
-    /// `config` when the depth is not a number, the working directory is gone, or a file on the way
-    /// cannot be read.
+    /// `config` if the depth is not a number, the working directory does not exist, or a project file in
+    /// the search cannot be used.
     pub(super) fn find(depth: Option<&str>) -> Result<Option<Self>, Error> {
         let depth = match depth {
             None => DEFAULT_DEPTH,
@@ -64,7 +64,7 @@ impl Project {
         let directories = directory.ancestors().take(depth.saturating_add(1));
         for (level, directory) in directories.enumerate() {
             let path = directory.join(FILE_NAME);
-            if let Some(json) = read(&path)?
+            if let Some(json) = read_project(&path)?
                 && (level == 0 || json.monorepo_support == Some(true))
             {
                 return Ok(Some(Self::new(path, json)));
@@ -88,28 +88,22 @@ impl Project {
         self.app_id.as_ref().or(self.app_name.as_ref())
     }
 
-    /// Returns whether the file names this app, by its name or its ID.
-    pub(super) fn names_app(&self, app: &str) -> bool {
+    /// Returns whether the file is for this app, given by its name or its ID.
+    pub(super) fn is_for_app(&self, app: &str) -> bool {
         let mut names = [&self.app_id, &self.app_name].into_iter().flatten();
         names.any(|name| name.to_lowercase() == app.to_lowercase())
     }
 }
 
 /// Reads a project file; `None` if there is none.
-fn read(path: &Path) -> Result<Option<ProjectJson>, Error> {
+fn read_project(path: &Path) -> Result<Option<ProjectJson>, Error> {
     let unusable = |why| Error::ProjectFileUnusable {
         path: path.to_owned(),
         why,
     };
-    let file = match path.metadata() {
-        // Opening a named pipe would wait for a writer.
-        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
-            return Err(unusable("not a regular file".to_owned()));
-        }
-        metadata => metadata.and_then(|_| File::open(path)),
-    };
-    let file = match file {
-        Ok(file) => file,
+    let file = match open_regular(path) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Err(unusable("not a regular file".to_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(os_error_text(&error))),
     };
@@ -117,10 +111,10 @@ fn read(path: &Path) -> Result<Option<ProjectJson>, Error> {
     file.take(MAX_SIZE)
         .read_to_end(&mut json)
         .map_err(|error| unusable(os_error_text(&error)))?;
-    parse(&json).map(Some).map_err(unusable)
+    parse_project(&json).map(Some).map_err(unusable)
 }
 
-fn parse(json: &[u8]) -> Result<ProjectJson, String> {
+fn parse_project(json: &[u8]) -> Result<ProjectJson, String> {
     let parsed = serde_json::from_slice(json);
     parsed.map(|JsonObject(json)| json).map_err(|error| {
         let what = match error.is_data() {
@@ -134,8 +128,8 @@ fn parse(json: &[u8]) -> Result<ProjectJson, String> {
 /// Parses any bytes as a project file.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(data: &[u8]) {
-    if let Ok(json) = parse(data) {
+    if let Ok(json) = parse_project(data) {
         let project = Project::new(PathBuf::from(FILE_NAME), json);
-        assert!(project.app().is_none_or(|app| project.names_app(app)));
+        assert!(project.app().is_none_or(|app| project.is_for_app(app)));
     }
 }

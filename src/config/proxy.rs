@@ -20,7 +20,11 @@ impl ConfigReader<'_> {
     ///
     /// # Errors
     /// Returns `config` if the address is invalid, or its scheme is neither http nor https.
-    pub(super) fn proxy(&self, host: &Host, calls_cloud: bool) -> Result<Option<Proxy>, Error> {
+    pub(super) fn read_proxy(
+        &self,
+        host: &Host,
+        calls_cloud: bool,
+    ) -> Result<Option<Proxy>, Error> {
         let inherited = self.inherited;
         let value = |name: &&'static str| {
             let value = inherited.get(name)?;

@@ -11,15 +11,15 @@ use crate::error::{Error, SetBy, Setting};
 use crate::log::Log;
 use crate::process::env_block::EnvBlock;
 
-/// What [`seconds`] reads, as messages say it.
+/// How messages describe what [`seconds`] accepts.
 pub(super) const SECONDS: &str = "a number of seconds, 0 or more";
 
-/// What [`positive_seconds`] reads, as messages say it.
+/// How messages describe what [`positive_seconds`] accepts.
 pub(super) const POSITIVE_SECONDS: &str = "a number of seconds above 0";
 
 /// Reads the options from the command line and from their variables.
 ///
-/// The part of the configuration that a method belongs to decides its file: [`super::fetch`],
+/// Each method is in the file of the configuration struct that it fills: [`super::fetch`],
 /// [`super::selection`], and so on.
 pub(super) struct ConfigReader<'a> {
     pub(super) args: &'a ParsedArgs,
@@ -51,8 +51,8 @@ impl<'a> ConfigReader<'a> {
     /// Reads an option that takes text.
     ///
     /// # Errors
-    /// `usage` or, for a variable, `config` when the value is not UTF-8.
-    pub(super) fn text(&self, option: Opt) -> Result<Option<Setting<&'a str>>, Error> {
+    /// `usage` or, for a variable, `config` if the value is not UTF-8.
+    pub(super) fn read_text(&self, option: Opt) -> Result<Option<Setting<&'a str>>, Error> {
         let Some(Setting { value, set_by }) = lookup(self.args, self.inherited, option) else {
             return Ok(None);
         };
@@ -69,14 +69,14 @@ impl<'a> ConfigReader<'a> {
     /// the error.
     ///
     /// # Errors
-    /// `usage` or, for a variable, `config` when `parse` returns nothing.
-    pub(super) fn parsed<T>(
+    /// `usage` or, for a variable, `config` if `parse` returns `None`.
+    pub(super) fn read_parsed<T>(
         &self,
         option: Opt,
         expected: &'static str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        let Some(setting) = self.text(option)? else {
+        let Some(setting) = self.read_text(option)? else {
             return Ok(None);
         };
         match parse(setting.value) {
@@ -89,11 +89,11 @@ impl<'a> ConfigReader<'a> {
     ///
     /// # Errors
     /// `config` if a variable is not 1, true, 0 or false.
-    pub(super) fn flag(&self, option: Opt) -> Result<Option<&'static str>, Error> {
+    pub(super) fn read_flag(&self, option: Opt) -> Result<Option<&'static str>, Error> {
         if self.args.has(option) {
             return Ok(Some(option.name()));
         }
-        let Some(variable) = self.text(option)? else {
+        let Some(variable) = self.read_text(option)? else {
             return Ok(None);
         };
         match variable.value {
@@ -104,7 +104,7 @@ impl<'a> ConfigReader<'a> {
     }
 
     /// Reads an option that takes a path, which need not be UTF-8.
-    pub(super) fn path(&self, option: Opt) -> Option<Setting<PathBuf>> {
+    pub(super) fn read_path(&self, option: Opt) -> Option<Setting<PathBuf>> {
         let Setting { value, set_by } = lookup(self.args, self.inherited, option)?;
         let value = value.into();
         Some(Setting { value, set_by })
@@ -114,7 +114,7 @@ impl<'a> ConfigReader<'a> {
     ///
     /// # Errors
     /// `usage` for a malformed pattern.
-    pub(super) fn patterns(&self, option: Opt) -> Result<Vec<Pattern>, Error> {
+    pub(super) fn read_patterns(&self, option: Opt) -> Result<Vec<Pattern>, Error> {
         let texts = self.args.texts(option)?.into_iter();
         texts
             .map(|text| Pattern::parse(text, option.name()))
@@ -124,8 +124,8 @@ impl<'a> ConfigReader<'a> {
     /// Reads a variable that belongs to no option. An empty one counts as unset.
     ///
     /// # Errors
-    /// `config` when the value is not UTF-8.
-    pub(super) fn variable(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
+    /// `config` if the value is not UTF-8.
+    pub(super) fn read_variable(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
         match self.inherited.get(name) {
             Some(value) if !value.is_empty() => {
                 let text = value.to_str();
@@ -135,13 +135,13 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
-    /// Checks that no option is given without another that it requires, or with one that excludes
-    /// it. The methods that read an option check what depends on its value.
+    /// Checks the options that require or exclude each other. If a variable can set one of the two, the
+    /// method that reads the option checks instead.
     ///
     /// # Errors
     /// `usage` for the first such option.
     pub(super) fn check_conflicts(&self) -> Result<(), Error> {
-        // A reason says why the two exclude each other; without one, the first requires the second.
+        // With a reason, the two exclude each other. Without one, the first requires the second.
         for (option, other, conflict) in [
             (Opt::Pass, Opt::Clean, None),
             (
@@ -156,6 +156,8 @@ impl<'a> ConfigReader<'a> {
                 Some("dynamic secrets have no tags"),
             ),
             (Opt::Verbose, Opt::Quiet, Some("--quiet prints only errors")),
+            (Opt::StopSignal, Opt::Watch, None),
+            (Opt::Grace, Opt::Watch, None),
         ] {
             if !self.args.has(option) {
                 continue;

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::process::signal::Signal;
 use crate::process::watch::WatchOptions;
 
-/// How long a restart waits for the command to end without `--grace`.
+/// The default of `--grace`: how long a restart waits for the command to end.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// How the command is run.
@@ -30,10 +30,10 @@ impl ConfigReader<'_> {
     /// can have an empty command line.
     ///
     /// # Errors
-    /// `usage` when there is no command or a value is invalid, `config` for an invalid variable.
-    pub(super) fn run_mode(&self) -> Result<(Vec<OsString>, RunMode), Error> {
-        let command = self.command();
-        let (watch, supervise) = (self.watch_options()?, self.flag(Opt::Supervise)?);
+    /// `usage` if there is no command or a value is invalid, `config` for an invalid variable.
+    pub(super) fn read_run_mode(&self) -> Result<(Vec<OsString>, RunMode), Error> {
+        let command = self.read_command();
+        let (watch, supervise) = (self.read_watch_options()?, self.read_flag(Opt::Supervise)?);
         let run_mode = match (self.args.has(Opt::DryRun), watch, supervise) {
             (true, ..) => RunMode::DryRun,
             (false, ..) if command.is_empty() => return Err(Error::NoCommand),
@@ -45,7 +45,7 @@ impl ConfigReader<'_> {
     }
 
     /// Returns the command line; with `--command`, that of a shell which runs it.
-    fn command(&self) -> Vec<OsString> {
+    fn read_command(&self) -> Vec<OsString> {
         let mut command = self.args.command.clone();
         if let Some(line) = self.args.values(Opt::Command).next() {
             let shell = ["/bin/sh", "-c"].map(OsString::from);
@@ -62,24 +62,17 @@ impl ConfigReader<'_> {
     ///
     /// # Errors
     /// `usage` for an invalid value.
-    fn watch_options(&self) -> Result<Option<WatchOptions>, Error> {
+    fn read_watch_options(&self) -> Result<Option<WatchOptions>, Error> {
         let expected = "a number of seconds, 1 or more";
-        let interval = self.parsed(Opt::Watch, expected, |text| {
+        let interval = self.read_parsed(Opt::Watch, expected, |text| {
             seconds(text).filter(|interval| *interval >= Duration::from_secs(1))
         })?;
         let Some(interval) = interval else {
-            let options = [Opt::StopSignal, Opt::Grace].into_iter();
-            return match options.into_iter().find(|option| self.args.has(*option)) {
-                Some(option) => Err(Error::RequiresOption {
-                    option: option.name(),
-                    requires: Opt::Watch.name(),
-                }),
-                None => Ok(None),
-            };
+            return Ok(None);
         };
         let stop_signal =
-            self.parsed(Opt::StopSignal, "a signal name such as TERM", Signal::parse)?;
-        let grace = self.parsed(Opt::Grace, SECONDS, seconds)?;
+            self.read_parsed(Opt::StopSignal, "a signal name such as TERM", Signal::parse)?;
+        let grace = self.read_parsed(Opt::Grace, SECONDS, seconds)?;
         Ok(Some(WatchOptions {
             interval,
             stop_signal: stop_signal.unwrap_or(Signal::TERM),

@@ -9,7 +9,7 @@ use crate::error::Error;
 /// Which of the fetched secrets are selected.
 #[derive(Default)]
 pub(crate) struct SelectionOptions {
-    pub(crate) paths: Vec<FolderPattern>,
+    pub(crate) folders: Vec<FolderPattern>,
     pub(crate) tags: Vec<String>,
     pub(crate) only: Vec<Pattern>,
     pub(crate) except: Vec<Pattern>,
@@ -22,7 +22,7 @@ pub(crate) struct SelectionOptions {
 pub(crate) struct FolderPattern {
     scope: FolderScope,
     text: String,
-    source: &'static str,
+    set_by: &'static str,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -35,9 +35,9 @@ enum FolderScope {
 }
 
 impl FolderPattern {
-    /// Parses a folder that the option or variable `source` names: `/a` is that folder only, `/a/**`
-    /// the folder and all folders below it, the empty text every folder.
-    pub(crate) fn parse(text: &str, source: &'static str) -> Self {
+    /// Parses `/a` (that folder), `/a/**` (that folder and all below it) or the empty text (all folders).
+    /// `set_by` is the option or variable that names it.
+    pub(crate) fn parse(text: &str, set_by: &'static str) -> Self {
         let subtree = text
             .strip_suffix("**")
             .filter(|rest| rest.is_empty() || rest.ends_with('/'));
@@ -50,11 +50,11 @@ impl FolderPattern {
         Self {
             scope,
             text: text.to_owned(),
-            source,
+            set_by,
         }
     }
 
-    /// Returns whether secrets of `folder`, as the server writes it, are selected.
+    /// Returns whether the pattern matches `folder`, which is written as the server writes it.
     pub(crate) fn matches(&self, folder: &str) -> bool {
         match &self.scope {
             FolderScope::All => true,
@@ -65,7 +65,7 @@ impl FolderPattern {
         }
     }
 
-    /// Returns the folder if it is a single one, so that the server can leave out all others.
+    /// Returns the folder if the pattern matches only one, so that the server can filter by it.
     pub(crate) fn single_folder(&self) -> Option<&str> {
         match &self.scope {
             FolderScope::Folder(folder) => Some(folder),
@@ -73,18 +73,18 @@ impl FolderPattern {
         }
     }
 
-    /// Returns the pattern as it was written.
+    /// Returns the pattern as it was typed.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// Returns the option or variable that named the folder.
-    pub(crate) fn source(&self) -> &'static str {
-        self.source
+    pub(crate) fn set_by(&self) -> &'static str {
+        self.set_by
     }
 }
 
-/// Adds the first slash and drops double and trailing ones, as the server does.
+/// Adds the leading slash and removes repeated and trailing ones, as the server does.
 fn normalize(folder: &str) -> String {
     let parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     format!("/{}", parts.join("/"))
@@ -95,18 +95,18 @@ impl ConfigReader<'_> {
     ///
     /// # Errors
     /// `usage` or `config` for a malformed pattern or list.
-    pub(super) fn selection(&self) -> Result<SelectionOptions, Error> {
+    pub(super) fn read_selection(&self) -> Result<SelectionOptions, Error> {
         Ok(SelectionOptions {
-            paths: self.folders()?,
-            tags: self.comma_separated(Opt::Tags)?,
-            only: self.patterns(Opt::Only)?,
-            except: self.patterns(Opt::Except)?,
-            require: self.comma_separated(Opt::Require)?,
+            folders: self.read_folders()?,
+            tags: self.read_comma_separated(Opt::Tags)?,
+            only: self.read_patterns(Opt::Only)?,
+            except: self.read_patterns(Opt::Except)?,
+            require: self.read_comma_separated(Opt::Require)?,
             allow_empty: self.args.has(Opt::AllowEmpty),
         })
     }
 
-    fn folders(&self) -> Result<Vec<FolderPattern>, Error> {
+    fn read_folders(&self) -> Result<Vec<FolderPattern>, Error> {
         let option = Opt::Path.name();
         let arguments = self.args.texts(Opt::Path)?;
         if !arguments.is_empty() {
@@ -115,7 +115,7 @@ impl ConfigReader<'_> {
                 .map(|text| FolderPattern::parse(text, option))
                 .collect());
         }
-        let Some(list) = self.text(Opt::Path)? else {
+        let Some(list) = self.read_text(Opt::Path)? else {
             return Ok(Vec::new());
         };
         let folders = list.value.split(':').map(|text| match text {
@@ -133,7 +133,7 @@ impl ConfigReader<'_> {
     ///
     /// # Errors
     /// `usage` for an empty name.
-    fn comma_separated(&self, option: Opt) -> Result<Vec<String>, Error> {
+    fn read_comma_separated(&self, option: Opt) -> Result<Vec<String>, Error> {
         let texts = self.args.texts(option)?;
         let names = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
         let names = names.map(|name| match name {

@@ -12,7 +12,7 @@ use crate::error::{Error, Setting};
 #[derive(Debug)]
 pub(crate) struct SnapshotOptions {
     pub(crate) path: PathBuf,
-    /// An older snapshot is not used.
+    /// The maximum age of a snapshot that may be used.
     pub(crate) max_age: Option<Duration>,
     /// Only the snapshot is used, and nothing is sent.
     pub(crate) offline: bool,
@@ -22,12 +22,12 @@ impl ConfigReader<'_> {
     /// Reads `--snapshot`, `--snapshot-max-age` and `--offline`; `None` without `--snapshot`.
     ///
     /// # Errors
-    /// `usage` for an invalid value, for one of the others without `--snapshot`, or for `--watch` with
-    /// `--offline`.
-    pub(super) fn snapshot(&self) -> Result<Option<SnapshotOptions>, Error> {
-        let offline = self.flag(Opt::Offline)?;
-        let max_age = self.parsed(Opt::SnapshotMaxAge, POSITIVE_SECONDS, positive_seconds)?;
-        let Some(Setting { value: path, .. }) = self.path(Opt::Snapshot) else {
+    /// `usage` for an invalid value, for `--snapshot-max-age` or `--offline` without `--snapshot`, and for
+    /// `--watch` with `--offline`; `config` for an invalid variable.
+    pub(super) fn read_snapshot(&self) -> Result<Option<SnapshotOptions>, Error> {
+        let offline = self.read_flag(Opt::Offline)?;
+        let max_age = self.read_parsed(Opt::SnapshotMaxAge, POSITIVE_SECONDS, positive_seconds)?;
+        let Some(Setting { value: path, .. }) = self.read_path(Opt::Snapshot) else {
             let max_age = max_age.map(|_| Opt::SnapshotMaxAge.name());
             return match max_age.or(offline) {
                 Some(option) => Err(Error::RequiresOption {

@@ -34,7 +34,10 @@ pub(super) fn encode(config: &FetchConfig, selection: &SelectionOptions) -> Vec<
     push_list(&mut bytes, environment_scope);
     push_list(&mut bytes, [mode]);
     push_list(&mut bytes, dynamic);
-    push_list(&mut bytes, selection.paths.iter().map(FolderPattern::text));
+    push_list(
+        &mut bytes,
+        selection.folders.iter().map(FolderPattern::text),
+    );
     push_list(&mut bytes, &selection.tags);
     push_list(&mut bytes, selection.only.iter().map(Pattern::text));
     push_list(&mut bytes, selection.except.iter().map(Pattern::text));
