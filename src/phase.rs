@@ -3,7 +3,8 @@
 //!
 //! [`fetch`] authenticates, finds the app and the environment, and fetches. An app ID with the exact
 //! name of an environment costs one request if the server decrypts. An app name, an abbreviated
-//! environment name, or decryption by phase-run costs a look-up of what the token can read.
+//! environment name, or decryption by phase-run costs a request for the list of what the token can
+//! read.
 
 mod app_directory;
 mod client;
@@ -46,8 +47,7 @@ pub(crate) struct FetchedSecrets<'a> {
 
 /// The part of the filter that the server applies: one folder, or else tags.
 ///
-/// The server gets no more than one of the two, because an empty response to both could not be
-/// blamed on either.
+/// Only one of the two is sent, so that an empty response can be attributed to it.
 #[derive(Default)]
 struct ServerFilter<'f> {
     folder: Option<&'f str>,
@@ -55,37 +55,37 @@ struct ServerFilter<'f> {
     tags: Option<String>,
 }
 
-/// Fetches the secrets of the app and environment in `request`. `filter` tells what the server may
-/// leave out; the caller still has to apply it.
+/// Fetches the secrets of the app and environment in `config`. `selection` only tells the server what
+/// it may leave out: the caller still has to apply it.
 ///
 /// Takes the [`SingleThreaded`] token because the HTTP client starts threads.
 ///
 /// # Errors
 /// Those of a request, of authentication and of decryption; `config` if no app or no environment is
-/// given, `not-found` or `ambiguous` if Phase has none or several of that name.
+/// set, `not-found` or `ambiguous` if Phase has none or several of that name.
 pub(crate) fn fetch<'a>(
     _single_threaded: SingleThreaded,
-    request: &'a FetchConfig,
+    config: &'a FetchConfig,
     auth: &'a Auth<'_>,
-    filter: &'a SelectionOptions,
+    selection: &'a SelectionOptions,
     log: &'a dyn Log,
 ) -> Result<FetchedSecrets<'a>, Error> {
-    let http = HttpClient::new(&request.http, request.host.name(), log)?;
-    let credential = login::authenticate(&http, &request.host, auth)?;
-    let client = ApiClient::new(http, &request.host, credential);
+    let http = HttpClient::new(&config.http, config.host.name(), log)?;
+    let credential = login::authenticate(&http, &config.host, auth)?;
+    let client = ApiClient::new(http, &config.host, credential);
     let fetcher = Fetcher {
-        request,
-        server_filter: ServerFilter::new(filter),
-        app_directory: AppDirectory::new(client, credential, request.mode),
+        config,
+        server_filter: ServerFilter::new(selection),
+        app_directory: AppDirectory::new(client, credential, config.mode),
         credential,
         log,
     };
     let (app_setting, mut app) = fetcher.find_app()?;
     let environment_setting = fetcher.environment_setting(&mut app)?;
-    let target = FetchTarget {
+    let target = ResolvedTarget {
         app_setting,
         environment_setting,
-        environment: fetcher.find_environment(&app, environment_setting)?,
+        environment: fetcher.choose_environment(&app, environment_setting)?,
         app,
     };
     fetcher.log_target(&target);
@@ -94,7 +94,7 @@ pub(crate) fn fetch<'a>(
 
 /// The steps of one fetch, and what they share.
 struct Fetcher<'a> {
-    request: &'a FetchConfig,
+    config: &'a FetchConfig,
     server_filter: ServerFilter<'a>,
     app_directory: AppDirectory<'a>,
     credential: &'a Credential,
@@ -102,7 +102,7 @@ struct Fetcher<'a> {
 }
 
 /// The app and the environment to fetch, each with the setting that named it.
-struct FetchTarget<'a> {
+struct ResolvedTarget<'a> {
     app_setting: &'a Setting<String>,
     app: App,
     environment_setting: &'a Setting<String>,
@@ -112,7 +112,7 @@ struct FetchTarget<'a> {
 impl<'a> Fetcher<'a> {
     /// Finds the app. Its ID needs no request unless phase-run has to decrypt.
     fn find_app(&self) -> Result<(&'a Setting<String>, App), Error> {
-        let target = &self.request.target;
+        let target = &self.config.target;
         let Some(setting) = &target.app else {
             return Err(Error::NoApp {
                 readable: self.app_directory.app_names().unwrap_or_default(),
@@ -120,7 +120,7 @@ impl<'a> Fetcher<'a> {
                 app_flag_after_command: target.app_flag_after_command,
             });
         };
-        let app = match (parse_uuid(&setting.value), self.request.mode) {
+        let app = match (parse_uuid(&setting.value), self.config.mode) {
             (Some(id), DecryptionMode::Auto | DecryptionMode::Rest) => {
                 App::from_id(id, &setting.value)
             }
@@ -135,10 +135,10 @@ impl<'a> Fetcher<'a> {
         Ok((setting, app))
     }
 
-    /// Returns the setting that names the environment. An environment from `.phase.json` counts only
-    /// for the app whose ID stands in the same file.
+    /// Returns the setting that names the environment. An environment from `.phase.json` applies only
+    /// to the app whose ID is in the same file.
     fn environment_setting(&self, app: &mut App) -> Result<&'a Setting<String>, Error> {
-        let target = &self.request.target;
+        let target = &self.config.target;
         let other_app = target
             .environment_scope
             .as_ref()
@@ -148,7 +148,10 @@ impl<'a> Fetcher<'a> {
             _ => {
                 let project_of_other_app = other_app.map(|(_, path)| path.clone());
                 let listed = self.app_directory.environments(app).ok();
-                let names = listed.into_iter().flatten().map(|one| one.name.clone());
+                let names = listed
+                    .into_iter()
+                    .flatten()
+                    .map(|listed| listed.name.clone());
                 Err(Error::NoEnvironment {
                     readable: names.collect(),
                     app: app.name.clone(),
@@ -158,44 +161,49 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    /// Finds the environment among those of the app. If they are not known yet, its name is taken
-    /// to be exact, and the server will tell.
-    fn find_environment(&self, app: &App, setting: &Setting<String>) -> Result<Environment, Error> {
+    /// Chooses the environment among those of the app. If they are unknown, the name is assumed to be
+    /// exact and the server checks it.
+    fn choose_environment(
+        &self,
+        app: &App,
+        setting: &Setting<String>,
+    ) -> Result<Environment, Error> {
         let Some(environments) = &app.environments else {
             return Ok(Environment::from_name(&setting.value));
         };
-        let (environment, found_by) =
-            app_directory::find_environment(environments, setting, &app.name)?;
-        if let Some(found_by) = found_by {
+        let (environment, reason) =
+            app_directory::match_environment(environments, setting, &app.name)?;
+        if let Some(reason) = reason {
             self.log.log(Event::EnvironmentChosen {
                 query: &setting.value,
                 source: setting.set_by.to_string(),
                 environment: &environment.name,
-                reason: found_by,
+                reason,
             });
         }
         Ok(environment.clone())
     }
 
-    /// Finds the environment in what the token can read, unless that has been done.
-    fn look_up_environment(&self, target: &mut FetchTarget<'_>) -> Result<(), Error> {
+    /// Requests the app's environments and chooses one of them, unless they are already known.
+    fn look_up_environment(&self, target: &mut ResolvedTarget<'_>) -> Result<(), Error> {
         if target.app.environments.is_none() {
             self.app_directory.environments(&mut target.app)?;
-            target.environment = self.find_environment(&target.app, target.environment_setting)?;
+            target.environment =
+                self.choose_environment(&target.app, target.environment_setting)?;
         }
         Ok(())
     }
 
-    fn log_target(&self, target: &FetchTarget<'_>) {
+    fn log_target(&self, target: &ResolvedTarget<'_>) {
         self.log.log(Event::Fetching {
             app: &target.app.name,
             app_source: target.app_setting.set_by.to_string(),
             environment: &target.environment.name,
             environment_source: target.environment_setting.set_by.to_string(),
-            host: self.request.host.name(),
+            host: self.config.host.name(),
             token: &self.credential.token_source,
         });
-        if let Some(proxy) = &self.request.http.proxy {
+        if let Some(proxy) = &self.config.http.proxy {
             self.log.log(Event::Proxy {
                 name: &proxy.name,
                 variable: proxy.variable,
@@ -205,68 +213,69 @@ impl<'a> Fetcher<'a> {
 
     /// Fetches from the REST interface if the server can decrypt the app's secrets, and otherwise
     /// from the end-to-end interface.
-    fn fetch_secrets(self, mut target: FetchTarget<'_>) -> Result<FetchedSecrets<'a>, Error> {
-        let mut outcome = self.fetch_from_rest(&target)?;
-        if matches!(outcome, RestOutcome::NoSuchEnvironment) && target.app.environments.is_none() {
-            // The server compares full names only; the setting may be a type or a prefix.
-            self.look_up_environment(&mut target)?;
-            outcome = self.fetch_from_rest(&target)?;
-        }
-        match outcome {
-            RestOutcome::Secrets(secrets, lease) => Ok(FetchedSecrets {
-                secrets,
-                environment_label: environment_label(&target.environment.name, &target.app),
-                lease,
-                resolver: None,
-            }),
-            RestOutcome::EndToEnd => {
-                target.app.encryption = Some(Encryption::EndToEnd);
-                // Fails if the mode or the token rules out that phase-run decrypts.
-                self.app_directory.decrypts_locally(&target.app)?;
-                self.look_up_environment(&mut target)?;
-                self.fetch_encrypted(&target)
+    fn fetch_secrets(self, mut target: ResolvedTarget<'_>) -> Result<FetchedSecrets<'a>, Error> {
+        while !self.app_directory.decrypts_locally(&target.app) {
+            match self.fetch_from_rest(&target)? {
+                RestOutcome::Secrets(secrets, lease) => {
+                    return Ok(FetchedSecrets {
+                        secrets,
+                        environment_label: environment_label(&target.environment.name, &target.app),
+                        lease,
+                        resolver: None,
+                    });
+                }
+                RestOutcome::EndToEnd => target.app.encryption = Some(Encryption::EndToEnd),
+                // The server compares full names only; the setting may be a type or a prefix.
+                RestOutcome::NoSuchEnvironment if target.app.environments.is_none() => {
+                    self.look_up_environment(&mut target)?;
+                }
+                RestOutcome::NoSuchEnvironment => {
+                    return Err(Error::EnvironmentNotFound {
+                        environment: target.environment_setting.value.clone(),
+                        set_by: target.environment_setting.set_by.clone(),
+                        app: target.app.name,
+                        readable: vec![],
+                    });
+                }
+                RestOutcome::NoSuchApp => {
+                    return Err(Error::AppNotFound {
+                        app: target.app_setting.value.clone(),
+                        set_by: target.app_setting.set_by.clone(),
+                        readable: self.app_directory.app_names().unwrap_or_default(),
+                    });
+                }
             }
-            RestOutcome::NoSuchApp => Err(Error::AppNotFound {
-                app: target.app_setting.value.clone(),
-                set_by: target.app_setting.set_by.clone(),
-                readable: self.app_directory.app_names().unwrap_or_default(),
-            }),
-            RestOutcome::NoSuchEnvironment => Err(Error::EnvironmentNotFound {
-                environment: target.environment_setting.value.clone(),
-                set_by: target.environment_setting.set_by.clone(),
-                app: target.app.name,
-                readable: vec![],
-            }),
         }
+        self.app_directory.check_can_decrypt(&target.app)?;
+        self.look_up_environment(&mut target)?;
+        self.fetch_encrypted(&target)
     }
 
-    /// Sends one request to the REST interface, or none if phase-run has to decrypt.
-    fn fetch_from_rest(&self, target: &FetchTarget<'_>) -> Result<RestOutcome, Error> {
-        let FetchTarget {
+    /// Fetches from the REST interface. A refused lease costs a second request.
+    fn fetch_from_rest(&self, target: &ResolvedTarget<'_>) -> Result<RestOutcome, Error> {
+        let ResolvedTarget {
             app, environment, ..
         } = target;
-        if self.app_directory.decrypts_locally(app)? {
-            return Ok(RestOutcome::EndToEnd);
-        }
         let client = &self.app_directory.client;
         let fetch =
             |dynamic| rest::fetch(client, app, &environment.name, &self.server_filter, dynamic);
-        fetch_or_name_unleased(self.request.dynamic_mode, fetch, |outcome| match outcome {
+        fetch_naming_refused_leases(self.config.dynamic_mode, fetch, |outcome| match outcome {
             RestOutcome::Secrets(secrets, _) => secrets.as_slice(),
             _ => &[],
         })
     }
 
     /// Fetches and decrypts the environment, and prepares the resolution of its references.
-    fn fetch_encrypted(self, target: &FetchTarget<'_>) -> Result<FetchedSecrets<'a>, Error> {
-        let FetchTarget {
+    fn fetch_encrypted(self, target: &ResolvedTarget<'_>) -> Result<FetchedSecrets<'a>, Error> {
+        let ResolvedTarget {
             app, environment, ..
         } = target;
         let client = E2eeClient::new(self.app_directory, self.credential)?;
         let fetch = |dynamic| client.fetch(app, environment, &self.server_filter, dynamic);
-        let decrypted = fetch_or_name_unleased(self.request.dynamic_mode, fetch, |environment| {
-            &environment.leased
-        })?;
+        let decrypted =
+            fetch_naming_refused_leases(self.config.dynamic_mode, fetch, |environment| {
+                &environment.leased
+            })?;
         let resolver = ReferenceResolver::new(client, app, environment, &decrypted)?;
         let secrets = decrypted.secrets.into_iter().map(|one| one.secret);
         Ok(FetchedSecrets {
@@ -278,9 +287,9 @@ impl<'a> Fetcher<'a> {
     }
 }
 
-/// Runs `fetch`. If the server refuses to lease dynamic secrets, lists them in a second request, so
-/// that the error names them: the refusal does not.
-fn fetch_or_name_unleased<T>(
+/// Runs `fetch`. If the server refuses to lease dynamic secrets, lists them in a second request,
+/// because the refusal does not name them.
+fn fetch_naming_refused_leases<T>(
     dynamic: DynamicMode,
     fetch: impl Fn(DynamicMode) -> Result<T, Error>,
     secrets_in: impl Fn(&T) -> &[Secret],

@@ -1,8 +1,9 @@
 #![forbid(unsafe_code)]
 //! The apps and environments that the token can read: looks up IDs, exact names and keys.
 //!
-//! For a full token, one endpoint returns all of it. A bare bearer uses two endpoints of the REST
-//! interface, which some accounts may not read: an ID and an exact name need no look-up.
+//! For a token with keys, one endpoint returns all of it. For a bearer token there are two endpoints
+//! of the REST interface, which some accounts may not use: an app's ID and an environment's exact
+//! name work without them.
 
 use std::cell::OnceCell;
 
@@ -20,11 +21,11 @@ use crate::json::JsonObject;
 pub(super) struct App {
     /// In lower case with dashes, as the server compares it.
     pub(super) id: String,
-    /// For messages: the app's name, or its ID as given if nothing has been looked up.
+    /// For messages: the app's name, or the ID that the user wrote until the name is known.
     pub(super) name: String,
     /// `None` until it is known.
     pub(super) encryption: Option<Encryption>,
-    /// Those that the token can read; `None` until they are looked up.
+    /// Those that the token can read; `None` until they are requested.
     pub(super) environments: Option<Vec<Environment>>,
 }
 
@@ -43,7 +44,7 @@ pub(super) struct Environment {
     pub(super) name: String,
     /// `dev`, `staging`, `prod` or `custom`.
     #[serde(rename = "envType")]
-    pub(super) kind: String,
+    pub(super) env_type: String,
     /// Only the token endpoint returns keys.
     #[serde(skip)]
     pub(super) key: Option<EnvironmentKey>,
@@ -59,7 +60,7 @@ pub(super) struct EnvironmentKey {
     pub(super) wrapped_seed: String,
 }
 
-/// Looks up what the token can read, when it is first needed.
+/// Requests what the token can read when it is first needed, and remembers it.
 pub(super) struct AppDirectory<'a> {
     pub(super) client: ApiClient<'a>,
     credential: &'a Credential,
@@ -141,26 +142,28 @@ impl<'a> AppDirectory<'a> {
         Ok(names)
     }
 
-    /// Whether phase-run decrypts the app's secrets, rather than the server.
+    /// Whether phase-run has to decrypt the app's secrets, rather than the server. `false` if that is
+    /// still unknown.
+    pub(super) fn decrypts_locally(&self, app: &App) -> bool {
+        self.mode == DecryptionMode::EndToEnd || app.encryption == Some(Encryption::EndToEnd)
+    }
+
+    /// Checks that phase-run can decrypt the app's secrets, if it has to.
     ///
     /// # Errors
-    /// `config` if the mode wants the server to decrypt and the app is end-to-end encrypted,
-    /// `token` if phase-run has to decrypt and the token is a bare bearer.
-    pub(super) fn decrypts_locally(&self, app: &App) -> Result<bool, Error> {
-        match (self.mode, app.encryption) {
-            (DecryptionMode::Rest, Some(Encryption::EndToEnd)) => Err(Error::EndToEndEncrypted {
+    /// `config` for `--mode rest` and an end-to-end encrypted app, `token` if the token has no keys.
+    pub(super) fn check_can_decrypt(&self, app: &App) -> Result<(), Error> {
+        if !self.decrypts_locally(app) {
+            return Ok(());
+        }
+        match self.mode {
+            DecryptionMode::Rest => Err(Error::EndToEndEncrypted {
                 app: app.name.clone(),
             }),
-            (DecryptionMode::Rest, _)
-            | (DecryptionMode::Auto, None | Some(Encryption::ServerSide)) => Ok(false),
-            (DecryptionMode::Auto, Some(Encryption::EndToEnd)) | (DecryptionMode::EndToEnd, _) => {
-                match self.credential.token.has_keys() {
-                    true => Ok(true),
-                    false => Err(Error::TokenWithoutKeys {
-                        from: self.credential.token_source.clone(),
-                    }),
-                }
-            }
+            _ if !self.credential.token.has_keys() => Err(Error::TokenWithoutKeys {
+                from: self.credential.token_source.clone(),
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -189,18 +192,18 @@ impl<'a> AppDirectory<'a> {
         }
     }
 
-    /// Returns the app's environments. The first call looks them up and stores them in `app`, with
-    /// the app's encryption if that is found, too.
+    /// Returns the app's environments. The first call requests them and stores them in `app`, along
+    /// with its encryption.
     ///
     /// # Errors
-    /// Those of a request, and those of [`Self::decrypts_locally`].
+    /// Those of a request, and those of [`Self::check_can_decrypt`].
     pub(super) fn environments<'b>(&self, app: &'b mut App) -> Result<&'b [Environment], Error> {
         let environments = match app.environments.take() {
             Some(environments) => environments,
             None if self.credential.token.has_keys() => {
                 let found = self.apps()?.iter().find(|found| found.id == app.id);
                 app.encryption = app.encryption.or(found.and_then(|found| found.encryption));
-                self.decrypts_locally(app)?;
+                self.check_can_decrypt(app)?;
                 // An app that the token cannot read has no environments.
                 found
                     .and_then(|found| found.environments.clone())
@@ -218,11 +221,15 @@ impl<'a> AppDirectory<'a> {
         let response = self.client.get(&address, &query, &[])?;
         if response.status == 403 && response.is_end_to_end() {
             app.encryption = Some(Encryption::EndToEnd);
-            self.decrypts_locally(app)?;
+            self.check_can_decrypt(app)?;
         }
         let JsonObject(list): JsonObject<ListBody<Environment>> =
             response.json_if_ok(Endpoint::Environments, "a list of environments")?;
-        Ok(list.data.into_iter().map(|JsonObject(one)| one).collect())
+        Ok(list
+            .data
+            .into_iter()
+            .map(|JsonObject(environment)| environment)
+            .collect())
     }
 
     /// Returns key share 1 of the account's private key, wrapped, in hex digits.
@@ -247,7 +254,7 @@ impl<'a> AppDirectory<'a> {
         Ok(self.access_list.get_or_init(|| access_list))
     }
 
-    /// Requests everything that a full token can read.
+    /// Requests everything that a token with keys can read.
     fn request_tokens(&self) -> Result<AccessList, Error> {
         let response = self
             .client
@@ -261,7 +268,7 @@ impl<'a> AppDirectory<'a> {
         })
     }
 
-    /// Requests the apps that a bare bearer can read.
+    /// Requests the apps that a bearer token can read.
     fn request_apps(&self) -> Result<AccessList, Error> {
         let address = self.client.host().rest_url("v1/apps/");
         let response = self.client.get(&address, &[], &[])?;
@@ -276,11 +283,11 @@ impl<'a> AppDirectory<'a> {
 }
 
 impl App {
-    /// An app of which only the ID is known; messages show it as `given`.
-    pub(super) fn from_id(id: String, given: &str) -> Self {
+    /// An app of which only the ID is known; messages show it as `written`.
+    pub(super) fn from_id(id: String, written: &str) -> Self {
         Self {
             id,
-            name: given.to_owned(),
+            name: written.to_owned(),
             encryption: None,
             environments: None,
         }
@@ -292,7 +299,7 @@ impl Environment {
     pub(super) fn from_name(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            kind: String::new(),
+            env_type: String::new(),
             key: None,
         }
     }
@@ -304,7 +311,7 @@ impl From<TokensApp> for App {
             let JsonObject(environment) = key.environment;
             Environment {
                 name: environment.name,
-                kind: environment.env_type,
+                env_type: environment.env_type,
                 key: Some(EnvironmentKey {
                     environment_id: environment.id,
                     public_key: key.identity_key,
@@ -314,7 +321,7 @@ impl From<TokensApp> for App {
         };
         let mut environments: Vec<Environment> =
             app.environment_keys.into_iter().map(environment).collect();
-        // The server sorts them by the IDs of their keys, which is no use in a message.
+        // Messages list them by name; the server sorts them by key ID.
         environments.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
             id: app.id,
@@ -343,38 +350,44 @@ impl From<ListedApp> for App {
 }
 
 /// Finds the environment that `setting` names: by its full name, else by its type, else by an
-/// unambiguous prefix of its name, all in any case. The second part of the result tells messages how
-/// it was found; it is `None` for a full name.
+/// unambiguous prefix of its name, all in any case. The second part of the result is the reason for
+/// messages; it is `None` for a full name.
 ///
 /// # Errors
-/// `not-found` with the names of all environments, `ambiguous` with those that the prefix fits.
-pub(super) fn find_environment<'a>(
+/// `not-found` with the names of all environments, `ambiguous` with those that match the prefix.
+pub(super) fn match_environment<'a>(
     environments: &'a [Environment],
     setting: &Setting<String>,
     app_name: &str,
 ) -> Result<(&'a Environment, Option<&'static str>), Error> {
     let wanted = setting.value.to_lowercase();
     let matching = |matches: &dyn Fn(&Environment) -> bool| -> Vec<&'a Environment> {
-        environments.iter().filter(|one| matches(one)).collect()
+        environments
+            .iter()
+            .filter(|candidate| matches(candidate))
+            .collect()
     };
     let names = |environments: &[&Environment]| -> Vec<String> {
-        environments.iter().map(|one| one.name.clone()).collect()
+        environments
+            .iter()
+            .map(|listed| listed.name.clone())
+            .collect()
     };
-    if let [exact] = matching(&|one| one.name.to_lowercase() == wanted).as_slice() {
+    if let [exact] = matching(&|candidate| candidate.name.to_lowercase() == wanted).as_slice() {
         return Ok((exact, None));
     }
-    let kind = match wanted.as_str() {
+    let env_type = match wanted.as_str() {
         "dev" | "development" => Some("dev"),
         "staging" => Some("staging"),
         "prod" | "production" => Some("prod"),
         _ => None,
     };
-    if let Some(kind) = kind
-        && let [only] = matching(&|one| one.kind == kind).as_slice()
+    if let Some(env_type) = env_type
+        && let [only] = matching(&|environment| environment.env_type == env_type).as_slice()
     {
         return Ok((only, Some("the only one of type")));
     }
-    match matching(&|one| one.name.to_lowercase().starts_with(&wanted)).as_slice() {
+    match matching(&|candidate| candidate.name.to_lowercase().starts_with(&wanted)).as_slice() {
         [only] => Ok((only, Some("unambiguous prefix"))),
         [] => Err(Error::EnvironmentNotFound {
             environment: setting.value.clone(),
@@ -397,9 +410,9 @@ mod tests {
 
     #[test]
     fn environment_found_by_name_type_or_prefix() {
-        let environment = |(name, kind): (&str, &str)| Environment {
+        let environment = |(name, env_type): (&str, &str)| Environment {
             name: name.to_owned(),
-            kind: kind.to_owned(),
+            env_type: env_type.to_owned(),
             key: None,
         };
         let default = [
@@ -454,9 +467,9 @@ mod tests {
                 value: value.to_owned(),
                 set_by: SetBy::Option("--env"),
             };
-            let found = match find_environment(&environments, &setting, "shop") {
-                Ok((one, None)) => one.name.clone(),
-                Ok((one, Some(found_by))) => format!("{}, {found_by}", one.name),
+            let found = match match_environment(&environments, &setting, "shop") {
+                Ok((found, None)) => found.name.clone(),
+                Ok((found, Some(reason))) => format!("{}, {reason}", found.name),
                 Err(error) => error.to_string(),
             };
             assert_eq!(found, expected, "{value}");
