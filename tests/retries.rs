@@ -146,10 +146,8 @@ fn max_wait_bounds_tries_and_delays() {
         let start = Instant::now();
         let output = retrying(&sandbox, "2.5").output();
         let took = start.elapsed();
-        assert!(
-            took < Duration::from_millis(2500) + SLACK,
-            "{took:?}\n{output}"
-        );
+        // The default is 30 seconds.
+        assert!(took < Duration::from_secs(25), "{took:?}\n{output}");
         let count = phase.requests().len();
         // The last try may have too little time left to send its request.
         let said = retries(&output).len();

@@ -134,13 +134,15 @@ const NETWORK: &str = "ip link set lo up && ip route add 192.0.2.0/24 dev lo && 
 
 /// A run that asks this name server for phase.test.
 fn resolving_with<'a>(sandbox: &'a Sandbox, server: &str) -> Run<'a> {
-    sandbox.file("resolv.conf", format!("nameserver {server}\n"));
+    let lines = format!("nameserver {server}\noptions timeout:30 attempts:5\n");
+    sandbox.file("resolv.conf", lines);
     sandbox.file("nsswitch.conf", "hosts: files dns\n");
     let run = limited_to_one_second(sandbox).env("PHASE_HOST", "https://phase.test");
     run.in_namespaces(&["--mount", "--net"], NETWORK)
 }
 
-/// The resolver would wait 5 seconds and ask the name server twice (resolv.conf(5)).
+/// The resolver would wait for 30 seconds and ask the name server five times (resolv.conf(5)). Its thread
+/// delays neither the error nor the exit.
 #[test]
 fn silent_name_server_times_out() {
     if !require_programs(&["ip"]) {
@@ -148,7 +150,9 @@ fn silent_name_server_times_out() {
     }
     let phase = Phase::serve(long_value_world());
     let sandbox = Sandbox::new(&phase);
-    let _ = times_out(resolving_with(&sandbox, "192.0.2.53"));
+    let start = Instant::now();
+    let output = times_out(resolving_with(&sandbox, "192.0.2.53"));
+    assert!(start.elapsed() < Duration::from_secs(25), "{output}");
 }
 
 /// A name server that answers without an address (RFC 1035, section 4.1.1), and then runs its arguments.
