@@ -74,7 +74,7 @@ fn check_sizes(
     sizes.sort_by(|(key, size), (other_key, other)| {
         other.cmp(size).then_with(|| key.cmp(other_key))
     });
-    let limit = limits.string;
+    let limit = limits.max_string;
     let mut largest = sizes.clone();
     largest.retain(|(_, size)| *size > limit);
     largest.truncate(MAX_LISTED_KEYS);
@@ -85,12 +85,12 @@ fn check_sizes(
     let arguments = command.iter().map(|word| word.as_bytes().len() + 1);
     let strings = entries.iter().map(EnvEntry::size).chain(arguments);
     let total = strings.map(|size| size + pointer).sum::<usize>() + PROGRAM_PATH_RESERVE;
-    if total > limits.total {
+    if total > limits.max_total {
         sizes.truncate(MAX_LISTED_KEYS);
         return Err(Error::EnvBlockTooLarge {
             largest: sizes,
             total,
-            limit: limits.total,
+            limit: limits.max_total,
         });
     }
     Ok(())
@@ -131,7 +131,13 @@ mod tests {
     fn total_size_is_exact_to_the_byte() {
         // `A=1`, `K=value`, `a` and `bc`, each with a NUL byte and a pointer.
         let needed = 4 + 8 + 2 + 3 + 4 * size_of::<usize>() + PROGRAM_PATH_RESERVE;
-        let within = |total| build(&[("K", "value")], ExecLimits { string: 8, total });
+        let within = |max_total| {
+            let limits = ExecLimits {
+                max_string: 8,
+                max_total,
+            };
+            build(&[("K", "value")], limits)
+        };
         assert!(within(needed).is_ok());
         let Err(Error::EnvBlockTooLarge { total, limit, .. }) = within(needed - 1) else {
             panic!("the block was accepted");
@@ -142,8 +148,8 @@ mod tests {
     #[test]
     fn oversized_values_are_listed_largest_first() {
         let limits = ExecLimits {
-            string: 8,
-            total: usize::MAX,
+            max_string: 8,
+            max_total: usize::MAX,
         };
         let secrets = [("FITS", "12"), ("ONE", "1234"), ("TWO", "12345")];
         let Err(Error::ValueTooLarge { largest, .. }) = build(&secrets, limits) else {

@@ -1,7 +1,7 @@
 //! phase-run: puts a Phase app's secrets in a command's environment and becomes the command.
 //!
-//! `main` parses the arguments, runs, prints the error and picks the exit status, and no other file does.
-//! [`run`] has the sequence of a run.
+//! Only `main` parses the arguments, prints the error and picks the exit status. [`run`] has the
+//! sequence of a run.
 #![cfg_attr(
     fuzzing,
     no_main,
@@ -34,24 +34,24 @@ use std::time::Instant;
 
 use log::Logger;
 use process::wait::WaitStatus;
-use process::{SingleThreaded, core_dumps, panic_hook, signal, startup};
+use process::{SingleThreaded, memory_protection, panic_hook, signal, startup};
 use run::{Context, Outcome};
 
 /// Wipes every heap block before it is freed. `secret.rs` says why all wiping of the heap rests on it.
 #[global_allocator]
-static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
-#[expect(clippy::expect_used, reason = "nothing runs before this claim")]
+#[expect(clippy::expect_used, reason = "main is called once")]
 fn main() -> ExitCode {
     let start = Instant::now();
     panic_hook::install(Logger::default());
     let single_threaded = SingleThreaded::claim().expect("main claims it first and once");
     let inherited = startup::read_environ_and_wipe_tokens(&single_threaded);
-    let core_limit = core_dumps::disable();
+    let core_limit = memory_protection::enable();
     signal::remove_runtime_handlers();
     signal::install_pid1_handlers();
-    let (args, parsed) = cli::parse(std::env::args_os().skip(1).collect());
+    let (args, parse_result) = cli::parse(std::env::args_os().skip(1).collect());
     let logger = config::read_logger(&args, &inherited);
     panic_hook::install(logger);
     let context = Context {
@@ -60,13 +60,13 @@ fn main() -> ExitCode {
         start,
         core_limit: &core_limit,
     };
-    let outcome = parsed.and_then(|()| run::run(single_threaded, &args, inherited, context));
+    let outcome = parse_result.and_then(|()| run::run(single_threaded, &args, inherited, context));
     match outcome {
         Ok(outcome) => {
             if let Outcome::CommandEnded(WaitStatus::Killed(signal)) = outcome {
                 signal::raise_default(signal);
             }
-            ExitCode::from(outcome.code())
+            ExitCode::from(outcome.exit_status())
         }
         Err(error) => {
             logger.log_error(&error);

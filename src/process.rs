@@ -1,16 +1,16 @@
-//! Kernel facts: startup, exec, fork, signals, supervise and watch.
+//! The layer that talks to the kernel: startup, exec, fork, signals, supervise and watch.
 //!
 //! This is the only layer that touches signals, resource limits, descriptors by number, and `unsafe`
-//! code. The command gets what phase-run was started with unchanged: signal dispositions, signal
+//! code. The command inherits unchanged what phase-run was started with: signal dispositions, signal
 //! mask, resource limits, descriptors and working directory.
 
 mod code_pages;
-pub(crate) mod core_dumps;
 pub(crate) mod descriptor;
 pub(crate) mod env_block;
 pub(crate) mod exec;
 mod fork;
 mod interpreter;
+pub(crate) mod memory_protection;
 pub(crate) mod panic_hook;
 pub(crate) mod secret_file;
 pub(crate) mod signal;
@@ -62,7 +62,7 @@ pub(crate) enum CommandFork {
     /// The child, which becomes the command.
     Command {
         single_threaded: SingleThreaded,
-        /// The pid that the command would have had without a supervisor.
+        /// The pid of the supervisor, which the command would have in exec mode.
         supervisor_pid: u32,
     },
 }
@@ -98,8 +98,8 @@ pub(crate) fn random_unit() -> f64 {
     try_random_unit().expect("getrandom(2) exists since Linux 3.17")
 }
 
-/// Does the same as [`random_unit`] where a panic would take the command with it: returns `None` if
-/// the system has no random numbers.
+/// Like [`random_unit`], but returns `None` instead of panicking: a panic of the watcher would kill
+/// the command.
 fn try_random_unit() -> Option<f64> {
     let mut bytes = [0; 4];
     SystemRandom::new().fill(&mut bytes).ok()?;

@@ -17,25 +17,26 @@ use crate::environ::{self, Plan};
 use crate::error::{Error, errno_text};
 use crate::log::{self, Event, Log, Logger};
 use crate::phase::{self, FetchedSecrets, Lease};
-use crate::process::core_dumps::SavedCoreLimit;
 use crate::process::env_block::EnvBlock;
+use crate::process::memory_protection::SavedCoreLimit;
 use crate::process::secret_file::SecretFile;
 use crate::process::wait::WaitStatus;
-use crate::process::watch::{StandbyChannel, WatchOptions, WatchOutcome};
+use crate::process::watch::{WatchOptions, WatchOutcome, WorkerChannel};
 use crate::process::{self, CommandFork, SingleThreaded, exec, startup};
 use crate::secret::{Secret, SecretBytes};
 use crate::selection;
 use crate::snapshot::{FetchPurpose, Snapshot};
 
-/// What every step of a run may need.
+/// The log, the start time and the core limit, which each step of a run may need.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
-    /// Where the steps report events: the logger, or in a standby a buffer in front of it.
+    /// Receives the events of the steps: the logger, or in a worker of a watch its [`WorkerLog`].
     pub(crate) log: &'a dyn Log,
+    /// Writes to standard error at once.
     pub(crate) logger: Logger,
     /// When this process started.
     pub(crate) start: Instant,
-    /// The limit on core dumps that the command gets back.
+    /// The limit on core dumps to restore for the command.
     pub(crate) core_limit: &'a SavedCoreLimit,
 }
 
@@ -79,7 +80,7 @@ fn fetch_and_exec(
         .auth_source
         .load(&inherited, &|_, _| {}, context.log)?;
     let purpose = FetchPurpose::Start;
-    let mut planned = plan(single_threaded, config, inherited, auth, purpose, context)?;
+    let mut planned = fetch_and_plan(single_threaded, config, inherited, auth, purpose, context)?;
     let lease = planned.lease.take();
     let environment = planned.build(config)?;
     if let Some(lease) = lease {
@@ -100,7 +101,7 @@ fn supervise(
 ) -> Result<Outcome, Error> {
     match process::fork_command(&single_threaded)? {
         CommandFork::Supervisor(supervisor) => {
-            // It stays for as long as the command, so it lets go of the token's variables first.
+            // The supervisor runs as long as the command, so it drops the token's variables first.
             drop((config, inherited));
             Ok(Outcome::CommandEnded(supervisor.wait_for_command()?))
         }
@@ -114,8 +115,8 @@ fn supervise(
     }
 }
 
-/// Forks a standby for each poll: the parent watches and never sees a secret, each standby fetches,
-/// and becomes the command when the parent promotes it.
+/// Forks a worker for the first start and a standby for each poll: the parent watches and never sees
+/// a secret. Each worker fetches, and becomes the command at once or when the parent promotes it.
 fn watch(
     single_threaded: SingleThreaded,
     config: Config,
@@ -124,59 +125,61 @@ fn watch(
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
     let cache = TokenCache::new()?;
-    let mut forget_token = || {
-        inherited.wipe_tokens();
+    let mut wipe_token = || {
+        inherited.wipe_token_variables();
         config.auth_source.close_descriptor();
     };
     // The watcher must answer signals: it drops an event rather than wait for standard error.
     let log = |event: Event<'_>| context.logger.try_log(event);
-    match process::watch::watch(&single_threaded, options, &mut forget_token, &log)? {
+    match process::watch::watch(&single_threaded, options, &mut wipe_token, &log)? {
         WatchOutcome::CommandEnded(status) => Ok(Outcome::CommandEnded(status)),
-        WatchOutcome::Child {
+        WatchOutcome::Worker {
             single_threaded,
             supervisor_pid,
-            standby,
+            channel,
         } => {
             inherited.rewrite_systemd_pids(supervisor_pid, std::process::id());
-            let log = StandbyLog::new(context.logger, &standby);
+            let log = WorkerLog::new(context.logger, &channel);
             let context = Context {
                 log: &log,
                 start: Instant::now(),
                 ..context
             };
-            run_standby(
+            run_worker(
                 single_threaded,
                 config,
                 inherited,
                 &cache,
-                &standby,
+                &channel,
                 context,
             )
         }
     }
 }
 
-/// Runs a standby that the watcher has forked. An error before its promotion is reported as a failed
-/// poll, and the command keeps running.
-fn run_standby(
+/// Runs a worker that the watcher has forked. An error of a standby is reported as a failed poll, and
+/// the command keeps running.
+fn run_worker(
     single_threaded: SingleThreaded,
     mut config: Config,
     inherited: EnvBlock,
     cache: &TokenCache,
-    standby: &StandbyChannel,
+    channel: &WorkerChannel,
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
-    if !standby.may_lease() {
+    if !channel.may_lease() {
         config.fetch.dynamic_mode = config.fetch.dynamic_mode.without_leases();
     }
-    let outcome = fetch_and_wait(single_threaded, &config, inherited, cache, standby, context);
+    let outcome =
+        fetch_and_exec_when_promoted(single_threaded, &config, inherited, cache, channel, context);
     if let Err(Error::TokenRejected { .. }) = outcome {
         cache.clear();
     }
     match outcome {
-        Err(error) if standby.is_poll() => {
-            if standby.report_failure(error.kind()) {
-                let (kind, why) = (error.kind(), &error.to_string());
+        Err(error) if channel.is_standby() => {
+            let (kind, why) = (error.kind(), &error.to_string());
+            channel.send_failure(kind);
+            if !channel.is_repeated_failure(kind) {
                 context.logger.log(Event::PollFailed { kind, why });
             }
             Ok(Outcome::PollFailed(error.exit_status()))
@@ -185,13 +188,13 @@ fn run_standby(
     }
 }
 
-/// Fetches the secrets, waits for the promotion and becomes the command.
-fn fetch_and_wait(
+/// Fetches the secrets, waits for the promotion if this is a standby, and becomes the command.
+fn fetch_and_exec_when_promoted(
     single_threaded: SingleThreaded,
     config: &Config,
     mut inherited: EnvBlock,
     cache: &TokenCache,
-    standby: &StandbyChannel,
+    channel: &WorkerChannel,
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
     let on_minted = |token: &SecretBytes, lasts| cache.store(token, lasts);
@@ -202,16 +205,16 @@ fn fetch_and_wait(
         &on_minted,
         context.log,
     )?;
-    let purpose = match standby.is_poll() {
-        true => FetchPurpose::Poll,
+    let purpose = match channel.is_standby() {
+        true => FetchPurpose::Standby,
         false => FetchPurpose::Start,
     };
-    let planned = plan(single_threaded, config, inherited, auth, purpose, context)?;
+    let planned = fetch_and_plan(single_threaded, config, inherited, auth, purpose, context)?;
     let digest = planned.plan.digest(digest_key.expose());
     let lease = planned.lease.as_ref().map(|lease| lease.duration);
-    // Whatever can fail is done before the old command is stopped.
+    // Do everything that can fail before the old command is stopped.
     let environment = planned.build(config)?;
-    if !standby.wait_for_promotion(&digest, lease) {
+    if !channel.wait_for_promotion(&digest, lease) {
         return Ok(Outcome::Done);
     }
     Err(environment.exec(config, context))
@@ -228,14 +231,14 @@ fn dry_run(
         .auth_source
         .load(&inherited, &|_, _| {}, context.log)?;
     let purpose = FetchPurpose::DryRun;
-    let planned = plan(single_threaded, config, inherited, auth, purpose, context)?;
+    let planned = fetch_and_plan(single_threaded, config, inherited, auth, purpose, context)?;
     let listing = planned.plan.listing(context.logger.format);
     planned.env_block(config, |_| Ok(SecretFile::longest_path()))?;
     print(&listing)
 }
 
-/// What was fetched, as it will reach the command.
-struct PlannedRun {
+/// The environment planned for the command, with the fetched secrets.
+struct PlannedEnvironment {
     inherited: EnvBlock,
     plan: Plan,
     /// The earliest lease among the fetched secrets.
@@ -243,14 +246,14 @@ struct PlannedRun {
 }
 
 /// Fetches the secrets and plans the command's environment.
-fn plan(
+fn fetch_and_plan(
     single_threaded: SingleThreaded,
     config: &Config,
     inherited: EnvBlock,
     mut auth: Auth<'_>,
     purpose: FetchPurpose,
     context: Context<'_>,
-) -> Result<PlannedRun, Error> {
+) -> Result<PlannedEnvironment, Error> {
     let log = context.log;
     startup::disable_nss_modules();
     #[cfg(debug_assertions)]
@@ -265,20 +268,21 @@ fn plan(
             let snapshot = Snapshot::new(options, &config.fetch, &config.selection, credential);
             snapshot.fetch_or_restore(fetch, purpose, log)?
         }
-        // Only the token that made a snapshot can open it, and an identity's token is used once.
+        // A snapshot can be opened only with its token, and an identity gets a new token for each
+        // run.
         (None, _) | (Some(_), Auth::Identity(_)) => fetch()?,
     };
     let inherited = environ::filter_inherited(inherited, &config.injection);
     let allow_empty = config.selection.allow_empty;
     let plan = environ::plan(secrets, &inherited, &config.injection, allow_empty, log)?;
-    Ok(PlannedRun {
+    Ok(PlannedEnvironment {
         inherited,
         plan,
         lease,
     })
 }
 
-/// Fetches the secrets, selects, and resolves the references in what is selected.
+/// Fetches the secrets, selects some, and resolves the references in them.
 fn fetch_and_select(
     single_threaded: SingleThreaded,
     config: &Config,
@@ -298,20 +302,20 @@ fn fetch_and_select(
         context.log,
     )?;
     let total = secrets.len();
-    let selected = selection::select(secrets, &config.selection, &environment_label, context.log)?;
-    let selected = match resolver {
-        Some(resolver) => resolver.resolve(selected)?,
-        None => selected,
+    let secrets = selection::select(secrets, &config.selection, &environment_label, context.log)?;
+    let secrets = match resolver {
+        Some(resolver) => resolver.resolve(secrets)?,
+        None => secrets,
     };
     context.log.log(Event::Selected {
-        selected: selected.len(),
+        selected: secrets.len(),
         total,
         took: context.start.elapsed(),
     });
-    Ok((selected, lease))
+    Ok((secrets, lease))
 }
 
-impl PlannedRun {
+impl PlannedEnvironment {
     /// Creates the sealed files and builds the environment.
     fn build(self, config: &Config) -> Result<CommandEnvironment, Error> {
         let mut files = Vec::new();
@@ -332,7 +336,7 @@ impl PlannedRun {
         config: &Config,
         file_path: impl FnMut(&Secret) -> Result<String, Error>,
     ) -> Result<EnvBlock, Error> {
-        let (command, limits) = (&config.command, startup::exec_limits());
+        let (command, limits) = (&config.command, exec::exec_limits());
         environ::build_env_block(self.inherited, self.plan, file_path, command, limits)
     }
 }
@@ -353,30 +357,30 @@ impl CommandEnvironment {
     }
 }
 
-/// The log of a standby. What a poll reports is held back: it is written if the standby is promoted
-/// to become the command, and is lost if it is not.
-struct StandbyLog<'a> {
+/// The log of a worker. The events of a standby are held back: they are written if it is promoted, and
+/// are lost if it is not.
+struct WorkerLog<'a> {
     logger: Logger,
-    standby: &'a StandbyChannel,
+    channel: &'a WorkerChannel,
     held_back: RefCell<Vec<String>>,
 }
 
-impl<'a> StandbyLog<'a> {
-    fn new(logger: Logger, standby: &'a StandbyChannel) -> Self {
+impl<'a> WorkerLog<'a> {
+    fn new(logger: Logger, channel: &'a WorkerChannel) -> Self {
         Self {
             logger,
-            standby,
+            channel,
             held_back: RefCell::default(),
         }
     }
 }
 
-impl Log for StandbyLog<'_> {
+impl Log for WorkerLog<'_> {
     fn log(&self, event: Event<'_>) {
-        match (&event, self.standby.is_poll()) {
-            // The file is gone, whether the poll succeeds or not.
+        match (&event, self.channel.is_standby()) {
+            // The file is removed, whether the poll succeeds or not.
             (Event::SnapshotRemoved { .. }, _) => self.logger.log(event),
-            // The failure of a poll is reported, not each of its attempts.
+            // The failure of a poll is reported, but not its retries.
             (Event::Retrying { .. }, true) => {}
             (_, true) => self
                 .held_back
@@ -392,14 +396,14 @@ impl Log for StandbyLog<'_> {
     }
 }
 
-/// Writes to standard output, past the buffer of std, which ignores a closed standard output.
+/// Writes to standard output directly, because std ignores the error if it is closed.
 fn print(text: &str) -> Result<Outcome, Error> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         match nix::unistd::write(io::stdout().as_fd(), rest) {
             Ok(written) => rest = rest.get(written..).unwrap_or_default(),
             Err(Errno::EINTR) => {}
-            // Somebody made it non-blocking, so wait until it can be written.
+            // Standard output is non-blocking: wait until it is writable.
             Err(Errno::EAGAIN) => {
                 let stdout = io::stdout();
                 let mut ready = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
@@ -420,16 +424,16 @@ fn print(text: &str) -> Result<Outcome, Error> {
 pub(crate) enum Outcome {
     /// Something was printed, or a poll found no change.
     Done,
-    /// A poll failed and was reported, with this status.
+    /// A poll failed with this status, and has been reported.
     PollFailed(u8),
     /// The supervised command ended.
     CommandEnded(WaitStatus),
 }
 
 impl Outcome {
-    /// The exit status. If the command was killed by a signal, `main` raises the same signal, and
-    /// this status, 128+N, counts only where that has no effect, as in PID 1.
-    pub(crate) fn code(self) -> u8 {
+    /// Returns the exit status. If a signal killed the command, `main` first raises the same signal;
+    /// 128+N is used only if that has no effect, as in PID 1.
+    pub(crate) fn exit_status(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::PollFailed(status) | Self::CommandEnded(WaitStatus::Exited(status)) => status,

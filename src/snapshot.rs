@@ -25,8 +25,9 @@ pub(crate) use format::fuzz;
 pub(crate) enum FetchPurpose {
     /// A command is about to start.
     Start,
-    /// A poll looks for changes. An outage is a failed poll, and the snapshot must not hide it.
-    Poll,
+    /// A standby of a watch looks for changes or takes new leases. An outage is a failed poll, and the
+    /// snapshot must not hide it.
+    Standby,
     /// A person gets a list. The snapshot is read but neither written nor removed.
     DryRun,
 }
@@ -90,7 +91,7 @@ impl<'a> Snapshot<'a> {
             Err(error) => error,
         };
         match classify(&error) {
-            FailureClass::Outage if purpose != FetchPurpose::Poll => match self.restore() {
+            FailureClass::Outage if purpose != FetchPurpose::Standby => match self.restore() {
                 Ok((secrets, age)) => {
                     let why = &error.to_string();
                     log.log(Event::SnapshotUsed { path, age, why });

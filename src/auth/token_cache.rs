@@ -90,7 +90,7 @@ impl TokenCache {
         let (digest_key, token) = match fields.as_mut_slice() {
             [] => self.fill(source, keep_token, inherited, log)?,
             [digest_key, token, values @ ..] => {
-                inherited.restore_tokens(values.iter().map(SecretBytes::expose));
+                inherited.restore_token_variables(values.iter().map(SecretBytes::expose));
                 (mem::take(digest_key), mem::take(token))
             }
             [_] => return Err(cache_error(io::ErrorKind::UnexpectedEof.into())),
@@ -132,7 +132,7 @@ impl TokenCache {
             .fill(&mut digest_key)
             .map_err(|_| cache_error(io::Error::other("no random numbers are available")))?;
         let digest_key = SecretBytes::new(digest_key);
-        let values = inherited.token_values().filter(|_| keep_token);
+        let values = inherited.token_variable_values().filter(|_| keep_token);
         let fields = [digest_key.expose(), token.expose()]
             .into_iter()
             .chain(values);

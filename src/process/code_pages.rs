@@ -6,18 +6,18 @@ use std::fs::read_to_string;
 ///
 /// Before the command's exec, both processes share these pages. Afterwards they would count as this
 /// process's private memory, about 2.1 MiB, although a waiting supervisor runs only a few of them.
-/// The kernel reads back from the file what is needed later, so nothing but a page fault is lost.
+/// The kernel reads a page that is needed later from the file again, at the cost of a page fault.
 /// Where /proc is not mounted, the pages stay.
 ///
-/// Whatever runs after the pages are dropped maps its surroundings again, 64 KiB for each place. So
-/// the ranges are collected first, and on the stack: freeing a buffer would run the allocator.
+/// Code that runs after the pages are dropped maps 64 KiB around each address that it touches. So
+/// the ranges are collected first, in an array: freeing a `Vec` would run the allocator.
 pub(super) fn drop_code_pages() {
     for (start, end) in droppable_ranges() {
         // SAFETY: the kernel reads back a dropped page of a private file mapping from the file
         // (madvise(2), MADV_DONTNEED). That is the same content, because nobody has written to these
         // pages: code is mapped without write permission and is not relocated, and of the read-only
-        // data `droppable_range` takes only the mapping of the file's start, which holds nothing
-        // that the loader relocates.
+        // data only the mapping of the file's start is dropped, which holds nothing that the loader
+        // relocates.
         unsafe {
             libc::madvise(
                 std::ptr::without_provenance_mut(start),
@@ -28,12 +28,12 @@ pub(super) fn drop_code_pages() {
     }
 }
 
-/// The ranges that can be dropped; unused places are empty ranges. A static program has 2 and a dynamic
-/// one up to 10. Pages of any further range stay.
+/// Returns the ranges that can be dropped, of which a static program has 2 and a dynamic one up to
+/// 10. Unused entries of the array are empty. Further ranges are not dropped.
 fn droppable_ranges() -> [(usize, usize); 16] {
     let mut ranges = [(0, 0); 16];
     let maps = read_to_string("/proc/self/maps").unwrap_or_default();
-    let found = maps.lines().filter_map(droppable_range);
+    let found = maps.lines().filter_map(parse_droppable_range);
     for (slot, range) in ranges.iter_mut().zip(found) {
         *slot = range;
     }
@@ -43,7 +43,7 @@ fn droppable_ranges() -> [(usize, usize); 16] {
 /// Parses a line of /proc/self/maps, `START-END PERMISSIONS OFFSET DEVICE INODE PATH`
 /// (proc_pid_maps(5)). Returns the address range if the line maps code (`r-xp`) or the read-only
 /// start (`r--p`) of a file.
-fn droppable_range(line: &str) -> Option<(usize, usize)> {
+fn parse_droppable_range(line: &str) -> Option<(usize, usize)> {
     let (range, rest) = line.split_once(' ')?;
     let code = rest.strip_prefix("r-xp ");
     let constants = rest
@@ -77,7 +77,7 @@ mod tests {
             ("1000-3000 r-xp 00000000 00:00 0", None),
             ("", None),
         ] {
-            assert_eq!(droppable_range(line), range, "{line}");
+            assert_eq!(parse_droppable_range(line), range, "{line}");
         }
     }
 }

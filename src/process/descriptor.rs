@@ -27,8 +27,8 @@ pub(crate) fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
     let inherited = unsafe { OwnedFd::from_raw_fd(number) };
     let moved = move_to_at_least(inherited, FIRST_AFTER_STDERR);
     if number < FIRST_AFTER_STDERR {
-        // Otherwise the connection to Phase would get this number, and messages would go there.
-        startup::fill_lowest_hole();
+        // Otherwise a socket to Phase could get this number, and output would be written to it.
+        startup::open_dev_null_at_lowest_fd();
     }
     Ok(moved)
 }
@@ -43,11 +43,11 @@ pub(super) fn move_to_at_least(descriptor: OwnedFd, lowest: RawFd) -> OwnedFd {
     }
 }
 
-/// Closes every descriptor except one above 2, and reopens 0 to 2 on /dev/null.
+/// Closes every descriptor but `except`, which is above 2, and reopens 0 to 2 on /dev/null.
 ///
-/// The supervisor must not hold the command's descriptors: who reads a pipe from the command must
-/// see its end when the command closes it. Before Linux 5.9, which has no close_range(2), all
-/// descriptors stay open.
+/// The supervisor must not hold the command's descriptors: the reader of a pipe from the command
+/// must see the end of file when the command closes it. Before Linux 5.9, which added
+/// close_range(2), all descriptors stay open.
 pub(super) fn close_all_but(except: impl AsFd) {
     if holds_record_locks() {
         return;
@@ -63,13 +63,13 @@ pub(super) fn close_all_but(except: impl AsFd) {
     }
     // Descriptors that are opened later must not get these numbers.
     for _ in 0..FIRST_AFTER_STDERR {
-        startup::fill_lowest_hole();
+        startup::open_dev_null_at_lowest_fd();
     }
 }
 
-/// Returns whether this process holds record locks, which proc_locks(5) lists. They belong to the
-/// process that was started, so the supervisor keeps them for as long as the command runs, and
-/// closing any descriptor of a locked file would release them (fcntl_locking(2)).
+/// Returns whether this process holds record locks, which proc_locks(5) lists. A child does not
+/// inherit them, so the supervisor keeps them for as long as the command runs. Closing any
+/// descriptor of a locked file would release its locks (fcntl_locking(2)).
 fn holds_record_locks() -> bool {
     let pid = std::process::id().to_string();
     let is_ours = |line: &str| {

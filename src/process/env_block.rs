@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Environment blocks as bytes, as the kernel hands them over.
+//! Environment blocks as raw bytes.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
@@ -38,27 +38,31 @@ impl EnvBlock {
             for entry in &mut self.0 {
                 if entry.value_if_named(name.as_bytes()) == Some(supervisor_pid.as_bytes()) {
                     *entry = EnvEntry::new(name, command_pid.as_bytes())
-                        .expect("neither a name of systemd's nor a pid contains NUL");
+                        .expect("names and pids contain no NUL");
                 }
             }
         }
     }
 
     /// Returns the values of all token variables (`PHASE_*TOKEN*`) in their order.
-    pub(crate) fn token_values(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn token_variable_values(&self) -> impl Iterator<Item = &[u8]> {
         let tokens = self.0.iter().filter(|entry| entry.is_token());
         tokens.filter_map(EnvEntry::value)
     }
 
     /// Empties the values of the token variables, and zeroes the memory they were in.
-    pub(crate) fn wipe_tokens(&mut self) {
+    pub(crate) fn wipe_token_variables(&mut self) {
         for entry in self.0.iter_mut().filter(|entry| entry.is_token()) {
             entry.set_value(b"");
         }
     }
 
-    /// Restores the values of the token variables, in the order of [`EnvBlock::token_values`].
-    pub(crate) fn restore_tokens<'a>(&mut self, values: impl IntoIterator<Item = &'a [u8]>) {
+    /// Restores the values of the token variables, in the order of
+    /// [`EnvBlock::token_variable_values`].
+    pub(crate) fn restore_token_variables<'a>(
+        &mut self,
+        values: impl IntoIterator<Item = &'a [u8]>,
+    ) {
         let tokens = self.0.iter_mut().filter(|entry| entry.is_token());
         for (entry, value) in tokens.zip(values) {
             entry.set_value(value);
@@ -85,10 +89,10 @@ impl EnvBlock {
 /// "Limits on size of arguments and environment").
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExecLimits {
-    /// The limit for one string, its NUL included.
-    pub(crate) string: usize,
-    /// The limit for all strings and one pointer to each.
-    pub(crate) total: usize,
+    /// For one string, its NUL included.
+    pub(crate) max_string: usize,
+    /// For all strings, and one pointer to each.
+    pub(crate) max_total: usize,
 }
 
 /// One entry of an environment: a C string, usually `NAME=value`.

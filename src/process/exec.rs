@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
 //! Replacing this process by the command.
 //!
-//! The search follows execvp(3), which env(1) uses: it continues after a file that may not be
-//! executed, and runs a file without `#!` by the shell. It uses the PATH that the command gets.
+//! The search follows execvp(3), which env(1) uses: it continues after a file that cannot be
+//! executed, and runs a file without `#!` with the shell. It uses the PATH that the command gets.
 //! std's own exec would reset SIGPIPE and search phase-run's PATH. execve(2) is called from the main
 //! thread, because otherwise the parent-death signal would be lost (PR_SET_PDEATHSIG(2const)).
 
@@ -11,11 +11,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::unistd::execve;
+use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::{SysconfVar, execve, sysconf};
 
-use super::core_dumps::SavedCoreLimit;
-use super::env_block::EnvBlock;
+use super::env_block::{EnvBlock, ExecLimits};
 use super::interpreter::{self, SHELL};
+use super::memory_protection::SavedCoreLimit;
 use super::startup;
 use crate::error::{CommandMissing, Error, errno_text};
 
@@ -33,6 +34,26 @@ const BUILTINS: [&str; 58] = [
     "unalias", "unset", "until", "wait", "while",
 ];
 
+/// Returns the kernel's limits on arguments and environment (execve(2)): one string has at most 32
+/// pages, and all together have at most a quarter of the soft limit on the stack, but at least
+/// 128 KiB and at most 6 MiB.
+#[expect(clippy::expect_used, reason = "every system has a page size")]
+pub(crate) fn exec_limits() -> ExecLimits {
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    let page = page
+        .and_then(|size| usize::try_from(size).ok())
+        .expect("POSIX requires sysconf(_SC_PAGESIZE)");
+    // 8 MiB is the kernel's own default.
+    let stack = getrlimit(Resource::RLIMIT_STACK).map_or(8 << 20, |(soft, _)| soft);
+    let max_total = usize::try_from(stack / 4)
+        .unwrap_or(usize::MAX)
+        .clamp(128 << 10, 6 << 20);
+    ExecLimits {
+        max_string: 32 * page,
+        max_total,
+    }
+}
+
 /// Replaces this process by the command. It returns only on failure, with the reason.
 pub(crate) fn exec_command(
     command: &[OsString],
@@ -41,21 +62,21 @@ pub(crate) fn exec_command(
 ) -> Error {
     startup::restore_sigpipe();
     core_limit.restore();
-    let error = search(command, environ);
+    let error = search_and_exec(command, environ);
     startup::ignore_sigpipe();
     error
 }
 
-/// Tries each path that the command's name can mean. Returns why none could be executed.
+/// Tries to execute each candidate path. Returns why none could be executed.
 #[expect(clippy::expect_used, reason = "words of argv come from C strings")]
-fn search(command: &[OsString], environ: &EnvBlock) -> Error {
+fn search_and_exec(command: &[OsString], environ: &EnvBlock) -> Error {
     let program = command.first().expect("the command has at least one word");
     let words: Vec<CString> = command
         .iter()
         .map(|word| CString::new(word.as_bytes()).ok())
         .collect::<Option<_>>()
         .expect("a word of argv contains no NUL");
-    let on_path = !program.as_bytes().contains(&b'/');
+    let searches_path = !program.as_bytes().contains(&b'/');
     let mut denied = None;
     let mut missing_interpreter = None;
     for path in candidates(program, environ) {
@@ -64,7 +85,8 @@ fn search(command: &[OsString], environ: &EnvBlock) -> Error {
                 denied.get_or_insert(path);
             }
             Errno::ENOENT => {
-                missing_interpreter = missing_interpreter.or_else(|| interpreter::missing(&path));
+                missing_interpreter =
+                    missing_interpreter.or_else(|| interpreter::find_missing(&path));
             }
             // execvp(3) continues after these errors, except that it gives up after ENAMETOOLONG.
             // That usually means that the name is a whole command line, which gets its own hint.
@@ -73,7 +95,7 @@ fn search(command: &[OsString], environ: &EnvBlock) -> Error {
             | Errno::ESTALE
             | Errno::ENODEV
             | Errno::ETIMEDOUT
-                if on_path => {}
+                if searches_path => {}
             errno => return not_executable(path, errno),
         }
     }
@@ -84,7 +106,7 @@ fn search(command: &[OsString], environ: &EnvBlock) -> Error {
         Some(interpreter) => CommandMissing::NoInterpreter(interpreter),
         None if BUILTINS.iter().any(|builtin| program == *builtin) => CommandMissing::ShellBuiltin,
         None if program.as_bytes().contains(&b' ') => CommandMissing::CommandLine,
-        None if on_path => CommandMissing::NotInPath,
+        None if searches_path => CommandMissing::NotInPath,
         None => CommandMissing::NoSuchFile,
     };
     Error::CommandNotFound {

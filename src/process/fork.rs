@@ -1,4 +1,4 @@
-//! Forking: what a parent changes for itself, and how each child gets it back.
+//! Forking, and restoring in the child what the parent has changed for itself.
 
 use std::io;
 
@@ -6,10 +6,10 @@ use nix::sys::prctl::{get_child_subreaper, set_child_subreaper, set_pdeathsig};
 use nix::unistd::{ForkResult, Pid, fork, getppid};
 
 use super::SingleThreaded;
-use super::signal::{self, Disposition, Signal, SignalMask, Signals};
+use super::signal::{self, Disposition, Signal, SignalMask, SignalReader};
 
-/// The process attributes that a parent changes for itself, as they were before. Each child gets
-/// them back.
+/// The original values of the process attributes that a parent changes for itself. They are restored
+/// in each child.
 pub(super) struct ProcessState {
     mask: SignalMask,
     sigchld: Disposition,
@@ -29,12 +29,12 @@ impl ProcessState {
     ///
     /// # Errors
     /// Those of signalfd(2).
-    pub(super) fn save_and_block() -> io::Result<(Self, Signals)> {
+    pub(super) fn save_and_block() -> io::Result<(Self, SignalReader)> {
         let mask = SignalMask::block_all();
         // If CHLD were ignored, the kernel would reap the command and drop its status (wait(2)).
         let sigchld = Disposition::current(Signal::CHLD);
         signal::set_disposition(Signal::CHLD, Disposition::Default);
-        let signals = Signals::open()?;
+        let signals = SignalReader::open()?;
         let state = Self {
             mask,
             sigchld,
@@ -45,8 +45,7 @@ impl ProcessState {
         Ok((state, signals))
     }
 
-    /// Returns the pid of the process that the state was saved in. Without a supervisor, the
-    /// command would have this pid.
+    /// Returns the pid of the parent, which the command would have in exec mode.
     pub(super) fn pid(&self) -> u32 {
         self.pid.as_raw().cast_unsigned()
     }
@@ -80,9 +79,9 @@ impl ProcessState {
     }
 }
 
-/// Asks the kernel to kill this child when its parent dies (PR_SET_PDEATHSIG(2const)): without a
-/// supervisor, what killed the supervisor would have killed the command. Where a sandbox refuses the
-/// call, the child outlives a supervisor that is killed.
+/// Asks the kernel to kill this child when its parent dies (PR_SET_PDEATHSIG(2const)): whatever kills
+/// the supervisor should also end the command, as in exec mode. Where a sandbox refuses the call, the
+/// child outlives a supervisor that is killed.
 fn die_with_parent(parent: Pid) {
     let _ = set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
     // The parent may have died before the call.

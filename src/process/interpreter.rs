@@ -21,8 +21,8 @@ const PT_INTERP: u64 = 3;
 /// (execve(2)).
 const MAX_DEPTH: usize = 5;
 
-/// Returns the missing interpreter of a file that exists.
-pub(super) fn missing(path: &Path) -> Option<PathBuf> {
+/// Returns the interpreter of a file, or of its interpreter and so on, if it does not exist.
+pub(super) fn find_missing(path: &Path) -> Option<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_DEPTH {
         let interpreter = interpreter(&path)?;
@@ -120,7 +120,7 @@ mod tests {
     fn interpreter_of_this_program_exists() {
         let own = std::env::current_exe().unwrap();
         assert!(is_elf(&own));
-        assert_eq!(missing(&own), None);
+        assert_eq!(find_missing(&own), None);
         assert!(interpreter(&own).is_none_or(|loader| loader.exists()));
     }
 
@@ -131,13 +131,13 @@ mod tests {
         let whole = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         for length in 0..200 {
             std::fs::write(&path, &whole[..length]).unwrap();
-            let _ = missing(&path);
+            let _ = find_missing(&path);
         }
         for text in ["", "#!", "#!\n", "#!  \n", "text"] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(missing(&path), None, "{text:?}");
+            assert_eq!(find_missing(&path), None, "{text:?}");
         }
         std::fs::write(&path, "#! /nope/sh\r\n").unwrap();
-        assert_eq!(missing(&path), Some(PathBuf::from("/nope/sh\r")));
+        assert_eq!(find_missing(&path), Some(PathBuf::from("/nope/sh\r")));
     }
 }

@@ -15,7 +15,7 @@ use super::descriptor;
 use crate::error::{Error, os_error_text};
 use crate::secret::Secret;
 
-/// The lowest descriptor number for a file: scripts use 3 to 9, and shells use some above.
+/// The lowest descriptor number for a file: scripts use 3 to 9, and shells some higher ones.
 const LOWEST_DESCRIPTOR: i32 = 100;
 
 /// MFD_NOEXEC_SEAL of memfd_create(2), which nix lacks: the file can never be made executable
@@ -78,7 +78,7 @@ impl SecretFile {
     }
 }
 
-/// The name of a memfd where no better one is possible.
+/// The fallback name of a memfd.
 const MEMFD_NAME: &CStr = c"phase-run";
 
 /// Creates a file in memory that only its descriptor refers to, and that can be sealed

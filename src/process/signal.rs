@@ -136,8 +136,8 @@ fn set_handler(signal: Signal, handler: libc::sighandler_t) {
 /// The signals that Rust's runtime catches to report a stack overflow.
 const RUNTIME_SIGNALS: [Signal; 2] = [Signal(libc::SIGSEGV), Signal(libc::SIGBUS)];
 
-/// Resets the runtime's handlers for SEGV and BUS. With them, such a signal that another process
-/// sends would be lost.
+/// Resets the runtime's handlers for SEGV and BUS, which would ignore such a signal from another
+/// process.
 pub(crate) fn remove_runtime_handlers() {
     reset_handlers(&RUNTIME_SIGNALS);
 }
@@ -204,14 +204,14 @@ impl SignalMask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SignalInfo {
     pub(super) signal: Signal,
-    pub(super) cause: Cause,
+    pub(super) cause: SignalCause,
     /// The sender's pid in this PID namespace, or 0 for a sender outside it.
     pub(super) sender: i32,
 }
 
 /// How a signal was generated (sigaction(2), si_code).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum SignalCause {
     /// By the kernel: a terminal key, a hangup, an alarm.
     Kernel,
     /// By kill(2) or by any other call without a value.
@@ -223,15 +223,15 @@ pub(super) enum Cause {
 /// A descriptor from which this process reads its blocked signals (signalfd(2)). No handler is
 /// installed, so inherited dispositions stay as they are.
 #[derive(Debug)]
-pub(super) struct Signals(SignalFd);
+pub(super) struct SignalReader(SignalFd);
 
-impl AsFd for Signals {
+impl AsFd for SignalReader {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl Signals {
+impl SignalReader {
     /// Opens a descriptor for every signal.
     ///
     /// # Errors
@@ -254,9 +254,9 @@ impl Signals {
                 Err(errno) => return Err(errno.into()),
             };
             let cause = match info.ssi_code {
-                libc::SI_KERNEL => Cause::Kernel,
-                libc::SI_QUEUE => Cause::Queued(pointer_value(info.ssi_ptr)),
-                _ => Cause::Sent,
+                libc::SI_KERNEL => SignalCause::Kernel,
+                libc::SI_QUEUE => SignalCause::Queued(pointer_value(info.ssi_ptr)),
+                _ => SignalCause::Sent,
             };
             let signal = c_int::try_from(info.ssi_signo).ok().and_then(Signal::new);
             if let Some(signal) = signal {
@@ -284,16 +284,16 @@ fn pointer_value(ssi_ptr: u64) -> usize {
 ///
 /// Errors are ignored: the process may have changed its user (EPERM) or just ended (ESRCH), and in
 /// both cases there is nothing left to do.
-pub(super) fn send(to: Pid, signal: Signal, cause: Cause) {
+pub(super) fn send(to: Pid, signal: Signal, cause: SignalCause) {
     match cause {
-        Cause::Queued(value) => {
+        SignalCause::Queued(value) => {
             let value = libc::sigval {
                 sival_ptr: std::ptr::without_provenance_mut(value),
             };
             // SAFETY: sigqueue(3) passes the pointer on as a number and never dereferences it.
             let _ = unsafe { libc::sigqueue(to.as_raw(), signal.0, value) };
         }
-        Cause::Kernel | Cause::Sent => {
+        SignalCause::Kernel | SignalCause::Sent => {
             // SAFETY: kill(2) takes only numbers.
             let _ = unsafe { libc::kill(to.as_raw(), signal.0) };
         }
@@ -312,13 +312,14 @@ pub(super) fn discard_pending(signal: Signal) {
     set_disposition(signal, previous);
 }
 
-/// Sends a signal to this process with its default disposition, in a process that blocks all
-/// signals. It returns if the default is to do nothing, or after a stop once the process is
-/// continued.
+/// Sends a signal to this process with its default disposition. This requires that all signals are
+/// blocked.
+///
+/// It returns if the default is to do nothing, and after a stop when the process is continued.
 pub(crate) fn raise_default(signal: Signal) {
     let previous = Disposition::current(signal);
     set_disposition(signal, Disposition::Default);
-    send(Pid::this(), signal, Cause::Sent);
+    send(Pid::this(), signal, SignalCause::Sent);
     let mut only_this = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: the set is a local of the right type.
     unsafe { libc::sigemptyset(only_this.as_mut_ptr()) };

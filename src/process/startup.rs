@@ -4,15 +4,15 @@
 //! to 2. A function in `.init_array` runs earlier. It records the disposition of SIGPIPE, and opens
 //! close-on-exec descriptors in place of the closed ones, so that the runtime does nothing and
 //! execve(2) closes them again for the command.
+//!
+//! The environment is copied here as well, and a static glibc is kept from loading name service
+//! modules.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::resource::{Resource, getrlimit};
-use nix::unistd::{SysconfVar, sysconf};
-
 use super::SingleThreaded;
-use super::env_block::{EnvBlock, EnvEntry, ExecLimits};
+use super::env_block::{EnvBlock, EnvEntry};
 use super::signal::{self, Disposition, Signal};
 use crate::secret::is_token_variable;
 
@@ -34,7 +34,7 @@ extern "C" fn record_initial_state() {
     for descriptor in 0..3 {
         // SAFETY: F_GETFD takes no pointer, and fails for a closed descriptor.
         if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
-            fill_lowest_hole();
+            open_dev_null_at_lowest_fd();
         }
     }
 }
@@ -42,7 +42,7 @@ extern "C" fn record_initial_state() {
 /// Opens /dev/null at the lowest free descriptor number (open(2)). It is opened read-only, so that
 /// writing to a standard output that was closed is still an error. A container image without /dev
 /// gets `/` instead.
-pub(super) fn fill_lowest_hole() {
+pub(super) fn open_dev_null_at_lowest_fd() {
     for path in [c"/dev/null", c"/"] {
         // SAFETY: the path is a C string, and open(2) needs no third argument without O_CREAT.
         if unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) } >= 0 {
@@ -114,26 +114,6 @@ unsafe fn wipe_value(entry: *mut u8) {
         in_value |= byte == b'=';
         // SAFETY: `position` is before the NUL.
         position = unsafe { position.add(1) };
-    }
-}
-
-/// Returns the kernel's limits on arguments and environment (execve(2)): one string has at most 32
-/// pages, and all together have at most a quarter of the soft limit on the stack, but at least
-/// 128 KiB and at most 6 MiB.
-#[expect(clippy::expect_used, reason = "every system has a page size")]
-pub(crate) fn exec_limits() -> ExecLimits {
-    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
-    let page = page
-        .and_then(|size| usize::try_from(size).ok())
-        .expect("POSIX requires sysconf(_SC_PAGESIZE)");
-    // 8 MiB is the kernel's own default.
-    let stack = getrlimit(Resource::RLIMIT_STACK).map_or(8 << 20, |(soft, _)| soft);
-    let total = usize::try_from(stack / 4)
-        .unwrap_or(usize::MAX)
-        .clamp(128 << 10, 6 << 20);
-    ExecLimits {
-        string: 32 * page,
-        total,
     }
 }
 

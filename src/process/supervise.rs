@@ -7,11 +7,13 @@
 //! performs the action. The command stays in phase-run's process group, so that a terminal, a
 //! shell's jobs and signals to the group work as without a supervisor.
 
+use std::io;
+
 use nix::unistd::{Pid, chdir};
 
 use super::code_pages::drop_code_pages;
 use super::descriptor::close_all_but;
-use super::signal::{self, Cause, Signal, SignalInfo, Signals};
+use super::signal::{self, Signal, SignalCause, SignalInfo, SignalReader};
 use super::supervise_error;
 use super::terminal::{Session, can_be_resumed};
 use super::wait::{self, WaitStatus};
@@ -20,8 +22,8 @@ use crate::error::Error;
 /// What the supervisor knows about the command and about itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SuperviseState {
-    pub(super) command: Pid,
-    pid: Pid,
+    pub(super) command_pid: Pid,
+    own_pid: Pid,
     pub(super) session: Session,
     /// True if the parent of this process could resume it after a stop.
     resumable: bool,
@@ -41,11 +43,43 @@ pub(super) enum SuperviseAction {
     /// Read the status of every child that has ended or stopped.
     Reap,
     /// Send the signal to the command alone.
-    Forward(Signal, Cause),
+    Forward(Signal, SignalCause),
     /// Stop by the same signal as the command, and continue the command afterwards.
     StopWithCommand(Signal),
     /// End with the command's status.
     ExitAs(WaitStatus),
+}
+
+impl SuperviseAction {
+    /// Performs the action for the supervisor or the watcher of a command. `handle_child` is called
+    /// for each child that is reaped.
+    ///
+    /// Returns how this process is to end, or `None` if it is to go on.
+    ///
+    /// # Errors
+    /// Those of `handle_child`.
+    pub(super) fn perform<T: From<WaitStatus>>(
+        self,
+        command_pid: Pid,
+        mut handle_child: impl FnMut(Pid, WaitStatus) -> io::Result<Option<T>>,
+    ) -> io::Result<Option<T>> {
+        match self {
+            Self::Ignore => {}
+            Self::Reap => {
+                // One CHLD may stand for several children. All are reaped, even after the command's
+                // end, so that PID 1 leaves no zombie.
+                let mut end = None;
+                while let Some((pid, status)) = wait::reap() {
+                    end = handle_child(pid, status)?.or(end);
+                }
+                return Ok(end);
+            }
+            Self::Forward(signal, cause) => signal::send(command_pid, signal, cause),
+            Self::StopWithCommand(by) => stop_with_command(command_pid, by),
+            Self::ExitAs(status) => return Ok(Some(status.into())),
+        }
+        Ok(None)
+    }
 }
 
 /// The signals that a terminal sends to the whole foreground group, the command included
@@ -62,10 +96,10 @@ const TERMINAL_SIGNALS: [Signal; 8] = [
 ];
 
 impl SuperviseState {
-    pub(super) fn new(command: Pid) -> Self {
+    pub(super) fn new(command_pid: Pid) -> Self {
         Self {
-            command,
-            pid: Pid::this(),
+            command_pid,
+            own_pid: Pid::this(),
             session: Session::current(),
             resumable: can_be_resumed(),
         }
@@ -76,18 +110,18 @@ impl SuperviseState {
         self.resumable = can_be_resumed();
     }
 
-    /// Maps an input to an action. To lose a signal is worse than to deliver it twice, so every
-    /// signal is forwarded that the command does not surely have already.
+    /// Maps an input to an action. Losing a signal is worse than delivering it twice, so a signal
+    /// is forwarded unless the command has certainly received it.
     pub(super) fn decide(&self, input: SuperviseInput) -> SuperviseAction {
         match input {
             SuperviseInput::Signal(info) => self.decide_signal(info),
-            SuperviseInput::Child(pid, WaitStatus::Stopped(by)) if pid == self.command => {
+            SuperviseInput::Child(pid, WaitStatus::Stopped(by)) if pid == self.command_pid => {
                 match self.session.has_terminal && !self.session.is_leader && self.resumable {
                     true => SuperviseAction::StopWithCommand(by),
                     false => SuperviseAction::Ignore,
                 }
             }
-            SuperviseInput::Child(pid, status) if pid == self.command => {
+            SuperviseInput::Child(pid, status) if pid == self.command_pid => {
                 SuperviseAction::ExitAs(status)
             }
             // An orphan that PID 1 has inherited only needs to be reaped, which has been done.
@@ -107,7 +141,7 @@ impl SuperviseState {
         let already_delivered = match cause {
             // The terminal signals the whole foreground group, except that a hangup sends HUP and
             // CONT to the session leader alone.
-            Cause::Kernel => {
+            SignalCause::Kernel => {
                 let only_leader = [Signal::HUP, Signal::CONT].contains(&signal);
                 self.session.has_terminal
                     && TERMINAL_SIGNALS.contains(&signal)
@@ -115,8 +149,8 @@ impl SuperviseState {
             }
             // The command knows what it sent itself, and a signal that phase-run caused in itself,
             // such as PIPE, is not meant for the command.
-            Cause::Sent | Cause::Queued(_) => {
-                [self.command, self.pid].contains(&Pid::from_raw(sender))
+            SignalCause::Sent | SignalCause::Queued(_) => {
+                [self.command_pid, self.own_pid].contains(&Pid::from_raw(sender))
             }
         };
         match already_delivered {
@@ -128,16 +162,16 @@ impl SuperviseState {
 
 /// The parent of the command.
 pub(crate) struct Supervisor {
-    signals: Signals,
+    signals: SignalReader,
     state: SuperviseState,
 }
 
 impl Supervisor {
-    /// Prepares this process to wait for `command`. It gives up its descriptors and its working
-    /// directory, which are the command's alone.
-    pub(super) fn new(command: Pid, signals: Signals) -> Self {
+    /// Prepares this process to wait for the command. Closes the descriptors and changes to `/`,
+    /// because descriptors and working directory belong to the command.
+    pub(super) fn new(command_pid: Pid, signals: SignalReader) -> Self {
         // The state is read first: finding a terminal needs descriptors 0 to 2.
-        let state = SuperviseState::new(command);
+        let state = SuperviseState::new(command_pid);
         close_all_but(&signals);
         // If this fails, the directory stays in use, which does no harm to the command.
         let _ = chdir("/");
@@ -150,62 +184,48 @@ impl Supervisor {
     /// # Errors
     /// `exec` if reading signals fails.
     pub(crate) fn wait_for_command(mut self) -> Result<WaitStatus, Error> {
-        // A child that ended before signals were blocked causes no signal now.
-        let mut status = self.perform(SuperviseAction::Reap);
+        self.wait().map_err(|error| supervise_error(&error))
+    }
+
+    fn wait(&mut self) -> io::Result<WaitStatus> {
+        // A child that ended before signals were blocked causes no signal any more.
+        let mut status = self.perform(SuperviseAction::Reap)?;
         drop_code_pages();
         loop {
             if let Some(status) = status {
                 return Ok(status);
             }
-            let info = self
-                .signals
-                .wait_next()
-                .map_err(|error| supervise_error(&error))?;
-            status = self.handle(SuperviseInput::Signal(info));
+            let info = self.signals.wait_next()?;
+            status = self.handle(SuperviseInput::Signal(info))?;
         }
     }
 
-    fn handle(&mut self, input: SuperviseInput) -> Option<WaitStatus> {
+    fn handle(&mut self, input: SuperviseInput) -> io::Result<Option<WaitStatus>> {
         if let SuperviseInput::Child(..) = input {
             self.state.refresh_resumable();
         }
         self.perform(self.state.decide(input))
     }
 
-    fn perform(&mut self, action: SuperviseAction) -> Option<WaitStatus> {
-        match action {
-            SuperviseAction::Ignore => {}
-            SuperviseAction::Reap => {
-                // One CHLD may stand for several children. All are reaped, even after the command's
-                // end, so that PID 1 leaves no zombie.
-                let mut end = None;
-                while let Some((pid, status)) = wait::reap() {
-                    end = self.handle(SuperviseInput::Child(pid, status)).or(end);
-                }
-                return end;
-            }
-            SuperviseAction::Forward(signal, cause) => {
-                signal::send(self.state.command, signal, cause);
-            }
-            SuperviseAction::StopWithCommand(by) => stop_with_command(self.state.command, by),
-            SuperviseAction::ExitAs(status) => return Some(status),
-        }
-        None
+    fn perform(&mut self, action: SuperviseAction) -> io::Result<Option<WaitStatus>> {
+        action.perform(self.state.command_pid, |pid, status| {
+            self.handle(SuperviseInput::Child(pid, status))
+        })
     }
 }
 
 /// Stops this process by the signal that stopped the command. After this process has been resumed,
 /// continues the command unless it runs already.
-pub(super) fn stop_with_command(command: Pid, by: Signal) {
+fn stop_with_command(command: Pid, by: Signal) {
     // The command may have been continued since its stop was reported.
     if wait::was_continued(command) {
         return;
     }
     signal::raise_default(by);
     signal::discard_pending(Signal::CONT);
-    // A program that stops itself may have been continued, and may be in its next stop already.
+    // The command may have been continued and have stopped again already.
     if !wait::was_continued(command) && !wait::is_stopped(command) {
-        signal::send(command, Signal::CONT, Cause::Sent);
+        signal::send(command, Signal::CONT, SignalCause::Sent);
     }
 }
 
@@ -219,8 +239,8 @@ mod tests {
 
     fn state(has_terminal: bool, is_leader: bool, resumable: bool) -> SuperviseState {
         SuperviseState {
-            command: Pid::from_raw(COMMAND),
-            pid: Pid::from_raw(SUPERVISOR),
+            command_pid: Pid::from_raw(COMMAND),
+            own_pid: Pid::from_raw(SUPERVISOR),
             session: Session {
                 has_terminal,
                 is_leader,
@@ -238,14 +258,18 @@ mod tests {
     fn signal_forwarded_unless_command_has_it() {
         let signals = (1..=64).filter_map(Signal::new);
         for (signal, state) in signals.flat_map(|signal| every_state().map(move |s| (signal, s))) {
-            for cause in [Cause::Kernel, Cause::Sent, Cause::Queued(7)] {
+            for cause in [
+                SignalCause::Kernel,
+                SignalCause::Sent,
+                SignalCause::Queued(7),
+            ] {
                 for sender in [0, 1, OTHER, COMMAND, SUPERVISOR] {
                     let info = SignalInfo {
                         signal,
                         cause,
                         sender,
                     };
-                    let kernel = cause == Cause::Kernel;
+                    let kernel = cause == SignalCause::Kernel;
                     let from_terminal =
                         kernel && state.session.has_terminal && TERMINAL_SIGNALS.contains(&signal);
                     let hangup =
@@ -269,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn command_exit_ends_supervisor_orphan_exit_not() {
+    fn only_command_exit_ends_supervisor() {
         for state in every_state() {
             for end in [
                 WaitStatus::Exited(0),
@@ -277,7 +301,7 @@ mod tests {
                 WaitStatus::Killed(Signal::TERM),
             ] {
                 assert_eq!(
-                    state.decide(SuperviseInput::Child(state.command, end)),
+                    state.decide(SuperviseInput::Child(state.command_pid, end)),
                     SuperviseAction::ExitAs(end)
                 );
                 let other = SuperviseInput::Child(Pid::from_raw(OTHER), end);
@@ -297,7 +321,7 @@ mod tests {
                 SuperviseAction::Ignore
             };
             assert_eq!(
-                state.decide(SuperviseInput::Child(state.command, stopped)),
+                state.decide(SuperviseInput::Child(state.command_pid, stopped)),
                 expected
             );
             let other = SuperviseInput::Child(Pid::from_raw(OTHER), stopped);

@@ -8,17 +8,17 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, getpid, getppid, getsid, tcgetpgrp};
 
-/// The facts about this process's session that decide about signals (credentials(7)).
+/// What handling signals needs to know about this process's session (credentials(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Session {
     /// True if the session has a controlling terminal.
     pub(super) has_terminal: bool,
-    /// True if this process is the session leader, to which alone a hangup is sent.
+    /// True if this process is the session leader, the only process to which a hangup is sent.
     pub(super) is_leader: bool,
 }
 
 impl Session {
-    /// Reads the current facts.
+    /// Asks the kernel.
     pub(super) fn current() -> Self {
         Self {
             has_terminal: has_terminal(),

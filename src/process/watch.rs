@@ -1,11 +1,12 @@
 #![forbid(unsafe_code)]
 //! The parent process of `--watch`: supervises the command, and restarts it with new secrets.
 //!
-//! The watcher never fetches. For each poll it forks a standby, which fetches and reports a keyed
-//! digest of the new environment. If the digest has changed, the watcher stops the old command and
-//! promotes the standby, which then becomes the new command with what it has fetched.
-//! [`WatchState::decide`](decide::WatchState::decide), which is pure, maps each input to an action,
-//! and [`Watcher`] performs the action.
+//! The watcher never fetches. A child that fetches is a *worker*: the first one becomes the command
+//! at once, and every later one is a *standby* until it is promoted. For each poll the watcher forks
+//! a standby, which fetches and reports a keyed digest of the new environment. If the digest has
+//! changed, the watcher stops the old command and promotes the standby, which then becomes the new
+//! command with what it has fetched. [`WatchState::decide`](decide::WatchState::decide), which is
+//! pure, maps each input to an action, and [`Watcher`] performs the action.
 
 mod channel;
 mod cleanup;
@@ -25,9 +26,9 @@ use super::wait::WaitStatus;
 use super::{SingleThreaded, supervise_error};
 use crate::error::Error;
 use crate::log::Log;
-use channel::StandbyRole;
-pub(crate) use channel::{Digest, StandbyChannel};
-use watcher::Watcher;
+use channel::WorkerPurpose;
+pub(crate) use channel::{Digest, WorkerChannel};
+use watcher::{FirstFork, Watcher};
 
 /// How often to poll, and how to restart the command.
 #[derive(Clone, Copy, Debug)]
@@ -42,22 +43,42 @@ pub(crate) struct WatchOptions {
     pub(crate) leases_secrets: bool,
 }
 
-/// The process in which [`watch`] has returned: once in the parent, and once in each child.
+/// The process in which [`watch`] has returned: once in the parent, and once in each worker.
 pub(crate) enum WatchOutcome {
     /// The parent, with the status of the last command.
     CommandEnded(WaitStatus),
     /// A child, which fetches and may become the command.
-    Child {
+    Worker {
         single_threaded: SingleThreaded,
-        /// The pid that the command would have had without a supervisor.
+        /// The pid of the watcher, which the command would have in exec mode.
         supervisor_pid: u32,
-        standby: StandbyChannel,
+        channel: WorkerChannel,
     },
 }
 
-/// Forks the first child before anybody reads the token, and then watches until the command ends.
+impl WatchOutcome {
+    fn worker(
+        single_threaded: SingleThreaded,
+        process_state: &ProcessState,
+        channel: WorkerChannel,
+    ) -> Self {
+        Self::Worker {
+            single_threaded,
+            supervisor_pid: process_state.pid(),
+            channel,
+        }
+    }
+}
+
+impl From<WaitStatus> for WatchOutcome {
+    fn from(status: WaitStatus) -> Self {
+        Self::CommandEnded(status)
+    }
+}
+
+/// Forks the first worker before anybody reads the token, and then watches until the command ends.
 ///
-/// `wipe_token` is called in the parent after the first fork, when the child has its own copy.
+/// `wipe_token` is called in the parent after the first fork, when the worker has its own copy.
 ///
 /// # Errors
 /// `exec` if fork(2), signalfd(2), socketpair(2) or poll(2) fails.
@@ -68,42 +89,33 @@ pub(crate) fn watch(
     log: &dyn Log,
 ) -> Result<WatchOutcome, Error> {
     let mut run = || -> io::Result<WatchOutcome> {
-        let initial_children = descendants::children();
+        let initial_children = descendants::own_children();
         let (process_state, signals) = ProcessState::save_and_block()?;
-        let (channel, child_end) = channel::socket_pair()?;
-        let command = match process_state.fork(single_threaded)? {
+        let (channel, worker_socket) = channel::socket_pair()?;
+        let command_pid = match process_state.fork(single_threaded)? {
             Fork::Parent { child } => child,
             Fork::Child(single_threaded) => {
-                let standby = StandbyChannel::new(child_end, StandbyRole::FirstStart, None);
-                return Ok(child_outcome(single_threaded, &process_state, standby));
+                let channel = WorkerChannel::new(worker_socket, WorkerPurpose::FirstStart, None);
+                return Ok(WatchOutcome::worker(
+                    single_threaded,
+                    &process_state,
+                    channel,
+                ));
             }
         };
-        drop(child_end);
+        drop(worker_socket);
         wipe_token();
         // The command's orphans become children of this process, which ends them before a restart.
         // Where a sandbox refuses the call, they go to init and are left alone.
         let _ = set_child_subreaper(true);
-        Watcher::new(
-            single_threaded,
-            options,
-            log,
-            (process_state, signals),
-            (command, channel),
+        let first_fork = FirstFork {
+            process_state,
+            signals,
             initial_children,
-        )
-        .run()
+            command_pid,
+            channel,
+        };
+        Watcher::new(single_threaded, options, log, first_fork).run()
     };
     run().map_err(|error| supervise_error(&error))
-}
-
-fn child_outcome(
-    single_threaded: SingleThreaded,
-    process_state: &ProcessState,
-    standby: StandbyChannel,
-) -> WatchOutcome {
-    WatchOutcome::Child {
-        single_threaded,
-        supervisor_pid: process_state.pid(),
-        standby,
-    }
 }

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! The socket between the watcher and a child that fetches. The child reports a digest of what it
-//! has fetched, or the kind of the error; the watcher promotes it. The socket closes at the exec.
+//! The socket between the watcher and a worker. The worker reports a digest of what it has fetched,
+//! or the kind of the error; the watcher promotes it. The socket closes at the exec.
 
 use std::cell::Cell;
 use std::io;
@@ -21,7 +21,7 @@ pub(crate) type Digest = [u8; 32];
 const DIGEST: u8 = b'd';
 /// The first byte of a message with the kind of an error.
 const FAILURE: u8 = b'f';
-/// The message of a promoted standby that signals are for it from now on.
+/// The message of a promoted standby that it is ready to receive signals.
 const READY: u8 = b'r';
 /// The message that promotes a standby.
 const PROMOTE: u8 = b'p';
@@ -30,21 +30,18 @@ const PROMOTE: u8 = b'p';
 /// a duration, and the kind of an error.
 const MAX_MESSAGE: usize = 64;
 
-/// Creates a pair of connected sockets that preserve message boundaries (unix(7), SOCK_SEQPACKET).
+/// Creates the watcher's end of a channel and the socket of the worker. Both preserve message
+/// boundaries (unix(7), SOCK_SEQPACKET).
 ///
 /// # Errors
 /// Those of socketpair(2).
-pub(super) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(super) fn socket_pair() -> io::Result<(WatcherChannel, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC;
-    Ok(socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        flags,
-    )?)
+    let (watcher, worker) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+    Ok((WatcherChannel(watcher), worker))
 }
 
-/// A message from a child to the watcher.
+/// A message from a worker to the watcher.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
     /// The digest of what was fetched, and how long its leases last.
@@ -52,13 +49,13 @@ pub(super) enum Message {
     /// The kind of the error by which the fetch failed.
     Failure(String),
     Ready,
-    /// The child has closed its end.
+    /// The worker has closed its end.
     Closed,
 }
 
 /// The watcher's end of the socket. Closing it makes the standby at the other end exit.
 #[derive(Debug)]
-pub(super) struct WatcherChannel(pub(super) OwnedFd);
+pub(super) struct WatcherChannel(OwnedFd);
 
 impl AsFd for WatcherChannel {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -82,8 +79,8 @@ impl WatcherChannel {
         }
     }
 
-    /// Promotes the standby: it sends [`Message::Ready`] and becomes the command. If the standby has
-    /// just died, nothing is sent, and its end is handled like that of a command.
+    /// Promotes the standby, which then sends [`Message::Ready`] and becomes the command. If the
+    /// standby has just died, nothing is sent, and its end is handled like that of a command.
     pub(super) fn send_promotion(&self) {
         let _ = write(&self.0, &[PROMOTE]);
     }
@@ -95,59 +92,63 @@ fn decode_lease(field: &[u8]) -> Option<Duration> {
     Some(Duration::from_millis(millis))
 }
 
-/// Why the watcher has forked a child.
+/// Why the watcher has forked a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StandbyRole {
+pub(super) enum WorkerPurpose {
     /// To become the first command.
     FirstStart,
     /// To find out whether the secrets have changed, and to become the next command if so.
     Poll,
     /// To lease dynamic secrets and become the next command.
-    Lease,
+    LeasingFetch,
 }
 
-/// The end of the socket of a child that fetches.
+/// The worker's end of the socket.
 #[derive(Debug)]
-pub(crate) struct StandbyChannel {
+pub(crate) struct WorkerChannel {
     socket: OwnedFd,
-    role: StandbyRole,
-    /// The kind of the error that was logged last.
+    purpose: WorkerPurpose,
+    /// The kind of the error of the previous poll, if it failed.
     last_failure: Option<String>,
     is_promoted: Cell<bool>,
 }
 
-impl StandbyChannel {
-    pub(super) fn new(socket: OwnedFd, role: StandbyRole, last_failure: Option<String>) -> Self {
+impl WorkerChannel {
+    pub(super) fn new(
+        socket: OwnedFd,
+        purpose: WorkerPurpose,
+        last_failure: Option<String>,
+    ) -> Self {
         Self {
             socket,
-            role,
+            purpose,
             last_failure,
-            is_promoted: Cell::new(role == StandbyRole::FirstStart),
+            is_promoted: Cell::new(purpose == WorkerPurpose::FirstStart),
         }
     }
 
     /// Returns whether this process may lease dynamic secrets, which a poll must not.
     pub(crate) fn may_lease(&self) -> bool {
-        self.role != StandbyRole::Poll
+        self.purpose != WorkerPurpose::Poll
     }
 
-    /// Returns true until this process has been promoted. Until then, its messages are buffered and
-    /// its errors are those of a poll.
-    pub(crate) fn is_poll(&self) -> bool {
+    /// Returns whether this process is a standby: it was forked while a command runs, and has not
+    /// been promoted yet. Its log is then held back, and its errors are those of a poll.
+    pub(crate) fn is_standby(&self) -> bool {
         !self.is_promoted.get()
     }
 
     /// Sends the digest of what was fetched, and how long its leases last. A standby then blocks
     /// until the watcher promotes it (true) or closes the socket (false).
     ///
-    /// If sending fails, the watcher is gone: then receiving fails too, and the first child dies
-    /// with its parent.
+    /// A failed send means that the watcher is gone. Receiving then fails too, and the first worker
+    /// dies with its parent.
     pub(crate) fn wait_for_promotion(&self, digest: &Digest, lease: Option<Duration>) -> bool {
         let mut message = vec![DIGEST];
         message.extend_from_slice(digest);
         let millis = lease.map(|lease| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         message.extend(millis.into_iter().flat_map(u64::to_le_bytes));
-        if self.role == StandbyRole::FirstStart {
+        if self.purpose == WorkerPurpose::FirstStart {
             let _ = write(&self.socket, &message);
             return true;
         }
@@ -166,13 +167,17 @@ impl StandbyChannel {
         promoted
     }
 
-    /// Sends the kind of the error by which the fetch failed. Returns false if the previous poll
-    /// failed by the same kind, so that it need not be logged again.
-    pub(crate) fn report_failure(&self, kind: &str) -> bool {
+    /// Sends the kind of the error by which the fetch failed.
+    pub(crate) fn send_failure(&self, kind: &str) {
         let message: Vec<u8> = [FAILURE].into_iter().chain(kind.bytes()).collect();
         // If the watcher is gone, nobody needs the report.
         let _ = write(&self.socket, &message);
-        self.last_failure.as_deref() != Some(kind)
+    }
+
+    /// Returns whether the previous poll failed by the same kind of error, so that it need not be
+    /// logged again.
+    pub(crate) fn is_repeated_failure(&self, kind: &str) -> bool {
+        self.last_failure.as_deref() == Some(kind)
     }
 }
 

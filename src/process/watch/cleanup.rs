@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Ending the processes that an old command has left, before the new one starts.
+//! Ending the processes that the old command has left behind, before the new one starts.
 //!
 //! The watcher is a subreaper, so orphans become its children, but no signal tells it when that
 //! happens. It therefore looks for children at the end of each child and every few milliseconds.
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{Pid, getpgid};
 
-use super::super::signal::{self, Cause, Signal};
+use super::super::signal::{self, Signal, SignalCause};
 use super::descendants;
 
 /// The time between two checks while processes are left.
@@ -22,7 +22,8 @@ pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Cleanup {
     start: Instant,
     grace: Duration,
-    terminated: Vec<Pid>,
+    /// The processes that were sent TERM.
+    signalled: Vec<Pid>,
 }
 
 /// The result of one step of a cleanup.
@@ -40,14 +41,14 @@ impl Cleanup {
         Self {
             start: Instant::now(),
             grace,
-            terminated: Vec::new(),
+            signalled: Vec::new(),
         }
     }
 
     /// Sends TERM and CONT to each child that has not been sent them yet. After the grace, sends
     /// KILL to all children. The processes in `excluded` are left alone.
     pub(super) fn step(&mut self, excluded: &[Pid]) -> CleanupStep {
-        let mut left = descendants::children();
+        let mut left = descendants::own_children();
         left.retain(|pid| !excluded.contains(pid));
         if left.is_empty() {
             return CleanupStep::Done;
@@ -59,10 +60,10 @@ impl Cleanup {
         for pid in left {
             if elapsed >= self.grace {
                 kill_with_group(pid, excluded);
-            } else if !self.terminated.contains(&pid) {
-                self.terminated.push(pid);
-                signal::send(pid, Signal::TERM, Cause::Sent);
-                signal::send(pid, Signal::CONT, Cause::Sent);
+            } else if !self.signalled.contains(&pid) {
+                self.signalled.push(pid);
+                signal::send(pid, Signal::TERM, SignalCause::Sent);
+                signal::send(pid, Signal::CONT, SignalCause::Sent);
             }
         }
         CleanupStep::Pending(Instant::now() + CHECK_INTERVAL)
@@ -70,7 +71,7 @@ impl Cleanup {
 }
 
 /// Sends KILL to a process, and to its group unless this process or an excluded one is in it.
-/// Programs that fork and exit without pause are faster than their pids can be read.
+/// The group is needed for programs that fork and exit faster than their pids can be read.
 fn kill_with_group(pid: Pid, excluded: &[Pid]) {
     let may_kill = |group: &Pid| {
         let excluded = excluded.iter().map(|pid| getpgid(Some(*pid)));
@@ -79,7 +80,11 @@ fn kill_with_group(pid: Pid, excluded: &[Pid]) {
             .all(|other| other != Ok(*group))
     };
     if let Some(group) = getpgid(Some(pid)).ok().filter(may_kill) {
-        signal::send(Pid::from_raw(-group.as_raw()), Signal::KILL, Cause::Sent);
+        signal::send(
+            Pid::from_raw(-group.as_raw()),
+            Signal::KILL,
+            SignalCause::Sent,
+        );
     }
-    signal::send(pid, Signal::KILL, Cause::Sent);
+    signal::send(pid, Signal::KILL, SignalCause::Sent);
 }

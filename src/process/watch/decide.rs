@@ -3,26 +3,26 @@
 
 use nix::unistd::Pid;
 
-use super::super::signal::{Cause, Signal, SignalInfo};
+use super::super::signal::{Signal, SignalCause, SignalInfo};
 use super::super::supervise::{SuperviseAction, SuperviseInput, SuperviseState};
 use super::super::wait::WaitStatus;
 
 /// The stage of a watch. From [`WatchStage::Polling`] on there is a standby.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WatchStage {
-    /// The first child has not reported yet what it has fetched.
+    /// The first worker has not reported yet what it has fetched.
     FirstFetch,
-    /// The command runs, and the next poll has its time.
+    /// The command runs; the next poll is scheduled.
     Idle,
     /// A standby fetches.
     Polling,
-    /// A poll has found a change, and the restart has its time.
+    /// A poll has found a change; the restart is scheduled.
     RestartScheduled,
     /// A second standby fetches, takes leases, and will become the command.
     Leasing,
     /// The command has been told to stop.
     Stopping { next: AfterStop, killed: bool },
-    /// The command has ended, and what it has left is being ended.
+    /// The command has ended; the processes that it has left behind are being ended.
     CleaningUp,
     /// The standby has been promoted, but still discards the signals that were meant for the old
     /// command's group.
@@ -44,7 +44,7 @@ pub(super) enum AfterStop {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WatchState {
     pub(super) stage: WatchStage,
-    pub(super) command: SuperviseState,
+    pub(super) supervised: SuperviseState,
     pub(super) standby: Option<Pid>,
     /// True if a restart takes leases. A poll takes none, so the restart then needs a second fetch.
     pub(super) leases_secrets: bool,
@@ -57,31 +57,31 @@ pub(super) struct WatchState {
 pub(super) enum WatchInput {
     Signal {
         info: SignalInfo,
-        /// True if it is a termination signal that is not ignored.
+        /// True if this is a termination signal that is not ignored.
         terminates: bool,
-        /// True if the command or one of its descendants has sent it. Many scripts signal their
+        /// True if the command or one of its descendants has sent the signal. Many scripts signal their
         /// whole group while they stop.
         from_descendant: bool,
     },
     Child(Pid, WaitStatus),
-    /// A message from the process that fetches.
-    Report(StandbyReport),
-    /// The time that the stage waits for has come.
+    /// A message from a worker.
+    Report(WorkerReport),
+    /// The deadline of the stage has passed.
     TimerExpired,
 }
 
-/// A message from the process that fetches, compared with what the watcher knows.
+/// A message from a worker, compared with what the watcher knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StandbyReport {
-    /// The environment is that of the command.
+pub(super) enum WorkerReport {
+    /// The environment has the same digest as that of the running command.
     Unchanged,
-    /// The environment is another one.
+    /// The environment has a different digest.
     Changed,
     /// The fetch has failed.
     Failed,
-    /// The promoted process has discarded the signals that were not meant for it.
+    /// The promoted worker has discarded the signals that were not meant for it.
     Ready,
-    /// The process has closed its end of the socket without a message.
+    /// The worker has closed its end of the socket without a message.
     Closed,
 }
 
@@ -95,28 +95,29 @@ pub(super) enum WatchAction {
     /// Fork a standby that fetches.
     StartPoll,
     /// Fork a standby that fetches and takes leases.
-    StartLease,
+    StartLeasingFetch,
     /// Dismiss the standby: nothing has changed.
     FinishPoll,
     /// Dismiss the standby and schedule the next poll later than usual.
     FailPoll,
-    /// Kill a standby that can report nothing any more. Its death then counts as a failed poll.
+    /// Kill a standby that has closed its socket. Its death then counts as a failed poll.
     KillStandby,
-    /// Set the time of the restart.
+    /// Schedule the restart.
     ScheduleRestart,
     /// Tell the command to stop.
     StopCommand,
     /// Kill a command that still runs after the grace.
     KillCommand,
-    /// End what the command has left, and start the new one once nothing is left.
+    /// End the processes that the command has left behind, then promote the standby.
     CleanUp,
-    /// Start no new command, and do this about the signal.
+    /// Cancel the restart, then perform this action for the signal.
     CancelRestart(SuperviseAction),
-    /// The standby has ended while the command stops: end with this status after it.
-    LoseStandby(WaitStatus),
+    /// The standby has ended while the command stops: end with this status once the command has
+    /// ended.
+    ExitAfterStop(WaitStatus),
     /// Store a signal for the new command, which is not ready yet.
-    DeferSignal(Signal, Cause),
-    /// Send the deferred signals to the new command, which is ready.
+    DeferSignal(Signal, SignalCause),
+    /// The new command is ready: send it the deferred signals, and schedule the next poll.
     FinishPromotion,
     /// End by this signal: there is no command.
     ExitBySignal(Signal),
@@ -145,7 +146,7 @@ impl WatchState {
         terminates: bool,
         from_descendant: bool,
     ) -> WatchAction {
-        let supervise = self.command.decide(SuperviseInput::Signal(info));
+        let supervise = self.supervised.decide(SuperviseInput::Signal(info));
         match (self.stage, supervise) {
             (_, SuperviseAction::Reap) => WatchAction::Supervise(supervise),
             (WatchStage::Stopping { .. }, _) if terminates && !from_descendant => {
@@ -168,7 +169,7 @@ impl WatchState {
 
     fn decide_child(&self, pid: Pid, status: WaitStatus) -> WatchAction {
         let stopped = matches!(status, WaitStatus::Stopped(_));
-        if pid == self.command.command {
+        if pid == self.supervised.command_pid {
             return match self.stage {
                 WatchStage::Stopping { next, .. } if !stopped => match next {
                     AfterStop::Restart => WatchAction::CleanUp,
@@ -179,11 +180,11 @@ impl WatchState {
                         WatchAction::Supervise(SuperviseAction::ExitAs(status))
                     }
                 },
-                // The command did not end after KILL, and the cleanup began without its end.
+                // The command did not end after KILL, so the cleanup began before it had ended.
                 WatchStage::CleaningUp => WatchAction::CleanUp,
                 _ => {
                     let input = SuperviseInput::Child(pid, status);
-                    WatchAction::Supervise(self.command.decide(input))
+                    WatchAction::Supervise(self.supervised.decide(input))
                 }
             };
         }
@@ -195,7 +196,7 @@ impl WatchState {
                 WatchStage::Polling | WatchStage::RestartScheduled | WatchStage::Leasing => {
                     WatchAction::FailPoll
                 }
-                WatchStage::Stopping { .. } => WatchAction::LoseStandby(status),
+                WatchStage::Stopping { .. } => WatchAction::ExitAfterStop(status),
                 WatchStage::CleaningUp => WatchAction::Supervise(SuperviseAction::ExitAs(status)),
                 WatchStage::FirstFetch | WatchStage::Idle | WatchStage::Promoting => IGNORE,
             };
@@ -206,19 +207,19 @@ impl WatchState {
         }
     }
 
-    fn decide_report(&self, report: StandbyReport) -> WatchAction {
+    fn decide_report(&self, report: WorkerReport) -> WatchAction {
         match (self.stage, report) {
-            (WatchStage::FirstFetch, StandbyReport::Changed) => WatchAction::RecordFirstFetch,
-            (WatchStage::Polling, StandbyReport::Unchanged) => WatchAction::FinishPoll,
-            (WatchStage::Polling, StandbyReport::Changed) => WatchAction::ScheduleRestart,
-            (WatchStage::Leasing, StandbyReport::Unchanged | StandbyReport::Changed) => {
+            (WatchStage::FirstFetch, WorkerReport::Changed) => WatchAction::RecordFirstFetch,
+            (WatchStage::Polling, WorkerReport::Unchanged) => WatchAction::FinishPoll,
+            (WatchStage::Polling, WorkerReport::Changed) => WatchAction::ScheduleRestart,
+            (WatchStage::Leasing, WorkerReport::Unchanged | WorkerReport::Changed) => {
                 WatchAction::StopCommand
             }
-            (WatchStage::Promoting, StandbyReport::Ready) => WatchAction::FinishPromotion,
-            (WatchStage::Polling | WatchStage::Leasing, StandbyReport::Failed) => {
+            (WatchStage::Promoting, WorkerReport::Ready) => WatchAction::FinishPromotion,
+            (WatchStage::Polling | WatchStage::Leasing, WorkerReport::Failed) => {
                 WatchAction::FailPoll
             }
-            (WatchStage::Polling | WatchStage::Leasing, StandbyReport::Closed) => {
+            (WatchStage::Polling | WatchStage::Leasing, WorkerReport::Closed) => {
                 WatchAction::KillStandby
             }
             _ => IGNORE,
@@ -227,9 +228,9 @@ impl WatchState {
 
     fn decide_timer(&self) -> WatchAction {
         match self.stage {
-            WatchStage::Idle if self.lease_is_expiring => WatchAction::StartLease,
+            WatchStage::Idle if self.lease_is_expiring => WatchAction::StartLeasingFetch,
             WatchStage::Idle => WatchAction::StartPoll,
-            WatchStage::RestartScheduled if self.leases_secrets => WatchAction::StartLease,
+            WatchStage::RestartScheduled if self.leases_secrets => WatchAction::StartLeasingFetch,
             WatchStage::RestartScheduled => WatchAction::StopCommand,
             WatchStage::Stopping { killed: false, .. } => WatchAction::KillCommand,
             // The command did not end after KILL: it is stuck in the kernel.
@@ -251,9 +252,9 @@ impl WatchState {
 mod tests {
     use super::super::super::terminal::Session;
     use super::WatchAction::{
-        CancelRestart, CleanUp, DeferSignal, ExitBySignal, FailPoll, FinishPoll, FinishPromotion,
-        KillCommand, KillStandby, LoseStandby, RecordFirstFetch, ScheduleRestart, StartLease,
-        StartPoll, StopCommand, Supervise,
+        CancelRestart, CleanUp, DeferSignal, ExitAfterStop, ExitBySignal, FailPoll, FinishPoll,
+        FinishPromotion, KillCommand, KillStandby, RecordFirstFetch, ScheduleRestart,
+        StartLeasingFetch, StartPoll, StopCommand, Supervise,
     };
     use super::WatchStage::{
         CleaningUp, FirstFetch, Idle, Leasing, Polling, Promoting, RestartScheduled, Stopping,
@@ -290,7 +291,7 @@ mod tests {
     fn state(stage: WatchStage) -> WatchState {
         WatchState {
             stage,
-            command: SuperviseState::new(COMMAND),
+            supervised: SuperviseState::new(COMMAND),
             standby: Some(STANDBY),
             leases_secrets: false,
             lease_is_expiring: false,
@@ -308,34 +309,28 @@ mod tests {
     fn report_matters_only_in_fetching_stages() {
         for (report, first_fetch, polling, leasing, promoting) in [
             (
-                StandbyReport::Unchanged,
+                WorkerReport::Unchanged,
                 IGNORE,
                 FinishPoll,
                 StopCommand,
                 IGNORE,
             ),
             (
-                StandbyReport::Changed,
+                WorkerReport::Changed,
                 RecordFirstFetch,
                 ScheduleRestart,
                 StopCommand,
                 IGNORE,
             ),
-            (StandbyReport::Failed, IGNORE, FailPoll, FailPoll, IGNORE),
+            (WorkerReport::Failed, IGNORE, FailPoll, FailPoll, IGNORE),
             (
-                StandbyReport::Closed,
+                WorkerReport::Closed,
                 IGNORE,
                 KillStandby,
                 KillStandby,
                 IGNORE,
             ),
-            (
-                StandbyReport::Ready,
-                IGNORE,
-                IGNORE,
-                IGNORE,
-                FinishPromotion,
-            ),
+            (WorkerReport::Ready, IGNORE, IGNORE, IGNORE, FinishPromotion),
         ] {
             assert_decisions(WatchInput::Report(report), |stage| match stage {
                 FirstFetch => first_fetch,
@@ -360,8 +355,8 @@ mod tests {
             | CleaningUp => CleanUp,
             FirstFetch | Polling | Leasing | Promoting | Stopping { .. } => IGNORE,
         });
-        for (lease_is_expiring, idle) in [(false, StartPoll), (true, StartLease)] {
-            for (stage, action) in [(Idle, idle), (RestartScheduled, StartLease)] {
+        for (lease_is_expiring, idle) in [(false, StartPoll), (true, StartLeasingFetch)] {
+            for (stage, action) in [(Idle, idle), (RestartScheduled, StartLeasingFetch)] {
                 let state = WatchState {
                     leases_secrets: true,
                     lease_is_expiring,
@@ -393,7 +388,7 @@ mod tests {
         });
         assert_decisions(WatchInput::Child(STANDBY, END), |stage| match stage {
             Polling | RestartScheduled | Leasing => FailPoll,
-            Stopping { .. } => LoseStandby(END),
+            Stopping { .. } => ExitAfterStop(END),
             CleaningUp => exit_as(END),
             FirstFetch | Idle | Promoting => IGNORE,
         });
@@ -414,7 +409,9 @@ mod tests {
         let input = WatchInput::Child(COMMAND, status);
         for stage in STAGES.into_iter().filter(|stage| *stage != CleaningUp) {
             let state = state(stage);
-            let supervise = state.command.decide(SuperviseInput::Child(COMMAND, status));
+            let supervise = state
+                .supervised
+                .decide(SuperviseInput::Child(COMMAND, status));
             assert_eq!(state.decide(input), Supervise(supervise), "{stage:?}");
         }
     }
@@ -423,13 +420,13 @@ mod tests {
     /// the new command is part of.
     #[test]
     fn terminal_key_deferred_while_promoting() {
-        let cause = Cause::Kernel;
+        let cause = SignalCause::Kernel;
         for (signal, terminates, action) in [
             (Signal::INT, true, DeferSignal(Signal::INT, cause)),
             (Signal::WINCH, false, IGNORE),
         ] {
             let mut state = state(Promoting);
-            state.command.session = Session {
+            state.supervised.session = Session {
                 has_terminal: true,
                 is_leader: false,
             };
@@ -454,7 +451,7 @@ mod tests {
         for (signal, (terminates, from_descendant)) in
             signals.flat_map(|s| flags.map(|flag| (s, flag)))
         {
-            let cause = Cause::Sent;
+            let cause = SignalCause::Sent;
             let info = SignalInfo {
                 signal,
                 cause,

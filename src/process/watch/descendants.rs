@@ -5,11 +5,12 @@ use std::fs::{read_dir, read_to_string};
 
 use nix::unistd::Pid;
 
-/// How many generations are followed. A longer chain is a loop of pids that were reused meanwhile.
+/// How many generations are followed. A longer chain is a cycle, caused by reused pids.
 const MAX_DEPTH: usize = 64;
 
-/// Returns all children, adopted ones included. The list is empty if /proc is not mounted.
-pub(super) fn children() -> Vec<Pid> {
+/// Returns all children of this process, adopted ones included. The list is empty if /proc is not
+/// mounted.
+pub(super) fn own_children() -> Vec<Pid> {
     let this = Pid::this();
     // The file exists only in kernels with CONFIG_PROC_CHILDREN (proc_tid_children(5)).
     let Ok(list) = read_to_string(format!("/proc/{this}/task/{this}/children")) else {

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! The times of polls and restarts. The code is pure, so that the simulation of a fleet in
-//! `tests/fleet` runs it too.
+//! When to poll and when to restart. The code is pure, because the simulation of a fleet in
+//! `tests/fleet` uses it too.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const MAX_BACKOFF: u32 = 10;
 /// The longest delay of a restart.
 const MAX_RESTART_DELAY: Duration = Duration::from_secs(30);
 
-/// With a shorter interval, restarts are not delayed: somebody is trying out the watch.
+/// With a shorter interval, restarts are not delayed: it is only used for experiments.
 const MIN_INTERVAL_FOR_DELAY: Duration = Duration::from_secs(5);
 
 /// The time until the next poll, and the delay of a restart.
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn lease_is_renewed_after_two_thirds() {
+    fn renewal_time_is_two_thirds_of_lease() {
         assert_eq!(
             lease_renewal_time(Duration::from_secs(900)),
             Duration::from_secs(600)

@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
-//! The watcher: waits for signals, reports and the time, and performs what is decided about them.
+//! The watcher: waits for signals, reports and deadlines, and performs the actions decided for them.
 
 use std::io;
 use std::mem::take;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -12,45 +12,57 @@ use nix::unistd::Pid;
 
 use super::super::code_pages::drop_code_pages;
 use super::super::fork::{Fork, ProcessState};
-use super::super::signal::{self, Cause, Disposition, Signal, SignalInfo, Signals};
-use super::super::supervise::{SuperviseAction, SuperviseState, stop_with_command};
-use super::super::wait::{self, WaitStatus};
+use super::super::signal::{self, Disposition, Signal, SignalCause, SignalInfo, SignalReader};
+use super::super::supervise::{SuperviseAction, SuperviseState};
+use super::super::wait::WaitStatus;
 use super::super::{SingleThreaded, try_random_unit};
-use super::channel::{self, Digest, Message, StandbyChannel, StandbyRole, WatcherChannel};
+use super::channel::{self, Digest, Message, WatcherChannel, WorkerChannel, WorkerPurpose};
 use super::cleanup::{self, Cleanup, CleanupStep};
-use super::decide::{AfterStop, StandbyReport, WatchAction, WatchInput, WatchStage, WatchState};
+use super::decide::{AfterStop, WatchAction, WatchInput, WatchStage, WatchState, WorkerReport};
 use super::schedule::{PollSchedule, lease_renewal_time};
-use super::{WatchOptions, WatchOutcome, child_outcome, descendants};
+use super::{WatchOptions, WatchOutcome, descendants};
 use crate::error::os_error_text;
 use crate::log::{Event, Log};
 
-/// What a process has reported about its fetch.
+/// What a worker has reported about its fetch.
 #[derive(Debug, Default)]
-struct FetchReport {
+struct FetchResult {
     digest: Option<Digest>,
-    /// The time at which what it has leased is to be renewed.
+    /// When its leases are to be renewed.
     renew_lease_at: Option<Instant>,
 }
 
+/// What the parent has after forking the first worker.
+pub(super) struct FirstFork {
+    pub(super) process_state: ProcessState,
+    pub(super) signals: SignalReader,
+    /// The children that the parent had before. They do not belong to the command.
+    pub(super) initial_children: Vec<Pid>,
+    /// The pid of the first worker, which becomes the command.
+    pub(super) command_pid: Pid,
+    pub(super) channel: WatcherChannel,
+}
+
+/// The parent of the command and of the standbys.
 pub(super) struct Watcher<'a> {
     single_threaded: &'a SingleThreaded,
     options: &'a WatchOptions,
     log: &'a dyn Log,
     process_state: ProcessState,
-    signals: Signals,
+    signals: SignalReader,
     state: WatchState,
-    /// The socket to the process that fetches.
+    /// The socket to the worker that fetches.
     channel: Option<WatcherChannel>,
-    /// The time that the stage waits for.
+    /// When the current stage times out.
     deadline: Option<Instant>,
     schedule: PollSchedule,
-    command_report: FetchReport,
-    standby_report: FetchReport,
-    /// The children that this process had at its start. They do not belong to the command.
+    command_fetch: FetchResult,
+    standby_fetch: FetchResult,
+    /// The children from before the first fork that still run.
     initial_children: Vec<Pid>,
     cleanup: Option<Cleanup>,
     /// Signals for a command that does not run yet.
-    deferred_signals: Vec<(Signal, Cause)>,
+    deferred_signals: Vec<(Signal, SignalCause)>,
     /// The kind of the error of the last poll, if it failed.
     last_failure: Option<String>,
     /// True if the log has announced the coming restart.
@@ -58,15 +70,20 @@ pub(super) struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    /// Creates the watcher of a first child that has just been forked.
+    /// Creates the watcher of a first worker that has just been forked.
     pub(super) fn new(
         single_threaded: &'a SingleThreaded,
         options: &'a WatchOptions,
         log: &'a dyn Log,
-        (process_state, signals): (ProcessState, Signals),
-        (command, channel): (Pid, OwnedFd),
-        initial_children: Vec<Pid>,
+        first_fork: FirstFork,
     ) -> Self {
+        let FirstFork {
+            process_state,
+            signals,
+            initial_children,
+            command_pid,
+            channel,
+        } = first_fork;
         Self {
             single_threaded,
             options,
@@ -75,16 +92,16 @@ impl<'a> Watcher<'a> {
             signals,
             state: WatchState {
                 stage: WatchStage::FirstFetch,
-                command: SuperviseState::new(command),
+                supervised: SuperviseState::new(command_pid),
                 standby: None,
                 leases_secrets: options.leases_secrets,
                 lease_is_expiring: false,
             },
-            channel: Some(WatcherChannel(channel)),
+            channel: Some(channel),
             deadline: None,
             schedule: PollSchedule::new(options.interval),
-            command_report: FetchReport::default(),
-            standby_report: FetchReport::default(),
+            command_fetch: FetchResult::default(),
+            standby_fetch: FetchResult::default(),
             initial_children,
             cleanup: None,
             deferred_signals: Vec::new(),
@@ -96,7 +113,7 @@ impl<'a> Watcher<'a> {
     /// Watches until the command has ended. It also returns in each standby that it forks.
     pub(super) fn run(mut self) -> io::Result<WatchOutcome> {
         drop_code_pages();
-        // A child that ended before signals were blocked causes no signal now.
+        // A child that ended before signals were blocked causes no signal any more.
         let mut outcome = self.supervise(SuperviseAction::Reap)?;
         loop {
             if let Some(outcome) = outcome {
@@ -142,30 +159,30 @@ impl<'a> Watcher<'a> {
         Ok(expired.map(|_| WatchInput::TimerExpired))
     }
 
-    fn read_report(&mut self) -> StandbyReport {
+    fn read_report(&mut self) -> WorkerReport {
         let message = self.channel.as_ref().map(WatcherChannel::receive);
         match message.unwrap_or(Message::Closed) {
             Message::Digest(digest, lease) => {
                 let digest = Some(digest);
                 let renew_lease_at =
                     lease.and_then(|lease| Instant::now().checked_add(lease_renewal_time(lease)));
-                self.standby_report = FetchReport {
+                self.standby_fetch = FetchResult {
                     digest,
                     renew_lease_at,
                 };
-                match self.command_report.digest == digest {
-                    true => StandbyReport::Unchanged,
-                    false => StandbyReport::Changed,
+                match self.command_fetch.digest == digest {
+                    true => WorkerReport::Unchanged,
+                    false => WorkerReport::Changed,
                 }
             }
             Message::Failure(kind) => {
                 self.last_failure = Some(kind);
-                StandbyReport::Failed
+                WorkerReport::Failed
             }
-            Message::Ready => StandbyReport::Ready,
+            Message::Ready => WorkerReport::Ready,
             Message::Closed => {
                 self.channel = None;
-                StandbyReport::Closed
+                WorkerReport::Closed
             }
         }
     }
@@ -173,7 +190,7 @@ impl<'a> Watcher<'a> {
     fn handle(&mut self, input: WatchInput) -> io::Result<Option<WatchOutcome>> {
         match input {
             WatchInput::Child(pid, status) => {
-                self.state.command.refresh_resumable();
+                self.state.supervised.refresh_resumable();
                 if !matches!(status, WaitStatus::Stopped(_)) {
                     self.initial_children.retain(|child| *child != pid);
                 }
@@ -194,7 +211,7 @@ impl<'a> Watcher<'a> {
             }
             _ => {}
         }
-        let renew_lease_at = self.command_report.renew_lease_at;
+        let renew_lease_at = self.command_fetch.renew_lease_at;
         self.state.lease_is_expiring = renew_lease_at.is_some_and(|time| time <= Instant::now());
         self.perform(self.state.decide(input))
     }
@@ -210,34 +227,38 @@ impl<'a> Watcher<'a> {
                 let status = WaitStatus::Killed(signal);
                 return Ok(Some(WatchOutcome::CommandEnded(status)));
             }
-            WatchAction::StartPoll => return self.fork_standby(StandbyRole::Poll),
-            WatchAction::StartLease => return self.fork_standby(StandbyRole::Lease),
+            WatchAction::StartPoll => {
+                return self.fork_standby(WorkerPurpose::Poll, WatchStage::Polling);
+            }
+            WatchAction::StartLeasingFetch => {
+                return self.fork_standby(WorkerPurpose::LeasingFetch, WatchStage::Leasing);
+            }
             WatchAction::RecordFirstFetch => {
-                self.command_report = take(&mut self.standby_report);
+                self.command_fetch = take(&mut self.standby_fetch);
                 self.channel = None;
-                self.schedule_next_poll();
+                self.become_idle();
             }
             WatchAction::FinishPoll => {
                 self.log.log(Event::Unchanged);
                 self.record_poll_success();
                 self.dismiss_standby();
-                self.schedule_next_poll();
+                self.become_idle();
             }
             WatchAction::FailPoll => {
                 self.schedule.record_failure();
                 self.dismiss_standby();
-                self.schedule_next_poll();
+                self.become_idle();
             }
             WatchAction::KillStandby => {
                 if let Some(standby) = self.state.standby {
-                    signal::send(standby, Signal::KILL, Cause::Sent);
+                    signal::send(standby, Signal::KILL, SignalCause::Sent);
                 }
             }
             WatchAction::ScheduleRestart => self.schedule_restart(),
             WatchAction::StopCommand => self.stop_command(),
             WatchAction::KillCommand => self.kill_command(),
             WatchAction::CleanUp => self.clean_up(),
-            WatchAction::LoseStandby(status) => {
+            WatchAction::ExitAfterStop(status) => {
                 self.set_after_stop(AfterStop::ExitAs(status));
                 self.dismiss_standby();
             }
@@ -245,67 +266,55 @@ impl<'a> Watcher<'a> {
             WatchAction::FinishPromotion => {
                 self.channel = None;
                 for (signal, cause) in take(&mut self.deferred_signals) {
-                    signal::send(self.state.command.command, signal, cause);
+                    signal::send(self.command_pid(), signal, cause);
                 }
-                self.schedule_next_poll();
+                self.become_idle();
             }
         }
         Ok(None)
     }
 
     fn supervise(&mut self, action: SuperviseAction) -> io::Result<Option<WatchOutcome>> {
-        match action {
-            SuperviseAction::Ignore => {}
-            SuperviseAction::Reap => {
-                let mut outcome = None;
-                while let Some((pid, status)) = wait::reap() {
-                    outcome = self.handle(WatchInput::Child(pid, status))?.or(outcome);
-                }
-                return Ok(outcome);
-            }
-            SuperviseAction::Forward(signal, cause) => {
-                signal::send(self.state.command.command, signal, cause);
-            }
-            SuperviseAction::StopWithCommand(by) => {
-                stop_with_command(self.state.command.command, by);
-            }
-            SuperviseAction::ExitAs(status) => {
-                return Ok(Some(WatchOutcome::CommandEnded(status)));
-            }
-        }
-        Ok(None)
+        action.perform(self.command_pid(), |pid, status| {
+            self.handle(WatchInput::Child(pid, status))
+        })
     }
 
-    fn fork_standby(&mut self, role: StandbyRole) -> io::Result<Option<WatchOutcome>> {
-        // The poll that has found the change may not lease, so another process takes its place.
-        let change_found = self.state.stage == WatchStage::RestartScheduled;
+    fn command_pid(&self) -> Pid {
+        self.state.supervised.command_pid
+    }
+
+    fn fork_standby(
+        &mut self,
+        purpose: WorkerPurpose,
+        stage: WatchStage,
+    ) -> io::Result<Option<WatchOutcome>> {
+        // A poll must not lease, so a second standby replaces one that has found a change.
+        let restart_announced = self.state.stage == WatchStage::RestartScheduled;
         self.dismiss_standby();
         let forked = channel::socket_pair()
             .and_then(|pair| Ok((self.process_state.fork(self.single_threaded)?, pair)));
         match forked {
             Ok((Fork::Child(single_threaded), (_, socket))) => {
-                let standby = StandbyChannel::new(socket, role, self.last_failure.take());
-                return Ok(Some(child_outcome(
+                let channel = WorkerChannel::new(socket, purpose, self.last_failure.take());
+                return Ok(Some(WatchOutcome::worker(
                     single_threaded,
                     &self.process_state,
-                    standby,
+                    channel,
                 )));
             }
-            Ok((Fork::Parent { child }, (socket, _))) => {
+            Ok((Fork::Parent { child }, (channel, _))) => {
                 self.state.standby = Some(child);
-                self.channel = Some(WatcherChannel(socket));
-                self.restart_announced = change_found;
-                self.state.stage = match role {
-                    StandbyRole::FirstStart | StandbyRole::Poll => WatchStage::Polling,
-                    StandbyRole::Lease => WatchStage::Leasing,
-                };
+                self.channel = Some(channel);
+                self.restart_announced = restart_announced;
+                self.state.stage = stage;
             }
             // Keep the command running even if no process can be forked.
             Err(error) => {
                 let why = os_error_text(&error);
                 self.log_poll_failure("exec", format!("cannot start a process: {why}"));
                 self.schedule.record_failure();
-                self.schedule_next_poll();
+                self.become_idle();
             }
         }
         Ok(None)
@@ -318,18 +327,19 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Closes the socket to the standby, which then exits. Nobody waits for that.
+    /// Closes the socket to the standby, which then exits, without waiting for that.
     fn dismiss_standby(&mut self) {
         self.channel = None;
         self.state.standby = None;
-        self.standby_report = FetchReport::default();
+        self.standby_fetch = FetchResult::default();
     }
 
-    fn schedule_next_poll(&mut self) {
+    /// Schedules the next poll, and drops the code pages that waiting for it does not need.
+    fn become_idle(&mut self) {
         let time = self.schedule.time_to_poll(jitter());
         self.enter_stage(WatchStage::Idle, time);
-        // If the renewal is due already, it has been tried, and the next try is the next poll.
-        let renewal = self.command_report.renew_lease_at;
+        // An overdue renewal has just failed. It is tried again with the next poll.
+        let renewal = self.command_fetch.renew_lease_at;
         let renewal = renewal.filter(|time| *time > Instant::now());
         self.deadline = self.deadline.into_iter().chain(renewal).min();
         drop_code_pages();
@@ -360,9 +370,9 @@ impl<'a> Watcher<'a> {
                 self.log.log(Event::LeaseExpiring);
             }
         }
-        let command = self.state.command.command;
-        signal::send(command, self.options.stop_signal, Cause::Sent);
-        signal::send(command, Signal::CONT, Cause::Sent);
+        let command_pid = self.command_pid();
+        signal::send(command_pid, self.options.stop_signal, SignalCause::Sent);
+        signal::send(command_pid, Signal::CONT, SignalCause::Sent);
         let stage = WatchStage::Stopping {
             next: AfterStop::Restart,
             killed: false,
@@ -375,7 +385,7 @@ impl<'a> Watcher<'a> {
             grace: self.options.grace,
             signal: &self.options.stop_signal.name(),
         });
-        signal::send(self.state.command.command, Signal::KILL, Cause::Sent);
+        signal::send(self.command_pid(), Signal::KILL, SignalCause::Sent);
         if let WatchStage::Stopping { next, .. } = self.state.stage {
             let stage = WatchStage::Stopping { next, killed: true };
             self.enter_stage(stage, cleanup::KILL_TIMEOUT);
@@ -390,7 +400,7 @@ impl<'a> Watcher<'a> {
         self.dismiss_standby();
     }
 
-    /// Ends what the old command has left, and promotes the standby once nothing is left.
+    /// Ends the processes that the old command has left behind, then promotes the standby.
     fn clean_up(&mut self) {
         self.state.stage = WatchStage::CleaningUp;
         let children = self.initial_children.iter().copied();
@@ -409,10 +419,10 @@ impl<'a> Watcher<'a> {
 
     fn promote_standby(&mut self) {
         self.cleanup = None;
-        if let Some(command) = self.state.standby.take() {
-            self.state.command = SuperviseState::new(command);
+        if let Some(standby) = self.state.standby.take() {
+            self.state.supervised = SuperviseState::new(standby);
         }
-        self.command_report = take(&mut self.standby_report);
+        self.command_fetch = take(&mut self.standby_fetch);
         if let Some(channel) = &self.channel {
             channel.send_promotion();
         }
@@ -421,7 +431,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// Logs the death of a standby, which can no longer report it. During a poll, a termination
-    /// signal is not logged: it ends the terminal's whole group.
+    /// signal is not logged, because it was probably meant for the whole foreground group.
     fn log_standby_killed(&mut self, by: Signal) {
         let why = format!("its process was killed by signal {}", by.name());
         match self.state.stage {
@@ -448,12 +458,12 @@ fn signal_input(info: SignalInfo) -> WatchInput {
         info,
         terminates: info.signal.is_termination()
             && Disposition::current(info.signal) != Disposition::Ignored,
-        from_descendant: info.cause != Cause::Kernel && descendants::is_descendant(sender),
+        from_descendant: info.cause != SignalCause::Kernel && descendants::is_descendant(sender),
     }
 }
 
-/// Returns a random number from 0 to 1. Without random numbers it is the middle: a panic here would
-/// end the command.
+/// Returns a random number from 0 to 1, or 0.5 if the system has none: a panic would kill the
+/// command.
 fn jitter() -> f64 {
     try_random_unit().unwrap_or(0.5)
 }

@@ -13,7 +13,7 @@ pub(crate) struct SavedCoreLimit(Option<(rlim_t, rlim_t)>);
 /// read its files in /proc.
 ///
 /// A sandbox may refuse one of the two calls; the other then still prevents core dumps.
-pub(crate) fn disable() -> SavedCoreLimit {
+pub(crate) fn enable() -> SavedCoreLimit {
     let limit = getrlimit(Resource::RLIMIT_CORE).ok();
     if let Some((_, hard)) = limit {
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
