@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
 //! Every way in which phase-run itself can fail.
 //!
-//! [`Error`] is one table: each variant stands beside its text, its hint and, where it is not 125,
-//! its exit status, grouped by the kind that users see in `error[kind]`. Errors hold names, sizes
-//! and statuses, never a secret value or a token. Only `main` prints them.
+//! Each variant of [`Error`] is defined with its text, its hint and, unless it is 125, its exit status.
+//! Variants are grouped by the kind that users see in `error[kind]`. Errors hold names, sizes and
+//! statuses, never a secret value or a token. Only `main` prints them.
 //!
 //! To add an error, add a variant here and a file in `tests/messages` that shows its text.
 
@@ -18,17 +18,20 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use text::{bytes, for_another_app, quoted_if_unclear, readable_names};
 pub(crate) use text::{errno_text, humanize, lowercase_first, os_error_text};
+use text::{ignored_project_note, quoted_if_unclear, readable_names, sizes};
 
 errors! {
-    "usage": "the command line: an option that is unknown, repeated, without its value or in conflict with another one; no command" {
-        /// No option has this name; `nearest` is the known option that is spelled most like it.
+    "usage": "the command line is wrong: an option is unknown, repeated, without its value or in conflict with another one, or the command is missing" {
+        /// No option has this name; `nearest` is the known option whose spelling is nearest, if one is near.
         #[text("unknown option {option}")]
-        #[hint_from(nearest.map(|known| format!("use {known}")))]
+        #[hint_from(Some(match nearest {
+            Some(known) => format!("use {known}"),
+            None => "run phase-run --help for a list of all options".to_owned(),
+        }))]
         UnknownOption { option: String, nearest: Option<&'static str> },
-        /// An option that takes one value was given twice.
-        #[text("{option} is given twice: it takes only one value")]
+        /// An option that cannot be repeated was given more than once.
+        #[text("{option} was given more than once")]
         #[hint("keep only one {option}")]
         RepeatedOption { option: &'static str },
         /// The command line ends where the value of an option should be.
@@ -37,7 +40,7 @@ errors! {
         /// An option that needs a value has an empty one.
         #[text("the value of {option} is empty")]
         EmptyValue { option: &'static str },
-        /// A switch was given a value, as in `--clean=yes`.
+        /// A flag was given a value, as in `--clean=yes`.
         #[text("{option} does not take a value")]
         UnexpectedValue { option: &'static str },
         /// The value of an option that takes text has bytes that are not UTF-8.
@@ -52,22 +55,22 @@ errors! {
         /// Two options exclude each other.
         #[text("{option} cannot be used with {other}: {why}")]
         ConflictingOptions { option: &'static str, other: &'static str, why: &'static str },
-        /// The command line names no command.
+        /// The command line contains no command.
         #[text("no command to run")]
         #[hint("put the command last: phase-run --app shop --env production -- printenv")]
         NoCommand,
     }
 
-    "config": "no app or no environment is given, or a variable, `.phase.json`, the host, the CA file or the header file cannot be used; an end-to-end encrypted app with `--mode rest`" {
-        /// Nothing names the app. `app_flag_after_command` is set if `--app` follows the command.
-        #[text("no app is specified{}{}", for_another_app(ignored_project), readable_names(readable))]
+    "config": "the app or the environment is not specified; a variable, `.phase.json`, the host, the CA file or the header file cannot be used; or `--mode rest` is set for an end-to-end encrypted app" {
+        /// No app is specified. `app_flag_after_command` is set if `--app` follows the command.
+        #[text("no app is specified{}{}", ignored_project_note(ignored_project), readable_names(readable))]
         #[hint_from(Some(match app_flag_after_command {
             true => "put --app before the command: what follows the command belongs to it".to_owned(),
             false => "pass --app NAME, or set PHASE_APP".to_owned(),
         }))]
         NoApp { readable: Vec<String>, ignored_project: Option<PathBuf>, app_flag_after_command: bool },
-        /// Nothing names the environment.
-        #[text("no environment of {app} is specified, and there is no default{}{}", for_another_app(ignored_project), readable_names(readable))]
+        /// No environment is specified.
+        #[text("no environment of {app} is specified, and there is no default{}{}", ignored_project_note(ignored_project), readable_names(readable))]
         #[hint("pass --env NAME, or set PHASE_ENV")]
         NoEnvironment { app: String, readable: Vec<String>, ignored_project: Option<PathBuf> },
         /// The value of an environment variable cannot be parsed.
@@ -79,7 +82,7 @@ errors! {
         /// The working directory, where the search for `.phase.json` starts, cannot be determined.
         #[text("cannot search for .phase.json: cannot determine the working directory: {why}")]
         WorkingDirectoryUnknown { why: String },
-        /// The address of Phase is not one that a token may be sent to.
+        /// The address of Phase is not a URL, or a token must not be sent to it.
         #[text("cannot use {value} (from {set_by}) as Phase's address: {why}")]
         #[hint_from(suggestion.as_ref().map(|url| format!("use {url}")))]
         InvalidHost { value: String, set_by: SetBy, why: &'static str, suggestion: Option<String> },
@@ -101,7 +104,7 @@ errors! {
         EndToEndEncrypted { app: String },
     }
 
-    "token": "there is none, it is malformed, its file cannot be read, or Phase does not know it; a bearer token alone where keys are needed" {
+    "token": "the token is missing, unreadable, malformed or unknown to Phase, or it is a bearer token and decryption needs the keys of a full token" {
         /// Neither an option nor a variable gives a token.
         #[text("no token is specified")]
         #[hint("set PHASE_SERVICE_TOKEN, or pass --token-file FILE or --identity")]
@@ -114,7 +117,7 @@ errors! {
         #[text("cannot read the token from {from}: {why}")]
         TokenUnreadable { from: String, why: String },
         /// The token is malformed.
-        #[text("{from} is not a valid token: {why}")]
+        #[text("the token from {from} is not valid: {why}")]
         #[hint("copy the whole token from the Phase console: pss_service:v2:… with four fields of 64 hex digits")]
         InvalidToken { from: String, why: &'static str },
         /// Phase does not accept the token; `message` is what it responded.
@@ -125,14 +128,14 @@ errors! {
         #[text("cannot decrypt with the token from {from}: it is only a bearer token, without the keys of a full token")]
         #[hint("use the whole token from the Phase console: pss_service:v2:… or pss_user:v1:… with four fields")]
         TokenWithoutKeys { from: String },
-        /// The private key made of the token's share and the server's does not fit its public key.
+        /// The private key combined from the two key shares does not match the token's public key.
         #[text("cannot decrypt with the token from {from}: its key shares do not match its public key")]
         #[hint("copy the whole token from the Phase console: pss_service:v2:… with four fields of 64 hex digits")]
         TokenKeyMismatch { from: String },
     }
 
     "identity": "with `--identity`, this machine's cloud credentials cannot be found, or Phase does not trust them" {
-        /// No source has cloud credentials; `attempts` says of each source why.
+        /// No source has cloud credentials; `attempts` has one reason per source.
         #[text("no {provider} credentials found: {}", attempts.join("; "))]
         #[hint_from(hint.map(str::to_owned))]
         NoCloudCredentials { provider: &'static str, attempts: Vec<String>, hint: Option<&'static str> },
@@ -153,7 +156,7 @@ errors! {
         ListingDenied { what: &'static str, alternative: &'static str, message: String },
     }
 
-    "not-found": "an app, an environment, a folder, a tag, a pattern or a required key that does not exist" {
+    "not-found": "an app, an environment, a folder, a tag or a required key does not exist, or a pattern matches nothing" {
         /// The token can read no app of this name or ID.
         #[text("app {} (from {set_by}) not found{}", quoted_if_unclear(app), readable_names(readable))]
         #[hint_from(Some(match readable.is_empty() {
@@ -171,11 +174,11 @@ errors! {
         FilterSelectsNothing { option: &'static str, value: String, scope: String },
         /// Keys named by `--require` are not among the selected secrets.
         #[text("required secrets are not selected: {}", keys.join(", "))]
-        #[hint("run with --dry-run to list the selected secrets")]
+        #[hint("run with --dry-run and without --require to list the selected secrets")]
         RequiredKeyMissing { keys: Vec<String> },
     }
 
-    "ambiguous": "several apps of one name, several environments for one word, or one key with different values in several folders" {
+    "ambiguous": "several apps have the same name, several environments match, or a key has different values in several folders" {
         /// Several apps have this name; `candidates` are their IDs.
         #[text("{} apps are named {name}: {}", candidates.len(), candidates.join(", "))]
         #[hint("pass --app with the ID of one of them")]
@@ -186,24 +189,24 @@ errors! {
         AmbiguousEnvironment { name: String, set_by: SetBy, candidates: Vec<String> },
         /// One key has different values in folders of the same precedence.
         #[text("{key} has different values in {}", folders.join(" and "))]
-        #[hint("choose with --path (the last one wins), or leave it out with --except")]
+        #[hint("choose a folder with --path (the last one wins), or exclude the key with --except")]
         AmbiguousKey { key: String, folders: Vec<String> },
     }
 
-    "rate-limited": "Phase responded with 429 until `--max-wait` was over" {
+    "rate-limited": "Phase responded with 429 for all of `--max-wait`" {
         /// The server allows no more requests for now.
         #[text("rate limited by {host} (429{})", retry_after.iter().map(|after| format!(", Retry-After: {after}")).collect::<String>())]
         #[hint("run again later; --app with an app's ID instead of its name halves the requests")]
         RateLimited { host: String, retry_after: Option<String> },
     }
 
-    "unreachable": "no name resolution, connection or complete response until `--max-wait` was over" {
+    "unreachable": "no name resolution, connection or complete response for all of `--max-wait`" {
         /// No complete response came from the host.
         #[text("cannot reach {host}: {why}")]
         Unreachable { host: String, why: String },
     }
 
-    "tls": "the certificate or the handshake is rejected" {
+    "tls": "the certificate was rejected, or the TLS handshake failed" {
         /// The certificate is issued by an unknown CA; `ca_file` is the file of the only known ones.
         #[text("cannot trust {host}: {why}{}", ca_file.iter().map(|file| format!("; only the CAs in {} (from {}) are trusted", file.value.display(), file.set_by)).collect::<String>())]
         #[hint_from(Some(match ca_file {
@@ -216,7 +219,7 @@ errors! {
         TlsFailed { host: String, why: &'static str },
     }
 
-    "server": "Phase responded with 5xx until `--max-wait` was over, or with a 400 that nothing else explains; a dynamic secret that it did not lease" {
+    "server": "Phase responded with 5xx for all of `--max-wait`, responded with a 400 that fits no other kind, or did not lease a dynamic secret" {
         /// The server responded with an error of its own.
         #[text("{host} responded with status {status}{}", message.as_ref().map_or_else(String::new, |text| format!(": {text}")))]
         ServerFailed { host: String, status: u16, message: Option<String> },
@@ -229,27 +232,27 @@ errors! {
         LeaseFailed { names: Vec<String>, environment_label: String, message: String },
     }
 
-    "protocol": "a response that is not Phase's: no JSON, another shape, a redirect, more than 64 MiB; check `--host`" {
-        /// The response is not one that Phase would send.
+    "protocol": "the response is not in Phase's format: it is not JSON, has another structure, redirects, or is longer than 64 MiB; check `--host`" {
+        /// The response is not in Phase's format.
         #[text("unexpected response from {host}: {why}")]
         #[hint_from(hint.map(str::to_owned))]
         UnexpectedResponse { host: String, why: String, hint: Option<&'static str> },
     }
 
-    "decrypt": "a key, a seed or a value that cannot be decrypted" {
+    "decrypt": "a key, a seed or a value cannot be decrypted" {
         /// Something encrypted cannot be decrypted; `what` names it.
         #[text("cannot decrypt {what}: {why}")]
         DecryptionFailed { what: String, why: &'static str },
     }
 
-    "snapshot": "with `--offline`, a snapshot that is missing, damaged, too old or made for something else" {
+    "snapshot": "with `--offline`, the snapshot is missing, unsafe, damaged, too old, made with other settings, or lacks leased secrets" {
         /// `--offline` is given, and the snapshot cannot be used.
         #[text("cannot use the snapshot {}: {why}", path.display())]
         #[hint_from(why.hint().map(str::to_owned))]
         SnapshotUnusable { path: PathBuf, why: SnapshotError },
     }
 
-    "environment": "a name or a value that cannot or must not be injected, too much of it for the kernel, with `--strict` an unresolved reference, or no in-memory file for `--file`" {
+    "environment": "a name or a value cannot or must not be injected, the environment exceeds the kernel's limit, a reference is unresolved (`--strict`), or an in-memory file cannot be created (`--file`)" {
         /// The kernel or a shell could not use a variable of this name.
         #[text("cannot inject the secret \"{key}\"{}: {why}", match key == name {
             true => String::new(),
@@ -261,35 +264,35 @@ errors! {
         #[text("cannot inject {key}: its value contains a NUL byte, which no variable can hold")]
         #[hint("pass it as a file with --file, or leave it out with --except")]
         NulInValue { key: String },
-        /// A variable of this name makes the loader, an interpreter or a tool run code.
-        #[text("refusing to inject {name}{}: a variable with this name can make programs run code", match name == key {
+        /// A variable of this name can make the loader, an interpreter or a tool run code, or reveal keys.
+        #[text("refusing to inject {name}{}: a variable with this name can make programs run code or reveal keys", match name == key {
             true => String::new(),
             false => format!(" (from the secret {key})"),
         })]
-        #[hint("pass --allow-name {name} if everyone who can edit this secret may run code here")]
+        #[hint("pass --allow-name {name} if you trust everyone who can edit this secret")]
         UnsafeName { name: String, key: String },
         /// Two secrets would set the same variable.
         #[text("{name} would be set by both {} and {}", keys[0], keys[1])]
         #[hint("choose another variable for one of them with --file KEY=VAR")]
         DuplicateVariable { name: String, keys: [String; 2] },
         /// A single variable is longer than the kernel allows.
-        #[text("too large for a variable: {}; the kernel's limit for name and value is {limit} bytes", bytes(largest))]
+        #[text("too large for a variable: {}; the kernel's limit for name and value is {limit} bytes", sizes(largest))]
         #[hint_from(largest.first().map(|(key, _)| format!("pass it as a file with --file {key}")))]
         ValueTooLarge { largest: Vec<(String, usize)>, limit: usize },
         /// All arguments and variables together are longer than the kernel allows.
-        #[text("arguments and environment have {total} bytes, and the kernel's limit is {limit}; the largest secrets: {}", bytes(largest))]
+        #[text("arguments and environment take {total} bytes, more than the kernel's limit of {limit}; the largest secrets: {}", sizes(largest))]
         #[hint_from(largest.first().map(|(key, _)| format!("pass it as a file with --file {key}")))]
         EnvBlockTooLarge { largest: Vec<(String, usize)>, total: usize, limit: usize },
         /// With `--strict`, values still contain references.
         #[text("unresolved references in {}", keys.join(", "))]
         #[hint("fix them in Phase, grant this account access to what they name, or run without --strict")]
         UnresolvedReferences { keys: Vec<String> },
-        /// The in-memory file for a secret cannot be made.
+        /// The in-memory file for a secret cannot be created.
         #[text("cannot pass {key} as a file: {why}")]
         SecretFileFailed { key: String, why: String },
     }
 
-    "output": "standard output cannot be written (`--dry-run`, `--help`, `--version`, `--generate`)" {
+    "output": "standard output cannot be written to (`--dry-run`, `--help`, `--version`, `--generate`)" {
         /// Standard output is closed or full.
         #[text("cannot write to standard output: {why}")]
         StdoutFailed { why: String },
@@ -327,14 +330,14 @@ pub(crate) struct Setting<T> {
     pub(crate) set_by: SetBy,
 }
 
-/// What set a value.
+/// What gave a setting its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SetBy {
-    /// An option, by its name.
+    /// The option of this name.
     Option(&'static str),
-    /// An environment variable, by its name.
+    /// The environment variable of this name.
     Variable(&'static str),
-    /// A `.phase.json`, by its path.
+    /// The `.phase.json` at this path.
     ProjectFile(PathBuf),
 }
 
@@ -357,7 +360,7 @@ impl fmt::Display for SetBy {
     }
 }
 
-/// Why no program has the command's name.
+/// Why the command was not found.
 #[derive(Debug)]
 pub(crate) enum CommandMissing {
     /// It is in no directory of the PATH that the command would get.
@@ -366,19 +369,19 @@ pub(crate) enum CommandMissing {
     NoSuchFile,
     /// The file exists, but the interpreter or loader that it names does not.
     NoInterpreter(PathBuf),
-    /// The word is known only to a shell, such as `export`.
-    ShellBuiltin,
+    /// Only a shell knows this word: it is a builtin or a keyword, such as `export` or `while`.
+    ShellWord,
     /// One argument holds a whole command line.
-    CommandLine,
+    WholeCommandLine,
 }
 
 impl CommandMissing {
     fn hint(&self, command: &OsString) -> Option<String> {
         let command = command.display();
         match self {
-            Self::ShellBuiltin => Some(format!("run it in a shell with -c '{command} …'")),
-            Self::CommandLine => Some(format!(
-                "pass each word as an argument of its own, or use -c '{command}'"
+            Self::ShellWord => Some(format!("run it in a shell with -c '{command} …'")),
+            Self::WholeCommandLine => Some(format!(
+                "pass each word as a separate argument, or use -c '{command}'"
             )),
             Self::NotInPath | Self::NoSuchFile | Self::NoInterpreter(_) => None,
         }
@@ -393,8 +396,8 @@ impl fmt::Display for CommandMissing {
             Self::NoInterpreter(path) => {
                 write!(f, "it requires {}, which does not exist", path.display())
             }
-            Self::ShellBuiltin => f.write_str("it is a shell builtin, not a program"),
-            Self::CommandLine => f.write_str("no program has this name"),
+            Self::ShellWord => f.write_str("it is part of the shell, not a program"),
+            Self::WholeCommandLine => f.write_str("no program has this name"),
         }
     }
 }
@@ -406,20 +409,20 @@ pub(crate) enum SnapshotError {
     Missing,
     /// The file cannot be read, or others could have written it.
     UnusableFile { why: String },
-    /// It is damaged or was made for something else; the two cannot be told apart.
+    /// It is damaged, or was made with another token or other settings: the two look the same.
     Undecryptable,
     /// It is older than `--snapshot-max-age`.
     TooOld { age: Duration, limit: Duration },
-    /// Leased secrets are selected, and no snapshot contains any.
+    /// Leased secrets are selected, and snapshots never contain them.
     LeasedSecrets { names: Vec<String> },
 }
 
 impl SnapshotError {
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Missing | Self::Undecryptable | Self::TooOld { .. } => {
-                Some("run once without --offline while Phase is reachable, to make a new one")
-            }
+            Self::Missing | Self::Undecryptable | Self::TooOld { .. } => Some(
+                "run once without --offline while Phase is reachable, to create a new snapshot",
+            ),
             Self::LeasedSecrets { .. } => Some("remove --dynamic to start without dynamic secrets"),
             Self::UnusableFile { .. } => None,
         }
@@ -432,7 +435,7 @@ impl fmt::Display for SnapshotError {
             Self::Missing => f.write_str("it does not exist"),
             Self::UnusableFile { why } => f.write_str(why),
             Self::Undecryptable => f.write_str(
-                "it is damaged, or was made with another token, host, app, environment, filter or mode",
+                "it is damaged, or was made with another token, host, app, environment, filter, --mode or --dynamic setting",
             ),
             Self::TooOld { age, limit } => write!(
                 f,

@@ -106,7 +106,7 @@ fn option_has_effect_in_every_spelling() {
             "--strict",
             "",
             &format!("{shop} --strict x"),
-            "--strict is given twice",
+            "--strict was given more than once",
         ),
         ("--host", &host, &format!("{listed} HOST"), alpha),
         (

@@ -38,11 +38,11 @@ fn refusal(status: u16, asks: bool) -> Responder {
 
 /// The wait and the remaining time of the one retry that was logged, in seconds.
 fn retry(output: &Output) -> (f64, f64) {
-    let said = output.stderr.strip_prefix("phase-run: retrying in ");
-    let numbers = said.and_then(|said| {
-        let (wait, rest) = said.split_once(" s (attempt 2, ")?;
-        let (left, rest) = rest.split_once(" s left): ")?;
-        assert_eq!(rest.lines().count(), 1, "{output}");
+    assert_eq!(output.stderr.lines().count(), 1, "{output}");
+    let numbers = output.stderr.split_once("; retrying in ");
+    let numbers = numbers.and_then(|(_, rest)| {
+        let (wait, rest) = rest.split_once(" s (attempt 2, ")?;
+        let left = rest.strip_suffix(" s left)\n")?;
         Some((wait.parse().ok()?, left.parse().ok()?))
     });
     numbers.unwrap_or_else(|| panic!("{output}"))
@@ -90,7 +90,7 @@ fn age(ahead: i64) -> &'static str {
     match ahead {
         HOUR => ", made 1 h 0 min ago: ",
         FORTY_YEARS => ", made 14610 d 0 h ago: ",
-        _ => ", of unknown age (it was made in the future by this machine's clock): ",
+        _ => ", of unknown age (its timestamp is in the future): ",
     }
 }
 

@@ -135,7 +135,7 @@ fn command_reads_stdin_after_token_line() {
             rest.len()
         );
     }
-    let from = "standard input is not a valid token";
+    let from = "the token from standard input is not valid";
     let empty = run().stdin(format!("\n{}\n", service_token()));
     assert_token_error(&shop, empty, &format!("{from}: it is empty"));
     assert_token_error(&shop, run().stdin_closed(), &format!("{from}: it is empty"));
@@ -193,7 +193,11 @@ fn unusable_token_descriptor_is_an_error() {
         "cannot read the token from descriptor 3: is a directory",
     );
     let run = run_with_token(&shop, "fd:3").pass_descriptor(File::open("/dev/null").unwrap(), 3);
-    assert_token_error(&shop, run, "descriptor 3 is not a valid token: it is empty");
+    assert_token_error(
+        &shop,
+        run,
+        "the token from descriptor 3 is not valid: it is empty",
+    );
 }
 
 /// The error names a token file that cannot be read, with the reason.
@@ -268,7 +272,7 @@ fn invalid_token_is_rejected_without_quoting_it() {
         ("x".repeat(65_537), "it is longer than 65536 bytes"),
     ] {
         let file = private(&shop, "token", content);
-        let message = format!("{file} is not a valid token: {why}");
+        let message = format!("the token from {file} is not valid: {why}");
         assert_token_error(&shop, run_with_token(&shop, &file), &message);
     }
     let run = shop
@@ -278,7 +282,7 @@ fn invalid_token_is_rejected_without_quoting_it() {
     assert_token_error(
         &shop,
         run,
-        "PHASE_SERVICE_TOKEN is not a valid token: it is neither",
+        "the token from PHASE_SERVICE_TOKEN is not valid: it is neither",
     );
 }
 

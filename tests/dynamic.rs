@@ -61,7 +61,7 @@ fn lease_is_injected_and_its_expiry_logged() {
         assert_eq!(output.text(), "static AKIAEXAMPLE wJalr ${KEY} u1\n");
         let said: Vec<&str> = output.stderr.lines().collect();
         assert_eq!(said.len(), 2, "{output}");
-        assert!(said[0].contains("passing on unresolved references"));
+        assert!(said[0].contains("could not resolve references in "));
         assert_eq!(
             said[1],
             "phase-run: leased secrets expire at 2026-11-24T00:15:00.000000Z (in 15 min 0 s); \

@@ -61,8 +61,9 @@ fn unresolvable_captured_references_are_named() {
     let run = sandbox.run(["-a", "shop-e2ee", "-e", "Production", "--path", "/"]);
     let names = "DANGLING, LOOP_A, LOOP_B, NO_ACCESS";
     let output = run.arg("true").output();
-    let warning =
-        format!("phase-run: warning: passing on unresolved references as they are in {names}\n");
+    let warning = format!(
+        "phase-run: warning: could not resolve references in {names}; they are passed on as written\n"
+    );
     assert_eq!(output.stderr, warning);
     let run = sandbox.run(["-a", "shop-e2ee", "-e", "Production", "--path", "/"]);
     let output = run.args(["--strict", "true"]).output();

@@ -226,7 +226,7 @@ fn unresolved_references_warn_and_pass_through() {
         let run = shop.run(SHOP).args(["--path", "/"]).args(options);
         run.arg("--").args(command).output()
     };
-    let warning = "phase-run: warning: passing on unresolved references as they are in DANGLING, LOOP_A, LOOP_B, NO_ACCESS\n";
+    let warning = "phase-run: warning: could not resolve references in DANGLING, LOOP_A, LOOP_B, NO_ACCESS; they are passed on as written\n";
     let output = run(&[], &["true"]);
     assert_eq!(output.stderr, warning, "{output}");
     let value = shop.run(SHOP).args(["--only", "DANGLING", "--"]);
@@ -235,7 +235,7 @@ fn unresolved_references_warn_and_pass_through() {
         .allow_secrets_on_stdout()
         .output();
     let value = value
-        .assert_log_lines(&["warning: passing on unresolved references "])
+        .assert_log_lines(&["warning: could not resolve references in "])
         .assert_ok();
     assert_eq!(value.text(), "x-${DOES_NOT_EXIST}-y");
     let _ = run(&["--only", "CI_VARIABLE", "--only", "BLANK"], &["true"]).assert_ok();
@@ -262,8 +262,9 @@ fn all_reference_forms_are_reported() {
     ]);
     let options = ["--file", "C", "--keep", "E"];
     let output = shop.run_with(&options).arg("true").env("E", "own").output();
-    let output = output
-        .assert_log_lines(&["warning: passing on unresolved references as they are in A, B, C\n"]);
+    let output = output.assert_log_lines(&[
+        "warning: could not resolve references in A, B, C; they are passed on as written\n",
+    ]);
     let _ = output.assert_ok();
     let output = shop.assert_environment_error(&["--strict", "--only", "C", "--file", "C"]);
     assert!(

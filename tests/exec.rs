@@ -143,7 +143,7 @@ fn shell_builtin_gets_hint() {
         let output = run_word(&shop, word).assert_error(127, "exec");
         assert_stderr_contains(
             &output,
-            &format!("cannot run {word}: it is a shell builtin"),
+            &format!("cannot run {word}: it is part of the shell, not a program"),
         );
         assert_stderr_contains(
             &output,
@@ -169,7 +169,7 @@ fn command_line_as_one_word_gets_hint() {
         let output = run_word(&shop, line).assert_error(127, "exec");
         assert_stderr_contains(
             &output,
-            &format!("\nhint: pass each word as an argument of its own, or use -c '{line}'\n"),
+            &format!("\nhint: pass each word as a separate argument, or use -c '{line}'\n"),
         );
     }
     // The name of a program may contain a space.

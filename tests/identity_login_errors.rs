@@ -17,7 +17,7 @@ fn transient_login_failure_is_retried() {
         let machine = cloud_machine();
         machine.phase.respond("/identities/", responder.times(1));
         let output = machine.assert_gets_value(aws_run(&machine, &[]));
-        let _ = output.assert_log_lines(&["retrying in "]).assert_ok();
+        let _ = output.assert_retried().assert_ok();
         assert_eq!(machine.phase.mints().len(), 2);
     }
 }

@@ -71,7 +71,7 @@ fn cloud_request_is_retried() {
             machine.cloud.respond(path, responder.clone().times(1));
             let _ = machine
                 .assert_gets_value(in_us_east_1(run_with_source, &machine))
-                .assert_log_lines(&["retrying in "])
+                .assert_retried()
                 .assert_ok();
             assert!(machine.cloud_requests().len() >= 2, "{name}");
         }

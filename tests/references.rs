@@ -141,7 +141,8 @@ fn unresolvable_reference_stays_and_warns() {
     ] {
         let (_phase, sandbox) = shop_with_value(value);
         let output = print_value(&sandbox).output();
-        let warning = "warning: passing on unresolved references as they are in VALUE\n";
+        let warning =
+            "warning: could not resolve references in VALUE; they are passed on as written\n";
         let output = output.assert_log_lines(&[warning.trim_end()]).assert_ok();
         assert_eq!(output.text(), format!("{value}\n"));
         let run = sandbox.run(SHOP).args(["--only", "VALUE", "--strict"]);
@@ -226,7 +227,7 @@ fn cycles_stay_as_raw_text() {
     assert_eq!(output.assert_ok().text(), expected);
     assert_eq!(count_fetched(&phase), 2);
     let output = sandbox.run(SHOP).arg("true").output();
-    let named = "are in A, B, OUTSIDE, SELF, X, Y\n";
+    let named = "references in A, B, OUTSIDE, SELF, X, Y; they are passed on as written\n";
     assert!(output.stderr.ends_with(named), "{output}");
 }
 

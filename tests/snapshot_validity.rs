@@ -7,7 +7,7 @@ use crate::support::{Run, SHOP};
 
 const FOREIGN: &str = "phase-run: error[snapshot]: cannot use the snapshot snapshot: it is damaged, or was made with another";
 
-/// A snapshot of another token, host, app, environment, filter or mode is rejected.
+/// A snapshot of another token, host, app, environment, filter, `--mode` or `--dynamic` is rejected.
 #[test]
 fn snapshot_of_other_configuration_is_rejected() {
     let line = |options: &'static str| -> Vec<&str> { options.split_whitespace().collect() };

@@ -46,7 +46,7 @@ fn command_that_ignores_stop_is_killed_after_grace() {
         let _ = running.stderr_line();
         let logged = running.stderr_line();
         assert!(
-            logged.starts_with("phase-run: warning: the command still runs 0.3 s after "),
+            logged.starts_with("phase-run: warning: the command is still running 0.3 s after "),
             "{logged}"
         );
         kill_all(running);

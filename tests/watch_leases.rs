@@ -79,7 +79,7 @@ fn lease_is_renewed_after_two_thirds() {
         await_restart(&mut running, "one");
         assert_eq!(
             running.stderr_line(),
-            "phase-run: two thirds of a lease have passed: restarting the command with a new one"
+            "phase-run: two thirds of a lease have passed: restarting the command with a new lease"
         );
     }
     assert_eq!(leases(&phase), [true; 3]);

@@ -169,7 +169,7 @@ impl ConfigReader<'_> {
             "azure" => Provider::Azure,
             _ => return Err(invalid_value(setting, "aws or azure")),
         };
-        let expected = "the id of a service account, as Phase's console shows it";
+        let expected = "the ID of a service account, as Phase's console shows it";
         let account = self.read_parsed(Opt::ServiceAccount, expected, parse_uuid)?;
         let Some(account) = account else {
             return Err(Error::RequiresOption {

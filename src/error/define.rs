@@ -1,13 +1,13 @@
 #![forbid(unsafe_code)]
-//! The macro that makes [`Error`](super::Error) of its table.
+//! The macro that defines [`Error`](super::Error) from its table.
 
 /// Defines `Error`, its text, kind, hint and exit status, and the list of all kinds.
 ///
-/// Each group is a kind and what it means in the documents. In it, each variant has these
-/// attributes, in this order; they see the fields by reference:
+/// Each group is a kind and its meaning in the documentation. Each variant in it has these attributes,
+/// in this order. Their expressions get the fields by reference:
 ///
-/// - `#[text("…", …)]`: what failed and why, as for `format!`; lower case, without a full stop
-/// - `#[hint("…")]`: what the user can do, as for `format!`: an imperative that names the exact
+/// - `#[text("…", …)]`: what failed and why: a `format!` string in lower case, without a full stop
+/// - `#[hint("…")]`: what the user can do: a `format!` string, an imperative that names the exact
 ///   option or file; left out where it would be a guess
 /// - `#[hint_from(…)]`: the same as an expression of type `Option<String>`
 /// - `#[exit_status(…)]`: 126 or 127; 125 if left out
@@ -42,14 +42,14 @@ macro_rules! errors {
         }
 
         impl Error {
-            /// The word in `error[kind]`, by which the documents explain it.
+            /// The kind in `error[kind]`. The documentation has an entry for each.
             pub(crate) fn kind(&self) -> &'static str {
                 match self {
                     $($(Self::$variant { .. } => $kind,)*)*
                 }
             }
 
-            /// What the user can do about it, where that is known.
+            /// What the user can do about it, if that is known.
             #[expect(unused_variables, reason = "a hint names only some of the fields")]
             pub(crate) fn hint(&self) -> Option<String> {
                 match self {

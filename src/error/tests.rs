@@ -1,4 +1,4 @@
-//! Holds the table of errors to the message tests and to the documents.
+//! Checks the table of errors against the message tests and the documentation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string};
@@ -27,8 +27,8 @@ pub(crate) fn expected_lines() -> Vec<(u8, String)> {
     lines
 }
 
-/// Whether the text can be what `format!` makes of the template.
-pub(crate) fn is_made_of(template: &str, text: &str) -> bool {
+/// Whether `format!` can make this text from the template.
+pub(crate) fn matches_template(template: &str, text: &str) -> bool {
     let mut literals = literals(template).into_iter();
     let Some(mut rest) = text.strip_prefix(literals.next().unwrap()) else {
         return false;
@@ -44,7 +44,7 @@ pub(crate) fn is_made_of(template: &str, text: &str) -> bool {
     at_end
 }
 
-/// What stands between the placeholders of a template.
+/// The pieces of a template around its placeholders.
 fn literals(template: &str) -> Vec<&str> {
     template
         .split('{')
@@ -57,8 +57,8 @@ fn literals(template: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The cells of the rows under a heading of a document, without their backquotes.
-pub(crate) fn rows(document: &str, heading: &str) -> Vec<Vec<String>> {
+/// The cells of each table row under a heading of a document, without their backquotes.
+pub(crate) fn table_cells(document: &str, heading: &str) -> Vec<Vec<String>> {
     let (_, section) = document.split_once(&format!("## {heading}\n")).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
@@ -78,9 +78,9 @@ fn every_variant_has_a_message_test() {
         let fitting = VARIANTS
             .iter()
             .filter(|(_, its_kind, template, its_status)| {
-                *its_kind == kind && *its_status == status && is_made_of(template, text)
+                *its_kind == kind && *its_status == status && matches_template(template, text)
             });
-        // The most specific one: "--app requires a value: NAME" is not one of "{} requires {}".
+        // Pick the most specific variant: "--app requires a value: NAME" also matches "{} requires {}".
         let best = fitting.max_by_key(|(_, _, template, _)| length(template));
         let (variant, ..) = best.unwrap_or_else(|| panic!("no variant has the text of {line}"));
         shown.insert(*variant);
@@ -112,7 +112,7 @@ fn documents_list_every_kind_with_its_statuses() {
                 .into()
         })
         .collect();
-    let mut listed = rows(&document("docs/logs.md"), "Errors");
+    let mut listed = table_cells(&document("docs/logs.md"), "Errors");
     listed.iter_mut().for_each(|row| row.truncate(3));
     assert_eq!(listed, expected);
     let readme = document("README.md");

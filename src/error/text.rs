@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The system's text for an error as it follows a colon, such as `no such file or directory`.
+/// The system's text for an error in the form used after a colon, such as `no such file or directory`.
 pub(crate) fn os_error_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     lowercase_first(text.split(" (os error").next().unwrap_or_default())
 }
 
-/// The system's text for an errno(3) as it follows a colon.
+/// The system's text for an errno(3) in the form used after a colon.
 pub(crate) fn errno_text(errno: nix::errno::Errno) -> String {
     os_error_text(&errno.into())
 }
@@ -36,7 +36,7 @@ pub(crate) fn humanize(time: Duration) -> String {
     }
 }
 
-/// The names that the token can read, as the end of a text; nothing where none are known.
+/// The end of a message that lists what the token can read; empty if that is unknown.
 pub(super) fn readable_names(names: &[String]) -> String {
     match names {
         [] => String::new(),
@@ -44,23 +44,23 @@ pub(super) fn readable_names(names: &[String]) -> String {
     }
 }
 
-/// That a `.phase.json` does not count because it belongs to another app.
-pub(super) fn for_another_app(ignored_project: &Option<PathBuf>) -> String {
+/// Says that a `.phase.json` is ignored because it belongs to another app; empty if none is.
+pub(super) fn ignored_project_note(ignored_project: &Option<PathBuf>) -> String {
     ignored_project.as_ref().map_or(String::new(), |path| {
         format!(" ({} is for another app)", path.display())
     })
 }
 
-/// Keys with the sizes of their values.
-pub(super) fn bytes(sizes: &[(String, usize)]) -> String {
-    let sizes: Vec<String> = sizes
+/// Lists keys with the sizes of their values.
+pub(super) fn sizes(largest: &[(String, usize)]) -> String {
+    let sizes: Vec<String> = largest
         .iter()
         .map(|(key, bytes)| format!("{key} ({bytes} bytes)"))
         .collect();
     sizes.join(", ")
 }
 
-/// The value, in quotation marks where it would blend with the sentence around it.
+/// The value, quoted if its start or end would be unclear in a sentence.
 pub(super) fn quoted_if_unclear(value: &str) -> String {
     match value.trim() != value || value.is_empty() || value.ends_with(':') {
         true => format!("\"{value}\""),

@@ -96,7 +96,7 @@ impl<'a> HttpClient<'a> {
         loop {
             tries += 1;
             let outcome = self.send_once(request, label);
-            let Some((why, min_delay)) = transient_failure(&outcome) else {
+            let Some((why, min_delay)) = transient_failure(&outcome, label) else {
                 return outcome;
             };
             let elapsed = self.start.elapsed();
@@ -105,10 +105,6 @@ impl<'a> HttpClient<'a> {
                 // A last try that the deadline cut short says less than the one before it.
                 let was_cut_short = outcome.is_err() && elapsed >= max_wait;
                 return previous.filter(|_| was_cut_short).unwrap_or(outcome);
-            };
-            let why = match request.label {
-                Some(_) => why,
-                None => format!("{label}: {why}"),
             };
             self.log.log(Event::Retrying {
                 why: &why,
@@ -238,12 +234,16 @@ impl<'a> HttpClient<'a> {
 }
 
 /// Why an outcome is worth another try, and the delay that the server asked for.
-fn transient_failure(outcome: &Result<Response, Failure>) -> Option<(String, Option<Duration>)> {
+fn transient_failure(
+    outcome: &Result<Response, Failure>,
+    label: &str,
+) -> Option<(String, Option<Duration>)> {
     match outcome {
         Ok(response) if retry::is_transient(response.status) => {
-            Some((format!("status {}", response.status), response.min_delay))
+            let why = format!("{label} responded with status {}", response.status);
+            Some((why, response.min_delay))
         }
-        Err(Failure::Unreachable { why }) => Some((why.clone(), None)),
+        Err(Failure::Unreachable { why }) => Some((format!("cannot reach {label}: {why}"), None)),
         _ => None,
     }
 }

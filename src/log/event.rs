@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The table of log events: each variant beside its kind in JSON and its text, grouped by level.
+//! The table of log events: each variant with its JSON kind and its text, grouped by level.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::error::humanize;
 /// When a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
-    /// Always, except with `-q`: somebody should look at it.
+    /// Always, except with `-q`: something needs attention.
     Warning,
     /// Always, except with `-q`: phase-run decided something that the user should know.
     Info,
@@ -21,8 +21,8 @@ pub(super) enum Level {
 
 /// Defines `Event` with its level, kind and text.
 ///
-/// Each variant has `#[kind("…")]`, the word in the JSON form by which users search and alert, and
-/// `#[text("…", …)]`, as for `format!`, which sees the fields by reference.
+/// Each variant has `#[kind("…")]`, a stable word in the JSON form for searches and alerts, and
+/// `#[text("…", …)]`, a `format!` string whose expressions get the fields by reference.
 macro_rules! events {
     ($(
         $level:ident {$(
@@ -102,7 +102,7 @@ events! {
         NonportableName { name: &'a str },
         /// The values of these keys still contain references.
         #[kind("unresolved")]
-        #[text("passing on unresolved references as they are in {}", keys.join(", "))]
+        #[text("could not resolve references in {}; they are passed on as written", keys.join(", "))]
         UnresolvedReferences { keys: &'a [String] },
         /// There is a snapshot, but it cannot be used in place of the failed fetch.
         #[kind("snapshot-unusable")]
@@ -118,7 +118,7 @@ events! {
         SnapshotWriteFailed { path: &'a str, why: &'a str },
         /// The command did not end within `--grace` after the signal that asks it to.
         #[kind("killing")]
-        #[text("the command still runs {} s after {}: sending SIGKILL", grace.as_secs_f64(), signal_name(signal))]
+        #[text("the command is still running {} s after {}: sending SIGKILL", grace.as_secs_f64(), signal_name(signal))]
         Killing { grace: Duration, signal: &'a str },
         /// Processes that the old command left did not end, not even after SIGKILL.
         #[kind("processes-left")]
@@ -128,7 +128,7 @@ events! {
         #[kind("poll-failed")]
         #[text("a poll failed, and the command keeps running: error[{kind}]: {why}")]
         PollFailed { kind: &'a str, why: &'a str },
-        /// The process that was to become the new command has ended.
+        /// The standby that should become the new command has died.
         #[kind("start-failed")]
         #[text("cannot restart the command: {why}")]
         RestartFailed { why: &'a str },
@@ -141,17 +141,17 @@ events! {
         EnvironmentChosen { query: &'a str, source: String, environment: &'a str, reason: &'static str },
         /// Leased secrets expire, and nothing renews them.
         #[kind("leased")]
-        #[text("leased secrets expire at {expires_at} (in {}); restart the command before then", humanize(rounded(expires_in)))]
+        #[text("leased secrets expire at {expires_at} (in {}); restart the command before then", humanize(to_nearest_second(expires_in)))]
         Leased { expires_at: &'a str, expires_in: Duration },
-        /// A request failed and will be repeated; `left` is what remains of `--max-wait`.
+        /// A request failed and will be repeated. `why` names the host; `left` is what remains of `--max-wait`.
         #[kind("retrying")]
-        #[text("retrying in {:.1} s (attempt {attempt}, {:.0} s left): {why}", wait.as_secs_f64(), left.as_secs_f64())]
+        #[text("{why}; retrying in {:.1} s (attempt {attempt}, {:.0} s left)", wait.as_secs_f64(), left.as_secs_f64())]
         Retrying { why: &'a str, wait: Duration, attempt: u32, left: Duration },
-        /// The snapshot is used in place of a fetch; `age` is `None` if the clock is behind its time.
+        /// The snapshot is used in place of a fetch; `age` is `None` if its timestamp is in the future.
         #[kind("snapshot-used")]
         #[text("using the snapshot {path}, {}: {why}", match age {
             Some(age) => format!("made {} ago", humanize(*age)),
-            None => "of unknown age (it was made in the future by this machine's clock)".to_owned(),
+            None => "of unknown age (its timestamp is in the future)".to_owned(),
         })]
         SnapshotUsed { path: &'a str, age: Option<Duration>, why: &'a str },
         /// Phase denied access, so the snapshot was removed.
@@ -165,9 +165,9 @@ events! {
             false => format!(" in {:.1} s", delay.as_secs_f64()),
         })]
         Restarting { delay: Duration },
-        /// The command is restarted because its leases end soon.
+        /// The command is restarted because its leases expire soon.
         #[kind("lease-expiring")]
-        #[text("two thirds of a lease have passed: restarting the command with a new one")]
+        #[text("two thirds of a lease have passed: restarting the command with a new lease")]
         LeaseExpiring,
         /// A poll succeeded after one that had failed.
         #[kind("poll-recovered")]
@@ -182,13 +182,13 @@ events! {
     Detail {
         /// A cloud identity was exchanged for a token.
         #[kind("identified")]
-        #[text("got a token of service account {account} with {from}, valid for {} s", valid_for.as_secs())]
+        #[text("obtained a token of service account {account} with {from}, valid for {} s", valid_for.as_secs())]
         TokenMinted { from: &'a str, account: &'a str, valid_for: Duration },
         /// What is fetched, and where each part of it was set.
         #[kind("fetching")]
         #[text("fetching app {app} (from {app_source}), environment {environment} (from {environment_source}) from {host} with the token from {token}")]
         Fetching { app: &'a str, app_source: String, environment: &'a str, environment_source: String, host: &'a str, token: &'a str },
-        /// Requests go through this proxy, unless their host is excepted.
+        /// Requests go through this proxy, unless `no_proxy` exempts their host.
         #[kind("proxy")]
         #[text("using the proxy {name} (from {variable})")]
         Proxy { name: &'a str, variable: &'static str },
@@ -196,11 +196,11 @@ events! {
         #[kind("selected")]
         #[text("{selected} of {total} secrets selected, {} ms after the start", millis(took))]
         Selected { selected: usize, total: usize, took: Duration },
-        /// No built-in root vouches for the server, so the system's roots are tried.
+        /// The server's issuer is not among the built-in roots, so the system's roots are tried.
         #[kind("system-roots")]
         #[text("the issuer of the certificate of {host} is not among the built-in roots: retrying with the system's")]
         SystemRoots { host: &'a str },
-        /// A snapshot was written, so that an outage does not stop the next start.
+        /// A snapshot was written.
         #[kind("snapshot-written")]
         #[text("wrote the snapshot {path}")]
         SnapshotWritten { path: &'a str },
@@ -226,8 +226,8 @@ fn millis(took: &Duration) -> String {
     format!("{:.1}", took.as_secs_f64() * 1000.0)
 }
 
-/// The duration to the nearest second.
-fn rounded(duration: &Duration) -> Duration {
+/// Rounds a duration to the nearest second.
+fn to_nearest_second(duration: &Duration) -> Duration {
     Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_millis() >= 500))
 }
 

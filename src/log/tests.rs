@@ -1,4 +1,4 @@
-//! Holds the table of events to the document of log lines and to the message tests.
+//! Checks the table of events against docs/logs.md and the message tests.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::event::{EVENTS, Level};
 use super::{Event, Logger, OutputFormat};
 use crate::error::Error;
-use crate::error::tests::{document, expected_lines, is_made_of, rows};
+use crate::error::tests::{document, expected_lines, matches_template, table_cells};
 
 /// The level in JSON, and what makes phase-run log the event.
 fn shown_as(level: Level) -> (&'static str, &'static str) {
@@ -22,7 +22,7 @@ fn shown_as(level: Level) -> (&'static str, &'static str) {
 
 #[test]
 fn document_lists_every_event_with_its_level() {
-    let mut listed = rows(&document("docs/logs.md"), "Events");
+    let mut listed = table_cells(&document("docs/logs.md"), "Events");
     listed.iter_mut().for_each(|row| row.truncate(3));
     listed.sort();
     let mut expected: Vec<Vec<String>> = EVENTS
@@ -36,23 +36,24 @@ fn document_lists_every_event_with_its_level() {
     assert_eq!(listed, expected);
 }
 
-/// `--watch` needs more than one run, and the system's roots a mount namespace: the tests in
-/// `tests/watch*.rs` and `tests/tls.rs` show their events.
+/// The events of `--watch` and `system-roots` are tested in `tests/watch*.rs` and `tests/tls.rs`.
 #[test]
-fn every_event_of_a_start_has_a_message_test() {
+fn every_event_without_watch_has_a_message_test() {
     let lines = expected_lines();
     let messages: Vec<&str> = lines
         .iter()
         .filter_map(|(_, line)| line.strip_prefix("phase-run: "))
         .map(|line| line.strip_prefix("warning: ").unwrap_or(line))
         .collect();
-    let missing: Vec<String> = rows(&document("docs/logs.md"), "Events")
+    let missing: Vec<String> = table_cells(&document("docs/logs.md"), "Events")
         .into_iter()
         .filter(|row| !row[3].starts_with("--watch") && row[0] != "system-roots")
         .map(|row| row[0].clone())
         .filter(|kind| {
             let (_, _, text) = EVENTS.iter().find(|(_, other, _)| other == kind).unwrap();
-            !messages.iter().any(|message| is_made_of(text, message))
+            !messages
+                .iter()
+                .any(|message| matches_template(text, message))
         })
         .collect();
     assert!(

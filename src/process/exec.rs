@@ -26,7 +26,7 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 /// Reserved words and builtins of POSIX shells and bash. Some also exist as programs, so this list
 /// is only used if no program was found.
 #[rustfmt::skip]
-const BUILTINS: [&str; 58] = [
+const SHELL_WORDS: [&str; 58] = [
     "!", ".", ":", "[[", "alias", "bg", "break", "builtin", "case", "cd", "command", "continue", "coproc", "declare",
     "dirs", "disown", "echo", "enable", "eval", "exec", "exit", "export", "fc", "fg", "for", "function", "getopts",
     "hash", "help", "history", "if", "jobs", "let", "local", "mapfile", "popd", "pushd", "read", "readonly", "return",
@@ -104,8 +104,8 @@ fn search_and_exec(command: &[OsString], environ: &EnvBlock) -> Error {
     }
     let why = match missing_interpreter {
         Some(interpreter) => CommandMissing::NoInterpreter(interpreter),
-        None if BUILTINS.iter().any(|builtin| program == *builtin) => CommandMissing::ShellBuiltin,
-        None if program.as_bytes().contains(&b' ') => CommandMissing::CommandLine,
+        None if SHELL_WORDS.iter().any(|word| program == *word) => CommandMissing::ShellWord,
+        None if program.as_bytes().contains(&b' ') => CommandMissing::WholeCommandLine,
         None if searches_path => CommandMissing::NotInPath,
         None => CommandMissing::NoSuchFile,
     };

@@ -93,6 +93,14 @@ impl Output {
         self
     }
 
+    /// Requires that the first line of standard error reports a retry, and removes it.
+    pub(crate) fn assert_retried(mut self) -> Self {
+        let line = self.stderr.split_inclusive('\n').next().unwrap_or_default();
+        assert!(line.contains("; retrying in "), "no retry here\n{self}");
+        self.stderr.drain(..line.len());
+        self
+    }
+
     /// Returns standard output as text.
     pub(crate) fn text(&self) -> &str {
         let text = str::from_utf8(&self.stdout);
