@@ -24,20 +24,23 @@ pub(crate) use plan::{InjectionForm, Plan, PlannedSecret, plan};
 /// The number of keys that an error about sizes lists.
 const MAX_LISTED_KEYS: usize = 5;
 
-/// Bytes reserved for the path of the program, which the kernel copies to the new stack as well, and
-/// for the interpreter of a script: `PATH_MAX` of linux/limits.h.
+/// Bytes reserved for the paths of the program and of a script's interpreter, which count towards the
+/// limit: `PATH_MAX` of linux/limits.h.
 const PROGRAM_PATH_RESERVE: usize = 4096;
 
+/// The size of the pointer to each argument and variable, which counts towards the limit.
+const POINTER_SIZE: usize = size_of::<usize>();
+
 /// Builds the block: inherited entries in their order, each replaced if a secret has its name, then
-/// the other secrets by name. `create_file` creates the file of a secret and returns its path.
+/// the other secrets by name. `file_path` returns the path of a secret's file.
 ///
 /// # Errors
-/// `environment` if the kernel would refuse the block, and the errors of `create_file`.
+/// `environment` if the kernel would refuse the block, and the errors of `file_path`.
 #[expect(clippy::expect_used, reason = "the plan and a path hold no NUL byte")]
 pub(crate) fn build_env_block(
     inherited: EnvBlock,
     plan: Plan,
-    mut create_file: impl FnMut(&Secret) -> Result<String, Error>,
+    mut file_path: impl FnMut(&Secret) -> Result<String, Error>,
     command: &[OsString],
     limits: ExecLimits,
 ) -> Result<EnvBlock, Error> {
@@ -46,7 +49,7 @@ pub(crate) fn build_env_block(
     for PlannedSecret { name, secret, form } in plan.secrets {
         let entry = match form {
             InjectionForm::Inherited => continue,
-            InjectionForm::File => EnvEntry::new(&name, create_file(&secret)?.as_bytes()),
+            InjectionForm::File => EnvEntry::new(&name, file_path(&secret)?.as_bytes()),
             InjectionForm::Variable => EnvEntry::new(&name, secret.value.expose()),
         }
         .expect("a plan has checked its names and values for NUL bytes");
@@ -81,10 +84,9 @@ fn check_sizes(
     if !largest.is_empty() {
         return Err(Error::ValueTooLarge { largest, limit });
     }
-    let pointer = size_of::<usize>();
     let arguments = command.iter().map(|word| word.as_bytes().len() + 1);
     let strings = entries.iter().map(EnvEntry::size).chain(arguments);
-    let total = strings.map(|size| size + pointer).sum::<usize>() + PROGRAM_PATH_RESERVE;
+    let total = strings.map(|size| size + POINTER_SIZE).sum::<usize>() + PROGRAM_PATH_RESERVE;
     if total > limits.max_total {
         sizes.truncate(MAX_LISTED_KEYS);
         return Err(Error::EnvBlockTooLarge {
@@ -130,7 +132,7 @@ mod tests {
     #[test]
     fn total_size_is_exact_to_the_byte() {
         // `A=1`, `K=value`, `a` and `bc`, each with a NUL byte and a pointer.
-        let needed = 4 + 8 + 2 + 3 + 4 * size_of::<usize>() + PROGRAM_PATH_RESERVE;
+        let needed = 4 + 8 + 2 + 3 + 4 * POINTER_SIZE + PROGRAM_PATH_RESERVE;
         let within = |max_total| {
             let limits = ExecLimits {
                 max_string: 8,

@@ -6,10 +6,10 @@ use crate::phase::reference::{Piece, pieces};
 use crate::secret::Token;
 use crate::{auth, config, phase, snapshot};
 
-/// The name of the program in `fuzz/Cargo.toml`, and its function.
-type Target = (&'static str, fn(&[u8]));
+/// The name of a fuzz target in `fuzz/Cargo.toml`, and its function.
+type FuzzTarget = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [FuzzTarget; 8] = [
     ("token", token),
     ("references", references),
     ("profile", auth::fuzz_profile),

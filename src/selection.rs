@@ -27,39 +27,51 @@ pub(crate) fn select(
     {
         log.log(Event::EnvironmentEmpty { environment_label });
     }
-    let check_selects =
-        |is_selected: bool, option, value: &str| match is_selected || options.allow_empty {
-            true => Ok(()),
-            false => Err(Error::FilterSelectsNothing {
-                option,
-                value: value.to_owned(),
-                scope: environment_label.to_owned(),
-            }),
-        };
-    for folder in &options.folders {
-        let is_selected = secrets.iter().any(|secret| folder.matches(&secret.folder));
-        check_selects(is_selected, folder.set_by(), folder.text())?;
-    }
-    secrets.retain(|secret| precedence(&options.folders, secret).is_some());
-    for tag in &options.tags {
-        let is_selected = secrets.iter().any(|secret| secret.tags.contains(tag));
-        check_selects(is_selected, "--tags", tag)?;
-    }
-    let has_tag = |secret: &Secret| secret.tags.iter().any(|tag| options.tags.contains(tag));
-    secrets.retain(|secret| options.tags.is_empty() || has_tag(secret));
-    for pattern in &options.only {
-        let is_selected = secrets.iter().any(|secret| pattern.matches(&secret.key));
-        check_selects(is_selected, pattern.option(), pattern.text())?;
-    }
-    let matches = |patterns: &[Pattern], secret: &Secret| {
-        patterns.iter().any(|pattern| pattern.matches(&secret.key))
+    let check = |unmatched: Option<(&'static str, &str)>| match unmatched {
+        Some((option, value)) if !options.allow_empty => Err(Error::FilterSelectsNothing {
+            option,
+            value: value.to_owned(),
+            scope: environment_label.to_owned(),
+        }),
+        _ => Ok(()),
     };
-    secrets.retain(|secret| options.only.is_empty() || matches(&options.only, secret));
-    secrets.retain(|secret| !matches(&options.except, secret));
+    let has_tag = |tag: &String, secret: &Secret| secret.tags.contains(tag);
+    let has_key = |pattern: &Pattern, secret: &Secret| pattern.matches(&secret.key);
+    let unmatched = retain_matching(&mut secrets, &options.folders, is_in);
+    check(unmatched.map(|folder| (folder.set_by(), folder.text())))?;
+    let unmatched = retain_matching(&mut secrets, &options.tags, has_tag);
+    check(unmatched.map(|tag| ("--tags", tag.as_str())))?;
+    let unmatched = retain_matching(&mut secrets, &options.only, has_key);
+    check(unmatched.map(|pattern| (pattern.option(), pattern.text())))?;
+    secrets.retain(|secret| {
+        !options
+            .except
+            .iter()
+            .any(|pattern| has_key(pattern, secret))
+    });
 
     let selected = one_secret_per_key(secrets, &options.folders)?;
     check_required(&selected, &options.require)?;
     Ok(selected)
+}
+
+fn is_in(folder: &FolderPattern, secret: &Secret) -> bool {
+    folder.matches(&secret.folder)
+}
+
+/// Keeps the secrets that any of the filters matches, or all secrets if there is no filter. Returns the
+/// first filter that matches no secret.
+fn retain_matching<'f, F>(
+    secrets: &mut Vec<Secret>,
+    filters: &'f [F],
+    matches: impl Fn(&F, &Secret) -> bool,
+) -> Option<&'f F> {
+    let matches_none = |filter: &&F| !secrets.iter().any(|secret| matches(filter, secret));
+    let unmatched = filters.iter().find(matches_none);
+    secrets.retain(|secret| {
+        filters.is_empty() || filters.iter().any(|filter| matches(filter, secret))
+    });
+    unmatched
 }
 
 fn check_required(selected: &[Secret], required: &[String]) -> Result<(), Error> {
@@ -71,23 +83,13 @@ fn check_required(selected: &[Secret], required: &[String]) -> Result<(), Error>
     }
 }
 
-/// The position of the last `--path` that matches the folder of the secret. Without `--path` all
-/// secrets have equal precedence.
-fn precedence(paths: &[FolderPattern], secret: &Secret) -> Option<usize> {
-    match paths {
-        [] => Some(0),
-        paths => paths
-            .iter()
-            .rposition(|folder| folder.matches(&secret.folder)),
-    }
-}
-
-/// Sorts by key and leaves the secret of the highest precedence for each key.
+/// Sorts by key and keeps the secret with the highest precedence for each key: the one in the folder of
+/// the last `--path` that matches. Without `--path`, all secrets have equal precedence.
 fn one_secret_per_key(
     mut secrets: Vec<Secret>,
-    paths: &[FolderPattern],
+    folders: &[FolderPattern],
 ) -> Result<Vec<Secret>, Error> {
-    let precedence = |secret: &Secret| precedence(paths, secret);
+    let precedence = |secret: &Secret| folders.iter().rposition(|folder| is_in(folder, secret));
     secrets.sort_by(|a, b| {
         a.key
             .cmp(&b.key)
@@ -179,7 +181,7 @@ mod tests {
     ];
 
     #[test]
-    fn selection_table() {
+    fn filters_select_expected_secrets() {
         for (line, expected) in [
             ("--path /backend", "PORT=9000"),
             ("--path backend//", "PORT=9000"),

@@ -7,12 +7,12 @@ use super::plan::{InjectionForm, Plan};
 use crate::process::watch::Digest;
 
 impl Plan {
-    /// HMAC-SHA-256 (RFC 2104) over the name, form and value of each secret. Without the key nobody can
-    /// test guesses of a value. Values that must not cause a restart are left out: those that an
+    /// HMAC-SHA-256 (RFC 2104) over the name, form and value of each secret. Without the key, a
+    /// guessed value cannot be verified. Values that must not cause a restart are left out: those that an
     /// inherited variable replaces, and dynamic secrets, which differ at each lease.
     pub(crate) fn digest(&self, key: &[u8]) -> Digest {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-        // With the length in front, `AB`, `C` differs from `A`, `BC`.
+        // The length prefix makes (`AB`, `C`) differ from (`A`, `BC`).
         let mut add = |bytes: &[u8]| {
             context.update(&bytes.len().to_le_bytes());
             context.update(bytes);

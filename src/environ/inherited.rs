@@ -7,13 +7,13 @@ use crate::config::InjectionOptions;
 use crate::process::env_block::EnvBlock;
 use crate::secret::is_token_variable;
 
-/// The variables that `--clean` leaves, beside `LC_*`: paths, user, terminal, time zone and language.
+/// The variables that `--clean` keeps, in addition to `LC_*`: paths, user, terminal, time zone and language.
 const CLEAN_ALLOWLIST: [&str; 11] = [
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "TMPDIR", "PWD", "HOSTNAME",
 ];
 
-/// Returns the inherited entries without the token's variables, and with `--clean` only those that it
-/// leaves. Of a name that is set twice the first entry counts, as for getenv(3).
+/// Removes the token's variables and, with `--clean`, those that neither the allowlist nor `--pass`
+/// names. If a name occurs twice, the first entry is kept, as in getenv(3).
 pub(crate) fn filter_inherited(inherited: EnvBlock, injection: &InjectionOptions) -> EnvBlock {
     let mut seen = HashSet::new();
     let entries = inherited
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn clean_leaves_allowlist_and_pass_patterns() {
+    fn clean_keeps_allowlist_and_pass_patterns() {
         let passed = vec![Pattern::parse("MY_*", "--pass").unwrap()];
         let injection = InjectionOptions {
             clean: Some(passed),

@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
-//! Checks of variable names: invalid ones, ones that can run code, and ones that no shell can name.
+//! Checks variable names: invalid ones, unsafe ones, and ones that a shell cannot use.
 
-/// Variables that make a loader, a shell, a runtime or git run code. Whoever can edit a secret must not
-/// be able to run code with it.
+/// Variables that make a loader, a shell, a runtime or git run code, or reveal keys. Whoever can edit a
+/// secret must not be able to do that with it.
 #[rustfmt::skip]
 const UNSAFE_NAMES: [&str; 66] = [
     // The loader and the C library.
@@ -24,14 +24,14 @@ const UNSAFE_NAMES: [&str; 66] = [
     "OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES", "SSLKEYLOGFILE",
 ];
 
-/// Prefixes of families of such variables. Erlang's family is `ERL_*FLAGS`, which [`is_unsafe`] checks.
+/// Prefixes of unsafe variables. Erlang's family is `ERL_*FLAGS`, which [`is_unsafe`] checks.
 #[rustfmt::skip]
 const UNSAFE_PREFIXES: [&str; 9] = [
     "LD_", "DYLD_", "BASH_FUNC_", "COR_PROFILER_PATH", "CORECLR_PROFILER_PATH", "LUA_INIT", "LUA_PATH_5",
     "LUA_CPATH_5", "GIT_CONFIG_",
 ];
 
-/// Whether a variable of this name can make programs run code or reveal keys.
+/// Returns whether a variable of this name can make programs run code or reveal keys.
 pub(super) fn is_unsafe(name: &str) -> bool {
     UNSAFE_NAMES.contains(&name)
         || UNSAFE_PREFIXES
@@ -40,7 +40,7 @@ pub(super) fn is_unsafe(name: &str) -> bool {
         || (name.starts_with("ERL_") && name.ends_with("FLAGS"))
 }
 
-/// Why no variable can have this name, if none can: execve(2) cannot express it.
+/// Returns the reason if no variable can have this name, because execve(2) cannot express it.
 pub(super) fn invalid_reason(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         return Some("the name is empty");
@@ -53,7 +53,7 @@ pub(super) fn invalid_reason(name: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether a POSIX shell can name the variable: `[A-Za-z_][A-Za-z0-9_]*`.
+/// Returns whether a POSIX shell can use the variable: `[A-Za-z_][A-Za-z0-9_]*`.
 pub(super) fn is_portable(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && name

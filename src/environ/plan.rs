@@ -47,8 +47,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Lists the secrets for `--dry-run`, one on each line: name, folder, type and form with a TAB
-    /// between two, or a JSON object. It never shows a value.
+    /// Lists the secrets for `--dry-run`, one per line: name, folder, type and form, tab-separated or as a
+    /// JSON object. It never shows a value.
     pub(crate) fn listing(&self, format: OutputFormat) -> String {
         let mut text = String::new();
         for PlannedSecret { name, secret, form } in &self.secrets {
@@ -68,7 +68,7 @@ impl Plan {
     }
 }
 
-/// Decides names and forms, and checks everything that does not need the finished block.
+/// Decides names and forms, and checks everything except the sizes.
 ///
 /// # Errors
 /// `environment` for names and values that cannot or must not be injected, and for unresolved
@@ -117,14 +117,14 @@ pub(crate) fn plan(
     Ok(Plan { secrets: planned })
 }
 
-/// Whether the inherited variable of this name wins over a secret.
+/// Returns whether the inherited variable of this name wins over a secret.
 fn keeps_inherited(name: &str, inherited: &EnvBlock, keep: &KeepPolicy) -> bool {
-    let is_wanted = match keep {
+    let is_kept = match keep {
         KeepPolicy::Nothing => false,
         KeepPolicy::Matching(patterns) => patterns.iter().any(|pattern| pattern.matches(name)),
         KeepPolicy::Everything => true,
     };
-    is_wanted && !name.is_empty() && inherited.get(name).is_some()
+    is_kept && !name.is_empty() && inherited.get(name).is_some()
 }
 
 /// Checks the name and the value of one variable.
@@ -159,7 +159,7 @@ fn check_variable(
     Ok(())
 }
 
-/// Refuses two secrets with one name, which `--file KEY=VAR` can cause.
+/// Rejects two secrets with the same name, which `--file KEY=VAR` can cause.
 fn check_duplicates(sorted: &[PlannedSecret]) -> Result<(), Error> {
     let duplicate = sorted
         .iter()
@@ -174,7 +174,7 @@ fn check_duplicates(sorted: &[PlannedSecret]) -> Result<(), Error> {
     }
 }
 
-/// Reports references that are left in the values, as an error if `strict` is set.
+/// Reports references that are left in the values: as an error if `strict` is set, or else in the log.
 fn check_references(planned: &[PlannedSecret], strict: bool, log: &dyn Log) -> Result<(), Error> {
     let keys: Vec<String> = planned
         .iter()
