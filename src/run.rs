@@ -257,7 +257,9 @@ fn fetch_and_plan(
     let log = context.log;
     startup::disable_nss_modules();
     #[cfg(debug_assertions)]
-    process::panic_hook::panic_if_requested(&inherited);
+    for place in ["thread", "fetch"] {
+        process::panic_hook::panic_if_requested(place);
+    }
     if let Some(header_file) = &config.header_file {
         let reads_again = matches!(config.run_mode, RunMode::Watch(_));
         auth.set_gateway_headers(header_file.read(reads_again, log)?);

@@ -211,12 +211,12 @@ fn panic_is_one_line_and_exits_with_125() {
                     PANIC_IN asked for a panic (src/process/panic_hook.rs:";
         assert!(output.stderr.starts_with(line), "{output}");
         assert_eq!(output.stderr.lines().count(), 1, "{output}");
-        // The text of a panic is not shown where it may hold a value.
+        // The message of a panic is withheld if it may contain a value.
         let output = run("thread", options)
             .output()
             .assert_error(125, "internal");
         let line = "phase-run: error[internal]: this is a bug in phase-run: \
-                    a panic whose details may hold a value (src/process/panic_hook.rs:";
+                    the panic message is withheld because it may contain a secret (src/process/panic_hook.rs:";
         assert!(output.stderr.starts_with(line), "{output}");
         assert_eq!(output.stderr.lines().count(), 1, "{output}");
     }

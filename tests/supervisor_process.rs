@@ -13,7 +13,7 @@ use crate::support::proc::{
 };
 use crate::support::{
     BARE_AND_SUPERVISED, DEADLINE, LaunchMode, Run, Running, SHOP, Shop, Status, contains,
-    eventually, inspector, kill, require_root, shop, static_binary,
+    eventually, inspector, kill, require_root, shop, skip, static_binary,
 };
 
 const VALUES: [&str; 2] = [
@@ -271,6 +271,31 @@ fn killed_supervisor_kills_command() {
         sleeping.kill(libc::SIGKILL);
         // `wait` blocks until no process has standard output open.
         let _ = sleeping.wait().assert_status(Status::Killed(libc::SIGKILL));
+    }
+}
+
+/// A supervisor or watcher that panics exits with 125, and the kernel kills the command. A supervisor
+/// has closed standard error by then; a watcher has not.
+#[test]
+fn panic_of_supervisor_or_watcher_kills_command() {
+    if !cfg!(debug_assertions) {
+        return skip("only builds with debug assertions panic on request");
+    }
+    let shop = shop([("SECRET", "value")]);
+    for (place, options, writes_line) in [
+        ("supervisor", &["--supervise"][..], false),
+        ("watcher", &["--watch", "60"], true),
+    ] {
+        let run = shop.run_with(options).args([inspector(), "sleep"]);
+        let mut sleeping = run.ignore(libc::SIGTERM).env("PANIC_IN", place).spawn();
+        sleeping.wait_until_ready();
+        sleeping.kill(libc::SIGUSR1);
+        // `wait` blocks until no process has standard output open.
+        let output = sleeping.wait().assert_status(Status::Exited(125));
+        let line = "phase-run: error[internal]: this is a bug in phase-run: \
+                    PANIC_IN asked for a panic (src/process/panic_hook.rs:";
+        assert_eq!(output.stderr.starts_with(line), writes_line, "{output}");
+        assert_eq!(output.stderr.lines().count(), usize::from(writes_line));
     }
 }
 

@@ -9,10 +9,10 @@ use crate::log::Logger;
 /// Makes a panic in any thread write one line of kind `internal` and end the process at once.
 ///
 /// The hook runs before the unwinding or the abort that would follow, and in forked children too.
-/// The process ends as by SIGKILL: no destructor and no other thread gets to finish anything, so
-/// nothing half done is left that a kill would not leave. The kernel kills a command that already runs
-/// under a supervisor together with it (`die_with_parent`). A supervisor without `--watch` has given up
-/// standard error, so it ends without the line.
+/// No destructor runs and no other thread continues, so the state left behind is the same as after
+/// SIGKILL. If a supervisor panics while its command runs, the kernel kills the command
+/// (`die_with_parent`). Without `--watch`, a supervisor has closed standard error by then, so it ends
+/// without the line.
 pub(crate) fn install(logger: Logger) {
     std::panic::set_hook(Box::new(move |panic| {
         /// Set by the first thread that panics.
@@ -34,31 +34,32 @@ fn internal_error(panic: &PanicHookInfo<'_>) -> Error {
     let why = text.filter(|text| is_constant(text));
     Error::Internal {
         why: why
-            .unwrap_or("a panic whose details may hold a value")
+            .unwrap_or("the panic message is withheld because it may contain a secret")
             .to_owned(),
         location: panic.location().map_or(String::new(), ToString::to_string),
     }
 }
 
-/// Whether the text of a panic holds no value. The reason that `Option::expect` is given is a plain
-/// phrase. The standard library's texts quote the string that is sliced, and add the `Debug` text of
+/// Returns whether the text of a panic holds no value. The reasons in our `expect` calls are plain
+/// phrases. The standard library's texts quote the string that is sliced, and add the `Debug` text of
 /// an error or of both sides of an assertion after a colon.
 fn is_constant(text: &str) -> bool {
     !text.contains([':', '`', '"', '\n'])
 }
 
-/// Panics where the variable PANIC_IN asks for it, so that the tests can see what becomes of it.
-/// Only builds with debug assertions have this function.
+/// Panics if the variable PANIC_IN names this place, for the tests. In the place `thread`, a new
+/// thread panics. Only builds with debug assertions have this function.
 #[cfg(debug_assertions)]
-#[expect(clippy::panic, clippy::expect_used, reason = "the panics under test")]
-pub(crate) fn panic_if_requested(inherited: &super::env_block::EnvBlock) {
-    let place = inherited.get("PANIC_IN");
-    if place.is_some_and(|place| place == "thread") {
+#[expect(clippy::panic, reason = "the panics under test")]
+#[expect(clippy::disallowed_methods, reason = "the variable is not secret")]
+pub(crate) fn panic_if_requested(place: &str) {
+    if std::env::var_os("PANIC_IN").is_none_or(|requested| requested != place) {
+        return;
+    }
+    if place == "thread" {
         drop(std::thread::spawn(|| panic!("secret: value")).join());
     }
-    if place.is_some_and(|place| place == "fetch") {
-        place.filter(|_| false).expect("PANIC_IN asked for a panic");
-    }
+    panic!("PANIC_IN asked for a panic");
 }
 
 #[cfg(test)]

@@ -196,6 +196,8 @@ impl Supervisor {
                 return Ok(status);
             }
             let info = self.signals.wait_next()?;
+            #[cfg(debug_assertions)]
+            super::panic_hook::panic_if_requested("supervisor");
             status = self.handle(SuperviseInput::Signal(info))?;
         }
     }

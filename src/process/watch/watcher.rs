@@ -151,6 +151,8 @@ impl<'a> Watcher<'a> {
         }
         if has_signal == Some(true) {
             let info = self.signals.wait_next()?;
+            #[cfg(debug_assertions)]
+            super::super::panic_hook::panic_if_requested("watcher");
             return Ok(Some(signal_input(info)));
         }
         let expired = self
