@@ -30,7 +30,7 @@ use crate::secret::Secret;
 use app_directory::{App, AppDirectory, Encryption, Environment};
 use client::ApiClient;
 use e2ee::E2eeClient;
-pub(crate) use lease::Lease;
+pub(crate) use lease::LeaseExpiry;
 pub(crate) use resolver::ReferenceResolver;
 use rest::RestOutcome;
 
@@ -39,8 +39,8 @@ pub(crate) struct FetchedSecrets<'a> {
     pub(crate) secrets: Vec<Secret>,
     /// The environment for messages, such as `Production of shop`.
     pub(crate) environment_label: String,
-    /// The lease that expires first, if anything was leased.
-    pub(crate) lease: Option<Lease>,
+    /// When the first lease expires, if anything was leased.
+    pub(crate) lease: Option<LeaseExpiry>,
     /// Resolves the references in the values; `None` if the server has done it or there are none.
     pub(crate) resolver: Option<ReferenceResolver<'a>>,
 }
@@ -273,13 +273,16 @@ impl<'a> Fetcher<'a> {
         let client = E2eeClient::new(self.app_directory, self.credential)?;
         let fetch = |dynamic| client.fetch(app, environment, &self.server_filter, dynamic);
         let decrypted =
-            fetch_naming_refused_leases(self.config.dynamic_mode, fetch, |environment| {
-                &environment.leased
+            fetch_naming_refused_leases(self.config.dynamic_mode, fetch, |decrypted| {
+                &decrypted.dynamic_secrets
             })?;
         let resolver = ReferenceResolver::new(client, app, environment, &decrypted)?;
-        let secrets = decrypted.secrets.into_iter().map(|one| one.secret);
+        let secrets = decrypted
+            .secrets
+            .into_iter()
+            .map(|decrypted| decrypted.secret);
         Ok(FetchedSecrets {
-            secrets: secrets.chain(decrypted.leased).collect(),
+            secrets: secrets.chain(decrypted.dynamic_secrets).collect(),
             environment_label: environment_label(&environment.name, app),
             lease: decrypted.lease,
             resolver,
@@ -290,11 +293,11 @@ impl<'a> Fetcher<'a> {
 /// Runs `fetch`. If the server refuses to lease dynamic secrets, lists them in a second request,
 /// because the refusal does not name them.
 fn fetch_naming_refused_leases<T>(
-    dynamic: DynamicMode,
+    dynamic_mode: DynamicMode,
     fetch: impl Fn(DynamicMode) -> Result<T, Error>,
     secrets_in: impl Fn(&T) -> &[Secret],
 ) -> Result<T, Error> {
-    let mut result = fetch(dynamic);
+    let mut result = fetch(dynamic_mode);
     if let Err(Error::LeaseFailed { names, .. }) = &mut result
         && names.is_empty()
         && let Ok(listed) = fetch(DynamicMode::List)
@@ -313,11 +316,11 @@ fn environment_label(environment: &str, app: &App) -> String {
 }
 
 impl<'f> ServerFilter<'f> {
-    fn new(filter: &'f SelectionOptions) -> Self {
-        match filter.folders.as_slice() {
-            [] if !filter.tags.is_empty() => Self {
+    fn new(selection: &'f SelectionOptions) -> Self {
+        match selection.folders.as_slice() {
+            [] if !selection.tags.is_empty() => Self {
                 folder: None,
-                tags: Some(filter.tags.join(",")),
+                tags: Some(selection.tags.join(",")),
             },
             [folder] => Self {
                 folder: folder.single_folder(),

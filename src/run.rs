@@ -16,7 +16,7 @@ use crate::config::{self, Config, RunMode};
 use crate::environ::{self, Plan};
 use crate::error::{Error, errno_text};
 use crate::log::{self, Event, Log, Logger};
-use crate::phase::{self, FetchedSecrets, Lease};
+use crate::phase::{self, FetchedSecrets, LeaseExpiry};
 use crate::process::env_block::EnvBlock;
 use crate::process::memory_protection::SavedCoreLimit;
 use crate::process::secret_file::SecretFile;
@@ -242,7 +242,7 @@ struct PlannedEnvironment {
     inherited: EnvBlock,
     plan: Plan,
     /// The earliest lease among the fetched secrets.
-    lease: Option<Lease>,
+    lease: Option<LeaseExpiry>,
 }
 
 /// Fetches the secrets and plans the command's environment.
@@ -290,7 +290,7 @@ fn fetch_and_select(
     config: &Config,
     auth: &Auth<'_>,
     context: Context<'_>,
-) -> Result<(Vec<Secret>, Option<Lease>), Error> {
+) -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error> {
     let FetchedSecrets {
         secrets,
         environment_label,

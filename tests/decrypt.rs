@@ -77,13 +77,13 @@ fn invalid_fields(field: &str) -> Vec<(String, &'static str)> {
         (format!("ph:v1:{ephemeral}:AAAA"), "too short"),
         (
             format!("ph:v1:{ephemeral}:{}", drop_prefix(sealed, 4)),
-            "another key, or changed",
+            "another key or has been modified",
         ),
         (
             format!("ph:v1:{}:{sealed}", "0".repeat(64)),
             "ephemeral public key is invalid",
         ),
-        (other, "another key, or changed"),
+        (other, "another key or has been modified"),
     ]
 }
 
@@ -158,7 +158,7 @@ fn undecryptable_seed_is_an_error() {
             "version is not supported",
         ),
         ("wrapped_seed", String::new(), "does not start with ph:"),
-        ("wrapped_seed", sealed, "another key, or changed"),
+        ("wrapped_seed", sealed, "another key or has been modified"),
         (
             "identity_key",
             public,
@@ -184,7 +184,7 @@ fn undecryptable_key_share_is_an_error() {
     for (share, why) in [
         (String::new(), "too short"),
         ("0".repeat(63), "not in lower-case hex digits"),
-        ("0".repeat(200), "another key, or changed"),
+        ("0".repeat(200), "another key or has been modified"),
         ("AB".repeat(100), "not in lower-case hex digits"),
     ] {
         let output = run_with_world(|world| {

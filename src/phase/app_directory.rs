@@ -219,7 +219,7 @@ impl<'a> AppDirectory<'a> {
         let query = [("app_id", app.id.as_str())];
         let address = self.client.host().rest_url("v1/environments/");
         let response = self.client.get(&address, &query, &[])?;
-        if response.status == 403 && response.is_end_to_end() {
+        if response.status == 403 && response.says_end_to_end_encrypted() {
             app.encryption = Some(Encryption::EndToEnd);
             self.check_can_decrypt(app)?;
         }

@@ -43,8 +43,8 @@ impl<'a> ApiClient<'a> {
     /// Sends a GET request, and retries it after transient failures.
     ///
     /// # Errors
-    /// Those of [`HttpClient::send`], and `protocol` if `headers` holds a malformed value from the
-    /// server.
+    /// Those of [`HttpClient::send`], and `protocol` if the server's environment ID is not a
+    /// valid header value.
     #[expect(
         clippy::expect_used,
         reason = "the host is a valid URL, and paths are constants"

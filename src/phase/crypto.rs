@@ -2,8 +2,8 @@
 //! Decrypts what Phase encrypts, with libsodium's X25519 key exchange and XChaCha20-Poly1305.
 //!
 //! The primitives come from libraries; this file only combines them as Phase does. Each encoding is
-//! accepted in exactly one form, the one that Phase writes, so that no changed character goes
-//! unnoticed. Errors say why decryption failed and never contain any of the bytes.
+//! accepted in exactly one form, the one that Phase writes, so that every modified character is
+//! detected. Errors say why decryption failed and never contain any of the bytes.
 
 use base64ct::{Base64, Encoding};
 use blake2::digest::array::Array;
@@ -29,8 +29,8 @@ const TAG_BYTES: usize = 16;
 /// Why something cannot be decrypted. Never contains any of it.
 pub(super) type DecryptError = &'static str;
 
-/// The tag does not match: the key is another one, or the ciphertext was changed.
-const WRONG_KEY_OR_CHANGED: DecryptError = "it was encrypted for another key, or changed";
+/// The tag does not match: the key is another one, or the ciphertext was modified.
+const WRONG_KEY_OR_MODIFIED: DecryptError = "it was encrypted for another key or has been modified";
 
 /// An X25519 key pair (RFC 7748).
 pub(super) struct KeyPair {
@@ -76,7 +76,7 @@ impl KeyPair {
         let ciphertext =
             Base64::decode_vec(ciphertext).map_err(|_| "its ciphertext is not base64")?;
         let shared = self.private.diffie_hellman(&ephemeral);
-        // libsodium refuses such points, too: they give everybody the same shared secret.
+        // libsodium rejects such points, too: they give everybody the same shared secret.
         if !shared.was_contributory() {
             return Err("its ephemeral public key is invalid");
         }
@@ -106,7 +106,7 @@ pub(super) fn decrypt_aead(
     let length = text.len();
     XChaCha20Poly1305::new(key.into())
         .decrypt_inout_detached((&*nonce).into(), b"", text.into(), (&*tag).into())
-        .map_err(|_| WRONG_KEY_OR_CHANGED)?;
+        .map_err(|_| WRONG_KEY_OR_MODIFIED)?;
     ciphertext.truncate(length);
     Ok(SecretBytes::new(ciphertext))
 }
@@ -134,7 +134,7 @@ fn key_from_hex(
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     match digits.len() == 2 * KEY_BYTES && decode(digits, &mut *key) {
         true => Ok(key),
-        false => Err("a key in it is not 64 hex digits"),
+        false => Err("it contains a key that is not 64 hex digits"),
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
     /// Every bit of a field is authenticated or has one valid form, and no field can be decrypted
     /// with another key. Exhaustive for the fields of the vector.
     #[test]
-    fn every_flipped_bit_is_refused() {
+    fn every_flipped_bit_is_rejected() {
         let (vector, account, environment) = vector();
         let rows = vector["rows"].as_array().unwrap();
         let mut tried = 0;
@@ -199,7 +199,7 @@ mod tests {
                 }
                 assert!(environment.decrypt_field(field).is_ok());
                 let error = account.decrypt_field(field).unwrap_err();
-                assert_eq!(error, WRONG_KEY_OR_CHANGED);
+                assert_eq!(error, WRONG_KEY_OR_MODIFIED);
                 for flipped in one_bit_flips(field) {
                     assert!(environment.decrypt_field(&flipped).is_err(), "{flipped}");
                     tried += 1;

@@ -10,7 +10,7 @@ use std::thread;
 
 use super::app_directory::{App, AppDirectory, Environment, EnvironmentKey};
 use super::crypto::{DecryptError, KeyPair, decrypt_aead, key_from_any_hex, key_from_lower_hex};
-use super::lease::{self, Lease};
+use super::lease::{self, LeaseExpiry};
 use super::response::Endpoint;
 use super::rows::{CowStr, Override, SecretRows, StaticRow};
 use super::{ServerFilter, environment_label};
@@ -19,7 +19,7 @@ use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
-/// How many rows justify a thread: decrypting them takes some 10 ms.
+/// The fewest rows per thread. They take about 10 ms to decrypt.
 const MIN_ROWS_PER_THREAD: usize = 64;
 
 /// The most threads to decrypt with. More would only wait for memory.
@@ -39,9 +39,10 @@ pub(super) struct DecryptedEnvironment {
     pub(super) secrets: Vec<DecryptedSecret>,
     /// Whether all secrets were requested, without a filter.
     pub(super) is_complete: bool,
-    /// The variables of the dynamic secrets.
-    pub(super) leased: Vec<Secret>,
-    pub(super) lease: Option<Lease>,
+    /// The variables of the dynamic secrets; their values are empty if nothing was leased.
+    pub(super) dynamic_secrets: Vec<Secret>,
+    /// When the first lease expires.
+    pub(super) lease: Option<LeaseExpiry>,
 }
 
 /// A static secret, decrypted.
@@ -96,14 +97,14 @@ impl<'a> E2eeClient<'a> {
     /// Fetches an environment and decrypts it.
     ///
     /// # Errors
-    /// `decrypt` with the name of what cannot be decrypted; those of a request, of a refusal by the
-    /// server, and of a lease.
+    /// `decrypt` with the name of what cannot be decrypted; those of a request, the error that the
+    /// server responds with, and those of [`lease::secrets_from_rows`].
     pub(super) fn fetch(
         &self,
         app: &App,
         environment: &Environment,
         server_filter: &ServerFilter<'_>,
-        dynamic: DynamicMode,
+        dynamic_mode: DynamicMode,
     ) -> Result<DecryptedEnvironment, Error> {
         let environment_label = environment_label(&environment.name, app);
         let key = environment.key.as_ref();
@@ -112,10 +113,10 @@ impl<'a> E2eeClient<'a> {
             why: "the server sent no key for it",
         })?;
         let key_pair = self.environment_key_pair(key, &environment_label)?;
-        let lease_ttl = dynamic.ttl().map(|seconds| seconds.to_string());
+        let lease_ttl = dynamic_mode.ttl().map(|seconds| seconds.to_string());
         let mut headers = vec![("environment", key.environment_id.as_str())];
-        headers.extend(dynamic.request_fields(lease_ttl.as_deref()));
-        // A filter that a header cannot carry is left to the selection after the fetch.
+        headers.extend(dynamic_mode.request_fields(lease_ttl.as_deref()));
+        // A filter that a header cannot carry is only applied by the selection after the fetch.
         let folder = server_filter.folder.filter(|text| fits_header(text));
         headers.extend(folder.map(|folder| ("path", folder)));
         let tags = server_filter.tags.as_deref();
@@ -125,7 +126,7 @@ impl<'a> E2eeClient<'a> {
         let response = client.get(&client.host().secrets_url(), &[], &headers)?;
         let endpoint = Endpoint::Secrets {
             environment_label: &environment_label,
-            leases: dynamic.takes_leases(),
+            leases: dynamic_mode.takes_leases(),
         };
         let rows: SecretRows<'_, StaticRow<'_, CowStr<'_>>, CowStr<'_>> =
             response.json_if_ok(endpoint, "a list of encrypted secrets")?;
@@ -137,12 +138,12 @@ impl<'a> E2eeClient<'a> {
                     why,
                 })
         };
-        let (leased, lease) =
-            lease::dynamic_secrets(rows.dynamic, dynamic, &environment_label, decrypt)?;
+        let (dynamic_secrets, lease) =
+            lease::secrets_from_rows(rows.dynamic_rows, dynamic_mode, &environment_label, decrypt)?;
         Ok(DecryptedEnvironment {
             secrets: decrypt_rows(&rows.secrets, &key_pair, &environment_label)?,
             is_complete: folder.is_none() && tags.is_none(),
-            leased,
+            dynamic_secrets,
             lease,
         })
     }
@@ -178,13 +179,13 @@ fn fits_header(text: &str) -> bool {
     text.chars().all(is_printable) && text.trim() == text
 }
 
-/// Decrypts the rows and keeps their order. Many rows are split among threads.
+/// Decrypts the rows and keeps their order. Splits many rows among several threads.
 pub(super) fn decrypt_rows(
     rows: &[StaticRow<'_, CowStr<'_>>],
     key_pair: &KeyPair,
     environment_label: &str,
 ) -> Result<Vec<DecryptedSecret>, Error> {
-    let decrypt_some = |rows: &[StaticRow<'_, CowStr<'_>>]| {
+    let decrypt_chunk = |rows: &[StaticRow<'_, CowStr<'_>>]| {
         let decrypted = rows
             .iter()
             .map(|row| decrypt_row(row, key_pair, environment_label));
@@ -198,25 +199,25 @@ pub(super) fn decrypt_rows(
             .min(useful),
     };
     if threads == 1 {
-        return decrypt_some(rows);
+        return decrypt_chunk(rows);
     }
-    let (own, others) = rows.split_at(rows.len().div_ceil(threads));
+    let (first_chunk, others) = rows.split_at(rows.len().div_ceil(threads));
     thread::scope(|scope| {
         let spawned: Vec<_> = others
-            .chunks(own.len())
+            .chunks(first_chunk.len())
             .map(|chunk| {
                 let thread = thread::Builder::new().stack_size(THREAD_STACK_BYTES);
-                (chunk, thread.spawn_scoped(scope, || decrypt_some(chunk)))
+                (chunk, thread.spawn_scoped(scope, || decrypt_chunk(chunk)))
             })
             .collect();
-        let mut secrets = decrypt_some(own)?;
+        let mut secrets = decrypt_chunk(first_chunk)?;
         for (chunk, thread) in spawned {
             let more = match thread {
                 Ok(thread) => thread
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                // The system allows no more threads: this one takes over.
-                Err(_) => decrypt_some(chunk),
+                // No more threads are available: decrypt the chunk here.
+                Err(_) => decrypt_chunk(chunk),
             };
             secrets.extend(more?);
         }

@@ -11,7 +11,7 @@ use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
-/// A key pair that nothing was encrypted for.
+/// A key pair for which no data was encrypted.
 fn key_pair() -> KeyPair {
     KeyPair::from_private_key(&Zeroizing::new([9; KEY_BYTES]))
 }
@@ -26,10 +26,11 @@ pub(crate) fn field(data: &[u8]) {
 /// Parses `data` as rows of the REST interface.
 pub(crate) fn rows(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
-    for dynamic in [DynamicMode::List, DynamicMode::Lease { ttl: None }] {
+    for dynamic_mode in [DynamicMode::List, DynamicMode::Lease { ttl: None }] {
         let rows = serde_json::from_str::<SecretRows<'_, Secret, SecretBytes>>(text);
         if let Ok(rows) = rows {
-            let _ = lease::dynamic_secrets(rows.dynamic, dynamic, "x", |value, _| Ok(value));
+            let decrypt = |value, _: &str| Ok(value);
+            let _ = lease::secrets_from_rows(rows.dynamic_rows, dynamic_mode, "x", decrypt);
         }
     }
 }
@@ -48,6 +49,6 @@ pub(crate) fn encrypted_rows(data: &[u8]) {
                 why,
             })
         };
-        let _ = lease::dynamic_secrets(rows.dynamic, DynamicMode::List, "x", decrypt);
+        let _ = lease::secrets_from_rows(rows.dynamic_rows, DynamicMode::List, "x", decrypt);
     }
 }

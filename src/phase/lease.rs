@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Dynamic secrets: the variables that a lease holds, and when it expires.
+//! Dynamic secrets: the variables of a lease, and when it expires.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,62 +11,40 @@ use crate::secret::{Secret, SecretBytes};
 
 /// When a lease expires.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct LeaseExpiry {
     /// As the server wrote it.
     pub(crate) expires_at: String,
     /// How long the lease lasts from its creation.
     pub(crate) duration: Duration,
 }
 
-/// Turns the rows of dynamic secrets into one secret for each variable, and returns the lease that
-/// expires first. Without leases the variables have empty values. `decrypt` decrypts a key or a
-/// value; its second argument is the row's name, for messages.
+/// Turns the rows of dynamic secrets into one secret for each variable, and returns when the first
+/// lease expires. If nothing is leased, the values are empty. `decrypt` decrypts a key or a value; its
+/// second argument is the row's name, for messages.
 ///
 /// # Errors
 /// `server` if a lease was requested and a row has none, and those of `decrypt`.
-pub(super) fn dynamic_secrets<V>(
+pub(super) fn secrets_from_rows<V>(
     rows: Vec<DynamicRow<'_, V>>,
-    dynamic: DynamicMode,
+    dynamic_mode: DynamicMode,
     environment_label: &str,
     decrypt: impl Fn(V, &str) -> Result<SecretBytes, Error>,
-) -> Result<(Vec<Secret>, Option<Lease>), Error> {
+) -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error> {
     let mut secrets = Vec::new();
-    let mut first_to_expire: Option<Lease> = None;
+    let mut first_expiry: Option<LeaseExpiry> = None;
     for row in rows {
-        let secret = |key: V, value| -> Result<Secret, Error> {
-            let key = decrypt(key, &row.name)?;
-            let key = str::from_utf8(key.expose()).map_err(|_| Error::DecryptionFailed {
-                what: format!("a key of {} in {environment_label}", row.name),
-                why: "it is not UTF-8",
-            })?;
-            Ok(Secret {
-                key: key.to_owned(),
-                value,
-                folder: row.folder.clone(),
-                tags: Vec::new(),
-                secret_type: "dynamic".into(),
-                dynamic_secret_name: Some(row.name.clone()),
-            })
-        };
-        match (row.lease, dynamic) {
+        let variables: Vec<(V, Option<V>)> = match (row.lease, dynamic_mode) {
             (Some(lease), DynamicMode::Lease { .. }) if lease.has_variables() => {
-                let expiry = Lease::from_row(&lease);
-                for JsonObject(LeasedVariable { key, value }) in
-                    lease.credentials.into_iter().flatten()
-                {
-                    let value = decrypt(value, &row.name)?;
-                    secrets.push(secret(key, value)?);
-                }
-                first_to_expire = match (first_to_expire, expiry) {
-                    (Some(one), Some(other)) if one.duration <= other.duration => Some(one),
-                    (one, other) => other.or(one),
+                first_expiry = match (first_expiry, LeaseExpiry::from_row(&lease)) {
+                    (Some(first), Some(other)) if first.duration <= other.duration => Some(first),
+                    (first, other) => other.or(first),
                 };
+                let variables = lease.credentials.into_iter().flatten();
+                variables
+                    .map(|JsonObject(LeasedVariable { key, value })| (key, Some(value)))
+                    .collect()
             }
-            (_, DynamicMode::List) => {
-                for key in row.keys {
-                    secrets.push(secret(key, SecretBytes::default())?);
-                }
-            }
+            (_, DynamicMode::List) => row.keys.into_iter().map(|key| (key, None)).collect(),
             _ => {
                 return Err(Error::LeaseFailed {
                     names: vec![row.name],
@@ -74,12 +52,28 @@ pub(super) fn dynamic_secrets<V>(
                     message: "the response contains no lease for it".to_owned(),
                 });
             }
+        };
+        for (key, value) in variables {
+            let value = value.map(|value| decrypt(value, &row.name)).transpose()?;
+            let key = decrypt(key, &row.name)?;
+            let key = str::from_utf8(key.expose()).map_err(|_| Error::DecryptionFailed {
+                what: format!("a key of {} in {environment_label}", row.name),
+                why: "it is not UTF-8",
+            })?;
+            secrets.push(Secret {
+                key: key.to_owned(),
+                value: value.unwrap_or_default(),
+                folder: row.folder.clone(),
+                tags: Vec::new(),
+                secret_type: "dynamic".into(),
+                dynamic_secret_name: Some(row.name.clone()),
+            });
         }
     }
-    Ok((secrets, first_to_expire))
+    Ok((secrets, first_expiry))
 }
 
-impl Lease {
+impl LeaseExpiry {
     /// Returns `None` for a lease that does not expire, or whose times cannot be parsed. Both times
     /// are by the server's clock, which may differ from this machine's.
     fn from_row<V>(row: &LeaseRow<'_, V>) -> Option<Self> {

@@ -144,7 +144,7 @@ fn unexpected(host: &Host, why: &str) -> Error {
 
 /// The error for a login that Phase answers with a status other than 200.
 fn login_error(response: &ApiResponse, login: &IdentityLogin<'_>) -> Error {
-    let text = response.server_error();
+    let text = response.server_error_text();
     let Some(text) = text.filter(|_| matches!(response.status, 400 | 401 | 403 | 404)) else {
         return response.error_for_status(Endpoint::Login);
     };

@@ -32,7 +32,7 @@ pub(crate) fn has_reference(value: &[u8]) -> bool {
             .is_ok_and(|text| pieces(text).any(|piece| matches!(piece, Piece::Reference(..))))
 }
 
-/// Splits a value into references and the text between them. The pieces add up to the whole value.
+/// Splits a value into references and the text between them. Joined together, the pieces are the value.
 pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -40,7 +40,7 @@ pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
             return None;
         }
         let mut search_from = 0;
-        while let Some((start, inside, end)) = find_braces(rest, search_from) {
+        while let Some((start, inside, end)) = find_innermost_braces(rest, search_from) {
             let Some(reference) = Reference::parse(inside) else {
                 search_from = start + "${".len();
                 continue;
@@ -66,13 +66,13 @@ pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
 
 /// Finds the next `${…}` at or after `search_from` that contains no other one. Returns its start,
 /// the text between its braces, and its end.
-fn find_braces(text: &str, search_from: usize) -> Option<(usize, &str, usize)> {
+fn find_innermost_braces(text: &str, search_from: usize) -> Option<(usize, &str, usize)> {
     let start = search_from + text.get(search_from..)?.find("${")?;
     let (_, inside) = text.get(start..)?.split_at("${".len());
     let length = inside.find('}').unwrap_or(inside.len());
     let (inside, _) = inside.split_at(length);
     match inside.rfind("${") {
-        Some(inner) => find_braces(text, start + "${".len() + inner),
+        Some(inner) => find_innermost_braces(text, start + "${".len() + inner),
         None => Some((start, inside, start + "${".len() + length + "}".len()))
             .filter(|(.., end)| *end <= text.len()),
     }

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! The values of references: replaces each reference in an end-to-end encrypted app's secrets by the
-//! value that it refers to, because the server cannot. `reference` has their syntax.
+//! Replaces the references in an end-to-end encrypted app's secrets by their values, because the
+//! server cannot do it. `reference` has their syntax.
 //!
 //! A referenced value is itself resolved, in its own app and environment. Another environment is
 //! fetched when the first reference needs it, and only once. A reference that cannot be resolved
@@ -21,8 +21,8 @@ use crate::secret::{Secret, SecretBytes};
 /// How many references may be nested in each other.
 const MAX_DEPTH: usize = 25;
 
-/// The most bytes of all resolved values together. Depth alone bounds nothing: 25 values that each
-/// contain the next one twice expand to 2^25 copies of the last.
+/// The most bytes of all resolved values together. A depth limit alone does not bound the size:
+/// 25 values that each contain the next one twice expand to 2^25 copies of the last.
 const MAX_TOTAL_BYTES: usize = 64 << 20;
 
 /// The most references that are followed in total, for the same reason.
@@ -32,18 +32,18 @@ const MAX_REFERENCES: usize = 1 << 17;
 pub(crate) struct ReferenceResolver<'a> {
     client: E2eeClient<'a>,
     /// The environment of the secrets.
-    home: EnvironmentRef,
+    own_environment: EnvironmentPosition,
     /// The environments fetched so far.
-    indexes: HashMap<EnvironmentRef, EnvironmentIndex>,
+    indexes: HashMap<EnvironmentPosition, EnvironmentIndex>,
     /// How many references have been followed.
-    references: usize,
+    followed_references: usize,
     /// The size of the values resolved so far, in bytes.
     total_bytes: usize,
 }
 
 /// Identifies an environment by its position in what the token can read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct EnvironmentRef {
+struct EnvironmentPosition {
     app: usize,
     environment: usize,
 }
@@ -57,25 +57,25 @@ struct EnvironmentIndex {
 
 /// Identifies a shared value.
 #[derive(PartialEq, Eq)]
-struct ValueRef {
-    environment: EnvironmentRef,
+struct ValueId {
+    environment: EnvironmentPosition,
     folder: String,
     key: String,
 }
 
-/// What following a reference came to.
+/// The result of following a reference.
 enum Resolution {
     /// The value has been written.
     Resolved,
-    /// It refers to nothing that is there and within the limits.
+    /// It refers to nothing, or exceeds a limit.
     Unresolvable,
     /// It is part of a cycle with the value at this index in the trail.
     Cycle(usize),
 }
 
 impl<'a> ReferenceResolver<'a> {
-    /// Copies the values of `decrypted` if any of them contains a reference. Returns `None` if none
-    /// does, or if the token cannot read the environment.
+    /// Returns `None` if no value of `decrypted` contains a reference, or if the token cannot read the
+    /// environment.
     ///
     /// # Errors
     /// Those of a request.
@@ -85,8 +85,11 @@ impl<'a> ReferenceResolver<'a> {
         environment: &Environment,
         decrypted: &DecryptedEnvironment,
     ) -> Result<Option<Self>, Error> {
-        let refers = |one: &DecryptedSecret| {
-            let values = [Some(&one.secret.value), one.shared_value.as_ref()];
+        let refers = |decrypted: &DecryptedSecret| {
+            let values = [
+                Some(&decrypted.secret.value),
+                decrypted.shared_value.as_ref(),
+            ];
             let mut values = values.into_iter().flatten();
             values.any(|value| has_reference(value.expose()))
         };
@@ -94,14 +97,14 @@ impl<'a> ReferenceResolver<'a> {
             return Ok(None);
         }
         let apps = client.app_directory.apps()?;
-        let Some(home) = EnvironmentRef::find(apps, app, environment) else {
+        let Some(own_environment) = EnvironmentPosition::find(apps, app, environment) else {
             return Ok(None);
         };
         Ok(Some(Self {
             client,
-            home,
-            indexes: HashMap::from([(home, EnvironmentIndex::new(decrypted))]),
-            references: 0,
+            own_environment,
+            indexes: HashMap::from([(own_environment, EnvironmentIndex::new(decrypted))]),
+            followed_references: 0,
             total_bytes: 0,
         }))
     }
@@ -109,8 +112,8 @@ impl<'a> ReferenceResolver<'a> {
     /// Replaces each reference in `secrets` by its value. Leased values contain none.
     ///
     /// # Errors
-    /// Those of a request for another environment, except that access is denied; `decrypt` for what
-    /// cannot be decrypted there.
+    /// Those of a request for another environment, except for denied access, which leaves the
+    /// reference unresolved; `decrypt` for what cannot be decrypted there.
     pub(crate) fn resolve(mut self, mut secrets: Vec<Secret>) -> Result<Vec<Secret>, Error> {
         for secret in &mut secrets {
             if secret.dynamic_secret_name.is_none() && has_reference(secret.value.expose()) {
@@ -121,19 +124,19 @@ impl<'a> ReferenceResolver<'a> {
     }
 
     fn resolve_value(&mut self, secret: &Secret) -> Result<SecretBytes, Error> {
-        let value_ref = ValueRef {
-            environment: self.home,
+        let value_id = ValueId {
+            environment: self.own_environment,
             folder: secret.folder.clone(),
             key: secret.key.clone(),
         };
         // No reference resolves to a personal override, so the override may itself refer to the
         // shared value of the same key.
-        let index = self.indexes.get(&self.home);
-        let shared = index.and_then(|index| index.get(&value_ref.folder, &value_ref.key));
+        let index = self.indexes.get(&self.own_environment);
+        let shared = index.and_then(|index| index.get(&value_id.folder, &value_id.key));
         let is_shared = shared.is_some_and(|shared| shared.equals(&secret.value));
-        let mut trail = vec![is_shared.then_some(value_ref)];
+        let mut trail = vec![is_shared.then_some(value_id)];
         let mut out = Vec::new();
-        self.expand(&secret.value, self.home, &mut trail, &mut out)?;
+        self.expand(&secret.value, self.own_environment, &mut trail, &mut out)?;
         self.total_bytes += out.len();
         Ok(SecretBytes::new(out))
     }
@@ -146,8 +149,8 @@ impl<'a> ReferenceResolver<'a> {
     fn expand(
         &mut self,
         value: &SecretBytes,
-        environment: EnvironmentRef,
-        trail: &mut Vec<Option<ValueRef>>,
+        environment: EnvironmentPosition,
+        trail: &mut Vec<Option<ValueId>>,
         out: &mut Vec<u8>,
     ) -> Result<Option<usize>, Error> {
         let Ok(text) = str::from_utf8(value.expose()) else {
@@ -181,30 +184,30 @@ impl<'a> ReferenceResolver<'a> {
     fn expand_reference(
         &mut self,
         reference: Reference<'_>,
-        environment: EnvironmentRef,
-        trail: &mut Vec<Option<ValueRef>>,
+        environment: EnvironmentPosition,
+        trail: &mut Vec<Option<ValueId>>,
         out: &mut Vec<u8>,
     ) -> Result<Resolution, Error> {
-        self.references += 1;
+        self.followed_references += 1;
         if trail.len() > MAX_DEPTH
-            || self.references > MAX_REFERENCES
+            || self.followed_references > MAX_REFERENCES
             || self.total_bytes + out.len() > MAX_TOTAL_BYTES
         {
             return Ok(Resolution::Unresolvable);
         }
-        let Some((value_ref, value)) = self.find_value(reference, environment)? else {
+        let Some((value_id, value)) = self.find_referenced_value(reference, environment)? else {
             return Ok(Resolution::Unresolvable);
         };
-        let seen = |other: &Option<ValueRef>| other.as_ref() == Some(&value_ref);
+        let seen = |other: &Option<ValueId>| other.as_ref() == Some(&value_id);
         if let Some(index) = trail.iter().position(seen) {
             return Ok(Resolution::Cycle(index));
         }
-        let environment = value_ref.environment;
+        let environment = value_id.environment;
         let depth = trail.len();
-        trail.push(Some(value_ref));
+        trail.push(Some(value_id));
         let outermost = self.expand(&value, environment, trail, out)?;
         trail.pop();
-        // A cycle further down that does not include the referring value leaves it resolvable.
+        // A cycle among deeper values does not make this reference unresolvable.
         Ok(match outermost {
             Some(index) if index < depth => Resolution::Cycle(index),
             _ => Resolution::Resolved,
@@ -213,12 +216,12 @@ impl<'a> ReferenceResolver<'a> {
 
     /// Finds the value that a reference in a value of `from` refers to. Fetches its environment if
     /// that may contain it and has not been fetched completely.
-    fn find_value(
+    fn find_referenced_value(
         &mut self,
         reference: Reference<'_>,
-        from: EnvironmentRef,
-    ) -> Result<Option<(ValueRef, Rc<SecretBytes>)>, Error> {
-        let Some(environment) = self.find_environment(reference, from)? else {
+        from: EnvironmentPosition,
+    ) -> Result<Option<(ValueId, Rc<SecretBytes>)>, Error> {
+        let Some(environment) = self.find_referenced_environment(reference, from)? else {
             return Ok(None);
         };
         let folder = format!("/{}", reference.folder);
@@ -230,51 +233,51 @@ impl<'a> ReferenceResolver<'a> {
             value = index.get(&folder, &key);
             self.indexes.insert(environment, index);
         }
-        let value_ref = ValueRef {
+        let value_id = ValueId {
             environment,
             folder,
             key,
         };
-        Ok(value.map(|value| (value_ref, value)))
+        Ok(value.map(|value| (value_id, value)))
     }
 
     /// Finds the environment that a reference means. Full names are compared, in any case.
-    fn find_environment(
+    fn find_referenced_environment(
         &self,
         reference: Reference<'_>,
-        from: EnvironmentRef,
-    ) -> Result<Option<EnvironmentRef>, Error> {
+        from: EnvironmentPosition,
+    ) -> Result<Option<EnvironmentPosition>, Error> {
         let apps = self.client.app_directory.apps()?;
         let app = match reference.app {
             Some(name) => find_unique(apps.iter().map(|app| &app.name), name),
             None => Some(from.app),
         };
-        let environment = |app: usize| match reference.environment {
+        let environment_in = |app: usize| match reference.environment {
             Some(name) => {
                 let environments = apps.get(app)?.environments.iter().flatten();
-                find_unique(environments.map(|one| &one.name), name)
+                find_unique(environments.map(|environment| &environment.name), name)
             }
             // A reference to another app has to name the environment.
             None => reference.app.is_none().then_some(from.environment),
         };
         Ok(app.and_then(|app| {
-            let environment = environment(app)?;
-            Some(EnvironmentRef { app, environment })
+            let environment = environment_in(app)?;
+            Some(EnvironmentPosition { app, environment })
         }))
     }
 
     /// Fetches all secrets of an environment. Without access to it, there are none.
     #[expect(
         clippy::expect_used,
-        reason = "an `EnvironmentRef` is made from positions in the same list"
+        reason = "an `EnvironmentPosition` is only made from this list"
     )]
-    fn fetch_all(&self, environment: EnvironmentRef) -> Result<EnvironmentIndex, Error> {
-        let app = self.client.app_directory.apps()?.get(environment.app);
-        let app = app.expect("the position of an app that was found");
+    fn fetch_all(&self, position: EnvironmentPosition) -> Result<EnvironmentIndex, Error> {
+        let app = self.client.app_directory.apps()?.get(position.app);
+        let app = app.expect("the app exists at this position");
         let environments = app.environments.as_ref();
         let environment = environments
-            .and_then(|environments| environments.get(environment.environment))
-            .expect("the position of an environment that was found");
+            .and_then(|environments| environments.get(position.environment))
+            .expect("the environment exists at this position");
         let no_filter = ServerFilter::default();
         let fetched = self
             .client
@@ -290,7 +293,7 @@ impl<'a> ReferenceResolver<'a> {
     }
 }
 
-impl EnvironmentRef {
+impl EnvironmentPosition {
     /// Finds the first environment of this name in an app with this ID. The server may list several
     /// apps with one ID.
     fn find(apps: &[App], app: &App, environment: &Environment) -> Option<Self> {

@@ -127,13 +127,13 @@ impl ApiResponse {
     }
 
     /// Whether the server says that it cannot decrypt the app's secrets.
-    pub(super) fn is_end_to_end(&self) -> bool {
-        let text = self.server_error();
+    pub(super) fn says_end_to_end_encrypted(&self) -> bool {
+        let text = self.server_error_text();
         text.is_some_and(|text| text.starts_with("SSE is not enabled"))
     }
 
     /// Returns the text of a Phase error, `{"error": "…"}`, or `None` for any other body.
-    pub(super) fn server_error(&self) -> Option<String> {
+    pub(super) fn server_error_text(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct ErrorBody {
             #[serde(alias = "detail")]
@@ -152,7 +152,7 @@ impl ApiResponse {
 
     /// Returns the error that a status other than 200 stands for.
     pub(super) fn error_for_status(&self, endpoint: Endpoint<'_>) -> Error {
-        let server_error = self.server_error();
+        let server_error = self.server_error_text();
         let message = match &server_error {
             Some(text) => format!("{text} ({})", self.status),
             None if self.body.is_empty() => format!("status {}, with an empty body", self.status),

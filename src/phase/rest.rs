@@ -3,7 +3,7 @@
 
 use super::app_directory::App;
 use super::client::ApiClient;
-use super::lease::{self, Lease};
+use super::lease::{self, LeaseExpiry};
 use super::response::Endpoint;
 use super::rows::{Override, SecretRows, StaticRow};
 use super::{ServerFilter, environment_label};
@@ -11,10 +11,10 @@ use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
-/// What the REST interface responds to a request for secrets.
+/// The result of a request for secrets to the REST interface.
 pub(super) enum RestOutcome {
-    /// The secrets, and the lease among them that expires first.
-    Secrets(Vec<Secret>, Option<Lease>),
+    /// The secrets, and when the first lease among them expires.
+    Secrets(Vec<Secret>, Option<LeaseExpiry>),
     NoSuchApp,
     NoSuchEnvironment,
     /// The app is end-to-end encrypted: the server cannot decrypt its secrets.
@@ -24,37 +24,38 @@ pub(super) enum RestOutcome {
 /// Fetches the environment of this exact name, in any case.
 ///
 /// # Errors
-/// Those of a request, and of a refusal by the server; `protocol` for rows of another shape.
+/// Those of a request, the error that the server responds with, and those of
+/// [`lease::secrets_from_rows`]; `protocol` for rows of another shape.
 pub(super) fn fetch(
     client: &ApiClient<'_>,
     app: &App,
     environment: &str,
     server_filter: &ServerFilter<'_>,
-    dynamic: DynamicMode,
+    dynamic_mode: DynamicMode,
 ) -> Result<RestOutcome, Error> {
-    let lease_ttl = dynamic.ttl().map(|seconds| seconds.to_string());
+    let lease_ttl = dynamic_mode.ttl().map(|seconds| seconds.to_string());
     let mut query = vec![("app_id", app.id.as_str()), ("env", environment)];
     query.extend(server_filter.folder.map(|folder| ("path", folder)));
     query.extend(server_filter.tags.as_deref().map(|tags| ("tags", tags)));
-    query.extend(dynamic.request_fields(lease_ttl.as_deref()));
+    query.extend(dynamic_mode.request_fields(lease_ttl.as_deref()));
     let response = client.get(&client.host().rest_url("v1/secrets/"), &query, &[])?;
     let environment_label = environment_label(environment, app);
     match response.status {
         200 => {
             let rows: SecretRows<'_, Secret, SecretBytes> = response.json("a list of secrets")?;
             let already_decrypted = |value, _: &str| Ok(value);
-            let (leased, lease) = lease::dynamic_secrets(
-                rows.dynamic,
-                dynamic,
+            let (dynamic_secrets, lease) = lease::secrets_from_rows(
+                rows.dynamic_rows,
+                dynamic_mode,
                 &environment_label,
                 already_decrypted,
             )?;
             let mut secrets = rows.secrets;
-            secrets.extend(leased);
+            secrets.extend(dynamic_secrets);
             return Ok(RestOutcome::Secrets(secrets, lease));
         }
-        400 if response.is_end_to_end() => return Ok(RestOutcome::EndToEnd),
-        404 => match response.server_error() {
+        400 if response.says_end_to_end_encrypted() => return Ok(RestOutcome::EndToEnd),
+        404 => match response.server_error_text() {
             Some(text) if text.starts_with("App ") => return Ok(RestOutcome::NoSuchApp),
             Some(text) if text.starts_with("Environment ") => {
                 return Ok(RestOutcome::NoSuchEnvironment);
@@ -65,7 +66,7 @@ pub(super) fn fetch(
     }
     Err(response.error_for_status(Endpoint::Secrets {
         environment_label: &environment_label,
-        leases: dynamic.takes_leases(),
+        leases: dynamic_mode.takes_leases(),
     }))
 }
 

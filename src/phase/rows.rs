@@ -21,7 +21,7 @@ pub(super) struct CowStr<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 /// only one copy of each value exists. `V` is the type of a value, decrypted or not.
 pub(super) struct SecretRows<'a, T, V> {
     pub(super) secrets: Vec<T>,
-    pub(super) dynamic: Vec<DynamicRow<'a, V>>,
+    pub(super) dynamic_rows: Vec<DynamicRow<'a, V>>,
 }
 
 /// A static secret, as opposed to a dynamic one.
@@ -76,10 +76,10 @@ struct KeyName<V> {
     key_name: V,
 }
 
-/// A row of either kind from either interface. Unknown members are ignored.
+/// A static or dynamic row from either interface. Unknown members are ignored.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "V: Deserialize<'de>"))]
-struct Row<'a, V> {
+struct RawRow<'a, V> {
     #[serde(borrow)]
     id: CowStr<'a>,
     #[serde(borrow, default)]
@@ -120,21 +120,28 @@ where
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
-                let (mut secrets, mut dynamic) = (Vec::new(), Vec::new());
-                // A secret that matches two of the requested tags is sent twice. That takes two
-                // tags, so other rows need no look at their ID.
+                let (mut secrets, mut dynamic_rows) = (Vec::new(), Vec::new());
+                // The server sends a secret once for each requested tag that it has, so only rows
+                // with several tags can be duplicates.
                 let mut seen = HashSet::new();
-                while let Some(JsonObject(row)) = rows.next_element::<JsonObject<Row<'de, V>>>()? {
+                while let Some(JsonObject(row)) =
+                    rows.next_element::<JsonObject<RawRow<'de, V>>>()?
+                {
                     if row.tags.len() >= 2 && !seen.insert(row.id.0.clone()) {
                         continue;
                     }
                     match row.r#type.0 == "dynamic" {
-                        true => dynamic.push(row.into_dynamic().map_err(A::Error::missing_field)?),
+                        true => {
+                            dynamic_rows.push(row.into_dynamic().map_err(A::Error::missing_field)?)
+                        }
                         false => secrets
                             .push(T::from(row.into_static().map_err(A::Error::missing_field)?)),
                     }
                 }
-                Ok(SecretRows { secrets, dynamic })
+                Ok(SecretRows {
+                    secrets,
+                    dynamic_rows,
+                })
             }
         }
         deserializer.deserialize_seq(RowsVisitor(PhantomData))
@@ -147,7 +154,7 @@ impl<V> LeaseRow<'_, V> {
     }
 }
 
-impl<'a, V> Row<'a, V> {
+impl<'a, V> RawRow<'a, V> {
     fn into_static(self) -> Result<StaticRow<'a, V>, &'static str> {
         let CowStr(text) = self.r#type;
         let secret_type = match text.as_ref() {
@@ -163,7 +170,7 @@ impl<'a, V> Row<'a, V> {
             folder: self.path,
             tags: self.tags,
             secret_type,
-            personal_override: self.r#override.map(|JsonObject(one)| one),
+            personal_override: self.r#override.map(|JsonObject(personal)| personal),
         })
     }
 
@@ -175,7 +182,7 @@ impl<'a, V> Row<'a, V> {
                 .key_map
                 .into_iter()
                 .flatten()
-                .map(|JsonObject(one)| one.key_name)
+                .map(|JsonObject(variable)| variable.key_name)
                 .collect(),
             lease: self.lease.map(|JsonObject(lease)| lease),
         })
