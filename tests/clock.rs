@@ -53,7 +53,7 @@ fn retry(output: &Output) -> (f64, f64) {
 fn check_retry_with_jump(jump: i64, during: bool, status: u16, asks: bool) {
     let case = format!("{jump} {during} {status} {asks}");
     let shop = snapshot_shop();
-    let clock = Clock::of(&shop.sandbox);
+    let clock = Clock::new(&shop.sandbox);
     shop.phase.respond("", refusal(status, asks));
     if !during {
         clock.jump(jump);
@@ -139,7 +139,7 @@ fn check_outage_with_jump(jump: i64, max_age: &str, used: bool) {
     let shop = snapshot_shop()
         .with_snapshot()
         .responding(Responder::stall());
-    let clock = Clock::of(&shop.sandbox);
+    let clock = Clock::new(&shop.sandbox);
     let mut options = vec!["--timeout", "1", "--max-wait", "4"];
     options.extend(["--snapshot-max-age", max_age]);
     let before = shop.phase.requests().len();
@@ -194,7 +194,7 @@ fn snapshot_age_uses_the_wall_clock() {
     // The time of a machine without a clock battery before it is set.
     let unset = 100 - now.cast_signed();
     let shop = snapshot_shop().with_snapshot();
-    let clock = Clock::of(&shop.sandbox);
+    let clock = Clock::new(&shop.sandbox);
     for (jump, max_age, used) in AGES.into_iter().chain([(unset, "1", true)]) {
         clock.jump(jump);
         let run = shop.run_with(&["--offline", "--snapshot-max-age", max_age]);
@@ -223,7 +223,7 @@ fn snapshot_age_uses_the_wall_clock() {
 #[test]
 fn lease_renewal_ignores_the_wall_clock() {
     let (phase, sandbox, words) = leased("rest", 6, "600");
-    let clock = Clock::of(&sandbox);
+    let clock = Clock::new(&sandbox);
     let start = Instant::now();
     let mut running = spawn_watched(clock.apply_to(sandbox.run(&words)), PRINT_SECRET_AND_SERVE);
     for (count, jump) in [(1, FORTY_YEARS), (2, -FORTY_YEARS)] {

@@ -99,7 +99,7 @@ fn objects(output: &Output) -> Vec<BTreeMap<String, String>> {
     output.stderr.lines().map(object).collect()
 }
 
-fn words(object: &BTreeMap<String, String>, names: [&str; 2]) -> [String; 2] {
+fn members(object: &BTreeMap<String, String>, names: [&str; 2]) -> [String; 2] {
     names.map(|name| object[name].clone())
 }
 
@@ -117,7 +117,7 @@ fn json_log_is_one_object_per_line() {
     let objects = objects(&json);
     let kinds: Vec<String> = objects
         .iter()
-        .map(|object| words(object, ["level", "kind"]).join(" "))
+        .map(|object| members(object, ["level", "kind"]).join(" "))
         .collect();
     let expected = [
         "warning verify-ssl-ignored",
@@ -154,7 +154,7 @@ fn json_error_is_one_object_with_its_hint() {
     };
     let (status, object) = json(&["--log-format=json", "--app=shop", "--env", "x\"\\", "true"]);
     assert_eq!(status, Status::Exited(125));
-    assert_eq!(words(&object, ["level", "kind"]), ["error", "not-found"]);
+    assert_eq!(members(&object, ["level", "kind"]), ["error", "not-found"]);
     assert!(object["message"].starts_with("environment x\"\\ (from --env) not found in shop"));
     assert!(object["hint"].starts_with("pass --env "));
     let (status, object) = json(&[
@@ -169,7 +169,7 @@ fn json_error_is_one_object_with_its_hint() {
     // So is a mistake in the command line that asks for JSON.
     let (_, object) = json(&["--log-format=json", "--nope"]);
     assert_eq!(
-        words(&object, ["kind", "message"]),
+        members(&object, ["kind", "message"]),
         ["usage", "unknown option --nope"]
     );
     let output = shop
@@ -223,7 +223,7 @@ fn panic_is_one_line_and_exits_with_125() {
     let json = run("thread", &["--log-format", "json"]).output();
     let [object] = objects(&json).try_into().unwrap();
     assert_eq!(json.status, Status::Exited(125));
-    assert_eq!(words(&object, ["level", "kind"]), ["error", "internal"]);
+    assert_eq!(members(&object, ["level", "kind"]), ["error", "internal"]);
     // A standard error that nobody reads does not keep the process alive.
     let (_reader, writer) = std::io::pipe().unwrap();
     fill_pipe(&writer);

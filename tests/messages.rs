@@ -1,5 +1,5 @@
-//! What is said, word for word: a file a case in `tests/messages`, so that a changed message is a
-//! changed file in the review. `UPDATE=1` writes what was said into the files.
+//! The messages, word for word. Each file in `tests/messages` is one case, so that a changed message is a
+//! changed file in the review. `UPDATE=1` writes the new messages into the files.
 //!
 //! `{port}`, `{directory}`, `{ca}`, `{shop}`, `{sealed}`, `{bearer}`, `{mixed}` and `{account}` stand for
 //! the server's port, the working directory, the ids of the captured apps, the service account's
@@ -186,8 +186,9 @@ impl Server {
 }
 
 impl Case {
-    /// What is said, with the placeholders back in; as JSON where that is asked for.
-    fn said(&self, json: bool) -> (Status, String) {
+    /// Runs phase-run and returns its standard error with the placeholders put back. With `json`, the log
+    /// format is JSON.
+    fn run(&self, json: bool) -> (Status, String) {
         let phase = self.server.start();
         let sandbox = Sandbox::new(&phase);
         let port = phase.port().to_string();
@@ -232,14 +233,14 @@ impl Case {
             drop(phase);
         }
         let output = run.output();
-        let said = places.iter().fold(output.stderr, |text, (name, value)| {
+        let stderr = places.iter().fold(output.stderr, |text, (name, value)| {
             text.replace(value, name)
         });
-        let said = match self.mask_numbers {
-            true => mask_numbers(&said),
-            false => said,
+        let stderr = match self.mask_numbers {
+            true => mask_numbers(&stderr),
+            false => stderr,
         };
-        (output.status, said)
+        (output.status, stderr)
     }
 }
 
@@ -284,8 +285,8 @@ fn messages_match_their_files() {
             skip("only builds with debug assertions panic on request");
             continue;
         }
-        let (status, said) = case.said(false);
-        if status == Status::Exited(case.status) && said == case.stderr {
+        let (status, stderr) = case.run(false);
+        if status == Status::Exited(case.status) && stderr == case.stderr {
             continue;
         }
         #[expect(
@@ -294,14 +295,17 @@ fn messages_match_their_files() {
         )]
         if std::env::var_os("UPDATE").is_some() && status == Status::Exited(case.status) {
             let (before, _) = text.split_once("stderr = '''\n").unwrap();
-            write(&path, format!("{before}stderr = '''\n{said}'''\n")).unwrap();
+            write(&path, format!("{before}stderr = '''\n{stderr}'''\n")).unwrap();
             continue;
         }
-        wrong.push(format!("{}: {status:?}, and said\n{said}", path.display()));
+        wrong.push(format!(
+            "{}: {status:?}, with the standard error\n{stderr}",
+            path.display()
+        ));
     }
     assert!(
         wrong.is_empty(),
-        "UPDATE=1 accepts other words:\n{}",
+        "UPDATE=1 accepts the new messages:\n{}",
         wrong.join("\n")
     );
 }
@@ -315,31 +319,31 @@ fn json_messages_match_text_messages() {
         if is_json_already || case.needs_debug_build && !cfg!(debug_assertions) {
             continue;
         }
-        let (status, said) = case.said(true);
-        let place = format!("{}: {said}", path.display());
+        let (status, stderr) = case.run(true);
+        let place = format!("{}: {stderr}", path.display());
         assert_eq!(status, Status::Exited(case.status), "{place}");
-        assert!(said.lines().all(|line| line.starts_with('{')), "{place}");
-        let parts = |said| -> Vec<_> {
+        assert!(stderr.lines().all(|line| line.starts_with('{')), "{place}");
+        let parts = |stderr| -> Vec<_> {
             let parts = |line: Line| (line.kind, line.message, line.hint);
-            lines(said).into_iter().map(parts).collect()
+            lines(stderr).into_iter().map(parts).collect()
         };
-        assert_eq!(parts(&said), parts(&case.stderr), "{place}");
+        assert_eq!(parts(&stderr), parts(&case.stderr), "{place}");
     }
 }
 
-/// What is written as `error[kind]: message`, `warning: message`, `message` or in JSON.
+/// A line that is written as `error[kind]: message`, `warning: message`, `message` or in JSON.
 struct Line {
     kind: Option<String>,
     message: String,
     hint: Option<String>,
 }
 
-fn lines(said: &str) -> Vec<Line> {
+fn lines(stderr: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
-    for line in said.lines() {
+    for line in stderr.lines() {
         if let Some(hint) = line.strip_prefix("hint: ") {
             let before = lines.last_mut().unwrap().hint.replace(hint.to_owned());
-            assert_eq!(before, None, "two hints: {said}");
+            assert_eq!(before, None, "two hints: {stderr}");
         } else if line.starts_with('{') {
             let members: BTreeMap<String, String> = serde_json::from_str(line).unwrap();
             let is_error = members["level"] == "error";
@@ -351,7 +355,7 @@ fn lines(said: &str) -> Vec<Line> {
         } else {
             let line = line
                 .strip_prefix("phase-run: ")
-                .unwrap_or_else(|| panic!("{said}"));
+                .unwrap_or_else(|| panic!("{stderr}"));
             let error = line
                 .strip_prefix("error[")
                 .and_then(|rest| rest.split_once("]: "));
@@ -367,13 +371,13 @@ fn lines(said: &str) -> Vec<Line> {
     lines
 }
 
-/// A case is what shows that a kind can be met at all, and how it reads.
+/// Shows that each kind can occur, and how it reads.
 #[test]
 fn each_error_kind_has_a_message_file() {
     let cases = cases();
-    let said = cases.iter().map(|(path, text)| parsed(path, text).stderr);
-    let met: BTreeSet<String> = said
-        .flat_map(|said| lines(&said))
+    let stderr = cases.iter().map(|(path, text)| parsed(path, text).stderr);
+    let met: BTreeSet<String> = stderr
+        .flat_map(|stderr| lines(&stderr))
         .filter_map(|line| line.kind)
         .collect();
     assert_eq!(met, kinds().into_iter().collect());

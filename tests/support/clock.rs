@@ -15,7 +15,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn of(sandbox: &Sandbox) -> Self {
+    pub(crate) fn new(sandbox: &Sandbox) -> Self {
         let file = sandbox.directory().with_file_name("jump");
         Clock { file }
     }

@@ -93,7 +93,7 @@ impl Comparison {
         wanted.sort();
         for (what, bare, under) in [("inherited", bare, under), ("added", wanted, added)] {
             if bare != under {
-                let (bare, under) = (shown(&bare), shown(&under));
+                let (bare, under) = (escaped(&bare), escaped(&under));
                 differences.push(format!(
                     "{what} entries: expected {bare:#?}, found {under:#?}"
                 ));
@@ -143,7 +143,7 @@ fn bytes_or_name(target: &str) -> Vec<u8> {
     }
 }
 
-fn shown(entries: &[Vec<u8>]) -> Vec<String> {
+fn escaped(entries: &[Vec<u8>]) -> Vec<String> {
     entries
         .iter()
         .map(|entry| entry.escape_ascii().to_string())

@@ -13,7 +13,7 @@ use nix::unistd::Uid;
 
 use super::inspector::Report;
 use super::output::Output;
-use super::running::{Running, Started};
+use super::running::{ChildIs, Running};
 use super::sandbox::{Sandbox, find_program};
 use super::spawn::{SpawnOptions, duplicate_high};
 use super::terminal::{self, Terminal};
@@ -32,7 +32,7 @@ pub(crate) struct Run<'a> {
     stdin: Vec<u8>,
     stdout: Option<PathBuf>,
     start: SpawnOptions,
-    started: Started,
+    child_is: ChildIs,
     secrets_on_stdout: bool,
 }
 
@@ -53,7 +53,7 @@ impl<'a> Run<'a> {
             stdin: Vec::new(),
             stdout: None,
             start: SpawnOptions::default(),
-            started: Started::Itself,
+            child_is: ChildIs::ProcessUnderTest,
             secrets_on_stdout: false,
         }
     }
@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
     /// Starts it as PID 1 of a new PID namespace with its own /proc. A program that `wrap` puts before it is
     /// PID 1 instead, unless it execs.
     pub(crate) fn as_pid1(mut self) -> Self {
-        self.started = Started::ParentOfPid1;
+        self.child_is = ChildIs::ParentOfPid1;
         self
     }
 
@@ -223,7 +223,8 @@ impl<'a> Run<'a> {
                 canaries.add_token(entry);
             }
         }
-        let mut running = Running::new(child, self.started, case, canaries, self.secrets_on_stdout);
+        let mut running =
+            Running::new(child, self.child_is, case, canaries, self.secrets_on_stdout);
         running.write(&self.stdin);
         running
     }
@@ -232,16 +233,16 @@ impl<'a> Run<'a> {
     pub(crate) fn on_terminal(mut self) -> Terminal {
         let (master, slave) = terminal::open();
         self.start.terminal = Some(slave);
-        match self.started {
-            Started::Itself => self.start.leads_session = true,
+        match self.child_is {
+            ChildIs::ProcessUnderTest => self.start.leads_session = true,
             // unshare(1) itself does not become PID 1.
-            Started::ParentOfPid1 => {
+            ChildIs::ParentOfPid1 => {
                 let words = ["setsid", "--ctty"].map(OsString::from);
                 self.wrap.splice(0..0, words);
             }
         }
         let (child, case) = self.launch();
-        Terminal::new(master, child, self.started, case)
+        Terminal::new(master, child, self.child_is, case)
     }
 
     fn launch(&mut self) -> (Child, String) {
@@ -273,7 +274,7 @@ impl<'a> Run<'a> {
 
     /// Returns all words, with those of `wrap` first.
     fn line(&mut self) -> Vec<OsString> {
-        if self.started == Started::ParentOfPid1 {
+        if self.child_is == ChildIs::ParentOfPid1 {
             let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
             self.wrap.splice(
                 0..0,

@@ -19,7 +19,7 @@ use super::spawn::kill;
 /// A started command. It is killed when this is dropped before `wait`, as after a failed assertion.
 pub(crate) struct Running {
     child: Child,
-    started: Started,
+    child_is: ChildIs,
     /// Disconnected once the process has ended and before it is reaped.
     end: Receiver<()>,
     stdout: Stream,
@@ -30,19 +30,20 @@ pub(crate) struct Running {
     secrets_on_stdout: bool,
 }
 
-/// What the child process is: the process under test, or unshare(1), whose only child is the process under test.
+/// What the child process is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Started {
-    Itself,
+pub(crate) enum ChildIs {
+    ProcessUnderTest,
+    /// unshare(1), whose only child is the process under test.
     ParentOfPid1,
 }
 
-impl Started {
+impl ChildIs {
     /// Returns the process under test, where `pid` is the child process.
     pub(super) fn process(self, pid: i32) -> i32 {
         match self {
-            Started::Itself => pid,
-            Started::ParentOfPid1 => proc::wait_for_only_child(pid),
+            ChildIs::ProcessUnderTest => pid,
+            ChildIs::ParentOfPid1 => proc::wait_for_only_child(pid),
         }
     }
 }
@@ -50,7 +51,7 @@ impl Started {
 impl Running {
     pub(super) fn new(
         mut child: Child,
-        started: Started,
+        child_is: ChildIs,
         case: String,
         canaries: Canaries,
         secrets_on_stdout: bool,
@@ -68,7 +69,7 @@ impl Running {
         let stderr = child.stderr.take().map_or_else(Stream::ended, Stream::new);
         Running {
             child,
-            started,
+            child_is,
             end,
             stdout,
             stderr,
@@ -80,14 +81,14 @@ impl Running {
 
     /// Returns the pid of phase-run or the bare command as the test sees it.
     pub(crate) fn pid(&self) -> i32 {
-        self.started.process(self.child.id().cast_signed())
+        self.child_is.process(self.child.id().cast_signed())
     }
 
     /// Returns the pid of phase-run or the bare command as it sees it itself.
     pub(super) fn own_pid(&self) -> i32 {
-        match self.started {
-            Started::Itself => self.pid(),
-            Started::ParentOfPid1 => 1,
+        match self.child_is {
+            ChildIs::ProcessUnderTest => self.pid(),
+            ChildIs::ParentOfPid1 => 1,
         }
     }
 
@@ -160,14 +161,14 @@ impl Running {
         let status = Status::from(self.child.wait().unwrap());
         let output = Output {
             status,
-            stdout: self.stdout.seen.clone(),
-            stderr: String::from_utf8_lossy(&self.stderr.seen).into_owned(),
+            stdout: self.stdout.received.bytes.clone(),
+            stderr: String::from_utf8_lossy(&self.stderr.received.bytes).into_owned(),
             case: self.case.clone(),
         };
         if !self.secrets_on_stdout {
-            self.search("standard output", &self.stdout.seen, &output);
+            self.search("standard output", &self.stdout.received.bytes, &output);
         }
-        self.search("standard error", &self.stderr.seen, &output);
+        self.search("standard error", &self.stderr.received.bytes, &output);
         output
     }
 
@@ -179,7 +180,7 @@ impl Running {
     }
 
     fn seen(&self) -> String {
-        let (out, err) = (&self.stdout.seen, &self.stderr.seen);
+        let (out, err) = (&self.stdout.received.bytes, &self.stderr.received.bytes);
         let (out, err) = (String::from_utf8_lossy(out), String::from_utf8_lossy(err));
         format!("{}\nstdout so far: {out}\nstderr so far: {err}", self.case)
     }
@@ -196,9 +197,29 @@ impl Drop for Running {
 /// The bytes that arrive on a pipe. A thread reads them, so that the command never waits for the test.
 struct Stream {
     chunks: Receiver<Vec<u8>>,
-    seen: Vec<u8>,
-    /// The number of bytes of `seen` that were returned as lines.
+    received: Received,
+}
+
+/// What a process has written so far.
+#[derive(Default)]
+pub(super) struct Received {
+    pub(super) bytes: Vec<u8>,
+    /// The number of bytes that were returned to the test.
     taken: usize,
+}
+
+impl Received {
+    /// Returns the text after the last returned one and up to the end of `text`, or `None` if `text` has not
+    /// arrived.
+    pub(super) fn take_until(&mut self, text: &str) -> Option<String> {
+        let rest = &self.bytes[self.taken..];
+        let at = rest
+            .windows(text.len())
+            .position(|part| part == text.as_bytes())?;
+        let length = at + text.len();
+        self.taken += length;
+        Some(String::from_utf8_lossy(&rest[..length]).into_owned())
+    }
 }
 
 impl Stream {
@@ -214,31 +235,27 @@ impl Stream {
         });
         Stream {
             chunks,
-            seen: Vec::new(),
-            taken: 0,
+            received: Received::default(),
         }
     }
 
     fn ended() -> Self {
         Stream {
             chunks: channel().1,
-            seen: Vec::new(),
-            taken: 0,
+            received: Received::default(),
         }
     }
 
     fn line(&mut self) -> Result<String, RecvTimeoutError> {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let rest = &self.seen[self.taken..];
-            if let Some(length) = rest.iter().position(|byte| *byte == b'\n') {
-                let line = String::from_utf8_lossy(&rest[..length]).into_owned();
-                self.taken += length + 1;
+            if let Some(mut line) = self.received.take_until("\n") {
+                line.pop();
                 return Ok(line);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let chunk = self.chunks.recv_timeout(left)?;
-            self.seen.extend(chunk);
+            self.received.bytes.extend(chunk);
         }
     }
 
@@ -248,7 +265,7 @@ impl Stream {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.chunks.recv_timeout(left) {
-                Ok(chunk) => self.seen.extend(chunk),
+                Ok(chunk) => self.received.bytes.extend(chunk),
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(late) => return Err(late),
             }

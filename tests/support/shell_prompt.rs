@@ -151,7 +151,7 @@ impl DerefMut for ShellPrompt {
 impl Drop for ShellPrompt {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let (mode, shown) = (self.mode, self.shown());
+            let (mode, shown) = (self.mode, self.describe());
             let _ = writeln!(std::io::stderr(), "mode: {mode:?}\n{shown}");
         }
     }

@@ -19,7 +19,7 @@ use super::launch_modes::{BARRIER, ReceivedSignal};
 use super::output::Status;
 use super::proc;
 use super::proc::{DEADLINE, eventually};
-use super::running::Started;
+use super::running::{ChildIs, Received};
 use super::spawn::kill;
 
 /// The master side of a pty and the process that leads the session on the other side. When it is dropped,
@@ -28,11 +28,9 @@ pub(crate) struct Terminal {
     /// None once the terminal has gone away.
     master: Option<File>,
     child: Child,
-    started: Started,
+    child_is: ChildIs,
     case: String,
-    seen: Vec<u8>,
-    /// How many bytes of `seen` have been returned to the test.
-    taken: usize,
+    screen: Received,
 }
 
 /// Opens a pty and returns both sides. They are close-on-exec, so that a process of another test cannot
@@ -67,20 +65,19 @@ pub(super) fn lead_new_session() -> Result<()> {
 }
 
 impl Terminal {
-    pub(super) fn new(master: File, child: Child, started: Started, case: String) -> Self {
+    pub(super) fn new(master: File, child: Child, child_is: ChildIs, case: String) -> Self {
         Terminal {
             master: Some(master),
             child,
-            started,
+            child_is,
             case,
-            seen: Vec::new(),
-            taken: 0,
+            screen: Received::default(),
         }
     }
 
     /// Returns the pid of the process that was started on it.
     pub(crate) fn pid(&self) -> i32 {
-        self.started.process(self.child.id().cast_signed())
+        self.child_is.process(self.child.id().cast_signed())
     }
 
     /// Presses keys: a line ends with `\n`, Ctrl-C is `\x03`, Ctrl-Z `\x1a`, Ctrl-\ `\x1c`.
@@ -93,17 +90,14 @@ impl Terminal {
     pub(crate) fn until(&mut self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let rest = &self.seen[self.taken..];
-            let found = rest
-                .windows(text.len())
-                .position(|at| at == text.as_bytes());
-            if let Some(at) = found {
-                let part = String::from_utf8_lossy(&rest[..at + text.len()]).into_owned();
-                self.taken += at + text.len();
-                return part;
+            if let Some(shown) = self.screen.take_until(text) {
+                return shown;
             }
             if let Err(why) = self.read_before(deadline) {
-                panic!("expected {text:?} on the terminal: {why}\n{}", self.shown());
+                panic!(
+                    "expected {text:?} on the terminal: {why}\n{}",
+                    self.describe()
+                );
             }
         }
     }
@@ -158,8 +152,8 @@ impl Terminal {
     }
 
     /// Returns the command line and the whole screen, for a failed assertion.
-    pub(crate) fn shown(&self) -> String {
-        let screen = String::from_utf8_lossy(&self.seen);
+    pub(crate) fn describe(&self) -> String {
+        let screen = String::from_utf8_lossy(&self.screen.bytes);
         format!("{}\nscreen:\n{screen}", self.case)
     }
 
@@ -180,7 +174,7 @@ impl Terminal {
         }
         let mut buffer = [0; 4096];
         match master.read(&mut buffer) {
-            Ok(count) => self.seen.extend(&buffer[..count]),
+            Ok(count) => self.screen.bytes.extend(&buffer[..count]),
             Err(why) if why.kind() == ErrorKind::Interrupted => {}
             // EIO: nobody has the other side open any more.
             Err(why) => return Err(why.to_string()),
