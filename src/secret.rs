@@ -20,6 +20,7 @@
 //! A move of an array can leave a copy in an old stack frame. The exec discards the stack, as it
 //! discards all memory.
 
+pub(crate) mod length_prefixed;
 mod token;
 
 use std::borrow::Cow;

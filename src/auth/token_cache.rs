@@ -9,7 +9,7 @@
 //! # Layout
 //!
 //! 1. The length of the fields, in [`LENGTH_SIZE`] bytes.
-//! 2. The fields, each after its length in four bytes: the digest key, the token if its source cannot
+//! 2. The fields, each after its length ([`length_prefixed`]): the digest key, the token if its source cannot
 //!    be read again, and the values of the token's variables if the command inherits them.
 //! 3. With `--identity`, the minted token: a hash of the rest, the times to renew it and when it expires,
 //!    and the token itself.
@@ -30,12 +30,10 @@ use crate::log::Log;
 use crate::process::env_block::EnvBlock;
 use crate::process::{secret_file, since_boot};
 use crate::secret::SecretBytes;
+use crate::secret::length_prefixed::{self, LENGTH_SIZE, encode_length};
 
 /// The length of the digest key, that of the digest's hash, in bytes.
 const KEY_SIZE: usize = 32;
-
-/// The size of the fields' length, in bytes.
-const LENGTH_SIZE: usize = 8;
 
 /// The size of the minted token's hash, in bytes.
 const HASH_SIZE: usize = 32;
@@ -146,12 +144,9 @@ impl TokenCache {
     fn write_fields<'f>(&self, fields: impl Iterator<Item = &'f [u8]>) -> io::Result<()> {
         let mut bytes = Vec::new();
         for field in fields {
-            let length = u32::try_from(field.len()).map_err(io::Error::other)?;
-            bytes.extend_from_slice(&length.to_le_bytes());
-            bytes.extend_from_slice(field);
+            length_prefixed::push(&mut bytes, field);
         }
-        let length = (bytes.len() as u64).to_le_bytes();
-        self.0.write_all_at(&length, 0)?;
+        self.0.write_all_at(&encode_length(bytes.len()), 0)?;
         self.0.write_all_at(&bytes, LENGTH_SIZE as u64)
     }
 
@@ -164,13 +159,9 @@ impl TokenCache {
         let mut bytes = vec![0; length];
         self.0.read_exact_at(&mut bytes, LENGTH_SIZE as u64)?;
         let mut rest = bytes.as_slice();
-        while let Some((length, after)) = rest.split_first_chunk() {
-            let length = u32::from_le_bytes(*length) as usize;
-            let (field, after) = after
-                .split_at_checked(length)
-                .ok_or(io::ErrorKind::UnexpectedEof)?;
+        while !rest.is_empty() {
+            let field = length_prefixed::take(&mut rest).ok_or(io::ErrorKind::UnexpectedEof)?;
             fields.push(SecretBytes::new(field.to_vec()));
-            rest = after;
         }
         Ok(fields)
     }

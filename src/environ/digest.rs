@@ -5,6 +5,7 @@ use ring::hmac;
 
 use super::plan::{InjectionForm, Plan};
 use crate::process::watch::Digest;
+use crate::secret::length_prefixed::encode_length;
 
 impl Plan {
     /// HMAC-SHA-256 (RFC 2104) over the name, form and value of each secret. Without the key, a
@@ -14,7 +15,7 @@ impl Plan {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
         // The length prefix makes (`AB`, `C`) differ from (`A`, `BC`).
         let mut add = |bytes: &[u8]| {
-            context.update(&bytes.len().to_le_bytes());
+            context.update(&encode_length(bytes.len()));
             context.update(bytes);
         };
         for planned in &self.secrets {

@@ -1,16 +1,16 @@
 #![forbid(unsafe_code)]
-//! What a snapshot is a copy of: the associated data with which it is encrypted.
+//! The settings that a snapshot is bound to, encoded as associated data.
 
 use crate::config::{
     DecryptionMode, DynamicMode, FetchConfig, FolderPattern, Pattern, SelectionOptions,
 };
+use crate::secret::length_prefixed;
 
-/// Encodes every setting that decides which values are selected, so that a snapshot of another host,
-/// app, environment, filter, mode or with other dynamic secrets cannot be decrypted. Each list and each
-/// word in it has its length in front, so that different settings never give the same bytes.
+/// Encodes every setting that decides which values are selected, so that a snapshot cannot be decrypted
+/// with other settings. The lengths make different settings differ in their bytes.
 pub(super) fn encode(config: &FetchConfig, selection: &SelectionOptions) -> Vec<u8> {
     let target = &config.target;
-    // Phase's names of apps are compared without case.
+    // App names are case-insensitive.
     let app = target.app.iter().map(|app| app.value.to_lowercase());
     let environment = target.environment.iter().map(|word| word.value.clone());
     let environment_scope = target
@@ -46,17 +46,13 @@ pub(super) fn encode(config: &FetchConfig, selection: &SelectionOptions) -> Vec<
     bytes
 }
 
+/// Appends the number of words and each word after its length.
 fn push_list(bytes: &mut Vec<u8>, words: impl IntoIterator<Item: AsRef<str>>) {
-    let mut count = 0_u64;
-    let mut text = Vec::new();
-    for word in words {
-        let word = word.as_ref().as_bytes();
-        count += 1;
-        text.extend_from_slice(&(word.len() as u64).to_le_bytes());
-        text.extend_from_slice(word);
+    let words: Vec<_> = words.into_iter().collect();
+    bytes.extend_from_slice(&length_prefixed::encode_length(words.len()));
+    for word in &words {
+        length_prefixed::push(bytes, word.as_ref().as_bytes());
     }
-    bytes.extend_from_slice(&count.to_le_bytes());
-    bytes.extend_from_slice(&text);
 }
 
 #[cfg(test)]

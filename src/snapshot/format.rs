@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
-//! The format of a snapshot: a header in clear text, and secrets that only the same token decrypts.
+//! The format of a snapshot: a header in plaintext, and secrets that only the same token decrypts.
 //!
 //! `magic ‖ salt ‖ time ‖ ciphertext ‖ tag`, with XChaCha20-Poly1305. Each file has its own key, derived
 //! from the token and a random salt by HKDF-SHA-256 (RFC 5869), so the nonce may be constant. The header
-//! and the binding, which says what the snapshot is a copy of, are authenticated as associated data.
+//! and the binding, which encodes the settings of the snapshot, are authenticated as associated data.
 
 use std::time::Duration;
 
@@ -13,23 +13,21 @@ use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
+use crate::secret::length_prefixed::{self, LENGTH_SIZE, encode_length};
 use crate::secret::{Secret, SecretBytes, Token};
 
 /// The start of a file, with the version of the format.
 const MAGIC: &[u8; 22] = b"phase-run snapshot v1\n";
 
-/// What the files of all versions start with.
+/// The prefix of all format versions.
 const MAGIC_OF_ANY_VERSION: &[u8] = b"phase-run snapshot v";
 
-// Lengths in bytes.
-const KEY_LENGTH: usize = 32;
-const SALT_LENGTH: usize = 32;
-const TIME_LENGTH: usize = 8;
-const TAG_LENGTH: usize = 16;
-const HEADER_LENGTH: usize = MAGIC.len() + SALT_LENGTH + TIME_LENGTH;
-
-/// The length of a number: of list members before a list, of bytes before a field.
-const NUMBER_LENGTH: usize = 8;
+// Sizes in bytes.
+const KEY_SIZE: usize = 32;
+const SALT_SIZE: usize = 32;
+const TIME_SIZE: usize = 8;
+const TAG_SIZE: usize = 16;
+const HEADER_SIZE: usize = MAGIC.len() + SALT_SIZE + TIME_SIZE;
 
 /// A constant, because each key encrypts one file.
 const NONCE: [u8; 24] = [0; 24];
@@ -43,7 +41,7 @@ pub(super) struct SnapshotContents {
     pub(super) secrets: Vec<Secret>,
 }
 
-/// Whether a file starts like a snapshot of any version.
+/// Returns whether a file starts like a snapshot of any version.
 pub(super) fn is_snapshot(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC_OF_ANY_VERSION)
 }
@@ -81,9 +79,9 @@ pub(super) fn encrypt(
         });
         leased.iter().map(|name| name.as_bytes()).chain(secrets)
     };
-    let size: usize = fields().map(|field| NUMBER_LENGTH + field.len()).sum();
-    let mut file = Vec::with_capacity(HEADER_LENGTH + NUMBER_LENGTH + size + TAG_LENGTH);
-    let mut salt = [0; SALT_LENGTH];
+    let size: usize = fields().map(|field| LENGTH_SIZE + field.len()).sum();
+    let mut file = Vec::with_capacity(HEADER_SIZE + LENGTH_SIZE + size + TAG_SIZE);
+    let mut salt = [0; SALT_SIZE];
     SystemRandom::new()
         .fill(&mut salt)
         .map_err(|_| "the system provides no randomness")?;
@@ -91,19 +89,18 @@ pub(super) fn encrypt(
     file.extend_from_slice(&salt);
     let millis = u64::try_from(created.as_millis()).unwrap_or(u64::MAX);
     file.extend_from_slice(&millis.to_le_bytes());
-    file.extend_from_slice(&(leased.len() as u64).to_le_bytes());
+    file.extend_from_slice(&encode_length(leased.len()));
     for field in fields() {
-        file.extend_from_slice(&(field.len() as u64).to_le_bytes());
-        file.extend_from_slice(field);
+        length_prefixed::push(&mut file, field);
     }
-    let (header, text) = file
-        .split_at_mut_checked(HEADER_LENGTH)
+    let (header, payload) = file
+        .split_at_mut_checked(HEADER_SIZE)
         .expect("the header has been written");
     let associated_data = [header, binding].concat();
     let tag = cipher(token, &salt)
-        .encrypt_inout_detached(&XNonce::from(NONCE), &associated_data, text.into())
+        .encrypt_inout_detached(&XNonce::from(NONCE), &associated_data, payload.into())
         .ok()
-        .expect("the text is shorter than the 256 GiB that the cipher takes");
+        .expect("the payload is shorter than the 256 GiB that the cipher takes");
     file.extend_from_slice(&tag);
     Ok(file)
 }
@@ -115,21 +112,21 @@ pub(super) fn decrypt(
     token: &Token,
     binding: &[u8],
 ) -> Option<SnapshotContents> {
-    let (header, rest) = file.split_at_mut_checked(HEADER_LENGTH)?;
-    let (salt, created) = header.strip_prefix(MAGIC)?.split_at_checked(SALT_LENGTH)?;
+    let (header, rest) = file.split_at_mut_checked(HEADER_SIZE)?;
+    let (salt, created) = header.strip_prefix(MAGIC)?.split_at_checked(SALT_SIZE)?;
     let created = Duration::from_millis(u64::from_le_bytes(created.try_into().ok()?));
-    let (text, tag) = rest.split_at_mut_checked(rest.len().checked_sub(TAG_LENGTH)?)?;
+    let (payload, tag) = rest.split_at_mut_checked(rest.len().checked_sub(TAG_SIZE)?)?;
     let tag = Tag::try_from(&*tag).ok()?;
     let associated_data = [header, binding].concat();
     cipher(token, salt)
         .decrypt_inout_detached(
             &XNonce::from(NONCE),
             &associated_data,
-            (&mut *text).into(),
+            (&mut *payload).into(),
             &tag,
         )
         .ok()?;
-    let (leased, secrets) = parse(text)?;
+    let (leased, secrets) = parse(payload)?;
     Some(SnapshotContents {
         created,
         leased,
@@ -137,15 +134,15 @@ pub(super) fn decrypt(
     })
 }
 
-/// Returns the cipher with the key of one file. The key depends on the whole token: a bearer, which
-/// each request shows to the server, must not decrypt what a full token's keys have decrypted.
+/// Returns the cipher with the key of one file. The key depends on the whole token: because the server
+/// sees the bearer token, it must not suffice to decrypt secrets that required the token's keys.
 #[expect(clippy::expect_used, reason = "the length of the key is a constant")]
 fn cipher(token: &Token, salt: &[u8]) -> XChaCha20Poly1305 {
     let authorization = token.authorization();
     let parts = [authorization.as_slice()].into_iter();
     let parts: Vec<&[u8]> = parts.chain(token.keys().into_iter().flatten()).collect();
     let pseudorandom_key = Salt::new(HKDF_SHA256, salt).extract(&parts.join(&b':'));
-    let mut key = Zeroizing::new([0; KEY_LENGTH]);
+    let mut key = Zeroizing::new([0; KEY_SIZE]);
     pseudorandom_key
         .expand(&[MAGIC], HKDF_SHA256)
         .and_then(|output| output.fill(&mut *key))
@@ -154,11 +151,11 @@ fn cipher(token: &Token, salt: &[u8]) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(<&Key>::from(&*key))
 }
 
-/// Parses the decrypted text: the names of leased secrets, and the secrets. Only phase-run can have
-/// written it, and still no length in it is trusted.
-fn parse(text: &[u8]) -> Option<(Vec<String>, Vec<Secret>)> {
-    let mut rest = text;
-    let count = take_number(&mut rest)?;
+/// Parses the decrypted payload: the names of leased secrets, and the secrets. It was written by
+/// phase-run, but lengths are still checked.
+fn parse(payload: &[u8]) -> Option<(Vec<String>, Vec<Secret>)> {
+    let mut rest = payload;
+    let count = length_prefixed::take_length(&mut rest)?;
     let mut leased = Vec::new();
     for _ in 0..count {
         leased.push(take_text(&mut rest)?);
@@ -167,7 +164,7 @@ fn parse(text: &[u8]) -> Option<(Vec<String>, Vec<Secret>)> {
     while !rest.is_empty() {
         secrets.push(Secret {
             key: take_text(&mut rest)?,
-            value: SecretBytes::new(take_field(&mut rest)?.to_vec()),
+            value: SecretBytes::new(length_prefixed::take(&mut rest)?.to_vec()),
             folder: take_text(&mut rest)?,
             tags: Vec::new(),
             secret_type: take_text(&mut rest)?.into(),
@@ -177,27 +174,16 @@ fn parse(text: &[u8]) -> Option<(Vec<String>, Vec<Secret>)> {
     Some((leased, secrets))
 }
 
-fn take_number(rest: &mut &[u8]) -> Option<u64> {
-    let (number, after) = rest.split_first_chunk()?;
-    *rest = after;
-    Some(u64::from_le_bytes(*number))
-}
-
-fn take_field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = usize::try_from(take_number(rest)?).ok()?;
-    let (field, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    Some(field)
-}
-
 fn take_text(rest: &mut &[u8]) -> Option<String> {
-    str::from_utf8(take_field(rest)?).ok().map(str::to_owned)
+    str::from_utf8(length_prefixed::take(rest)?)
+        .ok()
+        .map(str::to_owned)
 }
 
-/// Fuzz target: any bytes as a file, which must not decrypt, and as decrypted text.
+/// Fuzz target: any bytes as a file, which must not decrypt, and as a decrypted payload.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(data: &[u8]) {
-    if let Ok(token) = Token::parse(&[b'a'; 2 * KEY_LENGTH]) {
+    if let Ok(token) = Token::parse(&[b'a'; 2 * KEY_SIZE]) {
         for file in [data.to_vec(), [MAGIC.as_slice(), data].concat()] {
             assert!(decrypt(file, &token, b"binding").is_none());
         }
@@ -215,6 +201,12 @@ mod tests {
         3333333333333333333333333333333333333333333333333333333333333333";
 
     const CREATED: Duration = Duration::from_millis(1_234_567);
+
+    /// The secret `K` with the value `value`, encrypted for [`TOKEN`].
+    const FILE_V1: &str = "70686173652d72756e20736e617073686f742076310a57d9da06f5504feee4cf0836b40f3a6eb41aeac7c1f4\
+        886a8630c966760db8f787d612000000000089fd25fa2f68f60da7080a9594ba7ae81daf9d9cf864f47ef02e\
+        52a7f16a7019c65f5688fe7a5f0866fb35e02657615412e0ee20820b1951ab9a8144c5f53a00bbea140c5bdd\
+        841c";
 
     fn token(text: &str) -> Token {
         Token::parse(text.as_bytes()).unwrap()
@@ -265,14 +257,29 @@ mod tests {
         }
     }
 
+    /// Files that were written earlier must still open.
+    #[test]
+    fn file_of_format_v1_decrypts() {
+        let file = base16ct::lower::decode_vec(FILE_V1).unwrap();
+        let contents = decrypt(file, &token(TOKEN), b"binding").unwrap();
+        assert_eq!(contents.created, CREATED);
+        let [secret] = contents.secrets.as_slice() else {
+            panic!("the file has one secret");
+        };
+        assert_eq!(
+            (secret.key.as_str(), secret.value.expose()),
+            ("K", &b"value"[..])
+        );
+    }
+
     #[test]
     fn two_files_of_same_secrets_differ() {
         let (one, other) = (small_file(), small_file());
         assert_ne!(
-            one[MAGIC.len()..][..SALT_LENGTH],
-            other[MAGIC.len()..][..SALT_LENGTH]
+            one[MAGIC.len()..][..SALT_SIZE],
+            other[MAGIC.len()..][..SALT_SIZE]
         );
-        assert_ne!(one[HEADER_LENGTH..], other[HEADER_LENGTH..]);
+        assert_ne!(one[HEADER_SIZE..], other[HEADER_SIZE..]);
     }
 
     /// Leased values never enter a snapshot. The others could not be used without them.
@@ -340,19 +347,19 @@ mod tests {
         assert!(decrypt(small_file(), &token(&format!(" {TOKEN}\n")), b"binding").is_some());
     }
 
-    /// Parses many short texts, although only phase-run can have written one.
+    /// Parses many short payloads, although only phase-run writes them.
     #[test]
-    fn no_short_text_panics() {
+    fn no_short_payload_panics() {
         let alphabet = [0, 1, 8, b'a', 0xff];
         for length in 0..=3_u32 {
             for mut number in 0..alphabet.len().pow(length) {
-                let mut text = Vec::new();
+                let mut payload = Vec::new();
                 for _ in 0..length {
-                    text.extend_from_slice(&[alphabet[number % alphabet.len()]; NUMBER_LENGTH]);
+                    payload.extend_from_slice(&[alphabet[number % alphabet.len()]; LENGTH_SIZE]);
                     number /= alphabet.len();
                 }
-                for cut in 0..=text.len() {
-                    let _ = parse(&text[..cut]);
+                for cut in 0..=payload.len() {
+                    let _ = parse(&payload[..cut]);
                 }
             }
         }
