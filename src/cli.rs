@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
-//! The command line: the table of options, and the arguments parsed by it.
+//! The command line: the table of options, and arguments parsed according to it.
 //!
-//! [`options`] lists one row for each option; parsing, `--help`, the hint for a mistyped option and
+//! [`options`] has one row per option; parsing, `--help`, the hint for a mistyped option and
 //! everything that `--generate` prints come from these rows. [`parse`] reads neither the environment
 //! nor files: it turns the arguments into [`ParsedArgs`], which `config` turns into a configuration.
 //! Options end at `--` or at the first argument that is not an option (POSIX Utility Syntax
@@ -94,7 +94,7 @@ fn parse_into(args: &mut ParsedArgs, arguments: Vec<OsString>) -> Result<(), Err
             }
             Ok(Some(Arg::Long(name))) => (find_long(name)?, true),
             Ok(Some(Arg::Short(letter))) => (find_short(letter)?, false),
-            // The only error possible here: a flag with a value, as in `-q=x`.
+            // The only possible error is a flag with a value, as in `-q=x`.
             Err(_) => {
                 let flag = previous.expect("a value belongs to the option before it");
                 return Err(Error::UnexpectedValue { option: flag.name });
@@ -105,7 +105,7 @@ fn parse_into(args: &mut ParsedArgs, arguments: Vec<OsString>) -> Result<(), Err
             return Err(Error::RepeatedOption { option: spec.name });
         }
         args.options.push((spec.option, value));
-        // Whatever follows these options, they do what they say.
+        // These options ignore everything after them.
         if matches!(spec.option, Opt::Generate | Opt::Help | Opt::Version) {
             return Ok(());
         }
@@ -161,13 +161,14 @@ fn find_short(letter: char) -> Result<&'static OptSpec, Error> {
 /// `unknown` starts with, or one with at most one typing error for each three letters.
 fn nearest_long(unknown: &str) -> Option<&'static str> {
     options()
-        .map(|spec| (distance(&unknown.to_lowercase(), spec.long), spec))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= unknown.len() / 3)
+        .map(|spec| (mistyping_score(&unknown.to_lowercase(), spec.long), spec))
+        .min_by_key(|(score, _)| *score)
+        .filter(|(score, _)| *score <= unknown.len() / 3)
         .map(|(_, spec)| spec.name)
 }
 
-fn distance(unknown: &str, known: &str) -> usize {
+/// Returns how unlikely it is that `known` was meant: the number of typing errors, or less for a prefix.
+fn mistyping_score(unknown: &str, known: &str) -> usize {
     match unknown.len() {
         2.. if known.starts_with(unknown) => 0,
         _ if unknown.starts_with(known) => 1,

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Strict reading of JSON objects.
+//! A serde wrapper that accepts only JSON objects.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -16,7 +16,7 @@ use std::os::fd::AsFd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::Error;
-use escape::escape_and_mask;
+use escape::escape_and_redact;
 pub(crate) use escape::{escape, json_object};
 pub(crate) use event::Event;
 use event::Level;
@@ -82,7 +82,7 @@ impl Logger {
         if level > enabled {
             return None;
         }
-        let message = escape_and_mask(&event.to_string());
+        let message = escape_and_redact(&event.to_string());
         let is_warning = level == Level::Warning;
         Some(match self.format {
             OutputFormat::Text if is_warning => format!("phase-run: warning: {message}"),
@@ -112,8 +112,8 @@ impl Logger {
 
     /// The line for an error, and in text a second one for its hint.
     fn error_lines(&self, error: &Error) -> Vec<String> {
-        let message = escape_and_mask(&error.to_string());
-        let hint = error.hint().map(|hint| escape_and_mask(&hint));
+        let message = escape_and_redact(&error.to_string());
+        let hint = error.hint().map(|hint| escape_and_redact(&hint));
         match self.format {
             OutputFormat::Text => {
                 let first = format!("phase-run: error[{}]: {message}", error.kind());

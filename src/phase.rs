@@ -171,14 +171,14 @@ impl<'a> Fetcher<'a> {
         let Some(environments) = &app.environments else {
             return Ok(Environment::from_name(&setting.value));
         };
-        let (environment, reason) =
+        let (environment, matched_by) =
             app_directory::match_environment(environments, setting, &app.name)?;
-        if let Some(reason) = reason {
+        if let Some(matched_by) = matched_by {
             self.log.log(Event::EnvironmentChosen {
                 query: &setting.value,
                 source: setting.set_by.to_string(),
                 environment: &environment.name,
-                reason,
+                matched_by,
             });
         }
         Ok(environment.clone())
@@ -201,7 +201,7 @@ impl<'a> Fetcher<'a> {
             environment: &target.environment.name,
             environment_source: target.environment_setting.set_by.to_string(),
             host: self.config.host.name(),
-            token: &self.credential.token_source,
+            token_source: &self.credential.token_source,
         });
         if let Some(proxy) = &self.config.http.proxy {
             self.log.log(Event::Proxy {

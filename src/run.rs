@@ -57,8 +57,8 @@ pub(crate) fn run(
     if args.has(Opt::Version) {
         return print(&help::version());
     }
-    if let Some(form) = args.text(Opt::Generate)? {
-        return print(&generate::generate(form)?);
+    if let Some(name) = args.text(Opt::Generate)? {
+        return print(&generate::document(name)?);
     }
     let config = config::load(args, &inherited, context.log)?;
     match config.run_mode {

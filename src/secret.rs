@@ -1,21 +1,21 @@
 #![forbid(unsafe_code)]
 //! Secret bytes, a secret as Phase stores it, and the token.
 //!
-//! serde reads a value straight from the buffer of the response into [`SecretBytes`]. It leaves as an
-//! entry of the command's environment or as the content of a sealed file. [`SecretBytes`] implements
-//! neither `Display` nor `Clone`, so a value is not printed or copied by accident.
+//! serde reads a value straight from the buffer of the response into [`SecretBytes`]. The
+//! value then becomes an entry of the command's environment or the content of a sealed file.
+//! [`SecretBytes`] implements neither `Display` nor `Clone`, so a value is not printed or copied by
+//! accident.
 //!
 //! # How memory is wiped
 //!
 //! - **Heap: the global allocator** in `main.rs` overwrites every block with zeros before it frees it.
 //!   All wiping of heap memory rests on it, because only the allocator also sees what the TLS, HTTP and
-//!   JSON libraries free, and the old block when a vector grows. Buffers of ours are therefore plain
+//!   JSON libraries free, and the old block when a vector grows. Our own buffers are therefore plain
 //!   `Vec<u8>` and `String`: `Zeroizing` around them would only wipe them a second time.
 //! - **Stack: `Zeroizing`** of the crate zeroize, for keys in arrays such as `Zeroizing<[u8; 32]>`, which
 //!   the allocator never sees. The ciphers and hashes wipe their own state (their feature `zeroize`).
-//! - **[`SecretBytes`] is the one exception** and does both: it is zeroized on drop, so that what the type
-//!   promises can be read here and does not rest on a line in another file. The second pass takes
-//!   about 0.2 ms per MiB of values, 2 µs for an ordinary environment.
+//! - **[`SecretBytes`] is the exception**: it also zeroizes on drop, so that its guarantee does not depend
+//!   on `main.rs`. The second pass takes about 0.2 ms per MiB of values, 2 µs for an ordinary environment.
 //!
 //! A move of an array can leave a copy in an old stack frame. The exec discards the stack, as it
 //! discards all memory.
@@ -37,7 +37,7 @@ pub(crate) use token::{Token, is_token_variable};
 pub(crate) struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {
-    /// Takes over the bytes without copying them.
+    /// Takes ownership of the bytes without copying them.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for SecretBytes {
                 Ok(SecretBytes::new(text.into_bytes()))
             }
 
-            // The message of serde would quote the number.
+            // serde's own message would quote the number.
             fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<SecretBytes, E> {
                 Err(E::custom("not a string"))
             }
@@ -97,7 +97,7 @@ pub(crate) struct Secret {
     /// The path of its folder, with a leading slash and no trailing one: `/`, `/backend`, …
     pub(crate) folder: String,
     pub(crate) tags: Vec<String>,
-    /// `secret`, `sealed` or `config`, which differ in Phase's console only, or `dynamic`.
+    /// `secret`, `sealed` or `config`, which differ only in Phase's console, or `dynamic`.
     pub(crate) secret_type: Cow<'static, str>,
     /// The name of the dynamic secret that it is part of. Its value is different in each lease.
     pub(crate) dynamic_secret_name: Option<String>,

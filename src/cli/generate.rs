@@ -13,9 +13,9 @@ use super::Opt;
 use crate::error::Error;
 
 /// A value of `--generate` and the function that returns its document.
-type Document = (&'static str, fn() -> String);
+type GeneratedDocument = (&'static str, fn() -> String);
 
-const DOCUMENTS: [Document; 5] = [
+const DOCUMENTS: [GeneratedDocument; 5] = [
     ("man", man::page),
     ("bash", completion::bash),
     ("zsh", completion::zsh),
@@ -27,11 +27,11 @@ const DOCUMENTS: [Document; 5] = [
 ///
 /// # Errors
 /// `usage` for an unknown name.
-pub(crate) fn generate(name: &str) -> Result<String, Error> {
+pub(crate) fn document(name: &str) -> Result<String, Error> {
     DOCUMENTS
         .iter()
         .find(|(known, _)| *known == name)
-        .map(|(_, document)| document())
+        .map(|(_, make)| make())
         .ok_or_else(|| Error::InvalidValue {
             option: Opt::Generate.name(),
             value: name.to_owned(),
@@ -51,7 +51,7 @@ mod tests {
             panic!("--generate offers no words")
         };
         assert_eq!(offered, names.join("|"));
-        let message = generate("html").unwrap_err().to_string();
+        let message = document("html").unwrap_err().to_string();
         assert!(names.iter().all(|name| message.contains(name)), "{message}");
     }
 }

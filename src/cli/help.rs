@@ -57,8 +57,8 @@ pub(super) fn description(spec: &OptSpec) -> String {
     text
 }
 
-/// Breaks a text at its spaces into lines shorter than `width` characters; a longer word is a line
-/// of its own.
+/// Breaks a text at its spaces into lines shorter than `width` characters; a longer word gets
+/// its own line.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

@@ -2,7 +2,7 @@
 //! The table of options, in the order in which `--help` lists them.
 //!
 //! A new option takes its row in the table at the end of this file, and a field in `config` with the
-//! line that reads it. The row makes the variant of [`Opt`]; parsing, `--help`, the manual page, the
+//! line that reads it. The row defines the variant of [`Opt`]; parsing, `--help`, the manual page, the
 //! README's table and the completions read the row. The tests then fail until `tests/args.rs` has a case
 //! for the option, and until `UPDATE=1` has refreshed the README.
 
@@ -64,8 +64,8 @@ impl OptSpec {
         short.into_iter().chain([self.name.to_owned()]).chain(alias)
     }
 
-    /// Returns what a shell can offer for the value, which follows from the value's name: `FILE` and
-    /// `LINE` are what they say, and a name in lower case lists the words that can be typed.
+    /// Returns what a shell can offer for the value, which follows from the value's name: `FILE`
+    /// means a file, `LINE` a shell command line, and a lower-case name lists the allowed words.
     pub(crate) fn completion(&self) -> Completion {
         match self.value {
             Flag => Completion::NoValue,
@@ -88,7 +88,7 @@ impl Opt {
     }
 }
 
-/// Makes [`Opt`] and its rows from the table, so that no option can lack a row.
+/// Defines [`Opt`] and its rows from the table, so that no option can lack a row.
 macro_rules! options {
     ($($option:ident, $short:expr, $long:literal, $alias:expr, $variables:expr, $value:expr, $arity:ident, $help:literal;)*) => {
         /// An option of the command line.

@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! Makes text from outside safe for terminals and logs.
 
-/// A JSON object of strings on one line. Whatever a terminal would interpret is escaped as JSON does.
+/// A JSON object of strings on one line. Control characters are written as JSON escapes.
 pub(crate) fn json_object(members: &[(&str, &str)]) -> String {
     let members: Vec<String> = members
         .iter()
@@ -9,7 +9,7 @@ pub(crate) fn json_object(members: &[(&str, &str)]) -> String {
         .collect();
     let mut out = String::new();
     for c in format!("{{{}}}", members.join(",")).chars() {
-        match is_interpreted(c) {
+        match is_unsafe_to_print(c) {
             true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
             false => out.push(c),
         }
@@ -17,7 +17,7 @@ pub(crate) fn json_object(members: &[(&str, &str)]) -> String {
     out
 }
 
-/// The text with everything that a terminal or a log reader would interpret written as an escape.
+/// The text with control characters, line breaks and changes of direction written as escapes.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -25,7 +25,7 @@ pub(crate) fn escape(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            c if is_interpreted(c) => out.extend(c.escape_unicode()),
+            c if is_unsafe_to_print(c) => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
     }
@@ -33,45 +33,43 @@ pub(crate) fn escape(text: &str) -> String {
 }
 
 /// Whether the character is a control character, a line break, or changes the writing direction.
-fn is_interpreted(c: char) -> bool {
+fn is_unsafe_to_print(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Escapes the text and replaces whatever looks like a token or a bearer token: users type tokens
+/// Escapes the text and redacts everything that looks like a token or a bearer token: users type tokens
 /// where a name or a command belongs, and servers repeat what they are sent.
-pub(super) fn escape_and_mask(text: &str) -> String {
+pub(super) fn escape_and_redact(text: &str) -> String {
     /// The number of hex digits of a bearer token and of each field of a token.
     const KEY_DIGITS: usize = 64;
-    /// The length of the start that all tokens share, which hints show.
-    const PREFIX: usize = "pss_service:v2".len();
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let digits = rest
+        let hex_len = rest
             .find(|c: char| !c.is_ascii_hexdigit())
             .unwrap_or(rest.len());
-        let (mask, masked_len) = match rest.strip_prefix("pss_") {
-            Some(token) => {
-                let is_field = |c: char| c.is_ascii_alphanumeric() || c == ':' || c == '_';
-                let fields = token.split(|c| !is_field(c)).next().unwrap_or_default();
-                // A colon at the end belongs to the message.
-                let len = "pss_".len() + fields.trim_end_matches(':').len();
-                ("pss_…", if len > PREFIX { len } else { 0 })
-            }
-            None if digits >= KEY_DIGITS => ("…", digits),
-            None => ("", 0),
-        };
-        let is_masked = masked_len > 0;
-        let len = match is_masked {
-            true => masked_len,
-            false => digits.max(first.len_utf8()),
+        let (redacted, len) = match token_len(rest) {
+            Some(token_len) => (Some("pss_…"), token_len),
+            None if hex_len >= KEY_DIGITS => (Some("…"), hex_len),
+            None => (None, hex_len.max(first.len_utf8())),
         };
         let (piece, after) = rest.split_at(len);
-        out.push_str(if is_masked { mask } else { piece });
+        out.push_str(redacted.unwrap_or(piece));
         rest = after;
     }
     escape(&out)
+}
+
+/// The length of the token that the text starts with, if it starts with one.
+fn token_len(text: &str) -> Option<usize> {
+    /// The length of the longest prefix of a token that hints show.
+    const PREFIX_LEN: usize = "pss_service:v2".len();
+    let is_field = |c: char| c.is_ascii_alphanumeric() || c == ':' || c == '_';
+    let fields = text.strip_prefix("pss_")?.split(|c| !is_field(c)).next()?;
+    // A colon at the end belongs to the message.
+    let len = "pss_".len() + fields.trim_end_matches(':').len();
+    (len > PREFIX_LEN).then_some(len)
 }
 
 #[cfg(test)]
@@ -79,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_escape() {
+    fn control_characters_are_escaped() {
         assert_eq!(
             escape("a\u{1b}[31mb\n\u{9b}c\u{202e}d"),
             "a\\u{1b}[31mb\\n\\u{9b}c\\u{202e}d"
@@ -88,9 +86,9 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_masked() {
+    fn tokens_are_redacted() {
         let bearer = "0123456789abcdef".repeat(4);
-        for (text, masked) in [
+        for (text, redacted) in [
             (
                 "cannot run pss_service:v2:00aa:11 x".to_owned(),
                 "cannot run pss_… x",
@@ -106,7 +104,7 @@ mod tests {
             ),
             ("grüß 👋 pss".to_owned(), "grüß 👋 pss"),
         ] {
-            assert_eq!(escape_and_mask(&text), masked);
+            assert_eq!(escape_and_redact(&text), redacted);
         }
     }
 

@@ -137,8 +137,8 @@ events! {
     Info {
         /// The environment was found by its type or a prefix, not by its name.
         #[kind("environment-chosen")]
-        #[text("using environment {environment} ({reason} '{query}' from {source})")]
-        EnvironmentChosen { query: &'a str, source: String, environment: &'a str, reason: &'static str },
+        #[text("using environment {environment} ({matched_by} '{query}' from {source})")]
+        EnvironmentChosen { query: &'a str, source: String, environment: &'a str, matched_by: &'static str },
         /// Leased secrets expire, and nothing renews them.
         #[kind("leased")]
         #[text("leased secrets expire at {expires_at} (in {}); restart the command before then", humanize(to_nearest_second(expires_in)))]
@@ -186,8 +186,8 @@ events! {
         TokenMinted { from: &'a str, account: &'a str, valid_for: Duration },
         /// What is fetched, and where each part of it was set.
         #[kind("fetching")]
-        #[text("fetching app {app} (from {app_source}), environment {environment} (from {environment_source}) from {host} with the token from {token}")]
-        Fetching { app: &'a str, app_source: String, environment: &'a str, environment_source: String, host: &'a str, token: &'a str },
+        #[text("fetching app {app} (from {app_source}), environment {environment} (from {environment_source}) from {host} with the token from {token_source}")]
+        Fetching { app: &'a str, app_source: String, environment: &'a str, environment_source: String, host: &'a str, token_source: &'a str },
         /// Requests go through this proxy, unless `no_proxy` exempts their host.
         #[kind("proxy")]
         #[text("using the proxy {name} (from {variable})")]

@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
 //! The token of a Phase account, parsed.
 //!
-//! [`Token::parse`] accepts a full `pss_service:…` or `pss_user:…`, a bearer of 64 hex digits, alone or
-//! after its type, and the JSON that `phase auth --no-store` prints. White space around a token is
-//! dropped. White space inside it is an error, and no error shows any part of a token.
+//! [`Token::parse`] accepts a full token `pss_service:…` or `pss_user:…`, a bearer token of 64 hex digits
+//! with or without its account type in front, and the JSON that `phase auth --no-store` prints. White
+//! space around a token is dropped; inside it, it is an error. No error shows any part of a token.
 
 use serde::Deserialize;
 
@@ -29,7 +29,7 @@ impl AccountKind {
     }
 }
 
-/// A token of valid form. Only Phase can tell whether it is in use.
+/// A well-formed token. Only Phase knows whether it is valid.
 #[derive(Debug)]
 pub(crate) struct Token {
     kind: AccountKind,
@@ -118,18 +118,34 @@ impl Token {
             (b"pss_service" | b"pss_user", _) => return Err("its version is unknown"),
             _ => return Err("it starts with neither pss_service: nor pss_user:"),
         };
-        match <[&[u8]; 3]>::try_from(keys) {
-            Ok(keys) if keys.iter().all(|key| is_key(key)) => Ok(Self {
-                keys: Some(Box::new(keys.map(|key| SecretBytes::new(key.to_vec())))),
-                ..Self::from_bearer(kind, bearer)?
-            }),
-            Ok(_) => Err("one of its four fields is not 64 hex digits"),
-            Err(_) => Err("it does not have four fields after the version"),
+        let Ok([public_key, share_0, unwrap_key]) = <[&[u8]; 3]>::try_from(keys) else {
+            return Err("it does not have four fields after the version");
+        };
+        for (field, why) in [
+            (*bearer, "the first of its four fields is not 64 hex digits"),
+            (
+                public_key,
+                "the second of its four fields is not 64 hex digits",
+            ),
+            (share_0, "the third of its four fields is not 64 hex digits"),
+            (
+                unwrap_key,
+                "the last of its four fields is not 64 hex digits",
+            ),
+        ] {
+            if !is_64_hex_digits(field) {
+                return Err(why);
+            }
         }
+        let keys = [public_key, share_0, unwrap_key].map(|key| SecretBytes::new(key.to_vec()));
+        Ok(Self {
+            keys: Some(Box::new(keys)),
+            ..Self::from_bearer(kind, bearer)?
+        })
     }
 
     fn from_bearer(kind: AccountKind, bearer: &[u8]) -> Result<Self, ParseError> {
-        if !is_key(bearer) {
+        if !is_64_hex_digits(bearer) {
             return Err("it is neither pss_service:…, pss_user:… nor 64 hex digits");
         }
         Ok(Self {
@@ -140,7 +156,7 @@ impl Token {
         })
     }
 
-    /// Whether this is a full `pss_…` token, which Phase's token endpoint accepts.
+    /// Whether this is a full `pss_…` token with keys, which Phase's token endpoint accepts.
     pub(crate) fn has_keys(&self) -> bool {
         self.keys.is_some()
     }
@@ -169,7 +185,7 @@ impl Token {
     }
 }
 
-fn is_key(field: &[u8]) -> bool {
+fn is_64_hex_digits(field: &[u8]) -> bool {
     field.len() == 64 && field.iter().all(u8::is_ascii_hexdigit)
 }
 
@@ -240,7 +256,10 @@ mod tests {
         let unknown = "it is neither pss_service:…, pss_user:… nor 64 hex digits";
         let space = "it contains white space";
         let version = "its version is unknown";
-        let field = "one of its four fields is not 64 hex digits";
+        let first = "the first of its four fields is not 64 hex digits";
+        let second = "the second of its four fields is not 64 hex digits";
+        let third = "the third of its four fields is not 64 hex digits";
+        let last = "the last of its four fields is not 64 hex digits";
         let fields = "it does not have four fields after the version";
         let quoted = "it starts with a quotation mark";
         let bearer = "it starts with the word Bearer, which is not part of the token";
@@ -253,7 +272,7 @@ mod tests {
             (" \n".into(), "it is empty"),
             ("x".into(), unknown),
             (short.into(), unknown),
-            (service(&[short, KEY, KEY, KEY]), unknown),
+            (service(&[short, KEY, KEY, KEY]), first),
             (format!("{KEY} {KEY}"), space),
             (format!("user {KEY}"), space),
             (format!("pss_service:v2:{KEY}:{KEY} :{KEY}:{KEY}"), space),
@@ -268,8 +287,9 @@ mod tests {
             (join("pss_other:v1", &[KEY; 4]), prefix),
             (service(&[KEY; 3]), fields),
             (service(&[KEY; 5]), fields),
-            (service(&[KEY, short, KEY, KEY]), field),
-            (service(&[KEY, KEY, KEY, short]), field),
+            (service(&[KEY, short, KEY, KEY]), second),
+            (service(&[KEY, KEY, short, KEY]), third),
+            (service(&[KEY, KEY, KEY, short]), last),
             ("{".into(), no_json),
             ("{}".into(), empty_json),
             (r#"{"token": "{}"}"#.into(), empty_json),

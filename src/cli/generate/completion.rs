@@ -1,6 +1,5 @@
 #![forbid(unsafe_code)]
-//! The shell completions: options, what can be offered for their values, and after the options
-//! whatever the command's own completion offers.
+//! The shell completions: options and their values, and then the command's own completion.
 
 use crate::cli::help::value_name;
 use crate::cli::{Arity, Completion, OptSpec, options};

@@ -42,7 +42,7 @@ fn option_item(spec: &OptSpec) -> String {
 
 fn variable_items() -> String {
     let of_options = options().flat_map(|spec| {
-        let text = format!("as `{}`", spec.name);
+        let text = format!("same as `{}`", spec.name);
         spec.variables.iter().map(move |name| item(name, &text))
     });
     let others = VARIABLES
@@ -106,7 +106,7 @@ fn literal(text: &str) -> String {
     escape(text).replace('-', "\\-")
 }
 
-/// Escapes backslashes, and replaces the one character that is not ASCII.
+/// Escapes backslashes and replaces `…`, the only character that is not ASCII.
 fn escape(text: &str) -> String {
     text.replace('\\', "\\e").replace('…', "...")
 }

@@ -38,7 +38,7 @@ fn option_table() -> String {
 fn variable_table() -> String {
     let mut table = String::from("| variable | meaning |\n| --- | --- |\n");
     let of_options: Vec<&str> = options().flat_map(|spec| spec.variables).copied().collect();
-    let precedence = "as the option beside them above, which wins over them";
+    let precedence = "same as the option in the table above, which takes precedence";
     table.push_str(&table_row(&[&code_list(&of_options), precedence]));
     for (names, text) in VARIABLES {
         table.push_str(&table_row(&[&code_list(names), text]));
