@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The token cache of a watch: a memfd shared by the standbys, holding the token and the digest key.
+//! The token cache of a watch: a memfd shared by the workers, holding the token and the digest key.
 //!
 //! The watcher creates the file empty and never reads it. The first process that fetches fills it, and
 //! each standby reads it. It is closed at the exec, so the command never has it, and the watcher is not

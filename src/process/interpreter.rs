@@ -62,6 +62,18 @@ fn interpreter(path: &Path) -> Option<PathBuf> {
     (!name.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(&name)))
 }
 
+/// The offset and the size of a field in an ELF file of 32 bits, and in one of 64 bits (elf(5)).
+type ElfField = [(usize, usize); 2];
+
+// The fields of the file header that locate the program headers.
+const E_PHOFF: ElfField = [(28, 4), (32, 8)];
+const E_PHENTSIZE: ElfField = [(42, 2), (54, 2)];
+const E_PHNUM: ElfField = [(44, 2), (56, 2)];
+// Fields of a program header.
+const P_TYPE: ElfField = [(0, 4), (0, 4)];
+const P_OFFSET: ElfField = [(4, 4), (8, 8)];
+const P_FILESZ: ElfField = [(16, 4), (32, 8)];
+
 /// Reads the path of the dynamic loader from the program headers of a little-endian ELF file of 32
 /// or 64 bits (elf(5)).
 fn elf_interpreter(file: &mut File, head: &[u8]) -> Option<Vec<u8>> {
@@ -69,24 +81,26 @@ fn elf_interpreter(file: &mut File, head: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let is_64_bit = head.get(4) == Some(&2);
-    let field =
-        |elf32: (usize, usize), elf64: (usize, usize)| if is_64_bit { elf64 } else { elf32 };
-    let table = number(head, field((28, 4), (32, 8)))?;
-    let size = usize::try_from(number(head, field((42, 2), (54, 2)))?).ok()?;
-    let count = usize::try_from(number(head, field((44, 2), (56, 2)))?).ok()?;
+    let read = |bytes, [elf32, elf64]: ElfField| {
+        let field = if is_64_bit { elf64 } else { elf32 };
+        number(bytes, field)
+    };
+    let table = read(head, E_PHOFF)?;
+    let size = usize::try_from(read(head, E_PHENTSIZE)?).ok()?;
+    let count = usize::try_from(read(head, E_PHNUM)?).ok()?;
     let headers = read_at(file, table, size.checked_mul(count)?)?;
     let entry = headers
         .chunks(size.max(1))
-        .find(|entry| number(entry, (0, 4)) == Some(PT_INTERP))?;
-    let offset = number(entry, field((4, 4), (8, 8)))?;
-    let length = usize::try_from(number(entry, field((16, 4), (32, 8)))?).ok()?;
-    let mut name = read_at(file, offset, length)?;
-    name.truncate(
-        name.iter()
+        .find(|entry| read(entry, P_TYPE) == Some(PT_INTERP))?;
+    let offset = read(entry, P_OFFSET)?;
+    let length = usize::try_from(read(entry, P_FILESZ)?).ok()?;
+    let mut path = read_at(file, offset, length)?;
+    path.truncate(
+        path.iter()
             .position(|byte| *byte == 0)
-            .unwrap_or(name.len()),
+            .unwrap_or(path.len()),
     );
-    Some(name)
+    Some(path)
 }
 
 /// Decodes the little-endian number of `size` bytes at `offset`.

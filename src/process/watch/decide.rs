@@ -7,7 +7,7 @@ use super::super::signal::{Signal, SignalCause, SignalInfo};
 use super::super::supervise::{SuperviseAction, SuperviseInput, SuperviseState};
 use super::super::wait::WaitStatus;
 
-/// The stage of a watch. From [`WatchStage::Polling`] on there is a standby.
+/// The stage of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WatchStage {
     /// The first worker has not reported yet what it has fetched.
@@ -18,7 +18,7 @@ pub(super) enum WatchStage {
     Polling,
     /// A poll has found a change; the restart is scheduled.
     RestartScheduled,
-    /// A second standby fetches, takes leases, and will become the command.
+    /// A standby fetches, takes leases, and will become the command.
     Leasing,
     /// The command has been told to stop.
     Stopping { next: AfterStop, killed: bool },
@@ -29,7 +29,7 @@ pub(super) enum WatchStage {
     Promoting,
 }
 
-/// What happens after the command has been told to stop and has ended.
+/// What happens when the command, which has been told to stop, has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterStop {
     /// The standby becomes the command.
