@@ -23,8 +23,8 @@ fn row(production: &Environment, key: &str, value: &str) -> Value {
 }
 
 /// Returns `text` without its first characters.
-fn drop_prefix(text: &str, letters: usize) -> &str {
-    text.split_at(letters).1
+fn drop_prefix(text: &str, length: usize) -> &str {
+    text.split_at(length).1
 }
 
 /// Runs phase-run on Production after `corrupt` has changed it.
@@ -40,7 +40,7 @@ fn run_with_world(corrupt: impl FnOnce(&mut World)) -> Output {
 /// Every way in which an encrypted field can be invalid, with the expected reason.
 fn invalid_fields(field: &str) -> Vec<(String, &'static str)> {
     let fields: Vec<&str> = field.split(':').collect();
-    let [_, _, ephemeral, sealed] = fields.as_slice() else {
+    let [_, _, ephemeral, ciphertext] = fields.as_slice() else {
         panic!("{field}")
     };
     let other = e2ee_world(&[])
@@ -53,34 +53,34 @@ fn invalid_fields(field: &str) -> Vec<(String, &'static str)> {
         ("plain text".to_owned(), "does not start with ph:"),
         (format!("ph:v1:{ephemeral}"), "is truncated"),
         (
-            format!("ph:v1:{}:{sealed}", drop_prefix(ephemeral, 1)),
+            format!("ph:v1:{}:{ciphertext}", drop_prefix(ephemeral, 1)),
             "64 hex digits",
         ),
         (
-            format!("ph:v1:{}:{sealed}", drop_prefix(ephemeral, 2)),
+            format!("ph:v1:{}:{ciphertext}", drop_prefix(ephemeral, 2)),
             "64 hex digits",
         ),
         (
-            format!("ph:v1:{}:{sealed}", ephemeral.to_uppercase()),
+            format!("ph:v1:{}:{ciphertext}", ephemeral.to_uppercase()),
             "64 hex digits",
         ),
         (
-            format!("ph:v1:x{}:{sealed}", drop_prefix(ephemeral, 1)),
+            format!("ph:v1:x{}:{ciphertext}", drop_prefix(ephemeral, 1)),
             "64 hex digits",
         ),
         (
-            format!("ph:v1:{ephemeral}:{}", drop_prefix(sealed, 1)),
+            format!("ph:v1:{ephemeral}:{}", drop_prefix(ciphertext, 1)),
             "not base64",
         ),
-        (format!("ph:v1:{ephemeral}:{sealed}:"), "not base64"),
+        (format!("ph:v1:{ephemeral}:{ciphertext}:"), "not base64"),
         (format!("ph:v1:{ephemeral}:"), "too short"),
         (format!("ph:v1:{ephemeral}:AAAA"), "too short"),
         (
-            format!("ph:v1:{ephemeral}:{}", drop_prefix(sealed, 4)),
+            format!("ph:v1:{ephemeral}:{}", drop_prefix(ciphertext, 4)),
             "another key or has been modified",
         ),
         (
-            format!("ph:v1:{}:{sealed}", "0".repeat(64)),
+            format!("ph:v1:{}:{ciphertext}", "0".repeat(64)),
             "ephemeral public key is invalid",
         ),
         (other, "another key or has been modified"),
@@ -150,7 +150,7 @@ fn undecryptable_active_override_is_an_error() {
 fn undecryptable_seed_is_an_error() {
     let mut other = e2ee_world(&[]);
     let other = other.app("shop").environment("Staging", "staging");
-    let (public, sealed) = (other.public_key(), other.encrypt(&"0".repeat(64)));
+    let (public, other_seed) = (other.public_key(), other.encrypt(&"0".repeat(64)));
     for (member, value, why) in [
         (
             "wrapped_seed",
@@ -158,7 +158,11 @@ fn undecryptable_seed_is_an_error() {
             "version is not supported",
         ),
         ("wrapped_seed", String::new(), "does not start with ph:"),
-        ("wrapped_seed", sealed, "another key or has been modified"),
+        (
+            "wrapped_seed",
+            other_seed,
+            "another key or has been modified",
+        ),
         (
             "identity_key",
             public,

@@ -31,9 +31,9 @@ fn dynamic_parameters(request: &Request) -> [Option<String>; 3] {
 }
 
 /// The parameters for dynamic secrets of each request for secrets.
-fn requested(phase: &Phase) -> Vec<[Option<String>; 3]> {
+fn requested_parameters(phase: &Phase) -> Vec<[Option<String>; 3]> {
     let requests = phase.requests();
-    let is_for_secrets = |one: &&Request| one.path().ends_with("/secrets/");
+    let is_for_secrets = |request: &&Request| request.path().ends_with("/secrets/");
     requests
         .iter()
         .filter(is_for_secrets)
@@ -59,16 +59,16 @@ fn lease_is_injected_and_its_expiry_logged() {
         let output = run_in_mode(&sandbox, mode, &["--dynamic", "-c", line]).output();
         let output = output.assert_status(Status::Exited(0));
         assert_eq!(output.text(), "static AKIAEXAMPLE wJalr ${KEY} u1\n");
-        let said: Vec<&str> = output.stderr.lines().collect();
-        assert_eq!(said.len(), 2, "{output}");
-        assert!(said[0].contains("could not resolve references in "));
+        let lines: Vec<&str> = output.stderr.lines().collect();
+        assert_eq!(lines.len(), 2, "{output}");
+        assert!(lines[0].contains("could not resolve references in "));
         assert_eq!(
-            said[1],
+            lines[1],
             "phase-run: leased secrets expire at 2026-11-24T00:15:00.000000Z (in 15 min 0 s); \
              restart the command before then"
         );
         assert_eq!(
-            requested(&phase),
+            requested_parameters(&phase),
             [texts([Some("true"), Some("true"), None])]
         );
     }
@@ -95,7 +95,7 @@ fn lease_ttl_is_sent() {
         let args = ["--dynamic", "--lease-ttl", "120", "-q", "true"];
         let _ = run_in_mode(&sandbox, mode, &args).output().assert_ok();
         let expected = texts([Some("true"), Some("true"), Some("120")]);
-        assert_eq!(requested(&phase), [expected]);
+        assert_eq!(requested_parameters(&phase), [expected]);
     }
     let sandbox = Sandbox::offline();
     for ttl in [
@@ -124,7 +124,7 @@ fn nothing_is_leased_without_dynamic() {
         let sandbox = Sandbox::new(&phase);
         let output = run_in_mode(&sandbox, mode, &["-c", "env | grep -c AWS_ID"]).output();
         assert_eq!(output.assert_status(Status::Exited(1)).text(), "0\n");
-        assert_eq!(requested(&phase), [texts([None, None, None])]);
+        assert_eq!(requested_parameters(&phase), [texts([None, None, None])]);
 
         let phase = Phase::serve(leasing_world());
         let sandbox = Sandbox::new(&phase);
@@ -132,7 +132,10 @@ fn nothing_is_leased_without_dynamic() {
         let listed = "AWS_ID\t/\tdynamic\tvariable\nAWS_KEY\t/\tdynamic\tvariable\n\
                       DB_USER\t/db\tdynamic\tvariable\nKEY\t/\tsecret\tvariable\n";
         assert_eq!(output.assert_ok().text(), listed);
-        assert_eq!(requested(&phase), [texts([Some("true"), None, None])]);
+        assert_eq!(
+            requested_parameters(&phase),
+            [texts([Some("true"), None, None])]
+        );
     }
 }
 
@@ -180,7 +183,7 @@ fn failed_lease_names_the_dynamic_secrets() {
             [Some("true"), Some("true"), None],
             [Some("true"), None, None],
         );
-        assert_eq!(requested(&phase), [texts(both), texts(names)]);
+        assert_eq!(requested_parameters(&phase), [texts(both), texts(names)]);
     }
 }
 

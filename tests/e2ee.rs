@@ -160,7 +160,11 @@ fn encrypted_app_costs_a_token_request() {
         assert_eq!(output.text(), "a value\n");
         assert_eq!(request_targets(&phase), expected, "{app} {env} {mode}");
         assert_eq!(phase.connections(), 1);
-        for request in phase.requests().iter().filter(|one| one.target == SECRETS) {
+        for request in phase
+            .requests()
+            .iter()
+            .filter(|request| request.target == SECRETS)
+        {
             assert!(request.header("Environment").is_some());
             for header in ["Path", "Tags", "dynamic", "lease", "lease_ttl"] {
                 assert_eq!(request.header(header), None, "{header}");
@@ -174,12 +178,12 @@ fn encrypted_app_costs_a_token_request() {
 fn mode_e2ee_never_uses_the_rest_interface() {
     let phase = Phase::start();
     let sandbox = Sandbox::new(&phase);
-    let (shop, sealed) = (app_id("shop"), app_id("shop-e2ee"));
+    let (shop, encrypted) = (app_id("shop"), app_id("shop-e2ee"));
     for app in [
         "shop",
         shop,
         "shop-e2ee",
-        sealed,
+        encrypted,
         "platform",
         "none",
         shop.trim_end_matches('1'),
@@ -193,11 +197,11 @@ fn mode_e2ee_never_uses_the_rest_interface() {
         }
     }
     let _ = sandbox.run(["--mode", "e2ee", "true"]).output();
-    let run = sandbox.run(["--mode", "e2ee", "-a", sealed, "true"]);
+    let run = sandbox.run(["--mode", "e2ee", "-a", encrypted, "true"]);
     let _ = run.output();
-    let asked = request_targets(&phase);
-    assert!(asked.len() > 50);
-    for target in asked {
+    let targets = request_targets(&phase);
+    assert!(targets.len() > 50);
+    for target in targets {
         assert!([TOKENS, SECRETS].contains(&target.as_str()), "{target}");
     }
     let run = sandbox.run(["-a", "shop", "-e", "Production", "--path", "/backend"]);
@@ -306,15 +310,15 @@ fn messages_never_contain_encrypted_values() {
     let production = world.app("shop").environment("Production", "prod");
     production.dynamic("/", "lender", &[("LEASED", "canary of a lease")], 60);
     let seed = production.seed();
-    let key = production.encrypt("SPOILED");
+    let key = production.encrypt("CORRUPT");
     let phase = Phase::serve(world);
     let mut sandbox = Sandbox::new(&phase);
     for canary in [value, "canary before", "canary of a lease", &seed] {
         sandbox.canary(canary);
     }
     let loudest = |format: &str| {
-        let words = ["-vv", "--dynamic", "--mode", "e2ee", "--log-format", format];
-        sandbox.run(SHOP).args(words).arg("true").output()
+        let options = ["-vv", "--dynamic", "--mode", "e2ee", "--log-format", format];
+        sandbox.run(SHOP).args(options).arg("true").output()
     };
     for format in ["text", "json"] {
         assert_eq!(loudest(format).status, Status::Exited(0));

@@ -80,10 +80,10 @@ fn app_name_costs_one_more_request() {
 #[test]
 fn app_id_and_environment_type_cost_three_requests() {
     let secrets = |env: &str| format!("/service/public/v1/secrets/?app_id={}&env={env}", id());
-    let bare_list = format!("/service/public/v1/environments/?app_id={}", id());
+    let bearer_list = format!("/service/public/v1/environments/?app_id={}", id());
     for (token, list) in [
         (service_token(), "/service/secrets/tokens/"),
-        (bearer(), bare_list.as_str()),
+        (bearer(), bearer_list.as_str()),
     ] {
         let phase = Phase::serve(two_environments_world());
         let sandbox = Sandbox::new(&phase);
@@ -122,7 +122,7 @@ fn requests_carry_only_necessary_headers() {
     assert_eq!(phase.requests().len(), 2);
 }
 
-/// A token is a full `pss_service:…` or `pss_user:…`, a bare bearer with or without its type, or the
+/// A token is a full `pss_service:…` or `pss_user:…`, a bearer token with or without its type, or the
 /// JSON that `phase auth --no-store` prints.
 #[test]
 fn each_token_form_gives_its_authorization_header() {

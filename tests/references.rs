@@ -57,7 +57,9 @@ fn print_value(sandbox: &Sandbox) -> Run<'_> {
 /// Counts the environments that were fetched, and checks that none was fetched twice.
 fn count_fetched(phase: &Phase) -> usize {
     let requests = phase.requests();
-    let environments = requests.iter().filter_map(|one| one.header("Environment"));
+    let environments = requests
+        .iter()
+        .filter_map(|request| request.header("Environment"));
     let mut environments: Vec<&str> = environments.collect();
     let all = environments.len();
     environments.sort_unstable();
@@ -183,7 +185,11 @@ fn filtered_out_value_is_fetched_when_referenced() {
         let sent = phase.requests();
         assert_eq!(sent.len(), requests, "{value}");
         assert_eq!(sent[1].header("Path"), Some("/backend"));
-        assert!(sent.iter().skip(2).all(|one| one.header("Path").is_none()));
+        assert!(
+            sent.iter()
+                .skip(2)
+                .all(|request| request.header("Path").is_none())
+        );
     }
 }
 

@@ -52,17 +52,17 @@ fn values_arrive_byte_for_byte() {
 #[test]
 fn active_override_applies_only_to_its_user() {
     let mut world = World::empty();
-    let production_of = world.app("shop").environment("Production", "prod");
-    production_of
+    let production = world.app("shop").environment("Production", "prod");
+    production
         .secret("/", "ACTIVE", "shared")
         .overridden("personal", true);
-    production_of
+    production
         .secret("/", "INACTIVE", "shared")
         .overridden("personal", false);
-    production_of
+    production
         .secret("/", "EMPTY", "shared")
         .overridden("", true);
-    production_of.secret("/", "NONE", "shared");
+    production.secret("/", "NONE", "shared");
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     for (token, expected) in [
@@ -121,19 +121,19 @@ fn secret_with_two_matching_tags_arrives_once() {
 #[test]
 fn unknown_json_members_are_ignored() {
     let mut world = World::empty();
-    let production_of = world.app("shop").environment("Production", "prod");
+    let production = world.app("shop").environment("Production", "prod");
     let mut row = json!({
         "zone": {"value": "not this", "key": ["not", "this"]}, "VALUE": "not this",
         "type": "a kind to come", "value": "this", "key": "KEY", "path": "/", "id": "1",
         "tags": [], "override": {"value": "nor this", "isActive": false, "by": null},
     });
-    production_of.row(row.clone());
+    production.row(row.clone());
     let fields = row.as_object_mut().unwrap();
     fields.remove("override");
     fields.remove("tags");
     fields.insert("id".into(), Value::from("2"));
     fields.insert("key".into(), Value::from("WITHOUT"));
-    production_of.row(row);
+    production.row(row);
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);
     let report = sandbox
@@ -150,8 +150,8 @@ fn ten_thousand_secrets_arrive() {
     let mut world = World::empty();
     let shop = world.app("shop");
     for number in 0..10_000 {
-        let production_of = shop.environment("Production", "prod");
-        production_of.secret("/", &format!("S{number}"), &format!("v{number}"));
+        let production = shop.environment("Production", "prod");
+        production.secret("/", &format!("S{number}"), &format!("v{number}"));
     }
     let phase = Phase::serve(world);
     let sandbox = Sandbox::new(&phase);

@@ -67,15 +67,12 @@ pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
 /// Finds the next `${…}` at or after `search_from` that contains no other one. Returns its start,
 /// the text between its braces, and its end.
 fn find_innermost_braces(text: &str, search_from: usize) -> Option<(usize, &str, usize)> {
-    let start = search_from + text.get(search_from..)?.find("${")?;
-    let (_, inside) = text.get(start..)?.split_at("${".len());
-    let length = inside.find('}').unwrap_or(inside.len());
-    let (inside, _) = inside.split_at(length);
-    match inside.rfind("${") {
-        Some(inner) => find_innermost_braces(text, start + "${".len() + inner),
-        None => Some((start, inside, start + "${".len() + length + "}".len()))
-            .filter(|(.., end)| *end <= text.len()),
-    }
+    let (_, after) = text.split_at_checked(search_from)?;
+    let outermost = search_from + after.find("${")?;
+    let (_, after) = text.split_at_checked(outermost)?;
+    let (before_end, _) = text.split_at_checked(outermost + after.find('}')?)?;
+    let (before, inside) = before_end.rsplit_once("${")?;
+    Some((before.len(), inside, before_end.len() + "}".len()))
 }
 
 impl<'a> Reference<'a> {

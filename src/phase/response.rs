@@ -144,7 +144,7 @@ impl ApiResponse {
         let Some((end, _)) = text.char_indices().nth(MAX_ERROR_TEXT_CHARS) else {
             return Some(text);
         };
-        // Cut between two words: half of an echoed token would not be recognized and masked.
+        // Cut between two words: half of an echoed token would not be recognized and redacted.
         let (start, _) = text.split_at(end);
         let words = start.rsplit_once(char::is_whitespace);
         Some(format!("{} …", words.map_or("", |(words, _)| words)))

@@ -69,7 +69,10 @@ fn key(environment: &Environment, account: Account, holder: &Value) -> Value {
 }
 
 fn unmodified_key(environment: &Environment, account: Account, holder: &Value) -> Value {
-    let mut captured = environment.keys.iter().filter(|(of, _)| *of == account);
+    let mut captured = environment
+        .keys
+        .iter()
+        .filter(|(owner, _)| *owner == account);
     if let Some((_, key)) = captured.next() {
         return key.clone();
     }
