@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
 //! The snapshot: an encrypted copy of the selected and resolved secrets, for outages of Phase.
 //!
-//! [`Snapshot::fetch_or_restore`] wraps a fetch: a successful one is written to the snapshot, an outage
-//! is bridged with it, and a refusal by Phase removes it. [`file`] reads and writes the file, [`format`]
-//! encrypts its contents, and [`binding`] lists what a snapshot is a copy of.
+//! [`Snapshot::fetch_or_restore`] runs a fetch. It writes what was fetched to the snapshot, falls back to
+//! it in an outage, and removes it if Phase denies access. [`file`] reads and writes the file,
+//! [`format`] encrypts its contents, and [`binding`] encodes the settings that a snapshot is bound to.
 
 mod binding;
 mod file;
@@ -15,6 +15,7 @@ use crate::auth::Credential;
 use crate::config::{FetchConfig, SelectionOptions, SnapshotOptions};
 use crate::error::{Error, SnapshotError};
 use crate::log::{Event, Log};
+use crate::phase::LeaseExpiry;
 use crate::secret::Secret;
 use format::SnapshotContents;
 #[cfg(any(test, fuzzing))]
@@ -28,7 +29,7 @@ pub(crate) enum FetchPurpose {
     /// A standby of a watch looks for changes or takes new leases. An outage is a failed poll, and the
     /// snapshot must not hide it.
     Standby,
-    /// A person gets a list. The snapshot is read but neither written nor removed.
+    /// The user lists the secrets. The snapshot is read but neither written nor removed.
     DryRun,
 }
 
@@ -56,17 +57,17 @@ impl<'a> Snapshot<'a> {
     }
 
     /// Runs `fetch` and falls back to the snapshot during an outage, or uses only the snapshot with
-    /// `--offline`. The second element, lease data, is `None` if the snapshot was used.
+    /// `--offline`. The second element, when the leases expire, is `None` if the snapshot was used.
     ///
     /// # Errors
     /// Those of `fetch`. With `--offline`, `snapshot` if the snapshot cannot be used and `config` if the
     /// app or the environment is missing.
-    pub(crate) fn fetch_or_restore<T>(
+    pub(crate) fn fetch_or_restore(
         &self,
-        fetch: impl FnOnce() -> Result<(Vec<Secret>, Option<T>), Error>,
+        fetch: impl FnOnce() -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error>,
         purpose: FetchPurpose,
         log: &dyn Log,
-    ) -> Result<(Vec<Secret>, Option<T>), Error> {
+    ) -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error> {
         let path = &self.options.path.display().to_string();
         if self.options.offline {
             self.check_target()?;
@@ -135,7 +136,7 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    /// Reads the snapshot. Returns its secrets and its age, if that is known.
+    /// Reads the snapshot. Returns its secrets and its age, or `None` if the age is unknown.
     fn restore(&self) -> Result<(Vec<Secret>, Option<Duration>), SnapshotError> {
         let bytes = file::read(&self.options.path)?;
         let binding = binding::encode(self.fetch_config, self.selection);
@@ -154,9 +155,9 @@ impl<'a> Snapshot<'a> {
 
 /// Returns the secrets and their age, or why they must not be used.
 ///
-/// The age is `None` if the clock is behind the time of the snapshot. Outages often come with a clock
-/// that nothing has set yet, and a wrong clock alone must not stop a start. Only somebody who could
-/// write a new snapshot could forge its time.
+/// The age is `None` if the clock is behind the time of the snapshot. During an outage the clock is often
+/// unset, and a wrong clock must not prevent a start. Forging the time requires the ability to write
+/// snapshots.
 fn check_usable(
     contents: SnapshotContents,
     now: Duration,
@@ -172,7 +173,7 @@ fn check_usable(
     }
 }
 
-/// The time since 1970 by this machine's clock; zero if the clock is before 1970.
+/// Returns the time since 1970 by this machine's clock, or zero if the clock is before 1970.
 fn unix_time() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -184,7 +185,7 @@ fn unix_time() -> Duration {
 enum FailureClass {
     /// Phase is unreachable or overloaded: the snapshot may be used.
     Outage,
-    /// Phase itself says that this token has no access, or no longer: the snapshot is removed.
+    /// Phase says that the token has no (or no longer) access: the snapshot is removed.
     Refusal,
     /// Any other failure: the snapshot is neither used nor removed.
     Other,

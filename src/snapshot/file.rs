@@ -1,9 +1,10 @@
 #![forbid(unsafe_code)]
-//! The file of a snapshot: it is read only if nobody else can have written it, and replaced atomically.
+//! The file of a snapshot: it is read only if no other user could have written it, and replaced
+//! atomically.
 //!
-//! A new file is written without a name (open(2), O_TMPFILE), synced, linked as `.NAME.new` and renamed.
-//! If the file system does not support that, it is written as `.NAME.part` under a lock. A start that is
-//! killed leaves at most one of the two, which the next start replaces.
+//! A new file is written as an unnamed file (open(2), O_TMPFILE), synced, linked as `.NAME.new` and
+//! renamed. If the file system does not support that, it is written as `.NAME.part` under a lock. A
+//! process that is killed leaves at most one of the two, which the next process replaces.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -24,7 +25,7 @@ use crate::error::{SnapshotError, os_error_text};
 /// The largest file in bytes: a response has at most 64 MiB, and references can add as much.
 const MAX_SIZE: u64 = 129 << 20;
 
-/// How often a name is tried that another start has just taken.
+/// How often a temporary name is retried if a concurrent process takes it.
 const MAX_ATTEMPTS: usize = 100;
 
 const NOT_A_SNAPSHOT: &str = "it is not a phase-run snapshot";
@@ -32,9 +33,9 @@ const NOT_A_SNAPSHOT: &str = "it is not a phase-run snapshot";
 /// Reads the file.
 ///
 /// # Errors
-/// If it is missing, is not a snapshot, or others can have written it.
+/// Returns why if it is missing, is not a snapshot, or another user could have written it.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, SnapshotError> {
-    let (file, size) = open(path)?;
+    let (file, size) = open_trusted(path)?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     file.take(size)
         .read_to_end(&mut bytes)
@@ -48,7 +49,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, SnapshotError> {
 /// Replaces the file, or leaves it as it was.
 ///
 /// # Errors
-/// The reason, for the log.
+/// Returns the reason, for the log.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let size = bytes.len() as u64;
     if size > MAX_SIZE {
@@ -64,17 +65,17 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
     }
     let [new, part] = temporary_paths(path);
     replace_by_unnamed_file(path, &new, bytes)
-        .and_then(|is_done| match is_done {
-            true => Ok(()),
-            false => replace_by_part_file(path, &part, bytes),
+        .and_then(|outcome| match outcome {
+            UnnamedFile::Done => Ok(()),
+            UnnamedFile::Unsupported => replace_by_part_file(path, &part, bytes),
         })
         .map_err(|error| os_error_text(&error))
 }
 
-/// Removes the snapshot, and temporary files that a killed start may have left.
+/// Removes the snapshot, and temporary files that a killed process may have left.
 ///
 /// # Errors
-/// If it is missing, is not a snapshot, or cannot be removed.
+/// Returns why if it is missing, is not a snapshot, or cannot be removed.
 pub(super) fn remove(path: &Path) -> Result<(), SnapshotError> {
     check_replaceable(path)?;
     for temporary in temporary_paths(path) {
@@ -85,7 +86,7 @@ pub(super) fn remove(path: &Path) -> Result<(), SnapshotError> {
 
 /// Checks that the file is a snapshot or empty. Anything else is neither replaced nor removed.
 fn check_replaceable(path: &Path) -> Result<(), SnapshotError> {
-    let (file, size) = open(path)?;
+    let (file, size) = open_trusted(path)?;
     let mut start = Vec::new();
     file.take(64).read_to_end(&mut start).map_err(io_failure)?;
     match size == 0 || format::is_snapshot(&start) {
@@ -94,9 +95,9 @@ fn check_replaceable(path: &Path) -> Result<(), SnapshotError> {
     }
 }
 
-/// Opens the file and returns its size, unless others can have written it. Follows no link and waits
-/// for no pipe.
-fn open(path: &Path) -> Result<(File, u64), SnapshotError> {
+/// Opens the file and returns its size, unless another user could have written it. Follows no link and
+/// does not wait for a pipe.
+fn open_trusted(path: &Path) -> Result<(File, u64), SnapshotError> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -107,36 +108,36 @@ fn open(path: &Path) -> Result<(File, u64), SnapshotError> {
         })?;
     let metadata = file.metadata().map_err(io_failure)?;
     let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-    match () {
-        () if !metadata.is_file() => Err(unusable("it is not a regular file")),
-        () if owner != 0 && owner != geteuid().as_raw() => {
-            Err(unusable("it belongs to another user"))
-        }
-        () if mode & 0o022 != 0 => Err(SnapshotError::UnusableFile {
-            why: format!("other users can write it (mode {mode:04o})"),
-        }),
-        () if metadata.len() > MAX_SIZE => Err(SnapshotError::UnusableFile {
-            why: format!("it is larger than {MAX_SIZE} bytes"),
-        }),
-        () => Ok((file, metadata.len())),
+    if !metadata.is_file() {
+        return Err(unusable("it is not a regular file"));
     }
+    if owner != 0 && owner != geteuid().as_raw() {
+        return Err(unusable("it belongs to another user"));
+    }
+    if mode & 0o022 != 0 {
+        return Err(unusable(format!(
+            "other users can write it (mode {mode:04o})"
+        )));
+    }
+    if metadata.len() > MAX_SIZE {
+        return Err(unusable(format!("it is larger than {MAX_SIZE} bytes")));
+    }
+    Ok((file, metadata.len()))
 }
 
-fn unusable(why: &str) -> SnapshotError {
-    let why = why.to_owned();
+fn unusable(why: impl Into<String>) -> SnapshotError {
+    let why = why.into();
     SnapshotError::UnusableFile { why }
 }
 
 fn io_failure(error: io::Error) -> SnapshotError {
     match error.kind() {
         ErrorKind::NotFound => SnapshotError::Missing,
-        _ => SnapshotError::UnusableFile {
-            why: os_error_text(&error),
-        },
+        _ => unusable(os_error_text(&error)),
     }
 }
 
-/// The paths of the temporary files: `.NAME.new` and `.NAME.part`.
+/// Returns the paths of the temporary files: `.NAME.new` and `.NAME.part`.
 fn temporary_paths(path: &Path) -> [PathBuf; 2] {
     [".new", ".part"].map(|end| {
         let mut name = OsString::from(".");
@@ -146,9 +147,15 @@ fn temporary_paths(path: &Path) -> [PathBuf; 2] {
     })
 }
 
-/// Replaces the file by one that has no name until it is complete. Returns false if the file system
-/// does not support that or /proc is missing.
-fn replace_by_unnamed_file(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<bool> {
+/// What became of the replacement by an unnamed file.
+enum UnnamedFile {
+    Done,
+    /// The file system does not support unnamed files, or /proc is missing.
+    Unsupported,
+}
+
+/// Replaces the file by one that has no name until it is complete.
+fn replace_by_unnamed_file(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<UnnamedFile> {
     let directory = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
@@ -166,11 +173,11 @@ fn replace_by_unnamed_file(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<
                 Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
             ) =>
         {
-            return Ok(false);
+            return Ok(UnnamedFile::Unsupported);
         }
         Err(error) => return Err(error),
     };
-    write(&file, bytes)?;
+    write_synced(&file, bytes)?;
     let descriptor_path = format!("/proc/self/fd/{}", file.as_raw_fd());
     for _ in 0..MAX_ATTEMPTS {
         match linkat(
@@ -181,21 +188,21 @@ fn replace_by_unnamed_file(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<
             AtFlags::AT_SYMLINK_FOLLOW,
         ) {
             Ok(()) => {}
-            // A killed start or a concurrent one has left a complete file there.
+            // A killed or concurrent process has left a complete file there.
             Err(Errno::EEXIST) => {
                 ignore_missing(fs::remove_file(new))?;
                 continue;
             }
-            Err(_) => return Ok(false),
+            Err(_) => return Ok(UnnamedFile::Unsupported),
         }
-        // If it is missing, a concurrent start has renamed it, or has put its own in its place.
+        // If it is missing, a concurrent process has renamed it or replaced it by its own.
         ignore_missing(fs::rename(new, path))?;
-        return Ok(true);
+        return Ok(UnnamedFile::Done);
     }
     Err(ErrorKind::ResourceBusy.into())
 }
 
-/// Replaces the file by `part`. A lock tells whether the start that created `part` is still writing.
+/// Replaces the file by `part`. A lock tells whether the process that created `part` is still writing.
 fn replace_by_part_file(path: &Path, part: &Path, bytes: &[u8]) -> io::Result<()> {
     for _ in 0..MAX_ATTEMPTS {
         let created = OpenOptions::new()
@@ -208,7 +215,7 @@ fn replace_by_part_file(path: &Path, part: &Path, bytes: &[u8]) -> io::Result<()
                 let Some(file) = lock(file, part)? else {
                     continue;
                 };
-                let result = write(&file, bytes).and_then(|()| fs::rename(part, path));
+                let result = write_synced(&file, bytes).and_then(|()| fs::rename(part, path));
                 if result.is_err() {
                     let _ = fs::remove_file(part);
                 }
@@ -221,9 +228,9 @@ fn replace_by_part_file(path: &Path, part: &Path, bytes: &[u8]) -> io::Result<()
                     .open(part);
                 match existing {
                     Ok(file) => match lock(file, part)? {
-                        // The start that created it was killed.
+                        // The process that created it was killed.
                         Some(_) => ignore_missing(fs::remove_file(part))?,
-                        // A concurrent start is writing what it has just fetched.
+                        // A concurrent process is writing what it has just fetched.
                         None => return Ok(()),
                     },
                     existing => ignore_missing(existing.map(drop))?,
@@ -235,9 +242,9 @@ fn replace_by_part_file(path: &Path, part: &Path, bytes: &[u8]) -> io::Result<()
     Err(ErrorKind::ResourceBusy.into())
 }
 
-/// Locks the file, unless another start holds the lock or `part` is another file by now. Only the holder
-/// of the lock may rename or remove `part`. Closing the file, by the exec at the latest, releases the
-/// lock: an explicit unlock could fail.
+/// Locks the file, unless another process holds the lock or `part` has been replaced. Only the holder of
+/// the lock may rename or remove `part`. Closing the file, at the latest in the exec, releases the lock:
+/// an explicit unlock could fail.
 fn lock(file: File, part: &Path) -> io::Result<Option<ManuallyDrop<Flock<File>>>> {
     let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(file) => ManuallyDrop::new(file),
@@ -250,13 +257,13 @@ fn lock(file: File, part: &Path) -> io::Result<Option<ManuallyDrop<Flock<File>>>
     Ok(is_same.then_some(file))
 }
 
-/// Writes and syncs: the bytes must be on the disk before the file gets its name.
-fn write(file: &File, bytes: &[u8]) -> io::Result<()> {
+/// Writes and syncs, because the bytes must be on the disk before the file gets its name.
+fn write_synced(file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all_at(bytes, 0)?;
     file.sync_data()
 }
 
-/// Treats a missing file as success: another start has removed or renamed it.
+/// Treats a missing file as success: another process has removed or renamed it.
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
