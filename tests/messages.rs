@@ -2,8 +2,8 @@
 //! changed file in the review. `UPDATE=1` writes the new messages into the files.
 //!
 //! `{port}`, `{directory}`, `{ca}`, `{shop}`, `{sealed}`, `{bearer}`, `{mixed}` and `{account}` stand for
-//! the server's port, the working directory, the ids of the captured apps, the service account's
-//! bearer, its token with a part of another, and its id.
+//! the server's port, the working directory, the IDs of the captured apps, the service account's
+//! bearer token, its token with a key share of another account, and its ID.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string, write};
@@ -25,7 +25,7 @@ struct Case {
     arguments: Vec<String>,
     #[serde(default)]
     environment: BTreeMap<String, String>,
-    /// In the working directory, by name.
+    /// The content of files in the working directory, by name.
     #[serde(default)]
     files: BTreeMap<String, String>,
     #[serde(default)]
@@ -33,17 +33,17 @@ struct Case {
     stdout: Option<PathBuf>,
     /// A script for sh(1) that runs phase-run as `"$@"`.
     shell: Option<String>,
-    /// Only builds with debug assertions can be asked to panic.
+    /// Only builds with debug assertions panic on request.
     #[serde(default)]
     needs_debug_build: bool,
-    /// Numbers differ from run to run: each one is written as `N`.
+    /// Writes each number as `N`, because it differs from run to run.
     #[serde(default)]
     mask_numbers: bool,
     status: i32,
     stderr: String,
 }
 
-/// What Phase is like.
+/// How the fake Phase behaves.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Server {
@@ -84,8 +84,8 @@ enum Server {
     Expired,
 }
 
-/// The world that most changes are made to: one app, one environment.
-fn small() -> World {
+/// A world with one app and one environment, which most servers change.
+fn small_world() -> World {
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "KEY", "value");
@@ -94,7 +94,7 @@ fn small() -> World {
 
 impl Server {
     fn start(self) -> Phase {
-        let mut world = small();
+        let mut world = small_world();
         let shop = world.app("shop");
         let mut options = Options::default();
         match self {
@@ -197,7 +197,7 @@ impl Case {
         let share = service_token().split(':').nth(4).unwrap();
         let mixed = service_token().replace(share, user_bearer());
         let account = service_account_id();
-        let places = [
+        let placeholders = [
             ("{port}", port.as_str()),
             ("{directory}", directory),
             ("{ca}", ca.to_str().unwrap()),
@@ -208,17 +208,19 @@ impl Case {
             ("{mixed}", &mixed),
             ("{account}", &account),
         ];
-        let filled = |text: &str| {
-            places.iter().fold(text.to_owned(), |text, (name, value)| {
-                text.replace(name, value)
-            })
+        let fill = |text: &str| {
+            placeholders
+                .iter()
+                .fold(text.to_owned(), |text, (name, value)| {
+                    text.replace(name, value)
+                })
         };
         for (name, content) in &self.files {
-            sandbox.file(name, filled(content));
+            sandbox.file(name, fill(content));
         }
-        let mut run = sandbox.run(self.arguments.iter().map(|word| filled(word)));
+        let mut run = sandbox.run(self.arguments.iter().map(|word| fill(word)));
         for (name, value) in &self.environment {
-            run = run.env(name, filled(value));
+            run = run.env(name, fill(value));
         }
         if json {
             run = run.env("PHASE_LOG_FORMAT", "json");
@@ -233,9 +235,11 @@ impl Case {
             drop(phase);
         }
         let output = run.output();
-        let stderr = places.iter().fold(output.stderr, |text, (name, value)| {
-            text.replace(value, name)
-        });
+        let stderr = placeholders
+            .iter()
+            .fold(output.stderr, |text, (name, value)| {
+                text.replace(value, name)
+            });
         let stderr = match self.mask_numbers {
             true => mask_numbers(&stderr),
             false => stderr,
@@ -320,14 +324,17 @@ fn json_messages_match_text_messages() {
             continue;
         }
         let (status, stderr) = case.run(true);
-        let place = format!("{}: {stderr}", path.display());
-        assert_eq!(status, Status::Exited(case.status), "{place}");
-        assert!(stderr.lines().all(|line| line.starts_with('{')), "{place}");
+        let context = format!("{}: {stderr}", path.display());
+        assert_eq!(status, Status::Exited(case.status), "{context}");
+        assert!(
+            stderr.lines().all(|line| line.starts_with('{')),
+            "{context}"
+        );
         let parts = |stderr| -> Vec<_> {
             let parts = |line: Line| (line.kind, line.message, line.hint);
             lines(stderr).into_iter().map(parts).collect()
         };
-        assert_eq!(parts(&stderr), parts(&case.stderr), "{place}");
+        assert_eq!(parts(&stderr), parts(&case.stderr), "{context}");
     }
 }
 
@@ -376,11 +383,11 @@ fn lines(stderr: &str) -> Vec<Line> {
 fn each_error_kind_has_a_message_file() {
     let cases = cases();
     let stderr = cases.iter().map(|(path, text)| parsed(path, text).stderr);
-    let met: BTreeSet<String> = stderr
+    let shown: BTreeSet<String> = stderr
         .flat_map(|stderr| lines(&stderr))
         .filter_map(|line| line.kind)
         .collect();
-    assert_eq!(met, kinds().into_iter().collect());
+    assert_eq!(shown, kinds().into_iter().collect());
 }
 
 /// Verbs that a hint may start with.
@@ -390,15 +397,15 @@ const VERBS: [&str; 23] = [
     "use",
 ];
 
-/// "Lower case, no full stop, no \"failed to\" / \"error while\" / \"invalid\" …, no Rust type
-/// names, no `Debug` output"; a hint is an imperative. Nothing that a terminal obeys.
+/// A message is in lower case and has no full stop, no "failed to", "error while" or "invalid", no Rust
+/// type names, no `Debug` output and no control characters. A hint is an imperative.
 #[test]
 fn messages_follow_the_style_rules() {
     for (path, text) in cases() {
         for Line { message, hint, .. } in lines(&parsed(&path, &text).stderr) {
-            let place = format!("{}: {message}", path.display());
+            let context = format!("{}: {message}", path.display());
             for text in [Some(&message), hint.as_ref()].into_iter().flatten() {
-                assert!(!text.ends_with('.'), "a full stop: {place}");
+                assert!(!text.ends_with('.'), "a full stop: {context}");
                 for word in [
                     "failed to",
                     "error while",
@@ -408,19 +415,19 @@ fn messages_follow_the_style_rules() {
                     "Os {",
                     "::",
                 ] {
-                    assert!(!text.contains(word), "{word}: {place}");
+                    assert!(!text.contains(word), "{word}: {context}");
                 }
-                let obeyed = |c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c);
-                assert!(!text.contains(obeyed), "a terminal would obey: {place}");
+                let is_unsafe = |c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c);
+                assert!(!text.contains(is_unsafe), "a control character: {context}");
             }
             let mut first = message.chars();
             let is_sentence =
                 first.next().unwrap().is_uppercase() && first.next().unwrap().is_lowercase();
             let is_name = message.starts_with("Phase ");
-            assert!(!is_sentence || is_name, "starts like a sentence: {place}");
+            assert!(!is_sentence || is_name, "starts like a sentence: {context}");
             let verb = hint.as_ref().and_then(|hint| hint.split(' ').next());
             let is_verb = verb.is_none_or(|verb| VERBS.contains(&verb));
-            assert!(is_verb, "{verb:?} is no verb of {VERBS:?}: {place}");
+            assert!(is_verb, "{verb:?} is no verb of {VERBS:?}: {context}");
         }
     }
 }
