@@ -30,8 +30,8 @@ pub(crate) use token_cache::{CachedAuth, TokenCache};
 /// A token for Phase's API.
 pub(crate) struct Credential {
     pub(crate) token: Token,
-    /// Where the token came from, as messages name it: a path, `PHASE_SERVICE_TOKEN`, `--identity AWS`.
-    pub(crate) token_source: String,
+    /// Where the token comes from, as messages name it: a path, `PHASE_SERVICE_TOKEN`, `--identity AWS`.
+    pub(crate) token_origin: String,
     /// The headers of `--header-file`, sent to a gateway in front of Phase.
     pub(crate) gateway_headers: HeaderMap,
 }
@@ -41,7 +41,7 @@ impl Credential {
     ///
     /// # Errors
     /// `token` if they are not a valid token.
-    fn parse(token_source: String, bytes: &SecretBytes) -> Result<Self, Error> {
+    fn parse(token_origin: String, bytes: &SecretBytes) -> Result<Self, Error> {
         let parsed = match bytes.expose().len() as u64 > MAX_SIZE {
             true => Err("it is longer than 65536 bytes"),
             false => Token::parse(bytes.expose()),
@@ -49,11 +49,11 @@ impl Credential {
         match parsed {
             Ok(token) => Ok(Self {
                 token,
-                token_source,
+                token_origin,
                 gateway_headers: HeaderMap::new(),
             }),
             Err(why) => Err(Error::InvalidToken {
-                from: token_source,
+                from: token_origin,
                 why,
             }),
         }
@@ -63,7 +63,7 @@ impl Credential {
 /// How phase-run authenticates to Phase.
 pub(crate) enum Auth<'k> {
     Token(Credential),
-    /// Exchanged for a token before the first other request.
+    /// The machine's cloud identity, which is exchanged for a token before any other request.
     Identity(Box<IdentityLogin<'k>>),
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct IdentityLogin<'k> {
     /// The ID of the service account whose token is requested.
     pub(crate) service_account: String,
     /// Where the token comes from, as messages name it: `--identity AWS`.
-    pub(crate) token_source: String,
+    pub(crate) token_origin: String,
     pub(crate) gateway_headers: HeaderMap,
     pub(crate) on_minted: OnMinted<'k>,
     /// The previous token, if it has not expired: used when Phase cannot mint a new one now.
@@ -103,7 +103,7 @@ impl AuthSource {
     /// Reads the token, or finds the cloud credentials of this machine.
     ///
     /// # Errors
-    /// `token` and `identity`.
+    /// `token` if the token cannot be read or is not valid, `identity` if there are no usable credentials.
     pub(crate) fn load<'k>(
         &self,
         inherited: &EnvBlock,
@@ -113,13 +113,13 @@ impl AuthSource {
         Ok(match self {
             Self::Token(source) => Auth::Token(source.read(inherited, log)?),
             Self::Identity(identity) => {
-                Auth::Identity(Box::new(identity.login(inherited, on_minted)?))
+                Auth::Identity(Box::new(identity.prepare_login(inherited, on_minted)?))
             }
         })
     }
 
-    /// Closes the token's descriptor, if it has one: a process that stays and never reads the token
-    /// must not hold it open.
+    /// Closes the token's descriptor, if it has one: the watcher never reads the token and must not keep
+    /// it open.
     pub(crate) fn close_descriptor(&self) {
         match self {
             Self::Token(source) => source.close_descriptor(),
@@ -129,11 +129,11 @@ impl AuthSource {
 }
 
 impl Identity {
-    /// Finds the cloud credentials of this machine.
+    /// Finds the cloud credentials of this machine for a login. Sends no request.
     ///
     /// # Errors
     /// `identity` if there are none, or those that are configured cannot be used.
-    fn login<'k>(
+    fn prepare_login<'k>(
         &self,
         inherited: &EnvBlock,
         on_minted: OnMinted<'k>,
@@ -141,7 +141,7 @@ impl Identity {
         Ok(IdentityLogin {
             cloud_credentials: CloudCredentials::find(self.provider, inherited)?,
             service_account: self.service_account.clone(),
-            token_source: self.token_source(),
+            token_origin: self.token_origin(),
             gateway_headers: HeaderMap::new(),
             on_minted,
             previous: None,
@@ -154,10 +154,10 @@ impl Identity {
     /// # Errors
     /// `token` if it is not a valid token.
     fn parse_minted(&self, token: &SecretBytes) -> Result<Credential, Error> {
-        Credential::parse(self.token_source(), token)
+        Credential::parse(self.token_origin(), token)
     }
 
-    fn token_source(&self) -> String {
+    fn token_origin(&self) -> String {
         format!("{} {}", self.set_by, self.provider.name())
     }
 }

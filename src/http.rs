@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
 //! An HTTP client for short requests, with one deadline, retries and proxies.
 //!
-//! This module knows HTTP, TLS and name resolution, but none of the services that are called. What
-//! sets the requests to one service apart is a [`RequestPolicy`] that the caller passes.
+//! This module knows HTTP, TLS and name resolution, but none of the services that are called. The caller
+//! passes the settings of each service as a [`RequestPolicy`].
 
 mod client;
 mod dns;
@@ -34,7 +34,7 @@ pub(crate) struct HttpOptions {
     pub(crate) max_wait: Duration,
 }
 
-/// What sets the requests to one service apart from those to others.
+/// The settings of the requests to one service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestPolicy {
     /// A bound on one try that applies where it is shorter than [`HttpOptions::timeout`].
@@ -51,7 +51,7 @@ pub(crate) struct RequestPolicy {
 }
 
 impl RequestPolicy {
-    /// Adds no limits to those of [`HttpOptions`] and hides nothing.
+    /// Adds no limits to those of [`HttpOptions`], and logs paths.
     pub(crate) const DEFAULT: Self = Self {
         timeout: Duration::MAX,
         connect_timeout: Duration::MAX,
@@ -70,7 +70,7 @@ pub(crate) struct Request<'r> {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
-    /// Returns the body for one try. Each try gets a new one, because a signature in it expires.
+    /// Builds the body. It is called for each try, because a signature in the body may expire.
     pub(crate) body: &'r dyn Fn() -> Vec<u8>,
 }
 

@@ -127,7 +127,7 @@ impl<'a> Fetcher<'a> {
             // A token without keys could only use the REST interface, which this mode rules out.
             (_, DecryptionMode::EndToEnd) if !self.credential.token.has_keys() => {
                 return Err(Error::TokenWithoutKeys {
-                    from: self.credential.token_source.clone(),
+                    from: self.credential.token_origin.clone(),
                 });
             }
             _ => self.app_directory.find_app(setting)?,
@@ -201,7 +201,7 @@ impl<'a> Fetcher<'a> {
             environment: &target.environment.name,
             environment_source: target.environment_setting.set_by.to_string(),
             host: self.config.host.name(),
-            token_source: &self.credential.token_source,
+            token_source: &self.credential.token_origin,
         });
         if let Some(proxy) = &self.config.http.proxy {
             self.log.log(Event::Proxy {

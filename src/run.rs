@@ -173,7 +173,7 @@ fn run_worker(
     let outcome =
         fetch_and_exec_when_promoted(single_threaded, &config, inherited, cache, channel, context);
     if let Err(Error::TokenRejected { .. }) = outcome {
-        cache.clear();
+        cache.clear_minted();
     }
     match outcome {
         Err(error) if channel.is_standby() => {
@@ -197,7 +197,7 @@ fn fetch_and_exec_when_promoted(
     channel: &WorkerChannel,
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
-    let on_minted = |token: &SecretBytes, lasts| cache.store(token, lasts);
+    let on_minted = |token: &SecretBytes, lasts| cache.store_minted(token, lasts);
     let CachedAuth { auth, digest_key } = cache.load_auth(
         &config.auth_source,
         config.injection.keep_token,

@@ -50,7 +50,7 @@ const TEXT_VARIABLES: [&str; 14] = [
     "AWS_STS_REGIONAL_ENDPOINTS",
 ];
 
-/// The source of AWS credentials that this machine uses, and where its signatures are for.
+/// The selected source of AWS credentials, and the region and STS endpoint to sign for.
 pub(crate) struct AwsCredentials {
     source: AwsSource,
     pub(super) selected: SelectedSource,
@@ -80,7 +80,7 @@ enum AwsSource {
     },
 }
 
-/// An access key of AWS. Its parts can stand in a header and in JSON as they are.
+/// An AWS access key. The parts that are sent need no escaping in a header or in JSON.
 pub(crate) struct AwsAccessKey {
     pub(super) id: SecretBytes,
     pub(super) secret: SecretBytes,
@@ -138,7 +138,7 @@ impl AwsCredentials {
     }
 }
 
-/// The sources of the chain, a method for each.
+/// The sources of the chain, one method for each.
 struct Sources<'a> {
     env: &'a ProviderEnv<'a>,
     profiles: &'a Profiles,
@@ -151,8 +151,8 @@ impl Sources<'_> {
         let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
         match names.map(|name| self.env.secret(name)) {
             [Some(id), Some(secret)] => {
-                let older_name = || self.env.secret("AWS_SECURITY_TOKEN");
-                let session_token = self.env.secret("AWS_SESSION_TOKEN").or_else(older_name);
+                let older_variable = || self.env.secret("AWS_SECURITY_TOKEN");
+                let session_token = self.env.secret("AWS_SESSION_TOKEN").or_else(older_variable);
                 let key = AwsAccessKey::new(id, secret, session_token).ok_or(INVALID_KEY)?;
                 Ok(Lookup::Found(
                     AwsSource::AccessKey(Rc::new(key)),
@@ -176,7 +176,7 @@ impl Sources<'_> {
         let role_arn = self.env.text("AWS_ROLE_ARN");
         let role_arn = role_arn.ok_or_else(|| format!("{FILE} is set, but AWS_ROLE_ARN is not"))?;
         let session_name = self.env.text("AWS_ROLE_SESSION_NAME");
-        let source = self.assume_role(role_arn, session_name, token_file)?;
+        let source = self.web_identity_source(role_arn, session_name, token_file)?;
         Ok(Lookup::Found(source, format!("the web identity of {FILE}")))
     }
 
@@ -199,7 +199,7 @@ impl Sources<'_> {
                 let role_arn = role_arn.ok_or_else(|| format!("{name} has no role_arn"))?;
                 let session_name = self.env.text("AWS_ROLE_SESSION_NAME").or(session_name);
                 let source = self
-                    .assume_role(role_arn, session_name, Path::new(token_file))
+                    .web_identity_source(role_arn, session_name, Path::new(token_file))
                     .map_err(|why| format!("{name}: {why}"))?;
                 Ok(Lookup::Found(source, name))
             }
@@ -217,7 +217,7 @@ impl Sources<'_> {
                 return Ok(Lookup::NotConfigured(why));
             }
         };
-        // The message does not show the URL: whoever knows it may request credentials there.
+        // The message does not show the URL: anyone who knows it can request credentials.
         let url = metadata_url(&url).map_err(|why| format!("{variable}: {why}"))?;
         let authorization = match self.env.path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
             Some(path) => Some(read_token_file(path)?),
@@ -246,8 +246,8 @@ impl Sources<'_> {
         ))
     }
 
-    /// Reads the token for `AssumeRoleWithWebIdentity`.
-    fn assume_role(
+    /// Reads the token, and finds the other parameters of `AssumeRoleWithWebIdentity`.
+    fn web_identity_source(
         &self,
         role_arn: &str,
         session_name: Option<&str>,

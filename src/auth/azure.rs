@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Azure credentials: the sources of Azure's `DefaultAzureCredential`, in the same order, and the access
-//! token of Microsoft Entra that each of them leads to.
+//! Azure credentials: the sources of Azure's `DefaultAzureCredential`, in the same order. Each
+//! leads to an access token of Microsoft Entra.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
@@ -22,7 +22,7 @@ const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com/";
 /// The instance metadata service (IMDS).
 const IMDS_ENDPOINT: &str = "http://169.254.169.254";
 
-/// The audience of the access token: the default of an identity in Phase.
+/// The audience of the access token, which an identity in Phase expects by default.
 const RESOURCE: &str = "https://management.azure.com/";
 
 /// The type of a workload identity's token (RFC 7523 §2.2).
@@ -45,12 +45,12 @@ pub(crate) struct AzureCredentials {
 
 enum AzureSource {
     ClientSecret {
-        app: Application,
+        app: EntraApplication,
         secret: SecretBytes,
     },
     /// The token of a Kubernetes cluster or another federated issuer.
     WorkloadIdentity {
-        app: Application,
+        app: EntraApplication,
         assertion: SecretBytes,
     },
     /// The managed identity of an App Service.
@@ -64,7 +64,7 @@ enum AzureSource {
 }
 
 /// An application in Microsoft Entra.
-struct Application {
+struct EntraApplication {
     token_url: Url,
     client_id: String,
 }
@@ -96,7 +96,7 @@ impl AzureCredentials {
     /// Requests the access token.
     ///
     /// # Errors
-    /// `identity`.
+    /// `identity` if the request fails or its response cannot be used.
     pub(super) fn fetch_access_token(&self, http: &HttpClient<'_>) -> Result<SecretBytes, Error> {
         #[derive(Deserialize)]
         struct TokenResponse {
@@ -146,7 +146,7 @@ impl AzureCredentials {
     fn request_from_entra(
         &self,
         http: &HttpClient<'_>,
-        app: &Application,
+        app: &EntraApplication,
         secret_fields: &[(&str, &str)],
         secret: &SecretBytes,
     ) -> Result<Response, Error> {
@@ -233,12 +233,12 @@ fn client_id(env: &ProviderEnv<'_>) -> Option<String> {
 }
 
 /// The application that a client secret or a workload identity belongs to.
-fn application(env: &ProviderEnv<'_>) -> Result<Application, String> {
+fn application(env: &ProviderEnv<'_>) -> Result<EntraApplication, String> {
     const TENANT: &str = "AZURE_TENANT_ID";
     const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
     let client_id = client_id(env).ok_or("AZURE_CLIENT_ID is not set")?;
     let tenant = env.text(TENANT).ok_or(format!("{TENANT} is not set"))?;
-    // The tenant becomes part of a path, and must not lead elsewhere.
+    // The tenant becomes a segment of the path, and must not change the rest.
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
     if !tenant.bytes().all(is_allowed) || tenant.contains("..") {
         return Err(format!("{TENANT} is not a tenant ID"));
@@ -250,7 +250,7 @@ fn application(env: &ProviderEnv<'_>) -> Result<Application, String> {
     };
     let authority = authority.trim_end_matches('/');
     let url = service_url(&format!("{scheme}{authority}/{tenant}/oauth2/v2.0/token"));
-    Ok(Application {
+    Ok(EntraApplication {
         token_url: url.map_err(|why| format!("{AUTHORITY}: {why}"))?,
         client_id,
     })

@@ -384,7 +384,8 @@ impl SelectedSource {
         };
         let why = match error_text(&response.body) {
             Some(text) => {
-                let text = redact::secrets(&text, secret.into_iter().map(SecretBytes::expose));
+                let text =
+                    redact::redact_secrets(&text, secret.into_iter().map(SecretBytes::expose));
                 format!("{status}: {}", shorten(&text))
             }
             None => status,

@@ -16,7 +16,7 @@ use crate::process::env_block::EnvBlock;
 use crate::secret::SecretBytes;
 
 impl TokenSource {
-    /// Reads and parses the token, and closes what it was read from.
+    /// Reads and parses the token, and closes its file or descriptor.
     ///
     /// # Errors
     /// `token` if it cannot be read or is not a valid token.
@@ -24,7 +24,7 @@ impl TokenSource {
         self.parse(&self.read_bytes(inherited, log)?)
     }
 
-    /// Reads the bytes of the token without parsing them, and closes what they were read from.
+    /// Reads the bytes of the token without parsing them, and closes its file or descriptor.
     ///
     /// # Errors
     /// `token` if they cannot be read.
@@ -60,16 +60,16 @@ impl TokenSource {
         Credential::parse(self.name(), bytes)
     }
 
-    /// Whether each poll of a watch can read the token again: true for regular files only, whose
-    /// token may be rotated. A pipe can be read once.
+    /// Whether each poll of a watch can read the token again, because it may be rotated: true for regular
+    /// files only.
     pub(super) fn can_be_read_again(&self) -> bool {
         match self {
-            Self::File(path) => path.metadata().is_ok_and(|facts| facts.is_file()),
+            Self::File(path) => path.metadata().is_ok_and(|metadata| metadata.is_file()),
             Self::Variable | Self::StandardInput | Self::Descriptor(_) => false,
         }
     }
 
-    /// Reads a token file again that was a regular file before.
+    /// Reads a token again for which [`Self::can_be_read_again`] was true.
     ///
     /// # Errors
     /// `token`, also if it is no longer a regular file: a pipe could block the reader forever.

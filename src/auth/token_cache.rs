@@ -32,18 +32,18 @@ use crate::process::{secret_file, since_boot};
 use crate::secret::SecretBytes;
 use crate::secret::length_prefixed::{self, LENGTH_SIZE, encode_length};
 
-/// The length of the digest key, that of the digest's hash, in bytes.
+/// The length of the digest key in bytes, which is that of a SHA-256 hash.
 const KEY_SIZE: usize = 32;
 
 /// The size of the minted token's hash, in bytes.
 const HASH_SIZE: usize = 32;
 
-/// More than a minted token needs with its hash and times, in bytes.
+/// An upper bound on the size of a minted token with its hash and times, in bytes.
 const MAX_MINTED_SIZE: usize = 4096;
 
 pub(crate) struct TokenCache(File);
 
-/// What a process that fetches for a watch starts with.
+/// The token or login, and the digest key, that a process of a watch starts with.
 pub(crate) struct CachedAuth<'k> {
     pub(crate) auth: Auth<'k>,
     /// The key of the plan's digest.
@@ -69,9 +69,9 @@ impl TokenCache {
             .map_err(cache_error)
     }
 
-    /// Loads the token: from its source in the first process and if that can be read again, else from the
-    /// cache. With `keep_token`, also restores the values of the token's variables, which the watcher has
-    /// wiped.
+    /// Loads the token: from its source if this is the first process or the source can be read again, and
+    /// otherwise from the cache. With `keep_token`, also restores the values of the token's variables, which
+    /// the watcher has wiped.
     ///
     /// # Errors
     /// `token` if it cannot be read or is not valid, `identity` if the machine has no cloud credentials,
@@ -98,10 +98,10 @@ impl TokenCache {
                 Auth::Token(source.read_again(inherited, log)?)
             }
             AuthSource::Token(source) => Auth::Token(source.parse(&token)?),
-            AuthSource::Identity(identity) => match self.load() {
+            AuthSource::Identity(identity) => match self.load_minted() {
                 Some((token, Freshness::Fresh)) => Auth::Token(identity.parse_minted(&token)?),
                 due => {
-                    let mut login = identity.login(inherited, on_minted)?;
+                    let mut login = identity.prepare_login(inherited, on_minted)?;
                     let previous = due.map(|(token, _)| identity.parse_minted(&token));
                     login.previous = previous.transpose()?;
                     Auth::Identity(Box::new(login))
@@ -179,7 +179,7 @@ impl TokenCache {
     }
 
     /// Loads the minted token, if there is one that has not expired.
-    fn load(&self) -> Option<(SecretBytes, Freshness)> {
+    fn load_minted(&self) -> Option<(SecretBytes, Freshness)> {
         let mut bytes = vec![0; MAX_MINTED_SIZE];
         let length = self.0.read_at(&mut bytes, self.minted_offset()?).ok()?;
         let (hash, rest) = bytes.get(..length)?.split_at_checked(HASH_SIZE)?;
@@ -197,12 +197,12 @@ impl TokenCache {
         Some((SecretBytes::new(token.to_vec()), freshness))
     }
 
-    /// Stores a minted token in place of the last one. [`Self::load`] ignores a token whose write was
+    /// Stores a minted token in place of the last one. [`Self::load_minted`] ignores a token whose write was
     /// interrupted by a signal: its hash is wrong.
-    pub(crate) fn store(&self, token: &SecretBytes, lifetime: Duration) {
+    pub(crate) fn store_minted(&self, token: &SecretBytes, lifetime: Duration) {
         let after = |part: Duration| {
             let millis = since_boot().saturating_add(part).as_millis();
-            // A lifetime that does not fit lasts longer than any machine.
+            // A lifetime that does not fit is practically unlimited.
             u64::try_from(millis).unwrap_or(u64::MAX).to_le_bytes()
         };
         let (renew_at, expires_at) = (after(lifetime / 3 * 2), after(lifetime));
@@ -217,9 +217,9 @@ impl TokenCache {
     }
 
     /// Removes the minted token, after Phase has refused it.
-    pub(crate) fn clear(&self) {
+    pub(crate) fn clear_minted(&self) {
         if let Some(offset) = self.minted_offset() {
-            // If it fails, the token is refused again, and removed then.
+            // If it fails, the token is rejected and removed once more.
             let _ = self.0.set_len(offset);
         }
     }
@@ -249,23 +249,23 @@ mod tests {
     }
 
     fn stored(cache: &TokenCache, text: &[u8], lifetime: Duration) -> Option<(Vec<u8>, Freshness)> {
-        cache.store(&SecretBytes::new(text.to_vec()), lifetime);
-        let (token, freshness) = cache.load()?;
+        cache.store_minted(&SecretBytes::new(text.to_vec()), lifetime);
+        let (token, freshness) = cache.load_minted()?;
         Some((token.expose().to_vec(), freshness))
     }
 
     #[test]
     fn load_returns_the_last_stored_token() {
         let cache = cache();
-        assert!(cache.load().is_none());
+        assert!(cache.load_minted().is_none());
         for token in [&b"a long token"[..], b"short", b"a longer token"] {
             let fresh = Some((token.to_vec(), Freshness::Fresh));
             assert_eq!(stored(&cache, token, LIFETIME), fresh);
         }
         assert_eq!(stored(&cache, b"expired", Duration::ZERO), None);
         assert!(stored(&cache, b"valid", LIFETIME).is_some());
-        cache.clear();
-        assert!(cache.load().is_none());
+        cache.clear_minted();
+        assert!(cache.load_minted().is_none());
         assert_eq!(cache.read_fields().unwrap().len(), 2);
     }
 
@@ -277,11 +277,11 @@ mod tests {
         for length in cache.minted_offset().unwrap()..end {
             let _ = stored(&cache, b"token", LIFETIME);
             cache.0.set_len(length).unwrap();
-            assert!(cache.load().is_none(), "{length}");
+            assert!(cache.load_minted().is_none(), "{length}");
         }
         // Half of a token over another one.
         let _ = stored(&cache, b"token", LIFETIME);
         cache.0.write_all_at(b"b", end - 5).unwrap();
-        assert!(cache.load().is_none());
+        assert!(cache.load_minted().is_none());
     }
 }

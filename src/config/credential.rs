@@ -35,11 +35,11 @@ pub(crate) enum TokenSource {
 }
 
 impl TokenSource {
-    /// Decides where the token is. A file, with the option or variable that names it, takes precedence
-    /// over `PHASE_SERVICE_TOKEN`.
+    /// Decides where the token is. `file` is the token file and the option or variable that names it; it
+    /// takes precedence over `PHASE_SERVICE_TOKEN`.
     ///
     /// # Errors
-    /// `token` if there is none, or a token is given instead of a file.
+    /// `token` if no token is given, or if a token is given instead of the path of its file.
     pub(super) fn find(
         file: Option<Setting<PathBuf>>,
         inherited: &EnvBlock,

@@ -22,27 +22,28 @@ pub(crate) fn open_regular(path: &Path) -> std::io::Result<Option<File>> {
     options.read(true).custom_flags(libc::O_NONBLOCK);
     match options.open(path) {
         Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
-        // A socket, open(2).
+        // open(2) fails like this for a socket.
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Reads a file up to one byte more than `limit`, by which the caller recognizes a file that is too
-/// long.
+/// Reads at most one byte more than `limit`, so that the caller can detect a file that is too long.
 pub(crate) fn read_bounded(file: File, limit: u64) -> std::io::Result<SecretBytes> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     Ok(SecretBytes::new(bytes))
 }
 
-/// Warns if the group or others may read the file and the user can change that: it is the user's own
-/// file, and not on a read-only mount such as an orchestrator's secret mount.
+/// Warns if the group or others can read the file, unless the user cannot change that: somebody else owns
+/// the file, or its mount is read-only, as secret mounts of orchestrators are.
 pub(crate) fn warn_if_exposed(path: &Path, file: &File, log: &dyn Log) {
-    let Ok(facts) = file.metadata() else { return };
-    let mode = facts.mode() & 0o7777;
-    let can_chmod = facts.is_file()
-        && facts.uid() == nix::unistd::geteuid().as_raw()
+    let Ok(metadata) = file.metadata() else {
+        return;
+    };
+    let mode = metadata.mode() & 0o7777;
+    let can_chmod = metadata.is_file()
+        && metadata.uid() == nix::unistd::geteuid().as_raw()
         && !fstatvfs(file).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY));
     if can_chmod && mode & 0o044 != 0 {
         log.log(Event::CredentialFileExposed {

@@ -11,8 +11,8 @@ use super::credential_file::{MAX_SIZE, open_regular, read_bounded, warn_if_expos
 use crate::error::{Error, Setting, os_error_text};
 use crate::log::Log;
 
-/// The headers that phase-run sets itself or that belong to one connection (RFC 9110 §7.6.1), and those
-/// by which Phase selects secrets.
+/// The headers that a header file must not set: those that phase-run sets, those that belong to one
+/// connection (RFC 9110 §7.6.1), and those by which Phase selects secrets.
 const RESERVED: [&str; 19] = [
     "accept",
     "accept-encoding",
@@ -35,23 +35,23 @@ const RESERVED: [&str; 19] = [
     "user-agent",
 ];
 
-/// Where the headers are.
+/// The file with the headers, and the option or variable that names it.
 pub(crate) struct HeaderFile(pub(super) Setting<PathBuf>);
 
 impl HeaderFile {
     /// Reads the lines `Name: value`; empty lines and those that start with `#` are skipped. With
-    /// `is_read_again`, each poll of a watch reads the file, so it must be a regular file.
+    /// `must_be_regular`, any other file is an error, because each poll of a watch reads the file again.
     ///
     /// # Errors
     /// `config`, with the number of a line and never its content.
-    pub(crate) fn read(&self, is_read_again: bool, log: &dyn Log) -> Result<HeaderMap, Error> {
+    pub(crate) fn read(&self, must_be_regular: bool, log: &dyn Log) -> Result<HeaderMap, Error> {
         let unusable = |why: String| Error::HeaderFileUnusable {
             file: self.0.clone(),
             why,
         };
         let unreadable = |error: std::io::Error| unusable(os_error_text(&error));
         let path = &self.0.value;
-        let file = match is_read_again {
+        let file = match must_be_regular {
             true => open_regular(path),
             false => File::open(path).map(Some),
         };

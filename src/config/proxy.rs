@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use super::Host;
 use super::reader::ConfigReader;
 use crate::error::Error;
-use crate::http::proxy::{NoProxy, Proxy, redacted};
+use crate::http::proxy::{NoProxy, Proxy, redacted_address};
 
 /// The variables that name a proxy for https; the first one that is set wins.
 const PROXY_VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
@@ -15,30 +15,30 @@ const NO_PROXY_VARIABLES: [&str; 2] = ["no_proxy", "NO_PROXY"];
 const EXPECTED: &str = "a proxy address (http://HOST:PORT or https://HOST:PORT)";
 
 impl ConfigReader<'_> {
-    /// Returns the proxy, or `None` if no variable names one or no request could go through it.
+    /// Returns the proxy, or `None` if no variable names one or no request would use it.
     /// `calls_cloud` says that there will be requests to other hosts than Phase.
     ///
     /// # Errors
-    /// Returns `config` if the address is invalid, or its scheme is neither http nor https.
+    /// `config` if the address is invalid, or its scheme is neither http nor https.
     pub(super) fn read_proxy(
         &self,
         host: &Host,
         calls_cloud: bool,
     ) -> Result<Option<Proxy>, Error> {
         let inherited = self.inherited;
-        let value = |name: &&'static str| {
+        let set_variable = |name: &&'static str| {
             let value = inherited.get(name)?;
             (!value.is_empty()).then_some((*name, value))
         };
-        let Some((variable, address)) = PROXY_VARIABLES.iter().find_map(value) else {
+        let Some((variable, address)) = PROXY_VARIABLES.iter().find_map(set_variable) else {
             return Ok(None);
         };
-        // Plain http goes to this machine only, and never through a proxy.
+        // Plain http is for this machine only, and never uses a proxy.
         if host.is_plain_http() && !calls_cloud {
             return Ok(None);
         }
-        // An entry that is not UTF-8 matches no host; the other entries count.
-        let no_proxy = NO_PROXY_VARIABLES.iter().find_map(value);
+        // An entry that is not UTF-8 matches no host; the other entries still apply.
+        let no_proxy = NO_PROXY_VARIABLES.iter().find_map(set_variable);
         let no_proxy = no_proxy.map_or(OsStr::new(""), |(_, list)| list);
         let Some(no_proxy) = NoProxy::parse(&no_proxy.to_string_lossy()) else {
             return Ok(None);
@@ -49,7 +49,7 @@ impl ConfigReader<'_> {
         }
         let invalid = |text| Error::InvalidVariable {
             name: variable,
-            value: redacted(text),
+            value: redacted_address(text),
             expected: EXPECTED,
         };
         let text = address.to_str().ok_or_else(|| invalid(""))?;

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Sends requests, repeats them after transient failures, and bounds the time that this takes.
+//! Sends requests, retries transient failures, and bounds the total time.
 //!
 //! One timer bounds a try from the name look-up to the last byte. This requires the asynchronous
 //! client, run on this thread: the blocking one restarts its timeout at each read of a body and
@@ -54,7 +54,7 @@ impl<'a> HttpClient<'a> {
     /// Creates a client. The time of [`HttpOptions::max_wait`] begins.
     ///
     /// # Errors
-    /// Returns `unreachable`, about `host`, if the runtime cannot be created.
+    /// `unreachable`, about `host`, if the runtime cannot be created.
     pub(crate) fn new(
         options: &'a HttpOptions,
         host: &str,
@@ -80,7 +80,8 @@ impl<'a> HttpClient<'a> {
     /// [`HttpOptions::max_wait`] is over, and then returns the last response or failure.
     ///
     /// # Errors
-    /// Returns `unreachable`, `tls`, and `protocol` for a response that is not HTTP or too large.
+    /// `unreachable` or `tls` if there is no connection or no complete response, `protocol` if the response
+    /// is not HTTP or too large.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
         let label = request.label();
         let outcome = self.send_with_retries(request, &label);
@@ -96,13 +97,13 @@ impl<'a> HttpClient<'a> {
         loop {
             tries += 1;
             let outcome = self.send_once(request, label);
-            let Some((why, min_delay)) = transient_failure(&outcome, label) else {
+            let Some((why, min_delay)) = retry_reason(&outcome, label) else {
                 return outcome;
             };
             let elapsed = self.start.elapsed();
             let delay = retry::delay(tries, elapsed, max_wait, min_delay, random_unit());
             let Some(delay) = delay.filter(|_| tries < request.policy.max_tries) else {
-                // A last try that the deadline cut short says less than the one before it.
+                // If the deadline cut the last try short, the failure before it says more.
                 let was_cut_short = outcome.is_err() && elapsed >= max_wait;
                 return previous.filter(|_| was_cut_short).unwrap_or(outcome);
             };
@@ -119,7 +120,7 @@ impl<'a> HttpClient<'a> {
 
     fn send_once(&self, request: &Request<'_>, label: &str) -> Result<Response, Failure> {
         let start = Instant::now();
-        let limit = self.time_limit(request);
+        let limit = self.try_timeout(request);
         // The timer belongs to the runtime and can only be created inside it.
         let exchange = async { timeout(limit, self.exchange(request, label)).await };
         let outcome = self.runtime.block_on(exchange);
@@ -128,7 +129,7 @@ impl<'a> HttpClient<'a> {
             // The next try resolves the name again and opens a new connection.
             self.cached.replace(None);
             match self.proxy_for(request) {
-                Some(proxy) => failure.through_proxy(proxy),
+                Some(proxy) => failure.naming_proxy(proxy),
                 None => failure,
             }
         })?;
@@ -146,7 +147,7 @@ impl<'a> HttpClient<'a> {
     }
 
     /// The bound on the next try: the timeout, or what is left of `max_wait`.
-    fn time_limit(&self, request: &Request<'_>) -> Duration {
+    fn try_timeout(&self, request: &Request<'_>) -> Duration {
         let limit = self.options.timeout.min(request.policy.timeout);
         match self.options.max_wait.is_zero() {
             true => limit,
@@ -177,8 +178,8 @@ impl<'a> HttpClient<'a> {
         let target = target.await?;
         let build = |roots| build_client(roots, &target, proxy, self.connect_timeout(request));
         let mut client = build(match request.policy.trusts_built_in_roots {
-            true => self.options.roots.with_built_in(),
-            false => self.options.roots.store(),
+            true => self.options.roots.root_store_with_built_in(),
+            false => self.options.roots.root_store(),
         })?;
         let mut outcome = self.round_trip(&client, request).await;
         if let (Roots::BuiltIn, Err(Failure::UnknownIssuer { tls_peer, .. })) =
@@ -189,7 +190,7 @@ impl<'a> HttpClient<'a> {
                 (TlsPeer::Proxy | TlsPeer::Server, _) => label,
             };
             self.log.log(Event::SystemRoots { host });
-            client = build(Roots::system())?;
+            client = build(Roots::system_root_store())?;
             outcome = self.round_trip(&client, request).await;
         }
         self.cached.replace(Some(CachedClient {
@@ -227,14 +228,14 @@ impl<'a> HttpClient<'a> {
             .await
             .map_err(|error| match error.is_timeout() {
                 true => Failure::timed_out(self.connect_timeout(request)),
-                false => Failure::before_response(&error),
+                false => Failure::from_send_error(&error),
             })?;
         Response::receive(response).await
     }
 }
 
-/// Why an outcome is worth another try, and the delay that the server asked for.
-fn transient_failure(
+/// The reason to retry, and the delay that the server asked for; `None` if a retry would not help.
+fn retry_reason(
     outcome: &Result<Response, Failure>,
     label: &str,
 ) -> Option<(String, Option<Duration>)> {
@@ -280,7 +281,7 @@ fn build_client(
         .map_err(|_| unusable("TLS"))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    // A process has one session with each host, so there is none to resume.
+    // A process opens one session with each host and has none to resume.
     tls.resumption = rustls::client::Resumption::disabled();
     let mut builder = ReqwestClient::builder()
         .tls_backend_preconfigured(tls)

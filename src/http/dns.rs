@@ -19,14 +19,14 @@ const LOCALHOST: [SocketAddr; 2] = [
 /// The stack that getaddrinfo(3) needs at most, in bytes.
 const STACK_SIZE: usize = 256 << 10;
 
-/// How many attempts to connect share the time for one address family, at least.
+/// The minimum number of attempts to connect that share the time for one address family.
 const MIN_ATTEMPTS: usize = 3;
 
 /// Returns the addresses of a name, with port 0.
 ///
 /// # Errors
-/// Returns a transient failure if the look-up fails or its thread cannot be started.
-#[expect(clippy::expect_used, reason = "the thread sends in any case")]
+/// A transient failure if the look-up fails or its thread cannot be started.
+#[expect(clippy::expect_used, reason = "the thread always sends its result")]
 pub(super) async fn resolve(name: &str) -> Result<Vec<SocketAddr>, Failure> {
     if name == "localhost" {
         return Ok(LOCALHOST.to_vec());
@@ -50,7 +50,7 @@ pub(super) async fn resolve(name: &str) -> Result<Vec<SocketAddr>, Failure> {
     addresses.map_err(|error| failed(error_text(&error)))
 }
 
-/// Repeats addresses so that a dead one costs at most a third of the time for connecting. The
+/// Repeats addresses so that an unresponsive one costs at most a third of the time for connecting. The
 /// library gives each address of a family an equal share of that time.
 pub(super) fn pad_for_connect_timeout(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let prefers_ipv4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
@@ -64,7 +64,7 @@ pub(super) fn pad_for_connect_timeout(addresses: &[SocketAddr]) -> Vec<SocketAdd
     pad(preferred).chain(pad(others)).collect()
 }
 
-/// The text of gai_strerror(3), which std puts after a text of its own.
+/// The text of gai_strerror(3), without the text that std puts before it.
 fn error_text(error: &io::Error) -> String {
     let text = error.to_string();
     let reason = text.strip_prefix("failed to lookup address information: ");

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Turns the errors of the HTTP library into reasons for the person who must act on them.
+//! Turns the errors of the HTTP library into messages for users.
 //!
 //! The library's own texts hold the URL and names of Rust types, so only the innermost cause is kept.
 
@@ -20,7 +20,7 @@ pub(super) enum Failure {
     Unreachable {
         why: String,
     },
-    /// The proxy refused, and would refuse again.
+    /// The proxy refused because of the credentials, and would refuse again.
     ProxyRefused {
         why: String,
     },
@@ -49,7 +49,7 @@ pub(super) enum TlsPeer {
 const TUNNEL: &str = "tunnel error: ";
 
 impl Failure {
-    /// A try or a connection took longer than `limit`.
+    /// The failure of a try or a connection that took longer than `limit`.
     pub(super) fn timed_out(limit: Duration) -> Self {
         // What is left of `max_wait` has many digits.
         let limit = (limit.as_secs_f64() * 100.0).round() / 100.0;
@@ -58,8 +58,8 @@ impl Failure {
         }
     }
 
-    /// A request that failed before its response began.
-    pub(super) fn before_response(error: &reqwest::Error) -> Self {
+    /// The failure of a request whose response did not begin.
+    pub(super) fn from_send_error(error: &reqwest::Error) -> Self {
         let mut cause: Option<&(dyn StdError + 'static)> = error.source();
         let mut innermost = String::new();
         let mut tls_peer = TlsPeer::Server;
@@ -83,7 +83,7 @@ impl Failure {
                 return Self::Unreachable { why };
             }
             innermost = current.to_string();
-            // An error of the tunnel is the proxy's: TLS with the server begins after it is there.
+            // TLS with the server starts only inside the tunnel, so an error of the tunnel is the proxy's.
             if innermost.starts_with(TUNNEL) {
                 tls_peer = TlsPeer::Proxy;
             }
@@ -98,9 +98,9 @@ impl Failure {
         }
     }
 
-    /// A response that began and did not end.
-    pub(super) fn in_body(error: &reqwest::Error) -> Self {
-        match Self::before_response(error) {
+    /// The failure of a response that began and did not end.
+    pub(super) fn from_body_error(error: &reqwest::Error) -> Self {
+        match Self::from_send_error(error) {
             Self::Unreachable { .. } => Self::Unreachable {
                 why: "the response was truncated".to_owned(),
             },
@@ -108,9 +108,9 @@ impl Failure {
         }
     }
 
-    /// Names the proxy that was used, so that nobody looks for the fault at the server. A TLS
-    /// failure says by itself whose certificate it is about.
-    pub(super) fn through_proxy(self, proxy: &Proxy) -> Self {
+    /// Names the proxy that was used, so that the user does not suspect the server. A TLS failure
+    /// already says whose certificate it is about.
+    pub(super) fn naming_proxy(self, proxy: &Proxy) -> Self {
         let Self::Unreachable { why } = self else {
             return self;
         };

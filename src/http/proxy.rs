@@ -51,7 +51,7 @@ pub(crate) struct NoProxy(Vec<String>);
 
 impl NoProxy {
     /// Parses a list, whose entries are separated by commas and blanks. Returns `None` for `*`,
-    /// which exempts every host; curl knows it only as the whole text.
+    /// which exempts every host; curl accepts it only as the whole list.
     pub(crate) fn parse(list: &str) -> Option<Self> {
         let entries = list
             .split([',', ' ', '\t'])
@@ -109,7 +109,7 @@ fn matches_address(entry: &str, address: IpAddr) -> bool {
 }
 
 /// Returns the scheme of an invalid address and nothing else, because the password may be anywhere.
-pub(crate) fn redacted(text: &str) -> String {
+pub(crate) fn redacted_address(text: &str) -> String {
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     let is_scheme = |scheme: &&str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
     match scheme.filter(is_scheme) {
@@ -125,7 +125,7 @@ fn parse_address(text: &str) -> Option<(Url, Option<HeaderValue>)> {
     let (scheme, default_port) = schemes.find(|(known, _)| known.eq_ignore_ascii_case(scheme))?;
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    // A password that contains one of these characters would be taken for a host.
+    // A password with one of these characters would be taken for a host.
     if path.contains('@') {
         return None;
     }
@@ -133,7 +133,7 @@ fn parse_address(text: &str) -> Option<(Url, Option<HeaderValue>)> {
         Some((credentials, host_and_port)) => (credentials, host_and_port),
         None => ("", authority),
     };
-    // The colons in the brackets of an IPv6 address start no port.
+    // Colons inside the brackets of an IPv6 address do not start a port.
     let after_brackets = host_and_port.rsplit_once(']');
     let after_brackets = after_brackets.map_or(host_and_port, |(_, rest)| rest);
     let port = match after_brackets.split_once(':') {

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Removes secrets from texts that a server sent, which may repeat what it was sent.
+//! Removes secrets from texts that a server sent: it may echo parts of the request.
 
 use base64ct::{Base64, Encoding};
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -9,14 +9,14 @@ use super::form_encode;
 /// Shorter parts of a secret are not redacted, because they occur in any text. In bytes.
 const MIN_LENGTH: usize = 8;
 
-/// Replaces each part of `text` that also stands in the value of a header by `…`.
-pub(crate) fn headers(text: &str, headers: &HeaderMap) -> String {
-    secrets(text, headers.values().map(HeaderValue::as_bytes))
+/// Replaces each part of `text` that also occurs in the value of a header by `…`.
+pub(crate) fn redact_headers(text: &str, headers: &HeaderMap) -> String {
+    redact_secrets(text, headers.values().map(HeaderValue::as_bytes))
 }
 
-/// Replaces each part of `text` that also stands in a secret by `…`. The server may have repeated the
-/// secret as it is, in base64 or percent-encoded.
-pub(crate) fn secrets<'s>(text: &str, secrets: impl Iterator<Item = &'s [u8]>) -> String {
+/// Replaces each part of `text` that also occurs in a secret by `…`. The server may have echoed the secret
+/// as it is, in base64 or percent-encoded.
+pub(crate) fn redact_secrets<'s>(text: &str, secrets: impl Iterator<Item = &'s [u8]>) -> String {
     let mut is_secret = vec![false; text.len()];
     for secret in secrets {
         let secret = secret.trim_ascii();
@@ -25,7 +25,7 @@ pub(crate) fn secrets<'s>(text: &str, secrets: impl Iterator<Item = &'s [u8]>) -
             mark_common_parts(text.as_bytes(), encoded, &mut is_secret);
         }
     }
-    // Blanks at the edge of a part belong to the sentence around it.
+    // Keep the blanks at the edges of a redacted part.
     unmark_blanks_before_parts(text.bytes().zip(&mut is_secret));
     unmark_blanks_before_parts(text.bytes().zip(&mut is_secret).rev());
     let mut redacted = String::new();
@@ -42,7 +42,7 @@ pub(crate) fn secrets<'s>(text: &str, secrets: impl Iterator<Item = &'s [u8]>) -
     redacted
 }
 
-/// Marks each run of [`MIN_LENGTH`] bytes or more of the text that also stands in the secret.
+/// Marks each run of [`MIN_LENGTH`] bytes or more of the text that also occurs in the secret.
 fn mark_common_parts(text: &[u8], secret: &[u8], is_secret: &mut [bool]) {
     for (at, part) in text.windows(MIN_LENGTH).enumerate() {
         if secret.windows(MIN_LENGTH).any(|window| window == part) {
@@ -87,7 +87,7 @@ mod tests {
             ("ab 2345678 cd", "ab 2345678 cd"),
             ("ab 23456789 cd", "ab … cd"),
         ] {
-            assert_eq!(headers(text, &sent), redacted);
+            assert_eq!(redact_headers(text, &sent), redacted);
         }
     }
 
@@ -103,7 +103,7 @@ mod tests {
             ("bad QVp+Y2FuYXJ5K3NlY3JldC89PQ==", "bad …"),
             ("bad canary+s, 42", "bad …, 42"),
         ] {
-            assert_eq!(secrets(text, [&secret[..]].into_iter()), redacted);
+            assert_eq!(redact_secrets(text, [&secret[..]].into_iter()), redacted);
         }
     }
 }

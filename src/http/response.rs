@@ -11,8 +11,8 @@ use super::failure::Failure;
 const MAX_BODY: usize = 64 << 20;
 
 /// The most that is reserved for a body before any of it has arrived, in bytes, because a server may
-/// announce any length. It is enough for 10,000 secrets, whose body then never moves: each move
-/// would leave a copy to wipe.
+/// announce any length. The body of 10,000 secrets fits, and so is never moved: each move would leave a
+/// copy to wipe.
 const MAX_INITIAL_CAPACITY: usize = 6 << 20;
 
 /// A complete response.
@@ -65,12 +65,12 @@ async fn read_body(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> 
     let mut body: Vec<u8> = Vec::new();
     body.try_reserve(announced.min(MAX_INITIAL_CAPACITY))
         .map_err(out_of_memory)?;
-    let in_body = |error: reqwest::Error| Failure::in_body(&error);
-    while let Some(chunk) = response.chunk().await.map_err(in_body)? {
+    let truncated = |error: reqwest::Error| Failure::from_body_error(&error);
+    while let Some(chunk) = response.chunk().await.map_err(truncated)? {
         if body.len() + chunk.len() > MAX_BODY {
             return Err(too_large());
         }
-        // Grows by a quarter, not to the double: unused capacity is wiped too, which takes time.
+        // Grow by a quarter instead of doubling: unused capacity is wiped too, which takes time.
         if body.capacity() - body.len() < chunk.len() {
             let additional = chunk.len().max(body.len() / 4);
             body.try_reserve_exact(additional).map_err(out_of_memory)?;

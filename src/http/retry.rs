@@ -12,7 +12,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(500);
 /// The upper bound of every delay, unless the server asks for a longer one.
 const MAX_DELAY: Duration = Duration::from_secs(8);
 
-/// Whether a status tells of a transient failure.
+/// Whether a status means a transient failure.
 pub(crate) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
@@ -34,14 +34,14 @@ pub(crate) fn delay(
         .saturating_mul(factor.unwrap_or(u32::MAX))
         .min(MAX_DELAY);
     match min_delay {
-        // The server asks all clients that it refused for the same delay. Jitter on top of it keeps
-        // them from coming back together.
+        // The server asks all clients that it refused for the same delay, so jitter on top of it spreads
+        // them.
         Some(min_delay) if !min_delay.is_zero() => {
-            let room = left.checked_sub(min_delay).filter(|room| !room.is_zero())?;
-            let jitter = bound.max(min_delay / 2).min(room);
+            let max_jitter = left.checked_sub(min_delay).filter(|rest| !rest.is_zero())?;
+            let jitter = bound.max(min_delay / 2).min(max_jitter);
             Some(min_delay + jitter.mul_f64(random_unit))
         }
-        // The last delay may use up what is left, but the last moment is not worth another try.
+        // The delay may use all the time that is left, unless that is too little for another try.
         _ => (left > FIRST_DELAY).then(|| bound.min(left).mul_f64(random_unit)),
     }
 }
@@ -50,11 +50,11 @@ pub(crate) fn delay(
 mod tests {
     use super::*;
 
-    const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+    const MAX_WAIT: Duration = Duration::from_secs(30);
 
     fn millis(tries: u32, min_delay: Option<u64>, random_unit: f64) -> Option<u128> {
         let min_delay = min_delay.map(Duration::from_secs);
-        let delay = delay(tries, Duration::ZERO, HALF_A_MINUTE, min_delay, random_unit);
+        let delay = delay(tries, Duration::ZERO, MAX_WAIT, min_delay, random_unit);
         delay.map(|delay| delay.as_millis())
     }
 

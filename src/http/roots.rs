@@ -20,14 +20,14 @@ const SYSTEM_BUNDLES: [&str; 5] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// The most that is read of a bundle, in bytes: far more than any has.
+/// The most that is read of a bundle, in bytes. Bundles are far smaller.
 const MAX_SIZE: u64 = 16 << 20;
 
 /// Where the trusted roots come from.
 #[derive(Debug)]
 pub(crate) enum Roots {
-    /// Mozilla's roots, which are compiled in: an empty image works, and no bundle is parsed at each
-    /// start. The system's bundle is read only if they do not know an issuer.
+    /// Mozilla's roots, which are compiled in, so that phase-run works in an empty image and parses no
+    /// bundle at its start. The system's bundle is read only if they do not know an issuer.
     BuiltIn,
     /// The roots in a file that the user named, and no others.
     CaFile {
@@ -65,7 +65,7 @@ impl Roots {
     }
 
     /// Returns the roots that are trusted at first.
-    pub(super) fn store(&self) -> RootCertStore {
+    pub(super) fn root_store(&self) -> RootCertStore {
         match self {
             Self::BuiltIn => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
             Self::CaFile { store, .. } => store.clone(),
@@ -73,17 +73,17 @@ impl Roots {
     }
 
     /// Returns the built-in roots and those of the file.
-    pub(super) fn with_built_in(&self) -> RootCertStore {
-        let mut roots = Self::BuiltIn.store();
+    pub(super) fn root_store_with_built_in(&self) -> RootCertStore {
+        let mut roots = Self::BuiltIn.root_store();
         if let Self::CaFile { store, .. } = self {
             roots.extend(store.roots.iter().cloned());
         }
         roots
     }
 
-    /// Returns the system's bundle, which is empty if there is none. No variable is asked where it
-    /// is: those that name a bundle have been read as a CA file.
-    pub(super) fn system() -> RootCertStore {
+    /// Returns the roots of the system's bundle; there are none if it is missing. Variables that name a
+    /// bundle are not consulted: they set the CA file.
+    pub(super) fn system_root_store() -> RootCertStore {
         let mut store = RootCertStore::empty();
         let mut paths = SYSTEM_BUNDLES.iter().map(Path::new);
         let pem = paths.find_map(|path| read_bundle(path).ok());

@@ -161,7 +161,7 @@ impl<'a> AppDirectory<'a> {
                 app: app.name.clone(),
             }),
             _ if !self.credential.token.has_keys() => Err(Error::TokenWithoutKeys {
-                from: self.credential.token_source.clone(),
+                from: self.credential.token_origin.clone(),
             }),
             _ => Ok(()),
         }

@@ -87,7 +87,7 @@ impl<'a> ApiClient<'a> {
         Ok(ApiResponse::new(
             response,
             host,
-            &self.credential.token_source,
+            &self.credential.token_origin,
             &self.credential.gateway_headers,
             Vec::new(),
         ))

@@ -62,7 +62,7 @@ impl<'a> E2eeClient<'a> {
         app_directory: AppDirectory<'a>,
         credential: &Credential,
     ) -> Result<Self, Error> {
-        let from = &credential.token_source;
+        let from = &credential.token_origin;
         let Some([public_key, share_0, unwrap_key]) = credential.token.keys() else {
             return Err(Error::TokenWithoutKeys { from: from.clone() });
         };

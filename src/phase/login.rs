@@ -82,7 +82,7 @@ fn log_in(
     (login.on_minted)(&token, lifetime);
     Ok(Credential {
         token: parsed,
-        token_source: login.token_source.clone(),
+        token_origin: login.token_origin.clone(),
         gateway_headers: login.gateway_headers.clone(),
     })
 }
@@ -119,7 +119,7 @@ fn request_token(
         body: &body,
     })?;
     let IdentityLogin {
-        token_source,
+        token_origin,
         gateway_headers,
         ..
     } = login;
@@ -128,7 +128,7 @@ fn request_token(
     Ok(ApiResponse::new(
         response,
         host.name(),
-        token_source,
+        token_origin,
         gateway_headers,
         secrets,
     ))
@@ -182,7 +182,7 @@ fn login_error(response: &ApiResponse, login: &IdentityLogin<'_>) -> Error {
     }
 }
 
-/// Whether Phase complains about the signature's time, not about the key.
+/// Whether Phase rejects the time of the signature, not the key.
 fn is_clock_error(text: &str) -> bool {
     let text = text.to_lowercase();
     text.contains("signature expired") || text.contains("signature not yet current")

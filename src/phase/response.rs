@@ -31,7 +31,7 @@ pub(super) struct ApiResponse {
     /// The server's name for messages.
     pub(super) host: String,
     /// Where the token in the request came from, for messages.
-    pub(super) token_source: String,
+    pub(super) token_origin: String,
     /// The gateway headers of the request. No message may repeat their values.
     gateway_headers: HeaderMap,
     /// Other secret parts of the request that no message may repeat.
@@ -63,7 +63,7 @@ impl ApiResponse {
     pub(super) fn new(
         response: Response,
         host: &str,
-        token_source: &str,
+        token_origin: &str,
         gateway_headers: &HeaderMap,
         other_secrets: Vec<SecretBytes>,
     ) -> Self {
@@ -72,7 +72,7 @@ impl ApiResponse {
             retry_after: response.retry_after,
             location: response.location,
             host: host.to_owned(),
-            token_source: token_source.to_owned(),
+            token_origin: token_origin.to_owned(),
             gateway_headers: gateway_headers.clone(),
             other_secrets,
             body: response.body,
@@ -123,7 +123,10 @@ impl ApiResponse {
     /// Returns `text`, which came from the server, without any secret part of the request.
     pub(super) fn redact(&self, text: &str) -> String {
         let other_secrets = self.other_secrets.iter().map(SecretBytes::expose);
-        redact::secrets(&redact::headers(text, &self.gateway_headers), other_secrets)
+        redact::redact_secrets(
+            &redact::redact_headers(text, &self.gateway_headers),
+            other_secrets,
+        )
     }
 
     /// Whether the server says that it cannot decrypt the app's secrets.
@@ -240,7 +243,7 @@ impl ApiResponse {
             },
             _ => Error::TokenRejected {
                 host: self.host.clone(),
-                from: self.token_source.clone(),
+                from: self.token_origin.clone(),
                 message,
             },
         }

@@ -21,15 +21,16 @@ const IMDS_SESSION_TTL: &str = "300";
 const IMDS_TTL_HEADER: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
 const IMDS_TOKEN_HEADER: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 
-/// The instance's roles, one per line; below it, the access key of each.
+/// The path that lists the instance's roles, one per line. The role's name behind it leads to the access
+/// key of that role.
 const IMDS_ROLES: &str = "meta-data/iam/security-credentials/";
 
 impl AwsCredentials {
-    /// Fetches the access key, if it is not on the machine, and the region, if nothing sets it on an
-    /// instance.
+    /// Fetches the access key unless it is on the machine, and the region of an instance unless it is
+    /// set.
     ///
     /// # Errors
-    /// `identity`.
+    /// `identity` if a request fails or its response cannot be used.
     pub(in crate::auth) fn fetch_evidence(
         &self,
         http: &HttpClient<'_>,
@@ -59,7 +60,7 @@ impl AwsCredentials {
             }
             AwsSource::Container { url, authorization } => {
                 let authorization = authorization.as_ref();
-                Rc::new(ask_container(http, selected, url, authorization)?)
+                Rc::new(fetch_container_key(http, selected, url, authorization)?)
             }
             AwsSource::InstanceMetadata { endpoint } => {
                 let imds = Imds::start_session(http, selected, endpoint)?;
@@ -117,7 +118,7 @@ fn xml_element<'b>(xml: &'b [u8], name: &str) -> Option<&'b str> {
     Some(content)
 }
 
-fn ask_container(
+fn fetch_container_key(
     http: &HttpClient<'_>,
     selected: &SelectedSource,
     url: &Url,
@@ -133,7 +134,8 @@ fn ask_container(
     parse_access_key(selected, &response)
 }
 
-/// The instance metadata service, by its version 2 only: a forged request could not start a session.
+/// A client for version 2 of the instance metadata service. Version 1 is not used: it requires no session,
+/// so a forged request could read it.
 struct Imds<'a> {
     http: &'a HttpClient<'a>,
     selected: &'a SelectedSource,
@@ -199,14 +201,14 @@ fn imds_url(endpoint: &Url, path: &str) -> Url {
 fn parse_access_key(selected: &SelectedSource, response: &Response) -> Result<AwsAccessKey, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Response {
+    struct AccessKeyBody {
         access_key_id: Option<SecretBytes>,
         secret_access_key: Option<SecretBytes>,
         token: Option<SecretBytes>,
         /// `Success`, or why there is no access key.
         code: Option<String>,
     }
-    let response: Response = selected.parse_json(response)?;
+    let response: AccessKeyBody = selected.parse_json(response)?;
     let parts = [
         response.access_key_id,
         response.secret_access_key,

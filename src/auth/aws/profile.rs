@@ -22,11 +22,11 @@ const UNSUPPORTED: [&str; 5] = [
     "login_session",
 ];
 
-/// Not supported either. It takes precedence over an access key in the config file, but not over one in
+/// An unsupported setting that takes precedence over an access key in the config file, but not over one in
 /// the credentials file.
 const CREDENTIAL_PROCESS: &str = "credential_process";
 
-const KEYS: [&str; 2] = ["aws_access_key_id", "aws_secret_access_key"];
+const ACCESS_KEY_SETTINGS: [&str; 2] = ["aws_access_key_id", "aws_secret_access_key"];
 
 const EXPORT_HINT: &str =
     "run eval \"$(aws configure export-credentials --format env)\" before phase-run";
@@ -88,7 +88,7 @@ impl Profiles {
     /// Returns the credentials of the profile.
     ///
     /// # Errors
-    /// The reason why what is configured cannot be used.
+    /// The reason if the profile or a file is configured but cannot be used.
     pub(super) fn credentials(&self) -> Result<Lookup<ProfileCredentials<'_>>, Unusable> {
         if let Some(why) = self.files().iter().find_map(|file| file.unusable()) {
             return Err(why.into());
@@ -138,7 +138,7 @@ impl Profiles {
             let text = value(&lines, key)?.as_bytes();
             Some(SecretBytes::new(text.to_vec()))
         };
-        let flaw = match KEYS.map(secret) {
+        let flaw = match ACCESS_KEY_SETTINGS.map(secret) {
             [Some(id), Some(secret_key)] => {
                 let session_token =
                     secret("aws_session_token").or_else(|| secret("aws_security_token"));
@@ -147,8 +147,14 @@ impl Profiles {
                     None => format!(": {INVALID_KEY}"),
                 }
             }
-            [Some(_), None] | [None, Some(_)] => format!(" has only one of {}", KEYS.join(" and ")),
-            [None, None] if KEYS.iter().any(|key| line(&lines, key).is_some()) => {
+            [Some(_), None] | [None, Some(_)] => {
+                format!(" has only one of {}", ACCESS_KEY_SETTINGS.join(" and "))
+            }
+            [None, None]
+                if ACCESS_KEY_SETTINGS
+                    .iter()
+                    .any(|key| line(&lines, key).is_some()) =>
+            {
                 " has empty keys".to_owned()
             }
             [None, None] => return Ok(None),
@@ -159,7 +165,7 @@ impl Profiles {
     fn without_key(&self) -> Result<Lookup<ProfileCredentials<'_>>, Unusable> {
         let name = &self.name;
         let exists = self.files().iter().any(|file| file.profile(name).is_some());
-        let why = match (exists, self.is_named, self.credentials.missing()) {
+        let why = match (exists, self.is_named, self.credentials.unreadable()) {
             (true, ..) => format!("the profile {name} has no access key"),
             (false, true, _) => return Err(format!("there is no profile {name}").into()),
             (false, false, Some(why)) => why.to_owned(),
@@ -215,13 +221,13 @@ fn line<'l, 't>(lines: &'l [Line<'t>], key: &str) -> Option<&'l Line<'t>> {
 
 #[cfg(any(test, fuzzing))]
 impl Profiles {
-    fn of_bytes(credentials: &[u8], config: &[u8]) -> Self {
+    fn from_bytes(credentials: &[u8], config: &[u8]) -> Self {
         Self {
             name: "default".to_owned(),
             is_named: false,
             is_ambiguous: false,
-            credentials: SharedFile::of_bytes(credentials, FileKind::Credentials),
-            config: SharedFile::of_bytes(config, FileKind::Config),
+            credentials: SharedFile::from_bytes(credentials, FileKind::Credentials),
+            config: SharedFile::from_bytes(config, FileKind::Config),
         }
     }
 }
@@ -229,7 +235,7 @@ impl Profiles {
 /// Reads any bytes as both files.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(data: &[u8]) {
-    let profiles = Profiles::of_bytes(data, data);
+    let profiles = Profiles::from_bytes(data, data);
     if let Ok(Lookup::Found(ProfileCredentials::AccessKey(key), _)) = profiles.credentials() {
         assert!(!key.id.expose().is_empty() && !key.secret.expose().is_empty());
     }
@@ -246,7 +252,7 @@ mod tests {
             "[default]\naws_access_key_id =\naws_secret_access_key =",
             "[default]\nAWS_ACCESS_KEY_ID =",
         ] {
-            let profiles = Profiles::of_bytes(text.as_bytes(), b"");
+            let profiles = Profiles::from_bytes(text.as_bytes(), b"");
             let Err(Unusable { why, .. }) = profiles.credentials() else {
                 panic!("{text} was accepted")
             };

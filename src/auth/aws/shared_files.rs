@@ -27,8 +27,8 @@ pub(super) struct SharedFile {
 
 enum Content {
     /// The file cannot be opened, for this reason.
-    Missing(String),
-    /// The file is there and cannot be used, for this reason.
+    Unreadable(String),
+    /// The file exists but cannot be used, for this reason.
     Unusable(String),
     /// Text that [`parse`] accepts.
     Valid(SecretBytes),
@@ -38,8 +38,8 @@ impl SharedFile {
     pub(super) fn read(path: &Path, kind: FileKind) -> Self {
         let with_path = |why: &str| format!("{}: {why}", path.display());
         let content = match open_regular(path) {
-            Err(error) => Content::Missing(with_path(&os_error_text(&error))),
-            // The usual way to switch the file off.
+            Err(error) => Content::Unreadable(with_path(&os_error_text(&error))),
+            // `/dev/null` is the usual way to disable the file.
             Ok(None) if path == Path::new("/dev/null") => Content::Valid(SecretBytes::default()),
             Ok(None) => Content::Unusable(with_path("it is not a regular file")),
             Ok(Some(file)) => match read_bounded(file, MAX_FILE_SIZE) {
@@ -57,7 +57,7 @@ impl SharedFile {
         }
     }
 
-    /// A file whose path phase-run would have to expand.
+    /// A file whose path has `$` or `~user`, which phase-run does not expand.
     pub(super) fn unexpanded(path: &Path, kind: FileKind) -> Self {
         let why = format!("{}: $ and ~user are not expanded", path.display());
         Self {
@@ -68,7 +68,7 @@ impl SharedFile {
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(super) fn of_bytes(bytes: &[u8], kind: FileKind) -> Self {
+    pub(super) fn from_bytes(bytes: &[u8], kind: FileKind) -> Self {
         let bytes = SecretBytes::new(bytes.to_vec());
         Self {
             path: PathBuf::from("file"),
@@ -80,19 +80,19 @@ impl SharedFile {
         }
     }
 
-    /// Why the file cannot be opened, if so.
-    pub(super) fn missing(&self) -> Option<&str> {
+    /// The reason if the file cannot be opened.
+    pub(super) fn unreadable(&self) -> Option<&str> {
         match &self.content {
-            Content::Missing(why) => Some(why),
+            Content::Unreadable(why) => Some(why),
             Content::Unusable(_) | Content::Valid(_) => None,
         }
     }
 
-    /// Why the file cannot be used, if so.
+    /// The reason if the file exists but cannot be used.
     pub(super) fn unusable(&self) -> Option<&str> {
         match &self.content {
             Content::Unusable(why) => Some(why),
-            Content::Missing(_) | Content::Valid(_) => None,
+            Content::Unreadable(_) | Content::Valid(_) => None,
         }
     }
 
@@ -106,8 +106,11 @@ impl SharedFile {
             return None;
         };
         let text = str::from_utf8(bytes.expose());
-        let lines = parse(text.ok().expect("it was UTF-8"), self.kind);
-        let mut lines = lines.ok().expect("it had no syntax error");
+        let lines = parse(
+            text.ok().expect("the content was checked to be UTF-8"),
+            self.kind,
+        );
+        let mut lines = lines.ok().expect("the content was checked to be valid");
         let is_named = |line: &&Line<'_>| line.profile == Some(name);
         let section = lines.iter().rfind(is_named)?.section;
         lines.retain(|line| line.section == section);
@@ -127,7 +130,7 @@ fn check(bytes: &SecretBytes, kind: FileKind) -> Result<(), String> {
     }
 }
 
-/// The header of a section, whose key is empty, or `key = value` in it.
+/// A section header, with an empty key, or a line `key = value`.
 #[derive(Debug)]
 pub(super) struct Line<'t> {
     /// The number of the section.

@@ -26,8 +26,8 @@ pub(in crate::auth) struct SignedRequest {
 }
 
 impl AwsAccessKey {
-    /// Makes a key whose parts need no escapes; an empty session token counts as none. Returns `None`
-    /// if a part that is sent could break out of its header or of the JSON.
+    /// Creates a key. An empty session token counts as none. Returns `None` if a part that is sent would
+    /// need escaping in a header or in JSON.
     pub(super) fn new(
         id: SecretBytes,
         secret: SecretBytes,
@@ -55,7 +55,7 @@ pub(in crate::auth) fn sign(
     at: SystemTime,
 ) -> SignedRequest {
     let host = sts::host(region, options);
-    let (date, time) = calendar(at);
+    let (date, time) = utc_date_and_time(at);
     let timestamp = format!("{date}T{time}Z");
 
     // For the signature, names are in lower case and sorted.
@@ -121,9 +121,9 @@ fn text(part: &SecretBytes) -> &str {
         .expect("a key consists of ASCII characters")
 }
 
-/// The UTC date and time, as in `20150830` and `123600`. A clock before 1970 counts as 1970: Phase then
-/// reports that the signature has expired.
-fn calendar(at: SystemTime) -> (String, String) {
+/// The UTC date and time, as in `20150830` and `123600`. A time before 1970 counts as 1970: Phase then
+/// rejects the signature as expired.
+fn utc_date_and_time(at: SystemTime) -> (String, String) {
     let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (mut days, time) = (seconds / 86400, seconds % 86400);
     let is_leap =
@@ -217,7 +217,7 @@ mod tests {
             (1_798_761_599, "20261231", "235959"),
         ] {
             let at = UNIX_EPOCH + Duration::from_secs(seconds);
-            assert_eq!(calendar(at), (date.to_owned(), time.to_owned()));
+            assert_eq!(utc_date_and_time(at), (date.to_owned(), time.to_owned()));
         }
     }
 }

@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! The endpoints of AWS Security Token Service (STS).
 
-/// The region of signatures if nothing sets one.
+/// The region to sign for if none is configured.
 pub(super) const DEFAULT_REGION: &str = "us-east-1";
 
 /// Which of a region's STS endpoints is used.
@@ -10,11 +10,12 @@ pub(crate) struct StsOptions {
     /// `AWS_STS_REGIONAL_ENDPOINTS=regional`: in us-east-1, the regional endpoint instead of the global
     /// one. Other regions have no such choice.
     pub(super) regional: bool,
-    /// `AWS_USE_FIPS_ENDPOINT=true`: the endpoint that is validated by FIPS 140.
+    /// `AWS_USE_FIPS_ENDPOINT=true`: the endpoint with validated cryptography (FIPS 140).
     pub(super) fips: bool,
 }
 
-/// Whether the text can be a region. It becomes part of a host name, and must not lead elsewhere.
+/// Whether the text has only the characters of a region. It becomes part of a host name, and must not
+/// name another host.
 pub(super) fn is_region(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !text.is_empty() && text.len() <= 32 && text.bytes().all(is_allowed)
@@ -38,7 +39,7 @@ pub(super) fn host(region: &str, options: StsOptions) -> String {
     }
 }
 
-/// The variables that select the STS endpoint with this address, or `None` if none do.
+/// The settings that select the STS endpoint with this address, if any do.
 pub(crate) fn settings_for_endpoint(address: &str) -> Option<String> {
     const OPTIONS: [(&str, bool, bool); 3] = [
         ("", false, false),
