@@ -7,6 +7,8 @@
 mod aws;
 mod azure;
 mod cloud;
+mod credential_chain;
+mod selected_source;
 mod stored_token;
 mod token_cache;
 

@@ -4,6 +4,7 @@
 //! This module knows HTTP, TLS and name resolution, but none of the services that are called. The caller
 //! passes the settings of each service as a [`RequestPolicy`].
 
+mod address;
 mod client;
 mod dns;
 mod failure;
@@ -18,8 +19,8 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 
+pub(crate) use address::{is_loopback, parse_url};
 pub(crate) use client::HttpClient;
-pub(crate) use dns::is_loopback;
 use proxy::Proxy;
 pub(crate) use response::Response;
 pub(crate) use roots::Roots;

@@ -12,10 +12,8 @@ use std::rc::Rc;
 
 use reqwest::Url;
 
-use super::cloud::{
-    CredentialChain, Lookup, ProviderEnv, SelectedSource, Unusable, metadata_url, read_token_file,
-    service_url,
-};
+use super::credential_chain::{CredentialChain, Lookup, ProviderEnv, Unusable, read_token_file};
+use super::selected_source::{SelectedSource, metadata_url, service_url};
 use crate::config::Provider;
 use crate::error::Error;
 use crate::secret::SecretBytes;

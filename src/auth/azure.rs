@@ -6,10 +6,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use super::cloud::{
-    CredentialChain, Lookup, ProviderEnv, SelectedSource, UNEXPECTED_RESPONSE, Unusable,
-    metadata_url, read_token_file, service_url,
-};
+use super::credential_chain::{CredentialChain, Lookup, ProviderEnv, Unusable, read_token_file};
+use super::selected_source::{SelectedSource, UNEXPECTED_RESPONSE, metadata_url, service_url};
 use crate::config::Provider;
 use crate::error::Error;
 use crate::http::{HttpClient, Response};
@@ -126,13 +124,19 @@ impl AzureCredentials {
                 let headers =
                     HeaderMap::from_iter([(HeaderName::from_static("x-identity-header"), value)]);
                 let url = with_query(url, "2019-08-01", client_id.as_deref());
-                selected.ask_metadata(http, (Method::GET, url), headers, Some(header), error_text)
+                selected.request_metadata(
+                    http,
+                    (Method::GET, url),
+                    headers,
+                    Some(header),
+                    error_text,
+                )
             }
             AzureSource::InstanceMetadata { url, client_id } => {
                 let value = HeaderValue::from_static("true");
                 let headers = HeaderMap::from_iter([(HeaderName::from_static("metadata"), value)]);
                 let url = with_query(url, "2018-02-01", client_id.as_deref());
-                selected.ask_metadata(http, (Method::GET, url), headers, None, error_text)
+                selected.request_metadata(http, (Method::GET, url), headers, None, error_text)
             }
         }?;
         let TokenResponse { access_token } = selected.parse_json(&response)?;

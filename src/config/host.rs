@@ -4,10 +4,10 @@
 use reqwest::Url;
 
 use crate::error::{Error, SetBy};
-use crate::http::is_loopback;
+use crate::http::{is_loopback, parse_url};
 
-/// The hosts of Phase Cloud. The second serves the public REST interface only.
-const CLOUD: [&str; 2] = ["console.phase.dev", "api.phase.dev"];
+/// The hosts of Phase Cloud. The second serves only the public REST interface.
+const PHASE_CLOUD_HOSTS: [&str; 2] = ["console.phase.dev", "api.phase.dev"];
 
 /// An address that a token may be sent to: https, or http to this machine.
 #[derive(Debug)]
@@ -18,18 +18,18 @@ pub(crate) struct Host {
     host: String,
     /// `host` or `host:port`, for messages.
     name: String,
-    is_cloud: bool,
+    is_phase_cloud: bool,
 }
 
 impl Host {
     /// Phase Cloud, which is also the default of the official CLI.
     pub(crate) fn phase_cloud() -> Self {
-        let [console, _] = CLOUD;
+        let [console, _] = PHASE_CLOUD_HOSTS;
         Self {
             base: format!("https://{console}"),
             host: console.to_owned(),
             name: console.to_owned(),
-            is_cloud: true,
+            is_phase_cloud: true,
         }
     }
 
@@ -40,20 +40,21 @@ impl Host {
     /// http to another machine.
     #[expect(
         clippy::expect_used,
-        reason = "an address without a host is refused before"
+        reason = "parse_url rejects an address without a host"
     )]
     pub(crate) fn parse(text: &str, set_by: SetBy) -> Result<Self, Error> {
-        let url = parse_url(text).map_err(|(why, suggestion)| Error::InvalidHost {
+        let url = parse_host_url(text).map_err(|why| Error::InvalidHost {
             value: redacted(text).to_owned(),
             set_by,
             why,
-            suggestion,
+            // What is redacted from the address must not be in the suggestion either.
+            suggestion: suggested_address(text).filter(|_| redacted(text) == text),
         })?;
         let host = url
             .host_str()
-            .expect("parse_url has found a host")
+            .expect("parse_url rejects an address without a host")
             .to_owned();
-        let is_cloud = CLOUD.contains(&&*host)
+        let is_phase_cloud = PHASE_CLOUD_HOSTS.contains(&&*host)
             && url.scheme() == "https"
             && url.port().is_none()
             && url.path() == "/";
@@ -64,7 +65,7 @@ impl Host {
                 None => host.clone(),
             },
             host,
-            is_cloud,
+            is_phase_cloud,
         })
     }
 
@@ -80,15 +81,15 @@ impl Host {
 
     /// The hosts that requests go to, without their ports.
     pub(super) fn host_names(&self) -> Vec<&str> {
-        match self.is_cloud {
-            true => CLOUD.to_vec(),
+        match self.is_phase_cloud {
+            true => PHASE_CLOUD_HOSTS.to_vec(),
             false => vec![&self.host],
         }
     }
 
     /// A URL of the public REST interface; `path` has no slash at its start.
     pub(crate) fn rest_url(&self, path: &str) -> String {
-        match self.is_cloud {
+        match self.is_phase_cloud {
             true => format!("https://api.phase.dev/{path}"),
             false => format!("{}/service/public/{path}", self.base),
         }
@@ -96,7 +97,7 @@ impl Host {
 
     /// The endpoint of end-to-end encrypted secrets.
     pub(crate) fn secrets_url(&self) -> String {
-        match self.is_cloud {
+        match self.is_phase_cloud {
             true => "https://console.phase.dev/service/secrets/".to_owned(),
             false => format!("{}/service/secrets/", self.base),
         }
@@ -108,38 +109,23 @@ impl Host {
     }
 }
 
-/// Returns the URL, or why it is refused and the address that may be meant instead.
-fn parse_url(text: &str) -> Result<Url, (&'static str, Option<String>)> {
-    let with_https = || {
-        let rest = text.rsplit_once("://").map_or(text, |(_, rest)| rest);
-        let url = format!("https://{rest}");
-        Url::parse(&url)
-            .is_ok_and(|url| has_no_extra_parts(&url))
-            .then_some(url)
-    };
-    let Ok(url) = Url::parse(text) else {
-        return Err(("it is not a URL", with_https()));
-    };
-    let Some(host) = url.host_str() else {
-        return Err(("it has no host", with_https()));
-    };
-    if !has_no_extra_parts(&url) {
-        return Err(("only a host, a port and a path are allowed", None));
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback(host) => Ok(url),
-        "http" => Err(("plain http would send the token unencrypted", with_https())),
-        _ => Err(("its scheme is neither https nor http", with_https())),
+/// Parses the address of Phase.
+///
+/// # Errors
+/// The reason why the address is not acceptable.
+fn parse_host_url(text: &str) -> Result<Url, &'static str> {
+    let url = parse_url(text, is_loopback)?;
+    match url.query() {
+        None => Ok(url),
+        Some(_) => Err("it has a query"),
     }
 }
 
-/// Whether a URL has no user, password, query or fragment.
-fn has_no_extra_parts(url: &Url) -> bool {
-    url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none()
+/// The address with https that may be meant instead, if that is acceptable.
+fn suggested_address(text: &str) -> Option<String> {
+    let rest = text.rsplit_once("://").map_or(text, |(_, rest)| rest);
+    let address = format!("https://{rest}");
+    parse_host_url(&address).is_ok().then_some(address)
 }
 
 /// An address without the parts that may hold a password or a token.
@@ -220,6 +206,8 @@ mod tests {
             ("https://acme.test?x=1", None),
             ("https://acme.test#x", None),
             ("https://", None),
+            ("http://user:a/://word@acme.test", None),
+            ("http://acme.test?x=://word", None),
         ] {
             let Err(Error::InvalidHost {
                 value, suggestion, ..

@@ -71,15 +71,6 @@ fn error_text(error: &io::Error) -> String {
     reason.map_or_else(|| os_error_text(error), lowercase_first)
 }
 
-/// Whether a host is this machine: a loopback address or `localhost` (RFC 6761, section 6.3).
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let address = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,9 +8,10 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use super::super::cloud::{LoginEvidence, SelectedSource, UNEXPECTED_RESPONSE, shorten};
 use super::sts::{self, DEFAULT_REGION, is_region};
 use super::{AwsAccessKey, AwsCredentials, AwsSource, INVALID_KEY};
+use crate::auth::cloud::LoginEvidence;
+use crate::auth::selected_source::{SelectedSource, UNEXPECTED_RESPONSE, shorten};
 use crate::error::Error;
 use crate::http::{HttpClient, Response};
 use crate::secret::SecretBytes;
@@ -130,7 +131,7 @@ fn fetch_container_key(
         headers.insert(AUTHORIZATION, value);
     }
     let request = (Method::GET, url.clone());
-    let response = selected.ask_metadata(http, request, headers, authorization, |_| None)?;
+    let response = selected.request_metadata(http, request, headers, authorization, |_| None)?;
     parse_access_key(selected, &response)
 }
 
@@ -152,7 +153,7 @@ impl<'a> Imds<'a> {
         let ttl = HeaderValue::from_static(IMDS_SESSION_TTL);
         let request = (Method::PUT, imds_url(endpoint, "api/token"));
         let headers = HeaderMap::from_iter([(IMDS_TTL_HEADER, ttl)]);
-        let response = selected.ask_metadata(http, request, headers, None, |_| None)?;
+        let response = selected.request_metadata(http, request, headers, None, |_| None)?;
         Ok(Self {
             http,
             selected,
@@ -165,7 +166,7 @@ impl<'a> Imds<'a> {
         let request = (Method::GET, imds_url(self.endpoint, path));
         let headers = HeaderMap::from_iter([(IMDS_TOKEN_HEADER, self.session.clone())]);
         self.selected
-            .ask_metadata(self.http, request, headers, None, |_| None)
+            .request_metadata(self.http, request, headers, None, |_| None)
     }
 
     fn fetch_key(&self) -> Result<AwsAccessKey, Error> {

@@ -7,9 +7,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::super::cloud::{Lookup, ProviderEnv, Unusable};
 use super::shared_files::{FileKind, Line, SharedFile};
 use super::{AwsAccessKey, INVALID_KEY};
+use crate::auth::credential_chain::{Lookup, ProviderEnv, Unusable};
 use crate::secret::SecretBytes;
 
 /// Settings that phase-run does not support and that take precedence over an access key of the same

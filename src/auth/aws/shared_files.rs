@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::cloud::MAX_FILE_SIZE;
+use crate::auth::credential_chain::MAX_FILE_SIZE;
 use crate::config::credential_file::{open_regular, read_bounded};
 use crate::error::os_error_text;
 use crate::secret::SecretBytes;
