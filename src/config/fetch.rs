@@ -76,24 +76,15 @@ impl DynamicMode {
         }
     }
 
-    /// Returns the requested duration of a lease, in seconds.
-    pub(crate) fn ttl(self) -> Option<u64> {
-        match self {
-            Self::Lease { ttl } => ttl,
-            Self::Skip | Self::List => None,
-        }
-    }
-
-    /// Returns the query parameters (REST) or headers (end-to-end) that request this mode. `ttl` is
-    /// [`Self::ttl`] in digits.
-    pub(crate) fn request_fields(self, ttl: Option<&str>) -> Vec<(&'static str, &str)> {
-        let (dynamic, lease) = (("dynamic", "true"), ("lease", "true"));
+    /// Returns the query parameters (REST) or headers (end-to-end) that request this mode.
+    pub(crate) fn request_fields(self) -> Vec<(&'static str, String)> {
+        let flag = |name| (name, "true".to_owned());
         match self {
             Self::Skip => vec![],
-            Self::List => vec![dynamic],
-            Self::Lease { .. } => [dynamic, lease]
+            Self::List => vec![flag("dynamic")],
+            Self::Lease { ttl } => [flag("dynamic"), flag("lease")]
                 .into_iter()
-                .chain(ttl.map(|ttl| ("lease_ttl", ttl)))
+                .chain(ttl.map(|seconds| ("lease_ttl", seconds.to_string())))
                 .collect(),
         }
     }

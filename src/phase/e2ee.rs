@@ -113,9 +113,13 @@ impl<'a> E2eeClient<'a> {
             why: "the server sent no key for it",
         })?;
         let key_pair = self.environment_key_pair(key, &environment_label)?;
-        let lease_ttl = dynamic_mode.ttl().map(|seconds| seconds.to_string());
+        let dynamic_fields = dynamic_mode.request_fields();
         let mut headers = vec![("environment", key.environment_id.as_str())];
-        headers.extend(dynamic_mode.request_fields(lease_ttl.as_deref()));
+        headers.extend(
+            dynamic_fields
+                .iter()
+                .map(|(name, value)| (*name, value.as_str())),
+        );
         // A filter that a header cannot carry is only applied by the selection after the fetch.
         let folder = server_filter.folder.filter(|text| fits_header(text));
         headers.extend(folder.map(|folder| ("path", folder)));

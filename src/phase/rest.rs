@@ -33,11 +33,15 @@ pub(super) fn fetch(
     server_filter: &ServerFilter<'_>,
     dynamic_mode: DynamicMode,
 ) -> Result<RestOutcome, Error> {
-    let lease_ttl = dynamic_mode.ttl().map(|seconds| seconds.to_string());
+    let dynamic_fields = dynamic_mode.request_fields();
     let mut query = vec![("app_id", app.id.as_str()), ("env", environment)];
     query.extend(server_filter.folder.map(|folder| ("path", folder)));
     query.extend(server_filter.tags.as_deref().map(|tags| ("tags", tags)));
-    query.extend(dynamic_mode.request_fields(lease_ttl.as_deref()));
+    query.extend(
+        dynamic_fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_str())),
+    );
     let response = client.get(&client.host().rest_url("v1/secrets/"), &query, &[])?;
     let environment_label = environment_label(environment, app);
     match response.status {
