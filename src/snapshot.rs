@@ -26,8 +26,8 @@ pub(crate) use format::fuzz;
 pub(crate) enum FetchPurpose {
     /// A command is about to start.
     Start,
-    /// A standby of a watch looks for changes or takes new leases. An outage is a failed poll, and the
-    /// snapshot must not hide it.
+    /// A standby of a watch looks for changes or takes new leases. In an outage the poll must fail,
+    /// so the snapshot is not used.
     Standby,
     /// The user lists the secrets. The snapshot is read but neither written nor removed.
     DryRun,

@@ -211,7 +211,9 @@ fn unusable_project_file_fails_only_if_needed() {
     let apps = apps();
     let path = apps.sandbox.directory().join(".phase.json");
     let both = ["--app", "shop", "--env", "production"];
+    let long = format!("{{}}{}", " ".repeat(1 << 20));
     for (content, why) in [
+        (long.as_str(), "it is longer than 1048576 bytes"),
         ("", "not valid JSON (line 1, column 0)"),
         ("{", "not valid JSON (line 1, column 1)"),
         ("appId: shop\n", "not valid JSON (line 1, column 1)"),

@@ -4,12 +4,12 @@
 //! It is read only if the app or the environment is not given otherwise; only then is an unusable file
 //! or working directory an error. It never supplies a host or a token.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::credential_file::open_regular;
+use super::credential_file::{open_regular, read_bounded};
 use crate::error::{Error, os_error_text};
 use crate::json::JsonObject;
 
@@ -107,11 +107,11 @@ fn read_project(path: &Path) -> Result<Option<ProjectJson>, Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(os_error_text(&error))),
     };
-    let mut json = Vec::new();
-    file.take(MAX_SIZE)
-        .read_to_end(&mut json)
-        .map_err(|error| unusable(os_error_text(&error)))?;
-    parse_project(&json).map(Some).map_err(unusable)
+    let json = read_bounded(file, MAX_SIZE).map_err(|error| unusable(os_error_text(&error)))?;
+    if json.expose().len() as u64 > MAX_SIZE {
+        return Err(unusable(format!("it is longer than {MAX_SIZE} bytes")));
+    }
+    parse_project(json.expose()).map(Some).map_err(unusable)
 }
 
 fn parse_project(json: &[u8]) -> Result<ProjectJson, String> {

@@ -21,7 +21,7 @@ pub(crate) enum InjectionForm {
 }
 
 impl InjectionForm {
-    /// The word that `--dry-run` prints.
+    /// Returns the word that `--dry-run` prints.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Variable => "variable",

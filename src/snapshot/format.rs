@@ -324,7 +324,7 @@ mod tests {
         assert!(!is_decrypted(&[0; 1000]));
     }
 
-    /// A bearer decrypts no snapshot of a full token, nor the other way round.
+    /// A bearer token decrypts no snapshot of a full token, and a full token none of a bearer token.
     #[test]
     fn every_part_of_the_token_is_in_the_key() {
         let bearer = "0011223344556677889900112233445566778899001122334455667788990011";
