@@ -74,7 +74,7 @@ fn invalid_header_line_is_named_not_quoted() {
     let mut shop = shop([("KEY", "value")]);
     shop.canary("word of the gateway");
     for (content, why) in [
-        ("word of the gateway", "line 1: it is not Name: value"),
+        ("word of the gateway", "line 1: expected Name: value"),
         (
             "A: b\n\n: word of the gateway",
             "line 3: the header name is not valid",
@@ -85,11 +85,11 @@ fn invalid_header_line_is_named_not_quoted() {
         ),
         (
             "Authorization: word of the gateway",
-            "line 1: phase-run sets that header itself",
+            "line 1: a header file must not set this header",
         ),
         (
             "# x\nhost: word of the gateway",
-            "line 2: phase-run sets that header itself",
+            "line 2: a header file must not set this header",
         ),
         (
             "A: word of the gateway\u{1}",

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use reqwest::Url;
 
 use super::credential_chain::{CredentialChain, Lookup, ProviderEnv, Unusable, read_token_file};
-use super::selected_source::{SelectedSource, metadata_url, service_url};
+use super::selected_source::{IMDS_ENDPOINT, SelectedSource, metadata_url, service_url};
 use crate::config::Provider;
 use crate::error::Error;
 use crate::secret::SecretBytes;
@@ -23,8 +23,7 @@ use sts::{StsOptions, is_region};
 /// The endpoint of a task's credentials in Amazon ECS.
 const ECS_ENDPOINT: &str = "http://169.254.170.2";
 
-/// The instance metadata service (IMDS).
-const IMDS_ENDPOINT: &str = "http://169.254.169.254";
+/// The instance metadata service (IMDS) over IPv6.
 const IMDS_ENDPOINT_V6: &str = "http://[fd00:ec2::254]";
 
 /// The reason for an access key that [`AwsAccessKey::new`] rejects.
@@ -86,6 +85,28 @@ pub(crate) struct AwsAccessKey {
     pub(super) session_token: Option<SecretBytes>,
 }
 
+impl AwsAccessKey {
+    /// Creates a key. An empty session token counts as none. Returns `None` if a part that is sent would
+    /// need escaping in a header or in JSON.
+    pub(super) fn new(
+        id: SecretBytes,
+        secret: SecretBytes,
+        session_token: Option<SecretBytes>,
+    ) -> Option<Self> {
+        let session_token = session_token.filter(|token| !token.expose().is_empty());
+        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
+        let is_valid = [Some(&id), session_token.as_ref()]
+            .into_iter()
+            .flatten()
+            .all(|part| part.expose().iter().all(is_plain));
+        is_valid.then_some(Self {
+            id,
+            secret,
+            session_token,
+        })
+    }
+}
+
 impl AwsCredentials {
     /// Finds the first source that is configured, and the region.
     ///
@@ -100,7 +121,7 @@ impl AwsCredentials {
                 "give this machine a role (a task role, an instance profile), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             }
         };
-        let chain = CredentialChain::start(Provider::Aws, hint, env, &TEXT_VARIABLES)?;
+        let chain = CredentialChain::new(Provider::Aws, hint, env, &TEXT_VARIABLES)?;
         let profiles = Profiles::load(env);
         let sources = Sources {
             env,

@@ -7,7 +7,9 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::credential_chain::{CredentialChain, Lookup, ProviderEnv, Unusable, read_token_file};
-use super::selected_source::{SelectedSource, UNEXPECTED_RESPONSE, metadata_url, service_url};
+use super::selected_source::{
+    IMDS_ENDPOINT, SelectedSource, UNEXPECTED_RESPONSE, metadata_url, service_url,
+};
 use crate::config::Provider;
 use crate::error::Error;
 use crate::http::{HttpClient, Response};
@@ -16,9 +18,6 @@ use crate::secret::SecretBytes;
 
 /// Microsoft's public cloud; `AZURE_AUTHORITY_HOST` names another.
 const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com/";
-
-/// The instance metadata service (IMDS).
-const IMDS_ENDPOINT: &str = "http://169.254.169.254";
 
 /// The audience of the access token, which an identity in Phase expects by default.
 const RESOURCE: &str = "https://management.azure.com/";
@@ -81,7 +80,7 @@ impl AzureCredentials {
                 "assign a managed identity to this machine, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
             }
         };
-        let chain = CredentialChain::start(Provider::Azure, hint, env, &TEXT_VARIABLES)?;
+        let chain = CredentialChain::new(Provider::Azure, hint, env, &TEXT_VARIABLES)?;
         let (source, selected) = chain.select(&[
             ("client secret", &|| client_secret(env)),
             ("workload identity", &|| workload_identity(env)),

@@ -23,7 +23,7 @@ impl<'a> ProviderEnv<'a> {
         self.0.get(name).filter(|value| !value.is_empty())
     }
 
-    /// The value as text. Each name must be one that [`CredentialChain::start`] has checked: a value that
+    /// The value as text. Each name must be one that [`CredentialChain::new`] has checked: a value that
     /// is not UTF-8 counts as unset here.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.value(name)?.to_str()
@@ -86,9 +86,9 @@ impl<T: Into<String>> From<T> for Unusable {
 pub(super) type ChainSource<'s, S> = (&'static str, &'s dyn Fn() -> Result<Lookup<S>, Unusable>);
 
 impl CredentialChain {
-    /// Starts a chain. The `text_variables` must be UTF-8: one that is not would count as unset, and the
+    /// Creates a chain. The `text_variables` must be UTF-8: one that is not would count as unset, and the
     /// chain could end at another principal.
-    pub(super) fn start(
+    pub(super) fn new(
         provider: Provider,
         hint: &'static str,
         env: &ProviderEnv<'_>,

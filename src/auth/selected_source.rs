@@ -15,6 +15,9 @@ use crate::http::{
 use crate::json::JsonObject;
 use crate::secret::SecretBytes;
 
+/// The instance metadata service (IMDS), which has the same address in both clouds.
+pub(super) const IMDS_ENDPOINT: &str = "http://169.254.169.254";
+
 /// The length to which text from a cloud is cut in messages, in characters.
 const MAX_TEXT_LENGTH: usize = 200;
 

@@ -67,7 +67,7 @@ impl TokenSource {
                 Some(Ok(number)) if number >= 0 => Ok(Self::Descriptor(number)),
                 Some(_) => Err(Error::TokenUnreadable {
                     from: text.to_owned(),
-                    why: "fd: requires the number of an open descriptor".to_owned(),
+                    why: "expected fd:N with the number of an open descriptor".to_owned(),
                 }),
                 None => Ok(Self::File(path)),
             },

@@ -83,11 +83,11 @@ impl HeaderFile {
 fn parse_header(line: &[u8]) -> Result<(HeaderName, HeaderValue), &'static str> {
     let mut parts = line.splitn(2, |byte| *byte == b':');
     let (Some(name), Some(value)) = (parts.next(), parts.next()) else {
-        return Err("it is not Name: value");
+        return Err("expected Name: value");
     };
     let name = HeaderName::from_bytes(name).map_err(|_| "the header name is not valid")?;
     if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
-        return Err("phase-run sets that header itself");
+        return Err("a header file must not set this header");
     }
     let mut value = HeaderValue::from_bytes(value.trim_ascii())
         .map_err(|_| "the value has control characters")?;

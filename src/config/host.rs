@@ -89,16 +89,18 @@ impl Host {
 
     /// A URL of the public REST interface; `path` has no slash at its start.
     pub(crate) fn rest_url(&self, path: &str) -> String {
+        let [_, api] = PHASE_CLOUD_HOSTS;
         match self.is_phase_cloud {
-            true => format!("https://api.phase.dev/{path}"),
+            true => format!("https://{api}/{path}"),
             false => format!("{}/service/public/{path}", self.base),
         }
     }
 
     /// The endpoint of end-to-end encrypted secrets.
     pub(crate) fn secrets_url(&self) -> String {
+        let [console, _] = PHASE_CLOUD_HOSTS;
         match self.is_phase_cloud {
-            true => "https://console.phase.dev/service/secrets/".to_owned(),
+            true => format!("https://{console}/service/secrets/"),
             false => format!("{}/service/secrets/", self.base),
         }
     }

@@ -6,7 +6,6 @@
 //! costs two more threads.
 
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,8 +28,7 @@ pub(crate) struct HttpClient<'a> {
     options: &'a HttpOptions,
     /// When [`HttpOptions::max_wait`] began.
     start: Instant,
-    /// Never dropped, because that waits for a name look-up that hangs.
-    runtime: ManuallyDrop<Runtime>,
+    runtime: Runtime,
     /// The client of the last request, which may hold an open connection to its host.
     cached: RefCell<Option<CachedClient>>,
     pub(crate) log: &'a dyn Log,
@@ -70,7 +68,7 @@ impl<'a> HttpClient<'a> {
         Ok(Self {
             options,
             start: Instant::now(),
-            runtime: ManuallyDrop::new(runtime),
+            runtime,
             cached: RefCell::new(None),
             log,
         })

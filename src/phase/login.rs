@@ -38,7 +38,7 @@ struct Authentication {
 /// cannot be reached; a refused login fails at once.
 ///
 /// # Errors
-/// Those of [`log_in`].
+/// Those of [`mint_token`].
 pub(super) fn authenticate<'a>(
     http: &HttpClient<'_>,
     host: &Host,
@@ -48,7 +48,7 @@ pub(super) fn authenticate<'a>(
         Auth::Token(credential) => return Ok(credential),
         Auth::Identity(login) => login,
     };
-    match (log_in(http, host, login), &login.previous) {
+    match (mint_token(http, host, login), &login.previous) {
         (Ok(minted), _) => Ok(login.minted.get_or_init(|| minted)),
         (Err(error @ Error::IdentityRejected { .. }), _) | (Err(error), None) => Err(error),
         (Err(_), Some(previous)) => Ok(previous),
@@ -59,7 +59,7 @@ pub(super) fn authenticate<'a>(
 ///
 /// # Errors
 /// `identity` if no cloud credentials can be fetched or Phase refuses them, and those of any request.
-fn log_in(
+fn mint_token(
     http: &HttpClient<'_>,
     host: &Host,
     login: &IdentityLogin<'_>,
@@ -199,13 +199,16 @@ fn sts_endpoint_hint(response: &ApiResponse) -> Option<String> {
     let endpoint = response.redact(&expected_endpoint);
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-".contains(&byte);
     let is_quotable = endpoint.len() <= MAX_ENDPOINT && endpoint.bytes().all(is_plain);
-    let quoted = if is_quotable { &endpoint } else { "another" };
-    let instead = match settings_for_endpoint(&endpoint) {
+    let current = match is_quotable {
+        true => format!(" from {endpoint}"),
+        false => String::new(),
+    };
+    let alternative = match settings_for_endpoint(&endpoint) {
         Some(settings) => format!("set {settings}, or "),
         // No settings select, for example, an endpoint in a private http.
         None => String::new(),
     };
     Some(format!(
-        "{instead}change the STS endpoint of the identity in Phase's console from {quoted} to this region's"
+        "{alternative}change the STS endpoint of the identity in Phase's console{current} to this region's"
     ))
 }

@@ -64,7 +64,7 @@ impl AwsCredentials {
                 Rc::new(fetch_container_key(http, selected, url, authorization)?)
             }
             AwsSource::InstanceMetadata { endpoint } => {
-                let imds = Imds::start_session(http, selected, endpoint)?;
+                let imds = Imds::connect(http, selected, endpoint)?;
                 let key = imds.fetch_key()?;
                 if region.is_none() {
                     region = Some(imds.fetch_region()?);
@@ -145,7 +145,7 @@ struct Imds<'a> {
 }
 
 impl<'a> Imds<'a> {
-    fn start_session(
+    fn connect(
         http: &'a HttpClient<'a>,
         selected: &'a SelectedSource,
         endpoint: &'a Url,

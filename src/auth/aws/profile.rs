@@ -128,7 +128,7 @@ impl Profiles {
             let key = ProfileCredentials::AccessKey(key);
             return Ok(Lookup::Found(key, self.describe(&self.config)));
         }
-        self.without_key()
+        self.no_access_key()
     }
 
     /// The access key of the profile in one of the files.
@@ -162,7 +162,7 @@ impl Profiles {
         Err(format!("{}{flaw}", self.describe(file)).into())
     }
 
-    fn without_key(&self) -> Result<Lookup<ProfileCredentials<'_>>, Unusable> {
+    fn no_access_key(&self) -> Result<Lookup<ProfileCredentials<'_>>, Unusable> {
         let name = &self.name;
         let exists = self.files().iter().any(|file| file.profile(name).is_some());
         let why = match (exists, self.is_named, self.credentials.unreadable()) {

@@ -25,28 +25,6 @@ pub(in crate::auth) struct SignedRequest {
     pub(in crate::auth) signature: String,
 }
 
-impl AwsAccessKey {
-    /// Creates a key. An empty session token counts as none. Returns `None` if a part that is sent would
-    /// need escaping in a header or in JSON.
-    pub(super) fn new(
-        id: SecretBytes,
-        secret: SecretBytes,
-        session_token: Option<SecretBytes>,
-    ) -> Option<Self> {
-        let session_token = session_token.filter(|token| !token.expose().is_empty());
-        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
-        let is_valid = [Some(&id), session_token.as_ref()]
-            .into_iter()
-            .flatten()
-            .all(|part| part.expose().iter().all(is_plain));
-        is_valid.then_some(Self {
-            id,
-            secret,
-            session_token,
-        })
-    }
-}
-
 /// Signs the request with this key for a region's STS endpoint.
 pub(in crate::auth) fn sign(
     key: &AwsAccessKey,
@@ -58,19 +36,20 @@ pub(in crate::auth) fn sign(
     let (date, time) = utc_date_and_time(at);
     let timestamp = format!("{date}T{time}Z");
 
-    // For the signature, names are in lower case and sorted.
-    let mut signed_headers = vec![
-        ("content-type", CONTENT_TYPE),
-        ("host", &host),
-        ("x-amz-date", &timestamp),
+    let mut headers = vec![
+        ("Content-Type", CONTENT_TYPE),
+        ("Host", &host),
+        ("X-Amz-Date", &timestamp),
     ];
     let session_token = key.session_token.as_ref().map(text);
-    signed_headers.extend(session_token.map(|token| ("x-amz-security-token", token)));
-    let lines = signed_headers.iter();
+    headers.extend(session_token.map(|token| ("X-Amz-Security-Token", token)));
+    // The signature is over names in lower case that are sorted, as these are.
+    let lower_case = |(name, _): &(&str, &str)| name.to_ascii_lowercase();
+    let names: Vec<String> = headers.iter().map(lower_case).collect();
+    let lines = names.iter().zip(&headers);
     let lines: String = lines
-        .map(|(name, value)| format!("{name}:{value}\n"))
+        .map(|(name, (_, value))| format!("{name}:{value}\n"))
         .collect();
-    let names: Vec<&str> = signed_headers.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
     let body_hash = hex_sha256(BODY.as_bytes());
     let canonical_request = format!("POST\n/\n\n{lines}\n{names}\n{body_hash}");
@@ -86,12 +65,9 @@ pub(in crate::auth) fn sign(
         text(&key.id)
     );
 
-    let sent_names = ["Content-Type", "Host", "X-Amz-Date", "X-Amz-Security-Token"];
-    let values = signed_headers.iter().map(|(_, value)| *value);
-    let headers: Vec<String> = sent_names
-        .into_iter()
-        .zip(values)
-        .chain([("Authorization", authorization.as_str())])
+    headers.push(("Authorization", &authorization));
+    let headers: Vec<String> = headers
+        .iter()
         .map(|(name, value)| format!("\"{name}\":\"{value}\""))
         .collect();
     SignedRequest {
