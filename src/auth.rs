@@ -69,7 +69,8 @@ pub(crate) enum Auth<'k> {
     Identity(Box<IdentityLogin<'k>>),
 }
 
-/// Inputs and result of exchanging a cloud identity for a Phase token.
+/// A login, which exchanges a cloud identity for a Phase token: what it needs, and the token that it
+/// minted.
 pub(crate) struct IdentityLogin<'k> {
     pub(crate) cloud_credentials: CloudCredentials,
     /// The ID of the service account whose token is requested.

@@ -82,7 +82,7 @@ impl Request<'_> {
     }
 
     /// The name of the server in messages.
-    fn label(&self) -> String {
+    fn server_label(&self) -> String {
         match (self.label, self.url.port()) {
             (Some(label), _) => label.to_owned(),
             (None, Some(port)) => format!("{}:{port}", self.host()),

@@ -178,7 +178,8 @@ fn unusable_token_descriptor_is_an_error() {
         assert_token_error(&shop, run, &message);
     }
     for number in ["", "x", "-1", "1x", "99999999999999"] {
-        let message = format!("cannot read the token from fd:{number}: expected fd:N with the number");
+        let message =
+            format!("cannot read the token from fd:{number}: expected fd:N with the number");
         assert_token_error(
             &shop,
             run_with_token(&shop, &format!("fd:{number}")),

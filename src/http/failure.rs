@@ -166,7 +166,7 @@ impl Failure {
             rustls::Error::InvalidMessage(_) => "it does not speak TLS on this port",
             rustls::Error::PeerIncompatible(_)
             | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-                "it supports no TLS version that phase-run supports (1.2 and 1.3)"
+                "it supports neither TLS 1.2 nor TLS 1.3"
             }
             rustls::Error::AlertReceived(_) => "it refused the TLS handshake",
             _ => "the TLS handshake failed",
