@@ -110,7 +110,7 @@ impl SelectedSource {
     /// response; `secret` is redacted from it.
     ///
     /// # Errors
-    /// `identity`.
+    /// `identity` if the request fails or its status is not 200.
     fn send(
         &self,
         http: &HttpClient<'_>,
@@ -143,7 +143,7 @@ impl SelectedSource {
     /// Parses a JSON response. The error does not quote it: it may hold a secret.
     ///
     /// # Errors
-    /// `identity`.
+    /// `identity` if the response is not JSON or has another shape.
     pub(super) fn parse_json<'b, T: Deserialize<'b>>(
         &self,
         response: &'b Response,
@@ -154,7 +154,7 @@ impl SelectedSource {
         }
     }
 
-    /// Makes a header value that is not logged.
+    /// Creates a header value that is not logged.
     ///
     /// # Errors
     /// `identity` if the bytes cannot be a header value; `what` names them.
@@ -165,7 +165,7 @@ impl SelectedSource {
         Ok(value)
     }
 
-    /// The text of a token, without white space around it.
+    /// Returns the text of a token, without white space around it.
     ///
     /// # Errors
     /// `identity` if it is not UTF-8; `what` names it.

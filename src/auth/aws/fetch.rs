@@ -119,6 +119,7 @@ fn xml_element<'b>(xml: &'b [u8], name: &str) -> Option<&'b str> {
     Some(content)
 }
 
+/// Requests the access key from the credentials endpoint of a container.
 fn fetch_container_key(
     http: &HttpClient<'_>,
     selected: &SelectedSource,
