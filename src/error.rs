@@ -298,7 +298,7 @@ errors! {
         StdoutFailed { why: String },
     }
 
-    "exec": "the command cannot be executed or does not exist" {
+    "exec": "the command cannot be executed, does not exist, or cannot be supervised" {
         /// `--supervise` or `--watch` cannot get a process, a descriptor or memory from the system.
         #[text("cannot supervise the command: {why}")]
         SuperviseFailed { why: String },

@@ -419,7 +419,7 @@ mod tests {
     /// A terminal signal that does not terminate is not repeated: it went to the whole group, which
     /// the new command is part of.
     #[test]
-    fn terminal_key_deferred_while_promoting() {
+    fn terminal_signal_deferred_while_promoting() {
         let cause = SignalCause::Kernel;
         for (signal, terminates, action) in [
             (Signal::INT, true, DeferSignal(Signal::INT, cause)),
