@@ -2,7 +2,7 @@
 //! The parent process of `--supervise`.
 //!
 //! It forwards signals, stops when the command stops, reaps children, and ends as the command ended.
-//! It is forked before anybody reads a token, so it knows the command's pid and no secret.
+//! The command's process is forked before anybody reads a token, so this one knows no secret.
 //! [`SuperviseState::decide`], which is pure, maps each input to an action, and [`Supervisor`]
 //! performs the action. The command stays in phase-run's process group, so that a terminal, a
 //! shell's jobs and signals to the group work as without a supervisor.
@@ -54,7 +54,7 @@ impl SuperviseAction {
     /// Performs the action for the supervisor or the watcher of a command. `handle_child` is called
     /// for each child that is reaped.
     ///
-    /// Returns how this process is to end, or `None` if it is to go on.
+    /// Returns how this process is to end, or `None` if it is to continue.
     ///
     /// # Errors
     /// Those of `handle_child`.

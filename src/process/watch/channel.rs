@@ -48,6 +48,7 @@ pub(super) enum Message {
     Digest(Digest, Option<Duration>),
     /// The kind of the error by which the fetch failed.
     Failure(String),
+    /// The promoted standby is ready to receive signals.
     Ready,
     /// The worker has closed its end.
     Closed,
