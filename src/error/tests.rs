@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use super::{KINDS, VARIANTS};
 
-fn path_of(name: &str) -> PathBuf {
+fn repository_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 pub(crate) fn document(name: &str) -> String {
-    read_to_string(path_of(name)).unwrap()
+    read_to_string(repository_path(name)).unwrap()
 }
 
 /// The lines of standard error that `tests/messages` expects, each with the exit status.
 pub(crate) fn expected_lines() -> Vec<(u8, String)> {
     let mut lines = Vec::new();
-    for entry in read_dir(path_of("tests/messages")).unwrap() {
+    for entry in read_dir(repository_path("tests/messages")).unwrap() {
         let path = entry.unwrap().path();
         let case: toml::Table = read_to_string(&path).unwrap().parse().unwrap();
         let status = case["status"].as_integer().unwrap().try_into().unwrap();
