@@ -6,6 +6,7 @@
 //! costs two more threads.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +29,8 @@ pub(crate) struct HttpClient<'a> {
     options: &'a HttpOptions,
     /// When [`HttpOptions::max_wait`] began.
     start: Instant,
-    runtime: Runtime,
+    /// Never dropped: a drop would wait for whatever blocks in it, and the exec frees it anyway.
+    runtime: ManuallyDrop<Runtime>,
     /// The client of the last request, which may hold an open connection to its host.
     cached: RefCell<Option<CachedClient>>,
     pub(crate) log: &'a dyn Log,
@@ -68,7 +70,7 @@ impl<'a> HttpClient<'a> {
         Ok(Self {
             options,
             start: Instant::now(),
-            runtime,
+            runtime: ManuallyDrop::new(runtime),
             cached: RefCell::new(None),
             log,
         })
