@@ -323,11 +323,21 @@ errors! {
     }
 }
 
-/// A value with what set it, which messages name.
+/// A value, and what set it, for messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting<T> {
     pub(crate) value: T,
     pub(crate) set_by: SetBy,
+}
+
+impl<T> Setting<T> {
+    /// Converts the value.
+    pub(crate) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Setting<U> {
+        Setting {
+            value: convert(self.value),
+            set_by: self.set_by,
+        }
+    }
 }
 
 /// What gave a setting its value.
@@ -342,7 +352,7 @@ pub(crate) enum SetBy {
 }
 
 impl SetBy {
-    /// Returns the name of the option or the variable.
+    /// Returns the name of the option or the variable, or `.phase.json`.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Option(name) | Self::Variable(name) => name,

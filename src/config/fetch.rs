@@ -154,9 +154,13 @@ impl ConfigReader<'_> {
     /// # Errors
     /// `config` if `.phase.json` is needed and cannot be read.
     pub(super) fn read_target(&self) -> Result<Target, Error> {
+        let read = |option| -> Result<_, Error> {
+            let setting = self.read_text(option)?;
+            Ok(setting.map(|setting| setting.map(str::to_owned)))
+        };
         let mut target = Target {
-            app: self.read_text(Opt::App)?.map(to_owned),
-            environment: self.read_text(Opt::Env)?.map(to_owned),
+            app: read(Opt::App)?,
+            environment: read(Opt::Env)?,
             ignored_project: None,
             environment_scope: None,
             app_flag_after_command: self.args.command.iter().any(is_app_flag),
@@ -185,13 +189,6 @@ impl ConfigReader<'_> {
         let environment = project.environment.as_ref();
         target.environment = target.environment.or_else(|| environment.map(setting));
         Ok(target)
-    }
-}
-
-fn to_owned(setting: Setting<&str>) -> Setting<String> {
-    Setting {
-        value: setting.value.to_owned(),
-        set_by: setting.set_by,
     }
 }
 

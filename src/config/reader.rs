@@ -105,9 +105,8 @@ impl<'a> ConfigReader<'a> {
 
     /// Reads an option that takes a path, which need not be UTF-8.
     pub(super) fn read_path(&self, option: Opt) -> Option<Setting<PathBuf>> {
-        let Setting { value, set_by } = lookup(self.args, self.inherited, option)?;
-        let value = value.into();
-        Some(Setting { value, set_by })
+        let path = lookup(self.args, self.inherited, option)?;
+        Some(path.map(PathBuf::from))
     }
 
     /// Reads a repeatable option that takes shell patterns.
