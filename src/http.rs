@@ -23,6 +23,7 @@ pub(crate) use address::{is_loopback, parse_url};
 pub(crate) use client::HttpClient;
 use proxy::Proxy;
 pub(crate) use response::Response;
+pub(crate) use retry::is_transient;
 pub(crate) use roots::Roots;
 
 /// The settings that apply to every request.

@@ -76,11 +76,8 @@ fn fetch_and_exec(
     inherited: EnvBlock,
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
-    let auth = config
-        .auth_source
-        .load(&inherited, &|_, _| {}, context.log)?;
     let purpose = FetchPurpose::Start;
-    let mut planned = fetch_and_plan(single_threaded, config, inherited, auth, purpose, context)?;
+    let mut planned = load_auth_and_plan(single_threaded, config, inherited, purpose, context)?;
     let lease = planned.lease.take();
     let environment = planned.build(config)?;
     if let Some(lease) = lease {
@@ -227,11 +224,8 @@ fn dry_run(
     inherited: EnvBlock,
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
-    let auth = config
-        .auth_source
-        .load(&inherited, &|_, _| {}, context.log)?;
     let purpose = FetchPurpose::DryRun;
-    let planned = fetch_and_plan(single_threaded, config, inherited, auth, purpose, context)?;
+    let planned = load_auth_and_plan(single_threaded, config, inherited, purpose, context)?;
     let listing = planned.plan.listing(context.logger.format);
     planned.env_block(config, |_| Ok(SecretFile::longest_path()))?;
     print(&listing)
@@ -243,6 +237,22 @@ struct PlannedEnvironment {
     plan: Plan,
     /// The earliest lease among the fetched secrets.
     lease: Option<LeaseExpiry>,
+}
+
+/// Reads the credential, fetches the secrets and plans the command's environment.
+fn load_auth_and_plan(
+    single_threaded: SingleThreaded,
+    config: &Config,
+    inherited: EnvBlock,
+    purpose: FetchPurpose,
+    context: Context<'_>,
+) -> Result<PlannedEnvironment, Error> {
+    // Nobody needs a minted token again after the exec.
+    let on_minted = |_: &SecretBytes, _| {};
+    let auth = config
+        .auth_source
+        .load(&inherited, &on_minted, context.log)?;
+    fetch_and_plan(single_threaded, config, inherited, auth, purpose, context)
 }
 
 /// Fetches the secrets and plans the command's environment.

@@ -19,7 +19,7 @@ macro_rules! errors {
             $(#[hint($hint:literal)])?
             $(#[hint_from($hint_from:expr)])?
             $(#[exit_status($status:literal)])?
-            $variant:ident $({ $($field:ident: $type:ty),* })?,
+            $variant:ident $({ $($field:ident: $type:ty),* $(,)? })?,
         )*}
     )*) => {
         /// A failure of phase-run.

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn only_six_statuses_are_transient() {
+    fn only_these_statuses_are_transient() {
         let transient: Vec<u16> = (100..600).filter(|status| is_transient(*status)).collect();
         assert_eq!(transient, [408, 429, 500, 502, 503, 504]);
     }

@@ -29,7 +29,7 @@ macro_rules! events {
             #[doc = $doc:expr]
             #[kind($kind:literal)]
             #[text($text:literal $(, $argument:expr)*)]
-            $variant:ident $({ $($field:ident: $type:ty),* })?,
+            $variant:ident $({ $($field:ident: $type:ty),* $(,)? })?,
         )*}
     )*) => {
         /// Everything that phase-run logs besides errors. No field can hold a secret value.

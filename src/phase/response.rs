@@ -8,8 +8,7 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::http::Response;
-use crate::http::redact;
+use crate::http::{Response, is_transient, redact};
 use crate::json::JsonObject;
 use crate::secret::SecretBytes;
 
@@ -192,11 +191,13 @@ impl ApiResponse {
                 host,
                 retry_after: self.retry_after.as_deref().map(|text| self.redact(text)),
             },
-            (400 | 408 | 500..=599, ..) => Error::ServerFailed {
-                host,
-                status: self.status,
-                message: server_error,
-            },
+            (status, ..) if matches!(status, 400 | 500..=599) || is_transient(status) => {
+                Error::ServerFailed {
+                    host,
+                    status,
+                    message: server_error,
+                }
+            }
             // Following the redirect could send the token to another server.
             (300..=399, _, Some(location)) => Error::UnexpectedResponse {
                 host,
