@@ -152,17 +152,20 @@ impl ApiResponse {
         Some(format!("{} …", words.map_or("", |(words, _)| words)))
     }
 
+    /// The error text of the server with the status, or what is known of a body without one.
+    fn status_message(&self, server_error: Option<&str>) -> String {
+        let status = self.status;
+        match server_error {
+            Some(text) => format!("{text} ({status})"),
+            None if self.body.is_empty() => format!("status {status}, with an empty body"),
+            None => format!("status {status}, with a body that does not come from Phase"),
+        }
+    }
+
     /// Returns the error that a status other than 200 stands for.
     pub(super) fn error_for_status(&self, endpoint: Endpoint<'_>) -> Error {
         let server_error = self.server_error_text();
-        let message = match &server_error {
-            Some(text) => format!("{text} ({})", self.status),
-            None if self.body.is_empty() => format!("status {}, with an empty body", self.status),
-            None => format!(
-                "status {}, with a body that does not come from Phase",
-                self.status
-            ),
-        };
+        let message = self.status_message(server_error.as_deref());
         let host = self.host.clone();
         match (self.status, endpoint, &self.location) {
             (401 | 403, ..) => match server_error {
