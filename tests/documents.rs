@@ -277,7 +277,7 @@ fn option_words(text: &str) -> impl Iterator<Item = &str> {
 /// in the text belongs to another program, and must be in a first column.
 #[test]
 fn migration_guide_options_exist() {
-    let page = source("docs/moving.md");
+    let page = source("docs/migrating.md");
     let ours: Vec<String> = options().iter().flat_map(OptionRow::names).collect();
     let mut theirs = Vec::new();
     let mut named = Vec::new();
