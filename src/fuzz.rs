@@ -9,12 +9,13 @@ use crate::{auth, config, phase, snapshot};
 /// The name of a fuzz target in `fuzz/Cargo.toml`, and its function.
 type FuzzTarget = (&'static str, fn(&[u8]));
 
-const TARGETS: [FuzzTarget; 8] = [
+const TARGETS: [FuzzTarget; 9] = [
     ("token", token),
     ("references", references),
     ("profile", auth::fuzz_profile),
     ("project", config::fuzz_project),
     ("field", phase::fuzz::field),
+    ("lease_end", phase::fuzz::lease_end),
     ("rows", phase::fuzz::rows),
     ("encrypted_rows", phase::fuzz::encrypted_rows),
     ("snapshot", snapshot::fuzz),

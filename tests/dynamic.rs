@@ -3,7 +3,7 @@
 use fake_phase::{Phase, Request, World};
 use serde_json::{Value, json};
 
-use crate::support::{Run, SHOP, Sandbox, Status};
+use crate::support::{Output, Run, SHOP, Sandbox, Status};
 
 const MODES: [&str; 2] = ["rest", "e2ee"];
 
@@ -71,6 +71,76 @@ fn lease_is_injected_and_its_expiry_logged() {
             requested_parameters(&phase),
             [texts([Some("true"), Some("true"), None])]
         );
+    }
+}
+
+/// The lease of a row of one variable.
+fn lease_until(expires_at: &str) -> Value {
+    json!({
+        "id": "d1",
+        "name": "orders",
+        "type": "dynamic",
+        "path": "/",
+        "keyMap": [{"keyName": "DB_KEY"}],
+        "lease": {
+            "credentials": [{"key": "DB_KEY", "value": "v"}],
+            "createdAt": "2026-11-24T00:00:00Z",
+            "expiresAt": expires_at,
+        },
+    })
+}
+
+/// Runs a command with a lease that ends then.
+fn run_with_lease_until(mode: &str, expires_at: &str) -> Output {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.dynamic_row(lease_until(expires_at));
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    run_in_mode(&sandbox, mode, &["--dynamic", "printenv", "DB_KEY"]).output()
+}
+
+/// RFC 3339 allows lower case, a space and any offset.
+#[test]
+fn lease_end_is_read_as_rfc3339() {
+    for (expires_at, remaining) in [
+        ("2026-11-24t01:00:00z", "1 h 0 min"),
+        ("2026-11-24 01:00:00Z", "1 h 0 min"),
+        ("2026-11-24T03:00:00.5+02:00", "1 h 0 min"),
+        ("9999-12-31T23:59:59-23:59", "2912116 d 23 h"),
+        ("1969-12-31T23:59:59Z", "0 s"),
+    ] {
+        for mode in MODES {
+            let line = format!("leased secrets expire at {expires_at} (in {remaining}); ");
+            let output = run_with_lease_until(mode, expires_at).assert_log_lines(&[&line]);
+            assert_eq!(output.assert_ok().text(), "v\n");
+        }
+    }
+}
+
+/// The command starts, and a warning quotes no more than the start of the text.
+#[test]
+fn unreadable_lease_end_is_a_warning() {
+    let long = "z".repeat(1000);
+    let shortened = ["z".repeat(64), "…".to_owned()].concat();
+    for (expires_at, shown) in [
+        ("2026-11-24T01:00:00+0200", "2026-11-24T01:00:00+0200"),
+        (
+            "2026-11-24T01:00:00+2562047788015216:00",
+            "2026-11-24T01:00:00+2562047788015216:00",
+        ),
+        ("", ""),
+        ("soon\x1b[2J", "soon\\u{1b}[2J"),
+        (&long, &shortened),
+    ] {
+        for mode in MODES {
+            let line = format!(
+                "warning: the end of the lease of orders is unknown: expiresAt is \
+                 \"{shown}\", expected a time such as 2026-11-24T14:53:35Z\n"
+            );
+            let output = run_with_lease_until(mode, expires_at).assert_log_lines(&[&line]);
+            assert_eq!(output.assert_ok().text(), "v\n");
+        }
     }
 }
 

@@ -66,6 +66,7 @@ enum Server {
     OddKeyShare,
     NoLease,
     UnleasedRow,
+    UnknownLeaseEnd,
     Untrusted,
     KeysOff,
     Detached,
@@ -152,6 +153,16 @@ impl Server {
                 let production = shop.environment("Production", "prod");
                 production.dynamic_row(json!({
                     "id": "5f0c", "name": "s3-writer", "path": "/", "type": "dynamic"
+                }));
+            }
+            Self::UnknownLeaseEnd => {
+                let production = shop.environment("Production", "prod");
+                production.dynamic_row(json!({
+                    "id": "5f0c", "name": "s3-writer", "path": "/", "type": "dynamic",
+                    "lease": {
+                        "credentials": [{"key": "AWS_ID", "value": "id"}],
+                        "expiresAt": "2026-11-24T14:53:35+0200",
+                    },
                 }));
             }
             Self::Untrusted => drop(world.identities().distrust()),

@@ -1,6 +1,7 @@
 //! `--watch` with `--dynamic`: polls take no leases, starts do, and a lease is renewed in time.
 
 use fake_phase::{Phase, Request, Responder, World};
+use serde_json::json;
 
 use crate::support::{
     DEADLINE, PRINT_SECRET_AND_SERVE, SHOP, Sandbox, await_restart, set_secret_value,
@@ -83,6 +84,38 @@ fn lease_is_renewed_after_two_thirds() {
         );
     }
     assert_eq!(leases(&phase), [true; 3]);
+    let _ = stop_watched(running);
+}
+
+/// Nothing is known of the lease's end, so the polls go on and nothing restarts the command.
+#[test]
+fn lease_with_unknown_end_is_not_renewed() {
+    let (phase, sandbox, options) = leased("rest", 1, "1");
+    phase.edit(|world| {
+        let production = world.app("shop").environment("Production", "prod");
+        production.clear().secret("/", "SECRET", "one");
+        production.dynamic_row(json!({
+            "id": "d1",
+            "name": "orders",
+            "type": "dynamic",
+            "path": "/",
+            "keyMap": [{"keyName": "DB_USER"}],
+            "lease": {
+                "credentials": [{"key": "DB_USER", "value": "u1"}],
+                "createdAt": "2026-11-24T00:00:00Z",
+                "expiresAt": "2026-11-24T00:00:01+0000",
+            },
+        }));
+    });
+    let mut running = spawn_watched(sandbox.run(&options), PRINT_SECRET_AND_SERVE);
+    let line = running.stderr_line();
+    assert!(
+        line.starts_with("phase-run: warning: the end of the lease of orders is unknown: "),
+        "{line}"
+    );
+    wait_for_more_requests(&phase, 5);
+    let all = leases(&phase);
+    assert!(all[0] && all[1..].iter().all(|lease| !lease), "{all:?}");
     let _ = stop_watched(running);
 }
 

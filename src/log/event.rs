@@ -104,6 +104,10 @@ events! {
         #[kind("unresolved")]
         #[text("could not resolve references in {}; they are passed on as written", keys.join(", "))]
         UnresolvedReferences { keys: &'a [String] },
+        /// The server sent a lease's end in a format that cannot be parsed, so nothing renews the lease.
+        #[kind("lease-end-unknown")]
+        #[text("the end of the lease of {name} is unknown: expiresAt is \"{expires_at}\", expected a time such as 2026-11-24T14:53:35Z")]
+        LeaseEndUnknown { name: &'a str, expires_at: &'a str },
         /// There is a snapshot, but it cannot be used in place of the failed fetch.
         #[kind("snapshot-unusable")]
         #[text("cannot use the snapshot {path} instead: {why}")]

@@ -9,6 +9,7 @@ use crate::auth::Credential;
 use crate::config::Host;
 use crate::error::Error;
 use crate::http::{HttpClient, Request, RequestPolicy};
+use crate::log::Log;
 
 /// Sends requests to one host with one token.
 pub(super) struct ApiClient<'a> {
@@ -38,6 +39,10 @@ impl<'a> ApiClient<'a> {
 
     pub(super) fn host(&self) -> &'a Host {
         self.host
+    }
+
+    pub(super) fn log(&self) -> &'a dyn Log {
+        self.http.log
     }
 
     /// Sends a GET request, and retries it after transient failures.

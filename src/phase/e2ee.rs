@@ -142,8 +142,13 @@ impl<'a> E2eeClient<'a> {
                     why,
                 })
         };
-        let (dynamic_secrets, lease) =
-            lease::secrets_from_rows(rows.dynamic_rows, dynamic_mode, &environment_label, decrypt)?;
+        let (dynamic_secrets, lease) = lease::secrets_from_rows(
+            rows.dynamic_rows,
+            dynamic_mode,
+            &environment_label,
+            client.log(),
+            decrypt,
+        )?;
         Ok(DecryptedEnvironment {
             secrets: decrypt_rows(&rows.secrets, &key_pair, &environment_label)?,
             is_complete: folder.is_none() && tags.is_none(),

@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 //! Fuzz targets for what parses Phase's responses; see `crate::fuzz`.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use zeroize::Zeroizing;
 
 use super::crypto::{KEY_BYTES, KeyPair};
@@ -9,7 +11,11 @@ use super::lease;
 use super::rows::{CowStr, SecretRows, StaticRow};
 use crate::config::DynamicMode;
 use crate::error::Error;
+use crate::log::Event;
 use crate::secret::{Secret, SecretBytes};
+
+/// Drops all events.
+const NO_LOG: fn(Event<'_>) = |_| {};
 
 /// A key pair for which no data was encrypted.
 fn key_pair() -> KeyPair {
@@ -23,6 +29,15 @@ pub(crate) fn field(data: &[u8]) {
     }
 }
 
+/// Parses `data` as the end of a lease. A time that is accepted lies in the years 0 to 9999, or within a
+/// year of them, because of its offset.
+pub(crate) fn lease_end(data: &[u8]) {
+    const YEAR: Duration = Duration::from_secs(31_556_952);
+    if let Some(end) = lease::parse_rfc3339(str::from_utf8(data).unwrap_or_default()) {
+        assert!(UNIX_EPOCH - 1971 * YEAR < end && end < UNIX_EPOCH + 8031 * YEAR);
+    }
+}
+
 /// Parses `data` as rows of the REST interface.
 pub(crate) fn rows(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
@@ -30,7 +45,8 @@ pub(crate) fn rows(data: &[u8]) {
         let rows = serde_json::from_str::<SecretRows<'_, Secret, SecretBytes>>(text);
         if let Ok(rows) = rows {
             let decrypt = |value, _: &str| Ok(value);
-            let _ = lease::secrets_from_rows(rows.dynamic_rows, dynamic_mode, "x", decrypt);
+            let _ =
+                lease::secrets_from_rows(rows.dynamic_rows, dynamic_mode, "x", &NO_LOG, decrypt);
         }
     }
 }
@@ -49,6 +65,7 @@ pub(crate) fn encrypted_rows(data: &[u8]) {
                 why,
             })
         };
-        let _ = lease::secrets_from_rows(rows.dynamic_rows, DynamicMode::List, "x", decrypt);
+        let _ =
+            lease::secrets_from_rows(rows.dynamic_rows, DynamicMode::List, "x", &NO_LOG, decrypt);
     }
 }

@@ -1,13 +1,24 @@
 #![forbid(unsafe_code)]
 //! Dynamic secrets: the variables of a lease, and when it expires.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::rows::{DynamicRow, LeaseRow, LeasedVariable};
 use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::json::JsonObject;
+use crate::log::{Event, Log};
 use crate::secret::{Secret, SecretBytes};
+
+/// The length of a date such as `2026-11-24`, in bytes.
+const DATE_LENGTH: usize = 10;
+
+/// The longest time that is parsed, in bytes, which leaves 38 digits for a fraction of a second. Messages
+/// show as many characters of a text that is not a time.
+const MAX_TIME_LENGTH: usize = 64;
 
 /// When a lease expires.
 #[derive(Debug)]
@@ -19,8 +30,8 @@ pub(crate) struct LeaseExpiry {
 }
 
 /// Turns the rows of dynamic secrets into one secret for each variable, and returns when the first
-/// lease expires. If nothing is leased, the values are empty. `decrypt` decrypts a key or a value; its
-/// second argument is the row's name, for messages.
+/// lease expires. If nothing is leased, the values are empty. Logs each lease whose end is unknown.
+/// `decrypt` decrypts a key or a value; its second argument is the row's name, for messages.
 ///
 /// # Errors
 /// `server` if a lease was requested and a row has none, and those of `decrypt`.
@@ -28,6 +39,7 @@ pub(super) fn secrets_from_rows<V>(
     rows: Vec<DynamicRow<'_, V>>,
     dynamic_mode: DynamicMode,
     environment_label: &str,
+    log: &dyn Log,
     decrypt: impl Fn(V, &str) -> Result<SecretBytes, Error>,
 ) -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error> {
     let mut secrets = Vec::new();
@@ -35,7 +47,8 @@ pub(super) fn secrets_from_rows<V>(
     for row in rows {
         let variables: Vec<(V, Option<V>)> = match (row.lease, dynamic_mode) {
             (Some(lease), DynamicMode::Lease { .. }) if lease.has_variables() => {
-                first_expiry = match (first_expiry, LeaseExpiry::from_row(&lease)) {
+                let expiry = LeaseExpiry::from_row(&lease, &row.name, log);
+                first_expiry = match (first_expiry, expiry) {
                     (Some(first), Some(other)) if first.duration <= other.duration => Some(first),
                     (first, other) => other.or(first),
                 };
@@ -74,104 +87,164 @@ pub(super) fn secrets_from_rows<V>(
 }
 
 impl LeaseExpiry {
-    /// Returns `None` for a lease that does not expire, or whose times cannot be parsed. Both times
-    /// are by the server's clock, which may differ from this machine's.
-    fn from_row<V>(row: &LeaseRow<'_, V>) -> Option<Self> {
+    /// Returns when the lease of `name` expires, and `None` for a lease that does not expire. If its end
+    /// cannot be parsed, logs that it is unknown and returns `None`. Both times are by the server's
+    /// clock, which may differ from this machine's.
+    fn from_row<V>(row: &LeaseRow<'_, V>, name: &str, log: &dyn Log) -> Option<Self> {
         let expires_at = &row.expires_at.as_ref()?.0;
-        let end = parse_rfc3339(expires_at)?;
+        let Some(end) = parse_rfc3339(expires_at) else {
+            log.log(Event::LeaseEndUnknown {
+                name,
+                expires_at: &shorten(expires_at),
+            });
+            return None;
+        };
         let created_at = row.created_at.as_ref();
         let start = created_at.and_then(|created_at| parse_rfc3339(&created_at.0));
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).ok();
         Some(Self {
             expires_at: expires_at.clone().into_owned(),
-            duration: end.saturating_sub(start.or_else(now)?),
+            // A lease that ended before it was created has no time left.
+            duration: end
+                .duration_since(start.unwrap_or_else(SystemTime::now))
+                .unwrap_or_default(),
         })
     }
 }
 
-/// Parses a time of RFC 3339, such as `2026-11-24T14:53:35.882401Z`, as the time since 1970.
-fn parse_rfc3339(text: &str) -> Option<Duration> {
-    let (date, time) = text.split_once('T')?;
-    let (time, zone) = match time.strip_suffix('Z') {
-        Some(time) => (time, 0),
-        None => {
-            let (time, zone) = time.split_at(time.find(['+', '-'])?);
-            let (hours, minutes) = zone.split_once(':')?;
-            let sign = if hours.starts_with('-') { -1 } else { 1 };
-            let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
-            if !(-23..=23).contains(&hours) || !(0..60).contains(&minutes) {
-                return None;
-            }
-            (time, hours * 3600 + sign * minutes * 60)
-        }
-    };
-    let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
-    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
-    let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let mut clock = clock.splitn(3, ':').map(|part| part.parse::<i64>().ok());
-    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-    let in_range = (1970..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && (0..24).contains(&hour)
-        && (0..60).contains(&minute)
-        && (0..=60).contains(&second);
-    if !in_range || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+/// Parses a time of RFC 3339, such as `2026-11-24T14:53:35.882401Z`. The separators of section 5.6 are
+/// accepted: `T`, `t` and a space. A leap second counts as the end of the second before it.
+pub(super) fn parse_rfc3339(text: &str) -> Option<SystemTime> {
+    // `time` accepts any separator and any number of digits.
+    let is_separator = |byte: &u8| b"Tt ".contains(byte);
+    let has_separator = text.as_bytes().get(DATE_LENGTH).is_some_and(is_separator);
+    if !has_separator || text.len() > MAX_TIME_LENGTH {
         return None;
     }
-    // Days of the civil calendar, in years that begin with March so that a leap day comes last.
-    let (year, month) = match month {
-        1 | 2 => (year - 1, month + 9),
-        _ => (year, month - 3),
-    };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    let days = days - 719_468;
-    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second - zone;
-    let fraction: f64 = format!("0.{fraction}").parse().ok()?;
-    let whole = Duration::from_secs(u64::try_from(seconds).ok()?);
-    Some(whole + Duration::try_from_secs_f64(fraction).ok()?)
+    Some(OffsetDateTime::parse(text, &Rfc3339).ok()?.into())
+}
+
+/// Truncates a text that is not a time, for a message.
+fn shorten(text: &str) -> String {
+    let is_longer = text.chars().nth(MAX_TIME_LENGTH).is_some();
+    let rest = is_longer.then_some('…');
+    text.chars().take(MAX_TIME_LENGTH).chain(rest).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+    use std::time::UNIX_EPOCH;
+
+    use super::super::rows::CowStr;
     use super::*;
+
+    /// Seconds since 1970, before it if negative.
+    fn seconds(text: &str) -> Option<f64> {
+        let time = parse_rfc3339(text)?;
+        Some(match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => after.as_secs_f64(),
+            Err(before) => -before.duration().as_secs_f64(),
+        })
+    }
 
     #[test]
     fn rfc3339_times_match_date_command() {
         // From `date -u -d … +%s`.
-        for (text, seconds) in [
-            ("1970-01-01T00:00:00Z", 0),
-            ("2000-02-29T12:00:00Z", 951_825_600),
-            ("2026-11-24T14:53:35Z", 1_795_532_015),
-            ("2026-11-24T16:53:35+02:00", 1_795_532_015),
-            ("2026-11-24T09:23:35-05:30", 1_795_532_015),
-            ("2100-03-01T00:00:00Z", 4_107_542_400),
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", 0.0),
+            ("2000-02-29T12:00:00Z", 951_825_600.0),
+            ("2026-11-24T14:53:35Z", 1_795_532_015.0),
+            ("2026-11-24t14:53:35z", 1_795_532_015.0),
+            ("2026-11-24 14:53:35Z", 1_795_532_015.0),
+            ("2026-11-24T14:53:35+00:00", 1_795_532_015.0),
+            ("2026-11-24T14:53:35-00:00", 1_795_532_015.0),
+            ("2026-11-24T16:53:35+02:00", 1_795_532_015.0),
+            ("2026-11-24T09:23:35-05:30", 1_795_532_015.0),
+            ("2026-11-25T14:52:35+23:59", 1_795_532_015.0),
+            ("2026-11-23T14:54:35-23:59", 1_795_532_015.0),
+            ("2026-11-24T14:53:35.25Z", 1_795_532_015.25),
+            (
+                "2026-11-24T14:53:35.250000000000000000000000Z",
+                1_795_532_015.25,
+            ),
+            ("2100-03-01T00:00:00Z", 4_107_542_400.0),
+            ("1969-12-31T23:59:59Z", -1.0),
+            ("0000-01-01T00:00:00+23:59", -62_167_305_540.0),
+            ("9999-12-31T23:59:59-23:59", 253_402_387_139.0),
         ] {
-            assert_eq!(
-                parse_rfc3339(text),
-                Some(Duration::from_secs(seconds)),
-                "{text}"
-            );
+            assert_eq!(seconds(text), Some(expected), "{text}");
         }
-        let exact = parse_rfc3339("2026-11-24T14:53:35.250000Z").unwrap();
-        assert_eq!(exact.subsec_millis(), 250);
+        let leap_second = parse_rfc3339("2016-12-31T23:59:60Z");
+        let next = parse_rfc3339("2017-01-01T00:00:00Z").unwrap();
+        assert_eq!(leap_second, Some(next - Duration::from_nanos(1)));
+    }
+
+    #[test]
+    fn times_outside_rfc3339_are_rejected() {
+        let long = format!("2026-11-24T14:53:35.{}Z", "0".repeat(1 << 20));
         for text in [
             "",
             "T",
             "2026-11-24",
             "2026-11-24T",
             "2026-13-24T14:53:35Z",
+            "2026-02-29T14:53:35Z",
             "2026-11-24T14:53Z",
             "2026-11-24T14:53:35",
+            "2026-11-24T14:53:35.Z",
             "2026-11-24T14:53:35.-1Z",
-            "1969-12-31T23:59:59Z",
+            "2026-11-24T14:53:35,5Z",
             "2026-11-24T25:00:00Z",
+            "2026-11-24T24:00:00Z",
+            // No leap second: not the end of a month in UTC.
+            "2026-11-24T14:53:60Z",
+            "2026-12-31T23:59:60-01:00",
             "99999999999-01-01T00:00:00Z",
+            "-2026-11-24T14:53:35Z",
+            "2026-11-24_14:53:35Z",
+            "2026-11-24é14:53:35Z",
+            " 2026-11-24T14:53:35Z",
+            "2026-11-24T14:53:35Z ",
+            "2026-11-24T14:53:35 Z",
+            "2026-11-24T14:53:35+0200",
+            "2026-11-24T14:53:35+02",
             "2026-11-24T14:53:35+24:00",
             "2026-11-24T14:53:35+00:60",
-            "2026-11-24T14:53:35+9999999999999999:00",
+            "2026-11-24T14:53:35+2562047788015216:00",
+            "1795532015",
+            &long,
         ] {
-            assert_eq!(parse_rfc3339(text), None, "{text}");
+            assert_eq!(parse_rfc3339(text), None, "{text:.60}");
+        }
+    }
+
+    #[test]
+    fn lease_that_ends_before_its_creation_has_no_time_left() {
+        let time = |text| Some(CowStr(Cow::Borrowed(text)));
+        for (created_at, expires_at, seconds) in [
+            ("2026-11-24T00:00:00Z", "2026-11-24T00:15:00Z", 900),
+            ("2026-11-24T00:00:00Z", "1969-12-31T23:59:59Z", 0),
+            ("9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59", 0),
+            (
+                "0000-01-01T00:00:00+23:59",
+                "9999-12-31T23:59:59-23:59",
+                315_569_692_679,
+            ),
+            // Without a valid start, now.
+            ("+0200", "1969-12-31T23:59:59Z", 0),
+        ] {
+            let row = LeaseRow::<()> {
+                credentials: None,
+                created_at: time(created_at),
+                expires_at: time(expires_at),
+            };
+            let log = |event: Event<'_>| panic!("{event}");
+            let expiry = LeaseExpiry::from_row(&row, "orders", &log).unwrap();
+            assert_eq!(
+                expiry.duration,
+                Duration::from_secs(seconds),
+                "{expires_at}"
+            );
         }
     }
 }

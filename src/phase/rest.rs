@@ -52,6 +52,7 @@ pub(super) fn fetch(
                 rows.dynamic_rows,
                 dynamic_mode,
                 &environment_label,
+                client.log(),
                 already_decrypted,
             )?;
             let mut secrets = rows.secrets;

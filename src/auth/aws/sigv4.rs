@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base16ct::lower::encode_string;
 use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, sign as hmac};
+use time::UtcDateTime;
 
 use super::AwsAccessKey;
 use super::sts::{self, StsOptions};
@@ -97,35 +98,18 @@ fn text(part: &SecretBytes) -> &str {
         .expect("a key consists of ASCII characters")
 }
 
-/// The UTC date and time, as in `20150830` and `123600`. A time before 1970 counts as 1970: Phase then
-/// rejects the signature as expired.
+/// The UTC date and time, as in `20150830` and `123600`. A time before 1970 or after 9999 counts as 1970:
+/// Phase then rejects the signature as expired.
 fn utc_date_and_time(at: SystemTime) -> (String, String) {
     let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (mut days, time) = (seconds / 86400, seconds % 86400);
-    let is_leap =
-        |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
-    let mut year = 1970;
-    loop {
-        let length = if is_leap(year) { 366 } else { 365 };
-        if days < length {
-            break;
-        }
-        days -= length;
-        year += 1;
-    }
-    let february = if is_leap(year) { 29 } else { 28 };
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    let (hours, minutes, seconds) = (time / 3600, time / 60 % 60, time % 60);
+    let at = i64::try_from(seconds).ok();
+    let at = at.and_then(|seconds| UtcDateTime::from_unix_timestamp(seconds).ok());
+    let at = at.unwrap_or(UtcDateTime::UNIX_EPOCH);
+    let (year, month, day) = at.to_calendar_date();
+    let (hour, minute, second) = at.as_hms();
     (
-        format!("{year:04}{month:02}{:02}", days + 1),
-        format!("{hours:02}{minutes:02}{seconds:02}"),
+        format!("{year:04}{:02}{day:02}", u8::from(month)),
+        format!("{hour:02}{minute:02}{second:02}"),
     )
 }
 
@@ -191,9 +175,14 @@ mod tests {
             (1_440_938_160, "20150830", "123600"),
             (4_107_542_400, "21000301", "000000"),
             (1_798_761_599, "20261231", "235959"),
+            (253_402_300_799, "99991231", "235959"),
+            (253_402_300_800, "19700101", "000000"),
+            (i64::MAX.unsigned_abs(), "19700101", "000000"),
         ] {
             let at = UNIX_EPOCH + Duration::from_secs(seconds);
             assert_eq!(utc_date_and_time(at), (date.to_owned(), time.to_owned()));
         }
+        let before_1970 = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(utc_date_and_time(before_1970).0, "19700101");
     }
 }
