@@ -16,7 +16,7 @@ use std::ffi::{OsStr, OsString};
 use lexopt::Arg;
 
 use crate::error::Error;
-pub(crate) use options::{Arity, Completion, Opt, OptSpec, ValueSpec, options};
+pub(crate) use options::{Arity, Completion, Opt, OptSpec, ValueSpec, groups, options};
 
 /// The options with their values, in order, and the command.
 #[derive(Debug, Default)]
@@ -24,9 +24,16 @@ pub(crate) struct ParsedArgs {
     options: Vec<(Opt, OsString)>,
     /// The command and its arguments, unchanged.
     pub(crate) command: Vec<OsString>,
+    /// Whether help was asked for by `-h`, which prints less than `--help`.
+    pub(crate) wants_summary: bool,
 }
 
 impl ParsedArgs {
+    /// Returns whether there are no arguments at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.options.is_empty() && self.command.is_empty()
+    }
+
     /// Returns whether the option was given.
     pub(crate) fn has(&self, option: Opt) -> bool {
         self.count(option) > 0
@@ -105,6 +112,7 @@ fn parse_into(args: &mut ParsedArgs, arguments: Vec<OsString>) -> Result<(), Err
             return Err(Error::RepeatedOption { option: spec.name });
         }
         args.options.push((spec.option, value));
+        args.wants_summary = spec.option == Opt::Help && !is_long;
         // These options ignore everything after them.
         if matches!(spec.option, Opt::Generate | Opt::Help | Opt::Version) {
             return Ok(());

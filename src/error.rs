@@ -21,6 +21,15 @@ use std::time::Duration;
 pub(crate) use text::{errno_text, humanize, lowercase_first, os_error_text};
 use text::{ignored_project_note, quoted_if_unclear, readable_names, sizes};
 
+/// The word in `error[kind]`, which users search for and alert on, and what the documents say about it.
+#[derive(Debug)]
+pub(crate) struct ErrorKind {
+    pub(crate) name: &'static str,
+    pub(crate) meaning: &'static str,
+    /// The exit status of each variant of this kind.
+    pub(crate) exit_statuses: &'static [u8],
+}
+
 errors! {
     "usage": "the command line is wrong: an option is unknown, repeated, without its value or in conflict with another one, or the command is missing" {
         /// No option has this name; `nearest` is the known option whose spelling is nearest, if one is near.

@@ -102,6 +102,13 @@ impl Logger {
         }
     }
 
+    /// Writes a help text after an error, for people: nothing as JSON.
+    pub(crate) fn write_help(&self, text: &str) {
+        if self.format == OutputFormat::Text {
+            let _ = std::io::stderr().write_all(format!("\n{text}").as_bytes());
+        }
+    }
+
     /// Writes the error that ends phase-run, unless standard error would block for a second: a process
     /// that blocks all signals would otherwise never end.
     pub(crate) fn try_log_error(&self, error: &Error) {

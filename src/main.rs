@@ -32,6 +32,7 @@ mod snapshot;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use error::Error;
 use log::Logger;
 use process::wait::WaitStatus;
 use process::{SingleThreaded, memory_protection, panic_hook, signal, startup};
@@ -70,6 +71,9 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             logger.log_error(&error);
+            if let (true, Error::NoCommand) = (args.is_empty(), &error) {
+                logger.write_help(&cli::help::summary());
+            }
             ExitCode::from(error.exit_status())
         }
     }

@@ -52,7 +52,10 @@ pub(crate) fn run(
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
     if args.has(Opt::Help) {
-        return print(&help::help());
+        return print(&match args.wants_summary {
+            true => help::summary(),
+            false => help::help(),
+        });
     }
     if args.has(Opt::Version) {
         return print(&help::version());

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::generate::generated;
 
-/// A row of the generated table of options.
+/// A row of the generated tables of options.
 pub(crate) struct OptionRow {
     /// The long name, such as `--app`.
     pub(crate) name: String,
@@ -15,15 +15,13 @@ pub(crate) struct OptionRow {
     alias: Option<String>,
     /// The name of the option's value, such as `NAME|ID`.
     pub(crate) value: Option<String>,
-    /// The variables that set the same thing.
-    pub(crate) variables: Vec<String>,
 }
 
 impl OptionRow {
-    /// Parses a row whose first cell is `` `-a, --app NAME|ID` `` and whose text may end with an alias,
-    /// as in `` …; also `--app-id` ``.
+    /// Parses a row whose first cell is `` `-a, --app NAME|ID` `` and whose text may name an alias, as in
+    /// `` Also `--app-id`. ``.
     fn parse(cells: &[String]) -> Self {
-        let [names, variables, text] = cells else {
+        let [names, _, text] = cells else {
             panic!("not a row of options: {cells:?}")
         };
         let names = names.trim_matches('`');
@@ -35,15 +33,13 @@ impl OptionRow {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (long, None),
         };
-        let alias = text.split_once("; also `");
-        let alias = alias.map(|(_, rest)| rest.split('`').next().unwrap().to_owned());
-        let (name, variables) = (name.to_owned(), code_spans(variables));
+        let alias = text.split_once(" Also `--");
+        let alias = alias.map(|(_, rest)| format!("--{}", rest.split('`').next().unwrap()));
         Self {
-            name,
+            name: name.to_owned(),
             short,
             alias,
             value,
-            variables,
         }
     }
 
@@ -71,20 +67,20 @@ impl OptionRow {
     }
 }
 
-/// The rows of a table that `--generate markdown` prints, without its heading.
-fn generated_table(name: &str) -> Vec<Vec<String>> {
-    let tables = generated("markdown");
-    let start = format!("<!-- {name}: generated -->\n");
-    let (_, table) = tables.split_once(&start).unwrap();
-    let (table, _) = table.split_once("<!-- ").unwrap();
+/// The rows of the tables in a section of what `--generate markdown` prints, without their headings.
+fn generated_rows(section: &str) -> Vec<Vec<String>> {
+    let page = generated("markdown");
+    let (_, section) = page.split_once(&format!("\n## {section}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
     // A vertical bar in a cell is escaped.
     let cells = |row: &str| -> Vec<String> {
-        let row = row.trim_matches(['|', ' ']).replace("\\|", "\0");
-        row.split(" | ")
-            .map(|cell| cell.replace('\0', "|"))
+        row.replace("\\|", "\0")
+            .split('|')
+            .map(|cell| cell.trim().replace('\0', "|"))
             .collect()
     };
-    table.lines().skip(2).map(cells).collect()
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| cells(row.trim_matches('|'))).collect()
 }
 
 /// The texts between backquotes.
@@ -95,47 +91,31 @@ fn code_spans(cell: &str) -> Vec<String> {
 
 /// Every option of the program.
 pub(crate) fn options() -> Vec<OptionRow> {
-    let rows = generated_table("options");
+    let rows = generated_rows("Options");
     rows.iter().map(|cells| OptionRow::parse(cells)).collect()
 }
 
 /// Every variable that the program reads.
 pub(crate) fn variables() -> BTreeSet<String> {
-    let others = generated_table("variables").into_iter().skip(1);
-    let others = others.flat_map(|cells| code_spans(&cells[0]));
-    let of_options = options().into_iter().flat_map(|row| row.variables);
-    of_options.chain(others).collect()
-}
-
-/// The first and third cells of the table of errors in `docs/logs.md`, without backquotes. A unit test
-/// of the program holds that table to its own list.
-fn kinds_and_statuses() -> Vec<[String; 2]> {
-    let document = source("docs/logs.md");
-    let (_, section) = document.split_once("\n## Errors\n").unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
-    rows.map(|row| {
-        let cells: Vec<String> = row.split(" | ").map(|cell| cell.replace('`', "")).collect();
-        [cells[0].clone(), cells[2].clone()]
-    })
-    .collect()
+    let rows = generated_rows("Variables");
+    rows.iter()
+        .flat_map(|cells| code_spans(&cells[0]))
+        .collect()
 }
 
 /// Every stable word in `error[kind]`.
 pub(crate) fn kinds() -> Vec<String> {
-    kinds_and_statuses()
-        .into_iter()
-        .map(|[kind, _]| kind)
+    let rows = generated_rows("Error kinds");
+    rows.iter()
+        .flat_map(|cells| code_spans(&cells[0]))
         .collect()
 }
 
 /// Every exit status of phase-run itself, except 0 and those of signals.
 pub(crate) fn statuses() -> Vec<String> {
-    let statuses: BTreeSet<String> = kinds_and_statuses()
-        .iter()
-        .flat_map(|[_, statuses]| statuses.split(", "))
-        .map(str::to_owned)
-        .collect();
+    let rows = generated_rows("Error kinds");
+    let statuses = rows.iter().flat_map(|cells| cells[1].split(", "));
+    let statuses: BTreeSet<String> = statuses.map(str::to_owned).collect();
     statuses.into_iter().collect()
 }
 
@@ -147,19 +127,17 @@ pub(crate) fn source(path: &str) -> String {
     read_to_string(root().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"))
 }
 
-#[test]
-fn readme_names_every_option_and_status() {
-    let readme = source("README.md");
-    let words = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
-    for name in options().iter().flat_map(OptionRow::names) {
-        assert!(readme.split(words).any(|word| word == name), "no {name}");
-    }
-    for status in statuses() {
-        assert!(
-            readme.split(words).any(|word| word == status),
-            "no {status}"
-        );
-    }
+/// The paths of all Markdown files of the project below its root.
+pub(crate) fn markdown_files() -> Vec<String> {
+    let mut files: Vec<String> = ["", "docs", "examples", "fuzz"]
+        .into_iter()
+        .flat_map(|folder| read_dir(root().join(folder)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| path.strip_prefix(root()).unwrap().display().to_string())
+        .collect();
+    files.sort();
+    files
 }
 
 #[test]

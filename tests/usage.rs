@@ -21,7 +21,6 @@ fn usage_error(words: &[&str]) -> String {
 #[test]
 fn usage_error_names_the_mistake() {
     for (words, message) in [
-        (vec![], "no command to run"),
         (vec!["--app", "shop", "--"], "no command to run"),
         (
             vec!["--clean", "--clean", "x"],
@@ -152,6 +151,23 @@ fn usage_error_names_the_mistake() {
             "{words:?}: {stderr}"
         );
     }
+}
+
+/// The error is the first line. A log collector gets nothing else.
+#[test]
+fn missing_arguments_print_the_summary_after_the_error() {
+    let sandbox = Sandbox::offline();
+    let nothing: [&str; 0] = [];
+    let run = || sandbox.run(nothing);
+    let output = run().output().assert_status(Status::Exited(125));
+    let summary = sandbox.run(["-h"]).output().assert_ok();
+    let error = "phase-run: error[usage]: no command to run\n\
+                 hint: put the command last: phase-run --app shop --env production -- printenv\n\n";
+    assert_eq!(output.stderr, format!("{error}{}", summary.text()));
+    assert_eq!(output.stdout, Vec::<u8>::new());
+    let json = run().env("PHASE_LOG_FORMAT", "json").output();
+    let json = json.assert_status(Status::Exited(125));
+    assert_eq!(json.stderr.lines().count(), 1, "{json}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What `--generate` prints: the manual page, a completion for each shell, the README's tables.
+//! What `--generate` prints: the manual page, a completion for each shell, `docs/reference.md`.
 //!
 //! The manual page and the completions are templates in files beside this one, with `@PLACEHOLDERS@`
 //! that are filled from the table of options and from [`facts`].
@@ -20,7 +20,7 @@ const DOCUMENTS: [GeneratedDocument; 5] = [
     ("bash", completion::bash),
     ("zsh", completion::zsh),
     ("fish", completion::fish),
-    ("markdown", markdown::tables),
+    ("markdown", markdown::reference),
 ];
 
 /// Returns the document of this name.

@@ -1,30 +1,87 @@
 #![forbid(unsafe_code)]
-//! What `--help` and `--version` print, from the table of options.
+//! What `-h`, `--help` and `--version` print, from the table of options.
 
-use super::{Arity, OptSpec, ValueSpec, options};
+use super::{Arity, Opt, OptSpec, ValueSpec, groups};
 
-/// The width of the text of an option, without its indentation.
-const TEXT_WIDTH: usize = 72;
+/// The width of a line in characters.
+const WIDTH: usize = 80;
 
-/// Returns the text of `--help`.
-pub(crate) fn help() -> String {
-    let mut text = String::from(
-        "phase-run puts a Phase app's secrets in a command's environment and becomes the command.\n\n\
-         Usage: phase-run [options] [--] command [argument...]\n       \
-         phase-run [options] -c 'shell command line'\n\nOptions:\n",
-    );
-    for spec in options() {
-        let short = spec
-            .short
-            .map_or("    ".to_owned(), |letter| format!("-{letter}, "));
-        text.push_str(&format!("  {short}{}{}\n", spec.name, value_name(spec)));
-        for line in wrap(&description(spec), TEXT_WIDTH) {
-            text.push_str(&format!("          {line}\n"));
+/// Where the text of an option starts in `-h`.
+const SUMMARY_INDENT: usize = 27;
+
+/// Where the text of an option starts in `--help`.
+const DETAILS_INDENT: usize = 10;
+
+const USAGE: &str = "\
+Runs a command with the secrets of a Phase app in its environment.
+
+Usage: phase-run [OPTIONS] [--] COMMAND [ARGUMENT...]
+       phase-run [OPTIONS] -c 'SHELL COMMAND LINE'
+";
+
+/// The options that `-h` lists.
+const EVERYDAY: [Opt; 14] = [
+    Opt::App,
+    Opt::Env,
+    Opt::Path,
+    Opt::Only,
+    Opt::File,
+    Opt::TokenFile,
+    Opt::Host,
+    Opt::Snapshot,
+    Opt::Command,
+    Opt::Watch,
+    Opt::DryRun,
+    Opt::Verbose,
+    Opt::Help,
+    Opt::Version,
+];
+
+/// Returns the text of `-h`: the everyday options and examples.
+pub(crate) fn summary() -> String {
+    let mut text = String::from(USAGE);
+    for (title, specs) in groups() {
+        let everyday = specs.filter(|spec| EVERYDAY.contains(&spec.option));
+        text.push_str(&format!("\n{title}:\n"));
+        for spec in everyday {
+            let names = names(spec);
+            let help = without_backquotes(spec.help);
+            text.push_str(&format!("  {names:<0$}{help}\n", SUMMARY_INDENT - 2));
         }
     }
     text.push_str(
-        "\nThe exit status is the command's own; 125 when phase-run fails before the command starts,\n\
-         126 when the command cannot be executed, 127 when it is not there.\n",
+        "
+Examples:
+  export PHASE_SERVICE_TOKEN=pss_service:v2:...
+  phase-run --app shop --env production -- node server.js
+  phase-run --app shop --env staging -c 'psql \"$DB_URL\"'
+  phase-run --app shop --env production --dry-run
+
+See phase-run --help for all options.
+",
+    );
+    text
+}
+
+/// Returns the text of `--help`: all options with their details.
+pub(crate) fn help() -> String {
+    let mut text = String::from(USAGE);
+    for (title, specs) in groups() {
+        text.push_str(&format!("\n{title}:\n"));
+        for spec in specs {
+            text.push_str(&format!("  {}\n", names(spec)));
+            for paragraph in [meaning(spec), notes(spec)] {
+                for line in wrap(&without_backquotes(&paragraph), WIDTH - DETAILS_INDENT) {
+                    text.push_str(&format!("{:DETAILS_INDENT$}{line}\n", ""));
+                }
+            }
+        }
+    }
+    text.push_str(
+        "
+The exit status is that of the command. It is 125 if phase-run fails, 126 if the
+command cannot be executed, and 127 if the command does not exist.
+",
     );
     text
 }
@@ -32,6 +89,14 @@ pub(crate) fn help() -> String {
 /// Returns the text of `--version`.
 pub(crate) fn version() -> String {
     format!("phase-run {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// Returns the names and the value in a column of their own, as in `-a, --app NAME|ID`.
+fn names(spec: &OptSpec) -> String {
+    let short = spec
+        .short
+        .map_or("    ".to_owned(), |letter| format!("-{letter}, "));
+    format!("{short}{}{}", spec.name, value_name(spec))
 }
 
 /// Returns a space and the name of the option's value, or nothing for a flag.
@@ -42,26 +107,42 @@ pub(super) fn value_name(spec: &OptSpec) -> String {
     }
 }
 
-/// Returns the option's help text with its alias, its variables and whether it can be repeated.
-pub(super) fn description(spec: &OptSpec) -> String {
-    let mut text = spec.help.to_owned();
-    if spec.arity == Arity::Repeatable {
-        text.push_str("; repeatable");
+/// Returns the option's text and details.
+pub(super) fn meaning(spec: &OptSpec) -> String {
+    match spec.details {
+        "" => spec.help.to_owned(),
+        details => format!("{}. {details}", spec.help),
     }
-    if let Some(alias) = spec.alias {
-        text.push_str(&format!("; also --{alias}"));
-    }
-    if !spec.variables.is_empty() {
-        text.push_str(&format!(" [{}]", spec.variables.join(", ")));
-    }
-    text
 }
 
-/// Breaks a text at its spaces into lines shorter than `width` characters; a longer word gets
-/// its own line.
+/// Returns the option's alias, whether it can be repeated, and its variables, each in brackets.
+pub(super) fn notes(spec: &OptSpec) -> String {
+    let alias = spec.alias.map(|alias| format!("[also: `--{alias}`]"));
+    let repeatable = match spec.arity {
+        Arity::Once => None,
+        Arity::Repeatable => Some("[repeatable]".to_owned()),
+    };
+    let variables = match spec.variables {
+        [] => None,
+        names => Some(format!("[env: `{}`]", names.join("`, `"))),
+    };
+    let notes: Vec<String> = [alias, repeatable, variables]
+        .into_iter()
+        .flatten()
+        .collect();
+    notes.join(" ")
+}
+
+/// Returns a text as a terminal shows it.
+pub(super) fn without_backquotes(text: &str) -> String {
+    text.replace('`', "")
+}
+
+/// Breaks a text at its spaces into lines of at most `width` characters; a longer word gets its own
+/// line.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
+    for word in text.split_whitespace() {
         match lines.last_mut() {
             Some(line) if line.chars().count() + word.chars().count() < width => {
                 line.push(' ');
@@ -78,9 +159,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn help_is_at_most_90_columns_wide() {
-        for line in help().lines() {
-            assert!(line.chars().count() <= 90, "{line}");
+    fn help_is_at_most_80_columns_wide() {
+        for line in [summary(), help()].concat().lines() {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+    }
+
+    #[test]
+    fn summary_has_two_columns_and_every_group() {
+        let summary = summary();
+        for option in EVERYDAY {
+            let (_, line) = summary.split_once(option.name()).unwrap();
+            let help = without_backquotes(option.spec().help);
+            assert!(line.lines().next().unwrap().ends_with(&help), "{line}");
+            assert!(names(option.spec()).len() < SUMMARY_INDENT - 2, "{line}");
+        }
+        for (title, specs) in groups() {
+            let has_one = specs
+                .into_iter()
+                .any(|spec| EVERYDAY.contains(&spec.option));
+            assert!(has_one, "{title} is empty");
         }
     }
 }

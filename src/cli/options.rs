@@ -1,10 +1,10 @@
 #![forbid(unsafe_code)]
 //! The table of options, in the order in which `--help` lists them.
 //!
-//! A new option takes its row in the table at the end of this file, and a field in `config` with the
-//! line that reads it. The row defines the variant of [`Opt`]; parsing, `--help`, the manual page, the
-//! README's table and the completions read the row. The tests then fail until `tests/args.rs` has a case
-//! for the option, and until `UPDATE=1` has refreshed the README.
+//! A new option needs a row in the table at the end of this file, and a field in `config` with the line
+//! that reads it. The row defines the variant of [`Opt`]. Parsing, `-h`, `--help`, the manual page,
+//! `docs/reference.md` and the completions read the row. The tests then fail until `tests/args.rs` has a
+//! case for the option, and until `UPDATE=1` has rewritten `docs/reference.md`.
 
 /// The value that follows an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,10 @@ pub(crate) struct OptSpec {
     pub(crate) variables: &'static [&'static str],
     pub(crate) value: ValueSpec,
     pub(crate) arity: Arity,
+    /// What the option does, in a few words: for `-h` and the completions. Backquotes mark what is typed.
     pub(crate) help: &'static str,
+    /// Full sentences that `--help`, the manual page and the reference add; may be empty.
+    pub(crate) details: &'static str,
 }
 
 impl OptSpec {
@@ -88,23 +91,25 @@ impl Opt {
     }
 }
 
-/// Defines [`Opt`] and its rows from the table, so that no option can lack a row.
+/// Defines [`Opt`], its rows and their groups from the table, so that no option can lack a row.
 macro_rules! options {
-    ($($option:ident, $short:expr, $long:literal, $alias:expr, $variables:expr, $value:expr, $arity:ident, $help:literal;)*) => {
+    ($($group:literal {
+        $($option:ident, $short:expr, $long:literal, $alias:expr, $variables:expr, $value:expr, $arity:ident, $help:literal, $details:literal;)*
+    })*) => {
         /// An option of the command line.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Opt {
-            $($option,)*
+            $($($option,)*)*
         }
 
-        impl Opt {
-            /// Every option, in the order of the table.
-            const ALL: &[Self] = &[$(Self::$option,)*];
+        /// The groups of the table: each title with its options.
+        const GROUPS: &[(&str, &[Opt])] = &[$(($group, &[$(Opt::$option),*])),*];
 
+        impl Opt {
             /// Returns the row of this option.
             pub(crate) fn spec(self) -> &'static OptSpec {
                 match self {
-                    $(Self::$option => &OptSpec {
+                    $($(Self::$option => &OptSpec {
                         option: Self::$option,
                         short: $short,
                         long: $long,
@@ -114,66 +119,91 @@ macro_rules! options {
                         value: $value,
                         arity: Arity::$arity,
                         help: $help,
-                    },)*
+                        details: $details,
+                    },)*)*
                 }
             }
         }
     };
 }
 
+/// Returns the title and the rows of each group, in the order of the table.
+pub(crate) fn groups()
+-> impl Iterator<Item = (&'static str, impl Iterator<Item = &'static OptSpec>)> {
+    GROUPS
+        .iter()
+        .map(|(title, options)| (*title, options.iter().map(|option| option.spec())))
+}
+
 /// Returns every row, in the order of the table.
 pub(crate) fn options() -> impl Iterator<Item = &'static OptSpec> {
-    Opt::ALL.iter().map(|option| option.spec())
+    groups().flat_map(|(_, specs)| specs)
 }
 
 use ValueSpec::{Flag, MayBeEmpty, NonEmpty};
 
-// Variant, short name, long name, alias, variables, value, arity, text of `--help`.
+// In each group: variant, short name, long name, alias, variables, value, arity, help, details.
 #[rustfmt::skip]
 options! {
-    App, Some('a'), "app", Some("app-id"), ["PHASE_APP"], NonEmpty("NAME|ID"), Once, "app, by its exact name in any case or by its id";
-    Env, Some('e'), "env", None, ["PHASE_ENV"], NonEmpty("NAME"), Once, "environment, by its name, its type (dev, staging, prod) or the start of its name";
-    Path, Some('p'), "path", None, ["PHASE_PATH"], MayBeEmpty("FOLDER"), Repeatable, "folder: /a is that folder alone, /a/** it and all below, \"\" every folder; later ones win (PHASE_PATH: a colon between two)";
-    Tags, Some('t'), "tags", None, [], NonEmpty("A,B"), Once, "only secrets that have any of these tags";
-    Only, None, "only", None, [], NonEmpty("GLOB"), Repeatable, "keep only keys that match a shell pattern";
-    Except, None, "except", None, [], NonEmpty("GLOB"), Repeatable, "drop keys that match a shell pattern; applied last";
-    Require, None, "require", None, [], NonEmpty("KEY"), Repeatable, "fail unless this key is among the selected; A,B too";
-    AllowEmpty, None, "allow-empty", None, [], Flag, Once, "a filter that selects nothing is not an error";
-    Prefix, None, "prefix", None, [], NonEmpty("TEXT"), Once, "put TEXT before every injected name";
-    File, None, "file", None, [], NonEmpty("KEY[=VAR]"), Repeatable, "hand the value over as an in-memory file: VAR holds its path; KEY may be a pattern where no VAR is given";
-    Keep, None, "keep", None, [], NonEmpty("GLOB"), Repeatable, "a matching variable that is already set wins over the secret";
-    KeepExisting, None, "keep-existing", None, [], Flag, Once, "every variable that is already set wins over the secret";
-    Clean, None, "clean", None, [], Flag, Once, "start from an empty environment, plus PATH, HOME, USER, LOGNAME, SHELL, TERM, TZ, LANG, LC_*, TMPDIR, PWD, HOSTNAME";
-    Pass, None, "pass", None, [], NonEmpty("GLOB"), Repeatable, "with --clean, also pass matching variables";
-    KeepToken, None, "keep-token", None, [], Flag, Once, "leave the PHASE_*TOKEN* variables in the command's environment";
-    AllowName, None, "allow-name", None, [], NonEmpty("GLOB"), Repeatable, "inject a matching name although it can make programs run code";
-    Strict, None, "strict", None, [], Flag, Once, "a reference that is not resolved is an error";
-    Host, None, "host", None, ["PHASE_HOST"], NonEmpty("URL"), Once, "Phase's address (default https://console.phase.dev)";
-    TokenFile, None, "token-file", None, ["PHASE_SERVICE_TOKEN_FILE"], NonEmpty("FILE"), Once, "file that holds the token; - is the first line of standard input, fd:N an open descriptor (or set PHASE_SERVICE_TOKEN to the token itself)";
-    Identity, None, "identity", None, ["PHASE_IDENTITY"], NonEmpty("aws|azure"), Once, "no stored token: prove to Phase what this machine is in its cloud, and get a token that is good for a while";
-    ServiceAccount, None, "service-account", None, ["PHASE_SERVICE_ACCOUNT_ID"], NonEmpty("ID"), Once, "with --identity, the service account whose token it is to be, by its id";
-    HeaderFile, None, "header-file", None, ["PHASE_HEADER_FILE"], NonEmpty("FILE"), Once, "file of further request headers (Name: value lines) for a gateway before Phase; treated like the token";
-    CaFile, None, "ca-file", None, ["PHASE_CA_FILE", "SSL_CERT_FILE"], NonEmpty("FILE"), Once, "PEM file of the roots to trust instead of the built-in ones";
-    Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], NonEmpty("SECS"), Once, "the longest that one request may take, in seconds (default 10)";
-    MaxWait, None, "max-wait", None, ["PHASE_MAX_WAIT"], NonEmpty("SECS"), Once, "the longest to keep trying before giving up, in seconds (default 30; 0: one try)";
-    Snapshot, None, "snapshot", None, ["PHASE_SNAPSHOT"], NonEmpty("FILE"), Once, "keep an encrypted copy of what was fetched in FILE, and use it when Phase cannot be reached";
-    SnapshotMaxAge, None, "snapshot-max-age", None, [], NonEmpty("SECS"), Once, "with --snapshot, do not use a copy that is older, in seconds (default: no limit; its age is always printed)";
-    Offline, None, "offline", None, ["PHASE_OFFLINE"], Flag, Once, "with --snapshot, use the copy only and send nothing";
-    Mode, None, "mode", None, ["PHASE_MODE"], NonEmpty("auto|rest|e2ee"), Once, "who decrypts: the server (rest), phase-run (e2ee), or whoever the app is set up for (auto, the default)";
-    Dynamic, None, "dynamic", None, [], Flag, Once, "also lease dynamic secrets";
-    LeaseTtl, None, "lease-ttl", None, [], NonEmpty("SECS"), Once, "with --dynamic, how long a lease is to last, in whole seconds (default: what each secret is set up for)";
-    Supervise, None, "supervise", None, ["PHASE_SUPERVISE"], Flag, Once, "stay as the command's parent: forward signals, reap orphans, end as it ends";
-    Watch, None, "watch", None, [], NonEmpty("SECS"), Once, "supervise, ask Phase again each SECS seconds (at least 1), and restart the command when its secrets have changed";
-    StopSignal, None, "stop-signal", None, [], NonEmpty("NAME"), Once, "with --watch, the signal by which a restart stops the command (default TERM)";
-    Grace, None, "grace", None, [], NonEmpty("SECS"), Once, "with --watch, how many seconds a restart gives the command before KILL (default 10)";
-    Command, Some('c'), "command", None, [], NonEmpty("LINE"), Once, "run LINE with /bin/sh -c; further words become $0 $1 …";
-    DryRun, None, "dry-run", None, [], Flag, Once, "print what would be injected, never a value, and run nothing: name, folder, type and form";
-    Quiet, Some('q'), "quiet", None, [], Flag, Once, "say errors only";
-    Verbose, Some('v'), "verbose", None, [], Flag, Repeatable, "say what was chosen and how long it took; twice: each request too";
-    LogFormat, None, "log-format", None, ["PHASE_LOG_FORMAT"], NonEmpty("text|json"), Once, "how messages are written; json: one object a line";
-    Generate, None, "generate", None, [], NonEmpty("man|bash|zsh|fish|markdown"), Once, "print the manual page, a shell's completion or the README's tables and exit; for packagers";
-    Help, Some('h'), "help", None, [], Flag, Once, "print this and exit";
-    Version, Some('V'), "version", None, [], Flag, Once, "print the version and exit";
+    "What to fetch" {
+        App, Some('a'), "app", Some("app-id"), ["PHASE_APP"], NonEmpty("NAME|ID"), Once, "App, by its name (in any case) or its ID", "";
+        Env, Some('e'), "env", None, ["PHASE_ENV"], NonEmpty("NAME"), Once, "Environment, by its name, type or prefix", "phase-run tries the exact name (in any case), then the type (`dev`, `development`, `staging`, `prod` or `production`), then the prefix of a name. A type or a prefix must fit exactly one environment. There is no default environment.";
+        Path, Some('p'), "path", None, ["PHASE_PATH"], MayBeEmpty("FOLDER"), Repeatable, "Folder to fetch; `/a/**` includes its subfolders", "`/a` is that folder only, `/a/**` also every folder below it, and `\"\"` all folders. If several folders have the same key, the last `--path` that matches takes precedence. `PHASE_PATH` separates folders with a colon.";
+        Mode, None, "mode", None, ["PHASE_MODE"], NonEmpty("auto|rest|e2ee"), Once, "Who decrypts the secrets [default: auto]", "`rest`: the server; end-to-end encrypted apps are refused. `e2ee`: phase-run, so the server never sends a value in clear text. `auto`: as the app is set up.";
+        Dynamic, None, "dynamic", None, [], Flag, Once, "Also lease dynamic secrets", "A dynamic secret that cannot be leased is an error. Cannot be used with `--tags`.";
+        LeaseTtl, None, "lease-ttl", None, [], NonEmpty("SECS"), Once, "Duration of the leases, in whole seconds", "Requires `--dynamic`. Without this option, the duration is the one set for each secret in Phase.";
+    }
+    "Which secrets" {
+        Tags, Some('t'), "tags", None, [], NonEmpty("A,B"), Once, "Select only secrets with any of these tags", "";
+        Only, None, "only", None, [], NonEmpty("GLOB"), Repeatable, "Select only keys that match a shell pattern", "";
+        Except, None, "except", None, [], NonEmpty("GLOB"), Repeatable, "Leave out keys that match a shell pattern", "It takes precedence over `--only`, and it may match nothing.";
+        Require, None, "require", None, [], NonEmpty("KEY"), Repeatable, "Fail unless `KEY` is selected", "A comma separates several keys.";
+        AllowEmpty, None, "allow-empty", None, [], Flag, Once, "Accept a filter that matches nothing", "Without this option, each `--path`, each tag, each `--only` and each `--file` must match at least one secret.";
+    }
+    "How they are handed over" {
+        Prefix, None, "prefix", None, [], NonEmpty("TEXT"), Once, "Put `TEXT` before the name of every variable", "Filters and `--file` match keys without the prefix.";
+        File, None, "file", None, [], NonEmpty("KEY[=VAR]"), Repeatable, "Hand `KEY` over as a file; the variable has its path", "The file is read-only and exists only in memory. Without `VAR`, the variable is named after the key, and `KEY` can be a shell pattern.";
+        Keep, None, "keep", None, [], NonEmpty("GLOB"), Repeatable, "Keep matching variables that are already set", "Their values take precedence over the secrets.";
+        KeepExisting, None, "keep-existing", None, [], Flag, Once, "Keep all variables that are already set", "Their values take precedence over the secrets.";
+        Clean, None, "clean", None, [], Flag, Once, "Start from an almost empty environment", "The command inherits only `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `TERM`, `TZ`, `LANG`, `LC_*`, `TMPDIR`, `PWD`, `HOSTNAME` and what matches `--pass`.";
+        Pass, None, "pass", None, [], NonEmpty("GLOB"), Repeatable, "Also inherit matching variables", "Requires `--clean`.";
+        KeepToken, None, "keep-token", None, [], Flag, Once, "Let the command inherit `PHASE_*TOKEN*` variables", "";
+        AllowName, None, "allow-name", None, [], NonEmpty("GLOB"), Repeatable, "Allow matching names that can run code", "By default, names such as `LD_PRELOAD`, `PATH` or `NODE_OPTIONS` are an error, because everyone who can edit such a secret could run code with it.";
+        Strict, None, "strict", None, [], Flag, Once, "Treat unresolved references as an error", "By default, they stay as they are, and a warning names the keys.";
+    }
+    "Authentication" {
+        TokenFile, None, "token-file", None, ["PHASE_SERVICE_TOKEN_FILE"], NonEmpty("FILE"), Once, "Read the token from `FILE`", "`-` reads the first line of standard input, and `fd:N` reads an open file descriptor. To pass the token itself, set `PHASE_SERVICE_TOKEN`.";
+        Identity, None, "identity", None, ["PHASE_IDENTITY"], NonEmpty("aws|azure"), Once, "Log in with this machine's cloud identity", "phase-run exchanges it for a short-lived token, so you need not store one. Requires `--service-account`.";
+        ServiceAccount, None, "service-account", None, ["PHASE_SERVICE_ACCOUNT_ID"], NonEmpty("ID"), Once, "ID of the service account to log in as", "Requires `--identity`.";
+    }
+    "Network" {
+        Host, None, "host", None, ["PHASE_HOST"], NonEmpty("URL"), Once, "Phase's address [default: https://console.phase.dev]", "";
+        CaFile, None, "ca-file", None, ["PHASE_CA_FILE", "SSL_CERT_FILE"], NonEmpty("FILE"), Once, "Trust only the CA certificates in `FILE` (PEM)", "For Phase, they replace the built-in root certificates and those of the system.";
+        HeaderFile, None, "header-file", None, ["PHASE_HEADER_FILE"], NonEmpty("FILE"), Once, "Send the headers in `FILE` with requests to Phase", "This is for a gateway in front of Phase. Each line is `Name: value`. phase-run protects the values like the token.";
+        Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], NonEmpty("SECS"), Once, "Time limit per request, in seconds [default: 10]", "It includes everything from the name lookup to the last byte.";
+    }
+    "Outages" {
+        MaxWait, None, "max-wait", None, ["PHASE_MAX_WAIT"], NonEmpty("SECS"), Once, "Time limit for retries, in seconds [default: 30]", "With `0`, each request is sent once.";
+        Snapshot, None, "snapshot", None, ["PHASE_SNAPSHOT"], NonEmpty("FILE"), Once, "Encrypted copy to start from during an outage", "Each start that fetches the secrets writes the copy. A start that cannot reach Phase uses it, if the token, host, app, environment and filters are the same.";
+        SnapshotMaxAge, None, "snapshot-max-age", None, [], NonEmpty("SECS"), Once, "Do not use a snapshot older than `SECS`", "Requires `--snapshot`. Without this option, a snapshot of any age is used. A message always says how old it is.";
+        Offline, None, "offline", None, ["PHASE_OFFLINE"], Flag, Once, "Use the snapshot without asking Phase", "Requires `--snapshot`.";
+    }
+    "Process" {
+        Command, Some('c'), "command", None, [], NonEmpty("LINE"), Once, "Run `LINE` with `/bin/sh -c`", "Further arguments become `$0`, `$1` and so on.";
+        Supervise, None, "supervise", None, ["PHASE_SUPERVISE"], Flag, Once, "Stay as the command's parent process", "phase-run then forwards signals, reaps orphaned processes and ends as the command ends.";
+        Watch, None, "watch", None, [], NonEmpty("SECS"), Once, "Restart the command when its secrets change", "phase-run stays as the parent, as with `--supervise`, and fetches the secrets every `SECS` seconds (at least 1).";
+        StopSignal, None, "stop-signal", None, [], NonEmpty("NAME"), Once, "Signal that a restart sends first [default: TERM]", "Requires `--watch`.";
+        Grace, None, "grace", None, [], NonEmpty("SECS"), Once, "Seconds until a restart sends KILL [default: 10]", "Requires `--watch`.";
+    }
+    "Output" {
+        DryRun, None, "dry-run", None, [], Flag, Once, "List the secrets without their values; run nothing", "Each line has the name, folder, type and form of a secret, separated by tabs.";
+        Quiet, Some('q'), "quiet", None, [], Flag, Once, "Print errors only", "";
+        Verbose, Some('v'), "verbose", None, [], Flag, Repeatable, "Print what was chosen and how long it took", "Given twice, it prints each request as well.";
+        LogFormat, None, "log-format", None, ["PHASE_LOG_FORMAT"], NonEmpty("text|json"), Once, "Format of messages [default: text]", "`json` is one object per line.";
+        Generate, None, "generate", None, [], NonEmpty("man|bash|zsh|fish|markdown"), Once, "Print the man page, a completion or the reference", "`bash`, `zsh` and `fish` are completions, and `markdown` is the page docs/reference.md.";
+        Help, Some('h'), "help", None, [], Flag, Once, "Print help: `-h` a summary, `--help` all options", "";
+        Version, Some('V'), "version", None, [], Flag, Once, "Print the version", "";
+    }
 }
 
 #[cfg(test)]
@@ -189,11 +219,15 @@ mod tests {
         }
     }
 
+    /// A longer text would not fit into a line of `-h`.
     #[test]
-    fn option_texts_have_no_full_stop() {
+    fn option_texts_are_short_and_details_are_sentences() {
         for spec in options() {
-            let complete = !spec.help.is_empty() && !spec.help.ends_with('.');
-            assert!(complete, "{}: {:?}", spec.name, spec.help);
+            let length = spec.help.replace('`', "").len();
+            assert!((1..=53).contains(&length), "{}: {length}", spec.name);
+            assert!(!spec.help.ends_with('.'), "{}", spec.name);
+            let is_sentence = spec.details.is_empty() || spec.details.ends_with('.');
+            assert!(is_sentence, "{}", spec.name);
         }
     }
 }

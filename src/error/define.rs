@@ -28,8 +28,12 @@ macro_rules! errors {
             $($(#[doc = $doc] $variant $({ $($field: $type),* })?,)*)*
         }
 
-        /// Each kind with what it means. Kinds are stable: users search and alert by them.
-        pub(crate) const KINDS: &[(&str, &str)] = &[$(($kind, $meaning)),*];
+        /// Every kind, in the order of the documents.
+        pub(crate) const KINDS: &[ErrorKind] = &[$(ErrorKind {
+            name: $kind,
+            meaning: $meaning,
+            exit_statuses: &[$(errors!(@exit_status $($status)?)),*],
+        }),*];
 
         /// `what failed: why`, on one line unless a name has line breaks.
         impl std::fmt::Display for Error {

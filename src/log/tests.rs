@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::event::{EVENTS, Level};
 use super::{Event, Logger, OutputFormat};
 use crate::error::Error;
-use crate::error::tests::{document, expected_lines, matches_template, table_cells};
+use crate::error::tests::{document_after_move, expected_lines, matches_template, table_cells};
 
 /// The level in JSON, and what makes phase-run log the event.
 fn shown_as(level: Level) -> (&'static str, &'static str) {
@@ -20,9 +20,13 @@ fn shown_as(level: Level) -> (&'static str, &'static str) {
     }
 }
 
+fn events_document() -> String {
+    document_after_move("docs/troubleshooting.md", "docs/logs.md")
+}
+
 #[test]
 fn document_lists_every_event_with_its_level() {
-    let mut listed = table_cells(&document("docs/logs.md"), "Events");
+    let mut listed = table_cells(&events_document(), "Events");
     listed.iter_mut().for_each(|row| row.truncate(3));
     listed.sort();
     let mut expected: Vec<Vec<String>> = EVENTS
@@ -45,7 +49,7 @@ fn every_event_without_watch_has_a_message_test() {
         .filter_map(|(_, line)| line.strip_prefix("phase-run: "))
         .map(|line| line.strip_prefix("warning: ").unwrap_or(line))
         .collect();
-    let missing: Vec<String> = table_cells(&document("docs/logs.md"), "Events")
+    let missing: Vec<String> = table_cells(&events_document(), "Events")
         .into_iter()
         .filter(|row| !row[3].starts_with("--watch") && row[0] != "system-roots")
         .map(|row| row[0].clone())

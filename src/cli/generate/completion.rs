@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! The shell completions: options and their values, and then the command's own completion.
 
-use crate::cli::help::value_name;
+use crate::cli::help::{value_name, without_backquotes};
 use crate::cli::{Arity, Completion, OptSpec, options};
 
 /// Returns the completion for bash.
@@ -47,7 +47,7 @@ pub(super) fn zsh() -> String {
             Arity::Once => format!("({})", names.join(" ")),
             Arity::Repeatable => "*".to_owned(),
         };
-        let description = short_description(spec)
+        let description = without_backquotes(spec.help)
             .replace('[', "\\[")
             .replace(']', "\\]");
         let action = match spec.completion() {
@@ -110,7 +110,7 @@ pub(super) fn fish() -> String {
             Completion::CommandLine => " -x -a '(__fish_complete_command)'".to_owned(),
             Completion::AnyText => " -x".to_owned(),
         };
-        let text = single_quoted(short_description(spec), "\\'");
+        let text = single_quoted(&without_backquotes(spec.help), "\\'");
         format!("complete -c phase-run -n __phase_run_is_before{names}{offer} -d {text}\n")
     });
     let lines = options()
@@ -129,38 +129,7 @@ fn command_line_names() -> impl Iterator<Item = String> {
         .flat_map(OptSpec::names)
 }
 
-/// Returns the help text up to its first colon, semicolon or parenthesis at the end: a completion
-/// menu has one line for each option.
-fn short_description(spec: &OptSpec) -> &'static str {
-    let cut = [": ", "; "]
-        .iter()
-        .filter_map(|end| spec.help.split_once(end))
-        .map(|(start, _)| start)
-        .min_by_key(|start| start.len());
-    let text = cut.unwrap_or(spec.help);
-    match text.rsplit_once(" (") {
-        // A parenthesis at the end, or one that was cut in the middle.
-        Some((before, inside)) if inside.ends_with(')') || !inside.contains(')') => before,
-        _ => text,
-    }
-}
-
 /// Quotes a word for a shell that writes a single quote inside of single quotes as `escaped_quote`.
 fn single_quoted(word: &str, escaped_quote: &str) -> String {
     format!("'{}'", word.replace('\'', escaped_quote))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_description_keeps_parentheses_whole() {
-        for spec in options() {
-            let text = short_description(spec);
-            let count = |letter| text.matches(letter).count();
-            assert_eq!(count('('), count(')'), "{}: {text}", spec.name);
-            assert!(!text.is_empty(), "{}", spec.name);
-        }
-    }
 }

@@ -22,7 +22,7 @@ pub(super) const VARIABLES: [(&[&str], &str); 6] = [
     ),
     (
         &["AWS_*", "AZURE_*", "IDENTITY_ENDPOINT", "IDENTITY_HEADER"],
-        "used only with `--identity`, as the cloud's own SDKs use them: see No stored token",
+        "used only with `--identity`, as the SDKs of the cloud providers use them",
     ),
     (
         &["PHASE_VERIFY_SSL"],

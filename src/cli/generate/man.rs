@@ -2,8 +2,8 @@
 //! The manual page, written with the macros of man(7).
 
 use super::facts::{STATUSES, VARIABLES};
-use crate::cli::help::{description, value_name, wrap};
-use crate::cli::{OptSpec, options};
+use crate::cli::help::{meaning, notes, value_name, wrap};
+use crate::cli::{OptSpec, groups, options};
 use crate::error::KINDS;
 
 const TEMPLATE: &str = include_str!("phase-run.1");
@@ -14,18 +14,24 @@ const WIDTH: usize = 56;
 
 /// Returns the whole page.
 pub(super) fn page() -> String {
-    let items = |list: &[(&str, &str)]| -> String {
-        list.iter().map(|(name, text)| item(name, text)).collect()
-    };
+    let statuses = STATUSES.iter().map(|(status, when)| item(status, when));
+    let kinds = KINDS.iter().map(|kind| item(kind.name, kind.meaning));
     TEMPLATE
         .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
-        .replace(
-            "@OPTIONS@\n",
-            &options().map(option_item).collect::<String>(),
-        )
+        .replace("@OPTIONS@\n", &option_groups())
         .replace("@ENVIRONMENT@\n", &variable_items())
-        .replace("@STATUSES@\n", &items(&STATUSES))
-        .replace("@KINDS@\n", &items(KINDS))
+        .replace("@STATUSES@\n", &statuses.collect::<String>())
+        .replace("@KINDS@\n", &kinds.collect::<String>())
+}
+
+/// Returns a subsection for each group of options.
+fn option_groups() -> String {
+    groups()
+        .map(|(title, specs)| {
+            let items: String = specs.map(option_item).collect();
+            format!(".SS {title}\n{items}")
+        })
+        .collect()
 }
 
 fn option_item(spec: &OptSpec) -> String {
@@ -37,7 +43,10 @@ fn option_item(spec: &OptSpec) -> String {
         "" => String::new(),
         value => format!(" \\fI{}\\fP", literal(value)),
     };
-    format!(".TP\n{name}{value}\n{}", paragraph(&description(spec)))
+    format!(
+        ".TP\n{name}{value}\n{}",
+        paragraph(&format!("{} {}", meaning(spec), notes(spec)))
+    )
 }
 
 fn variable_items() -> String {

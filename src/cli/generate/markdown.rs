@@ -1,65 +1,111 @@
 #![forbid(unsafe_code)]
-//! The tables of the README, each between the two comments that mark its place there.
+//! The page `docs/reference.md`.
 
 use super::facts::{STATUSES, VARIABLES};
-use crate::cli::help::value_name;
-use crate::cli::{Arity, options};
+use crate::cli::help::{meaning, value_name};
+use crate::cli::{Arity, OptSpec, groups, options};
+use crate::error::KINDS;
 
-/// Returns all tables with their comments.
-pub(super) fn tables() -> String {
-    [
-        ("options", option_table()),
-        ("variables", variable_table()),
-        ("statuses", status_table()),
-    ]
-    .map(|(name, table)| format!("<!-- {name}: generated -->\n{table}<!-- {name}: end -->\n"))
-    .join("\n")
+const TEMPLATE: &str = include_str!("reference.md");
+
+/// Returns the whole page.
+pub(super) fn reference() -> String {
+    TEMPLATE
+        .replace("@OPTIONS@\n", &option_tables())
+        .replace("@VARIABLES@\n", &variable_table())
+        .replace("@STATUSES@\n", &status_table())
+        .replace("@KINDS@\n", &kind_table())
 }
 
-fn option_table() -> String {
-    let mut table = String::from("| option | variable | meaning |\n| --- | --- | --- |\n");
-    for spec in options() {
-        let short = spec
-            .short
-            .map_or(String::new(), |letter| format!("-{letter}, "));
-        let name = format!("`{short}{}{}`", spec.name, value_name(spec));
-        let mut text = spec.help.replace('*', "\\*");
-        if let Some(alias) = spec.alias {
-            text.push_str(&format!("; also `--{alias}`"));
-        }
-        if spec.arity == Arity::Repeatable {
-            text.push_str("; repeatable");
-        }
-        table.push_str(&table_row(&[&name, &code_list(spec.variables), &text]));
+/// Returns a heading and a table for each group of options.
+fn option_tables() -> String {
+    let mut text = String::new();
+    for (title, specs) in groups() {
+        let rows = specs.map(|spec| {
+            [
+                option_name(spec),
+                code_list(spec.variables),
+                option_meaning(spec),
+            ]
+        });
+        let table = table(["option", "variable", "meaning"], rows);
+        text.push_str(&format!("### {title}\n\n{table}\n"));
     }
-    table
+    text
+}
+
+fn option_name(spec: &OptSpec) -> String {
+    let short = spec
+        .short
+        .map_or(String::new(), |letter| format!("-{letter}, "));
+    format!("`{short}{}{}`", spec.name, value_name(spec))
+}
+
+fn option_meaning(spec: &OptSpec) -> String {
+    let mut text = meaning(spec);
+    if !text.ends_with('.') {
+        text.push('.');
+    }
+    if let Some(alias) = spec.alias {
+        text.push_str(&format!(" Also `--{alias}`."));
+    }
+    if spec.arity == Arity::Repeatable {
+        text.push_str(" Repeatable.");
+    }
+    text
 }
 
 fn variable_table() -> String {
-    let mut table = String::from("| variable | meaning |\n| --- | --- |\n");
-    let of_options: Vec<&str> = options().flat_map(|spec| spec.variables).copied().collect();
-    let precedence = "same as the option in the table above, which takes precedence";
-    table.push_str(&table_row(&[&code_list(&of_options), precedence]));
-    for (names, text) in VARIABLES {
-        table.push_str(&table_row(&[&code_list(names), text]));
-    }
-    table
+    let of_options = options().flat_map(|spec| {
+        let text = format!("same as `{}`", spec.name);
+        let variables = spec.variables.iter();
+        variables.map(move |name| [format!("`{name}`"), text.clone()])
+    });
+    let others = VARIABLES
+        .iter()
+        .map(|(names, text)| [code_list(names), (*text).to_owned()]);
+    table(["variable", "meaning"], of_options.chain(others))
 }
 
 fn status_table() -> String {
-    let mut table = String::from("| status | when |\n| --- | --- |\n");
-    for (status, when) in STATUSES {
-        table.push_str(&table_row(&[status, when]));
-    }
-    table
+    let rows = STATUSES
+        .iter()
+        .map(|(status, when)| [format!("`{status}`"), (*when).to_owned()]);
+    table(["status", "when"], rows)
+}
+
+fn kind_table() -> String {
+    let rows = KINDS.iter().map(|kind| {
+        let mut statuses: Vec<String> = kind.exit_statuses.iter().map(u8::to_string).collect();
+        statuses.sort();
+        statuses.dedup();
+        [
+            format!("`{}`", kind.name),
+            statuses.join(", "),
+            kind.meaning.to_owned(),
+        ]
+    });
+    table(["kind", "status", "when"], rows)
+}
+
+fn table<const N: usize>(
+    heading: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let rule = format!("|{}\n", " --- |".repeat(N));
+    let rows = rows.into_iter().map(|cells| row(&cells));
+    [row(&heading.map(str::to_owned)), rule]
+        .into_iter()
+        .chain(rows)
+        .collect()
+}
+
+fn row(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
 }
 
 fn code_list(names: &[&str]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     names.join(", ")
-}
-
-fn table_row(cells: &[&str]) -> String {
-    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-    format!("| {} |\n", cells.join(" | "))
 }
