@@ -1,4 +1,4 @@
-//! Checks of the files in examples/: the tools they are for accept them, the README shows the same
+//! Checks of the files in examples/: the tools they are for accept them, the documents show the same
 //! lines, and they work. `examples_in_containers` runs those for containers.
 
 use std::ffi::OsStr;
@@ -10,6 +10,7 @@ use std::process::Command;
 use fake_phase::{Phase, World, service_token};
 use serde_json::Value;
 
+use crate::documents::{markdown_files, source};
 use crate::process_managers::{HONCHO, START};
 use crate::support::{
     BOTOCORE, Sandbox, Status, inherited, inspector, pypi_packages, require_programs, require_root,
@@ -155,34 +156,40 @@ fn examples_pass_their_linters() {
     assert_eq!(checked, 7);
 }
 
-/// Each snippet under "Use it" has lines of the file it names, in the same order.
+/// A block of code in a section that links to files of `examples/` has lines of one of them, in the same
+/// order. Blocks for a terminal and for a shell are checked elsewhere.
 #[test]
-fn readme_snippets_are_in_the_examples() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = read_to_string(readme).unwrap();
-    let (_, part) = readme.split_once("\n## Use it\n").unwrap();
-    let (part, _) = part.split_once("\n## ").unwrap();
+fn snippets_in_documents_are_in_the_examples() {
     let mut shown = 0;
-    for section in part.split("\n### ").skip(1) {
-        let (heading, text) = section.split_once('\n').unwrap();
-        let (_, link) = text
-            .split_once("](examples/")
-            .unwrap_or_else(|| panic!("{heading} names no example"));
-        let (name, _) = link.split_once(')').unwrap();
-        let example = example(name);
-        let mut lines = example.lines().map(str::trim);
-        let (_, block) = text.split_once("```").unwrap();
-        let (block, _) = block.split_once("\n```").unwrap();
-        for line in block.lines().skip(1) {
-            let line = line.trim().trim_start_matches("$ ");
-            assert!(
-                lines.any(|other| other == line),
-                "{heading}: {line:?} is not in examples/{name}"
-            );
-            shown += 1;
+    for document in markdown_files() {
+        let text = source(&document);
+        for section in text.split("\n#") {
+            let linked: Vec<&str> = section
+                .split("examples/")
+                .skip(1)
+                .filter_map(|rest| rest.split_once(')'))
+                .map(|(name, _)| name)
+                .filter(|name| path(name).is_file())
+                .collect();
+            for block in section.split("```").skip(1).step_by(2) {
+                let (language, block) = block.split_once('\n').unwrap();
+                if linked.is_empty() || ["console", "sh"].contains(&language) {
+                    continue;
+                }
+                let fits = linked.iter().any(|name| is_part_of(block, &example(name)));
+                assert!(fits, "{document}: not in {linked:?}: {block}");
+                shown += block.lines().count();
+            }
         }
     }
     assert!(shown > 30, "only {shown} lines were looked at");
+}
+
+/// Whether the lines are in the file, in the same order.
+fn is_part_of(block: &str, file: &str) -> bool {
+    let mut lines = file.lines().map(str::trim);
+    let mut wanted = block.lines().map(str::trim);
+    wanted.all(|line| line.is_empty() || lines.any(|other| other == line))
 }
 
 /// systemd-analyze finds nothing wrong if everything the unit refers to exists.

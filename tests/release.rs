@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::documents::{markdown_files, source};
 use crate::examples::LINTERS;
 use crate::support::{inherited, pypi_packages, static_binary};
 
@@ -89,11 +90,19 @@ print(JsonStrictValidator(SchemaVersion.V1_5).validate_str(open(sys.argv[1]).rea
     assert!(notices.contains("\nring 0."), "ring's licence is missing");
 }
 
+/// Every package that a document names has this version.
 #[test]
-fn readme_installs_this_version() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let file = concat!("phase-run_", env!("CARGO_PKG_VERSION"), "_amd64.deb");
-    assert!(read_to_string(readme).unwrap().contains(file), "no {file}");
+fn documents_install_this_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut packages = 0;
+    for document in markdown_files() {
+        let text = source(&document);
+        for rest in text.split("phase-run_").skip(1) {
+            packages += 1;
+            assert!(rest.starts_with(version), "{document}: {rest:.20}");
+        }
+    }
+    assert!(packages > 0, "no document names the Debian package");
 }
 
 /// check-jsonschema contains GitHub's schema.
