@@ -14,14 +14,6 @@ pub(crate) fn document(name: &str) -> String {
     read_to_string(repository_path(name)).unwrap()
 }
 
-/// A document, or the one that had its contents before.
-pub(crate) fn document_after_move(new: &str, old: &str) -> String {
-    match repository_path(new).exists() {
-        true => document(new),
-        false => document(old),
-    }
-}
-
 /// The lines of standard error that `tests/messages` expects, each with the exit status.
 pub(crate) fn expected_lines() -> Vec<(u8, String)> {
     let mut lines = Vec::new();
@@ -107,7 +99,7 @@ fn every_variant_has_a_message_test() {
 /// `docs/reference.md`, which lists the kinds with their statuses, is generated from [`KINDS`].
 #[test]
 fn troubleshooting_has_an_entry_for_every_kind() {
-    let page = document_after_move("docs/troubleshooting.md", "README.md");
+    let page = document("docs/troubleshooting.md");
     let entries = page.lines().filter_map(|line| line.strip_prefix("### "));
     let entries: Vec<&str> = entries.collect();
     for kind in KINDS {

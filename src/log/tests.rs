@@ -1,4 +1,4 @@
-//! Checks the table of events against docs/logs.md and the message tests.
+//! Checks the table of events against docs/troubleshooting.md and the message tests.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::event::{EVENTS, Level};
 use super::{Event, Logger, OutputFormat};
 use crate::error::Error;
-use crate::error::tests::{document_after_move, expected_lines, matches_template, table_cells};
+use crate::error::tests::{document, expected_lines, matches_template, table_cells};
 
 /// The level in JSON, and what makes phase-run log the event.
 fn shown_as(level: Level) -> (&'static str, &'static str) {
@@ -21,7 +21,7 @@ fn shown_as(level: Level) -> (&'static str, &'static str) {
 }
 
 fn events_document() -> String {
-    document_after_move("docs/troubleshooting.md", "docs/logs.md")
+    document("docs/troubleshooting.md")
 }
 
 #[test]
