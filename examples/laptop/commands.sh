@@ -1,4 +1,4 @@
-# In a directory with this .phase.json, which `phase init` writes: nothing to load into the shell
-# first, and nothing left in it afterwards.
+# In a directory with this .phase.json, which `phase init` writes. Nothing has to be loaded into the
+# shell first, and the shell never has a secret.
 phase-run npm test
 phase-run --env staging --only 'DB_*' -c 'psql "$DB_URL"'
