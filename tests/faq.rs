@@ -3,8 +3,10 @@
 use std::fs::read_to_string;
 use std::path::Path;
 
+use fake_phase::{Phase, World};
+
 use crate::support::proc::wait_for_only_child;
-use crate::support::{Run, SHOP, Shop, Status, inspector, kill, shop};
+use crate::support::{Run, SHOP, Sandbox, Shop, Status, inspector, kill, shop};
 
 /// The caller's shell is a real one; in it, `"$@"` is phase-run with its options.
 #[test]
@@ -24,6 +26,29 @@ fn quotes_decide_which_shell_expands() {
             format!("{printed}\n"),
             "{words}"
         );
+    }
+}
+
+/// The outer phase-run leaves the token for the inner one, whose app wins.
+#[test]
+fn nested_runs_combine_two_apps() {
+    let mut world = World::captured();
+    for app in ["platform", "shop"] {
+        let environment = world.app(app).environment("Production", "prod");
+        let environment = environment.clear().visible();
+        environment.secret("/", "BOTH", app);
+        environment.secret("/", &app.to_uppercase(), "value");
+    }
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let outer = ["--app", "platform", "--env", "Production", "--keep-token"];
+    let inner = ["--app", "shop", "--env", "Production"];
+    let line = "echo $BOTH $PLATFORM $SHOP ${PHASE_SERVICE_TOKEN-none}";
+    for (option, both) in [("--quiet", "shop"), ("--keep-existing", "platform")] {
+        let run = sandbox.run(outer).args(["--", sandbox.program()]);
+        let output = run.args(inner).args([option, "-c", line]).output();
+        let expected = format!("{both} value value none\n");
+        assert_eq!(output.assert_ok().text(), expected);
     }
 }
 
