@@ -26,7 +26,7 @@ use crate::secret::{SecretBytes, Token};
 #[cfg(any(test, fuzzing))]
 pub(crate) use aws::profile::fuzz as fuzz_profile;
 pub(crate) use aws::sts::settings_for_endpoint;
-pub(crate) use cloud::CloudCredentials;
+pub(crate) use cloud::{CloudCredentials, LoginProof};
 pub(crate) use token_cache::{CachedAuth, TokenCache};
 
 /// A token for Phase's API.

@@ -91,12 +91,3 @@ impl Request<'_> {
         }
     }
 }
-
-/// Encodes pairs as `application/x-www-form-urlencoded` (the URL Standard, section 5.2).
-#[expect(clippy::expect_used, reason = "the base URL is a valid constant")]
-pub(crate) fn form_encode(pairs: &[(&str, &str)]) -> Vec<u8> {
-    let url = Url::parse_with_params("http://localhost/", pairs).ok();
-    let url = url.expect("the base URL is valid");
-    let query = url.query().expect("parse_with_params sets a query");
-    query.as_bytes().to_vec()
-}

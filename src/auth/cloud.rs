@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use base64ct::{Base64, Encoding};
+use serde::Serialize;
 
 use super::aws::sts::StsOptions;
 use super::aws::{AwsAccessKey, AwsCredentials, sigv4};
@@ -83,34 +84,41 @@ pub(crate) enum LoginEvidence {
     Azure { access_token: SecretBytes },
 }
 
+/// The member of the login request's JSON object that proves the identity. All texts except the method are
+/// in base64. Some are secret: the allocator wipes them when they are freed.
+#[derive(Serialize)]
+pub(crate) enum LoginProof {
+    #[serde(rename = "awsIam", rename_all = "camelCase")]
+    Aws {
+        http_request_method: &'static str,
+        http_request_url: String,
+        http_request_headers: String,
+        http_request_body: String,
+    },
+    #[serde(rename = "azureEntra")]
+    Azure { jwt: String },
+}
+
 impl LoginEvidence {
-    /// Builds the member of the login request's JSON object, and adds the secrets that were made for
-    /// it to `sent_secrets`. Call it for each try, because an AWS signature expires within a minute.
-    pub(crate) fn json_member(&self, sent_secrets: &mut Vec<SecretBytes>) -> Vec<u8> {
+    /// Builds the proof for a login request, and adds the secrets that were made for it to
+    /// `sent_secrets`. Call it for each try, because an AWS signature expires within a minute.
+    pub(crate) fn proof(&self, sent_secrets: &mut Vec<SecretBytes>) -> LoginProof {
         match self {
             Self::Aws { key, region, sts } => {
                 let signed = sigv4::sign(key, region, *sts, SystemTime::now());
-                let headers = Base64::encode_string(signed.headers.as_bytes());
-                let parts = [
-                    r#""awsIam":{"httpRequestMethod":"POST","httpRequestUrl":""#,
-                    &Base64::encode_string(signed.url.as_bytes()),
-                    r#"","httpRequestHeaders":""#,
-                    &headers,
-                    r#"","httpRequestBody":""#,
-                    &Base64::encode_string(sigv4::BODY.as_bytes()),
-                    r#""}"#,
-                ];
-                let member = parts.concat().into_bytes();
-                let secrets = [headers, signed.signature].map(String::into_bytes);
+                let headers = Base64::encode_string(&signed.headers);
+                let secrets = [headers.clone(), signed.signature].map(String::into_bytes);
                 sent_secrets.extend(secrets.map(SecretBytes::new));
-                member
+                LoginProof::Aws {
+                    http_request_method: "POST",
+                    http_request_url: Base64::encode_string(signed.url.as_bytes()),
+                    http_request_headers: headers,
+                    http_request_body: Base64::encode_string(sigv4::BODY.as_bytes()),
+                }
             }
-            Self::Azure { access_token } => {
-                let token = Base64::encode_string(access_token.expose());
-                [r#""azureEntra":{"jwt":""#, &token, r#""}"#]
-                    .concat()
-                    .into_bytes()
-            }
+            Self::Azure { access_token } => LoginProof::Azure {
+                jwt: Base64::encode_string(access_token.expose()),
+            },
         }
     }
 

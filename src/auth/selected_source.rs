@@ -9,9 +9,7 @@ use serde::Deserialize;
 
 use super::credential_chain::CredentialChain;
 use crate::error::Error;
-use crate::http::{
-    HttpClient, Request, RequestPolicy, Response, form_encode, is_loopback, parse_url, redact,
-};
+use crate::http::{HttpClient, Request, RequestPolicy, Response, is_loopback, parse_url, redact};
 use crate::json::JsonObject;
 use crate::secret::SecretBytes;
 
@@ -73,14 +71,15 @@ impl SelectedSource {
         secret: &SecretBytes,
         error_text: fn(&[u8]) -> Option<String>,
     ) -> Result<Response, Error> {
-        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-        let body = form_encode(fields);
+        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        let body = form.extend_pairs(fields).finish().into_bytes();
         let request = Request {
             policy: CLOUD_SERVICE,
             label: None,
             method: Method::POST,
             url: url.clone(),
-            headers: HeaderMap::from_iter([(CONTENT_TYPE, form)]),
+            headers: HeaderMap::from_iter([(CONTENT_TYPE, form_type)]),
             body: &|| body.clone(),
         };
         self.send(http, &request, Some(secret), error_text)

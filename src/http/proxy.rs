@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use base64ct::{Base64, Encoding};
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
@@ -154,7 +155,9 @@ fn parse_address(text: &str) -> Option<(Url, Option<HeaderValue>)> {
 /// characters.
 fn basic_authorization(credentials: &str) -> Option<HeaderValue> {
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-    let plain = [percent_decode(user), percent_decode(password)].join(&b':');
+    // A percent sign without two digits stays as it is.
+    let plain = [user, password].map(|part| percent_decode_str(part).collect::<Vec<u8>>());
+    let plain = plain.join(&b':');
     if plain.iter().any(u8::is_ascii_control) {
         return None;
     }
@@ -162,23 +165,6 @@ fn basic_authorization(credentials: &str) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(&header).ok()?;
     header.set_sensitive(true);
     Some(header)
-}
-
-/// Decodes `%40` to `@` (RFC 3986, section 2.1). A percent sign without two digits stays as it is.
-fn percent_decode(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.split_first_chunk::<2>().filter(|_| *first == b'%');
-        let decoded = digits.and_then(|(digits, after)| {
-            let digits = str::from_utf8(digits).ok()?;
-            Some((u8::from_str_radix(digits, 16).ok()?, after))
-        });
-        let (byte, after) = decoded.unwrap_or((*first, after));
-        bytes.push(byte);
-        rest = after;
-    }
-    bytes
 }
 
 #[cfg(test)]
@@ -204,6 +190,11 @@ mod tests {
                 "u%40x:p%3A@proxy.test:1",
                 "http://proxy.test:1/",
                 Some("Basic dUB4OnA6"),
+            ),
+            (
+                "u%+1%4:%c3%A4%@proxy.test:1",
+                "http://proxy.test:1/",
+                Some("Basic dSUrMSU0OsOkJQ=="),
             ),
             (
                 "http://u@proxy.test",

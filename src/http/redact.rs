@@ -4,8 +4,6 @@
 use base64ct::{Base64, Encoding};
 use reqwest::header::{HeaderMap, HeaderValue};
 
-use super::form_encode;
-
 /// Shorter parts of a secret are not redacted, because they occur in any text. In bytes.
 const MIN_LENGTH: usize = 8;
 
@@ -21,7 +19,8 @@ pub(crate) fn redact_secrets<'s>(text: &str, secrets: impl Iterator<Item = &'s [
     for secret in secrets {
         let secret = secret.trim_ascii();
         let base64 = Base64::encode_string(secret);
-        for encoded in [secret, base64.as_bytes(), &percent_encode(secret)] {
+        let form: String = form_urlencoded::byte_serialize(secret).collect();
+        for encoded in [secret, base64.as_bytes(), form.as_bytes()] {
             mark_common_parts(text.as_bytes(), encoded, &mut is_secret);
         }
     }
@@ -61,13 +60,6 @@ fn unmark_blanks_before_parts<'m>(marks: impl Iterator<Item = (u8, &'m mut bool)
     }
 }
 
-/// Encodes a secret as a form does.
-fn percent_encode(secret: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(secret);
-    let pair = form_encode(&[("", &text)]);
-    pair.strip_prefix(b"=").map(<[u8]>::to_vec).unwrap_or(pair)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +97,8 @@ mod tests {
         ] {
             assert_eq!(redact_secrets(text, [&secret[..]].into_iter()), redacted);
         }
+        let not_utf8 = b"\xffcanary\x80secret";
+        let text = "bad %FFcanary%80secret.";
+        assert_eq!(redact_secrets(text, [&not_utf8[..]].into_iter()), "bad ….");
     }
 }

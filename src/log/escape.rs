@@ -1,20 +1,39 @@
 #![forbid(unsafe_code)]
 //! Makes text from outside safe for terminals and logs.
 
-/// A JSON object of strings on one line. Control characters are written as JSON escapes.
+use std::io::{self, Write};
+
+use serde::Serializer;
+use serde_json::ser::Formatter;
+
+/// A JSON object of strings on one line, in this order. Control characters are written as JSON escapes.
+#[expect(clippy::expect_used, reason = "strings are written to memory as UTF-8")]
 pub(crate) fn json_object(members: &[(&str, &str)]) -> String {
-    let members: Vec<String> = members
-        .iter()
-        .map(|(name, text)| format!("\"{name}\":{}", serde_json::Value::from(*text)))
-        .collect();
-    let mut out = String::new();
-    for c in format!("{{{}}}", members.join(",")).chars() {
-        match is_unsafe_to_print(c) {
-            true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            false => out.push(c),
-        }
+    let mut out = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, PrintableFormatter);
+    let written = serializer.collect_map(members.iter().copied());
+    written.ok().expect("a Vec takes every byte");
+    String::from_utf8(out).ok().expect("JSON is UTF-8")
+}
+
+/// Writes compact JSON, and escapes more characters than JSON requires: those that are unsafe to print.
+struct PrintableFormatter;
+
+impl Formatter for PrintableFormatter {
+    /// Writes a part of a string that JSON does not require to be escaped.
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        fragment
+            .chars()
+            .try_for_each(|c| match is_unsafe_to_print(c) {
+                // All of them have four digits.
+                true => write!(out, "\\u{:04x}", u32::from(c)),
+                false => out.write_all(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            })
     }
-    out
 }
 
 /// The text with control characters, line breaks and changes of direction written as escapes.
@@ -110,8 +129,9 @@ mod tests {
 
     #[test]
     fn json_object_is_one_line() {
-        let text = "a\"b\nc\u{9b}d\u{2028}e\u{202e}";
-        let line = r#"{"message":"a\"b\nc\u009bd\u2028e\u202e"}"#;
-        assert_eq!(json_object(&[("message", text)]), line);
+        let text = "a\"b\\\nc\u{9b}d\u{2028}e\u{202e}\0\u{1f}\u{7f} \u{85}ä👋\u{fffd}/";
+        let line =
+            r#"{"message":"a\"b\\\nc\u009bd\u2028e\u202e\u0000\u001f\u007f \u0085ä👋�/","a":""}"#;
+        assert_eq!(json_object(&[("message", text), ("a", "")]), line);
     }
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::response::{ApiResponse, Endpoint};
-use crate::auth::{Auth, CloudCredentials, Credential, IdentityLogin, settings_for_endpoint};
+use crate::auth::{
+    Auth, CloudCredentials, Credential, IdentityLogin, LoginProof, settings_for_endpoint,
+};
 use crate::config::Host;
 use crate::error::Error;
 use crate::http::{HttpClient, Request, RequestPolicy};
@@ -19,6 +21,19 @@ use crate::secret::{SecretBytes, Token};
 
 /// The longest STS address that a hint quotes, in bytes.
 const MAX_ENDPOINT: usize = 100;
+
+#[derive(Serialize)]
+struct LoginRequest<'a> {
+    account: Account<'a>,
+    #[serde(flatten)]
+    proof: LoginProof,
+}
+
+#[derive(Serialize)]
+struct Account<'a> {
+    r#type: &'static str,
+    id: &'a str,
+}
 
 #[derive(Deserialize)]
 struct LoginResponse {
@@ -88,6 +103,7 @@ fn mint_token(
 }
 
 /// Sends the login request.
+#[expect(clippy::expect_used, reason = "the request consists of strings")]
 fn request_token(
     http: &HttpClient<'_>,
     host: &Host,
@@ -100,15 +116,18 @@ fn request_token(
     let mut headers = login.gateway_headers.clone();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let account = format!(
-        r#"{{"account":{{"type":"service","id":"{}"}},"#,
-        login.service_account
-    );
     // Each try has its own signature, and the response may echo any of them.
     let sent_secrets = RefCell::new(Vec::new());
     let body = || {
-        let member = evidence.json_member(&mut sent_secrets.borrow_mut());
-        [account.as_bytes(), &member, b"}"].concat()
+        let request = LoginRequest {
+            account: Account {
+                r#type: "service",
+                id: &login.service_account,
+            },
+            proof: evidence.proof(&mut sent_secrets.borrow_mut()),
+        };
+        let body = serde_json::to_vec(&request);
+        body.ok().expect("a struct of strings is a JSON object")
     };
     let response = http.send(&Request {
         policy: RequestPolicy::DEFAULT,

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base16ct::lower::encode_string;
 use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, sign as hmac};
+use serde::Serializer;
 use time::UtcDateTime;
 
 use super::AwsAccessKey;
@@ -21,12 +22,13 @@ const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
 pub(in crate::auth) struct SignedRequest {
     pub(in crate::auth) url: String,
     /// A JSON object of header names and values.
-    pub(in crate::auth) headers: String,
+    pub(in crate::auth) headers: Vec<u8>,
     /// The signature in these headers, in hex digits.
     pub(in crate::auth) signature: String,
 }
 
 /// Signs the request with this key for a region's STS endpoint.
+#[expect(clippy::expect_used, reason = "strings are written to memory")]
 pub(in crate::auth) fn sign(
     key: &AwsAccessKey,
     region: &str,
@@ -67,13 +69,12 @@ pub(in crate::auth) fn sign(
     );
 
     headers.push(("Authorization", &authorization));
-    let headers: Vec<String> = headers
-        .iter()
-        .map(|(name, value)| format!("\"{name}\":\"{value}\""))
-        .collect();
+    let mut json = Vec::new();
+    let written = serde_json::Serializer::new(&mut json).collect_map(headers);
+    written.ok().expect("a Vec takes every byte");
     SignedRequest {
         url: format!("https://{host}"),
-        headers: format!("{{{}}}", headers.join(",")),
+        headers: json,
         signature,
     }
 }
@@ -149,7 +150,8 @@ mod tests {
             let key = access_key(&vector.access_key, &vector.secret_key, session_token).unwrap();
             let at = UNIX_EPOCH + Duration::from_secs(vector.unix);
             let signed = sign(&key, &vector.region, StsOptions::default(), at);
-            let headers: BTreeMap<String, String> = serde_json::from_str(&signed.headers).unwrap();
+            let headers: BTreeMap<String, String> =
+                serde_json::from_slice(&signed.headers).unwrap();
             assert_eq!(headers, vector.headers);
             assert_eq!(format!("{}/", signed.url), vector.endpoint);
             assert_eq!(BODY, vector.body);
