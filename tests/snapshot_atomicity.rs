@@ -1,27 +1,19 @@
 //! `--snapshot`: the file is complete or absent, even if writers are killed or run at once.
 
-use std::ffi::c_int;
-use std::fs::{read, read_to_string, remove_file};
+use std::collections::BTreeSet;
+use std::fs::{read, read_to_string, remove_file, rename};
+use std::path::{Path, PathBuf};
 use std::thread::scope;
 
 use crate::snapshot::{SnapshotShop, VALUE, names, snapshot_shop};
-use crate::support::{Run, SHOP, Status, require_programs, set_secret_value};
+use crate::support::{
+    Output, Run, Running, SHOP, Status, eventually, kill, require_programs, set_secret_value,
+};
 
 const NEW: &str = "canary of the new value";
 
-/// The two ways to write: the error of open(2) if O_TMPFILE is not supported, and the name of the
-/// temporary file.
-const WRITE_PATHS: [(Option<c_int>, &str); 2] = [
-    (None, ".snapshot.new"),
-    (Some(libc::EOPNOTSUPP), ".snapshot.part"),
-];
-
-fn without_tmpfile_if(refused: Option<c_int>, run: Run<'_>) -> Run<'_> {
-    match refused {
-        None => run,
-        Some(errno) => run.without_unnamed_files(errno),
-    }
-}
+/// The name of a temporary file of a killed start.
+const LEFTOVER: &str = ".snapshot.abcdefghijABCDEFGHIJ";
 
 fn traced(run: Run<'_>) -> Run<'_> {
     run.wrap(["strace", "-f", "-qqq", "-o", "../trace"])
@@ -31,8 +23,12 @@ fn traced(run: Run<'_>) -> Run<'_> {
 /// name, and the line of the trace.
 type Call = (String, usize, String);
 
+fn trace_path(shop: &SnapshotShop) -> PathBuf {
+    shop.sandbox.directory().with_file_name("trace")
+}
+
 fn calls(shop: &SnapshotShop) -> Vec<Call> {
-    let trace = read_to_string(shop.sandbox.directory().with_file_name("trace")).unwrap();
+    let trace = read_to_string(trace_path(shop)).unwrap();
     let pid = trace.split(' ').next().unwrap().to_owned() + " ";
     let mut calls: Vec<Call> = Vec::new();
     for line in trace.lines().filter_map(|line| line.strip_prefix(&pid)) {
@@ -63,30 +59,46 @@ fn steps(calls: &[Call]) -> Vec<Call> {
     calls[first..last + 3].to_vec()
 }
 
-/// The path that a call names, if any.
-fn path_of((name, _, line): &Call) -> Option<&str> {
-    let file = ["open", "link", "unlink", "rename"].map(|base| is_call(name, base));
-    line.split('"').nth(1).filter(|_| file.contains(&true))
+/// The file names that a call has in its paths.
+fn file_names(line: &str) -> Vec<&str> {
+    let paths = line.split('"').skip(1).step_by(2);
+    paths
+        .map(|path| path.rsplit('/').next().unwrap_or(path))
+        .collect()
 }
 
-/// Whether the temporary file exists after these calls, and whether the new file is in place.
-fn state_after(calls: &[Call], temporary: &str, mut exists: bool) -> (bool, bool) {
-    let temporary = format!("\"{temporary}\"");
+fn is_temporary(name: &str) -> bool {
+    name.strip_prefix(".snapshot.").is_some_and(|suffix| {
+        suffix.len() == 20 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+/// Returns whether a call has created a temporary file.
+fn has_created((name, _, line): &Call) -> bool {
+    let is_temporary = file_names(line).into_iter().any(is_temporary);
+    is_call(name, "open") && line.contains("O_CREAT") && is_temporary && !has_failed(line)
+}
+
+fn has_failed(line: &str) -> bool {
+    line.contains(") = -1") || line.contains(" = ?")
+}
+
+/// Returns the temporary files after these calls, and whether the new snapshot is in place.
+fn state_after(calls: &[Call], mut temporary: BTreeSet<String>) -> (BTreeSet<String>, bool) {
     let mut in_place = false;
-    for (name, _, line) in calls {
-        let failed = line.contains(") = -1") || line.contains(" = ?");
-        if failed || !line.contains(&temporary) {
-            continue;
-        }
-        if is_call(name, "open") && line.contains("O_CREAT") || is_call(name, "link") {
-            exists = true;
-        } else if is_call(name, "unlink") {
-            exists = false;
-        } else if is_call(name, "rename") {
-            (exists, in_place) = (false, true);
+    for call in calls.iter().filter(|(.., line)| !has_failed(line)) {
+        let (name, _, line) = call;
+        match file_names(line)[..] {
+            [file, ..] if has_created(call) => _ = temporary.insert(file.to_owned()),
+            [file, ..] if is_call(name, "unlink") => _ = temporary.remove(file),
+            [file, "snapshot"] if is_call(name, "rename") => {
+                assert!(temporary.remove(file), "{line}");
+                in_place = true;
+            }
+            _ => {}
         }
     }
-    (exists, in_place)
+    (temporary, in_place)
 }
 
 /// What exists before the start that is killed.
@@ -95,51 +107,45 @@ enum Before {
     Nothing,
     Old,
     /// Also the temporary file of another killed start.
-    OldAndTemporary,
+    OldAndLeftover,
 }
 
 /// Kills a start at each system call with which it writes the snapshot.
-fn kill_at_each_call(refused: Option<c_int>, temporary: &str, before: Before) {
+fn kill_at_each_call(before: Before) {
     let shop = snapshot_shop().with_snapshot();
     let old = read(&shop.file).unwrap();
     set_secret_value(&shop.phase, NEW);
-    let left = before == Before::OldAndTemporary;
+    let leftover = (before == Before::OldAndLeftover).then(|| LEFTOVER.to_owned());
     let prepare = || {
         match before {
             Before::Nothing => remove_file(&shop.file).unwrap(),
-            Before::Old | Before::OldAndTemporary => drop(shop.sandbox.file("snapshot", &old)),
+            Before::Old | Before::OldAndLeftover => drop(shop.sandbox.file("snapshot", &old)),
         }
-        if left {
-            shop.sandbox.file(temporary, &old[..old.len() / 2]);
+        if let Some(name) = &leftover {
+            shop.sandbox.file(name, &old[..old.len() / 2]);
         }
+        BTreeSet::from_iter(leftover.clone())
     };
-    prepare();
-    let _ = without_tmpfile_if(refused, traced(shop.run_with(&[])))
-        .output()
-        .assert_ok();
+    let existing = prepare();
+    let _ = traced(shop.run_with(&[])).output().assert_ok();
     let whole = calls(&shop);
-    assert_eq!(state_after(&whole, temporary, left), (false, true));
-    let steps = steps(&whole);
+    assert_eq!(state_after(&whole, existing), (BTreeSet::new(), true));
     let mut seen = Vec::new();
-    for step in &steps {
-        let (name, nth, line) = step;
-        prepare();
+    for (name, nth, line) in &steps(&whole) {
+        let existing = prepare();
         let kill = format!("inject={name}:signal=KILL:when={nth}");
         let run = traced(shop.run_with(&[])).wrap(["-e", &kill]);
-        let killed = without_tmpfile_if(refused, run).output();
-        let _ = killed.assert_status(Status::Killed(libc::SIGKILL));
+        let _ = run.output().assert_status(Status::Killed(libc::SIGKILL));
         let calls = calls(&shop);
         let last = calls.last().unwrap();
         assert_eq!((&last.0, last.1), (name, *nth), "{line}");
-        assert_eq!(path_of(last), path_of(step));
 
-        let (exists, in_place) = state_after(&calls, temporary, left);
-        let case = format!("{refused:?} {before:?}, killed at {line}");
+        let (mut expected, in_place) = state_after(&calls, existing);
+        seen.push((expected.len(), in_place));
+        let case = format!("{before:?}, killed at {line}");
         let has_one = in_place || before != Before::Nothing;
-        let expected = [temporary, "snapshot"].into_iter().zip([exists, has_one]);
-        let expected: Vec<&str> = expected
-            .filter_map(|(name, is)| is.then_some(name))
-            .collect();
+        expected.extend(has_one.then(|| "snapshot".to_owned()));
+        let expected = Vec::from_iter(expected);
         assert_eq!(names(shop.sandbox.directory()), expected, "{case}");
         let output = shop.run_with(&["--offline"]).output();
         if has_one {
@@ -150,39 +156,34 @@ fn kill_at_each_call(refused: Option<c_int>, temporary: &str, before: Before) {
             let output = output.assert_error(125, "snapshot");
             assert!(output.stderr.contains("it does not exist"), "{output}");
         }
-        seen.push((exists, in_place));
 
         // The next start works as usual.
-        let output = without_tmpfile_if(refused, shop.run_with(&[]))
-            .output()
-            .assert_ok();
+        let output = shop.run_with(&[]).output().assert_ok();
         assert_eq!(output.text().trim_end(), NEW);
         assert_eq!(names(shop.sandbox.directory()), ["snapshot"], "{case}");
         let output = shop.run_with(&["--offline"]).output();
         let output = output.assert_log_lines(&["using the snapshot"]).assert_ok();
         assert_eq!(output.text().trim_end(), NEW, "{case}");
     }
-    // All states from before the temporary file to after the rename were seen.
+    // All states were seen: from before the temporary file is created to after it is renamed.
     seen.dedup();
     let expected: &[_] = match before {
-        Before::OldAndTemporary => &[(true, false), (false, false), (true, false), (false, true)],
-        Before::Nothing | Before::Old => &[(false, false), (true, false), (false, true)],
+        Before::OldAndLeftover => &[(1, false), (0, false), (1, false), (0, true)],
+        Before::Nothing | Before::Old => &[(0, false), (1, false), (0, true)],
     };
-    assert_eq!(seen, expected, "{refused:?} {before:?}");
+    assert_eq!(seen, expected, "{before:?}");
 }
 
 /// A start that is killed at any call leaves the complete old file or the complete new one, and at most
-/// one temporary file, which the next start replaces.
+/// one temporary file, which the next start removes.
 #[test]
 fn snapshot_write_is_atomic_under_sigkill() {
     if !require_programs(&["strace"]) {
         return;
     }
     scope(|scope| {
-        for (refused, temporary) in WRITE_PATHS {
-            for before in [Before::Nothing, Before::Old, Before::OldAndTemporary] {
-                scope.spawn(move || kill_at_each_call(refused, temporary, before));
-            }
+        for before in [Before::Nothing, Before::Old, Before::OldAndLeftover] {
+            scope.spawn(move || kill_at_each_call(before));
         }
     });
 }
@@ -190,47 +191,154 @@ fn snapshot_write_is_atomic_under_sigkill() {
 /// Of several starts at once the last one wins, and the file is complete at any time.
 #[test]
 fn concurrent_writes_never_tear_snapshot() {
-    for (refused, _) in WRITE_PATHS {
-        let shop = snapshot_shop().with_snapshot();
-        for _ in 0..12 {
-            let start = || without_tmpfile_if(refused, shop.run_with(&[])).spawn();
-            let starts: Vec<_> = (0..6).map(|_| start()).collect();
-            shop.assert_readable();
-            for running in starts {
-                let _ = running.wait().assert_ok();
-            }
-            shop.assert_readable();
-            assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
+    let shop = snapshot_shop().with_snapshot();
+    for count in [2, 10].repeat(6) {
+        let starts: Vec<_> = (0..count).map(|_| shop.run_with(&[]).spawn()).collect();
+        shop.assert_readable();
+        for running in starts {
+            let _ = running.wait().assert_ok();
         }
+        shop.assert_readable();
+        assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
     }
 }
 
-/// The snapshot is also written without O_TMPFILE, whatever error open(2) gives, and without /proc.
+/// The snapshot does not need /proc.
 #[test]
-fn snapshot_is_written_without_tmpfile_or_proc() {
-    if !require_programs(&["strace"]) {
-        return;
-    }
-    for errno in [libc::EOPNOTSUPP, libc::EISDIR, libc::EINVAL] {
-        let shop = snapshot_shop();
-        let run = traced(shop.run_with(&[]));
-        let _ = run.without_unnamed_files(errno).output().assert_ok();
-        let calls = calls(&shop);
-        let count = |word: &str| {
-            calls
-                .iter()
-                .filter(|(.., line)| line.contains(word))
-                .count()
-        };
-        assert_eq!(count("O_TMPFILE, 0600) = -1 E"), 1);
-        assert_eq!(count(".snapshot.new"), 0);
-        assert!(count("O_CREAT") > 0 && count(".snapshot.part") > 0);
-        shop.assert_readable();
-    }
+fn snapshot_is_written_without_proc() {
     let shop = snapshot_shop();
     let _ = shop.run_with(&[]).without_proc().output().assert_ok();
     shop.assert_readable();
     assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
+}
+
+/// A start that is stopped after a system call.
+struct StoppedStart {
+    running: Running,
+    pid: i32,
+}
+
+impl StoppedStart {
+    /// Starts phase-run, and stops it after the call that `is_last` picks from a trace of the same start.
+    fn after(shop: &SnapshotShop, prepare: impl Fn(), is_last: impl Fn(&Call) -> bool) -> Self {
+        prepare();
+        let _ = traced(shop.run_with(&[])).output().assert_ok();
+        let calls = calls(shop);
+        let (name, nth, _) = calls.iter().find(|call| is_last(call)).unwrap();
+        prepare();
+        let trace = trace_path(shop);
+        remove_file(&trace).unwrap();
+        let stop = format!("inject={name}:signal=STOP:when={nth}");
+        let running = traced(shop.run_with(&[])).wrap(["-e", &stop]).spawn();
+        let pid = eventually("the process has stopped", || {
+            let text = read_to_string(&trace).unwrap_or_default();
+            match text.contains("--- stopped by SIGSTOP ---") {
+                true => Ok(text.split(' ').next().unwrap().parse().unwrap()),
+                false => Err(text),
+            }
+        });
+        Self { running, pid }
+    }
+
+    fn resume(self) -> Output {
+        kill(self.pid, libc::SIGCONT);
+        self.running.wait()
+    }
+}
+
+fn only_temporary_file(directory: &Path) -> PathBuf {
+    let names = names(directory);
+    let mut temporary = names.iter().filter(|name| is_temporary(name));
+    let found = directory.join(temporary.next().unwrap());
+    assert_eq!(temporary.next(), None);
+    found
+}
+
+/// A start whose temporary file is removed before it is locked makes another.
+#[test]
+fn writer_replaces_a_file_it_lost_before_the_lock() {
+    if !require_programs(&["strace"]) {
+        return;
+    }
+    let shop = snapshot_shop();
+    let start = StoppedStart::after(&shop, || (), has_created);
+    remove_file(only_temporary_file(shop.sandbox.directory())).unwrap();
+    let _ = start.resume().assert_ok();
+    assert_eq!(
+        calls(&shop).iter().filter(|call| has_created(call)).count(),
+        2
+    );
+    assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
+    shop.assert_readable();
+
+    // Another start holds the lock, because it is about to remove the file.
+    let busy = "inject=flock:error=EAGAIN:when=1";
+    let _ = traced(shop.run_with(&[]))
+        .wrap(["-e", busy])
+        .output()
+        .assert_ok();
+    assert_eq!(
+        calls(&shop).iter().filter(|call| has_created(call)).count(),
+        2
+    );
+    assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
+}
+
+/// A start has opened the temporary file of another start, which then renames it.
+#[test]
+fn renamed_temporary_file_is_not_taken_for_a_leftover() {
+    if !require_programs(&["strace"]) {
+        return;
+    }
+    let shop = snapshot_shop().with_snapshot();
+    let content = read(&shop.file).unwrap();
+    let leave = || drop(shop.sandbox.file(LEFTOVER, &content));
+    let opens_leftover = |(name, _, line): &Call| is_call(name, "open") && line.contains(LEFTOVER);
+    let start = StoppedStart::after(&shop, leave, opens_leftover);
+    let new = shop.sandbox.directory().join("new");
+    rename(shop.sandbox.directory().join(LEFTOVER), &new).unwrap();
+    let _ = start.resume().assert_ok();
+    let removed = |(name, _, line): &Call| is_call(name, "unlink") && line.contains(LEFTOVER);
+    assert!(!calls(&shop).iter().any(removed));
+    assert_eq!(names(shop.sandbox.directory()), ["new", "snapshot"]);
+}
+
+/// A running start keeps its temporary file, and the start after its death removes it.
+#[test]
+fn temporary_file_stays_while_its_writer_runs() {
+    if !require_programs(&["strace"]) {
+        return;
+    }
+    let shop = snapshot_shop().with_snapshot();
+    let is_sync = |(name, ..): &Call| name == "fdatasync";
+    let start = StoppedStart::after(&shop, || (), is_sync);
+    let temporary = only_temporary_file(shop.sandbox.directory());
+    let _ = shop.run_with(&[]).output().assert_ok();
+    assert!(temporary.exists());
+    kill(start.pid, libc::SIGKILL);
+    let _ = start.running.wait();
+    assert!(temporary.exists());
+    let _ = shop.run_with(&[]).output().assert_ok();
+    assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
+}
+
+/// On a file system without locks the snapshot is written, and leftovers stay.
+#[test]
+fn file_system_without_locks_keeps_leftovers() {
+    if !require_programs(&["strace"]) {
+        return;
+    }
+    for error in ["ENOLCK", "EOPNOTSUPP", "ENOSYS"] {
+        let shop = snapshot_shop();
+        shop.sandbox.file(LEFTOVER, "");
+        let fail = format!("inject=flock:error={error}");
+        let _ = traced(shop.run_with(&[]))
+            .wrap(["-e", &fail])
+            .output()
+            .assert_ok();
+        shop.assert_readable();
+        assert_eq!(names(shop.sandbox.directory()), [LEFTOVER, "snapshot"]);
+    }
 }
 
 /// A start without the option opens no file for it.
@@ -243,7 +351,7 @@ fn start_without_snapshot_option_opens_no_file() {
     let run = shop.sandbox.run(SHOP).args(["printenv", "SECRET"]);
     let _ = traced(run.allow_secrets_on_stdout()).output().assert_ok();
     let trace = read_to_string(shop.sandbox.directory().with_file_name("trace")).unwrap();
-    for word in ["\"snapshot", "O_TMPFILE", "fdatasync", "pwrite64"] {
+    for word in ["\"snapshot", ".snapshot.", "fdatasync", "flock"] {
         assert!(!trace.contains(word), "{word}");
     }
     assert!(names(shop.sandbox.directory()).is_empty());

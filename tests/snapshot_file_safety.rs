@@ -1,6 +1,8 @@
 //! `--snapshot`: files that are not accepted as a snapshot, and paths that cannot be written.
 
-use std::fs::{create_dir, metadata, read, rename, symlink_metadata};
+use std::ffi::OsStr;
+use std::fs::{File, create_dir, hard_link, metadata, read, remove_file, rename, symlink_metadata};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
@@ -178,7 +180,7 @@ fn damaged_snapshot_is_rejected_and_replaced() {
 /// The file has mode 0600 with any umask, and no other file is left.
 #[test]
 fn snapshot_is_private_to_its_user() {
-    for umask in ["000", "022", "077"] {
+    for umask in ["000", "022", "077", "377", "777"] {
         let shop = snapshot_shop();
         let script = format!("umask {umask}; exec \"$@\"");
         let run = shop.run_with(&[]).wrap(["sh", "-c", &script, "sh"]);
@@ -187,6 +189,130 @@ fn snapshot_is_private_to_its_user() {
         assert_eq!(facts.permissions().mode() & 0o7777, 0o600);
         assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
         shop.assert_readable();
+    }
+}
+
+const LEFTOVER_CONTENT: &str = "phase-run snapshot v1\nand no more";
+
+/// A start removes what killed starts have left: regular files of this user with one link, which are
+/// empty or begin like a snapshot, have the name of a temporary file and are not locked.
+#[test]
+fn only_leftovers_are_removed() {
+    let shop = snapshot_shop();
+    let directory = shop.sandbox.directory();
+    let path = |end: &str| directory.join(format!(".snapshot.{end}"));
+    let leave = |end: &str| {
+        let name = format!(".snapshot.{end}");
+        shop.sandbox.file(&name, LEFTOVER_CONTENT)
+    };
+    shop.sandbox.file(".snapshot.empty000000000000000", "");
+    leave("ABCDEFGHIJKLMNOPQRST");
+    leave("01234567890123456789");
+
+    // The names are not those of a temporary file.
+    for end in [
+        "",
+        "part",
+        "swp",
+        "backup",
+        "1234567890123456789",
+        "123456789012345678901",
+        "1234567890123456789~",
+        "123456789.1234567890",
+        "1234567890123456789\u{e9}",
+    ] {
+        leave(end);
+    }
+    for name in [
+        "snapshot.12345678901234567890",
+        ".snapshots.12345678901234567890",
+        ".other.12345678901234567890",
+    ] {
+        shop.sandbox.file(name, LEFTOVER_CONTENT);
+    }
+    // The files are not those of a killed start.
+    shop.sandbox
+        .file(".snapshot.novel000000000000000", "a novel");
+    symlink("elsewhere", path("symlink0000000000000")).unwrap();
+    shop.sandbox.file("target", LEFTOVER_CONTENT);
+    symlink("target", path("symlink0000000000001")).unwrap();
+    mkfifo(&path("fifo0000000000000000"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    create_dir(path("directory00000000000")).unwrap();
+    hard_link(leave("link0000000000000000"), directory.join("link")).unwrap();
+    set_mode(leave("writable000000000000"), 0o622);
+    if require_root("only root can give a file away") {
+        chown(leave("foreign0000000000000"), Some(65534), None).unwrap();
+    }
+    let locked = File::open(leave("locked00000000000000")).unwrap();
+    locked.lock().unwrap();
+
+    let mut expected = names(directory);
+    expected.retain(|name| {
+        let removed = [
+            "empty000000000000000",
+            "ABCDEFGHIJKLMNOPQRST",
+            "01234567890123456789",
+        ];
+        !removed.iter().any(|end| name.ends_with(end))
+    });
+    let shop = shop.with_snapshot();
+    expected.push("snapshot".to_owned());
+    expected.sort();
+    assert_eq!(names(shop.sandbox.directory()), expected);
+    drop(locked);
+    expected.retain(|name| !name.contains("locked"));
+    let shop = shop.with_snapshot();
+    assert_eq!(names(shop.sandbox.directory()), expected);
+}
+
+/// The path of a snapshot may be relative or absolute, its name may have any bytes but no more than 255.
+#[test]
+fn snapshot_may_have_any_path() {
+    let shop = snapshot_shop();
+    create_dir(shop.sandbox.directory().join("folder")).unwrap();
+    let directory = shop.sandbox.directory().as_os_str().to_owned();
+    let joined = |parts: [&OsStr; 2]| parts.join(OsStr::new("/"));
+    for path in [
+        OsStr::new("./snapshot").to_owned(),
+        OsStr::new("folder/../folder//snapshot").to_owned(),
+        joined([&directory, OsStr::new("snapshot")]),
+        OsStr::from_bytes(b"folder/\xff\x80 \n").to_owned(),
+        "n".repeat(233).into(),
+        "n".repeat(234).into(),
+        "n".repeat(250).into(),
+        "\u{e9}".repeat(127).into(),
+        "n".repeat(255).into(),
+    ] {
+        let start = |options: &[&str]| {
+            let run = shop.sandbox.run(SHOP).arg("--snapshot").arg(&path);
+            let command = ["--", "printenv", "SECRET"];
+            let run = run.args(options).args(command);
+            run.allow_secrets_on_stdout().output()
+        };
+        assert_printed_value(&start(&[]).assert_ok());
+        assert_printed_value(
+            &start(&["--offline"])
+                .assert_log_lines(&["using"])
+                .assert_ok(),
+        );
+        // The second start replaces the file.
+        assert_printed_value(&start(&[]).assert_ok());
+        let file = shop.sandbox.directory().join(&path);
+        remove_file(file).unwrap();
+        assert_eq!(names(shop.sandbox.directory()), ["folder"]);
+        assert_eq!(names(&shop.sandbox.directory().join("folder")), [""; 0]);
+    }
+    for (path, why) in [
+        ("n".repeat(256), "file name too long"),
+        ("folder".to_owned(), "it is not a regular file"),
+        ("folder/".to_owned(), "it is not a regular file"),
+        ("nowhere/..".to_owned(), "no such file or directory"),
+        ("snapshot/".to_owned(), "not a directory"),
+    ] {
+        let run = shop.sandbox.run(SHOP).args(["--snapshot", &path, "true"]);
+        let warning = format!("warning: cannot write the snapshot {path}: {why}");
+        let _ = run.output().assert_log_lines(&[&warning]).assert_ok();
+        assert_eq!(names(shop.sandbox.directory()), ["folder"]);
     }
 }
 

@@ -2,22 +2,21 @@
 //! The file of a snapshot: it is read only if no other user could have written it, and replaced
 //! atomically.
 //!
-//! A new file is written as an unnamed file (open(2), O_TMPFILE), synced, linked as `.NAME.new` and
-//! renamed. If the file system does not support that, it is written as `.NAME.part` under a lock. A
-//! process that is killed leaves at most one of the two, which the next process replaces.
+//! A new file is written as a temporary file beside the old one, `.NAME.` and a random suffix, synced
+//! and renamed. Its writer holds a lock on it (flock(2)). A process that is killed leaves its temporary
+//! file without a lock, and the next process that writes or removes the snapshot removes it.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::mem::ManuallyDrop;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit};
-use nix::unistd::{geteuid, linkat};
+use nix::unistd::geteuid;
+use tempfile::{Builder, NamedTempFile};
 
 use super::format;
 use crate::error::{SnapshotError, os_error_text};
@@ -25,8 +24,21 @@ use crate::error::{SnapshotError, os_error_text};
 /// The largest file in bytes: a response has at most 64 MiB, and references can add as much.
 const MAX_SIZE: u64 = 129 << 20;
 
-/// How often a temporary name is retried if a concurrent process takes it.
+/// How many temporary files are created if concurrent processes remove each of them before it is locked.
 const MAX_ATTEMPTS: usize = 100;
+
+/// The length of the random suffix of a temporary file. No date, hash or name of another program, such
+/// as rsync's `.NAME.XXXXXX`, has 20 letters and digits.
+const SUFFIX_LENGTH: usize = 20;
+
+/// The longest file name in bytes (NAME_MAX).
+const MAX_NAME_LENGTH: usize = 255;
+
+/// How many entries of the directory are searched for temporary files of killed processes.
+const MAX_ENTRIES: usize = 10_000;
+
+/// How many temporary files are examined in one search.
+const MAX_LEFTOVERS: usize = 100;
 
 const NOT_A_SNAPSHOT: &str = "it is not a phase-run snapshot";
 
@@ -35,7 +47,7 @@ const NOT_A_SNAPSHOT: &str = "it is not a phase-run snapshot";
 /// # Errors
 /// Returns why if it is missing, is not a snapshot, or another user could have written it.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, SnapshotError> {
-    let (file, size) = open_trusted(path)?;
+    let (file, size) = open_trusted(path, OpenOptions::new().read(true))?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     file.take(size)
         .read_to_end(&mut bytes)
@@ -63,43 +75,48 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
         Ok(()) | Err(SnapshotError::Missing) => {}
         Err(why) => return Err(why.to_string()),
     }
-    let [new, part] = temporary_paths(path);
-    replace_by_unnamed_file(path, &new, bytes)
-        .and_then(|outcome| match outcome {
-            UnnamedFile::Done => Ok(()),
-            UnnamedFile::Unsupported => replace_by_part_file(path, &part, bytes),
-        })
-        .map_err(|error| os_error_text(&error))
+    let written = TemporaryFiles::of(path).and_then(|temporary| {
+        temporary.remove_leftovers();
+        temporary.write_and_rename(path, bytes)
+    });
+    written.map_err(|error| os_error_text(&error))
 }
 
-/// Removes the snapshot, and temporary files that a killed process may have left.
+/// Removes the snapshot, and the temporary files that killed processes have left.
 ///
 /// # Errors
 /// Returns why if it is missing, is not a snapshot, or cannot be removed.
 pub(super) fn remove(path: &Path) -> Result<(), SnapshotError> {
-    check_replaceable(path)?;
-    for temporary in temporary_paths(path) {
-        let _ = fs::remove_file(temporary);
+    if let Ok(temporary) = TemporaryFiles::of(path) {
+        temporary.remove_leftovers();
     }
+    check_replaceable(path)?;
     fs::remove_file(path).map_err(io_failure)
 }
 
 /// Checks that the file is a snapshot or empty. Anything else is neither replaced nor removed.
 fn check_replaceable(path: &Path) -> Result<(), SnapshotError> {
-    let (file, size) = open_trusted(path)?;
+    open_replaceable(path, OpenOptions::new().read(true)).map(drop)
+}
+
+/// Opens the file if it is a snapshot or empty, and [`open_trusted`] accepts it.
+fn open_replaceable(path: &Path, access: &mut OpenOptions) -> Result<File, SnapshotError> {
+    let (file, size) = open_trusted(path, access)?;
     let mut start = Vec::new();
-    file.take(64).read_to_end(&mut start).map_err(io_failure)?;
+    (&file)
+        .take(64)
+        .read_to_end(&mut start)
+        .map_err(io_failure)?;
     match size == 0 || format::is_snapshot(&start) {
-        true => Ok(()),
+        true => Ok(file),
         false => Err(unusable(NOT_A_SNAPSHOT)),
     }
 }
 
 /// Opens the file and returns its size, unless another user could have written it. Follows no link and
 /// does not wait for a pipe.
-fn open_trusted(path: &Path) -> Result<(File, u64), SnapshotError> {
-    let file = OpenOptions::new()
-        .read(true)
+fn open_trusted(path: &Path, access: &mut OpenOptions) -> Result<(File, u64), SnapshotError> {
+    let file = access
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
         .map_err(|error| match error.raw_os_error() {
@@ -137,136 +154,109 @@ fn io_failure(error: io::Error) -> SnapshotError {
     }
 }
 
-/// Returns the paths of the temporary files: `.NAME.new` and `.NAME.part`.
-fn temporary_paths(path: &Path) -> [PathBuf; 2] {
-    [".new", ".part"].map(|end| {
-        let mut name = OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(end);
-        path.with_file_name(name)
-    })
+/// The temporary files of a snapshot: those in its directory whose name is `.NAME.` and a random suffix.
+struct TemporaryFiles<'a> {
+    directory: &'a Path,
+    prefix: OsString,
 }
 
-/// What became of the replacement by an unnamed file.
-enum UnnamedFile {
-    Done,
-    /// The file system does not support unnamed files, or /proc is missing.
-    Unsupported,
-}
-
-/// Replaces the file by one that has no name until it is complete.
-fn replace_by_unnamed_file(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<UnnamedFile> {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let file = match OpenOptions::new()
-        .write(true)
-        .mode(0o600)
-        .custom_flags(libc::O_TMPFILE)
-        .open(directory.unwrap_or(Path::new(".")))
-    {
-        Ok(file) => file,
-        // Older kernels and file systems do not support O_TMPFILE (open(2)).
-        Err(error)
-            if matches!(
-                error.raw_os_error(),
-                Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
-            ) =>
-        {
-            return Ok(UnnamedFile::Unsupported);
-        }
-        Err(error) => return Err(error),
-    };
-    write_synced(&file, bytes)?;
-    let descriptor_path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    for _ in 0..MAX_ATTEMPTS {
-        match linkat(
-            AT_FDCWD,
-            descriptor_path.as_str(),
-            AT_FDCWD,
-            new,
-            AtFlags::AT_SYMLINK_FOLLOW,
-        ) {
-            Ok(()) => {}
-            // A killed or concurrent process has left a complete file there.
-            Err(Errno::EEXIST) => {
-                ignore_missing(fs::remove_file(new))?;
-                continue;
-            }
-            Err(_) => return Ok(UnnamedFile::Unsupported),
-        }
-        // If it is missing, a concurrent process has renamed it or replaced it by its own.
-        ignore_missing(fs::rename(new, path))?;
-        return Ok(UnnamedFile::Done);
+impl<'a> TemporaryFiles<'a> {
+    /// Returns the temporary files of the snapshot at this path.
+    ///
+    /// # Errors
+    /// ENOENT if the path does not end in a file name.
+    fn of(path: &'a Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or(Errno::ENOENT)?.as_bytes();
+        // If NAME is long, it is cut, so that the temporary name is not too long.
+        let length = name.len().min(MAX_NAME_LENGTH - SUFFIX_LENGTH - 2);
+        let mut prefix = OsString::from(".");
+        prefix.push(OsStr::from_bytes(name.get(..length).unwrap_or(name)));
+        prefix.push(".");
+        let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        Ok(Self {
+            directory: parent.unwrap_or(Path::new(".")),
+            prefix,
+        })
     }
-    Err(ErrorKind::ResourceBusy.into())
-}
 
-/// Replaces the file by `part`. A lock tells whether the process that created `part` is still writing.
-fn replace_by_part_file(path: &Path, part: &Path, bytes: &[u8]) -> io::Result<()> {
-    for _ in 0..MAX_ATTEMPTS {
-        let created = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(part);
-        match created {
-            Ok(file) => {
-                let Some(file) = lock(file, part)? else {
-                    continue;
-                };
-                let result = write_synced(&file, bytes).and_then(|()| fs::rename(part, path));
-                if result.is_err() {
-                    let _ = fs::remove_file(part);
-                }
-                return result;
+    /// Writes a temporary file and renames it to `path`. After an error, the temporary file is removed.
+    fn write_and_rename(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.create_locked()?;
+        let mut file = temporary.as_file();
+        // A umask such as 0777 takes the owner's permissions away. Some file systems have no modes.
+        let _ = file.set_permissions(Permissions::from_mode(0o600));
+        file.write_all(bytes)?;
+        // The bytes must be on the disk before the file gets its name.
+        file.sync_data()?;
+        temporary.persist(path).map_err(|failed| failed.error)?;
+        Ok(())
+    }
+
+    /// Creates a temporary file with mode 0600 and locks it for as long as it is open.
+    ///
+    /// The suffix is random but can be guessed. That does no harm: the file is created with O_EXCL.
+    fn create_locked(&self) -> io::Result<NamedTempFile> {
+        for _ in 0..MAX_ATTEMPTS {
+            let temporary = Builder::new()
+                .prefix(&self.prefix)
+                .rand_bytes(SUFFIX_LENGTH)
+                .tempfile_in(self.directory)?;
+            match temporary.as_file().try_lock() {
+                Ok(()) if is_at(temporary.as_file(), temporary.path()) => return Ok(temporary),
+                // A concurrent process took it for a leftover before it was locked.
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                // The file system has no locks. Then no process can lock and remove this file either.
+                Err(TryLockError::Error(_)) => return Ok(temporary),
             }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let existing = OpenOptions::new()
-                    .write(true)
-                    .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-                    .open(part);
-                match existing {
-                    Ok(file) => match lock(file, part)? {
-                        // The process that created it was killed.
-                        Some(_) => ignore_missing(fs::remove_file(part))?,
-                        // A concurrent process is writing what it has just fetched.
-                        None => return Ok(()),
-                    },
-                    existing => ignore_missing(existing.map(drop))?,
-                }
-            }
-            Err(error) => return Err(error),
+        }
+        Err(ErrorKind::ResourceBusy.into())
+    }
+
+    /// Removes the temporary files that killed processes have left. What cannot be removed stays.
+    fn remove_leftovers(&self) {
+        let Ok(entries) = fs::read_dir(self.directory) else {
+            return;
+        };
+        let leftovers = entries
+            .take(MAX_ENTRIES)
+            .flatten()
+            .filter(|entry| self.has_temporary_name(&entry.file_name()))
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+            .take(MAX_LEFTOVERS);
+        for leftover in leftovers {
+            let _ = remove_leftover(&leftover.path());
         }
     }
-    Err(ErrorKind::ResourceBusy.into())
-}
 
-/// Locks the file, unless another process holds the lock or `part` has been replaced. Only the holder of
-/// the lock may rename or remove `part`. Closing the file, at the latest in the exec, releases the lock:
-/// an explicit unlock could fail.
-fn lock(file: File, part: &Path) -> io::Result<Option<ManuallyDrop<Flock<File>>>> {
-    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(file) => ManuallyDrop::new(file),
-        Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-        Err((_, errno)) => return Err(errno.into()),
-    };
-    let locked = file.metadata()?;
-    let is_same = fs::symlink_metadata(part)
-        .is_ok_and(|current| (current.dev(), current.ino()) == (locked.dev(), locked.ino()));
-    Ok(is_same.then_some(file))
-}
-
-/// Writes and syncs, because the bytes must be on the disk before the file gets its name.
-fn write_synced(file: &File, bytes: &[u8]) -> io::Result<()> {
-    file.write_all_at(bytes, 0)?;
-    file.sync_data()
-}
-
-/// Treats a missing file as success: another process has removed or renamed it.
-fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result,
+    fn has_temporary_name(&self, name: &OsStr) -> bool {
+        let suffix = name.as_bytes().strip_prefix(self.prefix.as_bytes());
+        suffix.is_some_and(|suffix| {
+            suffix.len() == SUFFIX_LENGTH && suffix.iter().all(u8::is_ascii_alphanumeric)
+        })
     }
+}
+
+/// Removes a temporary file of this user whose writer was killed.
+///
+/// This never removes a snapshot or the file of a running writer. A writer holds the lock until it has
+/// renamed or removed its file. So once the lock is taken here and the file still has its temporary
+/// name, the writer is gone, or it has not locked the file yet and will see that it is lost. No later
+/// file gets the same random name.
+fn remove_leftover(path: &Path) -> Result<(), SnapshotError> {
+    // To lock a file on NFS exclusively, it must be open for writing (flock(2)).
+    let file = open_replaceable(path, OpenOptions::new().read(true).write(true))?;
+    let metadata = file.metadata().map_err(io_failure)?;
+    let is_own = metadata.uid() == geteuid().as_raw() && metadata.nlink() == 1;
+    if is_own && file.try_lock().is_ok() && is_at(&file, path) {
+        fs::remove_file(path).map_err(io_failure)?;
+    }
+    Ok(())
+}
+
+/// Returns whether the open file is the one at this path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let current = fs::symlink_metadata(path).map(identity);
+    let opened = file.metadata().map(identity);
+    matches!((current, opened), (Ok(current), Ok(opened)) if current == opened)
 }

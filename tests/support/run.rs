@@ -150,12 +150,6 @@ impl<'a> Run<'a> {
         self
     }
 
-    /// Makes open(2) refuse unnamed files (O_TMPFILE) with `errno`, as some file systems do.
-    pub(crate) fn without_unnamed_files(mut self, errno: c_int) -> Self {
-        self.start.tmpfile_errno = Some(errno);
-        self
-    }
-
     /// Starts it as PID 1 of a new PID namespace with its own /proc. A program that `wrap` puts before it is
     /// PID 1 instead, unless it execs.
     pub(crate) fn as_pid1(mut self) -> Self {

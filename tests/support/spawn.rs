@@ -7,7 +7,7 @@
     reason = "std offers nothing between fork and exec that is safe"
 )]
 
-use std::ffi::{CString, c_char, c_int, c_uint, c_ushort};
+use std::ffi::{CString, c_char, c_int, c_uint};
 use std::io::Result;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -17,10 +17,6 @@ use std::process::{Child, Command, Stdio};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use libc::{
-    BPF_ABS, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
-    SECCOMP_RET_ERRNO, sock_filter, sock_fprog,
-};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -42,8 +38,6 @@ pub(crate) struct SpawnOptions {
     pub(crate) blocked: Vec<c_int>,
     pub(crate) limits: Vec<(Resource, u64)>,
     pub(crate) user: Option<u32>,
-    /// The error that open(2) gives for an unnamed file (O_TMPFILE).
-    pub(crate) tmpfile_errno: Option<c_int>,
     /// Whether it leads a process group of its own.
     pub(crate) own_group: bool,
     /// The terminal that is descriptors 0–2, instead of pipes.
@@ -116,9 +110,6 @@ impl SpawnOptions {
             setgroups(&[])?;
             setgid(Gid::from_raw(user))?;
             setuid(Uid::from_raw(user))?;
-        }
-        if let Some(errno) = self.tmpfile_errno {
-            refuse_unnamed_files(errno)?;
         }
         Ok(())
     }
@@ -209,49 +200,6 @@ fn block(signals: &[c_int]) -> Result<()> {
     // SAFETY: sigprocmask(2): reads the set that was initialised above; the child has one thread.
     Errno::result(unsafe { libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), null_mut()) })?;
     Ok(())
-}
-
-/// Offsets in struct seccomp_data: the system call number, and the lower half of its third argument.
-const CALL_NUMBER_OFFSET: u32 = 0;
-const OPEN_FLAGS_OFFSET: u32 = 16 + 2 * 8;
-
-/// Makes open(2) fail with `errno` for unnamed files, from now on and after the exec. Allocates nothing.
-fn refuse_unnamed_files(errno: c_int) -> Result<()> {
-    let unnamed = libc::O_TMPFILE & !libc::O_DIRECTORY;
-    let openat = u32::try_from(libc::SYS_openat).unwrap_or_default();
-    let mut filter = [
-        filter_step(BPF_LD | BPF_W | BPF_ABS, CALL_NUMBER_OFFSET, 0),
-        filter_step(BPF_JMP | BPF_JEQ | BPF_K, openat, 3),
-        filter_step(BPF_LD | BPF_W | BPF_ABS, OPEN_FLAGS_OFFSET, 0),
-        filter_step(BPF_JMP | BPF_JSET | BPF_K, unnamed.cast_unsigned(), 1),
-        filter_step(
-            BPF_RET | BPF_K,
-            SECCOMP_RET_ERRNO | errno.cast_unsigned(),
-            0,
-        ),
-        filter_step(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0),
-    ];
-    let program = sock_fprog {
-        len: c_ushort::try_from(filter.len()).unwrap_or_default(),
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: prctl(2), PR_SET_NO_NEW_PRIVS: takes numbers only. Unprivileged processes need it before PR_SET_SECCOMP.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
-    // SAFETY: prctl(2), PR_SET_SECCOMP: copies the program, which lives until then.
-    Errno::result(unsafe {
-        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program)
-    })?;
-    Ok(())
-}
-
-/// `jump_if_false` is the number of instructions to skip.
-fn filter_step(code: u32, k: u32, jump_if_false: u8) -> sock_filter {
-    sock_filter {
-        code: u16::try_from(code).unwrap_or_default(),
-        jt: 0,
-        jf: jump_if_false,
-        k,
-    }
 }
 
 /// Fills a pipe, so that the next write to it blocks.
