@@ -6,6 +6,7 @@
 
 mod address;
 mod client;
+mod clients;
 mod dns;
 mod failure;
 pub(crate) mod proxy;
@@ -30,16 +31,18 @@ pub(crate) use roots::Roots;
 pub(crate) struct HttpOptions {
     pub(crate) roots: Roots,
     pub(crate) proxy: Option<Proxy>,
-    /// The longest that one try may take, from the name look-up to the last byte of the body.
+    /// The longest that one try may take, from connecting to the last byte of the body.
     pub(crate) timeout: Duration,
-    /// The longest that all tries and the delays between them may take; zero allows one try.
+    /// The longest that all tries, with their look-ups, and the delays between them may take. Zero
+    /// allows one try, and a look-up of `timeout`.
     pub(crate) max_wait: Duration,
 }
 
 /// The settings of the requests to one service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestPolicy {
-    /// A bound on one try that applies where it is shorter than [`HttpOptions::timeout`].
+    /// A bound on one try, and on waiting for a look-up, that applies where it is shorter than those of
+    /// [`HttpOptions`].
     pub(crate) timeout: Duration,
     /// The longest that connecting may take, within the bound on the whole try.
     pub(crate) connect_timeout: Duration,

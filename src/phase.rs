@@ -70,7 +70,7 @@ pub(crate) fn fetch<'a>(
     selection: &'a SelectionOptions,
     log: &'a dyn Log,
 ) -> Result<FetchedSecrets<'a>, Error> {
-    let http = HttpClient::new(&config.http, config.host.name(), log)?;
+    let http = HttpClient::new(&config.http, log);
     let credential = login::authenticate(&http, &config.host, auth)?;
     let client = ApiClient::new(http, &config.host, credential);
     let fetcher = Fetcher {

@@ -29,6 +29,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::error::{Error, os_error_text};
 use fork::{Fork, ProcessState};
+use signal::SignalMask;
 pub(crate) use supervise::Supervisor;
 
 /// Proof that this process has one thread.
@@ -90,6 +91,16 @@ fn supervise_error(error: &io::Error) -> Error {
     Error::SuperviseFailed {
         why: os_error_text(error),
     }
+}
+
+/// Calls `start`, which starts threads, while all signals are blocked. The threads inherit the mask
+/// (pthread_sigmask(3)), so the calling thread alone gets the signals to this process, and they stay
+/// pending while it blocks them.
+pub(crate) fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
+    let mask = SignalMask::block_all();
+    let result = start();
+    mask.restore();
+    result
 }
 
 /// Returns a random number from 0 up to but not including 1.

@@ -395,8 +395,8 @@ impl Log for WorkerLog<'_> {
         match (&event, self.channel.is_standby()) {
             // The file is removed, whether the poll succeeds or not.
             (Event::SnapshotRemoved { .. }, _) => self.logger.log(event),
-            // The failure of a poll is reported, but not its retries.
-            (Event::Retrying { .. }, true) => {}
+            // The failure of a poll is reported, but not its retries and delays.
+            (Event::Retrying { .. } | Event::LookupSlow { .. }, true) => {}
             (_, true) => self
                 .held_back
                 .borrow_mut()

@@ -109,8 +109,18 @@ fn requests_carry_only_necessary_headers() {
             .map(|(name, _)| name.to_lowercase())
             .collect();
         names.sort();
-        assert_eq!(names, ["accept", "authorization", "host", "user-agent"]);
+        assert_eq!(
+            names,
+            [
+                "accept",
+                "accept-encoding",
+                "authorization",
+                "host",
+                "user-agent"
+            ]
+        );
         assert_eq!(request.header("Accept"), Some("application/json"));
+        assert_eq!(request.header("Accept-Encoding"), Some("identity"));
         let agent = concat!("phase-run/", env!("CARGO_PKG_VERSION"));
         assert_eq!(request.header("User-Agent"), Some(agent));
         assert_eq!(

@@ -47,6 +47,7 @@ mod logging;
 mod lookup;
 mod malformed_responses;
 mod messages;
+mod name_resolution;
 mod other_runners_flaws;
 mod path_search;
 mod pid1;

@@ -23,6 +23,7 @@ mod comparison;
 mod fake_peers;
 mod inspector;
 mod launch_modes;
+mod name_server;
 mod output;
 pub(crate) mod proc;
 mod requirements;
@@ -46,6 +47,7 @@ pub(crate) use inspector::{Access, Descriptor, Disposition, Report, inspector};
 pub(crate) use launch_modes::{
     BARE_AND_SUPERVISED, BARRIER, LAUNCH_MODES, LaunchMode, ReceivedSignal, signals_before_barrier,
 };
+pub(crate) use name_server::NameServer;
 pub(crate) use output::{Output, Status};
 pub(crate) use proc::{DEADLINE, eventually};
 pub(crate) use requirements::{

@@ -1,4 +1,5 @@
-//! `--timeout` bounds one request from the name look-up to the last byte of the body.
+//! `--timeout` bounds one request from connecting to the last byte of the body, and `--max-wait` the
+//! name look-up before it.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -151,8 +152,15 @@ fn silent_name_server_times_out() {
     let phase = Phase::serve(long_value_world());
     let sandbox = Sandbox::new(&phase);
     let start = Instant::now();
-    let output = times_out(resolving_with(&sandbox, "192.0.2.53"));
+    let output = resolving_with(&sandbox, "192.0.2.53").output();
     assert!(start.elapsed() < Duration::from_secs(25), "{output}");
+    let output = output.assert_refused("unreachable");
+    assert!(
+        output
+            .stderr
+            .contains("name resolution did not finish within 1 s"),
+        "{output}"
+    );
 }
 
 /// A name server that answers without an address (RFC 1035, section 4.1.1), and then runs its arguments.

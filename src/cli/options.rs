@@ -180,10 +180,10 @@ options! {
         Host, None, "host", None, ["PHASE_HOST"], NonEmpty("URL"), Once, "Phase's address [default: https://console.phase.dev]", "";
         CaFile, None, "ca-file", None, ["PHASE_CA_FILE", "SSL_CERT_FILE"], NonEmpty("FILE"), Once, "Trust only the CA certificates in `FILE` (PEM)", "For Phase, they replace the built-in root certificates and those of the system.";
         HeaderFile, None, "header-file", None, ["PHASE_HEADER_FILE"], NonEmpty("FILE"), Once, "Send the headers in `FILE` with requests to Phase", "This is for a gateway in front of Phase. Each line is `Name: value`. phase-run protects the values like the token.";
-        Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], NonEmpty("SECS"), Once, "Time limit per request, in seconds [default: 10]", "It includes everything from the name lookup to the last byte.";
+        Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], NonEmpty("SECS"), Once, "Time limit per request, in seconds [default: 10]", "It includes everything from connecting to the last byte. Resolving the name may take up to --max-wait.";
     }
     "Outages" {
-        MaxWait, None, "max-wait", None, ["PHASE_MAX_WAIT"], NonEmpty("SECS"), Once, "Time limit for retries, in seconds [default: 30]", "With `0`, each request is sent once.";
+        MaxWait, None, "max-wait", None, ["PHASE_MAX_WAIT"], NonEmpty("SECS"), Once, "Time limit for all requests, in seconds [default: 30]", "It includes retries and name lookups. With `0`, each request is sent once, and the name lookup is limited by --timeout.";
         Snapshot, None, "snapshot", None, ["PHASE_SNAPSHOT"], NonEmpty("FILE"), Once, "Encrypted copy to start from during an outage", "Each start that fetches the secrets writes the copy. A start that cannot reach Phase uses it, if the token, host, app, environment and filters are the same.";
         SnapshotMaxAge, None, "snapshot-max-age", None, [], NonEmpty("SECS"), Once, "Do not use a snapshot older than `SECS`", "Requires `--snapshot`. Without this option, a snapshot of any age is used. A message always says how old it is.";
         Offline, None, "offline", None, ["PHASE_OFFLINE"], Flag, Once, "Use the snapshot without asking Phase", "Requires `--snapshot`.";

@@ -1,26 +1,21 @@
 #![forbid(unsafe_code)]
 //! Sends requests, retries transient failures, and bounds the total time.
 //!
-//! One timer bounds a try from the name look-up to the last byte. This requires the asynchronous
-//! client, run on this thread: the blocking one restarts its timeout at each read of a body and
-//! costs two more threads.
+//! reqwest's timeout of a request bounds a try from connecting to the last byte of the body. The name
+//! is looked up before the try, with a bound of its own.
 
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use reqwest::redirect::Policy;
-use reqwest::{Client as ReqwestClient, Method, Url};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::runtime::Runtime;
-use tokio::time::{sleep, timeout};
+use reqwest::{Method, Url};
 
+use super::clients::{ClientKind, Clients, RootSet};
+use super::dns::{LookupLimit, Resolver};
 use super::failure::{Failure, TlsPeer};
 use super::proxy::Proxy;
-use super::{HttpOptions, Request, RequestPolicy, Response, Roots, dns, retry};
-use crate::error::{Error, os_error_text};
+use super::{HttpOptions, Request, Response, Roots, retry};
+use crate::error::Error;
 use crate::log::{Event, Log};
 use crate::process::random_unit;
 
@@ -29,51 +24,43 @@ pub(crate) struct HttpClient<'a> {
     options: &'a HttpOptions,
     /// When [`HttpOptions::max_wait`] began.
     start: Instant,
-    /// Never dropped: a drop would wait for whatever blocks in it, and the exec frees it anyway.
-    runtime: ManuallyDrop<Runtime>,
-    /// The client of the last request, which may hold an open connection to its host.
-    cached: RefCell<Option<CachedClient>>,
+    resolver: Resolver,
+    clients: Clients,
+    /// The hosts whose issuer is not among the built-in roots.
+    hosts_with_system_roots: RefCell<Vec<String>>,
     pub(crate) log: &'a dyn Log,
 }
 
-/// A client that was built for one host: for its addresses, its roots and its proxy.
-struct CachedClient {
-    policy: RequestPolicy,
-    host: String,
-    client: ReqwestClient,
+/// The bound on one try.
+pub(super) struct TryLimit {
+    start: Instant,
+    limit: Duration,
+    /// How long the look-up before the try took, if that is worth mentioning.
+    slow_lookup: Option<Duration>,
 }
 
-/// The host to connect to, which is the proxy if there is one.
-struct ConnectTarget<'a> {
-    host: &'a str,
-    /// Empty if the host is an address.
-    addresses: Vec<SocketAddr>,
+impl TryLimit {
+    fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.start.elapsed())
+    }
+
+    /// The failure of a try that took too long.
+    pub(super) fn exceeded(&self) -> Failure {
+        Failure::timed_out(self.limit, self.slow_lookup)
+    }
 }
 
 impl<'a> HttpClient<'a> {
     /// Creates a client. The time of [`HttpOptions::max_wait`] begins.
-    ///
-    /// # Errors
-    /// `unreachable`, about `host`, if the runtime cannot be created.
-    pub(crate) fn new(
-        options: &'a HttpOptions,
-        host: &str,
-        log: &'a dyn Log,
-    ) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Error::Unreachable {
-                host: host.to_owned(),
-                why: os_error_text(&error),
-            })?;
-        Ok(Self {
+    pub(crate) fn new(options: &'a HttpOptions, log: &'a dyn Log) -> Self {
+        Self {
             options,
             start: Instant::now(),
-            runtime: ManuallyDrop::new(runtime),
-            cached: RefCell::new(None),
+            resolver: Resolver::default(),
+            clients: Clients::default(),
+            hosts_with_system_roots: RefCell::default(),
             log,
-        })
+        }
     }
 
     /// Sends a request and waits for its response. Repeats it after transient failures, until
@@ -90,6 +77,10 @@ impl<'a> HttpClient<'a> {
         })
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a delay between two tries has no event"
+    )]
     fn send_with_retries(&self, request: &Request<'_>, label: &str) -> Result<Response, Failure> {
         let max_wait = self.options.max_wait;
         let mut tries = 0;
@@ -113,37 +104,44 @@ impl<'a> HttpClient<'a> {
                 attempt: tries + 1,
                 left: max_wait.saturating_sub(elapsed),
             });
-            self.runtime.block_on(async { sleep(delay).await });
+            sleep(delay);
             previous = Some(outcome);
         }
     }
 
     fn send_once(&self, request: &Request<'_>, label: &str) -> Result<Response, Failure> {
-        let start = Instant::now();
-        let limit = self.try_timeout(request);
-        // The timer belongs to the runtime and can only be created inside it.
-        let exchange = async { timeout(limit, self.exchange(request, label)).await };
-        let outcome = self.runtime.block_on(exchange);
-        let outcome = outcome.unwrap_or_else(|_| Err(Failure::timed_out(limit)));
-        let response = outcome.map_err(|failure| {
-            // The next try resolves the name again and opens a new connection.
-            self.cached.replace(None);
-            match self.proxy_for(request) {
+        let proxy = self.proxy_for(request);
+        let target = proxy.map_or(&request.url, |proxy| &proxy.address);
+        let outcome = self.resolve(target, request).and_then(|lookup| {
+            let slow_lookup = Some(lookup).filter(|took| *took > self.options.timeout);
+            self.exchange(request, label, slow_lookup)
+        });
+        outcome.map_err(|failure| {
+            // The next try resolves the name again.
+            target
+                .domain()
+                .inspect(|name| self.resolver.addresses.expire(name));
+            match proxy {
                 Some(proxy) => failure.naming_proxy(proxy),
                 None => failure,
             }
-        })?;
-        self.log.log(Event::Request {
-            method: request.method.as_str(),
-            host: label,
-            path: match request.policy.logs_path {
-                true => request.url.path(),
-                false => "",
-            },
-            status: response.status,
-            took: start.elapsed(),
-        });
-        Ok(response)
+        })
+    }
+
+    /// Looks up the name of the server or proxy to connect to, and returns how long that took.
+    fn resolve(&self, target: &Url, request: &Request<'_>) -> Result<Duration, Failure> {
+        let start = Instant::now();
+        if let Some(name) = target.domain() {
+            let limit = LookupLimit {
+                wait: request.policy.timeout.min(match self.options.max_wait {
+                    Duration::ZERO => self.options.timeout,
+                    max_wait => max_wait.saturating_sub(self.start.elapsed()),
+                }),
+                slow_after: self.options.timeout,
+            };
+            self.resolver.resolve(name, &limit, self.log)?;
+        }
+        Ok(start.elapsed())
     }
 
     /// The bound on the next try: the timeout, or what is left of `max_wait`.
@@ -169,68 +167,85 @@ impl<'a> HttpClient<'a> {
 
     /// Connects and makes the exchange. If the issuer of the certificate is not among the built-in
     /// roots, tries once more with the roots of the system. No token has been sent before that.
-    async fn exchange(&self, request: &Request<'_>, label: &str) -> Result<Response, Failure> {
-        if let Some(client) = self.cached_client(request) {
-            return self.round_trip(&client, request).await;
-        }
-        let proxy = self.proxy_for(request);
-        let target = ConnectTarget::resolve(proxy.map_or(&request.url, |proxy| &proxy.address));
-        let target = target.await?;
-        let build = |roots| build_client(roots, &target, proxy, self.connect_timeout(request));
-        let mut client = build(match request.policy.trusts_built_in_roots {
-            true => self.options.roots.root_store_with_built_in(),
-            false => self.options.roots.root_store(),
-        })?;
-        let mut outcome = self.round_trip(&client, request).await;
-        if let (Roots::BuiltIn, Err(Failure::UnknownIssuer { tls_peer, .. })) =
-            (&self.options.roots, &outcome)
+    fn exchange(
+        &self,
+        request: &Request<'_>,
+        label: &str,
+        slow_lookup: Option<Duration>,
+    ) -> Result<Response, Failure> {
+        let limit = TryLimit {
+            start: Instant::now(),
+            limit: self.try_timeout(request),
+            slow_lookup,
+        };
+        let roots = self.root_set(request);
+        let mut outcome = self.round_trip(request, roots, &limit);
+        if let (Roots::BuiltIn, RootSet::Configured, Err(Failure::UnknownIssuer { tls_peer, .. })) =
+            (&self.options.roots, roots, &outcome)
         {
-            let host = match (tls_peer, proxy) {
+            let host = match (tls_peer, self.proxy_for(request)) {
                 (TlsPeer::Proxy, Some(proxy)) => &proxy.name,
                 (TlsPeer::Proxy | TlsPeer::Server, _) => label,
             };
             self.log.log(Event::SystemRoots { host });
-            client = build(Roots::system_root_store())?;
-            outcome = self.round_trip(&client, request).await;
+            let host = request.host().to_owned();
+            self.hosts_with_system_roots.borrow_mut().push(host);
+            outcome = self.round_trip(request, RootSet::System, &limit);
         }
-        self.cached.replace(Some(CachedClient {
-            policy: request.policy,
-            host: request.host().to_owned(),
-            client,
-        }));
-        outcome
+        let response = outcome?;
+        self.log.log(Event::Request {
+            method: request.method.as_str(),
+            host: label,
+            path: match request.policy.logs_path {
+                true => request.url.path(),
+                false => "",
+            },
+            status: response.status,
+            took: limit.start.elapsed(),
+        });
+        Ok(response)
     }
 
-    fn cached_client(&self, request: &Request<'_>) -> Option<ReqwestClient> {
-        let cached = self.cached.borrow();
-        let fits = |cached: &&CachedClient| {
-            cached.policy == request.policy && cached.host == request.host()
-        };
-        cached
-            .as_ref()
-            .filter(fits)
-            .map(|cached| cached.client.clone())
+    /// The roots to try first.
+    fn root_set(&self, request: &Request<'_>) -> RootSet {
+        let hosts = self.hosts_with_system_roots.borrow();
+        match &self.options.roots {
+            Roots::BuiltIn if hosts.iter().any(|host| host == request.host()) => RootSet::System,
+            Roots::CaFile { .. } if request.policy.trusts_built_in_roots => {
+                RootSet::ConfiguredAndBuiltIn
+            }
+            Roots::BuiltIn | Roots::CaFile { .. } => RootSet::Configured,
+        }
     }
 
-    async fn round_trip(
+    fn round_trip(
         &self,
-        client: &ReqwestClient,
         request: &Request<'_>,
+        roots: RootSet,
+        limit: &TryLimit,
     ) -> Result<Response, Failure> {
+        let connect_timeout = self.connect_timeout(request);
+        let kind = ClientKind {
+            roots,
+            uses_proxy: self.proxy_for(request).is_some(),
+            connect_timeout,
+        };
+        let addresses = &self.resolver.addresses;
+        let client = self.clients.get(kind, self.options, addresses)?;
         let mut builder = client
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone());
         if request.method != Method::GET {
             builder = builder.body((request.body)());
         }
-        let response = builder
-            .send()
-            .await
-            .map_err(|error| match error.is_timeout() {
-                true => Failure::timed_out(self.connect_timeout(request)),
-                false => Failure::from_send_error(&error),
-            })?;
-        Response::receive(response).await
+        let response = builder.timeout(limit.left()).send().map_err(|error| {
+            match (error.is_timeout(), error.is_connect()) {
+                (true, true) => Failure::timed_out(connect_timeout, None),
+                (true, false) => limit.exceeded(),
+                (false, _) => Failure::from_send_error(&error),
+            }
+        })?;
+        Response::receive(response, limit)
     }
 }
 
@@ -247,62 +262,4 @@ fn retry_reason(
         Err(Failure::Unreachable { why }) => Some((format!("cannot reach {label}: {why}"), None)),
         _ => None,
     }
-}
-
-impl<'a> ConnectTarget<'a> {
-    #[expect(
-        clippy::expect_used,
-        reason = "every URL of a request or proxy has a host"
-    )]
-    async fn resolve(url: &'a Url) -> Result<Self, Failure> {
-        Ok(Self {
-            host: url.host_str().expect("an http URL has a host"),
-            addresses: match url.domain() {
-                Some(name) => dns::resolve(name).await?,
-                None => Vec::new(),
-            },
-        })
-    }
-}
-
-/// Builds a client that connects to one host only.
-fn build_client(
-    roots: RootCertStore,
-    target: &ConnectTarget<'_>,
-    proxy: Option<&Proxy>,
-    connect_timeout: Duration,
-) -> Result<ReqwestClient, Failure> {
-    let unusable = |what: &str| Failure::Unreachable {
-        why: format!("cannot set up {what}"),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| unusable("TLS"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    // A process opens one session with each host and has none to resume.
-    tls.resumption = rustls::client::Resumption::disabled();
-    let mut builder = ReqwestClient::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("phase-run/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .retry(reqwest::retry::never())
-        // Keeps reqwest from reading the proxy variables, which are read in `config`.
-        .no_proxy()
-        .http1_only()
-        .resolve_to_addrs(
-            target.host,
-            &dns::pad_for_connect_timeout(&target.addresses),
-        )
-        .connect_timeout(connect_timeout);
-    if let Some(proxy) = proxy {
-        let all_requests = reqwest::Proxy::all(proxy.address.clone());
-        let mut all_requests = all_requests.map_err(|_| unusable("the proxy"))?;
-        if let Some(authorization) = &proxy.authorization {
-            all_requests = all_requests.custom_http_auth(authorization.clone());
-        }
-        builder = builder.proxy(all_requests);
-    }
-    builder.build().map_err(|_| unusable("the HTTP client"))
 }

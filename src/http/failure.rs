@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError};
 
+use super::client::TryLimit;
 use super::proxy::Proxy;
 use super::roots::Roots;
 use crate::error::{Error, lowercase_first, os_error_text};
@@ -45,17 +46,28 @@ pub(super) enum TlsPeer {
     Proxy,
 }
 
+/// The most headers that a response may have.
+pub(super) const MAX_HEADERS: usize = 1_000;
+
+/// The longest head of a response that hyper accepts, in bytes (`DEFAULT_MAX_BUFFER_SIZE` in
+/// `proto/h1/io.rs`).
+const MAX_HEAD: usize = 8192 + 4096 * 100;
+
+/// hyper's text for a head with too many headers or bytes; only servers can ask it for the kind.
+const HEAD_TOO_LARGE: &str = "message head is too large";
+
 /// The start of every error text of the library's proxy tunnel, whose error type is private.
 const TUNNEL: &str = "tunnel error: ";
 
 impl Failure {
-    /// The failure of a try or a connection that took longer than `limit`.
-    pub(super) fn timed_out(limit: Duration) -> Self {
-        // What is left of `max_wait` has many digits.
-        let limit = (limit.as_secs_f64() * 100.0).round() / 100.0;
-        Self::Unreachable {
-            why: format!("no complete response within {limit} s"),
+    /// The failure of a try or a connection that took longer than `limit`. `slow_lookup` is how long the
+    /// look-up before it took, if that left little time for it.
+    pub(super) fn timed_out(limit: Duration, slow_lookup: Option<Duration>) -> Self {
+        let mut why = format!("no complete response within {}", seconds(limit));
+        if let Some(took) = slow_lookup {
+            why = format!("{why}, after {} of name resolution", seconds(took));
         }
+        Self::Unreachable { why }
     }
 
     /// The failure of a request whose response did not begin.
@@ -68,6 +80,13 @@ impl Failure {
                 return Self::from_tls(tls, tls_peer);
             }
             if let Some(http) = current.downcast_ref::<hyper::Error>() {
+                if http.to_string() == HEAD_TOO_LARGE {
+                    let why = format!(
+                        "the head of the response is too large: more than {MAX_HEADERS} headers, or {} KiB",
+                        MAX_HEAD >> 10
+                    );
+                    return Self::UnexpectedResponse { why };
+                }
                 if http.is_parse() {
                     let why = "the response is not HTTP".to_owned();
                     return Self::UnexpectedResponse { why };
@@ -99,12 +118,20 @@ impl Failure {
     }
 
     /// The failure of a response that began and did not end.
-    pub(super) fn from_body_error(error: &reqwest::Error) -> Self {
-        match Self::from_send_error(error) {
-            Self::Unreachable { .. } => Self::Unreachable {
-                why: "the response was truncated".to_owned(),
+    pub(super) fn from_body_error(error: &io::Error, limit: &TryLimit) -> Self {
+        let truncated = || Self::Unreachable {
+            why: "the response was truncated".to_owned(),
+        };
+        let error = error
+            .get_ref()
+            .and_then(|error| error.downcast_ref::<reqwest::Error>());
+        match error {
+            Some(error) if error.is_timeout() => limit.exceeded(),
+            Some(error) => match Self::from_send_error(error) {
+                Self::Unreachable { .. } => truncated(),
+                other => other,
             },
-            other => other,
+            None => truncated(),
         }
     }
 
@@ -208,5 +235,41 @@ impl Failure {
             _ => "its certificate could not be verified",
         };
         Self::Tls { why, tls_peer }
+    }
+}
+
+/// A duration in seconds for messages: to the hundredth, and below a second with two digits. What is left
+/// of `max_wait` has many digits.
+pub(super) fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().max(0.001);
+    let digits = match seconds {
+        0.1.. => 2,
+        0.01.. => 3,
+        _ => 4,
+    };
+    let text = format!("{seconds:.digits$}");
+    format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_and_never_zero() {
+        for (seconds_of_limit, text) in [
+            (30.0, "30 s"),
+            (29.999_9, "30 s"),
+            (100.0, "100 s"),
+            (2.483_9, "2.48 s"),
+            (0.5, "0.5 s"),
+            (0.123_4, "0.12 s"),
+            (0.012_34, "0.012 s"),
+            (0.001, "0.001 s"),
+            (0.000_001, "0.001 s"),
+            (0.0, "0.001 s"),
+        ] {
+            assert_eq!(seconds(Duration::from_secs_f64(seconds_of_limit)), text);
+        }
     }
 }

@@ -1,10 +1,13 @@
 #![forbid(unsafe_code)]
 //! Receives a response, within a limit on its size.
 
+use std::io::{self, Read};
 use std::time::{Duration, SystemTime};
 
+use reqwest::blocking;
 use reqwest::header::{DATE, HeaderName, LOCATION, RETRY_AFTER};
 
+use super::client::TryLimit;
 use super::failure::Failure;
 
 /// The largest body that is accepted, in bytes. Expected responses are far smaller.
@@ -14,6 +17,9 @@ const MAX_BODY: usize = 64 << 20;
 /// announce any length. The body of 10,000 secrets fits, and so is never moved: each move would leave a
 /// copy to wipe.
 const MAX_INITIAL_CAPACITY: usize = 6 << 20;
+
+/// The least by which the buffer of a body grows, in bytes.
+const MIN_GROWTH: usize = 64 << 10;
 
 /// A complete response.
 pub(crate) struct Response {
@@ -30,7 +36,10 @@ pub(crate) struct Response {
 
 impl Response {
     /// Reads the rest of a response whose head has arrived.
-    pub(super) async fn receive(response: reqwest::Response) -> Result<Self, Failure> {
+    pub(super) fn receive(
+        mut response: blocking::Response,
+        limit: &TryLimit,
+    ) -> Result<Self, Failure> {
         let header = |name: HeaderName| {
             let value = response.headers().get(name);
             value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -44,12 +53,12 @@ impl Response {
             retry_after,
             min_delay,
             location,
-            body: read_body(response).await?,
+            body: read_body(&mut response, limit)?,
         })
     }
 }
 
-async fn read_body(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
+fn read_body(response: &mut blocking::Response, limit: &TryLimit) -> Result<Vec<u8>, Failure> {
     let too_large = || Failure::UnexpectedResponse {
         why: format!("the response is larger than {MAX_BODY} bytes"),
     };
@@ -57,27 +66,34 @@ async fn read_body(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> 
     let out_of_memory = |_| Failure::UnexpectedResponse {
         why: "not enough memory for the response".to_owned(),
     };
+    let broken = |error: io::Error| Failure::from_body_error(&error, limit);
     let announced = response.content_length().unwrap_or(0);
     let announced = usize::try_from(announced).unwrap_or(usize::MAX);
     if announced > MAX_BODY {
         return Err(too_large());
     }
     let mut body: Vec<u8> = Vec::new();
-    body.try_reserve(announced.min(MAX_INITIAL_CAPACITY))
+    body.try_reserve_exact(announced.min(MAX_INITIAL_CAPACITY))
         .map_err(out_of_memory)?;
-    let truncated = |error: reqwest::Error| Failure::from_body_error(&error);
-    while let Some(chunk) = response.chunk().await.map_err(truncated)? {
-        if body.len() + chunk.len() > MAX_BODY {
+    loop {
+        // With no more to read than there is room for, `read_to_end` does not grow the vector.
+        let room = body.capacity().min(MAX_BODY) - body.len();
+        let read = response.by_ref().take(room as u64).read_to_end(&mut body);
+        if read.map_err(broken)? < room {
+            return Ok(body);
+        }
+        let mut next = [0];
+        if response.read(&mut next).map_err(broken)? == 0 {
+            return Ok(body);
+        }
+        if body.len() == MAX_BODY {
             return Err(too_large());
         }
         // Grow by a quarter instead of doubling: unused capacity is wiped too, which takes time.
-        if body.capacity() - body.len() < chunk.len() {
-            let additional = chunk.len().max(body.len() / 4);
-            body.try_reserve_exact(additional).map_err(out_of_memory)?;
-        }
-        body.extend_from_slice(&chunk);
+        let additional = MIN_GROWTH.max(body.len() / 4);
+        body.try_reserve_exact(additional).map_err(out_of_memory)?;
+        body.extend_from_slice(&next);
     }
-    Ok(body)
 }
 
 /// Parses `Retry-After`, which holds seconds or an HTTP date (RFC 9110, section 10.2.3). A date is

@@ -92,6 +92,10 @@ events! {
         #[kind("verify-ssl-ignored")]
         #[text("ignoring PHASE_VERIFY_SSL: certificates are always verified; pass --ca-file to trust a CA of your own")]
         VerifySslIgnored,
+        /// A name is not resolved after `waited`, and phase-run keeps waiting.
+        #[kind("lookup-slow")]
+        #[text("resolving the name {name} has taken {} s so far: waiting up to {:.0} s more", waited.as_secs_f64(), left.as_secs_f64())]
+        LookupSlow { name: &'a str, waited: Duration, left: Duration },
         /// The environment has no secrets, and no filter explains it.
         #[kind("environment-empty")]
         #[text("there are no secrets in {environment_label}")]
@@ -219,6 +223,10 @@ events! {
     }
 
     Request {
+        /// A name was looked up, with or without success.
+        #[kind("lookup")]
+        #[text("resolving the name {name} took {} ms", millis(took))]
+        Lookup { name: &'a str, took: Duration },
         /// One HTTP request; its path is without the query.
         #[kind("request")]
         #[text("{method} {host}{path}: {status} in {} ms", millis(took))]

@@ -1,0 +1,131 @@
+#![forbid(unsafe_code)]
+//! Builds reqwest clients and keeps them until the exec.
+//!
+//! A blocking client has a thread that polls its connections, so one serves every host that has the
+//! same roots, the same proxy and the same limit on connecting.
+
+use std::cell::RefCell;
+use std::error::Error as _;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::blocking::Client;
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::HttpOptions;
+use super::dns::AddressBook;
+use super::failure::{Failure, MAX_HEADERS};
+use super::roots::Roots;
+use crate::error::os_error_text;
+use crate::process::with_signals_blocked;
+
+/// The roots that a client trusts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RootSet {
+    /// Those of `--ca-file`, or the built-in ones.
+    Configured,
+    /// Those of `--ca-file` and the built-in ones.
+    ConfiguredAndBuiltIn,
+    /// Those of the system.
+    System,
+}
+
+impl RootSet {
+    fn load(self, roots: &Roots) -> RootCertStore {
+        match self {
+            Self::Configured => roots.root_store(),
+            Self::ConfiguredAndBuiltIn => roots.root_store_with_built_in(),
+            Self::System => Roots::system_root_store(),
+        }
+    }
+}
+
+/// What one client differs in from another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClientKind {
+    pub(super) roots: RootSet,
+    pub(super) uses_proxy: bool,
+    pub(super) connect_timeout: Duration,
+}
+
+/// The clients of a run, which are built when they are needed.
+#[derive(Default)]
+pub(super) struct Clients(RefCell<Vec<(ClientKind, ManuallyDrop<Client>)>>);
+
+impl Clients {
+    /// Returns the client of this kind, and builds it on the first call. It is never dropped: that
+    /// would wait for its thread, which the exec ends anyway.
+    ///
+    /// # Errors
+    /// A transient failure if the client cannot be built, for example because no thread can be started.
+    pub(super) fn get(
+        &self,
+        kind: ClientKind,
+        options: &HttpOptions,
+        addresses: &Arc<AddressBook>,
+    ) -> Result<Client, Failure> {
+        let mut clients = self.0.borrow_mut();
+        if let Some((_, client)) = clients.iter().find(|(other, _)| *other == kind) {
+            return Ok(Client::clone(client));
+        }
+        let client = build(kind, options, addresses)?;
+        clients.push((kind, ManuallyDrop::new(client.clone())));
+        Ok(client)
+    }
+}
+
+fn build(
+    kind: ClientKind,
+    options: &HttpOptions,
+    addresses: &Arc<AddressBook>,
+) -> Result<Client, Failure> {
+    let unusable = |what: &str| Failure::Unreachable {
+        why: format!("cannot set up {what}"),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| unusable("TLS"))?
+        .with_root_certificates(kind.roots.load(&options.roots))
+        .with_no_client_auth();
+    // A process opens one session with each host and has none to resume.
+    tls.resumption = rustls::client::Resumption::disabled();
+    let identity = HeaderValue::from_static("identity");
+    let mut builder = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("phase-run/", env!("CARGO_PKG_VERSION")))
+        .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, identity)]))
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        // Keeps reqwest from reading the proxy variables, which are read in `config`.
+        .no_proxy()
+        .http1_only()
+        .http1_max_headers(MAX_HEADERS)
+        .dns_resolver(Arc::clone(addresses))
+        // Each request has its own limit.
+        .timeout(None)
+        .connect_timeout(kind.connect_timeout);
+    if let Some(proxy) = options.proxy.as_ref().filter(|_| kind.uses_proxy) {
+        let all_requests = reqwest::Proxy::all(proxy.address.clone());
+        let mut all_requests = all_requests.map_err(|_| unusable("the proxy"))?;
+        if let Some(authorization) = &proxy.authorization {
+            all_requests = all_requests.custom_http_auth(authorization.clone());
+        }
+        builder = builder.proxy(all_requests);
+    }
+    let client = with_signals_blocked(|| builder.build());
+    client.map_err(|error| {
+        // Its thread or the descriptors of its runtime may be refused.
+        let source = error.source();
+        match source.and_then(|source| source.downcast_ref::<io::Error>()) {
+            Some(error) => Failure::Unreachable {
+                why: format!("cannot start the HTTP client: {}", os_error_text(error)),
+            },
+            None => unusable("the HTTP client"),
+        }
+    })
+}
