@@ -172,7 +172,7 @@ options! {
         Strict, None, "strict", None, [], Flag, Once, "Treat unresolved references as an error", "By default, they stay as they are, and a warning names the keys.";
     }
     "Authentication" {
-        TokenFile, None, "token-file", None, ["PHASE_SERVICE_TOKEN_FILE"], NonEmpty("FILE"), Once, "Read the token from `FILE`", "`-` reads the first line of standard input, and `fd:N` reads an open file descriptor. To pass the token itself, set `PHASE_SERVICE_TOKEN`.";
+        TokenFile, None, "token-file", None, ["PHASE_SERVICE_TOKEN_FILE"], NonEmpty("FILE"), Once, "Read the token from `FILE`", "`FILE` can be `-` (the first line of standard input) or `fd:N` (an open file descriptor). To pass the token itself, set `PHASE_SERVICE_TOKEN`.";
         Identity, None, "identity", None, ["PHASE_IDENTITY"], NonEmpty("aws|azure"), Once, "Log in with this machine's cloud identity", "phase-run exchanges it for a short-lived token, so you need not store one. Requires `--service-account`.";
         ServiceAccount, None, "service-account", None, ["PHASE_SERVICE_ACCOUNT_ID"], NonEmpty("ID"), Once, "ID of the service account to log in as", "Requires `--identity`.";
     }

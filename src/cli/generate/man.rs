@@ -65,7 +65,7 @@ fn item(name: &str, text: &str) -> String {
     format!(".TP\n{}\n{}", bold(name), paragraph(text))
 }
 
-/// Returns the text as source lines; options, and what stands between backquotes, are bold.
+/// Returns the text as source lines; what stands between backquotes is bold.
 fn paragraph(text: &str) -> String {
     let mut in_backquotes = false;
     let mut lines = String::new();
@@ -81,29 +81,13 @@ fn paragraph(text: &str) -> String {
             }
             let part = match in_backquotes {
                 true => literal(part),
-                false => prose(part),
+                false => escape(part),
             };
             lines.push_str(&part);
         }
         lines.push('\n');
     }
     lines
-}
-
-/// Escapes prose, and makes the options in it bold.
-fn prose(text: &str) -> String {
-    let words = text.split(' ').map(|word| {
-        let (before, word) = match word.strip_prefix('(') {
-            Some(inside) => ("(", inside),
-            None => ("", word),
-        };
-        let name = word.trim_end_matches([',', ';', ':', ')']);
-        match word.strip_prefix(name) {
-            Some(after) if name.starts_with('-') => format!("{before}{}{after}", bold(name)),
-            _ => format!("{before}{}", escape(word)),
-        }
-    });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 fn bold(text: &str) -> String {
@@ -129,10 +113,7 @@ mod tests {
         for (text, line) in [
             (".phase.json", "\\&.phase.json\n"),
             ("'x' \\n", "\\&'x' \\en\n"),
-            (
-                "in-memory (--clean, -)",
-                "in-memory (\\fB\\-\\-clean\\fP, \\fB\\-\\fP)\n",
-            ),
+            ("in-memory (`--clean`)", "in-memory (\\fB\\-\\-clean\\fP)\n"),
             ("`a-b` $1 …", "\\fBa\\-b\\fP $1 ...\n"),
         ] {
             assert_eq!(paragraph(text), line);
