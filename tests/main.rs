@@ -46,6 +46,7 @@ mod layers;
 mod logging;
 mod lookup;
 mod malformed_responses;
+mod markdown;
 mod messages;
 mod name_resolution;
 mod other_runners_flaws;

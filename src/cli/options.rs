@@ -177,7 +177,7 @@ options! {
         ServiceAccount, None, "service-account", None, ["PHASE_SERVICE_ACCOUNT_ID"], NonEmpty("ID"), Once, "ID of the service account to log in as", "Requires `--identity`.";
     }
     "Network" {
-        Host, None, "host", None, ["PHASE_HOST"], NonEmpty("URL"), Once, "Phase's address [default: https://console.phase.dev]", "";
+        Host, None, "host", None, ["PHASE_HOST"], NonEmpty("URL"), Once, "Phase's address [default: `https://console.phase.dev`]", "";
         CaFile, None, "ca-file", None, ["PHASE_CA_FILE", "SSL_CERT_FILE"], NonEmpty("FILE"), Once, "Trust only the CA certificates in `FILE` (PEM)", "For Phase, they replace the built-in root certificates and those of the system.";
         HeaderFile, None, "header-file", None, ["PHASE_HEADER_FILE"], NonEmpty("FILE"), Once, "Send the headers in `FILE` with requests to Phase", "This is for a gateway in front of Phase. Each line is `Name: value`. phase-run protects the values like the token.";
         Timeout, None, "timeout", None, ["PHASE_TIMEOUT"], NonEmpty("SECS"), Once, "Time limit per request, in seconds [default: 10]", "It includes everything from connecting to the last byte. Resolving the name may take up to --max-wait.";
