@@ -71,7 +71,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             logger.log_error(&error);
-            if let (true, Error::NoCommand) = (args.is_empty(), &error) {
+            if matches!(error, Error::NoCommand) && args.is_empty() {
                 logger.write_help(&cli::help::summary());
             }
             ExitCode::from(error.exit_status())

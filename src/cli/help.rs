@@ -20,7 +20,7 @@ Usage: phase-run [OPTIONS] [--] COMMAND [ARGUMENT...]
 ";
 
 /// The options that `-h` lists.
-const EVERYDAY: [Opt; 14] = [
+const EVERYDAY: [Opt; 15] = [
     Opt::App,
     Opt::Env,
     Opt::Path,
@@ -30,6 +30,7 @@ const EVERYDAY: [Opt; 14] = [
     Opt::Host,
     Opt::Snapshot,
     Opt::Command,
+    Opt::Supervise,
     Opt::Watch,
     Opt::DryRun,
     Opt::Verbose,
