@@ -160,3 +160,76 @@ fn peak_memory_stays_bounded() {
         assert!(peak > mebibytes << 10, "{mebibytes} MiB: {peak} KiB");
     }
 }
+
+/// Runs phase-run against a server that sends a response with these headers.
+fn answered_with_headers(headers: &str) -> Output {
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{headers}\r\n");
+    answered(Box::leak(head.into_boxed_str()), BODY)
+}
+
+/// Some gateways add far more than 100 headers. The message names both limits.
+#[test]
+fn response_may_have_1000_headers() {
+    let headers = |count| -> String { (1..count).map(|n| format!("X-{n}: yes\r\n")).collect() };
+    for count in [101, 1_000] {
+        let output = answered_with_headers(&headers(count)).assert_status(Status::Exited(0));
+        assert_eq!(output.text(), "value\n");
+    }
+    let long = format!("X-Long: {}\r\n", "x".repeat(5_000_000));
+    for headers in [headers(1_001), long] {
+        let output = answered_with_headers(&headers).assert_error(125, "protocol");
+        let why = "the head of the response is too large: at most 1000 headers and 408 KiB are accepted\n";
+        assert!(output.stderr.ends_with(why), "{output}");
+    }
+}
+
+/// The JSON of the secrets, compressed with gzip (RFC 1952) in one stored block.
+const GZIPPED: &[u8] =
+    b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\x02\0\xfd\xff[]\x29\x4c\xe2\xe3\x02\0\0\0";
+
+/// phase-run asks for an uncompressed response. A gateway that compresses it all the same is named.
+#[test]
+fn compressed_response_is_named() {
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
+    let gzip = |status| {
+        Responder::raw(status, "application/json", GZIPPED.to_vec())
+            .header("Content-Encoding", "gzip")
+    };
+    let sandbox = Sandbox::new(&phase);
+    for (responder, kind, why) in [
+        (
+            gzip(200),
+            "protocol",
+            "the response is compressed (gzip), although phase-run asked for an uncompressed one",
+        ),
+        (
+            gzip(200).header("Content-Encoding", "identity, x-own"),
+            "protocol",
+            "is compressed (an unknown coding)",
+        ),
+        (
+            gzip(404),
+            "protocol",
+            "status 404, with a compressed body (gzip)",
+        ),
+        (gzip(503), "server", "503"),
+    ] {
+        phase.respond("/v1/secrets/", responder);
+        let output = print_key_with(&sandbox, &[])
+            .output()
+            .assert_error(125, kind);
+        assert!(output.stderr.contains(why), "{output}");
+    }
+    // A transient status is retried, whatever its body is.
+    phase.respond("/v1/secrets/", Responder::json(200, BODY));
+    phase.respond("/v1/secrets/", gzip(503).times(1));
+    let output = print_key_with(&sandbox, &["--max-wait", "30"]).output();
+    assert_eq!(output.assert_retried().text(), "value\n");
+    // An encoding of `identity` is none.
+    phase.respond(
+        "/v1/secrets/",
+        Responder::json(200, BODY).header("Content-Encoding", "Identity"),
+    );
+    let output = print_key_with(&sandbox, &[]).output().assert_ok();
+    assert_eq!(output.text(), "value\n");
+}

@@ -82,7 +82,7 @@ impl Failure {
             if let Some(http) = current.downcast_ref::<hyper::Error>() {
                 if http.to_string() == HEAD_TOO_LARGE {
                     let why = format!(
-                        "the head of the response is too large: more than {MAX_HEADERS} headers, or {} KiB",
+                        "the head of the response is too large: at most {MAX_HEADERS} headers and {} KiB are accepted",
                         MAX_HEAD >> 10
                     );
                     return Self::UnexpectedResponse { why };

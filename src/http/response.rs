@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::time::{Duration, SystemTime};
 
 use reqwest::blocking;
-use reqwest::header::{DATE, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, DATE, HeaderName, LOCATION, RETRY_AFTER};
 
 use super::client::TryLimit;
 use super::failure::Failure;
@@ -29,6 +29,8 @@ pub(crate) struct Response {
     /// The delay that `Retry-After` asks for.
     pub(super) min_delay: Option<Duration>,
     pub(crate) location: Option<String>,
+    /// How the body is compressed, which only a response with an error status may be.
+    pub(crate) compression: Option<&'static str>,
     /// The global allocator wipes it when it is freed. A wiping type would do so a second time,
     /// byte by byte, for megabytes.
     pub(crate) body: Vec<u8>,
@@ -36,6 +38,9 @@ pub(crate) struct Response {
 
 impl Response {
     /// Reads the rest of a response whose head has arrived.
+    ///
+    /// # Errors
+    /// A failure if the body is incomplete, too large, or compressed although its content is needed.
     pub(super) fn receive(
         mut response: blocking::Response,
         limit: &TryLimit,
@@ -48,8 +53,17 @@ impl Response {
         let min_delay = retry_after
             .as_deref()
             .and_then(|text| parse_retry_after(text, date.as_deref()));
+        let compression = header(CONTENT_ENCODING).and_then(|text| compression_name(&text));
+        if let Some(name) = compression.filter(|_| response.status().is_success()) {
+            return Err(Failure::UnexpectedResponse {
+                why: format!(
+                    "the response is compressed ({name}), although phase-run asked for an uncompressed one"
+                ),
+            });
+        }
         Ok(Self {
             status: response.status().as_u16(),
+            compression,
             retry_after,
             min_delay,
             location,
@@ -94,6 +108,19 @@ fn read_body(response: &mut blocking::Response, limit: &TryLimit) -> Result<Vec<
         body.try_reserve_exact(additional).map_err(out_of_memory)?;
         body.extend_from_slice(&next);
     }
+}
+
+/// The name of the coding in `Content-Encoding` (RFC 9110, section 8.4), or `None` if the body is as it is.
+/// Only names from the registry are repeated in messages.
+fn compression_name(text: &str) -> Option<&'static str> {
+    let mut codings = text.split(',').map(str::trim);
+    let coding =
+        codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))?;
+    let known = ["br", "compress", "deflate", "gzip", "x-gzip", "zstd"];
+    let known = known
+        .into_iter()
+        .find(|name| name.eq_ignore_ascii_case(coding));
+    Some(known.unwrap_or("an unknown coding"))
 }
 
 /// Parses `Retry-After`, which holds seconds or an HTTP date (RFC 9110, section 10.2.3). A date is

@@ -27,6 +27,8 @@ pub(super) struct ApiResponse {
     retry_after: Option<String>,
     /// The `Location` header of a redirect, not redacted yet.
     location: Option<String>,
+    /// How the body is compressed, and so cannot be read.
+    compression: Option<&'static str>,
     /// The server's name for messages.
     pub(super) host: String,
     /// Where the token in the request came from, for messages.
@@ -70,6 +72,7 @@ impl ApiResponse {
             status: response.status,
             retry_after: response.retry_after,
             location: response.location,
+            compression: response.compression,
             host: host.to_owned(),
             token_origin: token_origin.to_owned(),
             gateway_headers: gateway_headers.clone(),
@@ -155,10 +158,11 @@ impl ApiResponse {
     /// The error text of the server with the status, or what is known of a body without one.
     fn status_message(&self, server_error: Option<&str>) -> String {
         let status = self.status;
-        match server_error {
-            Some(text) => format!("{text} ({status})"),
-            None if self.body.is_empty() => format!("status {status}, with an empty body"),
-            None => format!("status {status}, with a body that does not come from Phase"),
+        match (server_error, self.compression) {
+            (Some(text), _) => format!("{text} ({status})"),
+            (None, Some(name)) => format!("status {status}, with a compressed body ({name})"),
+            (None, None) if self.body.is_empty() => format!("status {status}, with an empty body"),
+            (None, None) => format!("status {status}, with a body that does not come from Phase"),
         }
     }
 
