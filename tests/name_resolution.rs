@@ -1,8 +1,13 @@
 //! A name look-up may be slow: it has a bound of its own, and there is never more than one of a name.
 
+use std::collections::BTreeSet;
+use std::fs::read_dir;
+
 use fake_phase::{Certificate, Options, Phase};
 
-use crate::support::{NameServer, Run, Sandbox, Status, require_root, shop_id, shop_world};
+use crate::support::{
+    NameServer, Run, Sandbox, Status, cloud_machine, require_root, shop_id, shop_world, unused_port,
+};
 
 /// Only the test can bind port 53, and mount the resolver's files.
 fn is_possible() -> bool {
@@ -89,4 +94,64 @@ fn verbose_log_has_time_of_lookup() {
         lines.find(|line| line.starts_with("phase-run: resolving the name other.test took "));
     assert!(lookup.is_some_and(|line| line.ends_with(" ms")), "{output}");
     assert_eq!(server.queries(), 1);
+}
+
+/// The metadata services are tried twice, for five seconds each. The second try waits for the look-up of
+/// the first.
+#[test]
+fn retry_waits_for_running_lookup() {
+    if !is_possible() {
+        return;
+    }
+    let (machine, server) = (cloud_machine(), NameServer::silent());
+    let run = machine.run_with_identity("aws", &["--timeout", "1", "--max-wait", "100"]);
+    let run = run
+        .args(["echo", "started"])
+        .unset("AWS_EC2_METADATA_DISABLED");
+    let run = run.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "https://other.test:1");
+    let mut running = server.resolves_for(&machine, run).spawn();
+    let slow = "phase-run: warning: resolving the name other.test has taken 1 s so far: \
+        waiting up to 4 s more";
+    assert_eq!(running.stderr_line(), slow);
+    let retrying = running.stderr_line();
+    let why = "cannot reach other.test:1: name resolution did not finish within 5 s; retrying in ";
+    assert!(retrying.contains(why), "{retrying}");
+    server.answer();
+    let output = running.wait().assert_status(Status::Exited(125));
+    assert!(output.stderr.contains("connection refused"), "{output}");
+    assert_eq!(server.queries(), 1, "{output}");
+}
+
+/// Each retry resolves the name again, and all of them use one client, which has a thread.
+#[test]
+fn retries_start_no_further_client() {
+    if !is_possible() {
+        return;
+    }
+    let (phase, server) = (named_phase(), NameServer::start());
+    let sandbox = Sandbox::new(&phase);
+    let run = run_by_name(&sandbox, &phase, &server, "8", &[]);
+    let run = run.env(
+        "PHASE_HOST",
+        format!("https://other.test:{}", unused_port()),
+    );
+    let mut running = run.spawn();
+    let mut client_threads = BTreeSet::new();
+    let mut retries = 0;
+    while running.stderr_line().contains("; retrying in ") {
+        retries += 1;
+        // The last line may be the error: the process is gone then.
+        let tasks = format!("/proc/{}/task", running.pid());
+        let threads: Vec<String> = read_dir(tasks)
+            .into_iter()
+            .flatten()
+            .map(|task| task.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert!(threads.len() <= 3, "{threads:?}");
+        let main_thread = running.pid().to_string();
+        client_threads.extend(threads.into_iter().filter(|task| *task != main_thread));
+    }
+    let _ = running.wait();
+    assert!(retries > 1 && server.queries() > retries, "{retries}");
+    assert_eq!(client_threads.len(), 1, "{client_threads:?}");
 }

@@ -66,15 +66,36 @@ fn silent_server_times_out() {
     }
 }
 
-/// A timeout that restarts at each read would never end here.
+/// A timeout that restarts at each read would never end here. It holds in the process that fetches, whoever
+/// its parent is.
 #[test]
 fn dripping_body_times_out() {
+    for mode in [&[][..], &["--supervise"], &["--watch", "3600"]] {
+        let phase = Phase::serve(long_value_world());
+        phase.respond(
+            "/v1/secrets/",
+            Responder::slow_drip(Duration::from_millis(500)),
+        );
+        let sandbox = Sandbox::new(&phase);
+        let options = [&["--timeout", "1"], mode].concat();
+        let _ = times_out(sandbox.run_echo(&options));
+    }
+}
+
+/// A limit below a hundredth of a second is not shown as zero.
+#[test]
+fn tiny_timeout_is_not_shown_as_zero() {
     let phase = Phase::serve(long_value_world());
-    phase.respond(
-        "/v1/secrets/",
-        Responder::slow_drip(Duration::from_millis(500)),
+    phase.respond("/v1/secrets/", Responder::stall());
+    let sandbox = Sandbox::new(&phase);
+    let run = sandbox.run_echo(&["--timeout", "0.001"]);
+    let output = run.output().assert_refused("unreachable");
+    assert!(
+        output
+            .stderr
+            .contains("no complete response within 0.001 s"),
+        "{output}"
     );
-    let _ = times_out(limited_to_one_second(&Sandbox::new(&phase)));
 }
 
 /// Sends a head that never ends, ten lines a second, until the client has gone.
