@@ -26,7 +26,7 @@ fn name_cannot_inject_into_request() {
         assert!(!requests.is_empty(), "{options:?}");
         let mut arrived = BTreeSet::new();
         for request in requests {
-            assert_eq!(request.headers.len(), 4, "{request:?}");
+            assert_eq!(request.headers.len(), 5, "{request:?}");
             let plain = |c: char| c.is_ascii_graphic() && c != '#';
             assert!(request.target.chars().all(plain), "{request:?}");
             for name in ["env", "path", "tags"] {

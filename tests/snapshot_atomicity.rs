@@ -16,23 +16,46 @@ const NEW: &str = "canary of the new value";
 const LEFTOVER: &str = ".snapshot.abcdefghijABCDEFGHIJ";
 
 fn traced(run: Run<'_>) -> Run<'_> {
-    run.wrap(["strace", "-f", "-qqq", "-o", "../trace"])
+    run.wrap(["strace", "-ff", "-qqq", "-o", "../trace"])
 }
 
-/// A system call of the process that becomes the command: its name, its ordinal among the calls of that
-/// name, and the line of the trace.
+/// A system call of the main thread: its name, its ordinal among the calls of that name, and the line
+/// of the trace.
 type Call = (String, usize, String);
 
-fn trace_path(shop: &SnapshotShop) -> PathBuf {
-    shop.sandbox.directory().with_file_name("trace")
+/// The files that strace has written, one for each thread.
+fn trace_paths(shop: &SnapshotShop) -> Vec<PathBuf> {
+    let directory = shop.sandbox.directory().parent().unwrap();
+    let traces = names(directory)
+        .into_iter()
+        .filter(|name| name.starts_with("trace."));
+    traces.map(|name| directory.join(name)).collect()
 }
 
+fn remove_traces(shop: &SnapshotShop) {
+    for path in trace_paths(shop) {
+        remove_file(path).unwrap();
+    }
+}
+
+/// The pid of the process that becomes the command, and the trace of its main thread.
+fn main_trace(shop: &SnapshotShop) -> Option<(libc::pid_t, String)> {
+    trace_paths(shop).into_iter().find_map(|path| {
+        let trace = read_to_string(&path).unwrap();
+        let pid = path.extension().unwrap().to_str().unwrap();
+        trace
+            .starts_with("execve(")
+            .then(|| (pid.parse().unwrap(), trace))
+    })
+}
+
+/// Returns the calls of a start that has ended, and removes its traces.
 fn calls(shop: &SnapshotShop) -> Vec<Call> {
-    let trace = read_to_string(trace_path(shop)).unwrap();
-    let pid = trace.split(' ').next().unwrap().to_owned() + " ";
     let mut calls: Vec<Call> = Vec::new();
-    for line in trace.lines().filter_map(|line| line.strip_prefix(&pid)) {
-        let Some((name, _)) = line.trim_start().split_once('(') else {
+    let (_, trace) = main_trace(shop).unwrap();
+    remove_traces(shop);
+    for line in trace.lines() {
+        let Some((name, _)) = line.split_once('(') else {
             continue;
         };
         let before = calls.iter().filter(|(other, ..)| other == name).count();
@@ -226,16 +249,12 @@ impl StoppedStart {
         let calls = calls(shop);
         let (name, nth, _) = calls.iter().find(|call| is_last(call)).unwrap();
         prepare();
-        let trace = trace_path(shop);
-        remove_file(&trace).unwrap();
         let stop = format!("inject={name}:signal=STOP:when={nth}");
         let running = traced(shop.run_with(&[])).wrap(["-e", &stop]).spawn();
         let pid = eventually("the process has stopped", || {
-            let text = read_to_string(&trace).unwrap_or_default();
-            match text.contains("--- stopped by SIGSTOP ---") {
-                true => Ok(text.split(' ').next().unwrap().parse().unwrap()),
-                false => Err(text),
-            }
+            let (pid, trace) = main_trace(shop).ok_or_else(String::new)?;
+            let has_stopped = trace.contains("--- stopped by SIGSTOP ---");
+            has_stopped.then_some(pid).ok_or(trace)
         });
         Self { running, pid }
     }
@@ -350,7 +369,7 @@ fn start_without_snapshot_option_opens_no_file() {
     let shop = snapshot_shop();
     let run = shop.sandbox.run(SHOP).args(["printenv", "SECRET"]);
     let _ = traced(run.allow_secrets_on_stdout()).output().assert_ok();
-    let trace = read_to_string(shop.sandbox.directory().with_file_name("trace")).unwrap();
+    let (_, trace) = main_trace(&shop).unwrap();
     for word in ["\"snapshot", ".snapshot.", "fdatasync", "flock"] {
         assert!(!trace.contains(word), "{word}");
     }

@@ -8,9 +8,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -182,10 +182,10 @@ impl<'a> TemporaryFiles<'a> {
     /// Writes a temporary file and renames it to `path`. After an error, the temporary file is removed.
     fn write_and_rename(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = self.create_locked()?;
-        let mut file = temporary.as_file();
+        let file = temporary.as_file();
         // A umask such as 0777 takes the owner's permissions away. Some file systems have no modes.
         let _ = file.set_permissions(Permissions::from_mode(0o600));
-        file.write_all(bytes)?;
+        file.write_all_at(bytes, 0)?;
         // The bytes must be on the disk before the file gets its name.
         file.sync_data()?;
         temporary.persist(path).map_err(|failed| failed.error)?;
