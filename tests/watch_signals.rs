@@ -225,6 +225,22 @@ fn other_signal_without_command_reaches_new_one() {
     let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
 }
 
+/// A signal to a standby that waits for its promotion is not meant for the new command. Its main thread
+/// blocks signals, and so do the threads of its HTTP client.
+#[test]
+fn signal_to_waiting_standby_is_discarded() {
+    let shop = watched_shop();
+    let (mut running, daemon) = cleaning_up(&shop);
+    kill(command_of(running.pid(), daemon), libc::SIGTERM);
+    kill(daemon, libc::SIGKILL);
+    assert_eq!(running.line(), "value two");
+    running.wait_until_ready();
+    let _ = running.stderr_line();
+    kill(running.wait_until_ready_on_stderr(), libc::SIGKILL);
+    running.kill(libc::SIGKILL);
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
+}
+
 /// Neither a signal that came while no command ran nor one that comes during the promotion is lost.
 /// The standby is stopped here, so that all of them come before it continues.
 #[test]
