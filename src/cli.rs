@@ -29,11 +29,6 @@ pub(crate) struct ParsedArgs {
 }
 
 impl ParsedArgs {
-    /// Returns whether there are no arguments at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.options.is_empty() && self.command.is_empty()
-    }
-
     /// Returns whether the option was given.
     pub(crate) fn has(&self, option: Opt) -> bool {
         self.count(option) > 0

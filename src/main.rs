@@ -52,7 +52,9 @@ fn main() -> ExitCode {
     let core_limit = memory_protection::enable();
     signal::remove_runtime_handlers();
     signal::install_pid1_handlers();
-    let (args, parse_result) = cli::parse(std::env::args_os().skip(1).collect());
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let has_arguments = !arguments.is_empty();
+    let (args, parse_result) = cli::parse(arguments);
     let logger = config::read_logger(&args, &inherited);
     panic_hook::install(logger);
     let context = Context {
@@ -71,7 +73,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             logger.log_error(&error);
-            if matches!(error, Error::NoCommand) && args.is_empty() {
+            if matches!(error, Error::NoCommand) && !has_arguments {
                 logger.write_help(&cli::help::summary());
             }
             ExitCode::from(error.exit_status())

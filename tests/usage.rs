@@ -153,9 +153,10 @@ fn usage_error_names_the_mistake() {
     }
 }
 
-/// The error is the first line. A log collector gets nothing else.
+/// The error comes first. A log collector gets nothing else, and neither does someone who has passed
+/// arguments: the help would push the error off the screen.
 #[test]
-fn missing_arguments_print_the_summary_after_the_error() {
+fn only_missing_arguments_print_the_summary() {
     let sandbox = Sandbox::offline();
     let nothing: [&str; 0] = [];
     let run = || sandbox.run(nothing);
@@ -168,6 +169,11 @@ fn missing_arguments_print_the_summary_after_the_error() {
     let json = run().env("PHASE_LOG_FORMAT", "json").output();
     let json = json.assert_status(Status::Exited(125));
     assert_eq!(json.stderr.lines().count(), 1, "{json}");
+    for words in [&["--"][..], &["--app", "shop"], &["--app", "shop", "--"]] {
+        let output = sandbox.run(words).output();
+        let output = output.assert_status(Status::Exited(125));
+        assert_eq!(output.stderr.lines().count(), 2, "{output}");
+    }
 }
 
 #[test]
