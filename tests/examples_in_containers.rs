@@ -104,6 +104,11 @@ impl Container {
             // The path at which scripts/build leaves the binary.
             ["--from=phase-run", "target/dist/phase-run", to] => self.put_phase_run(to),
             ["--from=build", "/app", to] => create_dir_all(self.at(to)).unwrap(),
+            ["--from=build", owner, "/empty", to] => {
+                assert_eq!(owner, format!("--chown={NONROOT}:{NONROOT}"));
+                create_dir_all(self.at(to)).unwrap();
+                chown(self.at(to), Some(NONROOT), Some(NONROOT)).unwrap();
+            }
             ["--from=build", _, to] => self.stand_in(to),
             _ => panic!("what does COPY {words} do?"),
         }
@@ -217,17 +222,43 @@ fn compose(image: &mut Container, service: &Value) {
     }
 }
 
+/// A new named volume takes over the owner of the directory in the image.
 #[test]
-fn compose_passes_token_as_file() {
+fn compose_restarts_from_snapshot_during_outage() {
     let Some(file) = yaml("compose.yaml") else {
         return;
     };
     let Some(mut image) = Container::image("Dockerfile.scratch") else {
         return;
     };
-    compose(&mut image, &file["services"]["web"]);
+    let service = &file["services"]["web"];
+    compose(&mut image, service);
     assert_eq!(file["secrets"]["phase"]["file"], "./phase-token");
+    assert_eq!(service["volumes"][0], "snapshot:/var/cache/phase");
+    let target = image.at("/var/cache/phase");
+    let owner = target.metadata().unwrap().gid();
+    let volume = image.sandbox.directory().join("snapshot");
+    create_dir_all(&volume).unwrap();
+    chown(&volume, Some(owner), Some(owner)).unwrap();
+    image.mounts += &format!("mount --bind {} {}; ", volume.display(), target.display());
+    assert_eq!(service["read_only"], true);
+    restarts_from_snapshot(&mut image);
+}
+
+/// Starts the container with a read-only root directory, and again with the same volumes while Phase is
+/// unavailable.
+fn restarts_from_snapshot(image: &mut Container) {
+    let root = image.root.display();
+    image.mounts += &format!("mount -o remount,bind,ro {root};");
     image.serves(has_secret);
+    image.phase.respond("", Responder::status(503));
+    let mut running = image.start();
+    assert_eq!(running.wait_until_ready(), 1);
+    image.check(running.pid(), has_secret);
+    let _ = running
+        .wait()
+        .assert_log_lines(&["using the snapshot /var/cache/phase/secrets"])
+        .assert_ok();
 }
 
 /// The password is in the file that the variable names, and in no variable.
@@ -289,18 +320,7 @@ fn pod_restarts_from_snapshot_during_outage() {
         volume_at(&mut image, volume, path);
     }
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
-    let root = image.root.display();
-    image.mounts += &format!("mount -o remount,bind,ro {root};");
-    image.serves(has_secret);
-    // The restarted container has the volumes of the first one.
-    image.phase.respond("", Responder::status(503));
-    let mut running = image.start();
-    assert_eq!(running.wait_until_ready(), 1);
-    image.check(running.pid(), has_secret);
-    let _ = running
-        .wait()
-        .assert_log_lines(&["using the snapshot /var/cache/phase/secrets"])
-        .assert_ok();
+    restarts_from_snapshot(&mut image);
 }
 
 fn volume_at(image: &mut Container, volume: &Value, path: &str) {
