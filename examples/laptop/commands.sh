@@ -1,4 +1,4 @@
-# In a directory with this .phase.json, which `phase init` writes. Nothing has to be loaded into the
-# shell first, and the shell never has a secret.
+# In a directory with this .phase.json, which you write by hand or with `phase init` of Phase's own CLI.
+# Nothing has to be loaded into the shell first, and the shell never has a secret.
 phase-run npm test
 phase-run --env staging --only 'DB_*' -c 'psql "$DB_URL"'

@@ -16,7 +16,7 @@ const USAGE: &str = "\
 Runs a command with the secrets of a Phase app in its environment.
 
 Usage: phase-run [OPTIONS] [--] COMMAND [ARGUMENT...]
-       phase-run [OPTIONS] -c 'SHELL COMMAND LINE'
+       phase-run [OPTIONS] -c LINE [ARGUMENT...]
 ";
 
 /// The options that `-h` lists.
@@ -80,6 +80,17 @@ pub(crate) fn help() -> String {
     }
     text.push_str(
         "
+Options end at -- or at the first argument that is not an option. Write a value
+as --name VALUE or --name=VALUE. A GLOB is a shell pattern with *, ?, [a-z] and
+[!a-z]. It is case-sensitive, and a comma does not separate patterns.
+
+If the app or the environment is not specified, .phase.json supplies it, from
+the working directory or from a parent if its monorepoSupport is true.
+
+phase-run(1) describes the variables that have no option, such as https_proxy,
+no_proxy, PHASE_SERVICE_TOKEN and PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH. To read
+it: phase-run --generate man | man -l -
+
 The exit status is that of the command. It is 125 if phase-run fails, 126 if the
 command cannot be executed, and 127 if the command does not exist.
 ",

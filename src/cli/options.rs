@@ -162,8 +162,8 @@ options! {
     }
     "How they are handed over" {
         Prefix, None, "prefix", None, [], NonEmpty("TEXT"), Once, "Put `TEXT` before the name of every variable", "Filters and `--file` match keys without the prefix.";
-        File, None, "file", None, [], NonEmpty("KEY[=VAR]"), Repeatable, "Hand `KEY` over as a file; the variable has its path", "The file is read-only and exists only in memory. Without `VAR`, the variable is named after the key, and `KEY` can be a shell pattern.";
-        Keep, None, "keep", None, [], NonEmpty("GLOB"), Repeatable, "Keep matching variables that are already set", "Their values take precedence over the secrets.";
+        File, None, "file", None, [], NonEmpty("KEY[=VAR]"), Repeatable, "Hand `KEY` over as a file; the variable has its path", "The file exists only in memory. It is read-only, with mode 0444: programs that insist on 0600, such as ssh, refuse it. Without `VAR`, the variable is named after the key, and `KEY` can be a shell pattern.";
+        Keep, None, "keep", None, [], NonEmpty("GLOB"), Repeatable, "Keep matching variables that are already set", "Their values take precedence over the secrets. A pattern may match nothing.";
         KeepExisting, None, "keep-existing", None, [], Flag, Once, "Keep all variables that are already set", "Their values take precedence over the secrets.";
         Clean, None, "clean", None, [], Flag, Once, "Start from an almost empty environment", "The command inherits only `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `TERM`, `TZ`, `LANG`, `LC_*`, `TMPDIR`, `PWD`, `HOSTNAME` and what matches `--pass`.";
         Pass, None, "pass", None, [], NonEmpty("GLOB"), Repeatable, "Also inherit matching variables", "Requires `--clean`.";
