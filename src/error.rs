@@ -187,7 +187,7 @@ errors! {
         RequiredKeyMissing { keys: Vec<String> },
     }
 
-    "ambiguous": "several apps have the same name, several environments match, or a key has different values in several folders" {
+    "ambiguous": "several apps have the same name, several environments match, or a key has different values, in several folders or in one" {
         /// Several apps have this name; `candidates` are their IDs.
         #[text("{} apps are named {name}: {}", candidates.len(), candidates.join(", "))]
         #[hint("pass --app with the ID of one of them")]
@@ -200,6 +200,10 @@ errors! {
         #[text("{key} has different values in {}", folders.join(" and "))]
         #[hint("choose a folder with --path (the last one wins), or exclude the key with --except")]
         AmbiguousKey { key: String, folders: Vec<String> },
+        /// One folder has several secrets of one key, with different values.
+        #[text("{key} is in {folder} more than once, with different values")]
+        #[hint("remove or rename all but one of them in Phase, or exclude the key with --except")]
+        DuplicateKey { key: String, folder: String },
     }
 
     "rate-limited": "Phase responded with 429 for all of `--max-wait`" {

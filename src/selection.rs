@@ -111,9 +111,13 @@ fn one_secret_per_key(
                 folders.extend(others);
                 folders.sort();
                 folders.dedup();
-                return Err(Error::AmbiguousKey {
-                    key: secret.key,
-                    folders,
+                let key = secret.key;
+                return Err(match folders.as_slice() {
+                    [folder] => Error::DuplicateKey {
+                        key,
+                        folder: folder.clone(),
+                    },
+                    _ => Error::AmbiguousKey { key, folders },
                 });
             }
         }

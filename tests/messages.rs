@@ -53,6 +53,7 @@ enum Server {
     ReadingForbidden,
     ListingForbidden,
     TwoAppsOfAName,
+    KeyTwice,
     TwoEnvironmentsOfAType,
     HostileNames,
     HostileError,
@@ -105,6 +106,10 @@ impl Server {
             Self::ListingForbidden => {
                 world = World::captured();
                 world.forbid_listing();
+            }
+            Self::KeyTwice => {
+                let production = shop.environment("Production", "prod");
+                production.secret("/", "KEY", "another value");
             }
             Self::TwoAppsOfAName => drop(world.add_app("Shop")),
             Self::TwoEnvironmentsOfAType => drop(shop.environment("Prod-EU", "prod")),
