@@ -10,6 +10,7 @@ mod app_directory;
 mod client;
 mod crypto;
 mod e2ee;
+mod environment_index;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod lease;
@@ -19,6 +20,8 @@ mod resolver;
 mod response;
 mod rest;
 mod rows;
+
+use std::rc::Rc;
 
 use crate::auth::{Auth, Credential};
 use crate::config::{DecryptionMode, DynamicMode, FetchConfig, SelectionOptions, parse_uuid};
@@ -30,19 +33,30 @@ use crate::secret::Secret;
 use app_directory::{App, AppDirectory, Encryption, Environment};
 use client::ApiClient;
 use e2ee::E2eeClient;
+pub(crate) use e2ee::{EncryptedSecret, EnvironmentDecryptor};
 pub(crate) use lease::LeaseExpiry;
 pub(crate) use resolver::ReferenceResolver;
 use rest::RestOutcome;
 
 /// The secrets of an environment, before selection.
 pub(crate) struct FetchedSecrets<'a> {
-    pub(crate) secrets: Vec<Secret>,
+    pub(crate) secrets: SecretList<'a>,
     /// The environment for messages, such as `Production of shop`.
     pub(crate) environment_label: String,
     /// When the first lease expires, if anything was leased.
     pub(crate) lease: Option<LeaseExpiry>,
-    /// Resolves the references in the values; `None` if the server has done it or there are none.
-    pub(crate) resolver: Option<ReferenceResolver<'a>>,
+}
+
+/// The secrets of an environment, from either interface.
+pub(crate) enum SecretList<'a> {
+    /// The server has decrypted them and resolved their references.
+    Decrypted(Vec<Secret>),
+    /// They are decrypted here, and then their references are resolved.
+    Encrypted {
+        secrets: Vec<EncryptedSecret>,
+        decryptor: Rc<EnvironmentDecryptor>,
+        resolver: Box<ReferenceResolver<'a>>,
+    },
 }
 
 /// The part of the filter that the server applies: one folder, or else tags.
@@ -218,10 +232,9 @@ impl<'a> Fetcher<'a> {
             match self.fetch_from_rest(&target)? {
                 RestOutcome::Secrets(secrets, lease) => {
                     return Ok(FetchedSecrets {
-                        secrets,
+                        secrets: SecretList::Decrypted(secrets),
                         environment_label: environment_label(&target.environment.name, &target.app),
                         lease,
-                        resolver: None,
                     });
                 }
                 RestOutcome::EndToEnd => target.app.encryption = Some(Encryption::EndToEnd),
@@ -265,37 +278,35 @@ impl<'a> Fetcher<'a> {
         })
     }
 
-    /// Fetches and decrypts the environment, and prepares the resolution of its references.
+    /// Fetches the environment, and prepares the decryption and the resolution of its references.
     fn fetch_encrypted(self, target: &ResolvedTarget<'_>) -> Result<FetchedSecrets<'a>, Error> {
         let ResolvedTarget {
             app, environment, ..
         } = target;
         let client = E2eeClient::new(self.app_directory, self.credential)?;
         let fetch = |dynamic| client.fetch(app, environment, &self.server_filter, dynamic);
-        let decrypted =
-            fetch_naming_refused_leases(self.config.dynamic_mode, fetch, |decrypted| {
-                &decrypted.dynamic_secrets
-            })?;
-        let resolver = ReferenceResolver::new(client, app, environment, &decrypted)?;
-        let secrets = decrypted
-            .secrets
-            .into_iter()
-            .map(|decrypted| decrypted.secret);
+        let fetched = fetch_naming_refused_leases(self.config.dynamic_mode, fetch, |fetched| {
+            &fetched.secrets
+        })?;
+        let resolver = ReferenceResolver::new(client, app, environment, &fetched)?;
         Ok(FetchedSecrets {
-            secrets: secrets.chain(decrypted.dynamic_secrets).collect(),
+            secrets: SecretList::Encrypted {
+                secrets: fetched.secrets,
+                decryptor: fetched.decryptor,
+                resolver: Box::new(resolver),
+            },
             environment_label: environment_label(&environment.name, app),
-            lease: decrypted.lease,
-            resolver,
+            lease: fetched.lease,
         })
     }
 }
 
 /// Runs `fetch`. If the server refuses to lease dynamic secrets, lists them in a second request,
 /// because the refusal does not name them.
-fn fetch_naming_refused_leases<T>(
+fn fetch_naming_refused_leases<T, K, V>(
     dynamic_mode: DynamicMode,
     fetch: impl Fn(DynamicMode) -> Result<T, Error>,
-    secrets_in: impl Fn(&T) -> &[Secret],
+    secrets_in: impl Fn(&T) -> &[Secret<K, V>],
 ) -> Result<T, Error> {
     let mut result = fetch(dynamic_mode);
     if let Err(Error::LeaseFailed { names, .. }) = &mut result

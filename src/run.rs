@@ -16,7 +16,7 @@ use crate::config::{self, Config, RunMode};
 use crate::environ::{self, Plan};
 use crate::error::{Error, errno_text};
 use crate::log::{self, Event, Log, Logger};
-use crate::phase::{self, FetchedSecrets, LeaseExpiry};
+use crate::phase::{self, FetchedSecrets, LeaseExpiry, SecretList};
 use crate::process::env_block::EnvBlock;
 use crate::process::memory_protection::SavedCoreLimit;
 use crate::process::secret_file::SecretFile;
@@ -297,32 +297,44 @@ fn fetch_and_plan(
     })
 }
 
-/// Fetches the secrets, selects some, and resolves the references in them.
+/// Fetches the secrets, selects some, and decrypts and resolves those.
 fn fetch_and_select(
     single_threaded: SingleThreaded,
     config: &Config,
     auth: &Auth<'_>,
     context: Context<'_>,
 ) -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error> {
+    let (options, log) = (&config.selection, context.log);
     let FetchedSecrets {
         secrets,
         environment_label,
         lease,
-        resolver,
-    } = phase::fetch(
-        single_threaded,
-        &config.fetch,
-        auth,
-        &config.selection,
-        context.log,
-    )?;
-    let total = secrets.len();
-    let secrets = selection::select(secrets, &config.selection, &environment_label, context.log)?;
-    let secrets = match resolver {
-        Some(resolver) => resolver.resolve(secrets)?,
-        None => secrets,
+    } = phase::fetch(single_threaded, &config.fetch, auth, options, log)?;
+    let (total, secrets) = match secrets {
+        SecretList::Decrypted(secrets) => (
+            secrets.len(),
+            selection::select(secrets, options, &environment_label, log, Ok, Ok)?,
+        ),
+        SecretList::Encrypted {
+            secrets,
+            decryptor,
+            resolver,
+        } => {
+            let total = secrets.len();
+            let decrypt_keys = |secrets| decryptor.decrypt_keys(secrets);
+            let decrypt_values = |secrets| decryptor.decrypt_values(secrets);
+            let selected = selection::select(
+                secrets,
+                options,
+                &environment_label,
+                log,
+                decrypt_keys,
+                decrypt_values,
+            )?;
+            (total, resolver.resolve(selected)?)
+        }
     };
-    context.log.log(Event::Selected {
+    log.log(Event::Selected {
         selected: secrets.len(),
         total,
         took: context.start.elapsed(),

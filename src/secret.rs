@@ -88,12 +88,13 @@ impl<'de> Deserialize<'de> for SecretBytes {
     }
 }
 
-/// A secret as Phase stores it.
+/// A secret as Phase stores it. `K` and `V` are the types of the key and of the value, which are others
+/// while they are still encrypted.
 #[derive(Debug)]
-pub(crate) struct Secret {
+pub(crate) struct Secret<K = String, V = SecretBytes> {
     /// The name in Phase, without any prefix.
-    pub(crate) key: String,
-    pub(crate) value: SecretBytes,
+    pub(crate) key: K,
+    pub(crate) value: V,
     /// The path of its folder, with a leading slash and no trailing one: `/`, `/backend`, …
     pub(crate) folder: String,
     pub(crate) tags: Vec<String>,
@@ -101,6 +102,32 @@ pub(crate) struct Secret {
     pub(crate) secret_type: Cow<'static, str>,
     /// The name of the dynamic secret that it is part of. Its value is different in each lease.
     pub(crate) dynamic_secret_name: Option<String>,
+}
+
+impl<K, V> Secret<K, V> {
+    /// Replaces the key by what `map` returns for it.
+    pub(crate) fn map_key<T>(self, map: impl FnOnce(K) -> T) -> Secret<T, V> {
+        Secret {
+            key: map(self.key),
+            value: self.value,
+            folder: self.folder,
+            tags: self.tags,
+            secret_type: self.secret_type,
+            dynamic_secret_name: self.dynamic_secret_name,
+        }
+    }
+
+    /// Replaces the value by what `map` returns for it.
+    pub(crate) fn map_value<T>(self, map: impl FnOnce(V) -> T) -> Secret<K, T> {
+        Secret {
+            key: self.key,
+            value: map(self.value),
+            folder: self.folder,
+            tags: self.tags,
+            secret_type: self.secret_type,
+            dynamic_secret_name: self.dynamic_secret_name,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,14 +11,19 @@ use crate::secret::Secret;
 
 /// Selects secrets and returns them sorted by key. `environment_label` is for messages.
 ///
+/// `decrypt_keys` gets the secrets of the selected folders and tags, and `decrypt_values` those that are
+/// still there when the keys have been selected. What is not selected may be impossible to decrypt.
+///
 /// # Errors
 /// `not-found` if a filter selects nothing or a required key is missing, `ambiguous` if a key has
-/// different values of equal precedence.
-pub(crate) fn select(
-    mut secrets: Vec<Secret>,
+/// different values of equal precedence, and those of the decryption.
+pub(crate) fn select<K, V>(
+    mut secrets: Vec<Secret<K, V>>,
     options: &SelectionOptions,
     environment_label: &str,
     log: &dyn Log,
+    decrypt_keys: impl FnOnce(Vec<Secret<K, V>>) -> Result<Vec<Secret<String, V>>, Error>,
+    decrypt_values: impl FnOnce(Vec<Secret<String, V>>) -> Result<Vec<Secret>, Error>,
 ) -> Result<Vec<Secret>, Error> {
     if secrets.is_empty()
         && options.folders.is_empty()
@@ -35,12 +40,14 @@ pub(crate) fn select(
         }),
         _ => Ok(()),
     };
-    let has_tag = |tag: &String, secret: &Secret| secret.tags.contains(tag);
-    let has_key = |pattern: &Pattern, secret: &Secret| pattern.matches(&secret.key);
+    let has_tag = |tag: &String, secret: &Secret<K, V>| secret.tags.contains(tag);
     let unmatched = retain_matching(&mut secrets, &options.folders, is_in);
     check(unmatched.map(|folder| (folder.set_by(), folder.text())))?;
     let unmatched = retain_matching(&mut secrets, &options.tags, has_tag);
     check(unmatched.map(|tag| ("--tags", tag.as_str())))?;
+
+    let mut secrets = decrypt_keys(secrets)?;
+    let has_key = |pattern: &Pattern, secret: &Secret<String, V>| pattern.matches(&secret.key);
     let unmatched = retain_matching(&mut secrets, &options.only, has_key);
     check(unmatched.map(|pattern| (pattern.option(), pattern.text())))?;
     secrets.retain(|secret| {
@@ -49,22 +56,21 @@ pub(crate) fn select(
             .iter()
             .any(|pattern| has_key(pattern, secret))
     });
-
-    let selected = one_secret_per_key(secrets, &options.folders)?;
-    check_required(&selected, &options.require)?;
-    Ok(selected)
+    keep_highest_precedence(&mut secrets, &options.folders);
+    check_required(&secrets, &options.require)?;
+    one_secret_per_key(decrypt_values(secrets)?)
 }
 
-fn is_in(folder: &FolderPattern, secret: &Secret) -> bool {
+fn is_in<K, V>(folder: &FolderPattern, secret: &Secret<K, V>) -> bool {
     folder.matches(&secret.folder)
 }
 
 /// Keeps the secrets that any of the filters matches, or all secrets if there is no filter. Returns the
 /// first filter that matches no secret.
-fn retain_matching<'f, F>(
-    secrets: &mut Vec<Secret>,
+fn retain_matching<'f, F, S>(
+    secrets: &mut Vec<S>,
     filters: &'f [F],
-    matches: impl Fn(&F, &Secret) -> bool,
+    matches: impl Fn(&F, &S) -> bool,
 ) -> Option<&'f F> {
     let matches_none = |filter: &&F| !secrets.iter().any(|secret| matches(filter, secret));
     let unmatched = filters.iter().find(matches_none);
@@ -74,7 +80,7 @@ fn retain_matching<'f, F>(
     unmatched
 }
 
-fn check_required(selected: &[Secret], required: &[String]) -> Result<(), Error> {
+fn check_required<V>(selected: &[Secret<String, V>], required: &[String]) -> Result<(), Error> {
     let is_missing = |key: &&String| !selected.iter().any(|secret| secret.key == **key);
     let missing: Vec<String> = required.iter().filter(is_missing).cloned().collect();
     match missing.is_empty() {
@@ -83,32 +89,34 @@ fn check_required(selected: &[Secret], required: &[String]) -> Result<(), Error>
     }
 }
 
-/// Sorts by key and keeps the secret with the highest precedence for each key: the one in the folder of
-/// the last `--path` that matches. Without `--path`, all secrets have equal precedence.
-fn one_secret_per_key(
-    mut secrets: Vec<Secret>,
-    folders: &[FolderPattern],
-) -> Result<Vec<Secret>, Error> {
-    let precedence = |secret: &Secret| folders.iter().rposition(|folder| is_in(folder, secret));
+/// Sorts by key, and keeps those secrets of each key that have the highest precedence: they are in the
+/// folder of the last `--path` that matches. Without `--path`, all secrets have equal precedence.
+fn keep_highest_precedence<V>(secrets: &mut Vec<Secret<String, V>>, folders: &[FolderPattern]) {
+    let precedence = |secret: &Secret<String, V>| {
+        let matches = |folder: &FolderPattern| is_in(folder, secret);
+        folders.iter().rposition(matches)
+    };
     secrets.sort_by(|a, b| {
         a.key
             .cmp(&b.key)
             .then_with(|| precedence(b).cmp(&precedence(a)))
     });
-    let mut selected: Vec<Secret> = Vec::with_capacity(secrets.len());
-    let mut secrets = secrets.into_iter();
+    secrets
+        .dedup_by(|secret, best| secret.key == best.key && precedence(secret) < precedence(best));
+}
+
+/// Keeps one of the secrets of each key, which must have the same value. `sorted` is sorted by key.
+fn one_secret_per_key(sorted: Vec<Secret>) -> Result<Vec<Secret>, Error> {
+    let mut selected: Vec<Secret> = Vec::with_capacity(sorted.len());
+    let mut secrets = sorted.into_iter();
     while let Some(secret) = secrets.next() {
         match selected.last().filter(|best| best.key == secret.key) {
             None => selected.push(secret),
-            Some(best) if precedence(best) > precedence(&secret) => {}
             Some(best) if best.value.equals(&secret.value) => {}
             Some(best) => {
-                let competes = |other: &Secret| {
-                    other.key == secret.key && precedence(other) == precedence(&secret)
-                };
-                let others = secrets.take_while(competes).map(|other| other.folder);
+                let others = secrets.take_while(|other| other.key == secret.key);
                 let mut folders = vec![best.folder.clone(), secret.folder.clone()];
-                folders.extend(others);
+                folders.extend(others.map(|other| other.folder));
                 folders.sort();
                 folders.dedup();
                 let key = secret.key;
@@ -224,7 +232,7 @@ mod tests {
                 "required secrets are not selected: A, B",
             ),
         ] {
-            let outcome = match select(secrets(&SHOP), &options(line), "shop", &IGNORE) {
+            let outcome = match select(secrets(&SHOP), &options(line), "shop", &IGNORE, Ok, Ok) {
                 Ok(selected) => {
                     let mut pairs: Vec<String> = selected
                         .iter()
@@ -252,6 +260,8 @@ mod tests {
             &SelectionOptions::default(),
             "shop",
             &IGNORE,
+            Ok,
+            Ok,
         )
         .unwrap();
         assert_eq!(selected.len(), 1);

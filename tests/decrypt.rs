@@ -1,4 +1,5 @@
-//! Anything that cannot be decrypted is an error that names it, never a skipped secret.
+//! Anything that a command uses and that cannot be decrypted is an error that names it, never a skipped
+//! secret. What it does not use may be impossible to decrypt.
 
 use fake_phase::{Environment, Phase, World, bearer, service_token};
 use serde_json::{Value, json};
@@ -123,6 +124,168 @@ fn undecryptable_key_is_named_by_the_secret_id() {
         let what = "the key of the secret 9a1f0e2c-row in Production of shop: ";
         assert!(output.stderr.contains(what), "{output}");
         assert!(output.stderr.contains(why), "{key}: {output}");
+    }
+}
+
+/// A world with a folder for the secrets that cannot be decrypted.
+fn run_beside_broken(rows: &[(&str, &str, Value)], options: &[&str]) -> Output {
+    let mut world = e2ee_world(&[("/", "GOOD", VALUE), ("/web", "SPARE", "in another folder")]);
+    let production = world.app("shop").environment("Production", "prod");
+    for (key, value, more) in rows {
+        let mut row = row(production, key, value);
+        for (name, value) in more.as_object().unwrap() {
+            row[name] = value.clone();
+        }
+        production.encrypted_row(row);
+    }
+    let phase = Phase::serve(world);
+    let mut sandbox = Sandbox::new(&phase);
+    sandbox.canary(VALUE);
+    let run = sandbox.run(SHOP).args(options).args(["echo", "started"]);
+    run.output()
+}
+
+/// Returns `text`, encrypted for Production.
+fn encrypt(text: &str) -> String {
+    let mut world = e2ee_world(&[]);
+    let production = world.app("shop").environment("Production", "prod");
+    production.encrypt(text)
+}
+
+#[test]
+fn undecryptable_value_stops_only_what_uses_it() {
+    let broken = "ph:v1:";
+    let in_folder = |folder: &str| json!({"path": folder, "tags": ["odd"]});
+    let refers = (
+        encrypt("REFERS"),
+        encrypt("<${x/BAD_ONE}>"),
+        json!({"path": "/"}),
+    );
+    for (folder, options, is_used) in [
+        ("/", &["--only", "GOOD"][..], false),
+        ("/", &["--only", "GOOD", "--dry-run"], false),
+        ("/", &["--except", "BAD*", "--except", "REFERS"], false),
+        ("/x", &["--path", "/", "--except", "REFERS"], false),
+        (
+            "/x",
+            &["--path", "/", "--path", "/web", "--except", "REFERS"],
+            false,
+        ),
+        ("/x", &["--tags", "none", "--allow-empty"], false),
+        ("/x", &["--only", "REFERS"], true),
+        ("/x", &["--path", "/"], true),
+        ("/x", &["--tags", "odd"], true),
+        (
+            "/x",
+            &["--path", "/", "--path", "/x", "--except", "REFERS"],
+            true,
+        ),
+        ("/x", &["--only", "*_ONE", "--dry-run"], true),
+    ] {
+        let (key, value, more) = &refers;
+        let rows = [
+            (encrypt("BAD_ONE"), broken.to_owned(), in_folder(folder)),
+            (key.clone(), value.clone(), more.clone()),
+        ];
+        let rows = rows
+            .each_ref()
+            .map(|(key, value, more)| (key.as_str(), value.as_str(), more.clone()));
+        let output = run_beside_broken(&rows, options);
+        if !is_used {
+            let _ = output.assert_ok();
+            continue;
+        }
+        let output = output.assert_error(125, "decrypt");
+        let what = "cannot decrypt the value of BAD_ONE in Production of shop: ";
+        assert!(output.stderr.contains(what), "{options:?}: {output}");
+    }
+}
+
+/// The value in the folder of the first `--path` is replaced, and one of equal precedence is compared.
+#[test]
+fn undecryptable_value_of_lower_precedence_is_ignored() {
+    let row = (encrypt("SPARE"), "ph:v1:".to_owned(), json!({"path": "/"}));
+    let rows = [(row.0.as_str(), row.1.as_str(), row.2)];
+    let _ = run_beside_broken(&rows, &["--path", "/", "--path", "/web"]).assert_ok();
+    for options in [&["--path", "/web", "--path", "/"][..], &["--path", "/**"]] {
+        let _ = run_beside_broken(&rows, options).assert_error(125, "decrypt");
+    }
+}
+
+/// Nobody knows which pattern would match a key that cannot be decrypted, so it is an error wherever its
+/// folder and its tags are selected.
+#[test]
+fn undecryptable_key_stops_only_its_folder_and_tags() {
+    let value = encrypt(VALUE);
+    for (options, is_selected) in [
+        (&["--path", "/"][..], false),
+        (&["--path", "/", "--path", "/web"], false),
+        (&["--tags", "none", "--allow-empty"], false),
+        (&["--path", "/x"], true),
+        (&["--path", "/", "--path", "/x"], true),
+        (&["--tags", "odd"], true),
+        (&["--only", "GOOD"], true),
+        (&["--except", "*", "--dry-run"], true),
+    ] {
+        let more = json!({"path": "/x", "tags": ["odd"]});
+        let output = run_beside_broken(&[("ph:v1:", &value, more)], options);
+        match is_selected {
+            true => drop(output.assert_error(125, "decrypt")),
+            false => drop(output.assert_ok()),
+        }
+    }
+}
+
+/// Of another environment, only what is referenced has to be decrypted.
+#[test]
+fn unreferenced_secret_need_not_be_decryptable() {
+    for (reference, is_broken) in [
+        ("${Staging.FINE}", false),
+        ("${Staging.BROKEN}", true),
+        ("${Staging.REFERS}", true),
+    ] {
+        let mut world = e2ee_world(&[("/", "VALUE", reference)]);
+        let staging = world.app("shop").environment("Staging", "staging");
+        staging.secret("/", "FINE", "from staging");
+        staging.secret("/", "REFERS", "${BROKEN}");
+        let rows = [
+            row(staging, "ph:v1:", &staging.encrypt(VALUE)),
+            row(staging, &staging.encrypt("BROKEN"), "ph:v1:"),
+        ];
+        for row in rows {
+            staging.encrypted_row(row);
+        }
+        let phase = Phase::serve(world);
+        let sandbox = Sandbox::new(&phase);
+        let output = sandbox.run(SHOP).args(["printenv", "VALUE"]).output();
+        if !is_broken {
+            assert_eq!(output.assert_ok().text(), "from staging\n");
+            continue;
+        }
+        let output = output.assert_error(125, "decrypt");
+        let what = "cannot decrypt the value of BROKEN in Staging of shop: ";
+        assert!(output.stderr.contains(what), "{output}");
+    }
+}
+
+/// Only a reference resolves to the shared value that a personal override replaces.
+#[test]
+fn undecryptable_shared_value_stops_only_references() {
+    for (option, status) in [("BAD_ONE", 0), ("REFERS", 125)] {
+        let mut world = e2ee_world(&[("/", "REFERS", "${BAD_ONE}")]);
+        let production = world.app("shop").environment("Production", "prod");
+        let mut row = row(production, &production.encrypt("BAD_ONE"), "ph:v1:");
+        let own = production.encrypt("own value");
+        row["override"] = json!({"value": own, "is_active": true});
+        production.encrypted_row(row);
+        let phase = Phase::serve(world);
+        let sandbox = Sandbox::new(&phase);
+        let run = sandbox.run(SHOP).args(["--only", option]);
+        let output = run.args(["printenv", option]).output();
+        match status {
+            0 => assert_eq!(output.assert_ok().text(), "own value\n"),
+            _ => drop(output.assert_error(status, "decrypt")),
+        }
     }
 }
 

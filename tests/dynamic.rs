@@ -331,6 +331,9 @@ fn undecryptable_lease_is_named() {
     let output = output.assert_error(125, "decrypt");
     let what = "cannot decrypt the lease of orders in Production of shop: ";
     assert!(output.stderr.contains(what), "{output}");
+    // What is not selected need not be decrypted.
+    let options = ["--dynamic", "--except", "*", "true"];
+    let _ = run_in_mode(&sandbox, "e2ee", &options).output().assert_ok();
 }
 
 /// The responses of the real server, in both modes.

@@ -120,6 +120,23 @@ fn other_syntax_stays_without_warning() {
     assert_eq!(output.text(), format!("{value}\n"));
 }
 
+/// The server resolves no reference to it either.
+#[test]
+fn key_that_its_folder_has_twice_is_unresolved() {
+    let (_phase, sandbox) = {
+        let mut world = referring_world();
+        let production = world.app("shop").environment("Production", "prod");
+        production.secret("/backend", "PORT", "4");
+        production.secret("/", "VALUE", "${HOST} ${backend/PORT}");
+        let phase = Phase::serve(world);
+        let sandbox = Sandbox::new(&phase);
+        (phase, sandbox)
+    };
+    let output = print_value(&sandbox).output();
+    let output = output.assert_log_lines(&["warning: could not resolve references in VALUE; "]);
+    assert_eq!(output.assert_ok().text(), "db.test ${backend/PORT}\n");
+}
+
 /// A reference that cannot be resolved (unknown name, no access, ambiguous app, cycle) stays as raw
 /// text, and one warning names the secret. With `--strict` it is an error.
 #[test]

@@ -1,16 +1,22 @@
 #![forbid(unsafe_code)]
 //! End-to-end encryption: fetches environments that the server cannot decrypt, and decrypts them.
 //!
+//! Each key and each value is decrypted when it is needed, so that one that cannot be decrypted stops
+//! only the commands that use it.
+//!
 //! The account's private key is the XOR of two key shares: share 0 is part of the token, share 1 is
 //! stored by the server, wrapped with another part of the token. The private key decrypts the seed
 //! of an environment, and the key pair derived from that seed decrypts each field of each row.
 
+use std::borrow::Cow;
 use std::num::NonZero;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use super::app_directory::{App, AppDirectory, Environment, EnvironmentKey};
 use super::crypto::{DecryptError, KeyPair, decrypt_aead, key_from_any_hex, key_from_lower_hex};
-use super::lease::{self, LeaseExpiry};
+use super::lease::{self, DynamicVariable, LeaseExpiry};
 use super::response::Endpoint;
 use super::rows::{CowStr, Override, SecretRows, StaticRow};
 use super::{ServerFilter, environment_label};
@@ -19,8 +25,8 @@ use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::secret::{Secret, SecretBytes};
 
-/// The fewest rows per thread. They take about 10 ms to decrypt.
-const MIN_ROWS_PER_THREAD: usize = 64;
+/// The fewest fields per thread. They take about 5 ms to decrypt.
+const MIN_FIELDS_PER_THREAD: usize = 64;
 
 /// The most threads to decrypt with. More would only wait for memory.
 const MAX_THREADS: usize = 8;
@@ -34,22 +40,45 @@ pub(super) struct E2eeClient<'a> {
     account: KeyPair,
 }
 
-/// The secrets of an environment, decrypted.
-pub(super) struct DecryptedEnvironment {
-    pub(super) secrets: Vec<DecryptedSecret>,
+/// A secret whose key and value have not been decrypted yet.
+pub(crate) type EncryptedSecret = Secret<EncryptedKey, EncryptedValue>;
+
+/// The secrets of an environment, as they were fetched.
+pub(super) struct EncryptedEnvironment {
+    /// Static and dynamic ones.
+    pub(super) secrets: Vec<EncryptedSecret>,
     /// Whether all secrets were requested, without a filter.
     pub(super) is_complete: bool,
-    /// The variables of the dynamic secrets; their values are empty if nothing was leased.
-    pub(super) dynamic_secrets: Vec<Secret>,
     /// When the first lease expires.
     pub(super) lease: Option<LeaseExpiry>,
+    pub(super) decryptor: Rc<EnvironmentDecryptor>,
 }
 
-/// A static secret, decrypted.
-pub(super) struct DecryptedSecret {
-    pub(super) secret: Secret,
+/// The encrypted key of a secret. It is decrypted at most once, and copies share the result.
+#[derive(Clone)]
+pub(crate) struct EncryptedKey(Arc<KeyCell>);
+
+struct KeyCell {
+    /// What messages call the key, such as `the key of the secret 9a1f0e2c-…`.
+    description: String,
+    field: Box<str>,
+    decrypted: OnceLock<Result<String, DecryptError>>,
+}
+
+/// The encrypted value of a secret.
+#[derive(Clone)]
+pub(crate) struct EncryptedValue {
+    /// `None` for a dynamic secret that was not leased.
+    field: Option<Arc<str>>,
     /// The shared value, if a personal override replaces it. References resolve to this one.
-    pub(super) shared_value: Option<SecretBytes>,
+    shared_field: Option<Arc<str>>,
+}
+
+/// Decrypts the keys and values of one environment.
+pub(crate) struct EnvironmentDecryptor {
+    key_pair: KeyPair,
+    /// The environment for messages, such as `Production of shop`.
+    label: String,
 }
 
 impl<'a> E2eeClient<'a> {
@@ -94,18 +123,18 @@ impl<'a> E2eeClient<'a> {
         }
     }
 
-    /// Fetches an environment and decrypts it.
+    /// Fetches an environment and decrypts its key pair, but none of its secrets.
     ///
     /// # Errors
-    /// `decrypt` with the name of what cannot be decrypted; those of a request, the error that the
-    /// server responds with, and those of [`lease::secrets_from_rows`].
+    /// `decrypt` if the key pair cannot be decrypted; those of a request, the error that the server
+    /// responds with, and those of [`lease::variables_from_rows`].
     pub(super) fn fetch(
         &self,
         app: &App,
         environment: &Environment,
         server_filter: &ServerFilter<'_>,
         dynamic_mode: DynamicMode,
-    ) -> Result<DecryptedEnvironment, Error> {
+    ) -> Result<EncryptedEnvironment, Error> {
         let environment_label = environment_label(&environment.name, app);
         let key = environment.key.as_ref();
         let key = key.ok_or_else(|| Error::DecryptionFailed {
@@ -132,28 +161,21 @@ impl<'a> E2eeClient<'a> {
             environment_label: &environment_label,
             leases: dynamic_mode.takes_leases(),
         };
-        let rows: SecretRows<'_, StaticRow<'_, CowStr<'_>>, CowStr<'_>> =
+        let rows: SecretRows<'_, EncryptedSecret, CowStr<'_>> =
             response.json_if_ok(endpoint, "a list of encrypted secrets")?;
-        let decrypt = |CowStr(field): CowStr<'_>, name: &str| {
-            key_pair
-                .decrypt_field(&field)
-                .map_err(|why| Error::DecryptionFailed {
-                    what: format!("the lease of {name} in {environment_label}"),
-                    why,
-                })
-        };
-        let (dynamic_secrets, lease) = lease::secrets_from_rows(
+        let (variables, lease) = lease::variables_from_rows(
             rows.dynamic_rows,
             dynamic_mode,
             &environment_label,
             client.log(),
-            decrypt,
         )?;
-        Ok(DecryptedEnvironment {
-            secrets: decrypt_rows(&rows.secrets, &key_pair, &environment_label)?,
+        let mut secrets = rows.secrets;
+        secrets.extend(variables.into_iter().map(EncryptedSecret::from));
+        Ok(EncryptedEnvironment {
+            secrets,
             is_complete: folder.is_none() && tags.is_none(),
-            dynamic_secrets,
             lease,
+            decryptor: Rc::new(EnvironmentDecryptor::new(key_pair, environment_label)),
         })
     }
 
@@ -188,19 +210,84 @@ fn fits_header(text: &str) -> bool {
     text.chars().all(is_printable) && text.trim() == text
 }
 
-/// Decrypts the rows and keeps their order. Splits many rows among several threads.
-pub(super) fn decrypt_rows(
-    rows: &[StaticRow<'_, CowStr<'_>>],
-    key_pair: &KeyPair,
-    environment_label: &str,
-) -> Result<Vec<DecryptedSecret>, Error> {
-    let decrypt_chunk = |rows: &[StaticRow<'_, CowStr<'_>>]| {
-        let decrypted = rows
-            .iter()
-            .map(|row| decrypt_row(row, key_pair, environment_label));
-        decrypted.collect::<Result<Vec<_>, Error>>()
-    };
-    let useful_threads = (rows.len() / MIN_ROWS_PER_THREAD).min(MAX_THREADS);
+impl EnvironmentDecryptor {
+    pub(super) fn new(key_pair: KeyPair, label: String) -> Self {
+        Self { key_pair, label }
+    }
+
+    /// Decrypts the keys of these secrets.
+    ///
+    /// # Errors
+    /// `decrypt` for the first key that cannot be decrypted or is not UTF-8.
+    pub(crate) fn decrypt_keys<V: Sync>(
+        &self,
+        secrets: Vec<Secret<EncryptedKey, V>>,
+    ) -> Result<Vec<Secret<String, V>>, Error> {
+        let keys = decrypt_all(&secrets, |secret| {
+            let key = secret.key.decrypt(&self.key_pair).map(str::to_owned);
+            key.map_err(|why| self.error(&secret.key.0.description, why))
+        });
+        let secrets = secrets.into_iter().zip(keys);
+        secrets
+            .map(|(secret, key)| key.map(|key| secret.map_key(|_| key)))
+            .collect()
+    }
+
+    /// Decrypts the values of these secrets. The value of a dynamic secret that was not leased is
+    /// empty.
+    ///
+    /// # Errors
+    /// `decrypt` for the first value that cannot be decrypted.
+    pub(crate) fn decrypt_values(
+        &self,
+        secrets: Vec<Secret<String, EncryptedValue>>,
+    ) -> Result<Vec<Secret>, Error> {
+        let values = decrypt_all(&secrets, |secret| {
+            let Some(field) = &secret.value.field else {
+                return Ok(SecretBytes::default());
+            };
+            match &secret.dynamic_secret_name {
+                None => self.decrypt_value(&secret.key, field),
+                Some(name) => {
+                    let value = self.key_pair.decrypt_field(field);
+                    value.map_err(|why| self.error(&format!("the lease of {name}"), why))
+                }
+            }
+        });
+        let secrets = secrets.into_iter().zip(values);
+        secrets
+            .map(|(secret, value)| value.map(|value| secret.map_value(|_| value)))
+            .collect()
+    }
+
+    /// Returns the keys in this order; `None` for one that cannot be decrypted.
+    pub(super) fn decrypt_readable_keys(&self, keys: &[&EncryptedKey]) -> Vec<Option<String>> {
+        decrypt_all(keys, |key| {
+            key.decrypt(&self.key_pair).ok().map(str::to_owned)
+        })
+    }
+
+    /// Decrypts a value that a reference names by `key`.
+    ///
+    /// # Errors
+    /// `decrypt` if that fails.
+    pub(super) fn decrypt_value(&self, key: &str, field: &str) -> Result<SecretBytes, Error> {
+        let value = self.key_pair.decrypt_field(field);
+        value.map_err(|why| self.error(&format!("the value of {key}"), why))
+    }
+
+    fn error(&self, what: &str, why: DecryptError) -> Error {
+        Error::DecryptionFailed {
+            what: format!("{what} in {}", self.label),
+            why,
+        }
+    }
+}
+
+/// Runs `decrypt` on each item and keeps the order. Splits many items among several threads.
+fn decrypt_all<T: Sync, D: Send>(items: &[T], decrypt: impl Fn(&T) -> D + Sync) -> Vec<D> {
+    let decrypt_chunk = |items: &[T]| items.iter().map(&decrypt).collect::<Vec<D>>();
+    let useful_threads = (items.len() / MIN_FIELDS_PER_THREAD).min(MAX_THREADS);
     let threads = match useful_threads {
         0 | 1 => 1,
         useful => thread::available_parallelism()
@@ -208,9 +295,9 @@ pub(super) fn decrypt_rows(
             .min(useful),
     };
     if threads == 1 {
-        return decrypt_chunk(rows);
+        return decrypt_chunk(items);
     }
-    let (first_chunk, others) = rows.split_at(rows.len().div_ceil(threads));
+    let (first_chunk, others) = items.split_at(items.len().div_ceil(threads));
     thread::scope(|scope| {
         let spawned: Vec<_> = others
             .chunks(first_chunk.len())
@@ -219,59 +306,92 @@ pub(super) fn decrypt_rows(
                 (chunk, thread.spawn_scoped(scope, || decrypt_chunk(chunk)))
             })
             .collect();
-        let mut secrets = decrypt_chunk(first_chunk)?;
+        let mut decrypted = decrypt_chunk(first_chunk);
         for (chunk, thread) in spawned {
-            let more = match thread {
+            decrypted.extend(match thread {
                 Ok(thread) => thread
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
                 // No more threads are available: decrypt the chunk here.
                 Err(_) => decrypt_chunk(chunk),
-            };
-            secrets.extend(more?);
+            });
         }
-        Ok(secrets)
+        decrypted
     })
 }
 
-fn decrypt_row(
-    row: &StaticRow<'_, CowStr<'_>>,
-    key_pair: &KeyPair,
-    environment_label: &str,
-) -> Result<DecryptedSecret, Error> {
-    let undecryptable = |what: String, why: DecryptError| Error::DecryptionFailed {
-        what: format!("{what} in {environment_label}"),
-        why,
-    };
-    let key = key_pair
-        .decrypt_field(&row.key)
-        .and_then(|key| match str::from_utf8(key.expose()) {
-            Ok(key) => Ok(key.to_owned()),
-            Err(_) => Err("it is not UTF-8"),
-        })
-        .map_err(|why| undecryptable(format!("the key of the secret {}", row.id), why))?;
-    let decrypt_value = |CowStr(field): &CowStr<'_>| {
-        key_pair
-            .decrypt_field(field)
-            .map_err(|why| undecryptable(format!("the value of {key}"), why))
-    };
-    let shared_value = decrypt_value(&row.value)?;
-    let (value, shared_value) = match &row.personal_override {
-        Some(Override {
+impl EncryptedKey {
+    fn new(description: String, field: &str) -> Self {
+        Self(Arc::new(KeyCell {
+            description,
+            field: field.into(),
+            decrypted: OnceLock::new(),
+        }))
+    }
+
+    fn decrypt(&self, key_pair: &KeyPair) -> Result<&str, DecryptError> {
+        let decrypted = self.0.decrypted.get_or_init(|| {
+            let key = key_pair.decrypt_field(&self.0.field)?;
+            match str::from_utf8(key.expose()) {
+                Ok(key) => Ok(key.to_owned()),
+                Err(_) => Err("it is not UTF-8"),
+            }
+        });
+        match decrypted {
+            Ok(key) => Ok(key),
+            Err(why) => Err(why),
+        }
+    }
+}
+
+impl EncryptedValue {
+    /// Whether a personal override replaces the shared value.
+    pub(super) fn is_overridden(&self) -> bool {
+        self.shared_field.is_some()
+    }
+
+    /// The shared value, still encrypted.
+    pub(super) fn shared_field(&self) -> Option<Arc<str>> {
+        self.shared_field.as_ref().or(self.field.as_ref()).cloned()
+    }
+}
+
+impl From<StaticRow<'_, CowStr<'_>>> for EncryptedSecret {
+    fn from(row: StaticRow<'_, CowStr<'_>>) -> Self {
+        let shared: Arc<str> = (*row.value.0).into();
+        let value = match row.personal_override {
+            Some(Override {
+                value: CowStr(own),
+                is_active: true,
+            }) => EncryptedValue {
+                field: Some((*own).into()),
+                shared_field: Some(shared),
+            },
+            _ => EncryptedValue {
+                field: Some(shared),
+                shared_field: None,
+            },
+        };
+        Self {
+            key: EncryptedKey::new(format!("the key of the secret {}", row.id), &row.key),
             value,
-            is_active: true,
-        }) => (decrypt_value(value)?, Some(shared_value)),
-        _ => (shared_value, None),
-    };
-    Ok(DecryptedSecret {
-        secret: Secret {
-            key,
-            value,
-            folder: row.folder.clone(),
-            tags: row.tags.clone(),
-            secret_type: row.secret_type.clone(),
+            folder: row.folder,
+            tags: row.tags,
+            secret_type: row.secret_type,
             dynamic_secret_name: None,
-        },
-        shared_value,
-    })
+        }
+    }
+}
+
+impl From<DynamicVariable<'_, CowStr<'_>>> for EncryptedSecret {
+    fn from(variable: DynamicVariable<'_, CowStr<'_>>) -> Self {
+        let name = variable.dynamic_secret_name.as_deref().unwrap_or_default();
+        let description = format!("the lease of {name}");
+        variable
+            .map_key(|key: Cow<'_, str>| EncryptedKey::new(description, &key))
+            .map_value(|value| EncryptedValue {
+                field: value.map(|CowStr(field)| (*field).into()),
+                shared_field: None,
+            })
+    }
 }

@@ -6,11 +6,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
 use super::crypto::{KEY_BYTES, KeyPair};
-use super::e2ee::decrypt_rows;
+use super::e2ee::{EncryptedSecret, EnvironmentDecryptor};
 use super::lease;
-use super::rows::{CowStr, SecretRows, StaticRow};
+use super::rows::{CowStr, SecretRows};
 use crate::config::DynamicMode;
-use crate::error::Error;
 use crate::log::Event;
 use crate::secret::{Secret, SecretBytes};
 
@@ -44,9 +43,7 @@ pub(crate) fn rows(data: &[u8]) {
     for dynamic_mode in [DynamicMode::List, DynamicMode::Lease { ttl: None }] {
         let rows = serde_json::from_str::<SecretRows<'_, Secret, SecretBytes>>(text);
         if let Ok(rows) = rows {
-            let decrypt = |value, _: &str| Ok(value);
-            let _ =
-                lease::secrets_from_rows(rows.dynamic_rows, dynamic_mode, "x", &NO_LOG, decrypt);
+            let _ = lease::variables_from_rows(rows.dynamic_rows, dynamic_mode, "x", &NO_LOG);
         }
     }
 }
@@ -54,18 +51,14 @@ pub(crate) fn rows(data: &[u8]) {
 /// Parses `data` as encrypted rows, and decrypts them.
 pub(crate) fn encrypted_rows(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
-    let rows = serde_json::from_str::<SecretRows<'_, StaticRow<'_, CowStr<'_>>, CowStr<'_>>>(text);
-    if let Ok(rows) = rows {
-        let is_empty = rows.secrets.is_empty();
-        assert!(decrypt_rows(&rows.secrets, &key_pair(), "x").is_err() || is_empty);
-        let decrypt = |CowStr(field): CowStr<'_>, name: &str| {
-            let decrypted = key_pair().decrypt_field(&field);
-            decrypted.map_err(|why| Error::DecryptionFailed {
-                what: name.to_owned(),
-                why,
-            })
-        };
-        let _ =
-            lease::secrets_from_rows(rows.dynamic_rows, DynamicMode::List, "x", &NO_LOG, decrypt);
+    let rows = serde_json::from_str::<SecretRows<'_, EncryptedSecret, CowStr<'_>>>(text);
+    let Ok(rows) = rows else { return };
+    let variables = lease::variables_from_rows(rows.dynamic_rows, DynamicMode::List, "x", &NO_LOG);
+    let mut secrets = rows.secrets;
+    if let Ok((variables, _)) = variables {
+        secrets.extend(variables.into_iter().map(EncryptedSecret::from));
     }
+    let is_empty = secrets.is_empty();
+    let decryptor = EnvironmentDecryptor::new(key_pair(), "x".to_owned());
+    assert!(decryptor.decrypt_keys(secrets).is_err() || is_empty);
 }

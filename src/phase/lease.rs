@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! Dynamic secrets: the variables of a lease, and when it expires.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use time::OffsetDateTime;
@@ -11,7 +12,7 @@ use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::json::JsonObject;
 use crate::log::{Event, Log};
-use crate::secret::{Secret, SecretBytes};
+use crate::secret::Secret;
 
 /// The length of a date such as `2026-11-24`, in bytes.
 const DATE_LENGTH: usize = 10;
@@ -29,23 +30,24 @@ pub(crate) struct LeaseExpiry {
     pub(crate) duration: Duration,
 }
 
+/// The variable of a dynamic secret as its row has it, decrypted or not. Without a lease it has no value.
+pub(super) type DynamicVariable<'a, V> = Secret<Cow<'a, str>, Option<V>>;
+
 /// Turns the rows of dynamic secrets into one secret for each variable, and returns when the first
-/// lease expires. If nothing is leased, the values are empty. Logs each lease whose end is unknown.
-/// `decrypt` decrypts a key or a value; its second argument is the row's name, for messages.
+/// lease expires. Logs each lease whose end is unknown.
 ///
 /// # Errors
-/// `server` if a lease was requested and a row has none, and those of `decrypt`.
-pub(super) fn secrets_from_rows<V>(
-    rows: Vec<DynamicRow<'_, V>>,
+/// `server` if a lease was requested and a row has none.
+pub(super) fn variables_from_rows<'a, V>(
+    rows: Vec<DynamicRow<'a, V>>,
     dynamic_mode: DynamicMode,
     environment_label: &str,
     log: &dyn Log,
-    decrypt: impl Fn(V, &str) -> Result<SecretBytes, Error>,
-) -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error> {
+) -> Result<(Vec<DynamicVariable<'a, V>>, Option<LeaseExpiry>), Error> {
     let mut secrets = Vec::new();
     let mut first_expiry: Option<LeaseExpiry> = None;
     for row in rows {
-        let variables: Vec<(V, Option<V>)> = match (row.lease, dynamic_mode) {
+        let variables: Vec<(Cow<'a, str>, Option<V>)> = match (row.lease, dynamic_mode) {
             (Some(lease), DynamicMode::Lease { .. }) if lease.has_variables() => {
                 let expiry = LeaseExpiry::from_row(&lease, &row.name, log);
                 first_expiry = match (first_expiry, expiry) {
@@ -54,7 +56,7 @@ pub(super) fn secrets_from_rows<V>(
                 };
                 let variables = lease.credentials.into_iter().flatten();
                 variables
-                    .map(|JsonObject(LeasedVariable { key, value })| (key, Some(value)))
+                    .map(|JsonObject(LeasedVariable { key, value })| (key.0, Some(value)))
                     .collect()
             }
             (_, DynamicMode::List) => row.keys.into_iter().map(|key| (key, None)).collect(),
@@ -66,22 +68,14 @@ pub(super) fn secrets_from_rows<V>(
                 });
             }
         };
-        for (key, value) in variables {
-            let value = value.map(|value| decrypt(value, &row.name)).transpose()?;
-            let key = decrypt(key, &row.name)?;
-            let key = str::from_utf8(key.expose()).map_err(|_| Error::DecryptionFailed {
-                what: format!("a key of {} in {environment_label}", row.name),
-                why: "it is not UTF-8",
-            })?;
-            secrets.push(Secret {
-                key: key.to_owned(),
-                value: value.unwrap_or_default(),
-                folder: row.folder.clone(),
-                tags: Vec::new(),
-                secret_type: "dynamic".into(),
-                dynamic_secret_name: Some(row.name.clone()),
-            });
-        }
+        secrets.extend(variables.into_iter().map(|(key, value)| Secret {
+            key,
+            value,
+            folder: row.folder.clone(),
+            tags: Vec::new(),
+            secret_type: "dynamic".into(),
+            dynamic_secret_name: Some(row.name.clone()),
+        }));
     }
     Ok((secrets, first_expiry))
 }

@@ -12,7 +12,8 @@ use std::rc::Rc;
 
 use super::ServerFilter;
 use super::app_directory::{App, Environment};
-use super::e2ee::{DecryptedEnvironment, DecryptedSecret, E2eeClient};
+use super::e2ee::{E2eeClient, EncryptedEnvironment};
+use super::environment_index::{EnvironmentIndex, SharedValues};
 use super::reference::{Piece, Reference, has_reference, pieces};
 use crate::config::DynamicMode;
 use crate::error::Error;
@@ -31,9 +32,9 @@ const MAX_REFERENCES: usize = 1 << 17;
 /// Resolves the references in the secrets of one environment.
 pub(crate) struct ReferenceResolver<'a> {
     client: E2eeClient<'a>,
-    /// The environment of the secrets.
-    own_environment: EnvironmentPosition,
-    /// The environments fetched so far.
+    /// The environment of the secrets and its shared values; `None` if the token cannot read it.
+    own_environment: Option<(EnvironmentPosition, SharedValues)>,
+    /// The environments that references have needed so far.
     indexes: HashMap<EnvironmentPosition, EnvironmentIndex>,
     /// How many references have been followed.
     followed_references: usize,
@@ -46,13 +47,6 @@ pub(crate) struct ReferenceResolver<'a> {
 struct EnvironmentPosition {
     app: usize,
     environment: usize,
-}
-
-/// The shared values of an environment, by folder and key.
-struct EnvironmentIndex {
-    folders: HashMap<String, HashMap<String, Rc<SecretBytes>>>,
-    /// Whether it contains all secrets of the environment, rather than those that a filter selected.
-    is_complete: bool,
 }
 
 /// Identifies a shared value.
@@ -74,69 +68,73 @@ enum Resolution {
 }
 
 impl<'a> ReferenceResolver<'a> {
-    /// Returns `None` if no value of `decrypted` contains a reference, or if the token cannot read the
-    /// environment.
+    /// Prepares the resolution of references in the secrets of `fetched`.
     ///
     /// # Errors
-    /// Those of a request.
+    /// Those of the request for what the token can read.
     pub(super) fn new(
         client: E2eeClient<'a>,
         app: &App,
         environment: &Environment,
-        decrypted: &DecryptedEnvironment,
-    ) -> Result<Option<Self>, Error> {
-        let refers = |decrypted: &DecryptedSecret| {
-            let values = [
-                Some(&decrypted.secret.value),
-                decrypted.shared_value.as_ref(),
-            ];
-            let mut values = values.into_iter().flatten();
-            values.any(|value| has_reference(value.expose()))
-        };
-        if !decrypted.secrets.iter().any(refers) {
-            return Ok(None);
-        }
+        fetched: &EncryptedEnvironment,
+    ) -> Result<Self, Error> {
         let apps = client.app_directory.apps()?;
-        let Some(own_environment) = EnvironmentPosition::find(apps, app, environment) else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
+        let own_environment = EnvironmentPosition::find(apps, app, environment);
+        Ok(Self {
+            own_environment: own_environment.map(|own| (own, SharedValues::new(fetched))),
             client,
-            own_environment,
-            indexes: HashMap::from([(own_environment, EnvironmentIndex::new(decrypted))]),
+            indexes: HashMap::new(),
             followed_references: 0,
             total_bytes: 0,
-        }))
+        })
     }
 
     /// Replaces each reference in `secrets` by its value. Leased values contain none.
     ///
     /// # Errors
     /// Those of a request for another environment, except for denied access, which leaves the
-    /// reference unresolved; `decrypt` for what cannot be decrypted there.
+    /// reference unresolved; `decrypt` for a referenced value that cannot be decrypted.
     pub(crate) fn resolve(mut self, mut secrets: Vec<Secret>) -> Result<Vec<Secret>, Error> {
-        for secret in &mut secrets {
-            if secret.dynamic_secret_name.is_none() && has_reference(secret.value.expose()) {
-                secret.value = self.resolve_value(secret)?;
-            }
+        let refers = |secret: &Secret| {
+            secret.dynamic_secret_name.is_none() && has_reference(secret.value.expose())
+        };
+        if !secrets.iter().any(refers) {
+            return Ok(secrets);
+        }
+        let Some((own_environment, values)) = self.own_environment.take() else {
+            return Ok(secrets);
+        };
+        let index = EnvironmentIndex::new(values);
+        index.reuse_decrypted(&secrets);
+        self.indexes.insert(own_environment, index);
+        for secret in secrets.iter_mut().filter(|secret| refers(secret)) {
+            secret.value = self.resolve_value(secret, own_environment)?;
         }
         Ok(secrets)
     }
 
-    fn resolve_value(&mut self, secret: &Secret) -> Result<SecretBytes, Error> {
-        let value_id = ValueId {
-            environment: self.own_environment,
-            folder: secret.folder.clone(),
-            key: secret.key.clone(),
-        };
+    fn resolve_value(
+        &mut self,
+        secret: &Secret,
+        own_environment: EnvironmentPosition,
+    ) -> Result<SecretBytes, Error> {
         // No reference resolves to a personal override, so the override may itself refer to the
         // shared value of the same key.
-        let index = self.indexes.get(&self.own_environment);
-        let shared = index.and_then(|index| index.get(&value_id.folder, &value_id.key));
-        let is_shared = shared.is_some_and(|shared| shared.equals(&secret.value));
-        let mut trail = vec![is_shared.then_some(value_id)];
+        let index = self.indexes.get(&own_environment);
+        let indexed = index.and_then(|index| index.find(&secret.folder, &secret.key));
+        let is_shared = indexed.is_some_and(|value| !value.is_overridden);
+        let value_id = is_shared.then(|| ValueId {
+            environment: own_environment,
+            folder: secret.folder.clone(),
+            key: secret.key.clone(),
+        });
         let mut out = Vec::new();
-        self.expand(&secret.value, self.own_environment, &mut trail, &mut out)?;
+        self.expand(
+            &secret.value,
+            own_environment,
+            &mut vec![value_id],
+            &mut out,
+        )?;
         self.total_bytes += out.len();
         Ok(SecretBytes::new(out))
     }
@@ -224,14 +222,12 @@ impl<'a> ReferenceResolver<'a> {
         let Some(environment) = self.find_referenced_environment(reference, from)? else {
             return Ok(None);
         };
-        let folder = format!("/{}", reference.folder);
-        let key = reference.key.to_owned();
+        let (folder, key) = (format!("/{}", reference.folder), reference.key.to_owned());
+        let mut value = self.find_value(environment, &folder, &key)?;
         let index = self.indexes.get(&environment);
-        let mut value = index.and_then(|index| index.get(&folder, &key));
         if value.is_none() && !index.is_some_and(|index| index.is_complete) {
-            let index = self.fetch_all(environment)?;
-            value = index.get(&folder, &key);
-            self.indexes.insert(environment, index);
+            self.fetch_all(environment)?;
+            value = self.find_value(environment, &folder, &key)?;
         }
         let value_id = ValueId {
             environment,
@@ -239,6 +235,19 @@ impl<'a> ReferenceResolver<'a> {
             key,
         };
         Ok(value.map(|value| (value_id, value)))
+    }
+
+    /// Finds a value in what has been fetched of an environment, and decrypts it.
+    fn find_value(
+        &self,
+        environment: EnvironmentPosition,
+        folder: &str,
+        key: &str,
+    ) -> Result<Option<Rc<SecretBytes>>, Error> {
+        let index = self.indexes.get(&environment);
+        let value = index.and_then(|index| index.find(folder, key));
+        let value = value.filter(|value| !value.is_duplicate);
+        value.map(|value| value.decrypt(key)).transpose()
     }
 
     /// Finds the environment that a reference means. Full names are compared, in any case.
@@ -266,12 +275,13 @@ impl<'a> ReferenceResolver<'a> {
         }))
     }
 
-    /// Fetches all secrets of an environment. Without access to it, there are none.
+    /// Fetches all secrets of an environment. Without access to it, nothing is added to what has been
+    /// fetched before.
     #[expect(
         clippy::expect_used,
         reason = "an `EnvironmentPosition` is only made from this list"
     )]
-    fn fetch_all(&self, position: EnvironmentPosition) -> Result<EnvironmentIndex, Error> {
+    fn fetch_all(&mut self, position: EnvironmentPosition) -> Result<(), Error> {
         let app = self.client.app_directory.apps()?.get(position.app);
         let app = app.expect("the app exists at this position");
         let environments = app.environments.as_ref();
@@ -283,13 +293,16 @@ impl<'a> ReferenceResolver<'a> {
             .client
             .fetch(app, environment, &no_filter, DynamicMode::Skip);
         match fetched {
-            Ok(decrypted) => Ok(EnvironmentIndex::new(&decrypted)),
-            Err(Error::AccessDenied { .. }) => Ok(EnvironmentIndex {
-                folders: HashMap::new(),
-                is_complete: true,
-            }),
-            Err(error) => Err(error),
+            Ok(fetched) => {
+                let index = EnvironmentIndex::new(SharedValues::new(&fetched));
+                self.indexes.insert(position, index);
+            }
+            Err(Error::AccessDenied { .. }) => {
+                self.indexes.entry(position).or_default().is_complete = true;
+            }
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 }
 
@@ -306,30 +319,6 @@ impl EnvironmentPosition {
                 environment: environments.position(|known| known.name == environment.name)?,
             })
         })
-    }
-}
-
-impl EnvironmentIndex {
-    fn new(decrypted: &DecryptedEnvironment) -> Self {
-        let mut folders: HashMap<String, HashMap<String, _>> = HashMap::new();
-        for DecryptedSecret {
-            secret,
-            shared_value,
-        } in &decrypted.secrets
-        {
-            let value = shared_value.as_ref().unwrap_or(&secret.value).expose();
-            let folder = folders.entry(secret.folder.clone()).or_default();
-            let value = Rc::new(SecretBytes::new(value.to_vec()));
-            folder.insert(secret.key.clone(), value);
-        }
-        Self {
-            folders,
-            is_complete: decrypted.is_complete,
-        }
-    }
-
-    fn get(&self, folder: &str, key: &str) -> Option<Rc<SecretBytes>> {
-        self.folders.get(folder)?.get(key).cloned()
     }
 }
 

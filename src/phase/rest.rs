@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 //! The REST interface: fetches an environment's secrets, decrypted by the server.
 
+use std::borrow::Cow;
+
 use super::app_directory::App;
 use super::client::ApiClient;
 use super::lease::{self, LeaseExpiry};
@@ -25,7 +27,7 @@ pub(super) enum RestOutcome {
 ///
 /// # Errors
 /// Those of a request, the error that the server responds with, and those of
-/// [`lease::secrets_from_rows`]; `protocol` for rows of another shape.
+/// [`lease::variables_from_rows`]; `protocol` for rows of another shape.
 pub(super) fn fetch(
     client: &ApiClient<'_>,
     app: &App,
@@ -47,16 +49,19 @@ pub(super) fn fetch(
     match response.status {
         200 => {
             let rows: SecretRows<'_, Secret, SecretBytes> = response.json("a list of secrets")?;
-            let already_decrypted = |value, _: &str| Ok(value);
-            let (dynamic_secrets, lease) = lease::secrets_from_rows(
+            let (variables, lease) = lease::variables_from_rows(
                 rows.dynamic_rows,
                 dynamic_mode,
                 &environment_label,
                 client.log(),
-                already_decrypted,
             )?;
             let mut secrets = rows.secrets;
-            secrets.extend(dynamic_secrets);
+            // Without a lease, the value is empty.
+            secrets.extend(variables.into_iter().map(|variable| {
+                variable
+                    .map_key(Cow::into_owned)
+                    .map_value(Option::unwrap_or_default)
+            }));
             return Ok(RestOutcome::Secrets(secrets, lease));
         }
         400 if response.says_end_to_end_encrypted() => return Ok(RestOutcome::EndToEnd),

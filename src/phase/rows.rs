@@ -40,7 +40,7 @@ pub(super) struct DynamicRow<'a, V> {
     pub(super) name: String,
     pub(super) folder: String,
     /// The keys of its variables.
-    pub(super) keys: Vec<V>,
+    pub(super) keys: Vec<Cow<'a, str>>,
     pub(super) lease: Option<LeaseRow<'a, V>>,
 }
 
@@ -55,8 +55,8 @@ pub(super) struct Override<V> {
 /// A lease of a dynamic secret.
 #[derive(Deserialize)]
 pub(super) struct LeaseRow<'a, V> {
-    #[serde(default = "Option::default")]
-    pub(super) credentials: Option<Vec<JsonObject<LeasedVariable<V>>>>,
+    #[serde(borrow, default = "Option::default")]
+    pub(super) credentials: Option<Vec<JsonObject<LeasedVariable<'a, V>>>>,
     #[serde(borrow, default, alias = "createdAt")]
     pub(super) created_at: Option<CowStr<'a>>,
     #[serde(borrow, default, alias = "expiresAt")]
@@ -65,15 +65,16 @@ pub(super) struct LeaseRow<'a, V> {
 
 /// A variable with its leased value.
 #[derive(Deserialize)]
-pub(super) struct LeasedVariable<V> {
-    pub(super) key: V,
+pub(super) struct LeasedVariable<'a, V> {
+    #[serde(borrow)]
+    pub(super) key: CowStr<'a>,
     pub(super) value: V,
 }
 
 #[derive(Deserialize)]
-struct KeyName<V> {
-    #[serde(alias = "keyName")]
-    key_name: V,
+struct KeyName<'a> {
+    #[serde(borrow, alias = "keyName")]
+    key_name: CowStr<'a>,
 }
 
 /// A static or dynamic row from either interface. Unknown members are ignored.
@@ -95,8 +96,8 @@ struct RawRow<'a, V> {
     r#override: Option<JsonObject<Override<V>>>,
     #[serde(default)]
     name: Option<String>,
-    #[serde(default = "Option::default", alias = "keyMap")]
-    key_map: Option<Vec<JsonObject<KeyName<V>>>>,
+    #[serde(borrow, default = "Option::default", alias = "keyMap")]
+    key_map: Option<Vec<JsonObject<KeyName<'a>>>>,
     #[serde(borrow, default)]
     lease: Option<JsonObject<LeaseRow<'a, V>>>,
 }
@@ -182,7 +183,7 @@ impl<'a, V> RawRow<'a, V> {
                 .key_map
                 .into_iter()
                 .flatten()
-                .map(|JsonObject(variable)| variable.key_name)
+                .map(|JsonObject(variable)| variable.key_name.0)
                 .collect(),
             lease: self.lease.map(|JsonObject(lease)| lease),
         })
