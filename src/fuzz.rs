@@ -2,7 +2,7 @@
 //! Fuzz targets for all parsers of untrusted bytes: `cargo fuzz run NAME` in `fuzz/`. The ordinary tests
 //! run each target on its seeds in `fuzz/seeds` and on variations of them.
 
-use crate::phase::reference::{Piece, pieces};
+use crate::phase::reference::{Piece, has_reference, has_unresolved_reference, pieces};
 use crate::secret::Token;
 use crate::{auth, config, phase, snapshot};
 
@@ -36,16 +36,22 @@ fn token(data: &[u8]) {
     }
 }
 
-/// Checks that the pieces of a value make up the whole value.
+/// Checks that the pieces of a value make up the whole value, and splits each reference.
 fn references(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
     let whole: String = pieces(text)
         .map(|piece| match piece {
             Piece::Text(text) => text,
-            Piece::Reference(_, raw) => raw,
+            Piece::Reference(reference, raw) => {
+                let folder = reference.folder();
+                assert!(folder.starts_with('/') && !folder.contains("//"));
+                assert!(raw.ends_with(&format!("{}}}", reference.key())));
+                raw
+            }
         })
         .collect();
     assert_eq!(whole, text);
+    assert!(has_reference(data) || !has_unresolved_reference(data));
 }
 
 #[cfg(test)]

@@ -257,7 +257,7 @@ fn all_reference_forms_are_reported() {
         ("A", "${platform::KEY}"),
         ("B", "${platform::Production./folder/KEY}"),
         ("C", "a${X}b"),
-        ("D", "$X ${X:-y} ${ X } $(X) ${"),
+        ("D", "$X ${X:-y} ${X%%.*} $(X) ${"),
         ("E", "${folder/KEY}"),
     ]);
     let options = ["--file", "C", "--keep", "E"];

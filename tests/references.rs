@@ -111,13 +111,143 @@ fn each_form_resolves_with_minimal_requests() {
     }
 }
 
-/// `${{ … }}` and the shell's `${KEY:-x}` are never Phase references.
+/// Almost any text may be a name. What exists is put in, as the server does; empty names between
+/// slashes do not count. Names are compared byte by byte.
 #[test]
-fn other_syntax_stays_without_warning() {
-    let value = "${{ HOST }} ${HOST:-x} ${#HOST} ${ HOST} $HOST {HOST} ${} ${HOST";
-    let (_phase, sandbox) = shop_with_value(value);
-    let output = print_value(&sandbox).output().assert_ok();
-    assert_eq!(output.text(), format!("{value}\n"));
+fn unusual_names_resolve_if_they_exist() {
+    let keys = [
+        "K&R",
+        "C:D",
+        "B[0]",
+        "P%Q",
+        "A@B",
+        "H#",
+        "K+",
+        "K,L",
+        "(P)",
+        "-D",
+        "🔑",
+        "e\u{301}",
+        " PAD ",
+        "a;b",
+        "VAR:-x",
+        "VAR%%y",
+        "#VAR",
+        "!VAR",
+        "@",
+        " c; ",
+        "f()",
+        "\"q\"",
+        "two\nlines",
+    ];
+    let mut world = e2ee_world(&[("/f+g", "K", "in f+g"), ("/a/b", "K", "in a b")]);
+    let shop = world.app("shop");
+    let staging = shop.environment("Pre-prod (EU)", "staging");
+    staging.secret("/a", "K&R", "from pre-prod");
+    let production = shop.environment("Production", "prod");
+    let mut expected = String::new();
+    let mut value = String::new();
+    for (number, key) in keys.iter().enumerate() {
+        production.secret("/", key, &format!("value {number}"));
+        value.push_str(&format!("${{{key}}} ${{//{key}}} "));
+        expected.push_str(&format!("value {number} value {number} "));
+    }
+    value.push_str("${f+g/K} ${a//b/K} ${/a//b//K} ${//a/b/K} ");
+    expected.push_str("in f+g in a b in a b in a b ");
+    value.push_str("${pre-PROD (eu).a//K&R} ${Pre-prod (EU)./a/K&R} ");
+    expected.push_str("from pre-prod from pre-prod ");
+    value.push_str("${R&D::Prod+1.//K} ${r&d::prod+1.x//y/K,} ${\u{e9}}");
+    expected.push_str("of another app deep ${\u{e9}}");
+    production.secret("/", "VALUE", &value);
+    let other = world.app("R&D").e2e().environment("Prod+1", "prod");
+    other.secret("/", "K", "of another app");
+    other.secret("/x/y", "K,", "deep");
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let output = sandbox.run(["-q"]).args(SHOP).args(["--only", "VALUE"]);
+    let output = output.args(["printenv", "VALUE"]).output().assert_ok();
+    assert_eq!(output.text(), format!("{expected}\n"));
+    assert_eq!(count_fetched(&phase), 3);
+}
+
+/// A leftover `${…}` is reported unless it is the syntax of a shell or no reference at all. The same rule
+/// judges what the server has left unresolved.
+#[test]
+fn leftover_text_is_reported_unless_it_is_shell_syntax() {
+    for (value, is_reported) in [
+        ("${{ HOST }}", false),
+        ("${HOST:-x}", false),
+        ("${HOST:-${PORT:-x}}", false),
+        ("${HOST%%.*}${HOST#x}${HOST/a*/b}${HOST//a/b}", false),
+        ("${#HOST}${!HOST}${HOST[0]}${HOST^^}${HOST@Q}${@}", false),
+        ("$HOST {HOST} ${} ${HOST", false),
+        ("${A-B}", true),
+        ("${A/B}", true),
+        ("${ A }", true),
+        ("${A&B}", true),
+        ("${A@B}", true),
+        ("${(A)}", true),
+        ("${.A}", true),
+        ("${//A}", true),
+        ("${🔑}", true),
+        ("${Nowhere.A:-x}", true),
+    ] {
+        for is_e2ee in [true, false] {
+            let mut world = World::empty();
+            let shop = world.app("shop");
+            if is_e2ee {
+                shop.e2e();
+            }
+            let production = shop.environment("Production", "prod");
+            production.secret("/", "VALUE", value);
+            let phase = Phase::serve(world);
+            let sandbox = Sandbox::new(&phase);
+            let run = sandbox.run(SHOP).args(["printenv", "VALUE"]);
+            let mut output = run.output();
+            if is_reported {
+                let warning = "warning: could not resolve references in VALUE; ";
+                output = output.assert_log_lines(&[warning]);
+            }
+            assert_eq!(output.assert_ok().text(), format!("{value}\n"), "{value}");
+            let output = sandbox.run(SHOP).args(["--strict", "true"]).output();
+            match is_reported {
+                true => drop(output.assert_error(125, "environment")),
+                false => drop(output.assert_ok()),
+            }
+        }
+    }
+}
+
+/// Names that Phase does not know cost no request. For unusual names, which may be any text, at most 16
+/// environments are fetched.
+#[test]
+fn unusual_names_fetch_at_most_16_environments() {
+    let text = "${a.b} ${x::y.z} ${a+b.c} ${a+b::c.d}".repeat(500);
+    let (phase, sandbox) = shop_with_value(&text);
+    let output = sandbox.run(["-q"]).args(SHOP).args(["--only", "VALUE"]);
+    let output = output.args(["printenv", "VALUE"]).output().assert_ok();
+    assert_eq!(output.text(), format!("{text}\n"));
+    assert_eq!(phase.requests().len(), 2);
+
+    let mut world = e2ee_world(&[]);
+    let shop = world.app("shop");
+    let mut value = String::new();
+    for number in 1..=18 {
+        let environment = shop.environment(&format!("E{number}"), "custom");
+        environment.secret("/", "K+", "+");
+        environment.secret("/", "K", "usual");
+        value.push_str(&format!("${{E{number}.K+}}"));
+    }
+    value.push_str("${E16.K} ${E17.K} ${E17.K+} ${E18.K+}");
+    let production = shop.environment("Production", "prod");
+    production.secret("/", "VALUE", &value);
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let output = sandbox.run(["-q"]).args(SHOP).args(["printenv", "VALUE"]);
+    let sixteen = "+".repeat(16);
+    let expected = format!("{sixteen}${{E17.K+}}${{E18.K+}}usual usual + ${{E18.K+}}\n");
+    assert_eq!(output.output().assert_ok().text(), expected);
+    assert_eq!(count_fetched(&phase), 18);
 }
 
 /// The server resolves no reference to it either.

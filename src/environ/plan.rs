@@ -5,7 +5,7 @@ use super::names;
 use crate::config::{FileRule, InjectionOptions, KeepPolicy, Pattern};
 use crate::error::Error;
 use crate::log::{Event, Log, OutputFormat, escape, json_object};
-use crate::phase::reference::has_reference;
+use crate::phase::reference::has_unresolved_reference;
 use crate::process::env_block::EnvBlock;
 use crate::secret::Secret;
 
@@ -179,7 +179,8 @@ fn check_references(planned: &[PlannedSecret], strict: bool, log: &dyn Log) -> R
     let keys: Vec<String> = planned
         .iter()
         .filter(|planned| {
-            planned.form != InjectionForm::Inherited && has_reference(planned.secret.value.expose())
+            planned.form != InjectionForm::Inherited
+                && has_unresolved_reference(planned.secret.value.expose())
         })
         .map(|planned| planned.secret.key.clone())
         .collect();

@@ -29,6 +29,10 @@ const MAX_TOTAL_BYTES: usize = 64 << 20;
 /// The most references that are followed in total, for the same reason.
 const MAX_REFERENCES: usize = 1 << 17;
 
+/// The most environments that are fetched for references with unusual names, which may be any text
+/// in braces.
+const MAX_UNUSUAL_ENVIRONMENTS: usize = 16;
+
 /// Resolves the references in the secrets of one environment.
 pub(crate) struct ReferenceResolver<'a> {
     client: E2eeClient<'a>,
@@ -36,6 +40,8 @@ pub(crate) struct ReferenceResolver<'a> {
     own_environment: Option<(EnvironmentPosition, SharedValues)>,
     /// The environments that references have needed so far.
     indexes: HashMap<EnvironmentPosition, EnvironmentIndex>,
+    /// How many environments have been fetched for references with unusual names.
+    unusual_environments: usize,
     /// How many references have been followed.
     followed_references: usize,
     /// The size of the values resolved so far, in bytes.
@@ -84,6 +90,7 @@ impl<'a> ReferenceResolver<'a> {
             own_environment: own_environment.map(|own| (own, SharedValues::new(fetched))),
             client,
             indexes: HashMap::new(),
+            unusual_environments: 0,
             followed_references: 0,
             total_bytes: 0,
         })
@@ -222,10 +229,9 @@ impl<'a> ReferenceResolver<'a> {
         let Some(environment) = self.find_referenced_environment(reference, from)? else {
             return Ok(None);
         };
-        let (folder, key) = (format!("/{}", reference.folder), reference.key.to_owned());
+        let (folder, key) = (reference.folder(), reference.key().to_owned());
         let mut value = self.find_value(environment, &folder, &key)?;
-        let index = self.indexes.get(&environment);
-        if value.is_none() && !index.is_some_and(|index| index.is_complete) {
+        if value.is_none() && self.may_fetch(environment, reference) {
             self.fetch_all(environment)?;
             value = self.find_value(environment, &folder, &key)?;
         }
@@ -248,6 +254,20 @@ impl<'a> ReferenceResolver<'a> {
         let value = index.and_then(|index| index.find(folder, key));
         let value = value.filter(|value| !value.is_duplicate);
         value.map(|value| value.decrypt(key)).transpose()
+    }
+
+    /// Returns whether to fetch all of an environment in which a reference has not been found, and
+    /// counts the fetch.
+    fn may_fetch(&mut self, environment: EnvironmentPosition, reference: Reference<'_>) -> bool {
+        let index = self.indexes.get(&environment);
+        if index.is_some_and(|index| index.is_complete) {
+            return false;
+        }
+        if index.is_some() || reference.has_usual_names() {
+            return true;
+        }
+        self.unusual_environments += 1;
+        self.unusual_environments <= MAX_UNUSUAL_ENVIRONMENTS
     }
 
     /// Finds the environment that a reference means. Full names are compared, in any case.
