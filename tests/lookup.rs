@@ -259,3 +259,33 @@ fn account_without_list_access_needs_exact_ids() {
     let output = print_environment(&sandbox, service_token(), "shop", "prod");
     assert_eq!(output.text(), "Production\n");
 }
+
+/// For a legacy service token the server calls every app end-to-end encrypted, although it decrypts some.
+#[test]
+fn legacy_token_reads_same_values_by_name_and_id() {
+    for encrypts_end_to_end in [false, true] {
+        let mut world = shop_with_environments(&DEFAULT_ENVIRONMENTS);
+        world.accept_legacy_token();
+        if encrypts_end_to_end {
+            world.app("shop").e2e();
+        }
+        let id = world.app("shop").id().to_owned();
+        let phase = Phase::serve(world);
+        let sandbox = Sandbox::new(&phase);
+        let token = service_token().replace(":v2:", ":v1:");
+        let modes: &[&str] = match encrypts_end_to_end {
+            false => &["auto", "rest", "e2ee"],
+            true => &["auto", "e2ee"],
+        };
+        for app in ["shop", &id] {
+            for word in ["Production", "prod"] {
+                for mode in modes {
+                    let run = sandbox.run(["--app", app, "--env", word, "--mode", mode]);
+                    let run = run.args(["-q", "printenv", "WHERE"]);
+                    let output = run.env("PHASE_SERVICE_TOKEN", &token).output().assert_ok();
+                    assert_eq!(output.text(), "Production\n", "{app} {word} {mode}");
+                }
+            }
+        }
+    }
+}

@@ -52,6 +52,7 @@ enum Server {
     TokenDeleted,
     ReadingForbidden,
     ListingForbidden,
+    LegacyToken,
     TwoAppsOfAName,
     KeyTwice,
     TwoEnvironmentsOfAType,
@@ -111,6 +112,7 @@ impl Server {
                 let production = shop.environment("Production", "prod");
                 production.secret("/", "KEY", "another value");
             }
+            Self::LegacyToken => drop(world.accept_legacy_token()),
             Self::TwoAppsOfAName => drop(world.add_app("Shop")),
             Self::TwoEnvironmentsOfAType => drop(shop.environment("Prod-EU", "prod")),
             Self::HostileNames => {

@@ -262,8 +262,13 @@ impl<'a> AppDirectory<'a> {
         let JsonObject(body): JsonObject<TokensBody> =
             response.json_if_ok(Endpoint::Tokens, "the list of what a token can read")?;
         let apps = body.apps.into_iter().map(|JsonObject(app)| App::from(app));
+        let mut apps: Vec<App> = apps.collect();
+        if self.credential.token.is_legacy_service() {
+            // For these tokens the server calls every app end-to-end encrypted.
+            apps.iter_mut().for_each(|app| app.encryption = None);
+        }
         Ok(AccessList {
-            apps: apps.collect(),
+            apps,
             wrapped_key_share: body.wrapped_key_share,
         })
     }

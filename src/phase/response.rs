@@ -229,6 +229,19 @@ impl ApiResponse {
         let denies_service_account =
             text.contains("cannot access") || text.starts_with("Environment not found");
         match (self.status, endpoint) {
+            // Legacy service tokens can request nothing but the secrets of one environment.
+            (401, Endpoint::Apps | Endpoint::Environments)
+                if text.starts_with("Service tokens require") =>
+            {
+                Error::ListingDenied {
+                    what: match endpoint {
+                        Endpoint::Apps => "apps",
+                        _ => "environments",
+                    },
+                    alternative: "--app with the app's ID and --env with the environment's full name",
+                    message,
+                }
+            }
             (403, Endpoint::Apps) => Error::ListingDenied {
                 what: "apps",
                 alternative: "--app with the app's ID",

@@ -166,6 +166,11 @@ impl Token {
         self.kind == AccountKind::ServiceAccount
     }
 
+    /// Whether this is a legacy service token, `pss_service:v1` or `Service` in front of a bearer.
+    pub(crate) fn is_legacy_service(&self) -> bool {
+        self.kind == AccountKind::LegacyService
+    }
+
     /// The keys of a full token in hex digits: its public key, key share 0, and the key that unwraps
     /// share 1.
     pub(crate) fn keys(&self) -> Option<[&[u8]; 3]> {

@@ -66,6 +66,8 @@ impl Account {
 pub(crate) fn account(world: &World, authorization: &str) -> Option<Account> {
     let mut words = authorization.split(' ').skip(1);
     let (kind, bearer) = (words.next()?, words.next()?);
+    let is_legacy = kind == "Service" && world.accepts_legacy_token;
+    let kind = if is_legacy { "ServiceAccount" } else { kind };
     let holds = |account: &Account| {
         account.authorization_type() == kind
             && (account.bearer() == bearer
@@ -132,6 +134,9 @@ pub(crate) fn authenticate<'a>(
             }
         }
     };
+    if kind == "Service" && environment.is_none() {
+        return refuse(401, "Service tokens require an environment context");
+    }
     if environment.is_some_and(|environment| !environment.readable_by(account)) {
         return Err(account.denied("environment"));
     }

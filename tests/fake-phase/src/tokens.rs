@@ -29,6 +29,8 @@ pub(crate) fn body(
         .cloned()
         .unwrap();
 
+    // Phase says so of every app to a legacy service token.
+    let is_legacy = authorization.split(' ').nth(1) == Some("Service");
     let mut apps = Vec::new();
     for app in world.apps.iter().filter(|app| app.visible_to(account)) {
         let mut readable: Vec<&Environment> = app
@@ -44,7 +46,7 @@ pub(crate) fn body(
         apps.push(json!({
             "id": app.id,
             "name": app.name,
-            "encryption": if app.e2e { "E2E" } else { "SSE" },
+            "encryption": if app.e2e || is_legacy { "E2E" } else { "SSE" },
             "environment_keys": keys,
         }));
     }

@@ -28,6 +28,8 @@ pub struct World {
     /// Whether accounts may read secrets.
     pub(crate) allows_reading: bool,
     pub(crate) revoked: Vec<Account>,
+    /// Whether the service account's bearer is also that of a legacy service token.
+    pub(crate) accepts_legacy_token: bool,
     pub(crate) wrapped_key_share: Option<String>,
     pub(crate) lease_failure: Option<String>,
     pub(crate) identities: Identities,
@@ -59,6 +61,7 @@ impl World {
             allows_listing: true,
             allows_reading: true,
             revoked: Vec::new(),
+            accepts_legacy_token: false,
             wrapped_key_share: None,
             lease_failure: None,
             identities: Identities::default(),
@@ -110,6 +113,12 @@ impl World {
     /// Deletes the account's token: the REST API returns 401, the token endpoint 403.
     pub fn revoke(&mut self, account: Account) -> &mut World {
         self.revoked.push(account);
+        self
+    }
+
+    /// Accepts the service account's token also as `pss_service:v1`, the legacy service token.
+    pub fn accept_legacy_token(&mut self) -> &mut World {
+        self.accepts_legacy_token = true;
         self
     }
 
