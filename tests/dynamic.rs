@@ -257,6 +257,31 @@ fn failed_lease_names_the_dynamic_secrets() {
     }
 }
 
+/// The REST interface and the end-to-end interface write the members differently.
+#[test]
+fn failed_lease_is_told_with_its_own_reason() {
+    for (mode, endpoint, failed, name) in [
+        ("rest", "/v1/secrets/", "failedLeases", "secretName"),
+        ("e2ee", "/service/secrets/", "failed_leases", "secret_name"),
+    ] {
+        let phase = Phase::serve(leasing_world());
+        let body = json!({
+            "error": "One or more dynamic secret leases could not be created",
+            failed: [{name: "orders", "error": "the database is full"}],
+        });
+        // The request for the list of apps has the same start as the one for encrypted secrets.
+        let skipped = usize::from(mode == "e2ee");
+        let responder = Responder::json(400, &body.to_string());
+        phase.respond(endpoint, responder.after(skipped));
+        let sandbox = Sandbox::new(&phase);
+        let output = run_in_mode(&sandbox, mode, &["--dynamic", "true"]).output();
+        let output = output.assert_error(125, "server");
+        let message = "cannot lease orders in Production of shop: the database is full (400)\n";
+        assert!(output.stderr.contains(message), "{output}");
+        assert_eq!(requested_parameters(&phase).len(), 1, "{output}");
+    }
+}
+
 #[test]
 fn missing_lease_names_the_dynamic_secret() {
     for (lease, status) in [

@@ -67,6 +67,7 @@ enum Server {
     ForeignSeed,
     OddKeyShare,
     NoLease,
+    RefusedLeases,
     UnleasedRow,
     UnknownLeaseEnd,
     Untrusted,
@@ -86,6 +87,16 @@ enum Server {
     OtherName,
     Expired,
 }
+
+/// Phase's response if two leases could not be created.
+const REFUSED_LEASES: &str = r#"{
+    "error": "One or more dynamic secret leases could not be created",
+    "failedLeases": [
+        {"secretId": "1", "secretName": "orders", "error": "the database is full"},
+        {"secretId": "2", "secretName": "s3-writer", "error": "Requested TTL exceeds maximum"}
+    ],
+    "successfulLeases": 1
+}"#;
 
 /// A world with one app and one environment, which most servers change.
 fn small_world() -> World {
@@ -190,6 +201,8 @@ impl Server {
             Self::HostileError => Responder::error(500, "\x1b[31mred\x07\r\n\u{9b}2J\u{2028}end"),
             Self::RateLimited => Responder::rate_limited(7),
             Self::LimitedOnce => Responder::rate_limited(0).times(1),
+            // The first request is for the list of what the token can read.
+            Self::RefusedLeases => Responder::json(400, REFUSED_LEASES).after(1),
             Self::Broken => Responder::html(502),
             Self::Silent => Responder::stall(),
             Self::Closing => Responder::close(),

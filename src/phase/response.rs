@@ -145,14 +145,57 @@ impl ApiResponse {
             error: String,
         }
         let JsonObject(body) = serde_json::from_slice::<JsonObject<ErrorBody>>(&self.body).ok()?;
-        let text = self.redact(&body.error);
+        Some(self.quoted(&body.error))
+    }
+
+    /// Returns a text of the server for a message: without secrets and not too long.
+    fn quoted(&self, text: &str) -> String {
+        let text = self.redact(text);
         let Some((end, _)) = text.char_indices().nth(MAX_ERROR_TEXT_CHARS) else {
-            return Some(text);
+            return text;
         };
         // Cut between two words: half of an echoed token would not be recognized and redacted.
         let (start, _) = text.split_at(end);
         let words = start.rsplit_once(char::is_whitespace);
-        Some(format!("{} …", words.map_or("", |(words, _)| words)))
+        format!("{} …", words.map_or("", |(words, _)| words))
+    }
+
+    /// Returns the error for a 400 that a request with leases got. The body names the dynamic secrets
+    /// that could not be leased, and says why, unless the request itself was wrong.
+    fn lease_error(&self, environment_label: &str, message: String) -> Error {
+        #[derive(Deserialize)]
+        struct LeaseErrorBody {
+            #[serde(alias = "failedLeases")]
+            failed_leases: Vec<JsonObject<FailedLease>>,
+        }
+        #[derive(Deserialize)]
+        struct FailedLease {
+            #[serde(alias = "secretName")]
+            secret_name: String,
+            error: String,
+        }
+        let body = serde_json::from_slice::<JsonObject<LeaseErrorBody>>(&self.body);
+        let failed = body.map_or_else(|_| vec![], |JsonObject(body)| body.failed_leases);
+        let quoted = |JsonObject(lease): JsonObject<FailedLease>| {
+            (self.quoted(&lease.secret_name), self.quoted(&lease.error))
+        };
+        let failed: Vec<(String, String)> = failed.into_iter().map(quoted).collect();
+        let message = match failed.as_slice() {
+            [] => message,
+            [(_, first), others @ ..] if others.iter().all(|(_, why)| why == first) => {
+                format!("{first} ({})", self.status)
+            }
+            several => {
+                let reasons = several.iter().map(|(name, why)| format!("{name}: {why}"));
+                let reasons = reasons.collect::<Vec<String>>().join("; ");
+                format!("{reasons} ({})", self.status)
+            }
+        };
+        Error::LeaseFailed {
+            names: failed.into_iter().map(|(name, _)| name).collect(),
+            environment_label: environment_label.to_owned(),
+            message,
+        }
     }
 
     /// The error text of the server with the status, or what is known of a body without one.
@@ -189,11 +232,7 @@ impl ApiResponse {
                     leases: true,
                 },
                 _,
-            ) => Error::LeaseFailed {
-                names: vec![],
-                environment_label: environment_label.to_owned(),
-                message,
-            },
+            ) => self.lease_error(environment_label, message),
             (429, ..) => Error::RateLimited {
                 host,
                 retry_after: self.retry_after.as_deref().map(|text| self.redact(text)),
