@@ -153,7 +153,7 @@ events! {
         Leased { expires_at: &'a str, expires_in: Duration },
         /// A request failed and will be repeated. `why` names the host; `left` is what remains of `--max-wait`.
         #[kind("retrying")]
-        #[text("{why}; retrying in {:.1} s (attempt {attempt}, {:.0} s left)", wait.as_secs_f64(), left.as_secs_f64())]
+        #[text("{why}; retrying in {} s (attempt {attempt}, {:.0} s left)", tenths_rounded_up(wait), left.as_secs_f64())]
         Retrying { why: &'a str, wait: Duration, attempt: u32, left: Duration },
         /// The snapshot is used in place of a fetch; `age` is `None` if its timestamp is in the future.
         #[kind("snapshot-used")]
@@ -170,7 +170,7 @@ events! {
         #[kind("restarting")]
         #[text("the secrets have changed: restarting the command{}", match delay.is_zero() {
             true => String::new(),
-            false => format!(" in {:.1} s", delay.as_secs_f64()),
+            false => format!(" in {} s", tenths_rounded_up(delay)),
         })]
         Restarting { delay: Duration },
         /// The command is restarted because its leases expire soon.
@@ -236,6 +236,12 @@ events! {
 
 fn millis(took: &Duration) -> String {
     format!("{:.1}", took.as_secs_f64() * 1000.0)
+}
+
+/// A delay in seconds, rounded up to tenths: a delay of 0.0 s would read like a bug.
+fn tenths_rounded_up(delay: &Duration) -> String {
+    let tenths = delay.as_micros().div_ceil(100_000).max(1);
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// Rounds a duration to the nearest second.

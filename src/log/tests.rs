@@ -194,6 +194,28 @@ fn json_lines_are_single_objects() {
 }
 
 #[test]
+fn delay_is_never_shown_as_zero() {
+    for (micros, shown) in [
+        (0, "0.1"),
+        (1, "0.1"),
+        (49_000, "0.1"),
+        (100_000, "0.1"),
+        (100_001, "0.2"),
+        (950_000, "1.0"),
+        (12_340_000, "12.4"),
+    ] {
+        let event = Event::Retrying {
+            why: "it is down",
+            wait: Duration::from_micros(micros),
+            attempt: 2,
+            left: Duration::from_secs(30),
+        };
+        let expected = format!("it is down; retrying in {shown} s (attempt 2, 30 s left)");
+        assert_eq!(event.to_string(), expected);
+    }
+}
+
+#[test]
 fn levels_follow_the_options() {
     let events = [
         Event::VerifySslIgnored,
