@@ -159,6 +159,10 @@ errors! {
         #[text("cannot read {environment_label}: {message}")]
         #[hint("grant this account access in the Phase console, or choose an environment that it can read")]
         AccessDenied { environment_label: String, message: String },
+        /// A network access policy in Phase excludes the IP address that the request came from.
+        #[text("{host} accepts no requests from this IP address: {message}")]
+        #[hint("add this machine's public IP address to the network access policy in the Phase console")]
+        AddressDenied { host: String, message: String },
         /// The account may not list apps or environments, so names cannot be looked up.
         #[text("cannot look up the {what}: this account may not list them: {message}")]
         #[hint("pass {alternative}")]

@@ -195,9 +195,10 @@ fn classify(error: &Error) -> FailureClass {
     match error {
         Error::Unreachable { .. } | Error::RateLimited { .. } => FailureClass::Outage,
         Error::ServerFailed { status, .. } if *status >= 500 => FailureClass::Outage,
-        Error::TokenRejected { .. } | Error::AccessDenied { .. } | Error::ListingDenied { .. } => {
-            FailureClass::Refusal
-        }
+        Error::TokenRejected { .. }
+        | Error::AccessDenied { .. }
+        | Error::AddressDenied { .. }
+        | Error::ListingDenied { .. } => FailureClass::Refusal,
         _ => FailureClass::Other,
     }
 }
@@ -289,6 +290,13 @@ mod tests {
             (
                 Error::AccessDenied {
                     environment_label: String::new(),
+                    message: server(),
+                },
+                FailureClass::Refusal,
+            ),
+            (
+                Error::AddressDenied {
+                    host: host(),
                     message: server(),
                 },
                 FailureClass::Refusal,

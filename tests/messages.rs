@@ -52,6 +52,7 @@ enum Server {
     TokenDeleted,
     ReadingForbidden,
     ListingForbidden,
+    AddressForbidden,
     LegacyToken,
     TwoAppsOfAName,
     KeyTwice,
@@ -203,6 +204,10 @@ impl Server {
             Self::LimitedOnce => Responder::rate_limited(0).times(1),
             // The first request is for the list of what the token can read.
             Self::RefusedLeases => Responder::json(400, REFUSED_LEASES).after(1),
+            Self::AddressForbidden => Responder::error(
+                403,
+                "Access denied: a network access policy restricts access from your IP address.",
+            ),
             Self::Broken => Responder::html(502),
             Self::Silent => Responder::stall(),
             Self::Closing => Responder::close(),

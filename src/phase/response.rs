@@ -267,6 +267,12 @@ impl ApiResponse {
     fn access_error(&self, endpoint: Endpoint<'_>, text: &str, message: String) -> Error {
         let denies_service_account =
             text.contains("cannot access") || text.starts_with("Environment not found");
+        if self.status == 403 && text.contains("network access policy") {
+            return Error::AddressDenied {
+                host: self.host.clone(),
+                message,
+            };
+        }
         match (self.status, endpoint) {
             // Legacy service tokens can request nothing but the secrets of one environment.
             (401, Endpoint::Apps | Endpoint::Environments)
