@@ -137,6 +137,10 @@ errors! {
         #[text("cannot decrypt with the token from {from}: it is only a bearer token, without the keys of a full token")]
         #[hint("use the whole token from the Phase console: pss_service:v2:… or pss_user:v1:… with four fields")]
         TokenWithoutKeys { from: String },
+        /// The token is a bearer token, and the app is end-to-end encrypted.
+        #[text("cannot read {app}: it is end-to-end encrypted, and the token from {from} is a bare bearer token without keys")]
+        #[hint("use the whole token from the Phase console: pss_service:v2:… or pss_user:v1:… with four fields")]
+        BearerForEncryptedApp { app: String, from: String },
         /// The private key combined from the two key shares does not match the token's public key.
         #[text("cannot decrypt with the token from {from}: its key shares do not match its public key")]
         #[hint("copy the whole token from the Phase console: pss_service:v2:… with four fields of 64 hex digits")]

@@ -160,10 +160,11 @@ impl<'a> AppDirectory<'a> {
             DecryptionMode::Rest => Err(Error::EndToEndEncrypted {
                 app: app.name.clone(),
             }),
-            _ if !self.credential.token.has_keys() => Err(Error::TokenWithoutKeys {
+            _ if self.credential.token.has_keys() => Ok(()),
+            _ => Err(Error::BearerForEncryptedApp {
+                app: app.name.clone(),
                 from: self.credential.token_origin.clone(),
             }),
-            _ => Ok(()),
         }
     }
 
