@@ -41,8 +41,8 @@ fn retries(output: &Output) -> Vec<(u32, String)> {
     lines.filter_map(retry).collect()
 }
 
-/// Closed and reset connections, timeouts, truncated bodies and the statuses 408, 429, 500, 502, 503 and
-/// 504 are retried, and each retry is logged on one line.
+/// Closed and reset connections, timeouts, truncated bodies and the statuses 408, 429, 500, 502, 503,
+/// 504 and 520 to 524 are retried, and each retry is logged on one line.
 #[test]
 fn transient_failures_are_retried_and_logged() {
     let cases = [
@@ -52,6 +52,8 @@ fn transient_failures_are_retried_and_logged() {
         (Responder::html(502), "status 502"),
         (Responder::html(503), "status 503"),
         (Responder::status(504), "status 504"),
+        (Responder::html(520), "status 520"),
+        (Responder::html(524), "status 524"),
         (
             Responder::close(),
             "the connection was closed before a response",

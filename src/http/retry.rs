@@ -12,9 +12,10 @@ const FIRST_DELAY: Duration = Duration::from_millis(500);
 /// The upper bound of every delay, unless the server asks for a longer one.
 const MAX_DELAY: Duration = Duration::from_secs(8);
 
-/// Whether a status means a transient failure.
+/// Whether a status means a transient failure. With 520 to 524, Cloudflare says that it has no complete
+/// response from the server behind it.
 pub(crate) fn is_transient(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+    matches!(status, 408 | 429 | 500 | 502..=504 | 520..=524)
 }
 
 /// Returns the delay before the next try, or `None` if it is time to give up.
@@ -118,6 +119,9 @@ mod tests {
     #[test]
     fn only_these_statuses_are_transient() {
         let transient: Vec<u16> = (100..600).filter(|status| is_transient(*status)).collect();
-        assert_eq!(transient, [408, 429, 500, 502, 503, 504]);
+        assert_eq!(
+            transient,
+            [408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524]
+        );
     }
 }
