@@ -146,7 +146,7 @@ impl ConfigReader<'_> {
     /// CLI, says otherwise.
     fn warn_about_verify_ssl(&self) {
         let off = ["false", "0", "no", "off"];
-        let verify = self.inherited.get("PHASE_VERIFY_SSL");
+        let verify = reader::variable_value(self.inherited, "PHASE_VERIFY_SSL");
         if verify.is_some_and(|verify| off.iter().any(|off| verify.eq_ignore_ascii_case(off))) {
             self.log.log(Event::VerifySslIgnored);
         }

@@ -11,6 +11,7 @@
 mod auth;
 mod cli;
 mod config;
+mod encoding;
 mod environ;
 mod error;
 #[cfg(any(test, fuzzing))]

@@ -1,6 +1,6 @@
 //! Dynamic secrets, in both modes: leased with `--dynamic`, and never without it.
 
-use fake_phase::{Phase, Request, World};
+use fake_phase::{Phase, Request, Responder, World};
 use serde_json::{Value, json};
 
 use crate::support::{Output, Run, SHOP, Sandbox, Status};

@@ -5,8 +5,9 @@ use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
 /// From the bottom to the top. `main` and `fuzz` may use everything.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "error",
+    "encoding",
     "secret",
     "json",
     "log",

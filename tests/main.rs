@@ -18,6 +18,7 @@ mod documents;
 mod dry_run;
 mod dynamic;
 mod e2ee;
+mod encoding;
 mod env_block;
 mod env_limits;
 mod env_names;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
+use crate::encoding::decode_file;
 use crate::log::{Event, Log};
 use crate::secret::SecretBytes;
 
@@ -28,11 +29,15 @@ pub(crate) fn open_regular(path: &Path) -> std::io::Result<Option<File>> {
     }
 }
 
-/// Reads at most one byte more than `limit`, so that the caller can detect a file that is too long.
+/// Reads at most one byte more than `limit`, so that the caller can detect a file that is too long, and
+/// drops a byte order mark.
+///
+/// # Errors
+/// Also if the file is encoded in UTF-16.
 pub(crate) fn read_bounded(file: File, limit: u64) -> std::io::Result<SecretBytes> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
-    Ok(SecretBytes::new(bytes))
+    decode_file(bytes).map(SecretBytes::new)
 }
 
 /// Warns if the group or others can read the file, unless the user cannot change that: somebody else owns

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 
 use super::Host;
-use super::reader::ConfigReader;
+use super::reader::{ConfigReader, variable_value};
 use crate::error::Error;
 use crate::http::proxy::{NoProxy, Proxy, redacted_address};
 
@@ -26,10 +26,7 @@ impl ConfigReader<'_> {
         calls_cloud: bool,
     ) -> Result<Option<Proxy>, Error> {
         let inherited = self.inherited;
-        let set_variable = |name: &&'static str| {
-            let value = inherited.get(name)?;
-            (!value.is_empty()).then_some((*name, value))
-        };
+        let set_variable = |name: &&'static str| Some((*name, variable_value(inherited, name)?));
         let Some((variable, address)) = PROXY_VARIABLES.iter().find_map(set_variable) else {
             return Ok(None);
         };

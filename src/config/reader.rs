@@ -2,11 +2,13 @@
 //! Reads one option at a time: from the command line, or else from its variables.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Pattern;
 use crate::cli::{Opt, ParsedArgs};
+use crate::encoding;
 use crate::error::{Error, SetBy, Setting};
 use crate::log::Log;
 use crate::process::env_block::EnvBlock;
@@ -40,11 +42,17 @@ pub(super) fn lookup<'a>(
         set_by: SetBy::Option(option.name()),
     });
     let variable = |name: &&'static str| {
-        let value = inherited.get(name).filter(|value| !value.is_empty())?;
+        let value = variable_value(inherited, name)?;
         let set_by = SetBy::Variable(name);
         Some(Setting { value, set_by })
     };
     argument.or_else(|| option.spec().variables.iter().find_map(variable))
+}
+
+/// Returns the value of a variable without a byte order mark; an empty one counts as unset.
+pub(super) fn variable_value<'a>(inherited: &'a EnvBlock, name: &str) -> Option<&'a OsStr> {
+    let value = encoding::without_mark(inherited.get(name)?.as_bytes());
+    (!value.is_empty()).then(|| OsStr::from_bytes(value))
 }
 
 impl<'a> ConfigReader<'a> {
@@ -125,12 +133,12 @@ impl<'a> ConfigReader<'a> {
     /// # Errors
     /// `config` if the value is not UTF-8.
     pub(super) fn read_variable(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
-        match self.inherited.get(name) {
-            Some(value) if !value.is_empty() => {
+        match variable_value(self.inherited, name) {
+            Some(value) => {
                 let text = value.to_str();
                 text.map(Some).ok_or_else(|| not_utf8(name, value))
             }
-            _ => Ok(None),
+            None => Ok(None),
         }
     }
 

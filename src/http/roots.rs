@@ -9,6 +9,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::encoding::decode_file;
 use crate::error::{Error, Setting, os_error_text};
 
 /// Where distributions keep their bundle: Debian, Fedora, openSUSE, Red Hat and Alpine.
@@ -104,5 +105,5 @@ impl Roots {
 fn read_bundle(path: &Path) -> io::Result<Vec<u8>> {
     let mut pem = Vec::new();
     File::open(path)?.take(MAX_SIZE).read_to_end(&mut pem)?;
-    Ok(pem)
+    decode_file(pem)
 }

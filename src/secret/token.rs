@@ -8,6 +8,7 @@
 use serde::Deserialize;
 
 use super::SecretBytes;
+use crate::encoding;
 
 /// The kind of account that a token belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,10 @@ impl Token {
     /// # Errors
     /// The reason, which shows no part of `bytes`.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        let bytes = bytes.trim_ascii();
+        if encoding::is_utf_16(bytes) {
+            return Err(encoding::IS_UTF_16);
+        }
+        let bytes = encoding::without_mark(bytes).trim_ascii();
         if bytes.is_empty() {
             return Err("it is empty");
         }
@@ -224,6 +228,7 @@ mod tests {
             (full("pss_user:v1"), "User", true),
             (KEY.to_owned(), "ServiceAccount", false),
             (KEY.to_uppercase(), "ServiceAccount", false),
+            (format!("\u{feff}{KEY}"), "ServiceAccount", false),
             (format!("User {KEY}"), "User", false),
             (format!("Service {KEY}"), "Service", false),
             (
