@@ -85,6 +85,14 @@ errors! {
         /// The value of an environment variable cannot be parsed.
         #[text("{name}={}: expected {expected}", quoted_if_unclear(value))]
         InvalidVariable { name: &'static str, value: String, expected: &'static str },
+        /// A variable's value is in the quotation marks of an env file. It may be a password or a token.
+        #[text("the value of {name} is in quotation marks")]
+        #[hint("remove the quotation marks where {name} is set: an env file of Docker keeps them")]
+        QuotedVariable { name: &'static str },
+        /// The value of a variable ends with a carriage return of the file that sets it.
+        #[text("the value of {name} ends with a carriage return")]
+        #[hint("change the file that sets {name} to Unix line endings")]
+        CarriageReturnInVariable { name: &'static str },
         /// A `.phase.json` cannot be read or parsed.
         #[text("cannot use {}: {why}", path.display())]
         ProjectFileUnusable { path: PathBuf, why: String },

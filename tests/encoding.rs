@@ -88,3 +88,32 @@ fn utf_16_is_named_in_every_file() {
         assert!(output.stderr.contains(named), "{output}");
     }
 }
+
+/// Env files of Docker keep both. An option takes precedence, so its variable is not checked.
+#[test]
+fn remains_of_an_env_file_are_named() {
+    for (text, named) in [
+        ("\"production\"", "is in quotation marks\n"),
+        ("'production'", "is in quotation marks\n"),
+        ("production\r", "ends with a carriage return\n"),
+        ("\"production\"\r", "ends with a carriage return\n"),
+    ] {
+        let shop = shop_with_key();
+        for name in [
+            "PHASE_APP",
+            "PHASE_ENV",
+            "PHASE_HOST",
+            "PHASE_PATH",
+            "PHASE_CA_FILE",
+            "PHASE_TIMEOUT",
+            "PHASE_SERVICE_TOKEN_FILE",
+        ] {
+            let run = shop.run(["true"]).env(name, text);
+            let message = format!("the value of {name} {named}");
+            let _ = assert_refused_before_connecting(&shop.phase, run, "config", &message);
+        }
+        let run = shop.run_with(&[]).args(["printenv", "KEY"]);
+        let run = run.env("PHASE_ENV", text);
+        assert_eq!(run.output().assert_ok().text(), "of the shop\n");
+    }
+}
