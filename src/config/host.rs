@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 //! The address of Phase, and the URLs of its interfaces. No token is sent anywhere unencrypted.
 
+use std::net::Ipv6Addr;
+
 use reqwest::Url;
 
 use crate::error::{Error, SetBy};
@@ -43,12 +45,22 @@ impl Host {
         reason = "parse_url rejects an address without a host"
     )]
     pub(crate) fn parse(text: &str, set_by: SetBy) -> Result<Self, Error> {
-        let url = parse_host_url(text).map_err(|why| Error::InvalidHost {
-            value: redacted(text).to_owned(),
-            set_by,
-            why,
-            // What is redacted from the address must not be in the suggestion either.
-            suggestion: suggested_address(text).filter(|_| redacted(text) == text),
+        let url = parse_host_url(text).map_err(|why| {
+            let with_brackets = addresses_with_brackets(text);
+            let (why, suggestion) = match with_brackets.as_slice() {
+                [] => (why, suggested_address(text)),
+                addresses => (
+                    "an IPv6 address in a URL must be in brackets",
+                    Some(addresses.join(" or ")),
+                ),
+            };
+            Error::InvalidHost {
+                value: redacted(text).to_owned(),
+                set_by,
+                why,
+                // What is redacted from the address must not be in the suggestion either.
+                suggestion: suggestion.filter(|_| redacted(text) == text),
+            }
         })?;
         let host = url
             .host_str()
@@ -121,6 +133,25 @@ fn parse_host_url(text: &str) -> Result<Url, &'static str> {
         None => Ok(url),
         Some(_) => Err("it has a query"),
     }
+}
+
+/// Returns the addresses that may be meant by one whose host is an IPv6 address without brackets. What
+/// follows the last colon may be part of the address, or a port.
+fn addresses_with_brackets(text: &str) -> Vec<String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at(end);
+    let mut addresses = Vec::new();
+    if host.parse::<Ipv6Addr>().is_ok() {
+        addresses.push(format!("{scheme}://[{host}]{path}"));
+    }
+    if let Some((host, port)) = host.rsplit_once(':')
+        && host.parse::<Ipv6Addr>().is_ok()
+    {
+        addresses.push(format!("{scheme}://[{host}]:{port}{path}"));
+    }
+    addresses.retain(|address| parse_host_url(address).is_ok());
+    addresses
 }
 
 /// The address with https that may be meant instead, if that is acceptable.
@@ -207,6 +238,21 @@ mod tests {
             ("https://user:word@acme.test", None),
             ("https://acme.test?x=1", None),
             ("https://acme.test#x", None),
+            (
+                "https://fd00::1:8443",
+                Some("https://[fd00::1:8443] or https://[fd00::1]:8443"),
+            ),
+            (
+                "fd00::1:8443/phase",
+                Some("https://[fd00::1:8443]/phase or https://[fd00::1]:8443/phase"),
+            ),
+            ("https://fd00::1", Some("https://[fd00::1]")),
+            (
+                "https://1:2:3:4:5:6:7:8:443",
+                Some("https://[1:2:3:4:5:6:7:8]:443"),
+            ),
+            ("http://::1:8000", Some("http://[::1]:8000")),
+            ("https://a:b:c", None),
             ("https://", None),
             ("http://user:a/://word@acme.test", None),
             ("http://acme.test?x=://word", None),
