@@ -85,6 +85,10 @@ errors! {
         /// The value of an environment variable cannot be parsed.
         #[text("{name}={}: expected {expected}", quoted_if_unclear(value))]
         InvalidVariable { name: &'static str, value: String, expected: &'static str },
+        /// The variable names a SOCKS proxy; `address` has nothing after the scheme.
+        #[text("{name}={address}: SOCKS proxies are not supported")]
+        #[hint("set https_proxy to an HTTP proxy, or no_proxy to the host of Phase to reach it directly")]
+        SocksProxy { name: &'static str, address: String },
         /// A variable's value is in the quotation marks of an env file. It may be a password or a token.
         #[text("the value of {name} is in quotation marks")]
         #[hint("remove the quotation marks where {name} is set: an env file of Docker keeps them")]

@@ -44,10 +44,16 @@ impl ConfigReader<'_> {
         if !calls_cloud && host.host_names().iter().all(|name| no_proxy.matches(name)) {
             return Ok(None);
         }
-        let invalid = |text| Error::InvalidVariable {
-            name: variable,
-            value: redacted_address(text),
-            expected: EXPECTED,
+        let invalid = |text| match redacted_address(text) {
+            address if address.to_ascii_lowercase().starts_with("socks") => Error::SocksProxy {
+                name: variable,
+                address,
+            },
+            value => Error::InvalidVariable {
+                name: variable,
+                value,
+                expected: EXPECTED,
+            },
         };
         let text = address.to_str().ok_or_else(|| invalid(""))?;
         let proxy = Proxy::parse(text, variable, no_proxy);
