@@ -12,6 +12,7 @@ pub(crate) mod help;
 mod options;
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use lexopt::Arg;
 
@@ -129,10 +130,22 @@ fn parse_value(
             false => Ok(OsString::new()),
         };
     };
-    let value = parser.value().map_err(|_| Error::MissingValue {
-        option,
-        value: name,
-    })?;
+    let attached = parser.optional_value();
+    let is_several_words = |value: &OsString| value.as_bytes().starts_with(b" ");
+    if let Some(letter) = spec.short
+        && !is_long
+        && attached.as_ref().is_some_and(is_several_words)
+    {
+        let option = format!("-{letter}");
+        return Err(Error::SeveralWordsInArgument { option });
+    }
+    let value = match attached {
+        Some(value) => value,
+        None => parser.value().map_err(|_| Error::MissingValue {
+            option,
+            value: name,
+        })?,
+    };
     match spec.value {
         ValueSpec::NonEmpty(_) if value.is_empty() => Err(Error::EmptyValue { option }),
         _ => Ok(value),
@@ -142,9 +155,14 @@ fn parse_value(
 fn find_long(name: &str) -> Result<&'static OptSpec, Error> {
     options()
         .find(|spec| spec.long == name || spec.alias == Some(name))
-        .ok_or_else(|| Error::UnknownOption {
-            option: format!("--{name}"),
-            nearest: nearest_long(name),
+        .ok_or_else(|| match name.split_once(' ') {
+            Some((first, _)) => Error::SeveralWordsInArgument {
+                option: format!("--{first}"),
+            },
+            None => Error::UnknownOption {
+                option: format!("--{name}"),
+                nearest: nearest_long(name),
+            },
         })
 }
 
@@ -228,6 +246,14 @@ mod tests {
             (vec!["--help=x"], "--help does not take a value"),
             (vec!["--nope=secret"], "unknown option --nope"),
             (vec!["-z"], "unknown option -z"),
+            (
+                vec!["--app a --env=b -- sh", "script"],
+                "several words are in one argument: \"--app …\"",
+            ),
+            (
+                vec!["-a a -e b -- sh", "script"],
+                "several words are in one argument: \"-a …\"",
+            ),
         ] {
             assert_eq!(parsed(&line).unwrap_err(), message, "{line:?}");
         }

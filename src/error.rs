@@ -39,6 +39,10 @@ errors! {
             None => "run phase-run --help for a list of all options".to_owned(),
         }))]
         UnknownOption { option: String, nearest: Option<&'static str> },
+        /// One argument holds an option and more words, as in a `#!` line; `option` is its first word.
+        #[text("several words are in one argument: \"{option} …\"")]
+        #[hint("pass each word as a separate argument; start a script with #!/usr/bin/env -S phase-run …")]
+        SeveralWordsInArgument { option: String },
         /// An option that cannot be repeated was given more than once.
         #[text("{option} was given more than once")]
         #[hint("keep only one {option}")]

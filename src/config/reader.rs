@@ -149,8 +149,7 @@ impl<'a> ConfigReader<'a> {
     /// # Errors
     /// `config` for the first such variable whose value would be used.
     pub(super) fn check_variables(&self) -> Result<(), Error> {
-        let settings =
-            options().filter_map(|spec| lookup(self.args, self.inherited, spec.option));
+        let settings = options().filter_map(|spec| lookup(self.args, self.inherited, spec.option));
         for Setting { value, set_by } in settings {
             if let SetBy::Variable(name) = set_by {
                 check_env_file_remains(name, value)?;
