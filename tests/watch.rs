@@ -275,3 +275,36 @@ fn watch_as_pid1_restarts_command() {
     await_restart(&mut running, "two");
     let _ = stop_watched(running);
 }
+
+/// A program that is killed cannot put the terminal back into its normal mode.
+#[test]
+fn restarted_command_finds_first_terminal_mode() {
+    let shop = watched_shop();
+    let script = "echo \"value $SECRET $(stty -g)\"; stty raw; exec \"$0\" serve 2";
+    let run = shop.run_with(&WATCH);
+    let mut terminal = run.args(["sh", "-c", script, inspector()]).on_terminal();
+    terminal.until("value one ");
+    let first_mode = terminal.line();
+    terminal.wait_until_ready();
+    set_secret_value(&shop.phase, "two");
+    terminal.until("value two ");
+    assert_eq!(terminal.line(), first_mode, "{}", terminal.describe());
+}
+
+/// The terminal belongs to the program in the foreground.
+#[test]
+fn restart_in_background_leaves_terminal_mode_alone() {
+    let shop = watched_shop();
+    let shell = "set -m; \"$@\" & read -r _; stty raw; echo \"raw $(stty -g)\"; wait";
+    let script = "echo \"value $SECRET $(stty -g)\"; exec \"$0\" serve 2";
+    let run = shop.run_with(&WATCH).wrap(["sh", "-c", shell, "sh"]);
+    let mut terminal = run.args(["sh", "-c", script, inspector()]).on_terminal();
+    terminal.until("value one ");
+    terminal.wait_until_ready();
+    terminal.press("\n");
+    terminal.until("raw ");
+    let mode = terminal.line();
+    set_secret_value(&shop.phase, "two");
+    terminal.until("value two ");
+    assert_eq!(terminal.line(), mode, "{}", terminal.describe());
+}

@@ -2,11 +2,13 @@
 //! The controlling terminal and the session of this process.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, getpid, getppid, getsid, tcgetpgrp};
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use nix::unistd::{Pid, getpgrp, getpid, getppid, getsid, tcgetpgrp};
 
 /// What handling signals needs to know about this process's session (credentials(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +32,7 @@ impl Session {
 /// Opens `/dev/tty`, which succeeds only with a controlling terminal (tty(4)). Where that file is
 /// missing, asks whether descriptor 0, 1 or 2 is the terminal of this session (tcgetpgrp(3)).
 fn has_terminal() -> bool {
-    match open(
-        "/dev/tty",
-        OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOCTTY,
-        Mode::empty(),
-    ) {
+    match open_terminal() {
         Ok(_) => true,
         Err(Errno::ENOENT) => {
             tcgetpgrp(io::stdin()).is_ok()
@@ -42,6 +40,41 @@ fn has_terminal() -> bool {
                 || tcgetpgrp(io::stderr()).is_ok()
         }
         Err(_) => false,
+    }
+}
+
+fn open_terminal() -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    open("/dev/tty", flags, Mode::empty())
+}
+
+/// Opens the controlling terminal if this process is in its foreground group. Where `/dev/tty` is
+/// missing, takes standard input if that is the terminal.
+fn open_in_foreground() -> Option<OwnedFd> {
+    let terminal = open_terminal()
+        .ok()
+        .or_else(|| io::stdin().as_fd().try_clone_to_owned().ok())?;
+    (tcgetpgrp(&terminal) == Ok(getpgrp())).then_some(terminal)
+}
+
+/// The mode of the controlling terminal (termios(3)), for example whether it echoes keys.
+#[derive(Debug)]
+pub(super) struct TerminalMode(Termios);
+
+impl TerminalMode {
+    /// Returns the current mode, or `None` if this process is not in the foreground of a terminal: the
+    /// mode may then be that of another program.
+    pub(super) fn current() -> Option<Self> {
+        tcgetattr(open_in_foreground()?).ok().map(Self)
+    }
+
+    /// Sets the terminal to this mode if this process is still in the foreground. TTOU must be blocked:
+    /// the group may lose the foreground in between, and the call would then stop this process.
+    pub(super) fn restore(&self) {
+        if let Some(terminal) = open_in_foreground() {
+            // A terminal that has just hung up has no mode.
+            let _ = tcsetattr(terminal, SetArg::TCSANOW, &self.0);
+        }
     }
 }
 

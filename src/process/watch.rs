@@ -22,6 +22,7 @@ use nix::sys::prctl::set_child_subreaper;
 
 use super::fork::{Fork, ProcessState};
 use super::signal::Signal;
+use super::terminal::TerminalMode;
 use super::wait::WaitStatus;
 use super::{SingleThreaded, supervise_error};
 use crate::error::Error;
@@ -90,6 +91,7 @@ pub(crate) fn watch(
 ) -> Result<WatchOutcome, Error> {
     let mut run = || -> io::Result<WatchOutcome> {
         let initial_children = descendants::own_children();
+        let terminal_mode = TerminalMode::current();
         let (process_state, signals) = ProcessState::save_and_block()?;
         let (channel, worker_socket) = channel::socket_pair()?;
         let command_pid = match process_state.fork(single_threaded)? {
@@ -112,6 +114,7 @@ pub(crate) fn watch(
             process_state,
             signals,
             initial_children,
+            terminal_mode,
             command_pid,
             channel,
         };

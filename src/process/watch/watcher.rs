@@ -14,6 +14,7 @@ use super::super::code_pages::drop_code_pages;
 use super::super::fork::{Fork, ProcessState};
 use super::super::signal::{self, Disposition, Signal, SignalCause, SignalInfo, SignalReader};
 use super::super::supervise::{SuperviseAction, SuperviseState};
+use super::super::terminal::TerminalMode;
 use super::super::wait::WaitStatus;
 use super::super::{SingleThreaded, try_random_unit};
 use super::channel::{self, Digest, Message, WatcherChannel, WorkerChannel, WorkerPurpose};
@@ -38,6 +39,8 @@ pub(super) struct FirstFork {
     pub(super) signals: SignalReader,
     /// The children that the parent had before. They do not belong to the command.
     pub(super) initial_children: Vec<Pid>,
+    /// The mode of the terminal at the start, if phase-run was in its foreground.
+    pub(super) terminal_mode: Option<TerminalMode>,
     /// The pid of the first worker, which becomes the command.
     pub(super) command_pid: Pid,
     pub(super) channel: WatcherChannel,
@@ -60,6 +63,8 @@ pub(super) struct Watcher<'a> {
     standby_fetch: FetchResult,
     /// The children from before the first fork that still run.
     initial_children: Vec<Pid>,
+    /// The mode of the terminal that each new command finds.
+    terminal_mode: Option<TerminalMode>,
     cleanup: Option<Cleanup>,
     /// Signals for a command that does not run yet.
     deferred_signals: Vec<(Signal, SignalCause)>,
@@ -81,6 +86,7 @@ impl<'a> Watcher<'a> {
             process_state,
             signals,
             initial_children,
+            terminal_mode,
             command_pid,
             channel,
         } = first_fork;
@@ -103,6 +109,7 @@ impl<'a> Watcher<'a> {
             command_fetch: FetchResult::default(),
             standby_fetch: FetchResult::default(),
             initial_children,
+            terminal_mode,
             cleanup: None,
             deferred_signals: Vec::new(),
             last_failure: None,
@@ -425,6 +432,10 @@ impl<'a> Watcher<'a> {
             self.state.supervised = SuperviseState::new(standby);
         }
         self.command_fetch = take(&mut self.standby_fetch);
+        // A full-screen program that was killed leaves the terminal without echo and line editing.
+        if let Some(mode) = &self.terminal_mode {
+            mode.restore();
+        }
         if let Some(channel) = &self.channel {
             channel.send_promotion();
         }
