@@ -266,3 +266,30 @@ fn orphans_are_reaped_while_command_runs() {
     });
     let _ = stop_watched(running);
 }
+
+/// The command has changed its user, so phase-run may not kill it.
+#[test]
+fn refused_kill_is_logged() {
+    if !require_root("only root may start a program as another user") {
+        return;
+    }
+    let shop = watched_shop();
+    let grant = shop.executable("grant", std::fs::read("/usr/bin/setpriv").unwrap());
+    set_mode(&grant, 0o4755);
+    let script = "echo \"value $SECRET\"; exec ./grant --reuid 0 --clear-groups \"$0\" sleep";
+    let run = shop.run_with(&["--watch", "1", "--grace", "0.2"]);
+    let run = run.args(["sh", "-c", script, inspector()]).as_user(65534);
+    let mut running = run.spawn();
+    assert_eq!(running.line(), "value one");
+    let command = running.wait_until_ready();
+    set_secret_value(&shop.phase, "two");
+    let _ = running.stderr_line();
+    assert!(running.stderr_line().ends_with("sending SIGKILL"));
+    let refused = "phase-run: warning: cannot kill the command: operation not permitted; \
+                   it may run as another user, and must end by itself";
+    assert_eq!(running.stderr_line(), refused);
+    kill(command, libc::SIGKILL);
+    assert_eq!(running.line(), "value two");
+    kill(running.wait_until_ready(), libc::SIGKILL);
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
+}

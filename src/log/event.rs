@@ -128,6 +128,10 @@ events! {
         #[kind("killing")]
         #[text("the command is still running {} s after {}: sending SIGKILL", grace.as_secs_f64(), signal_name(signal))]
         Killing { grace: Duration, signal: &'a str },
+        /// The command may not be killed: it runs as another user.
+        #[kind("kill-refused")]
+        #[text("cannot kill the command: {why}; it may run as another user, and must end by itself")]
+        KillRefused { why: &'a str },
         /// Processes that the old command left did not end, not even after SIGKILL.
         #[kind("processes-left")]
         #[text("could not kill processes left by the old command, starting the new one anyway: {}", names.join(", "))]

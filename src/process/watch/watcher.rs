@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SIGKILL, kill};
 use nix::unistd::Pid;
 
 use super::super::code_pages::drop_code_pages;
@@ -22,7 +23,7 @@ use super::cleanup::{self, Cleanup, CleanupStep};
 use super::decide::{AfterStop, WatchAction, WatchInput, WatchStage, WatchState, WorkerReport};
 use super::schedule::{PollSchedule, lease_renewal_time};
 use super::{WatchOptions, WatchOutcome, descendants};
-use crate::error::os_error_text;
+use crate::error::{errno_text, os_error_text};
 use crate::log::{Event, Log};
 
 /// What a worker has reported about its fetch.
@@ -394,7 +395,11 @@ impl<'a> Watcher<'a> {
             grace: self.options.grace,
             signal: &self.options.stop_signal.name(),
         });
-        signal::send(self.command_pid(), Signal::KILL, SignalCause::Sent);
+        // A command that has just ended (ESRCH) needs no signal.
+        if let Err(errno @ Errno::EPERM) = kill(self.command_pid(), SIGKILL) {
+            let why = &errno_text(errno);
+            self.log.log(Event::KillRefused { why });
+        }
         if let WatchStage::Stopping { next, .. } = self.state.stage {
             let stage = WatchStage::Stopping { next, killed: true };
             self.enter_stage(stage, cleanup::KILL_TIMEOUT);
