@@ -253,7 +253,8 @@ errors! {
         UnknownIssuer { host: String, why: &'static str, ca_file: Option<Setting<PathBuf>> },
         /// The certificate is not acceptable for another reason, or the handshake failed.
         #[text("TLS connection to {host} failed: {why}")]
-        TlsFailed { host: String, why: &'static str },
+        #[hint_from(hint.clone())]
+        TlsFailed { host: String, why: &'static str, hint: Option<String> },
     }
 
     "server": "Phase responded with 5xx for all of `--max-wait`, responded with a 400 that fits no other kind, or did not lease a dynamic secret" {

@@ -321,6 +321,7 @@ mod tests {
                 Error::TlsFailed {
                     host: host(),
                     why: "",
+                    hint: None,
                 },
                 FailureClass::Other,
             ),

@@ -87,6 +87,8 @@ enum Server {
     UnknownCa,
     OtherName,
     Expired,
+    SelfSignedWithoutNames,
+    SelfSignedImpostor,
 }
 
 /// Phase's response if two leases could not be created.
@@ -195,6 +197,10 @@ impl Server {
             Self::UnknownCa => options.certificate = Certificate::UnknownCa,
             Self::OtherName => options.certificate = Certificate::OtherName,
             Self::Expired => options.certificate = Certificate::Expired,
+            Self::SelfSignedWithoutNames => {
+                options.certificate = Certificate::SelfSignedWithoutNames;
+            }
+            Self::SelfSignedImpostor => options.certificate = Certificate::SelfSignedImpostor,
             _ => {}
         }
         let phase = Phase::with(world, options);

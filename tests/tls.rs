@@ -60,6 +60,61 @@ fn invalid_certificate_is_refused() {
     }
 }
 
+/// The CA file names exactly this certificate. Its names and dates count all the same.
+#[test]
+fn self_signed_certificate_in_ca_file_is_accepted() {
+    for (certificate, why) in [
+        (Certificate::SelfSigned, None),
+        (
+            Certificate::SelfSignedOtherName,
+            Some("is for another host name"),
+        ),
+        (Certificate::SelfSignedExpired, Some("has expired")),
+        (
+            Certificate::SelfSignedWithoutNames,
+            Some("has no subjectAltName"),
+        ),
+        (
+            Certificate::SelfSignedImpostor,
+            Some("is self-signed, or that of a CA"),
+        ),
+    ] {
+        let phase = serving(certificate);
+        let sandbox = Sandbox::new(&phase);
+        for variable in ["PHASE_CA_FILE", "SSL_CERT_FILE"] {
+            let run = sandbox.run_echo(&[]).unset("PHASE_CA_FILE");
+            let output = run.env(variable, phase.ca_file()).output();
+            match why {
+                None => assert_eq!(output.assert_ok().text(), "started\n"),
+                Some(why) => {
+                    let output = output.assert_refused("tls");
+                    assert!(output.stderr.contains(why), "{output}");
+                    assert!(phase.requests().is_empty());
+                }
+            }
+        }
+    }
+}
+
+/// Another certificate in the CA file does not make a self-signed one acceptable.
+#[test]
+fn unlisted_self_signed_certificate_is_refused() {
+    let phase = serving(Certificate::SelfSigned);
+    let others = serving(Certificate::SelfSigned);
+    let sandbox = Sandbox::new(&phase);
+    for ca_file in [Some(others.ca_file()), None] {
+        let run = sandbox.run_echo(&[]).unset("PHASE_CA_FILE");
+        let run = match ca_file {
+            Some(file) => run.env("PHASE_CA_FILE", file),
+            None => run,
+        };
+        let output = run.output().assert_refused("tls");
+        let hint = "hint: pass the file of exactly this certificate with --ca-file\n";
+        assert!(output.stderr.ends_with(hint), "{output}");
+    }
+    assert!(phase.requests().is_empty());
+}
+
 /// A CA file replaces the built-in roots. The option overrides the variables, and `PHASE_CA_FILE`
 /// overrides `SSL_CERT_FILE`.
 #[test]

@@ -14,12 +14,14 @@ use std::time::Duration;
 use reqwest::blocking::Client;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
+use rustls::client::WebPkiServerVerifier;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::HttpOptions;
 use super::dns::AddressBook;
 use super::failure::{Failure, MAX_HEADERS};
 use super::roots::Roots;
+use super::verifier::CaFileVerifier;
 use crate::error::os_error_text;
 use crate::process::with_signals_blocked;
 
@@ -72,28 +74,52 @@ impl Clients {
         if let Some((_, client)) = clients.iter().find(|(other, _)| *other == kind) {
             return Ok(Client::clone(client));
         }
-        let client = build(kind, options, addresses)?;
+        let tls = tls_config(kind.roots, &options.roots)?;
+        let client = build(kind, tls, options, addresses)?;
         clients.push((kind, ManuallyDrop::new(client.clone())));
         Ok(client)
     }
 }
 
+/// Returns the settings of TLS.
+fn tls_config(root_set: RootSet, roots: &Roots) -> Result<ClientConfig, Failure> {
+    let store = root_set.load(roots);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|_| unusable("TLS"))?;
+    let builder = match roots.file_certificates() {
+        [] => builder.with_root_certificates(store),
+        certificates => {
+            let store = Arc::new(store);
+            let webpki = WebPkiServerVerifier::builder_with_provider(store, provider).build();
+            let verifier = CaFileVerifier {
+                webpki: webpki.map_err(|_| unusable("TLS"))?,
+                certificates: certificates.to_vec(),
+            };
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier))
+        }
+    };
+    let mut tls = builder.with_no_client_auth();
+    // A process opens one session with each host and has none to resume.
+    tls.resumption = rustls::client::Resumption::disabled();
+    Ok(tls)
+}
+
+fn unusable(what: &str) -> Failure {
+    Failure::Unreachable {
+        why: format!("cannot set up {what}"),
+    }
+}
+
 fn build(
     kind: ClientKind,
+    tls: ClientConfig,
     options: &HttpOptions,
     addresses: &Arc<AddressBook>,
 ) -> Result<Client, Failure> {
-    let unusable = |what: &str| Failure::Unreachable {
-        why: format!("cannot set up {what}"),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| unusable("TLS"))?
-        .with_root_certificates(kind.roots.load(&options.roots))
-        .with_no_client_auth();
-    // A process opens one session with each host and has none to resume.
-    tls.resumption = rustls::client::Resumption::disabled();
     let identity = HeaderValue::from_static("identity");
     let mut builder = Client::builder()
         .tls_backend_preconfigured(tls)

@@ -7,11 +7,13 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError};
 
 use super::client::TryLimit;
 use super::proxy::Proxy;
 use super::roots::Roots;
+use super::verifier::is_ca_used_as_server;
 use crate::error::{Error, lowercase_first, os_error_text};
 
 /// Why a request got no usable response.
@@ -33,6 +35,7 @@ pub(super) enum Failure {
     Tls {
         why: &'static str,
         tls_peer: TlsPeer,
+        hint: Option<String>,
     },
     UnexpectedResponse {
         why: String,
@@ -173,9 +176,14 @@ impl Failure {
                 why,
                 ca_file: roots.ca_file(),
             },
-            Self::Tls { why, tls_peer } => Error::TlsFailed {
+            Self::Tls {
+                why,
+                tls_peer,
+                hint,
+            } => Error::TlsFailed {
                 host: name_of(tls_peer),
                 why,
+                hint,
             },
             Self::UnexpectedResponse { why } => Error::UnexpectedResponse {
                 host,
@@ -198,10 +206,15 @@ impl Failure {
             rustls::Error::AlertReceived(_) => "it refused the TLS handshake",
             _ => "the TLS handshake failed",
         };
-        Self::Tls { why, tls_peer }
+        Self::Tls {
+            why,
+            tls_peer,
+            hint: None,
+        }
     }
 
     fn from_certificate(error: &CertificateError, tls_peer: TlsPeer) -> Self {
+        let mut hint = None;
         let why = match error {
             CertificateError::UnknownIssuer => {
                 let why = "its certificate is signed by an unknown CA";
@@ -218,12 +231,20 @@ impl Failure {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 "its certificate is not valid yet (or this machine's clock is wrong)"
             }
+            CertificateError::NotValidForNameContext {
+                expected,
+                presented,
+            } if presented.is_empty() => {
+                hint = Some(openssl_hint(expected));
+                "its certificate has no subjectAltName, and a common name (CN) does not count"
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "its certificate is for another host name"
             }
             CertificateError::Revoked => "its certificate is revoked",
-            CertificateError::Other(why) if why.to_string().contains("CaUsedAsEndEntity") => {
-                "its certificate is a CA certificate, perhaps self-signed, not a server certificate"
+            ca_certificate if is_ca_used_as_server(ca_certificate) => {
+                hint = Some("pass the file of exactly this certificate with --ca-file".to_owned());
+                "its certificate is self-signed, or that of a CA"
             }
             CertificateError::Other(why) if why.to_string().contains("Version") => {
                 "its certificate uses an outdated format (X.509 before version 3)"
@@ -234,8 +255,24 @@ impl Failure {
             }
             _ => "its certificate could not be verified",
         };
-        Self::Tls { why, tls_peer }
+        Self::Tls {
+            why,
+            tls_peer,
+            hint,
+        }
     }
+}
+
+/// A command line that makes a certificate for this server which phase-run accepts.
+fn openssl_hint(server: &ServerName<'_>) -> String {
+    let (kind, name) = match server {
+        ServerName::IpAddress(_) => ("IP", server.to_str()),
+        _ => ("DNS", server.to_str()),
+    };
+    format!(
+        "run openssl req -x509 -newkey rsa:2048 -nodes -days 365 -keyout key.pem -out cert.pem \
+         -subj /CN={name} -addext subjectAltName={kind}:{name}"
+    )
 }
 
 /// A duration in seconds for messages: to the hundredth, and below a second with two digits. What is left

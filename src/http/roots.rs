@@ -33,6 +33,8 @@ pub(crate) enum Roots {
     /// The roots in a file that the user named, and no others.
     CaFile {
         store: RootCertStore,
+        /// All certificates of the file, also those that cannot serve as a root.
+        certificates: Vec<CertificateDer<'static>>,
         file: Setting<PathBuf>,
     },
 }
@@ -51,18 +53,21 @@ impl Roots {
             why,
         };
         let pem = read_bundle(&file.value).map_err(|error| unusable(os_error_text(&error)))?;
+        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
+            .collect::<Result<_, _>>()
+            .map_err(|_| unusable("it contains a malformed certificate".to_owned()))?;
         let mut store = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate
-                .map_err(|_| unusable("it contains a malformed certificate".to_owned()))?;
-            // A bundle may hold certificates that cannot serve as a root.
-            store.add_parsable_certificates([certificate]);
-        }
+        // A bundle may hold certificates that cannot serve as a root.
+        store.add_parsable_certificates(certificates.iter().cloned());
         if store.is_empty() {
             let why = "it contains no CA certificate in PEM format";
             return Err(unusable(why.to_owned()));
         }
-        Ok(Self::CaFile { store, file })
+        Ok(Self::CaFile {
+            store,
+            certificates,
+            file,
+        })
     }
 
     /// Returns the roots that are trusted at first.
@@ -91,6 +96,14 @@ impl Roots {
         let certificates = CertificateDer::pem_slice_iter(pem.as_deref().unwrap_or_default());
         store.add_parsable_certificates(certificates.flatten());
         store
+    }
+
+    /// All certificates of the file that the user named.
+    pub(super) fn file_certificates(&self) -> &[CertificateDer<'static>] {
+        match self {
+            Self::BuiltIn => &[],
+            Self::CaFile { certificates, .. } => certificates,
+        }
     }
 
     /// The file that replaces the built-in roots.

@@ -10,7 +10,7 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 
 /// The certificate that the server presents.
@@ -25,6 +25,73 @@ pub enum Certificate {
     OtherName,
     /// Signed by the CA of `ca_file` for the right names, expired in 2021.
     Expired,
+    /// Self-signed and marked as a CA, as plain `openssl req -x509` makes it; `ca_file` is this certificate.
+    SelfSigned,
+    /// Like [`Self::SelfSigned`], for `other.test`.
+    SelfSignedOtherName,
+    /// Like [`Self::SelfSigned`], expired in 2021.
+    SelfSignedExpired,
+    /// Like [`Self::SelfSigned`], with a common name only.
+    SelfSignedWithoutNames,
+    /// Like [`Self::SelfSigned`], but `ca_file` is another certificate of the same subject.
+    SelfSignedImpostor,
+}
+
+impl Certificate {
+    fn is_self_signed(self) -> bool {
+        matches!(
+            self,
+            Certificate::SelfSigned
+                | Certificate::SelfSignedOtherName
+                | Certificate::SelfSignedExpired
+                | Certificate::SelfSignedWithoutNames
+                | Certificate::SelfSignedImpostor
+        )
+    }
+
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Certificate::OtherName | Certificate::SelfSignedOtherName => &["other.test"],
+            Certificate::SelfSignedWithoutNames => &[],
+            _ => &["localhost", "127.0.0.1", "::1"],
+        }
+    }
+
+    /// Returns the certificate, its key, and the certificate for clients to trust in PEM format.
+    fn create(self) -> (CertificateDer<'static>, KeyPair, String) {
+        let names = self.names().iter().map(|&name| name.to_owned());
+        let mut params = CertificateParams::new(names.collect::<Vec<String>>()).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "fake Phase");
+        if matches!(self, Certificate::Expired | Certificate::SelfSignedExpired) {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2021, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        if self.is_self_signed() {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let certificate = params.self_signed(&key).unwrap();
+            let trusted = match self {
+                Certificate::SelfSignedImpostor => {
+                    params.self_signed(&KeyPair::generate().unwrap()).unwrap()
+                }
+                _ => certificate.clone(),
+            };
+            return (certificate.der().clone(), key, trusted.pem());
+        }
+        let (trusted, ca_pem) = authority("fake Phase CA");
+        let (unknown, _) = authority("unknown CA");
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let issuer = match self {
+            Certificate::UnknownCa => &unknown,
+            _ => &trusted,
+        };
+        let certificate = params.signed_by(&key, issuer).unwrap();
+        (certificate.der().clone(), key, ca_pem)
+    }
 }
 
 /// The server's TLS configuration, and the CA for clients to trust.
@@ -36,39 +103,14 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn new(certificate: Certificate) -> Identity {
-        let (trusted, ca_pem) = authority("fake Phase CA");
-        let (unknown, _) = authority("unknown CA");
-        let names: &[&str] = match certificate {
-            Certificate::Good | Certificate::UnknownCa | Certificate::Expired => {
-                &["localhost", "127.0.0.1", "::1"]
-            }
-            Certificate::OtherName => &["other.test"],
-        };
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let mut leaf = CertificateParams::new(names).unwrap();
-        leaf.distinguished_name
-            .push(DnType::CommonName, "fake Phase");
-        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        leaf.use_authority_key_identifier_extension = true;
-        if certificate == Certificate::Expired {
-            leaf.not_before = date_time_ymd(2020, 1, 1);
-            leaf.not_after = date_time_ymd(2021, 1, 1);
-        }
-        let issuer = match certificate {
-            Certificate::UnknownCa => &unknown,
-            Certificate::Good | Certificate::OtherName | Certificate::Expired => &trusted,
-        };
-        let key = KeyPair::generate().unwrap();
-        let chain = vec![leaf.signed_by(&key, issuer).unwrap().der().clone()];
+        let (certificate, key, ca_pem) = certificate.create();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(chain, key)
+            .with_single_cert(vec![certificate], key)
             .unwrap();
-
         let directory = tempfile::tempdir().unwrap();
         let ca_file = directory.path().join("ca.pem");
         std::fs::write(&ca_file, ca_pem).unwrap();

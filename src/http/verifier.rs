@@ -1,0 +1,83 @@
+#![forbid(unsafe_code)]
+//! Verifies the certificates of servers.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+
+/// Verifies like webpki, and also accepts a CA certificate as the server's own if it is in the CA file.
+///
+/// `openssl req -x509` marks a certificate as that of a CA, and webpki refuses it as a server's.
+#[derive(Debug)]
+pub(super) struct CaFileVerifier {
+    pub(super) webpki: Arc<WebPkiServerVerifier>,
+    /// All certificates of the CA file.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for CaFileVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let outcome = self.webpki.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        let is_in_file = |certificate: &CertificateDer<'_>| {
+            let mut certificates = self.certificates.iter();
+            certificates.any(|known| known.as_ref() == certificate.as_ref())
+        };
+        match outcome {
+            // webpki has checked the dates before it returns this error, but not the name.
+            Err(Error::InvalidCertificate(error))
+                if is_ca_used_as_server(&error) && is_in_file(end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.webpki
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.webpki
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}
+
+/// Whether a certificate was refused only because it is that of a CA. rustls has no variant for this
+/// error of webpki, which shows itself by its name.
+pub(super) fn is_ca_used_as_server(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(why) if why.to_string() == "CaUsedAsEndEntity")
+}
