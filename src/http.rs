@@ -23,6 +23,7 @@ use reqwest::{Method, Url};
 
 pub(crate) use address::{is_loopback, parse_url};
 pub(crate) use client::HttpClient;
+pub(crate) use failure::CLIENT_CERTIFICATE_HINT;
 use proxy::Proxy;
 pub(crate) use response::Response;
 pub(crate) use retry::is_transient;

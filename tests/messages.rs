@@ -10,8 +10,8 @@ use std::fs::{read_dir, read_to_string, write};
 use std::path::{Path, PathBuf};
 
 use fake_phase::{
-    Account, Certificate, Options, Phase, Responder, World, app_id, bearer, service_account_id,
-    service_token, user_bearer,
+    Account, Certificate, Handshake, Options, Phase, Responder, World, app_id, bearer,
+    service_account_id, service_token, user_bearer,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -89,6 +89,8 @@ enum Server {
     Expired,
     SelfSignedWithoutNames,
     SelfSignedImpostor,
+    Http2,
+    ClientCertificate,
 }
 
 /// Phase's response if two leases could not be created.
@@ -201,6 +203,8 @@ impl Server {
                 options.certificate = Certificate::SelfSignedWithoutNames;
             }
             Self::SelfSignedImpostor => options.certificate = Certificate::SelfSignedImpostor,
+            Self::Http2 => options.handshake = Handshake::Http2,
+            Self::ClientCertificate => options.handshake = Handshake::ClientCertificateTls13,
             _ => {}
         }
         let phase = Phase::with(world, options);

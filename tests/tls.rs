@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 
-use fake_phase::{Certificate, Options, Phase, Responder};
+use fake_phase::{Certificate, Handshake, Options, Phase, Responder};
 
 use crate::support::{
     Run, Sandbox, Status, eventually, fake_server, shop_id, shop_world, stay_silent,
@@ -113,6 +113,34 @@ fn unlisted_self_signed_certificate_is_refused() {
         assert!(output.stderr.ends_with(hint), "{output}");
     }
     assert!(phase.requests().is_empty());
+}
+
+#[test]
+fn wanted_client_certificate_is_named() {
+    for handshake in [
+        Handshake::ClientCertificateTls12,
+        Handshake::ClientCertificateTls13,
+    ] {
+        let options = Options {
+            handshake,
+            ..Options::default()
+        };
+        let phase = Phase::with(shop_world([("KEY", "value")]), options);
+        let sandbox = Sandbox::new(&phase);
+        let output = sandbox.run_echo(&[]).output().assert_refused("tls");
+        let why = "it requires a client certificate, which phase-run cannot send\n";
+        assert!(output.stderr.contains(why), "{handshake:?}: {output}");
+    }
+    // nginx accepts the handshake and responds with a page.
+    let phase = serving(Certificate::Good);
+    let page = b"<center>No required SSL certificate was sent</center>".to_vec();
+    phase.respond("", Responder::raw(400, "text/html", page));
+    let sandbox = Sandbox::new(&phase);
+    let output = sandbox.run_echo(&[]).output().assert_refused("protocol");
+    assert!(
+        output.stderr.contains("requires a client certificate"),
+        "{output}"
+    );
 }
 
 /// A CA file replaces the built-in roots. The option overrides the variables, and `PHASE_CA_FILE`

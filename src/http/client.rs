@@ -242,7 +242,10 @@ impl<'a> HttpClient<'a> {
             match (error.is_timeout(), error.is_connect()) {
                 (true, true) => Failure::timed_out(connect_timeout, None),
                 (true, false) => limit.exceeded(),
-                (false, _) => Failure::from_send_error(&error),
+                (false, _) => Failure::from_send_error(
+                    &error,
+                    self.clients.client_certificate.was_requested(),
+                ),
             }
         })?;
         Response::receive(response, limit)

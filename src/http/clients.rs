@@ -21,7 +21,7 @@ use super::HttpOptions;
 use super::dns::AddressBook;
 use super::failure::{Failure, MAX_HEADERS};
 use super::roots::Roots;
-use super::verifier::CaFileVerifier;
+use super::verifier::{CaFileVerifier, NoClientCertificate};
 use crate::error::os_error_text;
 use crate::process::with_signals_blocked;
 
@@ -56,7 +56,10 @@ pub(super) struct ClientKind {
 
 /// The clients of a run, which are built when they are needed.
 #[derive(Default)]
-pub(super) struct Clients(RefCell<Vec<(ClientKind, ManuallyDrop<Client>)>>);
+pub(super) struct Clients {
+    built: RefCell<Vec<(ClientKind, ManuallyDrop<Client>)>>,
+    pub(super) client_certificate: Arc<NoClientCertificate>,
+}
 
 impl Clients {
     /// Returns the client of this kind, and builds it on the first call. It is never dropped: that
@@ -70,42 +73,45 @@ impl Clients {
         options: &HttpOptions,
         addresses: &Arc<AddressBook>,
     ) -> Result<Client, Failure> {
-        let mut clients = self.0.borrow_mut();
+        let mut clients = self.built.borrow_mut();
         if let Some((_, client)) = clients.iter().find(|(other, _)| *other == kind) {
             return Ok(Client::clone(client));
         }
-        let tls = tls_config(kind.roots, &options.roots)?;
+        let tls = self.tls_config(kind.roots, &options.roots)?;
         let client = build(kind, tls, options, addresses)?;
         clients.push((kind, ManuallyDrop::new(client.clone())));
         Ok(client)
     }
-}
 
-/// Returns the settings of TLS.
-fn tls_config(root_set: RootSet, roots: &Roots) -> Result<ClientConfig, Failure> {
-    let store = root_set.load(roots);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|_| unusable("TLS"))?;
-    let builder = match roots.file_certificates() {
-        [] => builder.with_root_certificates(store),
-        certificates => {
-            let store = Arc::new(store);
-            let webpki = WebPkiServerVerifier::builder_with_provider(store, provider).build();
-            let verifier = CaFileVerifier {
-                webpki: webpki.map_err(|_| unusable("TLS"))?,
-                certificates: certificates.to_vec(),
-            };
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-        }
-    };
-    let mut tls = builder.with_no_client_auth();
-    // A process opens one session with each host and has none to resume.
-    tls.resumption = rustls::client::Resumption::disabled();
-    Ok(tls)
+    /// Returns the settings of TLS.
+    fn tls_config(&self, root_set: RootSet, roots: &Roots) -> Result<ClientConfig, Failure> {
+        let store = root_set.load(roots);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|_| unusable("TLS"))?;
+        let builder = match roots.file_certificates() {
+            [] => builder.with_root_certificates(store),
+            certificates => {
+                let store = Arc::new(store);
+                let webpki = WebPkiServerVerifier::builder_with_provider(store, provider).build();
+                let verifier = CaFileVerifier {
+                    webpki: webpki.map_err(|_| unusable("TLS"))?,
+                    certificates: certificates.to_vec(),
+                };
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
+            }
+        };
+        let client_certificate = Arc::clone(&self.client_certificate);
+        let mut tls = builder.with_client_cert_resolver(client_certificate);
+        // A process opens one session with each host and has none to resume.
+        tls.resumption = rustls::client::Resumption::disabled();
+        // A server without HTTP/1.1 then refuses the handshake and says why (RFC 7301).
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(tls)
+    }
 }
 
 fn unusable(what: &str) -> Failure {

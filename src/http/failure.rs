@@ -59,6 +59,10 @@ const MAX_HEAD: usize = 8192 + 4096 * 100;
 /// hyper's text for a head with too many headers or bytes; only servers can ask it for the kind.
 const HEAD_TOO_LARGE: &str = "message head is too large";
 
+/// The hint for a server that requires a client certificate.
+pub(crate) const CLIENT_CERTIFICATE_HINT: &str =
+    "use an address of Phase that does not require a client certificate";
+
 /// The start of every error text of the library's proxy tunnel, whose error type is private.
 const TUNNEL: &str = "tunnel error: ";
 
@@ -73,14 +77,15 @@ impl Failure {
         Self::Unreachable { why }
     }
 
-    /// The failure of a request whose response did not begin.
-    pub(super) fn from_send_error(error: &reqwest::Error) -> Self {
+    /// The failure of a request whose response did not begin. `wants_client_certificate` says whether a
+    /// server has asked for a client certificate.
+    pub(super) fn from_send_error(error: &reqwest::Error, wants_client_certificate: bool) -> Self {
         let mut cause: Option<&(dyn StdError + 'static)> = error.source();
         let mut innermost = String::new();
         let mut tls_peer = TlsPeer::Server;
         while let Some(current) = cause {
             if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-                return Self::from_tls(tls, tls_peer);
+                return Self::from_tls(tls, tls_peer, wants_client_certificate);
             }
             if let Some(http) = current.downcast_ref::<hyper::Error>() {
                 if http.to_string() == HEAD_TOO_LARGE {
@@ -130,7 +135,7 @@ impl Failure {
             .and_then(|error| error.downcast_ref::<reqwest::Error>());
         match error {
             Some(error) if error.is_timeout() => limit.exceeded(),
-            Some(error) => match Self::from_send_error(error) {
+            Some(error) => match Self::from_send_error(error, false) {
                 Self::Unreachable { .. } => truncated(),
                 other => other,
             },
@@ -193,23 +198,33 @@ impl Failure {
         }
     }
 
-    fn from_tls(error: &rustls::Error, tls_peer: TlsPeer) -> Self {
-        let why = match error {
-            rustls::Error::InvalidCertificate(error) => {
-                return Self::from_certificate(error, tls_peer);
+    fn from_tls(error: &rustls::Error, tls_peer: TlsPeer, wants_client_certificate: bool) -> Self {
+        use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, PeerIncompatible};
+        let (why, hint) = match error {
+            InvalidCertificate(error) => return Self::from_certificate(error, tls_peer),
+            InvalidMessage(_) => ("it does not speak TLS on this port", None),
+            PeerIncompatible(_) | AlertReceived(AlertDescription::ProtocolVersion) => {
+                ("it supports neither TLS 1.2 nor TLS 1.3", None)
             }
-            rustls::Error::InvalidMessage(_) => "it does not speak TLS on this port",
-            rustls::Error::PeerIncompatible(_)
-            | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-                "it supports neither TLS 1.2 nor TLS 1.3"
+            AlertReceived(AlertDescription::NoApplicationProtocol) => (
+                "it does not accept HTTP/1.1, and phase-run does not support HTTP/2",
+                Some("enable HTTP/1.1 on the server, or on the load balancer in front of it"),
+            ),
+            AlertReceived(alert)
+                if wants_client_certificate || *alert == AlertDescription::CertificateRequired =>
+            {
+                (
+                    "it requires a client certificate, which phase-run cannot send",
+                    Some(CLIENT_CERTIFICATE_HINT),
+                )
             }
-            rustls::Error::AlertReceived(_) => "it refused the TLS handshake",
-            _ => "the TLS handshake failed",
+            AlertReceived(_) => ("it refused the TLS handshake", None),
+            _ => ("the TLS handshake failed", None),
         };
         Self::Tls {
             why,
             tls_peer,
-            hint: None,
+            hint: hint.map(str::to_owned),
         }
     }
 

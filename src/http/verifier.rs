@@ -1,12 +1,15 @@
 #![forbid(unsafe_code)]
-//! Verifies the certificates of servers.
+//! What a TLS handshake needs besides the trusted roots: who may be a server, and which client
+//! certificate is sent.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 /// Verifies like webpki, and also accepts a CA certificate as the server's own if it is in the CA file.
@@ -80,4 +83,28 @@ impl ServerCertVerifier for CaFileVerifier {
 /// error of webpki, which shows itself by its name.
 pub(super) fn is_ca_used_as_server(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(why) if why.to_string() == "CaUsedAsEndEntity")
+}
+
+/// Sends no client certificate, and records whether a server has asked for one.
+#[derive(Debug, Default)]
+pub(super) struct NoClientCertificate {
+    was_requested: AtomicBool,
+}
+
+impl NoClientCertificate {
+    /// Returns whether a server has asked for a client certificate.
+    pub(super) fn was_requested(&self) -> bool {
+        self.was_requested.load(Ordering::Relaxed)
+    }
+}
+
+impl ResolvesClientCert for NoClientCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.was_requested.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }

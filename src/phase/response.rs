@@ -8,7 +8,7 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::http::{Response, is_transient, redact};
+use crate::http::{CLIENT_CERTIFICATE_HINT, Response, is_transient, redact};
 use crate::json::JsonObject;
 use crate::secret::SecretBytes;
 
@@ -137,6 +137,12 @@ impl ApiResponse {
         text.is_some_and(|text| text.starts_with("SSE is not enabled"))
     }
 
+    /// Whether this is nginx's page for a client without a certificate (`ssl_verify_client on`).
+    fn wants_client_certificate(&self) -> bool {
+        let text = String::from_utf8_lossy(&self.body);
+        text.contains("No required SSL certificate was sent")
+    }
+
     /// Returns the text of a Phase error, `{"error": "…"}`, or `None` for any other body.
     pub(super) fn server_error_text(&self) -> Option<String> {
         #[derive(Deserialize)]
@@ -215,6 +221,12 @@ impl ApiResponse {
         let message = self.status_message(server_error.as_deref());
         let host = self.host.clone();
         match (self.status, endpoint, &self.location) {
+            (400, ..) if self.wants_client_certificate() => Error::UnexpectedResponse {
+                host,
+                why: "it requires a client certificate, which phase-run cannot send (status 400)"
+                    .to_owned(),
+                hint: Some(CLIENT_CERTIFICATE_HINT),
+            },
             (401 | 403, ..) => match server_error {
                 Some(text) => self.access_error(endpoint, &text, message),
                 None => Error::UnexpectedResponse {

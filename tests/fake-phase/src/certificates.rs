@@ -8,9 +8,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
-use rustls::ServerConfig;
 use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tempfile::TempDir;
 
 /// The certificate that the server presents.
@@ -94,6 +97,52 @@ impl Certificate {
     }
 }
 
+/// What the server demands in the TLS handshake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Handshake {
+    /// Nothing in particular.
+    #[default]
+    Ordinary,
+    /// HTTP/2 (ALPN `h2`); any other protocol is refused.
+    Http2,
+    /// A client certificate, by TLS 1.2.
+    ClientCertificateTls12,
+    /// A client certificate, by TLS 1.3.
+    ClientCertificateTls13,
+}
+
+impl Handshake {
+    fn config(self, chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> ServerConfig {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let versions: &[&SupportedProtocolVersion] = match self {
+            Handshake::ClientCertificateTls12 => &[&TLS12],
+            Handshake::ClientCertificateTls13 => &[&TLS13],
+            Handshake::Ordinary | Handshake::Http2 => &[&TLS12, &TLS13],
+        };
+        let builder = builder.with_protocol_versions(versions).unwrap();
+        let builder = match self {
+            Handshake::Ordinary | Handshake::Http2 => builder.with_no_client_auth(),
+            Handshake::ClientCertificateTls12 | Handshake::ClientCertificateTls13 => {
+                let mut roots = RootCertStore::empty();
+                let (_, pem) = authority("CA of clients");
+                roots
+                    .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
+                    .unwrap();
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build();
+                builder.with_client_cert_verifier(verifier.unwrap())
+            }
+        };
+        let mut config = builder.with_single_cert(chain, key).unwrap();
+        if self == Handshake::Http2 {
+            config.alpn_protocols = vec![b"h2".to_vec()];
+        }
+        config
+    }
+}
+
 /// The server's TLS configuration, and the CA for clients to trust.
 pub(crate) struct Identity {
     pub(crate) config: Arc<ServerConfig>,
@@ -102,15 +151,9 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(certificate: Certificate) -> Identity {
+    pub(crate) fn new(certificate: Certificate, handshake: Handshake) -> Identity {
         let (certificate, key, ca_pem) = certificate.create();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
+        let config = handshake.config(vec![certificate], &key);
         let directory = tempfile::tempdir().unwrap();
         let ca_file = directory.path().join("ca.pem");
         std::fs::write(&ca_file, ca_pem).unwrap();

@@ -34,8 +34,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use captures::{Exchange, exchanges};
-pub use certificates::Certificate;
 use certificates::Identity;
+pub use certificates::{Certificate, Handshake};
 pub use cloud_credentials::{AccessKey, aws, azure};
 pub use environment::{Environment, Row};
 pub use identities::{Identities, Mint, minted_bearer};
@@ -61,6 +61,8 @@ pub struct Phase {
 pub struct Options {
     /// The certificate that the server presents.
     pub certificate: Certificate,
+    /// What the server demands in the TLS handshake.
+    pub handshake: Handshake,
     /// Whether the server speaks TLS, or plain HTTP.
     pub tls: bool,
     /// The path before `/service/…` and `/v1/…`, such as `/phase`. Other paths are 404.
@@ -73,6 +75,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             certificate: Certificate::Good,
+            handshake: Handshake::Ordinary,
             tls: true,
             path_prefix: String::new(),
             port: 0,
@@ -95,7 +98,7 @@ impl Phase {
     pub fn with(world: World, options: Options) -> Phase {
         let listener = listen(options.port);
         let port = listener.local_addr().unwrap().port();
-        let identity = Identity::new(options.certificate);
+        let identity = Identity::new(options.certificate, options.handshake);
         let tls = options.tls.then(|| Arc::clone(&identity.config));
         let shared = Arc::new(Shared::new(world, options.path_prefix));
         let accepting = thread::spawn({
