@@ -14,6 +14,7 @@ pub(crate) mod redact;
 mod response;
 mod retry;
 mod roots;
+mod tunnel;
 mod verifier;
 
 use std::time::Duration;

@@ -292,7 +292,7 @@ fn web_identity_uses_selected_sts_endpoint() {
             "sts-fips.us-west-2.amazonaws.com",
         ),
     ] {
-        let (proxy, asked) = refusing_proxy("HTTP/1.1 502 No\r\n\r\n");
+        let (proxy, asked) = refusing_proxy("HTTP/1.1 407 No\r\n\r\n");
         let run = web_identity(&machine, machine.run_with_identity("aws", &[]));
         let run = run
             .unset("AWS_ENDPOINT_URL_STS")

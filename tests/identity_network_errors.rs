@@ -373,7 +373,7 @@ fn no_proxy_for_phase_keeps_proxy_for_cloud() {
         .into_iter()
         .filter(|run_with_source| SERVICES.contains(&run_with_source.0))
     {
-        let (proxy, asked) = refusing_proxy("HTTP/1.1 502 No\r\n\r\n");
+        let (proxy, asked) = refusing_proxy("HTTP/1.1 407 No\r\n\r\n");
         let run =
             proxied(in_us_east_1(run_with_source, &machine), proxy).env("NO_PROXY", "localhost");
         let elsewhere = "https://elsewhere.invalid";

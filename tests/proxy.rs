@@ -133,7 +133,7 @@ fn proxy_choice_matches_curl() {
     ];
     let dead = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     for (host, variables) in cases {
-        let (address, requests) = refusing_proxy("HTTP/1.1 502 No\r\n\r\n");
+        let (address, requests) = refusing_proxy("HTTP/1.1 407 No\r\n\r\n");
         let with = |run: Run<'_>| {
             let mut run = run;
             for (name, value) in variables {
@@ -219,18 +219,22 @@ fn failing_proxy_is_named() {
     let phase = Phase::serve(shop_world([("KEY", "value")]));
     let mut sandbox = Sandbox::new(&phase);
     sandbox.canary("hunter22-word");
-    let cases: [(&'static str, &str); 4] = [
+    let cases: [(&'static str, &str); 5] = [
         (
             "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\n\r\n",
             "the proxy PROXY rejected the credentials (407)",
         ),
         (
             "HTTP/1.1 403 No\r\n\r\n",
-            "the proxy PROXY refused to connect to it",
+            "the proxy PROXY refused to connect to it (403)\n",
         ),
         (
             "HTTP/1.1 502 No\r\n\r\n",
-            "the proxy PROXY refused to connect to it",
+            "the proxy PROXY refused to connect to it (502)\n",
+        ),
+        (
+            "what?\r\n\r\n",
+            "the proxy PROXY refused to connect to it\n",
         ),
         ("", "the proxy PROXY closed the connection"),
     ];

@@ -197,7 +197,7 @@ fn no_proxy_applies_to_each_cloud_host() {
         (console, &["CONNECT api.phase.dev:443 HTTP/1.1"][..]),
         (api, &[]),
     ] {
-        let (address, requests) = refusing_proxy("HTTP/1.1 502 No\r\n\r\n");
+        let (address, requests) = refusing_proxy("HTTP/1.1 407 No\r\n\r\n");
         let run = print_key(&sandbox).env("PHASE_HOST", format!("https://{console}"));
         let run = run
             .env("no_proxy", list)

@@ -14,7 +14,7 @@ use super::clients::{ClientKind, Clients, RootSet};
 use super::dns::{LookupLimit, Resolver};
 use super::failure::{Failure, TlsPeer};
 use super::proxy::Proxy;
-use super::{HttpOptions, Request, Response, Roots, retry};
+use super::{HttpOptions, Request, Response, Roots, retry, tunnel};
 use crate::error::Error;
 use crate::log::{Event, Log};
 use crate::process::random_unit;
@@ -73,7 +73,14 @@ impl<'a> HttpClient<'a> {
         let label = request.server_label();
         let outcome = self.send_with_retries(request, &label);
         outcome.map_err(|failure| {
-            failure.into_error(&label, self.proxy_for(request), &self.options.roots)
+            let proxy = self.proxy_for(request);
+            let ask = || {
+                let proxy = proxy?;
+                let addresses = self.resolver.addresses.of(&proxy.address);
+                tunnel::refusal_status(proxy, &addresses, &request.url)
+            };
+            let failure = failure.with_proxy_status(ask);
+            failure.into_error(&label, proxy, &self.options.roots)
         })
     }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::failure::{Failure, seconds};
@@ -191,6 +192,23 @@ impl AddressBook {
         if let Some(entry) = self.entries().get_mut(name) {
             entry.is_current = false;
         }
+    }
+
+    /// Returns the known addresses of a URL's host, with the port of the URL.
+    pub(super) fn of(&self, url: &Url) -> Vec<SocketAddr> {
+        let port = url.port_or_known_default().unwrap_or_default();
+        let host = url.host_str().unwrap_or_default();
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return vec![SocketAddr::new(address, port)];
+        }
+        let entries = self.entries();
+        let addresses = entries
+            .get(host)
+            .into_iter()
+            .flat_map(|entry| &entry.addresses);
+        addresses
+            .map(|address| SocketAddr::new(address.ip(), port))
+            .collect()
     }
 
     fn is_current(&self, name: &str) -> bool {

@@ -63,6 +63,9 @@ const HEAD_TOO_LARGE: &str = "message head is too large";
 pub(crate) const CLIENT_CERTIFICATE_HINT: &str =
     "use an address of Phase that does not require a client certificate";
 
+/// The end of the message about a proxy that refuses a tunnel.
+const TUNNEL_REFUSED: &str = "refused to connect to it";
+
 /// The start of every error text of the library's proxy tunnel, whose error type is private.
 const TUNNEL: &str = "tunnel error: ";
 
@@ -159,10 +162,23 @@ impl Failure {
                 return Self::ProxyRefused { why };
             }
             Some("unexpected end of file") => format!("the proxy {name} closed the connection"),
-            Some(_) => format!("the proxy {name} refused to connect to it"),
+            Some(_) => format!("the proxy {name} {TUNNEL_REFUSED}"),
             None => format!("{why} (through the proxy {name})"),
         };
         Self::Unreachable { why }
+    }
+
+    /// Adds the status of a proxy that refused a tunnel. `ask` gets it, if the proxy tells it again.
+    pub(super) fn with_proxy_status(self, ask: impl FnOnce() -> Option<u16>) -> Self {
+        match self {
+            Self::Unreachable { why } if why.ends_with(TUNNEL_REFUSED) => Self::Unreachable {
+                why: match ask() {
+                    Some(status) => format!("{why} ({status})"),
+                    None => why,
+                },
+            },
+            other => other,
+        }
     }
 
     /// The error about `host`, which was reached through `proxy` if there is one.
