@@ -146,6 +146,7 @@ impl TokenCache {
         for field in fields {
             length_prefixed::push(&mut bytes, field);
         }
+        secret_file::check_size_limit(LENGTH_SIZE + bytes.len())?;
         self.0.write_all_at(&encode_length(bytes.len()), 0)?;
         self.0.write_all_at(&bytes, LENGTH_SIZE as u64)
     }
@@ -212,7 +213,10 @@ impl TokenCache {
         if let Some(offset) = self.minted_offset() {
             // If it fails, the next standby mints its own token.
             let _ = self.0.set_len(offset);
-            let _ = self.0.write_all_at(&bytes, offset);
+            let size = usize::try_from(offset).unwrap_or(usize::MAX);
+            if secret_file::check_size_limit(size.saturating_add(bytes.len())).is_ok() {
+                let _ = self.0.write_all_at(&bytes, offset);
+            }
         }
     }
 

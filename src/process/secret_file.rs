@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, fchmod};
 
 use super::descriptor;
@@ -46,6 +47,8 @@ impl SecretFile {
         let name = CString::new(format!("phase-run:{}", secret.key)).ok();
         let mut file =
             create_memfd(name.as_deref().unwrap_or(MEMFD_NAME)).map_err(failed("memfd_create"))?;
+        check_size_limit(secret.value.expose().len())
+            .map_err(|cause| error(os_error_text(&cause)))?;
         file.write_all(secret.value.expose())
             .map_err(failed("write"))?;
         let mode = Mode::S_IRUSR | Mode::S_IRGRP | Mode::S_IROTH;
@@ -94,6 +97,20 @@ pub(crate) fn create_memfd(name: &CStr) -> io::Result<File> {
         result => result,
     };
     Ok(File::from(created?))
+}
+
+/// Checks that a file may have this size, in memory or not. A write beyond the limit would raise SIGXFSZ,
+/// which kills the process (getrlimit(2), RLIMIT_FSIZE).
+///
+/// # Errors
+/// The reason, if the file may not be that large.
+pub(crate) fn check_size_limit(size: usize) -> io::Result<()> {
+    match getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft < size as u64) {
+        true => Err(io::Error::other(
+            "it would exceed the file size limit (ulimit -f)",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Seals a file against every change (F_ADD_SEALS(2const)).

@@ -14,12 +14,12 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::geteuid;
 use tempfile::{Builder, NamedTempFile};
 
 use super::format;
 use crate::error::{SnapshotError, os_error_text};
+use crate::process::secret_file::check_size_limit;
 
 /// The largest file in bytes: a response has at most 64 MiB, and references can add as much.
 const MAX_SIZE: u64 = 129 << 20;
@@ -63,14 +63,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, SnapshotError> {
 /// # Errors
 /// Returns the reason, for the log.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    let size = bytes.len() as u64;
-    if size > MAX_SIZE {
+    if bytes.len() as u64 > MAX_SIZE {
         return Err(format!("it would be larger than {MAX_SIZE} bytes"));
     }
-    // A write beyond this limit would raise SIGXFSZ (getrlimit(2), RLIMIT_FSIZE).
-    if getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft < size) {
-        return Err("it would exceed the file size limit (ulimit -f)".to_owned());
-    }
+    check_size_limit(bytes.len()).map_err(|error| os_error_text(&error))?;
     match check_replaceable(path) {
         Ok(()) | Err(SnapshotError::Missing) => {}
         Err(why) => return Err(why.to_string()),
