@@ -1,5 +1,6 @@
 //! Error responses of the server: each becomes one error of the right kind, and nothing starts.
 
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use fake_phase::{
     Account, Phase, Responder, World, app_id, bearer, exchanges, expired_bearer, service_token,
     user_token,
@@ -229,4 +230,41 @@ fn long_server_text_is_truncated() {
         .output()
         .assert_refused("server");
     assert!(output.stderr.len() < 600, "{output}");
+}
+
+/// A server or a gateway may echo the token as it arrived, decoded, or encoded once more.
+#[test]
+fn echoed_token_is_redacted_in_every_form() {
+    let header = format!("Bearer ServiceAccount {}", bearer());
+    let (start, end) = bearer().split_at(60);
+    let raw: Vec<u8> = bearer()
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect();
+    for echo in [
+        Base64::encode_string(header.as_bytes()),
+        Base64::encode_string(bearer().as_bytes()),
+        Base64UrlUnpadded::encode_string(&raw),
+        bearer().to_uppercase(),
+        format!("{start} {end}"),
+        bearer()
+            .bytes()
+            .map(|byte| format!("%{byte:02x}"))
+            .collect(),
+    ] {
+        let phase = Phase::start();
+        let text = format!("no access with {echo}");
+        phase.respond("/v1/secrets/", Responder::error(401, &text));
+        let sandbox = Sandbox::new(&phase);
+        let output = echo_in_production(&sandbox, app_id("shop")).output();
+        let message = output.assert_refused("token");
+        for part in echo.as_bytes().windows(16).skip(40).step_by(16) {
+            let part = str::from_utf8(part).unwrap();
+            assert!(
+                !message.stderr.contains(part),
+                "{part} of {echo}\n{message}"
+            );
+        }
+    }
 }

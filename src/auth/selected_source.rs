@@ -16,8 +16,8 @@ use crate::secret::SecretBytes;
 /// The instance metadata service (IMDS), which has the same address in both clouds.
 pub(super) const IMDS_ENDPOINT: &str = "http://169.254.169.254";
 
-/// The length to which text from a cloud is cut in messages, in characters.
-const MAX_TEXT_LENGTH: usize = 200;
+/// How much of a text from a cloud a message quotes, in characters.
+pub(super) const MAX_TEXT_LENGTH: usize = 200;
 
 /// The reason in messages for a response that cannot be parsed.
 pub(super) const UNEXPECTED_RESPONSE: &str = "unexpected response";
@@ -130,9 +130,9 @@ impl SelectedSource {
         };
         let why = match error_text(&response.body) {
             Some(text) => {
-                let text =
-                    redact::redact_secrets(&text, secret.into_iter().map(SecretBytes::expose));
-                format!("{status}: {}", shorten(&text))
+                let secrets = secret.into_iter().map(SecretBytes::expose);
+                let text = redact::quote(&text, MAX_TEXT_LENGTH, secrets);
+                format!("{status}: {text}")
             }
             None => status,
         };
@@ -178,11 +178,6 @@ impl SelectedSource {
             Err(_) => Err(self.error(&format!("{what} is not UTF-8"))),
         }
     }
-}
-
-/// Truncates text from a cloud for a message.
-pub(super) fn shorten(text: &str) -> String {
-    text.chars().take(MAX_TEXT_LENGTH).collect()
 }
 
 /// Parses the address of a metadata service: https, or http to this machine or a link-local address.

@@ -1,58 +1,169 @@
 #![forbid(unsafe_code)]
-//! Removes secrets from texts that a server sent: it may echo parts of the request.
+//! Quotes texts that a server sent, without the parts of the request that it may echo.
 
-use base64ct::{Base64, Encoding};
-use reqwest::header::{HeaderMap, HeaderValue};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
+
+use base64ct::{Base64, Base64Url, Encoding};
 
 /// Shorter parts of a secret are not redacted, because they occur in any text. In bytes.
 const MIN_LENGTH: usize = 8;
 
-/// Replaces each part of `text` that also occurs in the value of a header by `…`.
-pub(crate) fn redact_headers(text: &str, headers: &HeaderMap) -> String {
-    redact_secrets(text, headers.values().map(HeaderValue::as_bytes))
-}
+/// The same for parts that are compared by their letters and digits only, in any case.
+const MIN_LENGTH_COMPACT: usize = 16;
 
-/// Replaces each part of `text` that also occurs in a secret by `…`. The server may have echoed the secret
-/// as it is, in base64 or percent-encoded.
-pub(crate) fn redact_secrets<'s>(text: &str, secrets: impl Iterator<Item = &'s [u8]>) -> String {
-    let mut is_secret = vec![false; text.len()];
-    for secret in secrets {
-        let secret = secret.trim_ascii();
-        let base64 = Base64::encode_string(secret);
-        let form: String = form_urlencoded::byte_serialize(secret).collect();
-        for encoded in [secret, base64.as_bytes(), form.as_bytes()] {
-            mark_common_parts(text.as_bytes(), encoded, &mut is_secret);
-        }
-    }
-    // Keep the blanks at the edges of a redacted part.
-    unmark_blanks_before_parts(text.bytes().zip(&mut is_secret));
-    unmark_blanks_before_parts(text.bytes().zip(&mut is_secret).rev());
+/// How many characters of a text are searched for secrets, and may be quoted.
+const SEARCHED_CHARS: usize = 8000;
+const QUOTABLE_CHARS: usize = 7000;
+
+/// Quotes the beginning of `text`: at most `max_chars` characters, in which each part that also
+/// occurs in a secret is replaced by `…`. If anything is left out, ` …` follows.
+///
+/// The server may have echoed a secret as it is, in base64, percent-encoded or in hex digits, with
+/// blanks or other separators in between. The text is cut before it is searched, but behind the last
+/// character that can be quoted, so that a secret at the end of the quotation is recognized. The work
+/// is linear in the length of the secrets.
+pub(crate) fn quote<'s>(
+    text: &str,
+    max_chars: usize,
+    secrets: impl Iterator<Item = &'s [u8]>,
+) -> String {
+    let searched = first_chars(text, SEARCHED_CHARS);
+    let is_secret = find_secrets(searched.as_bytes(), secrets);
     let mut redacted = String::new();
-    let mut was_redacted = false;
-    for (at, letter) in text.char_indices() {
-        let redact = is_secret.get(at) == Some(&true);
-        match (redact, was_redacted) {
-            (true, false) => redacted.push('…'),
-            (true, true) => {}
-            (false, _) => redacted.push(letter),
+    let mut length = 0;
+    let mut was_secret = false;
+    for (count, (at, letter)) in searched.char_indices().enumerate() {
+        let is_secret = is_secret.get(at) == Some(&true);
+        let starts = match (is_secret, was_secret) {
+            (true, true) => None,
+            (true, false) => Some('…'),
+            (false, _) => Some(letter),
+        };
+        let is_cut = count >= QUOTABLE_CHARS && searched.len() < text.len();
+        if is_cut || (length == max_chars && starts.is_some()) {
+            // End with a whole word.
+            let end = redacted.rfind(char::is_whitespace);
+            redacted.truncate(end.unwrap_or(redacted.len()));
+            redacted.push_str(" …");
+            return redacted;
         }
-        was_redacted = redact;
+        length += usize::from(starts.is_some());
+        redacted.extend(starts);
+        was_secret = is_secret;
     }
     redacted
 }
 
-/// Marks each run of [`MIN_LENGTH`] bytes or more of the text that also occurs in the secret.
-fn mark_common_parts(text: &[u8], secret: &[u8], is_secret: &mut [bool]) {
-    for (at, part) in text.windows(MIN_LENGTH).enumerate() {
-        if secret.windows(MIN_LENGTH).any(|window| window == part) {
-            let marks = is_secret.iter_mut().skip(at).take(MIN_LENGTH);
-            marks.for_each(|is_secret| *is_secret = true);
+/// Returns the first `count` characters of the text, or all of it if it is shorter.
+fn first_chars(text: &str, count: usize) -> &str {
+    let end = text.char_indices().nth(count).map(|(at, _)| at);
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
+/// Returns for each byte of the text whether it belongs to a secret.
+fn find_secrets<'s>(text: &[u8], secrets: impl Iterator<Item = &'s [u8]>) -> Vec<bool> {
+    let (compact, positions) = compact(text);
+    let mut exact_parts = TextParts::new(text, MIN_LENGTH);
+    let mut compact_parts = TextParts::new(&compact, MIN_LENGTH_COMPACT);
+    for secret in secrets {
+        let secret = secret.trim_ascii();
+        let form: String = form_urlencoded::byte_serialize(secret).collect();
+        exact_parts.find_in(form.as_bytes());
+        for form in encoded_forms(secret) {
+            exact_parts.find_in(&form);
+            compact_parts.find_in(&self::compact(&form).0);
         }
+    }
+    let mut is_secret = vec![false; text.len()];
+    for part in exact_parts.found() {
+        mark(&mut is_secret, part.start, part.end);
+    }
+    for part in compact_parts.found() {
+        let bounds = positions.get(part).unwrap_or_default();
+        if let [first, .., last] = bounds {
+            mark(&mut is_secret, *first, *last + 1);
+        }
+    }
+    // Keep the blanks at the edges of a redacted part.
+    unmark_blanks_before_parts(text.iter().zip(&mut is_secret));
+    unmark_blanks_before_parts(text.iter().zip(&mut is_secret).rev());
+    is_secret
+}
+
+/// Returns a secret as it is, in hex digits, and in base64 with both alphabets, as part of a longer
+/// text too. Of a secret that consists of hex digits, the bytes may be encoded as well.
+fn encoded_forms(secret: &[u8]) -> Vec<Cow<'_, [u8]>> {
+    let hex = base16ct::lower::encode_string(secret).into_bytes();
+    let mut forms = vec![secret.into(), hex.into()];
+    let decoded = base16ct::mixed::decode_vec(secret).ok();
+    for bytes in [Some(secret), decoded.as_deref()].into_iter().flatten() {
+        // Three bytes are four characters of base64, so what comes before the secret shifts it and
+        // changes its first characters.
+        for (before, changed) in [(&b""[..], 0), (b"-", 2), (b"--", 3)] {
+            let shifted = [before, bytes].concat();
+            for text in [
+                Base64::encode_string(&shifted),
+                Base64Url::encode_string(&shifted),
+            ] {
+                forms.push(text.into_bytes().split_off(changed).into());
+            }
+        }
+    }
+    forms
+}
+
+/// Returns the letters and digits of a text in lower case, and their positions.
+fn compact(text: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let kept = text.iter().enumerate();
+    let kept = kept.filter(|(_, byte)| byte.is_ascii_alphanumeric());
+    kept.map(|(at, byte)| (byte.to_ascii_lowercase(), at))
+        .unzip()
+}
+
+/// The parts of a text that have a certain length, and which of them also occur in a secret.
+struct TextParts<'t> {
+    text: &'t [u8],
+    length: usize,
+    in_secret: HashMap<&'t [u8], bool>,
+}
+
+impl<'t> TextParts<'t> {
+    fn new(text: &'t [u8], length: usize) -> Self {
+        let in_secret = text.windows(length).map(|part| (part, false)).collect();
+        Self {
+            text,
+            length,
+            in_secret,
+        }
+    }
+
+    /// Looks for the parts in one form of a secret.
+    fn find_in(&mut self, secret: &[u8]) {
+        for part in secret.windows(self.length) {
+            if let Some(found) = self.in_secret.get_mut(part) {
+                *found = true;
+            }
+        }
+    }
+
+    /// Returns where the parts are that occur in a secret.
+    fn found(&self) -> impl Iterator<Item = Range<usize>> {
+        let parts = self.text.windows(self.length).enumerate();
+        let found = parts.filter(|(_, part)| self.in_secret.get(part) == Some(&true));
+        found.map(|(start, _)| start..start + self.length)
+    }
+}
+
+fn mark(is_secret: &mut [bool], start: usize, end: usize) {
+    if let Some(part) = is_secret.get_mut(start..end) {
+        part.fill(true);
     }
 }
 
 /// Removes the marks of the blanks at the start of each marked part.
-fn unmark_blanks_before_parts<'m>(marks: impl Iterator<Item = (u8, &'m mut bool)>) {
+fn unmark_blanks_before_parts<'m>(marks: impl Iterator<Item = (&'m u8, &'m mut bool)>) {
     let mut was_secret = false;
     for (byte, is_secret) in marks {
         *is_secret &= was_secret || !byte.is_ascii_whitespace();
@@ -62,6 +173,8 @@ fn unmark_blanks_before_parts<'m>(marks: impl Iterator<Item = (u8, &'m mut bool)
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::{HeaderMap, HeaderValue};
+
     use super::*;
 
     #[test]
@@ -79,7 +192,8 @@ mod tests {
             ("ab 2345678 cd", "ab 2345678 cd"),
             ("ab 23456789 cd", "ab … cd"),
         ] {
-            assert_eq!(redact_headers(text, &sent), redacted);
+            let sent = sent.values().map(HeaderValue::as_bytes);
+            assert_eq!(quote(text, 100, sent), redacted);
         }
     }
 
@@ -95,10 +209,79 @@ mod tests {
             ("bad QVp+Y2FuYXJ5K3NlY3JldC89PQ==", "bad …"),
             ("bad canary+s, 42", "bad …, 42"),
         ] {
-            assert_eq!(redact_secrets(text, [&secret[..]].into_iter()), redacted);
+            assert_eq!(quote(text, 100, [&secret[..]].into_iter()), redacted);
         }
-        let not_utf8 = b"\xffcanary\x80secret";
-        let text = "bad %FFcanary%80secret.";
-        assert_eq!(redact_secrets(text, [&not_utf8[..]].into_iter()), "bad ….");
+    }
+
+    #[test]
+    fn every_form_of_a_hex_key_is_redacted() {
+        let key = "0c1d2e3f48596a7b8c9dafb0c1d2e3f405162738495a6b7c8d9eafb1c2d3e4f5";
+        let (start, end) = key.split_at(60);
+        let percent: String = key.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let in_base64 = |text: String| Base64::encode_string(text.as_bytes());
+        for form in [
+            key.to_owned(),
+            key.to_uppercase(),
+            percent,
+            format!("{start} {end}"),
+            format!("{start}\n{end}"),
+            key.split_inclusive(|c| "048".contains(c))
+                .collect::<Vec<_>>()
+                .join(" "),
+            key.to_uppercase().replace("E3", "E3:"),
+            Base64::encode_string(&base16ct::lower::decode_vec(key).unwrap()),
+            Base64Url::encode_string(&base16ct::lower::decode_vec(key).unwrap()),
+            base16ct::upper::encode_string(key.as_bytes()),
+        ] {
+            let text = format!("bad {form}!");
+            let quoted = quote(&text, 300, [key.as_bytes()].into_iter());
+            assert_eq!(quoted.replace('%', ""), "bad …!", "{form}");
+        }
+        // What stands before and after the key in base64 shares a character with it.
+        for before in [
+            "",
+            "B",
+            "Be",
+            "Bearer ",
+            "Bearer User ",
+            "Bearer ServiceAccount ",
+        ] {
+            for after in ["", ".", ".."] {
+                let form = in_base64(format!("{before}{key}{after}"));
+                let quoted = quote(&form, 300, [key.as_bytes()].into_iter());
+                let left = form.len() - 4 * (key.len() / 3 - 1);
+                assert!(
+                    quoted.contains('…') && quoted.len() <= left + 3,
+                    "{form}: {quoted}"
+                );
+            }
+        }
+        for text in ["0c1d2e3 f", "4051627 38495a6", "ab 0c1d2e3 48596a7"] {
+            assert_eq!(quote(text, 300, [key.as_bytes()].into_iter()), text);
+        }
+    }
+
+    #[test]
+    fn secret_at_the_end_of_a_quotation_is_redacted() {
+        let secret = "0c1d2e3f48596a7b8c9d";
+        let quote = |text: &str, max| quote(text, max, [secret.as_bytes()].into_iter());
+        let start = "so long ".repeat(10);
+        let text = format!("{start}{secret} and more");
+        let start = start.trim_end();
+        assert_eq!(quote(&text, 80), format!("{start} …"));
+        assert_eq!(quote(&text, 88), format!("{start} … and …"));
+        assert_eq!(quote(&text, 90), format!("{start} … and more"));
+        assert_eq!(quote("äöü", 2), "äö …");
+        // The last characters of a part that is searched are not quoted: a secret may begin there.
+        let text = format!("{}{secret} and more", " ".repeat(SEARCHED_CHARS - 7));
+        assert!(!quote(&text, usize::MAX).contains('0'));
+    }
+
+    #[test]
+    fn long_texts_and_secrets_take_linear_work() {
+        // Comparing each part with each other one would take hours.
+        let secret = "abcdefg0".repeat(8 << 10);
+        let text = "abcdefg1".repeat(1 << 20);
+        assert!(quote(&text, 300, [secret.as_bytes()].into_iter()).len() < 310);
     }
 }

@@ -94,7 +94,7 @@ impl<'a> ApiClient<'a> {
             host,
             &self.credential.token_origin,
             &self.credential.gateway_headers,
-            Vec::new(),
+            self.credential.token.copy_secrets(),
         ))
     }
 }

@@ -215,7 +215,7 @@ fn sts_endpoint_hint(response: &ApiResponse) -> Option<String> {
         expected_endpoint: String,
     }
     let Mismatch { expected_endpoint } = response.json("a refusal").ok()?;
-    let endpoint = response.redact(&expected_endpoint);
+    let endpoint = response.quote(&expected_endpoint);
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-".contains(&byte);
     let is_quotable = endpoint.len() <= MAX_ENDPOINT && endpoint.bytes().all(is_plain);
     let current = match is_quotable {

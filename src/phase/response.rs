@@ -2,9 +2,9 @@
 //! A complete response from Phase: its JSON, and the error that a status other than 200 stands for.
 //!
 //! The server may echo what the request contained. Everything that a message quotes from a response
-//! therefore goes through [`ApiResponse::redact`].
+//! therefore goes through [`ApiResponse::quote`].
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -12,9 +12,9 @@ use crate::http::{CLIENT_CERTIFICATE_HINT, Response, is_transient, redact};
 use crate::json::JsonObject;
 use crate::secret::SecretBytes;
 
-/// How much of the server's error text a message quotes, in characters. Phase's own texts have at
+/// How much of a text of the server a message quotes, in characters. Phase's own error texts have at
 /// most 100.
-const MAX_ERROR_TEXT_CHARS: usize = 300;
+const MAX_QUOTE: usize = 300;
 
 /// Hint for a response that some other web server may have sent.
 const CHECK_HOST: &str =
@@ -23,9 +23,9 @@ const CHECK_HOST: &str =
 /// A response of Phase's API whose body has arrived completely.
 pub(super) struct ApiResponse {
     pub(super) status: u16,
-    /// The text of the `Retry-After` header, not redacted yet.
+    /// The text of the `Retry-After` header, not quoted yet.
     retry_after: Option<String>,
-    /// The `Location` header of a redirect, not redacted yet.
+    /// The `Location` header of a redirect, not quoted yet.
     location: Option<String>,
     /// How the body is compressed, and so cannot be read.
     compression: Option<&'static str>,
@@ -35,8 +35,9 @@ pub(super) struct ApiResponse {
     pub(super) token_origin: String,
     /// The gateway headers of the request. No message may repeat their values.
     gateway_headers: HeaderMap,
-    /// Other secret parts of the request that no message may repeat.
-    other_secrets: Vec<SecretBytes>,
+    /// The other secret parts of the request: the token, or the evidence of a login. No message may
+    /// repeat them.
+    secrets: Vec<SecretBytes>,
     body: Vec<u8>,
 }
 
@@ -66,7 +67,7 @@ impl ApiResponse {
         host: &str,
         token_origin: &str,
         gateway_headers: &HeaderMap,
-        other_secrets: Vec<SecretBytes>,
+        secrets: Vec<SecretBytes>,
     ) -> Self {
         Self {
             status: response.status,
@@ -76,7 +77,7 @@ impl ApiResponse {
             host: host.to_owned(),
             token_origin: token_origin.to_owned(),
             gateway_headers: gateway_headers.clone(),
-            other_secrets,
+            secrets,
             body: response.body,
         }
     }
@@ -122,13 +123,12 @@ impl ApiResponse {
         }
     }
 
-    /// Returns `text`, which came from the server, without any secret part of the request.
-    pub(super) fn redact(&self, text: &str) -> String {
-        let other_secrets = self.other_secrets.iter().map(SecretBytes::expose);
-        redact::redact_secrets(
-            &redact::redact_headers(text, &self.gateway_headers),
-            other_secrets,
-        )
+    /// Quotes the beginning of a text that came from the server, without any secret part of the
+    /// request.
+    pub(super) fn quote(&self, text: &str) -> String {
+        let headers = self.gateway_headers.values().map(HeaderValue::as_bytes);
+        let secrets = self.secrets.iter().map(SecretBytes::expose);
+        redact::quote(text, MAX_QUOTE, headers.chain(secrets))
     }
 
     /// Whether the server says that it cannot decrypt the app's secrets.
@@ -151,19 +151,7 @@ impl ApiResponse {
             error: String,
         }
         let JsonObject(body) = serde_json::from_slice::<JsonObject<ErrorBody>>(&self.body).ok()?;
-        Some(self.quoted(&body.error))
-    }
-
-    /// Returns a text of the server for a message: without secrets and not too long.
-    fn quoted(&self, text: &str) -> String {
-        let text = self.redact(text);
-        let Some((end, _)) = text.char_indices().nth(MAX_ERROR_TEXT_CHARS) else {
-            return text;
-        };
-        // Cut between two words: half of an echoed token would not be recognized and redacted.
-        let (start, _) = text.split_at(end);
-        let words = start.rsplit_once(char::is_whitespace);
-        format!("{} …", words.map_or("", |(words, _)| words))
+        Some(self.quote(&body.error))
     }
 
     /// Returns the error for a 400 that a request with leases got. The body names the dynamic secrets
@@ -183,7 +171,7 @@ impl ApiResponse {
         let body = serde_json::from_slice::<JsonObject<LeaseErrorBody>>(&self.body);
         let failed = body.map_or_else(|_| vec![], |JsonObject(body)| body.failed_leases);
         let quoted = |JsonObject(lease): JsonObject<FailedLease>| {
-            (self.quoted(&lease.secret_name), self.quoted(&lease.error))
+            (self.quote(&lease.secret_name), self.quote(&lease.error))
         };
         let failed: Vec<(String, String)> = failed.into_iter().map(quoted).collect();
         let message = match failed.as_slice() {
@@ -247,7 +235,7 @@ impl ApiResponse {
             ) => self.lease_error(environment_label, message),
             (429, ..) => Error::RateLimited {
                 host,
-                retry_after: self.retry_after.as_deref().map(|text| self.redact(text)),
+                retry_after: self.retry_after.as_deref().map(|text| self.quote(text)),
             },
             (status, ..) if matches!(status, 400 | 500..=599) || is_transient(status) => {
                 Error::ServerFailed {
@@ -261,7 +249,7 @@ impl ApiResponse {
                 host,
                 why: format!(
                     "it redirects to {} (status {})",
-                    self.redact(location),
+                    self.quote(location),
                     self.status
                 ),
                 hint: Some("set --host to the address that Phase itself responds at"),

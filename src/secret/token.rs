@@ -182,6 +182,16 @@ impl Token {
         Some(keys.each_ref().map(SecretBytes::expose))
     }
 
+    /// Copies the parts that no message may repeat: the bearer and the two secret keys.
+    pub(crate) fn copy_secrets(&self) -> Vec<SecretBytes> {
+        let keys = self
+            .keys()
+            .map(|[_, share_0, unwrap_key]| [share_0, unwrap_key]);
+        let parts = [self.bearer.expose()].into_iter();
+        let parts = parts.chain(keys.into_iter().flatten());
+        parts.map(|part| SecretBytes::new(part.to_vec())).collect()
+    }
+
     /// The value of the `Authorization` header.
     pub(crate) fn authorization(&self) -> Vec<u8> {
         let parts = [

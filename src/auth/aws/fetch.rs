@@ -11,9 +11,9 @@ use serde::Deserialize;
 use super::sts::{self, DEFAULT_REGION, is_region};
 use super::{AwsAccessKey, AwsCredentials, AwsSource, INVALID_KEY};
 use crate::auth::cloud::LoginEvidence;
-use crate::auth::selected_source::{SelectedSource, UNEXPECTED_RESPONSE, shorten};
+use crate::auth::selected_source::{MAX_TEXT_LENGTH, SelectedSource, UNEXPECTED_RESPONSE};
 use crate::error::Error;
-use crate::http::{HttpClient, Response};
+use crate::http::{HttpClient, Response, redact};
 use crate::secret::SecretBytes;
 
 /// The lifetime of a session with the instance metadata service, in seconds: longer than any fetch.
@@ -217,7 +217,11 @@ fn parse_access_key(selected: &SelectedSource, response: &Response) -> Result<Aw
         response.token,
     ];
     let missing = match response.code {
-        Some(code) => format!("no access key: {}", shorten(&code)),
+        Some(code) => {
+            let secrets = parts.iter().flatten().map(SecretBytes::expose);
+            let code = redact::quote(&code, MAX_TEXT_LENGTH, secrets);
+            format!("no access key: {code}")
+        }
         None => UNEXPECTED_RESPONSE.to_owned(),
     };
     access_key(selected, parts, &missing)
