@@ -46,6 +46,17 @@ fn signals_are_forwarded_while_poll_hangs() {
     let _ = running.wait().assert_status(Status::Exited(0));
 }
 
+/// The C library keeps signals 32 and 33 for itself, but a command can die by them.
+#[test]
+fn death_by_signal_32_ends_watch() {
+    let shop = watched_shop();
+    let script = "echo \"value $SECRET\"; echo \"ready $$\"; read line; kill -32 $$";
+    let mut running = spawn_watched(shop.run_with(&WATCH), script);
+    running.write(b"\n");
+    let output = running.wait().assert_status(Status::Killed(32));
+    assert!(output.stderr.is_empty(), "{output}");
+}
+
 /// When the command ends by itself, phase-run ends with its status, and the standby ends too.
 #[test]
 fn command_exit_ends_watch_while_poll_hangs() {

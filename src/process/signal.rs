@@ -11,7 +11,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
 /// A signal number: 1 to 31, or 34 to 64 for real-time signals. The C library keeps 32 and 33 for
-/// itself (signal(7)). nix's own type has no real-time signals.
+/// itself (signal(7)), so only a wait status can name them. nix's own type has no real-time signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Signal(c_int);
 
@@ -32,6 +32,12 @@ impl Signal {
     /// Returns the signal with this number, or `None` if a program cannot use it.
     pub(crate) fn new(number: c_int) -> Option<Self> {
         matches!(number, 1..=31 | 34..=64).then_some(Self(number))
+    }
+
+    /// Returns the signal that a wait status names. It may be one that a program cannot use: kill(2)
+    /// sends 32 and 33 all the same.
+    pub(super) fn from_wait_status(number: c_int) -> Self {
+        Self(number)
     }
 
     /// Parses what `STOPSIGNAL` in a Dockerfile accepts: a name such as `TERM` or `SIGTERM` in
@@ -80,7 +86,7 @@ impl Signal {
     #[expect(clippy::expect_used, reason = "the constructors bound the number")]
     pub(crate) fn exit_status(self) -> u8 {
         let status = u8::try_from(128 + self.0).ok();
-        status.expect("a signal number is at most 64")
+        status.expect("a wait status has seven bits for the signal")
     }
 }
 
@@ -313,7 +319,7 @@ pub(super) fn discard_pending(signal: Signal) {
 }
 
 /// Sends a signal to this process with its default disposition. This requires that all signals are
-/// blocked.
+/// blocked. The C library never blocks 32 and 33, and refuses to change anything about them.
 ///
 /// It returns if the default is to do nothing, and after a stop when the process is continued.
 pub(crate) fn raise_default(signal: Signal) {
@@ -323,7 +329,7 @@ pub(crate) fn raise_default(signal: Signal) {
     let mut only_this = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: the set is a local of the right type.
     unsafe { libc::sigemptyset(only_this.as_mut_ptr()) };
-    // SAFETY: sigemptyset(3) initialized the set, and the number is that of a signal.
+    // SAFETY: sigemptyset(3) initialized the set; sigaddset(3) refuses a number that is not valid.
     unsafe { libc::sigaddset(only_this.as_mut_ptr(), signal.0) };
     for how in [libc::SIG_UNBLOCK, libc::SIG_BLOCK] {
         // SAFETY: sigemptyset(3) initialized the set, and the third argument may be null.

@@ -19,30 +19,23 @@ pub(crate) enum WaitStatus {
 /// Returns one child that has ended or stopped since the last call, or `None` if there is no more.
 /// It does not block.
 pub(super) fn reap() -> Option<(Pid, WaitStatus)> {
-    loop {
-        let mut status: c_int = 0;
-        // SAFETY: the status is a local of the right type.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
-        if pid <= 0 {
-            return None;
-        }
-        // With these flags, waitpid(2) reports nothing but the three kinds of `WaitStatus`.
-        if let Some(status) = decode(status) {
-            return Some((Pid::from_raw(pid), status));
-        }
-    }
+    let mut status: c_int = 0;
+    // SAFETY: the status is a local of the right type.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
+    (pid > 0).then(|| (Pid::from_raw(pid), decode(status)))
 }
 
-fn decode(status: c_int) -> Option<WaitStatus> {
-    if libc::WIFEXITED(status) {
-        return u8::try_from(libc::WEXITSTATUS(status))
-            .ok()
-            .map(WaitStatus::Exited);
-    }
+/// Decodes every status: one that was skipped would leave phase-run waiting for a command that has
+/// ended. With the flags of [`reap`], waitpid(2) reports only these three kinds.
+fn decode(status: c_int) -> WaitStatus {
     if libc::WIFSIGNALED(status) {
-        return Signal::new(libc::WTERMSIG(status)).map(WaitStatus::Killed);
+        return WaitStatus::Killed(Signal::from_wait_status(libc::WTERMSIG(status)));
     }
-    Signal::new(libc::WSTOPSIG(status)).map(WaitStatus::Stopped)
+    if libc::WIFSTOPPED(status) {
+        return WaitStatus::Stopped(Signal::from_wait_status(libc::WSTOPSIG(status)));
+    }
+    let [status, ..] = libc::WEXITSTATUS(status).to_le_bytes();
+    WaitStatus::Exited(status)
 }
 
 /// Returns whether a stopped child was continued since the last call.
@@ -88,7 +81,12 @@ mod tests {
             // SAFETY: the status is a local of the right type.
             let pid = unsafe { libc::waitpid(child.id().cast_signed(), &raw mut status, 0) };
             assert_eq!(pid, child.id().cast_signed());
-            assert_eq!(decode(status), Some(expected), "{line}");
+            assert_eq!(decode(status), expected, "{line}");
+        }
+        for reserved in [32, 33] {
+            let signal = Signal::from_wait_status(reserved);
+            assert_eq!(decode(reserved), WaitStatus::Killed(signal));
+            assert_eq!(i32::from(signal.exit_status()), 128 + reserved);
         }
     }
 }
