@@ -119,6 +119,20 @@ fn lease_with_unknown_end_is_not_renewed() {
     let _ = stop_watched(running);
 }
 
+/// A lease that has expired when it arrives does not restart the command over and over: there are
+/// polls between two renewals.
+#[test]
+fn expired_lease_is_renewed_less_often_than_polls() {
+    let (phase, sandbox, options) = leased("rest", 0, "2");
+    let mut running = spawn_watched(sandbox.run(&options), PRINT_SECRET_AND_SERVE);
+    await_restart(&mut running, "one");
+    let all = leases(&phase);
+    let (renewal, before) = all.split_last().unwrap();
+    assert!(renewal & before[0], "{all:?}");
+    assert!(before.len() > 1 && !before[1..].contains(&true), "{all:?}");
+    let _ = stop_watched(running);
+}
+
 /// A restart that cannot lease is a failed poll: the old command keeps its lease and continues.
 #[test]
 fn failed_lease_leaves_command_running() {

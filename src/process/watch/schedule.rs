@@ -7,6 +7,10 @@ use std::time::Duration;
 /// The longest time between two polls after failures, in intervals.
 const MAX_BACKOFF: u32 = 10;
 
+/// The shortest lease that is renewed before it expires. A shorter one, or one that has expired when
+/// it arrives, would only restart the command over and over.
+const MIN_LEASE: Duration = Duration::from_secs(5);
+
 /// The longest delay of a restart.
 const MAX_RESTART_DELAY: Duration = Duration::from_secs(30);
 
@@ -19,6 +23,8 @@ pub(super) struct PollSchedule {
     interval: Duration,
     /// The time until the next poll, in intervals: 1 unless polls have failed.
     backoff: u32,
+    /// The time until the next renewal of a lease that is too short, in intervals.
+    renewal_backoff: u32,
 }
 
 impl PollSchedule {
@@ -26,6 +32,7 @@ impl PollSchedule {
         Self {
             interval,
             backoff: 1,
+            renewal_backoff: 1,
         }
     }
 
@@ -42,10 +49,19 @@ impl PollSchedule {
     /// Returns the time until the next poll. `random_unit` varies it by up to a fifth, so that
     /// machines that were started together do not poll together.
     pub(super) fn time_to_poll(&self, random_unit: f64) -> Duration {
-        scaled(
-            self.interval,
-            f64::from(self.backoff) * (0.8 + 0.4 * random_unit),
-        )
+        self.varied(self.backoff, random_unit)
+    }
+
+    /// Returns the time after which a lease is renewed: two thirds of its duration, so that there is
+    /// time to retry a failed renewal. For a lease shorter than [`MIN_LEASE`], it is as long as after
+    /// failed polls: two intervals, and twice as long each time, up to ten.
+    pub(super) fn renewal_time(&mut self, lease: Duration, random_unit: f64) -> Duration {
+        if lease >= MIN_LEASE {
+            self.renewal_backoff = 1;
+            return scaled(lease, 2.0 / 3.0);
+        }
+        self.renewal_backoff = (self.renewal_backoff * 2).min(MAX_BACKOFF);
+        self.varied(self.renewal_backoff, random_unit)
     }
 
     /// Returns the time until the command is restarted: a random part of the interval, at most 30
@@ -56,12 +72,12 @@ impl PollSchedule {
             false => scaled(self.interval.min(MAX_RESTART_DELAY), random_unit),
         }
     }
-}
 
-/// Returns the time after which a lease is renewed: two thirds of its duration, so that there is time
-/// to retry a failed renewal.
-pub(super) fn lease_renewal_time(lease: Duration) -> Duration {
-    scaled(lease, 2.0 / 3.0).max(Duration::from_secs(1))
+    /// Returns so many intervals, varied by up to a fifth.
+    fn varied(&self, intervals: u32, random_unit: f64) -> Duration {
+        let factor = f64::from(intervals) * (0.8 + 0.4 * random_unit);
+        scaled(self.interval, factor)
+    }
 }
 
 /// Multiplies a duration. A result that is too long becomes the longest duration.
@@ -119,11 +135,23 @@ mod tests {
 
     #[test]
     fn renewal_time_is_two_thirds_of_lease() {
-        assert_eq!(
-            lease_renewal_time(Duration::from_secs(900)),
-            Duration::from_secs(600)
-        );
-        assert_eq!(lease_renewal_time(Duration::ZERO), Duration::from_secs(1));
+        let mut schedule = PollSchedule::new(MINUTE);
+        for (lease, renewal) in [(5.0, 10.0 / 3.0), (30.0, 20.0), (900.0, 600.0)] {
+            let [lease, renewal] = [lease, renewal].map(Duration::from_secs_f64);
+            assert_eq!(schedule.renewal_time(lease, 0.9), renewal);
+        }
+    }
+
+    #[test]
+    fn renewal_of_expired_lease_backs_off() {
+        let mut schedule = PollSchedule::new(MINUTE);
+        let mut minutes = |lease: u64| {
+            let lease = Duration::from_secs(lease);
+            schedule.renewal_time(lease, 0.5).as_secs() / 60
+        };
+        assert_eq!([0, 1, 4, 0, 0].map(&mut minutes), [2, 4, 8, 10, 10]);
+        // A lease that can be used ends the backoff.
+        assert_eq!([900, 0].map(minutes), [10, 2]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::super::{SingleThreaded, try_random_unit};
 use super::channel::{self, Digest, Message, WatcherChannel, WorkerChannel, WorkerPurpose};
 use super::cleanup::{self, Cleanup, CleanupStep};
 use super::decide::{AfterStop, WatchAction, WatchInput, WatchStage, WatchState, WorkerReport};
-use super::schedule::{PollSchedule, lease_renewal_time};
+use super::schedule::PollSchedule;
 use super::{WatchOptions, WatchOutcome, descendants};
 use crate::error::{errno_text, os_error_text};
 use crate::log::{Event, Log};
@@ -174,8 +174,8 @@ impl<'a> Watcher<'a> {
         match message.unwrap_or(Message::Closed) {
             Message::Digest(digest, lease) => {
                 let digest = Some(digest);
-                let renew_lease_at =
-                    lease.and_then(|lease| Instant::now().checked_add(lease_renewal_time(lease)));
+                let renewal = lease.map(|lease| self.schedule.renewal_time(lease, jitter()));
+                let renew_lease_at = renewal.and_then(|time| Instant::now().checked_add(time));
                 self.standby_fetch = FetchResult {
                     digest,
                     renew_lease_at,
