@@ -118,8 +118,8 @@ fn clean_leaves_only_its_allowlist() {
         "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "LC_ALL", "LC_X", "TMPDIR",
         "PWD", "HOSTNAME",
     ];
-    let dropped = ["LANGUAGE", "LC", "PATHS", "home", "DISPLAY", "EDITOR"];
-    let shop = shop([("SECRET", "s"), ("EDITOR", "s")]);
+    let dropped = ["LANGUAGE", "LC", "PATHS", "home", "DISPLAY", "COLORTERM"];
+    let shop = shop([("SECRET", "s"), ("COLORTERM", "s")]);
     let run = shop.run_inspector(&["--clean"]).env_bytes("noequals");
     let all = left.iter().chain(&dropped);
     let run = all.fold(run, |run, name| run.env(name, "value"));
@@ -128,7 +128,7 @@ fn clean_leaves_only_its_allowlist() {
     let environ = report.environ();
     assert_eq!(environ[1..=left.len()], expected);
     assert!(report.variable("PATH").is_some());
-    assert_eq!(environ[1 + left.len()..], [&b"EDITOR=s"[..], b"SECRET=s"]);
+    assert_eq!(environ[1 + left.len()..], [&b"COLORTERM=s"[..], b"SECRET=s"]);
 }
 
 /// With `--clean`, `--pass` passes further variables. It can be repeated.

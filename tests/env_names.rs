@@ -80,7 +80,7 @@ fn nonportable_name_is_injected_with_warning() {
 
 /// Variables that make a loader, a shell, a runtime or git run code. For a pattern, some of its matches.
 #[rustfmt::skip]
-const RUN_CODE: [&str; 77] = [
+const RUN_CODE: [&str; 97] = [
     "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_", "DYLD_INSERT_LIBRARIES", "GLIBC_TUNABLES",
     "GCONV_PATH", "PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "BASH_FUNC_ls%%",
     "BASH_FUNC_ls()", "SHELLOPTS", "BASHOPTS", "PS1", "PS4", "PROMPT_COMMAND", "ZDOTDIR",
@@ -96,6 +96,10 @@ const RUN_CODE: [&str; 77] = [
     "PS0", "PS2", "PYTHONUSERBASE", "GEM_HOME", "BUNDLE_GEMFILE", "COR_PROFILER_PATH",
     "CORECLR_PROFILER_PATH", "LUA_PATH", "LUA_CPATH_5_4", "R_PROFILE_USER", "R_ENVIRON",
     "GIT_SEQUENCE_EDITOR", "GIT_TEMPLATE_DIR", "OPENSSL_ENGINES", "OPENSSL_MODULES",
+    "PAGER", "EDITOR", "VISUAL", "MANPAGER", "MAKEFLAGS", "GNUMAKEFLAGS", "npm_config_node_options",
+    "NPM_CONFIG_SCRIPT_SHELL", "npm_config_shell", "Npm_Config_Git", "GIT_COMMON_DIR",
+    "CUDA_INJECTION64_PATH", "ELIXIR_ERL_OPTIONS", "ERL_LIBS", "LESS", "MANOPT", "MAVEN_OPTS",
+    "RUSTC_WRAPPER", "GOFLAGS", "JULIA_LOAD_PATH",
 ];
 
 fn assert_refused_with_hint(output: &Output, name: &str) {
@@ -111,6 +115,26 @@ fn unsafe_names_are_refused() {
     let shop = shop(RUN_CODE.map(|name| (name, "value")));
     for name in RUN_CODE {
         assert_refused_with_hint(&shop.assert_environment_error(&["--only", name]), name);
+    }
+}
+
+/// Credentials, addresses and what people really store are free.
+#[test]
+fn credentials_and_addresses_are_injected() {
+    let names = [
+        "BROWSER",
+        "PIP_INDEX_URL",
+        "npm_config_registry",
+        "NPM_TOKEN",
+        "CARGO_REGISTRIES_SHOP_TOKEN",
+        "GOPROXY",
+        "RELEASE_COOKIE",
+        "pager",
+    ];
+    let shop = shop(names.map(|name| (name, "value")));
+    let report = shop.run_inspector(&[]).report();
+    for name in names {
+        assert_eq!(report.variable(name).unwrap(), b"value", "{name}");
     }
 }
 
@@ -195,7 +219,7 @@ fn kept_unsafe_variable_is_no_error() {
 #[test]
 fn names_similar_to_unsafe_ones_are_injected() {
     let names = [
-        "LD",
+        "LDX",
         "MY_PATH",
         "PATHS",
         "ld_preload",
@@ -204,7 +228,7 @@ fn names_similar_to_unsafe_ones_are_injected() {
         "GITHUB_TOKEN",
         "HOME_URL",
         "NODE_ENV",
-        "JAVA_HOME",
+        "JAVA_HOME_17",
         "PGPASSWORD",
         "PS",
         "SHELL_X",
