@@ -128,7 +128,10 @@ fn clean_leaves_only_its_allowlist() {
     let environ = report.environ();
     assert_eq!(environ[1..=left.len()], expected);
     assert!(report.variable("PATH").is_some());
-    assert_eq!(environ[1 + left.len()..], [&b"COLORTERM=s"[..], b"SECRET=s"]);
+    assert_eq!(
+        environ[1 + left.len()..],
+        [&b"COLORTERM=s"[..], b"SECRET=s"]
+    );
 }
 
 /// With `--clean`, `--pass` passes further variables. It can be repeated.

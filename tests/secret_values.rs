@@ -3,7 +3,7 @@
 use fake_phase::{Phase, World, app_id, service_token, user_token};
 use serde_json::{Value, json};
 
-use crate::support::{Sandbox, Status, inspector, shop_id, shop_world};
+use crate::support::{SHOP, Sandbox, Status, inspector, shop, shop_id, shop_world};
 
 /// Other tools have passed on only the first line of a key, or turned `\n` into a line break.
 #[test]
@@ -164,4 +164,32 @@ fn ten_thousand_secrets_arrive() {
         .assert_status(Status::Exited(0));
     assert_eq!(output.text(), "10000\nv0 v9999\n");
     assert_eq!(phase.requests().len(), 1);
+}
+
+/// The server sends a secret once for each of its tags. Rows with one ID that differ are not Phase's
+/// answer, and none of them is chosen in silence.
+#[test]
+fn contradicting_rows_with_one_id_are_an_error() {
+    let row = |key: &str, value: &str| {
+        json!({"id": "1", "key": key, "value": value, "path": "/", "tags": ["a", "b"],
+            "type": "secret"})
+    };
+    for (second, is_error) in [
+        (row("KEY", "one"), false),
+        (row("KEY", "two"), true),
+        (row("OTHER", "one"), true),
+    ] {
+        let shop = shop([("", ""); 0]);
+        shop.phase.edit(|world| {
+            let production = world.app("shop").environment("Production", "prod");
+            production.clear();
+            production.row(row("KEY", "one"));
+            production.row(second);
+        });
+        let output = shop.run(SHOP).args(["--", "printenv", "KEY"]).output();
+        match is_error {
+            true => drop(output.assert_refused("protocol")),
+            false => assert_eq!(output.assert_ok().text(), "one\n"),
+        }
+    }
 }

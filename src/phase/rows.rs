@@ -3,14 +3,17 @@
 //! snake_case and encrypted from the end-to-end interface.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::json::JsonObject;
+use crate::secret::SecretBytes;
 
 /// A string that borrows from the response's body if it contains no escapes. serde borrows a plain
 /// `Cow` only with an attribute, which does not reach into an `Option`.
@@ -105,14 +108,14 @@ struct RawRow<'a, V> {
 impl<'de, T, V> Deserialize<'de> for SecretRows<'de, T, V>
 where
     T: From<StaticRow<'de, V>>,
-    V: Deserialize<'de>,
+    V: Deserialize<'de> + RowValue,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct RowsVisitor<T, V>(PhantomData<(T, V)>);
         impl<'de, T, V> Visitor<'de> for RowsVisitor<T, V>
         where
             T: From<StaticRow<'de, V>>,
-            V: Deserialize<'de>,
+            V: Deserialize<'de> + RowValue,
         {
             type Value = SecretRows<'de, T, V>;
 
@@ -124,12 +127,20 @@ where
                 let (mut secrets, mut dynamic_rows) = (Vec::new(), Vec::new());
                 // The server sends a secret once for each requested tag that it has, so only rows
                 // with several tags can be duplicates.
-                let mut seen = HashSet::new();
+                let mut seen = HashMap::new();
+                let hasher = RandomState::new();
                 while let Some(JsonObject(row)) =
                     rows.next_element::<JsonObject<RawRow<'de, V>>>()?
                 {
-                    if row.tags.len() >= 2 && !seen.insert(row.id.0.clone()) {
-                        continue;
+                    if row.tags.len() >= 2 {
+                        let digest = row.digest(&hasher);
+                        match seen.entry(row.id.0.clone()) {
+                            Entry::Occupied(first) if *first.get() == digest => continue,
+                            Entry::Occupied(_) => {
+                                return Err(A::Error::custom("two rows with one ID differ"));
+                            }
+                            Entry::Vacant(entry) => entry.insert(digest),
+                        };
                     }
                     match row.r#type.0 == "dynamic" {
                         true => {
@@ -146,6 +157,43 @@ where
             }
         }
         deserializer.deserialize_seq(RowsVisitor(PhantomData))
+    }
+}
+
+/// A value or a key as it is in the row.
+pub(super) trait RowValue {
+    fn as_bytes(&self) -> &[u8];
+}
+
+impl RowValue for CowStr<'_> {
+    fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl RowValue for SecretBytes {
+    fn as_bytes(&self) -> &[u8] {
+        self.expose()
+    }
+}
+
+impl<V: RowValue> RawRow<'_, V> {
+    /// Returns a keyed hash of what a secret consists of, to compare rows with the same ID.
+    fn digest(&self, hasher: &RandomState) -> u64 {
+        let mut tags: Vec<&String> = self.tags.iter().collect();
+        tags.sort();
+        let personal = self.r#override.as_ref();
+        let personal =
+            personal.map(|JsonObject(personal)| (personal.value.as_bytes(), personal.is_active));
+        hasher.hash_one((
+            self.key.as_ref().map(CowStr::as_bytes),
+            self.value.as_ref().map(V::as_bytes),
+            &self.path,
+            &self.r#type.0,
+            tags,
+            personal,
+            &self.name,
+        ))
     }
 }
 
