@@ -104,6 +104,10 @@ errors! {
         /// A `.phase.json` cannot be read or parsed.
         #[text("cannot use {}: {why}", path.display())]
         ProjectFileUnusable { path: PathBuf, why: String },
+        /// The `.phase.json` of a parent directory may come from another user.
+        #[text("cannot follow {}, which is in a parent directory: {why}", path.display())]
+        #[hint("pass --app and --env")]
+        ProjectFileUntrusted { path: PathBuf, why: String },
         /// The working directory, where the search for `.phase.json` starts, cannot be determined.
         #[text("cannot search for .phase.json: cannot determine the working directory: {why}")]
         WorkingDirectoryUnknown { why: String },

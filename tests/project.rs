@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fake_phase::{Phase, World};
 use nix::unistd::Uid;
 
-use crate::support::{Run, Sandbox, assert_refused_before_connecting, set_mode};
+use crate::support::{Run, Sandbox, assert_refused_before_connecting, require_root, set_mode};
 
 /// Two apps whose secret names its app and environment.
 struct Apps {
@@ -361,6 +361,58 @@ fn parent_project_requires_monorepo_support() {
         assert!(found(0, None), "{says}");
         assert!(!found(1, None), "{says}");
     }
+}
+
+/// Somebody else may have put the file of a parent there, as in `/tmp`. Root follows every file.
+#[test]
+fn parent_project_of_another_user_is_not_followed() {
+    let apps =
+        Apps::with(r#"{"appId": "SHOP", "defaultEnv": "Production", "monorepoSupport": true}"#);
+    let path = apps.sandbox.directory().join(".phase.json");
+    let folder = below(&apps, 1);
+    let user = 65534;
+    if !require_root("only root can become another user and give files away") {
+        return;
+    }
+    let refused = |run: Run<'_>, path: &Path, why: &str| {
+        let what = "which is in a parent directory";
+        let message = format!("cannot follow {}, {what}: {why}", path.display());
+        project_refused(&apps, run, &message);
+    };
+    let own = |mode: u32, owner: u32| {
+        set_mode(&path, mode);
+        std::os::unix::fs::lchown(&path, Some(owner), None).unwrap();
+    };
+    for (mode, owner, why) in [
+        (0o644, 0, None),
+        (0o664, user, None),
+        (0o644, 1, Some("it belongs to another user (1)")),
+        (0o666, 0, Some("every user may write it (mode 0666)")),
+        (0o646, user, Some("every user may write it (mode 0646)")),
+    ] {
+        own(mode, owner);
+        let run = apps.run(&[]).as_user(user).cwd(&folder);
+        match why {
+            Some(why) => refused(run, &path, why),
+            None => assert_eq!(run.output().assert_ok().text(), "Production of shop\n"),
+        }
+        let given = ["--app", "other", "--env", "Production"];
+        let run = apps.run(&given).as_user(user).cwd(&folder);
+        assert_eq!(run.output().assert_ok().text(), "Production of other\n");
+        for run in [
+            apps.run(&[]).as_user(user).cwd(apps.sandbox.directory()),
+            apps.run(&[]).cwd(&folder),
+        ] {
+            assert_eq!(run.output().assert_ok().text(), "Production of shop\n");
+        }
+    }
+    // A link of another user may lead to any file of this one.
+    own(0o644, user);
+    let link = folder.join(".phase.json");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(1), None).unwrap();
+    let run = apps.run(&[]).as_user(user).cwd(below(&apps, 2));
+    refused(run, &link, "it belongs to another user (1)");
 }
 
 #[test]

@@ -4,7 +4,9 @@
 //! It is read only if the app or the environment is not given otherwise; only then is an unusable file
 //! or working directory an error. It never supplies a host or a token.
 
+use std::fs::File;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -46,8 +48,8 @@ impl Project {
     /// `monorepoSupport`. `depth` is the value of [`DEPTH_VARIABLE`].
     ///
     /// # Errors
-    /// `config` if the depth is not a number, the working directory does not exist, or a project file in
-    /// the search cannot be used.
+    /// `config` if the depth is not a number, the working directory does not exist, a project file in
+    /// the search cannot be used, or the file of a parent is not one that this user can trust.
     pub(super) fn find(depth: Option<&str>) -> Result<Option<Self>, Error> {
         let depth = match depth {
             None => DEFAULT_DEPTH,
@@ -64,10 +66,16 @@ impl Project {
         let directories = directory.ancestors().take(depth.saturating_add(1));
         for (level, directory) in directories.enumerate() {
             let path = directory.join(FILE_NAME);
-            if let Some(json) = read_project(&path)?
-                && (level == 0 || json.monorepo_support == Some(true))
-            {
-                return Ok(Some(Self::new(path, json)));
+            let Some((json, distrust)) = read_project(&path)? else {
+                continue;
+            };
+            match (level, json.monorepo_support, distrust) {
+                (0, ..) | (_, Some(true), None) => return Ok(Some(Self::new(path, json))),
+                // Going on to the next parent could silently choose another app.
+                (_, Some(true), Some(why)) => {
+                    return Err(Error::ProjectFileUntrusted { path, why });
+                }
+                _ => {}
             }
         }
         Ok(None)
@@ -95,8 +103,9 @@ impl Project {
     }
 }
 
-/// Reads a project file; `None` if there is none.
-fn read_project(path: &Path) -> Result<Option<ProjectJson>, Error> {
+/// Reads a project file, and says why it is not to be trusted in a parent directory, if it is not.
+/// Returns `None` if there is no file.
+fn read_project(path: &Path) -> Result<Option<(ProjectJson, Option<String>)>, Error> {
     let unusable = |why| Error::ProjectFileUnusable {
         path: path.to_owned(),
         why,
@@ -107,11 +116,33 @@ fn read_project(path: &Path) -> Result<Option<ProjectJson>, Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(os_error_text(&error))),
     };
-    let json = read_bounded(file, MAX_SIZE).map_err(|error| unusable(os_error_text(&error)))?;
+    let unreadable = |error: std::io::Error| unusable(os_error_text(&error));
+    let distrust = distrust(path, &file).map_err(unreadable)?;
+    let json = read_bounded(file, MAX_SIZE).map_err(unreadable)?;
     if json.expose().len() as u64 > MAX_SIZE {
         return Err(unusable(format!("it is longer than {MAX_SIZE} bytes")));
     }
-    parse_project(json.expose()).map(Some).map_err(unusable)
+    let json = parse_project(json.expose()).map_err(unusable)?;
+    Ok(Some((json, distrust)))
+}
+
+/// Returns why a project file in a parent directory must not decide for this user, as in `/tmp`: the
+/// file, or the link to it, belongs to neither this user nor root, or every user may write it. Root
+/// follows every file, because root works in the directories of others.
+fn distrust(path: &Path, file: &File) -> std::io::Result<Option<String>> {
+    let user = nix::unistd::geteuid();
+    let (file, link) = (file.metadata()?, path.symlink_metadata()?);
+    let mut owners = [file.uid(), link.uid()].into_iter();
+    let other = owners.find(|owner| ![0, user.as_raw()].contains(owner));
+    Ok(match other {
+        _ if user.is_root() => None,
+        Some(owner) => Some(format!("it belongs to another user ({owner})")),
+        None if file.mode() & 0o002 != 0 => Some(format!(
+            "every user may write it (mode {:04o})",
+            file.mode() & 0o7777
+        )),
+        None => None,
+    })
 }
 
 fn parse_project(json: &[u8]) -> Result<ProjectJson, String> {
