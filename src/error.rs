@@ -18,7 +18,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use text::{errno_text, humanize, lowercase_first, os_error_text};
+pub(crate) use text::{errno_text, humanize, list, lowercase_first, os_error_text};
 use text::{ignored_project_note, quoted_if_unclear, readable_names, sizes};
 
 /// The word in `error[kind]`, which users search for and alert on, and what the documents say about it.
@@ -210,22 +210,22 @@ errors! {
         #[hint("run with --dry-run without this filter to see what exists, or pass --allow-empty")]
         FilterSelectsNothing { option: &'static str, value: String, scope: String },
         /// Keys named by `--require` are not among the selected secrets.
-        #[text("required secrets are not selected: {}", keys.join(", "))]
+        #[text("required secrets are not selected: {}", list(keys.iter(), ", "))]
         #[hint("run with --dry-run and without --require to list the selected secrets")]
         RequiredKeyMissing { keys: Vec<String> },
     }
 
     "ambiguous": "several apps have the same name, several environments match, or a key has different values, in several folders or in one" {
         /// Several apps have this name; `candidates` are their IDs.
-        #[text("{} apps are named {name}: {}", candidates.len(), candidates.join(", "))]
+        #[text("{} apps are named {name}: {}", candidates.len(), list(candidates.iter(), ", "))]
         #[hint("pass --app with the ID of one of them")]
         AmbiguousApp { name: String, candidates: Vec<String> },
         /// Several environments have this type or this prefix.
-        #[text("{name} (from {set_by}) matches several environments: {}", candidates.join(", "))]
+        #[text("{name} (from {set_by}) matches several environments: {}", list(candidates.iter(), ", "))]
         #[hint("pass --env with the full name of one of them")]
         AmbiguousEnvironment { name: String, set_by: SetBy, candidates: Vec<String> },
         /// One key has different values in folders of the same precedence.
-        #[text("{key} has different values in {}", folders.join(" and "))]
+        #[text("{key} has different values in {}", list(folders.iter(), " and "))]
         #[hint("choose a folder with --path (the last one wins), or exclude the key with --except")]
         AmbiguousKey { key: String, folders: Vec<String> },
         /// One folder has several secrets of one key, with different values.
@@ -268,7 +268,7 @@ errors! {
         /// Dynamic secrets were not leased; `names` is empty if the server does not say which ones.
         #[text("cannot lease {} in {environment_label}: {message}", match names.is_empty() {
             true => "the dynamic secrets".to_owned(),
-            false => names.join(", "),
+            false => list(names.iter(), ", "),
         })]
         #[hint("remove --dynamic to start without dynamic secrets")]
         LeaseFailed { names: Vec<String>, environment_label: String, message: String },
@@ -326,7 +326,7 @@ errors! {
         #[hint_from(largest.first().map(|(key, _)| format!("pass it as a file with --file {key}")))]
         EnvBlockTooLarge { largest: Vec<(String, usize)>, total: usize, limit: usize },
         /// With `--strict`, values still contain references.
-        #[text("unresolved references in {}", keys.join(", "))]
+        #[text("unresolved references in {}", list(keys.iter(), ", "))]
         #[hint("fix them in Phase, grant this account access to what they name, or run without --strict")]
         UnresolvedReferences { keys: Vec<String> },
         /// The in-memory file for a secret cannot be created.
@@ -498,7 +498,7 @@ impl fmt::Display for SnapshotError {
             Self::LeasedSecrets { names } => write!(
                 f,
                 "snapshots do not contain leased secrets, such as {}",
-                names.join(", ")
+                list(names.iter(), ", ")
             ),
         }
     }

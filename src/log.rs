@@ -82,7 +82,7 @@ impl Logger {
         if level > enabled {
             return None;
         }
-        let message = escape_and_redact(&event.to_string());
+        let message = message_text(&event.to_string());
         let is_warning = level == Level::Warning;
         Some(match self.format {
             OutputFormat::Text if is_warning => format!("phase-run: warning: {message}"),
@@ -119,8 +119,8 @@ impl Logger {
 
     /// The line for an error, and in text a second one for its hint.
     fn error_lines(&self, error: &Error) -> Vec<String> {
-        let message = escape_and_redact(&error.to_string());
-        let hint = error.hint().map(|hint| escape_and_redact(&hint));
+        let message = message_text(&error.to_string());
+        let hint = error.hint().map(|hint| message_text(&hint));
         match self.format {
             OutputFormat::Text => {
                 let first = format!("phase-run: error[{}]: {message}", error.kind());
@@ -138,6 +138,19 @@ impl Logger {
             }
         }
     }
+}
+
+/// The most characters of a message that are written. Names from the server can be longer.
+const MAX_MESSAGE: usize = 10_000;
+
+/// Makes a text safe to print, and cuts it if it is too long.
+fn message_text(text: &str) -> String {
+    let mut text = escape_and_redact(text);
+    if let Some((end, _)) = text.char_indices().nth(MAX_MESSAGE) {
+        text.truncate(end);
+        text.push_str(" …");
+    }
+    text
 }
 
 /// Whether standard error takes a line within this time.

@@ -82,6 +82,7 @@ pub(crate) fn plan(
     log: &dyn Log,
 ) -> Result<Plan, Error> {
     let mut planned = Vec::with_capacity(secrets.len());
+    let mut nonportable_names = Vec::new();
     for secret in secrets {
         // If several rules match, the first one decides.
         let mut rules = injection.files.iter();
@@ -94,9 +95,17 @@ pub(crate) fn plan(
             None => InjectionForm::Variable,
         };
         if form != InjectionForm::Inherited {
-            check_variable(&name, form, &secret, &injection.allowed_names, log)?;
+            check_variable(&name, form, &secret, &injection.allowed_names)?;
+            if !names::is_portable(&name) {
+                nonportable_names.push(name.clone());
+            }
         }
         planned.push(PlannedSecret { name, secret, form });
+    }
+    if !nonportable_names.is_empty() {
+        log.log(Event::NonportableNames {
+            names: &nonportable_names,
+        });
     }
     let is_used = |rule: &FileRule| {
         let mut secrets = planned.iter().map(|planned| &planned.secret);
@@ -133,7 +142,6 @@ fn check_variable(
     form: InjectionForm,
     secret: &Secret,
     allowed: &[Pattern],
-    log: &dyn Log,
 ) -> Result<(), Error> {
     if let Some(why) = names::invalid_reason(name) {
         return Err(Error::InvalidName {
@@ -152,9 +160,6 @@ fn check_variable(
         return Err(Error::NulInValue {
             key: secret.key.clone(),
         });
-    }
-    if !names::is_portable(name) {
-        log.log(Event::NonportableName { name });
     }
     Ok(())
 }

@@ -36,11 +36,50 @@ pub(crate) fn humanize(time: Duration) -> String {
     }
 }
 
+/// How many names a message lists, and how many characters of them.
+const MAX_LISTED: usize = 100;
+const MAX_LISTED_CHARS: usize = 5000;
+
+/// Lists names with `separator` between two. If there are too many, the others are only counted, as in
+/// `A, B and 1,234 more`.
+pub(crate) fn list<Name: AsRef<str>>(
+    names: impl ExactSizeIterator<Item = Name>,
+    separator: &str,
+) -> String {
+    let count = names.len();
+    let mut text = String::new();
+    for (listed, name) in names.enumerate() {
+        let name = name.as_ref();
+        if listed > 0 && (listed == MAX_LISTED || text.len() + name.len() > MAX_LISTED_CHARS) {
+            text.push_str(&format!(" and {} more", with_commas(count - listed)));
+            return text;
+        }
+        if listed > 0 {
+            text.push_str(separator);
+        }
+        text.push_str(name);
+    }
+    text
+}
+
+/// A number with a comma after each three digits, such as `1,234`.
+fn with_commas(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// The end of a message that lists what the token can read; empty if that is unknown.
 pub(super) fn readable_names(names: &[String]) -> String {
     match names {
         [] => String::new(),
-        names => format!("; this token can read {}", names.join(", ")),
+        names => format!("; this token can read {}", list(names.iter(), ", ")),
     }
 }
 
@@ -71,6 +110,23 @@ pub(super) fn quoted_if_unclear(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lists_are_cut_and_counted() {
+        let names = |count: usize| (0..count).map(|number| number.to_string());
+        let listed = |count: usize| list(names(count).collect::<Vec<_>>().iter(), ", ");
+        assert_eq!(listed(0), "");
+        assert_eq!(listed(1), "0");
+        assert_eq!(listed(3), "0, 1, 2");
+        assert!(listed(100).ends_with(", 98, 99"));
+        assert!(listed(101).ends_with(", 98, 99 and 1 more"));
+        assert!(listed(900_000).ends_with(", 98, 99 and 899,900 more"));
+        let long = "x".repeat(4990);
+        assert_eq!(
+            list([long.as_str(), "short", "too long"].iter(), " and "),
+            format!("{long} and short and 1 more")
+        );
+    }
 
     #[test]
     fn humanize_shows_the_two_largest_units() {

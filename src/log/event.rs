@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use crate::error::humanize;
+use crate::error::{humanize, list};
 
 /// When a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,18 +100,21 @@ events! {
         #[kind("environment-empty")]
         #[text("there are no secrets in {environment_label}")]
         EnvironmentEmpty { environment_label: &'a str },
-        /// A shell cannot name this variable.
+        /// A shell cannot name these variables.
         #[kind("nonportable-name")]
-        #[text("shells cannot use the variable name \"{name}\"")]
-        NonportableName { name: &'a str },
+        #[text("shells cannot use the variable name{} {}", if names.len() == 1 { "" } else { "s" }, list(names.iter().map(|name| format!("\"{name}\"")), ", "))]
+        NonportableNames { names: &'a [String] },
         /// The values of these keys still contain references.
         #[kind("unresolved")]
-        #[text("could not resolve references in {}; they are passed on as written", keys.join(", "))]
+        #[text("could not resolve references in {}; they are passed on as written", list(keys.iter(), ", "))]
         UnresolvedReferences { keys: &'a [String] },
         /// The server sent a lease's end in a format that cannot be parsed, so nothing renews the lease.
         #[kind("lease-end-unknown")]
-        #[text("the end of the lease of {name} is unknown: expiresAt is \"{expires_at}\", expected a time such as 2026-11-24T14:53:35Z")]
-        LeaseEndUnknown { name: &'a str, expires_at: &'a str },
+        #[text("the end of the lease of {name}{} is unknown: expiresAt is \"{expires_at}\", expected a time such as 2026-11-24T14:53:35Z", match others {
+            0 => String::new(),
+            others => format!(" (and of {others} others)"),
+        })]
+        LeaseEndUnknown { name: &'a str, expires_at: &'a str, others: usize },
         /// There is a snapshot, but it cannot be used in place of the failed fetch.
         #[kind("snapshot-unusable")]
         #[text("cannot use the snapshot {path} instead: {why}")]
@@ -134,7 +137,7 @@ events! {
         KillRefused { why: &'a str },
         /// Processes that the old command left did not end, not even after SIGKILL.
         #[kind("processes-left")]
-        #[text("could not kill processes left by the old command, starting the new one anyway: {}", names.join(", "))]
+        #[text("could not kill processes left by the old command, starting the new one anyway: {}", list(names.iter(), ", "))]
         ProcessesLeft { names: &'a [String] },
         /// A poll failed; `kind` is that of its error.
         #[kind("poll-failed")]

@@ -34,7 +34,7 @@ pub(crate) struct LeaseExpiry {
 pub(super) type DynamicVariable<'a, V> = Secret<Cow<'a, str>, Option<V>>;
 
 /// Turns the rows of dynamic secrets into one secret for each variable, and returns when the first
-/// lease expires. Logs each lease whose end is unknown.
+/// lease expires. Logs if the end of a lease is unknown.
 ///
 /// # Errors
 /// `server` if a lease was requested and a row has none.
@@ -46,10 +46,11 @@ pub(super) fn variables_from_rows<'a, V>(
 ) -> Result<(Vec<DynamicVariable<'a, V>>, Option<LeaseExpiry>), Error> {
     let mut secrets = Vec::new();
     let mut first_expiry: Option<LeaseExpiry> = None;
+    let mut unknown_ends = UnknownEnds::default();
     for row in rows {
         let variables: Vec<(Cow<'a, str>, Option<V>)> = match (row.lease, dynamic_mode) {
             (Some(lease), DynamicMode::Lease { .. }) if lease.has_variables() => {
-                let expiry = LeaseExpiry::from_row(&lease, &row.name, log);
+                let expiry = LeaseExpiry::from_row(&lease, &row.name, &mut unknown_ends);
                 first_expiry = match (first_expiry, expiry) {
                     (Some(first), Some(other)) if first.duration <= other.duration => Some(first),
                     (first, other) => other.or(first),
@@ -77,20 +78,39 @@ pub(super) fn variables_from_rows<'a, V>(
             dynamic_secret_name: Some(row.name.clone()),
         }));
     }
+    if let Some((name, expires_at)) = &unknown_ends.first {
+        log.log(Event::LeaseEndUnknown {
+            name,
+            expires_at,
+            others: unknown_ends.others,
+        });
+    }
     Ok((secrets, first_expiry))
+}
+
+/// The leases whose end cannot be parsed.
+#[derive(Default)]
+struct UnknownEnds {
+    /// The name of the first one, and the beginning of what the server sent as its end.
+    first: Option<(String, String)>,
+    others: usize,
 }
 
 impl LeaseExpiry {
     /// Returns when the lease of `name` expires, and `None` for a lease that does not expire. If its end
-    /// cannot be parsed, logs that it is unknown and returns `None`. Both times are by the server's
+    /// cannot be parsed, adds it to `unknown_ends` and returns `None`. Both times are by the server's
     /// clock, which may differ from this machine's.
-    fn from_row<V>(row: &LeaseRow<'_, V>, name: &str, log: &dyn Log) -> Option<Self> {
+    fn from_row<V>(
+        row: &LeaseRow<'_, V>,
+        name: &str,
+        unknown_ends: &mut UnknownEnds,
+    ) -> Option<Self> {
         let expires_at = &row.expires_at.as_ref()?.0;
         let Some(end) = parse_rfc3339(expires_at) else {
-            log.log(Event::LeaseEndUnknown {
-                name,
-                expires_at: &shorten(expires_at),
-            });
+            match unknown_ends.first {
+                Some(_) => unknown_ends.others += 1,
+                None => unknown_ends.first = Some((name.to_owned(), shorten(expires_at))),
+            }
             return None;
         };
         let created_at = row.created_at.as_ref();
@@ -232,8 +252,8 @@ mod tests {
                 created_at: time(created_at),
                 expires_at: time(expires_at),
             };
-            let log = |event: Event<'_>| panic!("{event}");
-            let expiry = LeaseExpiry::from_row(&row, "orders", &log).unwrap();
+            let mut unknown = UnknownEnds::default();
+            let expiry = LeaseExpiry::from_row(&row, "orders", &mut unknown).unwrap();
             assert_eq!(
                 expiry.duration,
                 Duration::from_secs(seconds),
