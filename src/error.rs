@@ -340,10 +340,14 @@ errors! {
         StdoutFailed { why: String },
     }
 
-    "exec": "the command cannot be executed, does not exist, or cannot be supervised" {
+    "exec": "the command cannot be executed, does not exist, or cannot be supervised; or the stack limit is too low" {
         /// `--supervise` or `--watch` cannot get a process, a descriptor or memory from the system.
         #[text("cannot supervise the command: {why}")]
         SuperviseFailed { why: String },
+        /// The limit on the stack, in KiB, is too low for phase-run and cannot be raised.
+        #[text("cannot run with a stack limit of {limit} KiB: phase-run needs {needed} KiB")]
+        #[hint("run ulimit -s {needed} before phase-run")]
+        StackLimitTooLow { limit: u64, needed: u64 },
         /// No file has the command's name, or the interpreter it names does not exist.
         #[text("cannot run {}: {why}", match command.is_empty() {
             true => "\"\"".to_owned(),

@@ -36,7 +36,7 @@ use std::time::Instant;
 use error::Error;
 use log::Logger;
 use process::wait::WaitStatus;
-use process::{SingleThreaded, memory_protection, panic_hook, signal, startup};
+use process::{SingleThreaded, memory_protection, panic_hook, signal, stack_limit, startup};
 use run::{Context, Outcome};
 
 /// Wipes every heap block before it is freed. `secret.rs` says why all wiping of the heap rests on it.
@@ -64,7 +64,9 @@ fn main() -> ExitCode {
         start,
         core_limit: &core_limit,
     };
-    let outcome = parse_result.and_then(|()| run::run(single_threaded, &args, inherited, context));
+    let outcome = parse_result
+        .and_then(|()| stack_limit::raise_if_needed())
+        .and_then(|()| run::run(single_threaded, &args, inherited, context));
     match outcome {
         Ok(outcome) => {
             if let Outcome::CommandEnded(WaitStatus::Killed(signal)) = outcome {

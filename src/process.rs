@@ -14,6 +14,7 @@ pub(crate) mod memory_protection;
 pub(crate) mod panic_hook;
 pub(crate) mod secret_file;
 pub(crate) mod signal;
+pub(crate) mod stack_limit;
 pub(crate) mod startup;
 mod supervise;
 mod terminal;

@@ -134,6 +134,10 @@ fn resource_limits_are_unchanged() {
         let run = run.limit(Resource::RLIMIT_STACK, 1 << 20);
         run.limit(Resource::RLIMIT_CPU, 1000)
     });
+    // phase-run itself needs more, and the command gets the same again.
+    for kib in [16, 64] {
+        check(|run| run.limit(Resource::RLIMIT_STACK, kib << 10));
+    }
 }
 
 #[test]

@@ -290,3 +290,24 @@ fn secret_file_is_never_on_disk() {
     let left: Vec<_> = shop.directory().read_dir().unwrap().collect();
     assert_eq!(left.len(), 1);
 }
+
+/// The limit on file sizes counts for files in memory. A write beyond it would kill phase-run by
+/// SIGXFSZ, without a word.
+#[test]
+fn low_file_size_limit_is_an_error() {
+    let shop = shop([("SECRET", "twelve bytes")]);
+    let run = |limit: u64, options: &[&str]| {
+        let run = shop.run_with(options).arg("true");
+        run.limit(Resource::RLIMIT_FSIZE, limit).output()
+    };
+    let _ = run(12, &["--file", "SECRET"]).assert_ok();
+    let _ = run(0, &[]).assert_ok();
+    let output = run(11, &["--file", "SECRET"]).assert_error(125, "environment");
+    let why = "cannot pass SECRET as a file: it would exceed the file size limit (ulimit -f)";
+    assert!(output.stderr.contains(why), "{output}");
+    for limit in [0, 100] {
+        let output = run(limit, &["--watch", "60"]).assert_error(125, "exec");
+        let why = "it would exceed the file size limit (ulimit -f)";
+        assert!(output.stderr.contains(why), "{output}");
+    }
+}

@@ -17,7 +17,7 @@ use nix::unistd::{SysconfVar, execve, sysconf};
 use super::env_block::{EnvBlock, ExecLimits};
 use super::interpreter::{self, SHELL};
 use super::memory_protection::SavedCoreLimit;
-use super::startup;
+use super::{stack_limit, startup};
 use crate::error::{CommandMissing, Error, errno_text};
 
 /// The folders that execvp(3) searches if PATH is unset.
@@ -62,6 +62,7 @@ pub(crate) fn exec_command(
 ) -> Error {
     startup::restore_sigpipe();
     core_limit.restore();
+    stack_limit::restore();
     let error = search_and_exec(command, environ);
     startup::ignore_sigpipe();
     error
