@@ -27,6 +27,7 @@ mod selection;
 mod snapshot;
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use crate::cli::{Opt, ParsedArgs};
 use crate::error::Error;
@@ -103,10 +104,15 @@ pub(crate) fn load(
     let proxy = reader.read_proxy(&host, identity.is_some())?;
     let (timeout, max_wait) = reader.read_time_limits()?;
     let snapshot = reader.read_snapshot()?;
-    let roots = Roots::load(reader.read_path(Opt::CaFile))?;
+    // The requests have not begun, so a file that nobody writes gets the same time once.
+    let read_limit = match max_wait.is_zero() {
+        true => timeout,
+        false => max_wait,
+    };
+    let roots = Roots::load(reader.read_path(Opt::CaFile), read_limit)?;
     reader.warn_about_verify_ssl();
     let target = reader.read_target()?;
-    let auth_source = reader.find_auth_source(identity, &target)?;
+    let auth_source = reader.find_auth_source(identity, &target, read_limit)?;
     let header_file = reader.read_path(Opt::HeaderFile);
     Ok(Config {
         fetch: FetchConfig {
@@ -122,7 +128,7 @@ pub(crate) fn load(
             target,
         },
         auth_source,
-        header_file: header_file.map(HeaderFile),
+        header_file: header_file.map(|file| HeaderFile { file, read_limit }),
         selection,
         snapshot,
         injection,
@@ -161,11 +167,12 @@ impl ConfigReader<'_> {
         &self,
         identity: Option<Identity>,
         target: &Target,
+        read_limit: Duration,
     ) -> Result<AuthSource, Error> {
         if let Some(identity) = identity {
             return Ok(AuthSource::Identity(identity));
         }
-        match TokenSource::find(self.read_path(Opt::TokenFile), self.inherited) {
+        match TokenSource::find(self.read_path(Opt::TokenFile), read_limit, self.inherited) {
             // If both the app and the token are missing, report the app.
             Err(Error::NoToken) if target.app.is_none() => Err(Error::NoApp {
                 readable: vec![],

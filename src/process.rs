@@ -4,6 +4,7 @@
 //! code. The command inherits unchanged what phase-run was started with: signal dispositions, signal
 //! mask, resource limits, descriptors and working directory.
 
+pub(crate) mod bounded_read;
 mod code_pages;
 pub(crate) mod descriptor;
 pub(crate) mod env_block;

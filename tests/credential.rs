@@ -382,3 +382,34 @@ fn token_file_variable_accepts_all_forms() {
     assert_eq!(report.variable("KEY"), Some(b"of the shop".to_vec()));
     assert_eq!(report.argv()[0], inspector().as_bytes());
 }
+
+/// A pipe as a file is read to its end. One that nobody writes to is an error after `--max-wait`, or
+/// after `--timeout` where that is 0.
+#[test]
+fn pipe_without_writer_is_an_error() {
+    let shop = shop_with_key();
+    let path = shop.directory().join("pipe");
+    nix::unistd::mkfifo(
+        &path,
+        nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR,
+    )
+    .unwrap();
+    let pipe = path.to_str().unwrap();
+    for (option, kind) in [
+        ("--token-file", "token"),
+        ("--header-file", "config"),
+        ("--ca-file", "config"),
+    ] {
+        for limit in [["--max-wait", "0.2"], ["--timeout", "0.3"]] {
+            let run = shop.run_with(&[&[option, pipe], &limit[..]].concat());
+            let output = run.arg("true").output().assert_error(125, kind);
+            let why = format!("nobody has written its content within {} s", limit[1]);
+            assert!(output.stderr.contains(pipe), "{output}");
+            assert!(output.stderr.contains(&why), "{output}");
+        }
+    }
+    let run = shop.run_with(&["--token-file", pipe, "--max-wait", "60"]);
+    let running = run.args(["printenv", "KEY"]).spawn();
+    std::fs::write(&path, service_token()).unwrap();
+    assert_eq!(running.wait().assert_ok().text(), "of the shop\n");
+}

@@ -9,8 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use super::Credential;
 use crate::config::credential_file::{MAX_SIZE, open_regular, read_bounded, warn_if_exposed};
 use crate::config::{TOKEN_VARIABLE, TokenSource};
+use crate::encoding::decode_file;
 use crate::error::{Error, os_error_text};
 use crate::log::Log;
+use crate::process::bounded_read::{open_without_waiting, read_within};
 use crate::process::descriptor;
 use crate::process::env_block::EnvBlock;
 use crate::secret::SecretBytes;
@@ -39,10 +41,11 @@ impl TokenSource {
                 let token = inherited.get(TOKEN_VARIABLE).ok_or(Error::NoToken)?;
                 SecretBytes::new(token.as_bytes().to_vec())
             }
-            Self::File(path) => {
-                let file = File::open(path).map_err(unreadable)?;
+            Self::File { path, read_limit } => {
+                let file = open_without_waiting(path).map_err(unreadable)?;
                 warn_if_exposed(path, &file, log);
-                read_bounded(file, MAX_SIZE).map_err(unreadable)?
+                let bytes = read_within(&file, MAX_SIZE + 1, *read_limit);
+                SecretBytes::new(bytes.and_then(decode_file).map_err(unreadable)?)
             }
             Self::StandardInput => read_first_line().map_err(unreadable)?,
             Self::Descriptor(number) => {
@@ -64,7 +67,7 @@ impl TokenSource {
     /// files only.
     pub(super) fn can_be_read_again(&self) -> bool {
         match self {
-            Self::File(path) => path.metadata().is_ok_and(|metadata| metadata.is_file()),
+            Self::File { path, .. } => path.metadata().is_ok_and(|metadata| metadata.is_file()),
             Self::Variable | Self::StandardInput | Self::Descriptor(_) => false,
         }
     }
@@ -78,7 +81,7 @@ impl TokenSource {
         inherited: &EnvBlock,
         log: &dyn Log,
     ) -> Result<Credential, Error> {
-        let Self::File(path) = self else {
+        let Self::File { path, .. } = self else {
             return self.read(inherited, log);
         };
         let unreadable = |error| self.read_error(&error);

@@ -4,6 +4,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::parse_uuid;
 use super::reader::{ConfigReader, invalid_value};
@@ -27,7 +28,8 @@ pub(crate) enum AuthSource {
 pub(crate) enum TokenSource {
     /// `PHASE_SERVICE_TOKEN`.
     Variable,
-    File(PathBuf),
+    /// A file, which must be read within a time limit: it may be a pipe.
+    File { path: PathBuf, read_limit: Duration },
     /// `-`: the first line of standard input. The command reads the rest.
     StandardInput,
     /// `fd:N`: an inherited descriptor, closed before the command runs.
@@ -42,6 +44,7 @@ impl TokenSource {
     /// `token` if no token is given, or if a token is given instead of the path of its file.
     pub(super) fn find(
         file: Option<Setting<PathBuf>>,
+        read_limit: Duration,
         inherited: &EnvBlock,
     ) -> Result<Self, Error> {
         let Some(Setting {
@@ -69,9 +72,9 @@ impl TokenSource {
                     from: text.to_owned(),
                     why: "expected fd:N with the number of an open descriptor".to_owned(),
                 }),
-                None => Ok(Self::File(path)),
+                None => Ok(Self::File { path, read_limit }),
             },
-            None => Ok(Self::File(path)),
+            None => Ok(Self::File { path, read_limit }),
         }
     }
 
@@ -79,7 +82,7 @@ impl TokenSource {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Variable => TOKEN_VARIABLE.to_owned(),
-            Self::File(path) => path.display().to_string(),
+            Self::File { path, .. } => path.display().to_string(),
             Self::StandardInput => "standard input".to_owned(),
             Self::Descriptor(number) => format!("descriptor {number}"),
         }

@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use crate::encoding::decode_file;
 use crate::log::{Event, Log};
+use crate::process::bounded_read::open_without_waiting;
 use crate::secret::SecretBytes;
 
 /// The size limit of a token or a header file, in bytes. A token has about 350, the JSON of
@@ -19,9 +20,7 @@ pub(crate) const MAX_SIZE: u64 = 64 << 10;
 /// Opens a regular file; returns `None` for anything else. It is opened before it is checked, and
 /// without blocking, so that a pipe in its place cannot block the reader.
 pub(crate) fn open_regular(path: &Path) -> std::io::Result<Option<File>> {
-    let mut options = File::options();
-    options.read(true).custom_flags(libc::O_NONBLOCK);
-    match options.open(path) {
+    match open_without_waiting(path) {
         Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
         // open(2) fails like this for a socket.
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),

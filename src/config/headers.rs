@@ -2,14 +2,16 @@
 //! `--header-file`: additional request headers for a gateway in front of Phase. Like a token, the file is
 //! read by the process that fetches.
 
-use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::credential_file::{MAX_SIZE, open_regular, read_bounded, warn_if_exposed};
+use super::credential_file::{MAX_SIZE, open_regular, warn_if_exposed};
+use crate::encoding::decode_file;
 use crate::error::{Error, Setting, os_error_text};
 use crate::log::Log;
+use crate::process::bounded_read::{open_without_waiting, read_within};
 
 /// The headers that a header file must not set: those that phase-run sets, those that belong to one
 /// connection (RFC 9110 §7.6.1), and those by which Phase selects secrets.
@@ -36,7 +38,11 @@ const RESERVED: [&str; 19] = [
 ];
 
 /// The file with the headers, and the option or variable that names it.
-pub(crate) struct HeaderFile(pub(super) Setting<PathBuf>);
+pub(crate) struct HeaderFile {
+    pub(super) file: Setting<PathBuf>,
+    /// The longest that reading may take: the file may be a pipe.
+    pub(super) read_limit: Duration,
+}
 
 impl HeaderFile {
     /// Reads the lines `Name: value`; empty lines and those that start with `#` are skipped. With
@@ -46,22 +52,22 @@ impl HeaderFile {
     /// `config`, with the number of a line and never its content.
     pub(crate) fn read(&self, must_be_regular: bool, log: &dyn Log) -> Result<HeaderMap, Error> {
         let unusable = |why: String| Error::HeaderFileUnusable {
-            file: self.0.clone(),
+            file: self.file.clone(),
             why,
         };
         let unreadable = |error: std::io::Error| unusable(os_error_text(&error));
-        let path = &self.0.value;
+        let path = &self.file.value;
         let file = match must_be_regular {
             true => open_regular(path),
-            false => File::open(path).map(Some),
+            false => open_without_waiting(path).map(Some),
         };
         let file = file.map_err(unreadable)?.ok_or_else(|| {
             let why = "--watch reads it again at each poll and requires a regular file";
             unusable(why.to_owned())
         })?;
         warn_if_exposed(path, &file, log);
-        let bytes = read_bounded(file, MAX_SIZE).map_err(unreadable)?;
-        let bytes = bytes.expose();
+        let bytes = read_within(&file, MAX_SIZE + 1, self.read_limit);
+        let bytes = bytes.and_then(decode_file).map_err(unreadable)?;
         if bytes.len() as u64 > MAX_SIZE {
             return Err(unusable(format!("it is longer than {MAX_SIZE} bytes")));
         }

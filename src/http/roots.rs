@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
 //! The certificate authorities that are trusted.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::encoding::decode_file;
 use crate::error::{Error, Setting, os_error_text};
+use crate::process::bounded_read::{open_without_waiting, read_within};
 
 /// Where distributions keep their bundle: Debian, Fedora, openSUSE, Red Hat and Alpine.
 const SYSTEM_BUNDLES: [&str; 5] = [
@@ -43,8 +44,11 @@ impl Roots {
     /// Reads the file, if there is one.
     ///
     /// # Errors
-    /// Returns `config` if the file cannot be read or contains no valid certificate.
-    pub(crate) fn load(file: Option<Setting<PathBuf>>) -> Result<Self, Error> {
+    /// Returns `config` if the file cannot be read within `read_limit` or contains no valid certificate.
+    pub(crate) fn load(
+        file: Option<Setting<PathBuf>>,
+        read_limit: Duration,
+    ) -> Result<Self, Error> {
         let Some(file) = file else {
             return Ok(Self::BuiltIn);
         };
@@ -52,7 +56,8 @@ impl Roots {
             file: file.clone(),
             why,
         };
-        let pem = read_bundle(&file.value).map_err(|error| unusable(os_error_text(&error)))?;
+        let pem = read_bundle(&file.value, read_limit)
+            .map_err(|error| unusable(os_error_text(&error)))?;
         let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<_, _>>()
             .map_err(|_| unusable("it contains a malformed certificate".to_owned()))?;
@@ -92,7 +97,7 @@ impl Roots {
     pub(super) fn system_root_store() -> RootCertStore {
         let mut store = RootCertStore::empty();
         let mut paths = SYSTEM_BUNDLES.iter().map(Path::new);
-        let pem = paths.find_map(|path| read_bundle(path).ok());
+        let pem = paths.find_map(|path| read_bundle(path, Duration::MAX).ok());
         let certificates = CertificateDer::pem_slice_iter(pem.as_deref().unwrap_or_default());
         store.add_parsable_certificates(certificates.flatten());
         store
@@ -115,8 +120,7 @@ impl Roots {
     }
 }
 
-fn read_bundle(path: &Path) -> io::Result<Vec<u8>> {
-    let mut pem = Vec::new();
-    File::open(path)?.take(MAX_SIZE).read_to_end(&mut pem)?;
-    decode_file(pem)
+fn read_bundle(path: &Path, read_limit: Duration) -> io::Result<Vec<u8>> {
+    let file = open_without_waiting(path)?;
+    decode_file(read_within(&file, MAX_SIZE, read_limit)?)
 }

@@ -1,0 +1,73 @@
+#![forbid(unsafe_code)]
+//! Reads files within a time limit: nobody may ever write to a named pipe (fifo(7)).
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// The most that is read at once, in bytes. A token fits.
+const CHUNK: usize = 64 << 10;
+
+/// Opens a file for reading. Unlike open(2) without O_NONBLOCK, it does not wait until somebody opens a
+/// named pipe for writing.
+///
+/// # Errors
+/// Those of open(2).
+pub(crate) fn open_without_waiting(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    options.open(path)
+}
+
+/// Reads a file that [`open_without_waiting`] has opened, up to its end or to `max_size` bytes.
+///
+/// # Errors
+/// Those of read(2), and `TimedOut` if neither is reached within `limit`.
+pub(crate) fn read_within(mut file: &File, max_size: u64, limit: Duration) -> io::Result<Vec<u8>> {
+    let deadline = Instant::now().checked_add(limit);
+    let mut bytes = Vec::new();
+    // The global allocator wipes it.
+    let mut chunk = vec![0; CHUNK];
+    while (bytes.len() as u64) < max_size {
+        wait_until_readable(file, deadline, limit)?;
+        match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => bytes.extend(chunk.iter().take(length)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // More than that is enough to tell that the file is too long.
+    bytes.truncate(usize::try_from(max_size).unwrap_or(usize::MAX));
+    Ok(bytes)
+}
+
+/// Waits until the file has bytes or has ended. A named pipe has not ended before its first writer
+/// (poll(2), POLLHUP).
+fn wait_until_readable(file: &File, deadline: Option<Instant>, limit: Duration) -> io::Result<()> {
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = match left {
+            Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::MAX,
+        };
+        let mut ready = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ready, timeout) {
+            Ok(0) if left.is_some_and(|left| left <= Duration::from_millis(1)) => {
+                let limit = limit.as_secs_f64();
+                let why = format!("nobody has written its content within {limit} s");
+                return Err(io::Error::new(ErrorKind::TimedOut, why));
+            }
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
