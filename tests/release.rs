@@ -119,3 +119,30 @@ fn workflow_passes_githubs_schema() {
     let output = python.env("PYTHONPATH", folder).output().unwrap();
     assert!(output.status.success(), "{output:#?}");
 }
+
+/// Whoever takes over the repository of an action can move its tags, but not a commit.
+#[test]
+fn workflow_pins_actions_by_commit() {
+    let workflow = source(".github/workflows/gate.yml");
+    let uses = workflow
+        .lines()
+        .filter_map(|line| line.split_once("uses: "));
+    let uses: Vec<&str> = uses.map(|(_, action)| action).collect();
+    assert!(!uses.is_empty());
+    for action in uses {
+        let (_, pin) = action.split_once('@').unwrap();
+        let (commit, version) = pin.split_once(" # v").unwrap_or((pin, ""));
+        let is_commit = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+        assert!(is_commit && !version.is_empty(), "{action}");
+    }
+}
+
+/// The fuzz targets are built from a lock file of their own.
+#[test]
+fn workflow_checks_both_lock_files_for_advisories() {
+    let workflow = source(".github/workflows/gate.yml");
+    for manifest in ["", "--manifest-path fuzz/Cargo.toml "] {
+        let check = format!("cargo deny {manifest}--config .deny.toml check advisories\n");
+        assert!(workflow.contains(&check), "{check}");
+    }
+}
