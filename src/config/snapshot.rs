@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::{ConfigReader, POSITIVE_SECONDS, positive_seconds};
+use super::reader::{ConfigReader, POSITIVE_SECONDS, invalid_value, positive_seconds};
 use crate::cli::Opt;
-use crate::error::{Error, Setting};
+use crate::error::Error;
 
 /// `--snapshot`: the encrypted copy that is used when Phase cannot be reached.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl ConfigReader<'_> {
     pub(super) fn read_snapshot(&self) -> Result<Option<SnapshotOptions>, Error> {
         let offline = self.read_flag(Opt::Offline)?;
         let max_age = self.read_parsed(Opt::SnapshotMaxAge, POSITIVE_SECONDS, positive_seconds)?;
-        let Some(Setting { value: path, .. }) = self.read_path(Opt::Snapshot) else {
+        let Some(setting) = self.read_path(Opt::Snapshot) else {
             let max_age = max_age.map(|_| Opt::SnapshotMaxAge.name());
             return match max_age.or(offline) {
                 Some(option) => Err(Error::RequiresOption {
@@ -46,8 +46,15 @@ impl ConfigReader<'_> {
                 why: "an offline run sends no requests",
             });
         }
+        // The system would take such a path for that of a directory.
+        let text = setting.value.to_string_lossy().into_owned();
+        let name = text.rsplit('/').next();
+        if name.is_some_and(|name| ["", ".", ".."].contains(&name)) {
+            let expected = "the path of a file, not of a directory";
+            return Err(invalid_value(setting.map(|_| text.as_str()), expected));
+        }
         Ok(Some(SnapshotOptions {
-            path,
+            path: setting.value,
             max_age,
             offline: offline.is_some(),
         }))
