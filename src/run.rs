@@ -377,9 +377,13 @@ struct CommandEnvironment {
 
 impl CommandEnvironment {
     /// Becomes the command. Returns only if that fails.
+    #[expect(clippy::expect_used, reason = "the configuration has a command")]
     fn exec(&self, config: &Config, context: Context<'_>) -> Error {
         let command = &config.command;
-        context.log.log(Event::Exec { command });
+        let program = command.first().expect("only a dry run has no command");
+        context.log.log(Event::Exec {
+            program: &program.display().to_string(),
+        });
         exec::exec_command(command, &self.block, context.core_limit)
     }
 }
@@ -424,11 +428,15 @@ impl Log for WorkerLog<'_> {
 }
 
 /// Writes to standard output directly, because std ignores the error if it is closed.
+#[expect(clippy::expect_used, reason = "the kernel counts what it has written")]
 fn print(text: &str) -> Result<Outcome, Error> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         match nix::unistd::write(io::stdout().as_fd(), rest) {
-            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Ok(written) => {
+                let left = rest.get(written..);
+                rest = left.expect("write(2) returns at most the length");
+            }
             Err(Errno::EINTR) => {}
             // Standard output is non-blocking: wait until it is writable.
             Err(Errno::EAGAIN) => {

@@ -7,7 +7,8 @@ use std::time::Duration;
 /// The system's text for an error in the form used after a colon, such as `no such file or directory`.
 pub(crate) fn os_error_text(error: &std::io::Error) -> String {
     let text = error.to_string();
-    lowercase_first(text.split(" (os error").next().unwrap_or_default())
+    let without_number = text.split_once(" (os error").map(|(text, _)| text);
+    lowercase_first(without_number.unwrap_or(&text))
 }
 
 /// The system's text for an errno(3) in the form used after a colon.

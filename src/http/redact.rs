@@ -63,6 +63,10 @@ fn first_chars(text: &str, count: usize) -> &str {
 }
 
 /// Returns for each byte of the text whether it belongs to a secret.
+#[expect(
+    clippy::expect_used,
+    reason = "both lists have one item for each letter"
+)]
 fn find_secrets<'s>(text: &[u8], secrets: impl Iterator<Item = &'s [u8]>) -> Vec<bool> {
     let (compact, positions) = compact(text);
     let mut exact_parts = TextParts::new(text, MIN_LENGTH);
@@ -78,13 +82,14 @@ fn find_secrets<'s>(text: &[u8], secrets: impl Iterator<Item = &'s [u8]>) -> Vec
     }
     let mut is_secret = vec![false; text.len()];
     for part in exact_parts.found() {
-        mark(&mut is_secret, part.start, part.end);
+        mark(&mut is_secret, part);
     }
     for part in compact_parts.found() {
-        let bounds = positions.get(part).unwrap_or_default();
-        if let [first, .., last] = bounds {
-            mark(&mut is_secret, *first, *last + 1);
-        }
+        let bounds = positions
+            .get(part)
+            .and_then(|part| part.first().zip(part.last()));
+        let (first, last) = bounds.expect("each letter has a position");
+        mark(&mut is_secret, *first..*last + 1);
     }
     // Keep the blanks at the edges of a redacted part.
     unmark_blanks_before_parts(text.iter().zip(&mut is_secret));
@@ -156,10 +161,10 @@ impl<'t> TextParts<'t> {
     }
 }
 
-fn mark(is_secret: &mut [bool], start: usize, end: usize) {
-    if let Some(part) = is_secret.get_mut(start..end) {
-        part.fill(true);
-    }
+#[expect(clippy::expect_used, reason = "a part that was found is in the text")]
+fn mark(is_secret: &mut [bool], part: Range<usize>) {
+    let part = is_secret.get_mut(part);
+    part.expect("the part is in the text").fill(true);
 }
 
 /// Removes the marks of the blanks at the start of each marked part.

@@ -1,7 +1,6 @@
 #![forbid(unsafe_code)]
 //! The table of log events: each variant with its JSON kind and its text, grouped by level.
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::error::{humanize, list};
@@ -221,8 +220,8 @@ events! {
         SnapshotWritten { path: &'a str },
         /// The last line before the command takes over; arguments are not shown.
         #[kind("exec")]
-        #[text("executing {}", command.first().map(|program| program.display().to_string()).unwrap_or_default())]
-        Exec { command: &'a [OsString] },
+        #[text("executing {program}")]
+        Exec { program: &'a str },
         /// A poll found no change.
         #[kind("unchanged")]
         #[text("the secrets have not changed")]

@@ -1,7 +1,6 @@
 //! Checks the table of events against docs/troubleshooting.md and the message tests.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -94,13 +93,6 @@ impl Example for &[String] {
     fn example() -> Self {
         static TEXTS: LazyLock<[String; 2]> = LazyLock::new(|| [TEXT.to_owned(), TEXT.to_owned()]);
         &*TEXTS
-    }
-}
-
-impl Example for &[OsString] {
-    fn example() -> Self {
-        static COMMAND: LazyLock<[OsString; 1]> = LazyLock::new(|| [TEXT.into()]);
-        &*COMMAND
     }
 }
 
