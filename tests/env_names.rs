@@ -107,9 +107,10 @@ fn lists_of_names_are_bounded() {
     assert!(output.stderr.len() < 11_000 && output.stderr.ends_with(" …\n"));
 }
 
-/// Variables that make a loader, a shell, a runtime or git run code. For a pattern, some of its matches.
+/// Variables that make a loader, a shell, a runtime or git run code, or a second phase-run send its
+/// token elsewhere. For a pattern, some of its matches.
 #[rustfmt::skip]
-const RUN_CODE: [&str; 97] = [
+const RUN_CODE: [&str; 101] = [
     "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_", "DYLD_INSERT_LIBRARIES", "GLIBC_TUNABLES",
     "GCONV_PATH", "PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "BASH_FUNC_ls%%",
     "BASH_FUNC_ls()", "SHELLOPTS", "BASHOPTS", "PS1", "PS4", "PROMPT_COMMAND", "ZDOTDIR",
@@ -129,6 +130,7 @@ const RUN_CODE: [&str; 97] = [
     "NPM_CONFIG_SCRIPT_SHELL", "npm_config_shell", "Npm_Config_Git", "GIT_COMMON_DIR",
     "CUDA_INJECTION64_PATH", "ELIXIR_ERL_OPTIONS", "ERL_LIBS", "LESS", "MANOPT", "MAVEN_OPTS",
     "RUSTC_WRAPPER", "GOFLAGS", "JULIA_LOAD_PATH",
+    "PHASE_HOST", "PHASE_CA_FILE", "PHASE_SERVICE_TOKEN_FILE", "PHASE_ENV",
 ];
 
 fn assert_refused_with_hint(output: &Output, name: &str) {

@@ -152,6 +152,8 @@ const UNSAFE_NAMES: &[&str] = &[
     "ANSIBLE_COLLECTIONS_PATHS",
     // Programs that use TLS: it reveals every session.
     "SSLKEYLOGFILE",
+    // phase-run and Phase's own tools: a second phase-run would send its token where the value says.
+    "PHASE_*",
 ];
 
 /// The same for npm's settings, which npm and pnpm read in any case, and with `-` for `_`.
