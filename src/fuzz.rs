@@ -2,6 +2,9 @@
 //! Fuzz targets for all parsers of untrusted bytes: `cargo fuzz run NAME` in `fuzz/`. The ordinary tests
 //! run each target on its seeds in `fuzz/seeds` and on variations of them.
 
+use std::collections::HashSet;
+
+use crate::http::redact;
 use crate::phase::reference::{Piece, has_reference, has_unresolved_reference, pieces};
 use crate::secret::Token;
 use crate::{auth, config, phase, snapshot};
@@ -9,15 +12,18 @@ use crate::{auth, config, phase, snapshot};
 /// The name of a fuzz target in `fuzz/Cargo.toml`, and its function.
 type FuzzTarget = (&'static str, fn(&[u8]));
 
-const TARGETS: [FuzzTarget; 9] = [
+const TARGETS: [FuzzTarget; 12] = [
     ("token", token),
     ("references", references),
     ("profile", auth::fuzz_profile),
     ("project", config::fuzz_project),
+    ("redact", redact),
     ("field", phase::fuzz::field),
     ("lease_end", phase::fuzz::lease_end),
     ("rows", phase::fuzz::rows),
     ("encrypted_rows", phase::fuzz::encrypted_rows),
+    ("leases", phase::fuzz::leases),
+    ("token_endpoint", phase::fuzz::token_endpoint),
     ("snapshot", snapshot::fuzz),
 ];
 
@@ -52,6 +58,28 @@ fn references(data: &[u8]) {
         .collect();
     assert_eq!(whole, text);
     assert!(has_reference(data) || !has_unresolved_reference(data));
+}
+
+/// Quotes the lines after the first one, which is the secret, and checks that no part of the secret is
+/// left.
+fn redact(data: &[u8]) {
+    const MAX_CHARS: usize = 300;
+    const MIN_SECRET: usize = 8;
+    let Some(end) = data.iter().position(|byte| *byte == b'\n') else {
+        return;
+    };
+    let (secret, text) = data.split_at(end);
+    let text = String::from_utf8_lossy(text);
+    let quoted = redact::quote(&text, MAX_CHARS, [secret].into_iter());
+    // What is left out at the end is replaced by a space and this sign.
+    let quoted = quoted.strip_suffix(" …").unwrap_or(&quoted);
+    assert!(quoted.chars().count() <= MAX_CHARS);
+    // The sign that replaces a secret may occur in a secret, and blanks at the edges are kept.
+    let is_plain = |part: &&[u8]| part.iter().all(u8::is_ascii_graphic);
+    let parts = secret.trim_ascii().windows(MIN_SECRET);
+    let parts: HashSet<&[u8]> = parts.filter(is_plain).collect();
+    let mut quoted = quoted.as_bytes().windows(MIN_SECRET);
+    assert!(quoted.all(|part| !parts.contains(part)));
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::cell::OnceCell;
 use serde::Deserialize;
 
 use super::client::ApiClient;
-use super::response::Endpoint;
+use super::response::{ApiResponse, Endpoint};
 use crate::auth::Credential;
 use crate::config::{DecryptionMode, parse_uuid};
 use crate::error::{Error, Setting};
@@ -69,8 +69,8 @@ pub(super) struct AppDirectory<'a> {
 }
 
 /// Everything that the token can read.
-struct AccessList {
-    apps: Vec<App>,
+pub(super) struct AccessList {
+    pub(super) apps: Vec<App>,
     /// Key share 1 of the account's private key, wrapped, in hex digits.
     wrapped_key_share: Option<String>,
 }
@@ -260,18 +260,7 @@ impl<'a> AppDirectory<'a> {
         let response = self
             .client
             .get(&self.client.host().tokens_url(), &[], &[])?;
-        let JsonObject(body): JsonObject<TokensBody> =
-            response.json_if_ok(Endpoint::Tokens, "the list of what a token can read")?;
-        let apps = body.apps.into_iter().map(|JsonObject(app)| App::from(app));
-        let mut apps: Vec<App> = apps.collect();
-        if self.credential.token.is_legacy_service() {
-            // For these tokens the server calls every app end-to-end encrypted.
-            apps.iter_mut().for_each(|app| app.encryption = None);
-        }
-        Ok(AccessList {
-            apps,
-            wrapped_key_share: body.wrapped_key_share,
-        })
+        AccessList::from_response(&response, self.credential.token.is_legacy_service())
     }
 
     /// Requests the apps that a bearer token can read.
@@ -284,6 +273,30 @@ impl<'a> AppDirectory<'a> {
         Ok(AccessList {
             apps: apps.collect(),
             wrapped_key_share: None,
+        })
+    }
+}
+
+impl AccessList {
+    /// Parses the response of the token endpoint.
+    ///
+    /// # Errors
+    /// Those of [`ApiResponse::json_if_ok`].
+    pub(super) fn from_response(
+        response: &ApiResponse,
+        is_legacy_service: bool,
+    ) -> Result<Self, Error> {
+        let JsonObject(body): JsonObject<TokensBody> =
+            response.json_if_ok(Endpoint::Tokens, "the list of what a token can read")?;
+        let apps = body.apps.into_iter().map(|JsonObject(app)| App::from(app));
+        let mut apps: Vec<App> = apps.collect();
+        if is_legacy_service {
+            // For these tokens the server calls every app end-to-end encrypted.
+            apps.iter_mut().for_each(|app| app.encryption = None);
+        }
+        Ok(Self {
+            apps,
+            wrapped_key_share: body.wrapped_key_share,
         })
     }
 }

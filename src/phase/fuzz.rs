@@ -5,11 +5,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
+use super::app_directory::{AccessList, match_environment};
 use super::crypto::{KEY_BYTES, KeyPair};
 use super::e2ee::{EncryptedSecret, EnvironmentDecryptor};
 use super::lease;
+use super::response::{ApiResponse, Endpoint};
 use super::rows::{CowStr, SecretRows};
 use crate::config::DynamicMode;
+use crate::error::{Error, SetBy, Setting};
 use crate::log::Event;
 use crate::secret::{Secret, SecretBytes};
 
@@ -61,4 +64,49 @@ pub(crate) fn encrypted_rows(data: &[u8]) {
     let is_empty = secrets.is_empty();
     let decryptor = EnvironmentDecryptor::new(key_pair(), "x".to_owned());
     assert!(decryptor.decrypt_keys(secrets).is_err() || is_empty);
+}
+
+/// Parses `data` as the response to a request for leases, which is a refusal or rows with leases.
+pub(crate) fn leases(data: &[u8]) {
+    let endpoint = Endpoint::Secrets {
+        environment_label: "x",
+        leases: true,
+    };
+    let refusal = ApiResponse::for_fuzzing(400, data).error_for_status(endpoint);
+    assert!(matches!(
+        refusal,
+        Error::LeaseFailed { .. } | Error::UnexpectedResponse { .. }
+    ));
+    assert!(!refusal.to_string().is_empty());
+    let text = str::from_utf8(data).unwrap_or_default();
+    let rows = serde_json::from_str::<SecretRows<'_, Secret, SecretBytes>>(text);
+    let Ok(rows) = rows else { return };
+    let dynamic_mode = DynamicMode::Lease { ttl: None };
+    let leased = lease::variables_from_rows(rows.dynamic_rows, dynamic_mode, "x", &NO_LOG);
+    if let Ok((variables, _)) = leased {
+        assert!(variables.iter().all(|variable| variable.value.is_some()));
+    }
+}
+
+/// Parses `data` as the response of the token endpoint, and looks up each environment in it by its name.
+pub(crate) fn token_endpoint(data: &[u8]) {
+    let Ok(access_list) = AccessList::from_response(&ApiResponse::for_fuzzing(200, data), false)
+    else {
+        return;
+    };
+    for app in &access_list.apps {
+        let environments = app.environments.as_deref().unwrap_or_default();
+        for environment in environments.iter().take(10) {
+            let setting = Setting {
+                value: environment.name.clone(),
+                set_by: SetBy::Option("--env"),
+            };
+            if let Ok((found, None)) = match_environment(environments, &setting, &app.name) {
+                assert_eq!(found.name.to_lowercase(), environment.name.to_lowercase());
+            }
+            if let Some(key) = &environment.key {
+                assert!(key_pair().decrypt_field(&key.wrapped_seed).is_err());
+            }
+        }
+    }
 }

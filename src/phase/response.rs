@@ -82,6 +82,22 @@ impl ApiResponse {
         }
     }
 
+    /// A response with this status and body.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn for_fuzzing(status: u16, body: &[u8]) -> Self {
+        Self {
+            status,
+            retry_after: None,
+            location: None,
+            compression: None,
+            host: "localhost".to_owned(),
+            token_origin: "x".to_owned(),
+            gateway_headers: HeaderMap::new(),
+            secrets: vec![],
+            body: body.to_vec(),
+        }
+    }
+
     /// Parses the body as `expected`, which the error message names. The message never quotes the
     /// body.
     ///
