@@ -71,7 +71,7 @@ pub(crate) fn market() -> (Phase, Sandbox) {
     ] {
         let environment = world.app("shop").environment(name, kind).clear().visible();
         environment.secret("/", "SECRET", name);
-        environment.secret("/", "DB_URL", &format!("postgres://{name}"));
+        environment.secret("/", "PGPASSWORD", &format!("password of {name}"));
     }
     let production = world.app("shop").environment("Production", "prod");
     for (folder, key) in [
@@ -324,12 +324,15 @@ fn laptop_directory_selects_app_and_environment() {
     sandbox.file(".phase.json", example("laptop/.phase.json"));
     let path = on_path(&sandbox);
     sandbox.executable("on-path/npm", "#!/bin/sh\necho \"npm $* on $SECRET\"\n");
-    sandbox.executable("on-path/psql", "#!/bin/sh\necho \"psql $* ${SECRET-}\"\n");
+    sandbox.executable(
+        "on-path/psql",
+        "#!/bin/sh\necho \"psql $*, $PGPASSWORD ${SECRET-}\"\n",
+    );
     let run = sandbox
         .bare(["sh", "-eu", "-c"])
         .arg(example("laptop/commands.sh"));
     let output = run.env("PATH", path).output().assert_ok();
-    let expected = "npm test on Development\npsql postgres://Staging \n";
+    let expected = "npm test on Development\npsql shop, password of Staging \n";
     assert_eq!(output.text(), expected);
 }
 
