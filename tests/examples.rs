@@ -75,7 +75,7 @@ pub(crate) fn market() -> (Phase, Sandbox) {
     }
     let production = world.app("shop").environment("Production", "prod");
     for (folder, key) in [
-        ("/worker", "QUEUE"),
+        ("/backend", "QUEUE"),
         ("/deploy", "TARGET"),
         ("/db", "POSTGRES_PASSWORD"),
     ] {

@@ -108,7 +108,7 @@ fn signal_to_group_arrives_twice_and_at_child_once() {
     }
 }
 
-/// foreman and a script's `kill 0` signal the group that they share with the command.
+/// A script's `kill 0` signals the group that it shares with the command.
 #[test]
 fn manager_signalling_own_group_reaches_command() {
     let shop = shop([("SECRET", "value")]);
