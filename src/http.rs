@@ -73,8 +73,6 @@ impl RequestPolicy {
 /// One request, which may be sent several times.
 pub(crate) struct Request<'r> {
     pub(crate) policy: RequestPolicy,
-    /// What messages call the server. Without a label they show the host and port of the URL.
-    pub(crate) label: Option<&'r str>,
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
@@ -88,12 +86,11 @@ impl Request<'_> {
         self.url.host_str().expect("an http URL has a host")
     }
 
-    /// The name of the server in messages.
-    fn server_label(&self) -> String {
-        match (self.label, self.url.port()) {
-            (Some(label), _) => label.to_owned(),
-            (None, Some(port)) => format!("{}:{port}", self.host()),
-            (None, None) => self.host().to_owned(),
+    /// The name of the server in messages: its host, with the port if that is not the default.
+    pub(crate) fn server_name(&self) -> String {
+        match self.url.port() {
+            Some(port) => format!("{}:{port}", self.host()),
+            None => self.host().to_owned(),
         }
     }
 }

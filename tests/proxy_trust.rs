@@ -209,5 +209,7 @@ fn no_proxy_applies_to_each_cloud_host() {
             .filter_map(|head| head.into_iter().next())
             .collect();
         assert_eq!(requests, expected, "{output}");
+        let why = "cannot reach api.phase.dev: ";
+        assert!(output.stderr.contains(why), "{output}");
     }
 }

@@ -76,7 +76,6 @@ impl SelectedSource {
         let body = form.extend_pairs(fields).finish().into_bytes();
         let request = Request {
             policy: CLOUD_SERVICE,
-            label: None,
             method: Method::POST,
             url: url.clone(),
             headers: HeaderMap::from_iter([(CONTENT_TYPE, form_type)]),
@@ -96,7 +95,6 @@ impl SelectedSource {
     ) -> Result<Response, Error> {
         let request = Request {
             policy: METADATA_SERVICE,
-            label: None,
             method,
             url,
             headers,

@@ -70,7 +70,7 @@ impl<'a> HttpClient<'a> {
     /// `unreachable` or `tls` if there is no connection or no complete response, `protocol` if the response
     /// is not HTTP or too large.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
-        let label = request.server_label();
+        let label = request.server_name();
         let outcome = self.send_with_retries(request, &label);
         outcome.map_err(|failure| {
             let proxy = self.proxy_for(request);

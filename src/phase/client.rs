@@ -60,7 +60,6 @@ impl<'a> ApiClient<'a> {
         query: &[(&str, &str)],
         headers: &[(&'static str, &str)],
     ) -> Result<ApiResponse, Error> {
-        let host = self.host.name();
         let url = match query {
             [] => Url::parse(address),
             query => Url::parse_with_params(address, query),
@@ -74,24 +73,23 @@ impl<'a> ApiClient<'a> {
         // Only the environment's ID can fail here, because it comes from the server.
         let headers = headers.iter().map(header).collect::<Option<HeaderMap>>();
         let mut headers = headers.ok_or_else(|| Error::UnexpectedResponse {
-            host: host.to_owned(),
+            host: self.host.name().to_owned(),
             why: "it sent a malformed environment ID".to_owned(),
             hint: None,
         })?;
         headers.extend(self.credential.gateway_headers.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(AUTHORIZATION, self.authorization.clone());
-        let response = self.http.send(&Request {
+        let request = Request {
             policy: RequestPolicy::DEFAULT,
-            label: Some(host),
             method: Method::GET,
             url,
             headers,
             body: &Vec::new,
-        })?;
+        };
         Ok(ApiResponse::new(
-            response,
-            host,
+            self.http.send(&request)?,
+            &request.server_name(),
             &self.credential.token_origin,
             &self.credential.gateway_headers,
             self.credential.token.copy_secrets(),

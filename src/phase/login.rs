@@ -131,7 +131,6 @@ fn request_token(
     };
     let response = http.send(&Request {
         policy: RequestPolicy::DEFAULT,
-        label: Some(host.name()),
         method: Method::POST,
         url,
         headers,
