@@ -18,7 +18,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use text::{errno_text, humanize, list, lowercase_first, os_error_text};
+pub(crate) use text::{errno_text, humanize, list, lowercase_first, os_error_text, seconds};
 use text::{ignored_project_note, quoted_if_unclear, readable_names, sizes};
 
 /// The word in `error[kind]`, which users search for and alert on, and what the documents say about it.

@@ -124,6 +124,20 @@ fn malformed_cloud_response_is_an_error() {
     }
 }
 
+/// A compressed response that nobody asked for is named.
+#[test]
+fn compressed_cloud_response_is_named() {
+    for (name, path, run_with_source) in REMOTE_SOURCES {
+        let machine = cloud_machine();
+        let responder = Responder::json(200, "{}").header("Content-Encoding", "gzip");
+        machine.cloud.respond(path, responder);
+        let output = machine.assert_identity_error(in_us_east_1(run_with_source, &machine));
+        let why =
+            ": the response is compressed (gzip), although phase-run asked for an uncompressed one";
+        assert!(output.stderr.contains(why), "{name}\n{output}");
+    }
+}
+
 /// A redirect of a cloud request is an error and is not followed.
 #[test]
 fn cloud_redirect_is_not_followed() {

@@ -171,6 +171,19 @@ fn invalid_proxy_address_shows_only_its_scheme() {
     assert_eq!(phase.connections(), 0);
 }
 
+/// The proxy of the test closes the connection without the end of TLS (close_notify).
+#[test]
+fn closing_https_proxy_is_named() {
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
+    let sandbox = Sandbox::new(&phase);
+    let (inner, _requests) = refusing_proxy("");
+    let proxy = format!("localhost:{}", tls_proxy(phase.tls(), inner).port());
+    let run = print_key(&sandbox).env("https_proxy", format!("https://{proxy}"));
+    let output = run.output().assert_error(125, "unreachable");
+    let why = format!(": the proxy {proxy} closed the connection\n");
+    assert!(output.stderr.ends_with(&why), "{output}");
+}
+
 /// The address of a proxy that no request goes through is not checked, and `-v` does not name it. In a
 /// list that is partly not UTF-8, the other entries count.
 #[test]

@@ -1,8 +1,9 @@
 //! Which servers are trusted, and that the token is sent to no other.
 
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{Read, Write, copy};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
+use std::thread::spawn;
 
 use fake_phase::{Certificate, Handshake, Options, Phase, Responder};
 
@@ -354,6 +355,90 @@ fn plain_http_to_other_machines_never_connects() {
         assert!(output.stderr.ends_with(&hint), "{output}");
     }
     assert_eq!(phase.connections(), 1);
+}
+
+/// A full record of TLS has this many bytes and a few more.
+const FULL: usize = 16 << 10;
+
+/// Changes a TLS record of the server. Gets the number of full records up to this one. The connection ends
+/// if it returns `None`.
+type EditRecord = fn(usize, Vec<u8>) -> Option<Vec<u8>>;
+
+/// Relays a connection to this port, record by record (RFC 8446, section 5.1).
+fn tls_relay(port: u16, edit: EditRecord) -> SocketAddr {
+    fake_server(move |mut client| {
+        let mut server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        spawn(move || copy(&mut from, &mut to));
+        let mut full_records = 0;
+        let mut header = [0; 5];
+        while server.read_exact(&mut header).is_ok() {
+            let length = u16::from_be_bytes([header[3], header[4]]);
+            let mut record = vec![0; 5 + usize::from(length)];
+            record[..5].copy_from_slice(&header);
+            let is_complete = server.read_exact(&mut record[5..]).is_ok();
+            full_records += usize::from(record.len() > FULL);
+            let record = edit(full_records, record).filter(|_| is_complete);
+            if record.is_none_or(|record| client.write_all(&record).is_err()) {
+                break;
+            }
+        }
+        let _ = client.shutdown(Shutdown::Write);
+    })
+}
+
+/// Flips a bit, so that the record cannot be decrypted.
+fn corrupt(mut record: Vec<u8>) -> Vec<u8> {
+    *record.last_mut().unwrap() ^= 1;
+    record
+}
+
+/// The messages about broken connections are phase-run's, not those of its libraries.
+#[test]
+fn broken_tls_connection_is_told_in_plain_english() {
+    let long_value = "x".repeat(100_000);
+    let phase = Phase::serve(shop_world([("KEY", &*long_value)]));
+    let sandbox = Sandbox::new(&phase);
+    let cases: [(EditRecord, &str, &str); 5] = [
+        (
+            |_, _| None,
+            "unreachable",
+            ": the connection was closed during the TLS handshake\n",
+        ),
+        (
+            |full_records, record| match full_records {
+                1 => Some(corrupt(record)),
+                _ => Some(record),
+            },
+            "tls",
+            " failed: it sent invalid TLS data\n",
+        ),
+        (
+            |full_records, record| match full_records {
+                3 => Some(corrupt(record)),
+                _ => Some(record),
+            },
+            "tls",
+            " failed: it sent invalid TLS data\n",
+        ),
+        (
+            |full_records, record| (full_records < 3).then_some(record),
+            "unreachable",
+            ": the response was truncated\n",
+        ),
+        (
+            |full_records, record| (full_records == 0).then_some(record),
+            "unreachable",
+            ": the connection was closed before a response\n",
+        ),
+    ];
+    for (edit, kind, why) in cases {
+        let port = tls_relay(phase.port(), edit).port();
+        let host = format!("https://localhost:{port}");
+        let output = sandbox.run_echo(&[]).env("PHASE_HOST", host).output();
+        let output = output.assert_refused(kind);
+        assert!(output.stderr.ends_with(why), "{why}{output}");
+    }
 }
 
 /// A server that supports no common TLS version or requires a client certificate sends an alert.

@@ -158,6 +158,18 @@ fn lookup_without_thread_is_unreachable() {
     );
 }
 
+/// A limit that only this process could raise is not worth a retry.
+#[test]
+fn too_few_descriptors_fail_without_retry() {
+    let phase = Phase::serve(shop_world([("KEY", VALUE)]));
+    let sandbox = sandbox(&phase);
+    let run = sandbox.run_echo(&[]).env("PHASE_MAX_WAIT", "60");
+    let run = run.limit(Resource::RLIMIT_NOFILE, 5);
+    let output = run.output().assert_refused("unreachable");
+    let why = "cannot start the HTTP client: too many open files\n";
+    assert!(output.stderr.ends_with(why), "{output}");
+}
+
 /// A body of 64 MiB is accepted. One more byte is refused, without waiting for the end of the body.
 #[test]
 fn body_limit_is_exactly_64_mib() {

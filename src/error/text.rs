@@ -37,6 +37,15 @@ pub(crate) fn humanize(time: Duration) -> String {
     }
 }
 
+/// A duration in seconds: to the hundredth, and below a second with two digits, but at least a
+/// thousandth. What is left of a limit has many digits.
+pub(crate) fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().max(0.001);
+    let digits = if seconds < 0.1 { 3 } else { 2 };
+    let text = format!("{seconds:.digits$}");
+    format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// How many names a message lists, and how many characters of them.
 const MAX_LISTED: usize = 100;
 const MAX_LISTED_CHARS: usize = 5000;
@@ -111,6 +120,26 @@ pub(super) fn quoted_if_unclear(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_are_rounded_and_never_zero() {
+        for (seconds_of_limit, text) in [
+            (30.0, "30 s"),
+            (29.999_9, "30 s"),
+            (100.0, "100 s"),
+            (2.483_9, "2.48 s"),
+            (0.5, "0.5 s"),
+            (0.123_4, "0.12 s"),
+            (0.099_99, "0.1 s"),
+            (0.012_34, "0.012 s"),
+            (0.003_7, "0.004 s"),
+            (0.001, "0.001 s"),
+            (0.000_001, "0.001 s"),
+            (0.0, "0.001 s"),
+        ] {
+            assert_eq!(seconds(Duration::from_secs_f64(seconds_of_limit)), text);
+        }
+    }
 
     #[test]
     fn long_lists_are_cut_and_counted() {

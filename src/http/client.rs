@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use reqwest::blocking::Client;
 use reqwest::{Method, Url};
 
 use super::clients::{ClientKind, Clients, RootSet};
@@ -180,13 +181,15 @@ impl<'a> HttpClient<'a> {
         label: &str,
         slow_lookup: Option<Duration>,
     ) -> Result<Response, Failure> {
+        let roots = self.root_set(request);
+        let client = self.client(request, roots)?;
+        // Building the client is not part of the exchange.
         let limit = TryLimit {
             start: Instant::now(),
             limit: self.try_timeout(request),
             slow_lookup,
         };
-        let roots = self.root_set(request);
-        let mut outcome = self.round_trip(request, roots, &limit);
+        let mut outcome = self.round_trip(request, &client, &limit);
         if let (Roots::BuiltIn, RootSet::Configured, Err(Failure::UnknownIssuer { tls_peer, .. })) =
             (&self.options.roots, roots, &outcome)
         {
@@ -197,7 +200,8 @@ impl<'a> HttpClient<'a> {
             self.log.log(Event::SystemRoots { host });
             let host = request.host().to_owned();
             self.hosts_with_system_roots.borrow_mut().push(host);
-            outcome = self.round_trip(request, RootSet::System, &limit);
+            let client = self.client(request, RootSet::System)?;
+            outcome = self.round_trip(request, &client, &limit);
         }
         let response = outcome?;
         self.log.log(Event::Request {
@@ -225,20 +229,22 @@ impl<'a> HttpClient<'a> {
         }
     }
 
-    fn round_trip(
-        &self,
-        request: &Request<'_>,
-        roots: RootSet,
-        limit: &TryLimit,
-    ) -> Result<Response, Failure> {
-        let connect_timeout = self.connect_timeout(request);
+    fn client(&self, request: &Request<'_>, roots: RootSet) -> Result<Client, Failure> {
         let kind = ClientKind {
             roots,
             uses_proxy: self.proxy_for(request).is_some(),
-            connect_timeout,
+            connect_timeout: self.connect_timeout(request),
         };
         let addresses = &self.resolver.addresses;
-        let client = self.clients.get(kind, self.options, addresses)?;
+        self.clients.get(kind, self.options, addresses)
+    }
+
+    fn round_trip(
+        &self,
+        request: &Request<'_>,
+        client: &Client,
+        limit: &TryLimit,
+    ) -> Result<Response, Failure> {
         let mut builder = client
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone());
@@ -247,7 +253,7 @@ impl<'a> HttpClient<'a> {
         }
         let response = builder.timeout(limit.left()).send().map_err(|error| {
             match (error.is_timeout(), error.is_connect()) {
-                (true, true) => Failure::timed_out(connect_timeout, None),
+                (true, true) => Failure::timed_out(self.connect_timeout(request), None),
                 (true, false) => limit.exceeded(),
                 (false, _) => Failure::from_send_error(
                     &error,

@@ -66,7 +66,7 @@ impl Clients {
     /// would wait for its thread, which the exec ends anyway.
     ///
     /// # Errors
-    /// A transient failure if the client cannot be built, for example because no thread can be started.
+    /// A failure if the client cannot be built. It is transient if no thread can be started.
     pub(super) fn get(
         &self,
         kind: ClientKind,
@@ -115,7 +115,7 @@ impl Clients {
 }
 
 fn unusable(what: &str) -> Failure {
-    Failure::Unreachable {
+    Failure::NotRetried {
         why: format!("cannot set up {what}"),
     }
 }
@@ -154,9 +154,10 @@ fn build(
         // Its thread or the descriptors of its runtime may be refused.
         let source = error.source();
         match source.and_then(|source| source.downcast_ref::<io::Error>()) {
-            Some(error) => Failure::Unreachable {
-                why: format!("cannot start the HTTP client: {}", os_error_text(error)),
-            },
+            Some(error) => {
+                let why = format!("cannot start the HTTP client: {}", os_error_text(error));
+                Failure::from_setup_error(error, why)
+            }
             None => unusable("the HTTP client"),
         }
     })

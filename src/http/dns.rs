@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::failure::{Failure, seconds};
-use crate::error::{lowercase_first, os_error_text};
+use super::failure::Failure;
+use crate::error::{lowercase_first, os_error_text, seconds};
 use crate::log::{Event, Log};
 use crate::process::with_signals_blocked;
 
@@ -75,8 +75,9 @@ impl Resolver {
                 // Addresses that may be outdated are better than none.
                 Err(_) if self.addresses.contains(name) => return Ok(()),
                 Err(error) => {
-                    let why = format!("cannot start a thread: {}", os_error_text(&error));
-                    return Err(failed(&why));
+                    let why = os_error_text(&error);
+                    let why = format!("name resolution failed: cannot start a thread: {why}");
+                    return Err(Failure::from_setup_error(&error, why));
                 }
             },
         };

@@ -4,9 +4,10 @@
 //! The library's own texts hold the URL and names of Rust types, so only the innermost cause is kept.
 
 use std::error::Error as StdError;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError};
 
@@ -14,7 +15,7 @@ use super::client::TryLimit;
 use super::proxy::Proxy;
 use super::roots::Roots;
 use super::verifier::is_ca_used_as_server;
-use crate::error::{Error, lowercase_first, os_error_text};
+use crate::error::{Error, lowercase_first, os_error_text, seconds};
 
 /// Why a request got no usable response.
 #[derive(Debug)]
@@ -23,8 +24,9 @@ pub(super) enum Failure {
     Unreachable {
         why: String,
     },
-    /// The proxy refused because of the credentials, and would refuse again.
-    ProxyRefused {
+    /// No connection, and a retry would fail in the same way: the proxy refused the credentials, or this
+    /// process may not open what it needs.
+    NotRetried {
         why: String,
     },
     /// The certificate's issuer is not among the trusted roots.
@@ -49,6 +51,14 @@ pub(super) enum TlsPeer {
     Proxy,
 }
 
+/// What a TLS connection was used for when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TlsStage {
+    Handshake,
+    /// The request and the response.
+    Data,
+}
+
 /// The most headers that a response may have.
 pub(super) const MAX_HEADERS: usize = 1_000;
 
@@ -69,6 +79,14 @@ const TUNNEL_REFUSED: &str = "refused to connect to it";
 /// The start of every error text of the library's proxy tunnel, whose error type is private.
 const TUNNEL: &str = "tunnel error: ";
 
+/// What follows [`TUNNEL`] if the proxy closed the connection.
+const TUNNEL_CLOSED: &str = "unexpected end of file";
+
+/// The library's text for a connection that was closed during the TLS handshake.
+const HANDSHAKE_EOF: &str = "tls handshake eof";
+
+const CLOSED_BEFORE_RESPONSE: &str = "the connection was closed before a response";
+
 impl Failure {
     /// The failure of a try or a connection that took longer than `limit`. `slow_lookup` is how long the
     /// look-up before it took, if that left little time for it.
@@ -80,6 +98,22 @@ impl Failure {
         Self::Unreachable { why }
     }
 
+    /// The failure to set up what a request needs. Only a shortage of threads or memory may pass.
+    pub(super) fn from_setup_error(error: &io::Error, why: String) -> Self {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EAGAIN | Errno::ENOMEM | Errno::ENFILE) => Self::Unreachable { why },
+            _ => Self::NotRetried { why },
+        }
+    }
+
+    /// The failure of a look-up or a connection. Only this process could change its limit on descriptors.
+    pub(super) fn from_network_error(error: &io::Error, why: String) -> Self {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EMFILE) => Self::NotRetried { why },
+            _ => Self::Unreachable { why },
+        }
+    }
+
     /// The failure of a request whose response did not begin. `wants_client_certificate` says whether a
     /// server has asked for a client certificate.
     pub(super) fn from_send_error(error: &reqwest::Error, wants_client_certificate: bool) -> Self {
@@ -88,7 +122,11 @@ impl Failure {
         let mut tls_peer = TlsPeer::Server;
         while let Some(current) = cause {
             if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-                return Self::from_tls(tls, tls_peer, wants_client_certificate);
+                let stage = match error.is_connect() {
+                    true => TlsStage::Handshake,
+                    false => TlsStage::Data,
+                };
+                return Self::from_tls(tls, tls_peer, stage, wants_client_certificate);
             }
             if let Some(http) = current.downcast_ref::<hyper::Error>() {
                 if http.to_string() == HEAD_TOO_LARGE {
@@ -103,13 +141,16 @@ impl Failure {
                     return Self::UnexpectedResponse { why };
                 }
                 if http.is_incomplete_message() {
-                    let why = "the connection was closed before a response".to_owned();
+                    let why = CLOSED_BEFORE_RESPONSE.to_owned();
                     return Self::Unreachable { why };
                 }
             }
             let io_error = current.downcast_ref::<io::Error>();
             if let Some(error) = io_error.filter(|error| error.raw_os_error().is_some()) {
-                let why = os_error_text(error);
+                return Self::from_network_error(error, os_error_text(error));
+            }
+            if io_error.is_some_and(|error| error.kind() == ErrorKind::UnexpectedEof) {
+                let why = closed_text(&current.to_string(), tls_peer);
                 return Self::Unreachable { why };
             }
             innermost = current.to_string();
@@ -159,9 +200,9 @@ impl Failure {
                     Some(_) => format!("the proxy {name} rejected the credentials (407)"),
                     None => format!("the proxy {name} requires credentials (407)"),
                 };
-                return Self::ProxyRefused { why };
+                return Self::NotRetried { why };
             }
-            Some("unexpected end of file") => format!("the proxy {name} closed the connection"),
+            Some(TUNNEL_CLOSED) => format!("the proxy {name} closed the connection"),
             Some(_) => format!("the proxy {name} {TUNNEL_REFUSED}"),
             None => format!("{why} (through the proxy {name})"),
         };
@@ -189,7 +230,7 @@ impl Failure {
         };
         let host = host.to_owned();
         match self {
-            Self::Unreachable { why } | Self::ProxyRefused { why } => {
+            Self::Unreachable { why } | Self::NotRetried { why } => {
                 Error::Unreachable { host, why }
             }
             Self::UnknownIssuer { why, tls_peer } => Error::UnknownIssuer {
@@ -214,11 +255,17 @@ impl Failure {
         }
     }
 
-    fn from_tls(error: &rustls::Error, tls_peer: TlsPeer, wants_client_certificate: bool) -> Self {
+    fn from_tls(
+        error: &rustls::Error,
+        tls_peer: TlsPeer,
+        stage: TlsStage,
+        wants_client_certificate: bool,
+    ) -> Self {
+        use TlsStage::{Data, Handshake};
         use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, PeerIncompatible};
         let (why, hint) = match error {
             InvalidCertificate(error) => return Self::from_certificate(error, tls_peer),
-            InvalidMessage(_) => ("it does not speak TLS on this port", None),
+            InvalidMessage(_) if stage == Handshake => ("it does not speak TLS on this port", None),
             PeerIncompatible(_) | AlertReceived(AlertDescription::ProtocolVersion) => {
                 ("it supports neither TLS 1.2 nor TLS 1.3", None)
             }
@@ -234,7 +281,11 @@ impl Failure {
                     Some(CLIENT_CERTIFICATE_HINT),
                 )
             }
+            AlertReceived(_) if stage == Data => {
+                ("it ended the TLS connection with an alert", None)
+            }
             AlertReceived(_) => ("it refused the TLS handshake", None),
+            _ if stage == Data => ("it sent invalid TLS data", None),
             _ => ("the TLS handshake failed", None),
         };
         Self::Tls {
@@ -294,6 +345,15 @@ impl Failure {
     }
 }
 
+/// What to say about a connection that was closed too early. `library_text` is what the library says.
+fn closed_text(library_text: &str, tls_peer: TlsPeer) -> String {
+    match (library_text, tls_peer) {
+        (HANDSHAKE_EOF, _) => "the connection was closed during the TLS handshake".to_owned(),
+        (_, TlsPeer::Proxy) => [TUNNEL, TUNNEL_CLOSED].concat(),
+        (_, TlsPeer::Server) => CLOSED_BEFORE_RESPONSE.to_owned(),
+    }
+}
+
 /// A command line that makes a certificate for this server which phase-run accepts.
 fn openssl_hint(server: &ServerName<'_>) -> String {
     let (kind, name) = match server {
@@ -306,38 +366,81 @@ fn openssl_hint(server: &ServerName<'_>) -> String {
     )
 }
 
-/// A duration in seconds for messages: to the hundredth, and below a second with two digits. What is left
-/// of `max_wait` has many digits.
-pub(super) fn seconds(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64().max(0.001);
-    let digits = match seconds {
-        0.1.. => 2,
-        0.01.. => 3,
-        _ => 4,
-    };
-    let text = format!("{seconds:.digits$}");
-    format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
 #[cfg(test)]
 mod tests {
+    use rustls::Error::{AlertReceived, DecryptError, InvalidMessage};
+
     use super::*;
 
     #[test]
-    fn seconds_are_rounded_and_never_zero() {
-        for (seconds_of_limit, text) in [
-            (30.0, "30 s"),
-            (29.999_9, "30 s"),
-            (100.0, "100 s"),
-            (2.483_9, "2.48 s"),
-            (0.5, "0.5 s"),
-            (0.123_4, "0.12 s"),
-            (0.012_34, "0.012 s"),
-            (0.001, "0.001 s"),
-            (0.000_001, "0.001 s"),
-            (0.0, "0.001 s"),
+    fn tls_failures_are_told_for_each_stage() {
+        let invalid = || InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        let alert = || AlertReceived(AlertDescription::InternalError);
+        for (error, handshake, data) in [
+            (
+                invalid(),
+                "it does not speak TLS on this port",
+                "it sent invalid TLS data",
+            ),
+            (
+                DecryptError,
+                "the TLS handshake failed",
+                "it sent invalid TLS data",
+            ),
+            (
+                alert(),
+                "it refused the TLS handshake",
+                "it ended the TLS connection with an alert",
+            ),
         ] {
-            assert_eq!(seconds(Duration::from_secs_f64(seconds_of_limit)), text);
+            for (stage, text) in [(TlsStage::Handshake, handshake), (TlsStage::Data, data)] {
+                let failure = Failure::from_tls(&error, TlsPeer::Server, stage, false);
+                let Failure::Tls { why, .. } = failure else {
+                    panic!("{failure:?}");
+                };
+                assert_eq!(why, text, "{error:?} {stage:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn closed_connections_are_told_in_plain_english() {
+        let no_close_notify = "peer closed connection without sending TLS close_notify: …";
+        for (library_text, tls_peer, text) in [
+            (
+                HANDSHAKE_EOF,
+                TlsPeer::Server,
+                "the connection was closed during the TLS handshake",
+            ),
+            (no_close_notify, TlsPeer::Server, CLOSED_BEFORE_RESPONSE),
+            (
+                no_close_notify,
+                TlsPeer::Proxy,
+                "tunnel error: unexpected end of file",
+            ),
+        ] {
+            assert_eq!(closed_text(library_text, tls_peer), text);
+        }
+    }
+
+    #[test]
+    fn permanent_local_failures_are_not_retried() {
+        let is_retried = |failure: Failure| matches!(failure, Failure::Unreachable { .. });
+        for (errno, after_setup, after_network) in [
+            (Errno::EAGAIN, true, true),
+            (Errno::ENOMEM, true, true),
+            (Errno::ENFILE, true, true),
+            (Errno::EMFILE, false, false),
+            (Errno::ENOSYS, false, true),
+            // A firewall of the cluster may answer so until it knows the pod.
+            (Errno::EPERM, false, true),
+            (Errno::ECONNREFUSED, false, true),
+        ] {
+            let error = io::Error::from(errno);
+            let setup = Failure::from_setup_error(&error, String::new());
+            assert_eq!(is_retried(setup), after_setup, "{errno}");
+            let network = Failure::from_network_error(&error, String::new());
+            assert_eq!(is_retried(network), after_network, "{errno}");
         }
     }
 }
