@@ -1,4 +1,4 @@
-//! A name look-up may be slow: it has a bound of its own, and there is never more than one of a name.
+//! A name look-up may be slow: it has a bound of its own, and there are never more than two of a name.
 
 use std::collections::BTreeSet;
 use std::fs::read_dir;
@@ -6,7 +6,8 @@ use std::fs::read_dir;
 use fake_phase::{Certificate, Options, Phase};
 
 use crate::support::{
-    NameServer, Run, Sandbox, Status, cloud_machine, require_root, shop_id, shop_world, unused_port,
+    NameServer, Run, Sandbox, Status, cloud_machine, eventually, require_root, shop_id, shop_world,
+    unused_port,
 };
 
 /// Only the test can bind port 53, and mount the resolver's files.
@@ -31,8 +32,9 @@ fn run_by_name<'a>(
     options: &[&str],
 ) -> Run<'a> {
     let id = shop_id();
-    let words = ["--app", &id, "--env", "Production", "--timeout", "1"];
+    let words = ["--app", &id, "--env", "Production"];
     let run = sandbox.run(words).args(["--max-wait", max_wait]);
+    let run = run.env("PHASE_TIMEOUT", "1");
     let run = run.args(options).args(["echo", "started"]);
     let run = run.env("PHASE_HOST", format!("https://other.test:{}", phase.port()));
     server.resolves_for(sandbox, run)
@@ -57,7 +59,32 @@ fn slow_lookup_outlasts_timeout() {
         let output = running.wait().assert_status(Status::Exited(0));
         assert_eq!(output.text(), "started\n", "{output}");
         assert!(!output.stderr.contains("retrying"), "{output}");
-        assert_eq!((server.queries(), phase.requests().len()), (1, 1));
+        assert!(server.queries() <= 2, "{output}");
+        assert_eq!(phase.requests().len(), 1, "{output}");
+    }
+}
+
+/// A look-up does not notice that resolv.conf(5) changes, but the one that starts beside it does.
+#[test]
+fn repaired_resolver_is_used_after_timeout() {
+    if !is_possible() {
+        return;
+    }
+    for options in MODES {
+        let phase = named_phase();
+        let (broken, repaired) = (NameServer::silent(), NameServer::start());
+        let sandbox = Sandbox::new(&phase);
+        let options = [&["--timeout", "3"], options].concat();
+        let running = run_by_name(&sandbox, &phase, &broken, "25", &options).spawn();
+        eventually("the first look-up runs", || match broken.queries() {
+            0 => Err("no query"),
+            _ => Ok(()),
+        });
+        repaired.set_for(&sandbox);
+        let output = running.wait().assert_status(Status::Exited(0));
+        assert_eq!(output.text(), "started\n", "{output}");
+        assert!(!output.stderr.contains("retrying"), "{output}");
+        assert_eq!((broken.queries(), repaired.queries()), (1, 1), "{output}");
     }
 }
 
@@ -69,15 +96,35 @@ fn hanging_lookup_ends_with_max_wait() {
     for options in MODES {
         let (phase, server) = (named_phase(), NameServer::silent());
         let sandbox = Sandbox::new(&phase);
-        let output = run_by_name(&sandbox, &phase, &server, "2", options).output();
+        let output = run_by_name(&sandbox, &phase, &server, "4", options).output();
         let output = output
             .assert_log_lines(&["warning: resolving the name other.test has taken 1 s so far"])
             .assert_refused("unreachable");
-        // What is left of two seconds may be a little less.
+        // What is left of four seconds may be a little less.
         let why = ": name resolution did not finish within ";
         assert!(output.stderr.contains(why), "{output}");
-        assert_eq!(server.queries(), 1, "{output}");
+        assert_eq!(server.queries(), 2, "{output}");
     }
+}
+
+/// The warning is left out if less than half a second of `--max-wait` is left.
+#[test]
+fn slow_lookup_is_not_announced_for_a_moment() {
+    if !is_possible() {
+        return;
+    }
+    let (phase, server) = (named_phase(), NameServer::silent());
+    let sandbox = Sandbox::new(&phase);
+    let output = run_by_name(&sandbox, &phase, &server, "1.4", &[]).output();
+    let output = output.assert_refused("unreachable");
+    let why = "cannot reach other.test";
+    assert!(
+        output
+            .stderr
+            .starts_with(&format!("phase-run: error[unreachable]: {why}")),
+        "{output}"
+    );
+    assert_eq!(server.queries(), 1, "{output}");
 }
 
 /// `-vv` shows how long a look-up took.
@@ -96,7 +143,7 @@ fn verbose_log_has_time_of_lookup() {
     assert_eq!(server.queries(), 1);
 }
 
-/// The metadata services are tried twice, for five seconds each. The second try waits for the look-up of
+/// The metadata services are tried twice, for five seconds each. The second try waits for the look-ups of
 /// the first.
 #[test]
 fn retry_waits_for_running_lookup() {
@@ -119,7 +166,7 @@ fn retry_waits_for_running_lookup() {
     server.answer();
     let output = running.wait().assert_status(Status::Exited(125));
     assert!(output.stderr.contains("connection refused"), "{output}");
-    assert_eq!(server.queries(), 1, "{output}");
+    assert_eq!(server.queries(), 2, "{output}");
 }
 
 /// Each retry resolves the name again, and all of them use one client, which has a thread.

@@ -274,12 +274,12 @@ fn failing_proxy_is_named() {
         "{output}"
     );
     let output = fetch_through(&sandbox, "proxy.invalid:3128").assert_error(125, "unreachable");
-    assert!(
-        output
-            .stderr
-            .contains("through the proxy proxy.invalid:3128"),
-        "{output}"
+    let why = format!(
+        "cannot reach localhost:{}: name resolution of the proxy proxy.invalid:3128 failed: ",
+        phase.port()
     );
+    assert!(output.stderr.contains(&why), "{output}");
+    assert!(!output.stderr.contains("through the proxy"), "{output}");
 }
 
 /// A scheme other than http or https is a `config` error, and nothing is sent.

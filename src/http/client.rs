@@ -120,24 +120,29 @@ impl<'a> HttpClient<'a> {
     fn send_once(&self, request: &Request<'_>, label: &str) -> Result<Response, Failure> {
         let proxy = self.proxy_for(request);
         let target = proxy.map_or(&request.url, |proxy| &proxy.address);
-        let outcome = self.resolve(target, request).and_then(|lookup| {
+        let outcome = self.resolve(target, proxy, request).and_then(|lookup| {
             let slow_lookup = Some(lookup).filter(|took| *took > self.options.timeout);
-            self.exchange(request, label, slow_lookup)
+            let outcome = self.exchange(request, label, slow_lookup);
+            outcome.map_err(|failure| match proxy {
+                Some(proxy) => failure.naming_proxy(proxy),
+                None => failure,
+            })
         });
-        outcome.map_err(|failure| {
-            // The next try resolves the name again.
+        // The next try resolves the name again.
+        outcome.inspect_err(|_| {
             target
                 .domain()
                 .inspect(|name| self.resolver.addresses.expire(name));
-            match proxy {
-                Some(proxy) => failure.naming_proxy(proxy),
-                None => failure,
-            }
         })
     }
 
     /// Looks up the name of the server or proxy to connect to, and returns how long that took.
-    fn resolve(&self, target: &Url, request: &Request<'_>) -> Result<Duration, Failure> {
+    fn resolve(
+        &self,
+        target: &Url,
+        proxy: Option<&Proxy>,
+        request: &Request<'_>,
+    ) -> Result<Duration, Failure> {
         let start = Instant::now();
         if let Some(name) = target.domain() {
             let limit = LookupLimit {
@@ -147,7 +152,13 @@ impl<'a> HttpClient<'a> {
                 }),
                 slow_after: self.options.timeout,
             };
-            self.resolver.resolve(name, &limit, self.log)?;
+            let outcome = self.resolver.resolve(name, &limit, self.log);
+            outcome.map_err(|error| match proxy {
+                Some(proxy) => {
+                    error.into_failure(&format!("name resolution of the proxy {}", proxy.name))
+                }
+                None => error.into_failure("name resolution"),
+            })?;
         }
         Ok(start.elapsed())
     }

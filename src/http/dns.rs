@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
@@ -31,11 +31,17 @@ const STACK_SIZE: usize = 256 << 10;
 /// The minimum number of attempts to connect that share the time for one address family.
 const MIN_ATTEMPTS: usize = 3;
 
+/// The most look-ups of one name that run at the same time.
+const MAX_CALLS: usize = 2;
+
+/// With less time left than this, waiting longer is not worth a warning or a further look-up.
+const MIN_WAIT: Duration = Duration::from_millis(500);
+
 /// How long a caller waits for a look-up.
 pub(super) struct LookupLimit {
     /// The longest that this call waits.
     pub(super) wait: Duration,
-    /// A look-up that takes longer than this is logged.
+    /// A look-up that takes longer than this is logged, and another one starts beside it.
     pub(super) slow_after: Duration,
 }
 
@@ -44,7 +50,7 @@ pub(super) struct LookupLimit {
 pub(super) struct Resolver {
     /// What the clients connect to.
     pub(super) addresses: Arc<AddressBook>,
-    /// The look-ups that have not finished: at most one for each name.
+    /// The names with look-ups that have not finished.
     running: RefCell<Vec<Lookup>>,
 }
 
@@ -54,13 +60,13 @@ impl Resolver {
     /// still runs, it waits for that one.
     ///
     /// # Errors
-    /// A transient failure if the look-up fails, takes too long, or cannot be started.
+    /// The reason if the look-up fails, takes too long, or cannot be started.
     pub(super) fn resolve(
         &self,
         name: &str,
         limit: &LookupLimit,
         log: &dyn Log,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), LookupError> {
         if self.addresses.is_current(name) {
             return Ok(());
         }
@@ -68,21 +74,21 @@ impl Resolver {
             self.addresses.insert(name, &LOCALHOST);
             return Ok(());
         }
-        let lookup = match self.take_running(name) {
-            Some(lookup) => lookup,
-            None => match Lookup::start(name) {
-                Ok(lookup) => lookup,
-                // Addresses that may be outdated are better than none.
-                Err(_) if self.addresses.contains(name) => return Ok(()),
-                Err(error) => {
-                    let why = os_error_text(&error);
-                    let why = format!("name resolution failed: cannot start a thread: {why}");
-                    return Err(Failure::from_setup_error(&error, why));
-                }
-            },
-        };
-        let addresses = self.wait_for(lookup, limit, log)?;
-        self.addresses.insert(name, &addresses);
+        let mut lookup = self.take_running(name).unwrap_or_else(|| Lookup::new(name));
+        if lookup.youngest().is_none()
+            && let Err(error) = lookup.start_call()
+        {
+            // Addresses that may be outdated are better than none.
+            return match self.addresses.contains(name) {
+                true => Ok(()),
+                false => Err(LookupError::NoThread(error)),
+            };
+        }
+        let outcome = lookup.wait(limit, log);
+        if !lookup.calls.is_empty() {
+            self.running.borrow_mut().push(lookup);
+        }
+        self.addresses.insert(name, &outcome?);
         Ok(())
     }
 
@@ -91,88 +97,170 @@ impl Resolver {
         let index = running.iter().position(|lookup| lookup.name == name)?;
         Some(running.swap_remove(index))
     }
+}
 
-    /// Waits for a look-up, and keeps it for the next call if it does not finish in time.
-    fn wait_for(
-        &self,
-        mut lookup: Lookup,
-        limit: &LookupLimit,
-        log: &dyn Log,
-    ) -> Result<Vec<SocketAddr>, Failure> {
-        let until_slow = limit.slow_after.saturating_sub(lookup.waited);
-        let first_wait = match lookup.is_logged_as_slow {
-            true => limit.wait,
-            false => limit.wait.min(until_slow),
-        };
-        let rest = limit.wait.saturating_sub(first_wait);
-        let mut outcome = lookup.result.recv_timeout(first_wait);
-        lookup.waited += first_wait;
-        if matches!(outcome, Err(RecvTimeoutError::Timeout)) && !rest.is_zero() {
-            log.log(Event::LookupSlow {
-                name: &lookup.name,
-                waited: lookup.waited,
-                left: rest,
-            });
-            lookup.is_logged_as_slow = true;
-            outcome = lookup.result.recv_timeout(rest);
-            lookup.waited += rest;
-        }
-        match outcome {
-            Ok(addresses) => {
-                // It has nothing left to do, and some containers may have few threads.
-                let _ = lookup.thread.join();
-                log.log(Event::Lookup {
-                    name: &lookup.name,
-                    took: lookup.start.elapsed(),
-                });
-                addresses.map_err(|error| failed(&error_text(&error)))
+/// Why a name has no addresses.
+pub(super) enum LookupError {
+    NoThread(io::Error),
+    Failed(io::Error),
+    /// The look-up did not finish within this time.
+    TimedOut(Duration),
+}
+
+impl LookupError {
+    /// The failure of the request. `subject` is what the message calls the look-up.
+    pub(super) fn into_failure(self, subject: &str) -> Failure {
+        match self {
+            Self::NoThread(error) => {
+                let why = os_error_text(&error);
+                let why = format!("{subject} failed: cannot start a thread: {why}");
+                Failure::from_setup_error(&error, why)
             }
-            Err(RecvTimeoutError::Timeout) => {
-                let why = format!(
-                    "name resolution did not finish within {}",
-                    seconds(lookup.waited)
-                );
-                self.running.borrow_mut().push(lookup);
-                Err(Failure::Unreachable { why })
+            Self::Failed(error) => {
+                let why = format!("{subject} failed: {}", error_text(&error));
+                Failure::from_network_error(&error, why)
             }
-            Err(RecvTimeoutError::Disconnected) => Err(failed("its thread ended")),
+            Self::TimedOut(limit) => Failure::Unreachable {
+                why: format!("{subject} did not finish within {}", seconds(limit)),
+            },
         }
     }
 }
 
-/// A call of getaddrinfo(3).
+/// The look-ups of one name.
+///
+/// The resolver reads its configuration when a call begins, so a call that hangs does not notice when
+/// the configuration is repaired. After a while, a further call therefore runs beside it.
 struct Lookup {
     name: String,
-    start: Instant,
-    /// How long callers have waited for it.
-    waited: Duration,
+    /// The calls that have not finished, the oldest first.
+    calls: Vec<Call>,
     is_logged_as_slow: bool,
-    result: Receiver<io::Result<Vec<SocketAddr>>>,
+    sender: Sender<CallOutcome>,
+    outcomes: Receiver<CallOutcome>,
+}
+
+type CallOutcome = (ThreadId, io::Result<Vec<SocketAddr>>);
+
+/// A call of getaddrinfo(3).
+struct Call {
+    start: Instant,
     thread: JoinHandle<()>,
+    /// Whether another call has succeeded meanwhile.
+    is_outdated: bool,
 }
 
 impl Lookup {
-    /// Starts a look-up.
+    fn new(name: &str) -> Self {
+        let (sender, outcomes) = channel();
+        Self {
+            name: name.to_owned(),
+            calls: Vec::new(),
+            is_logged_as_slow: false,
+            sender,
+            outcomes,
+        }
+    }
+
+    /// Starts a call.
     ///
     /// # Errors
     /// Those of starting a thread.
-    fn start(name: &str) -> io::Result<Self> {
-        let (sender, result) = channel();
-        let owned_name = name.to_owned();
+    fn start_call(&mut self) -> io::Result<()> {
+        let name = self.name.clone();
+        let sender = self.sender.clone();
         let look_up = move || {
-            let addresses = (owned_name.as_str(), 0).to_socket_addrs();
+            let addresses = (name.as_str(), 0).to_socket_addrs();
+            let addresses = addresses.map(Iterator::collect);
             // The receiver is gone if the run no longer needs the addresses.
-            let _ = sender.send(addresses.map(Iterator::collect));
+            let _ = sender.send((thread::current().id(), addresses));
         };
-        let thread = std::thread::Builder::new().stack_size(STACK_SIZE);
-        Ok(Self {
-            name: name.to_owned(),
+        let thread = thread::Builder::new().stack_size(STACK_SIZE);
+        self.calls.push(Call {
             start: Instant::now(),
-            waited: Duration::ZERO,
-            is_logged_as_slow: false,
-            result,
             thread: with_signals_blocked(|| thread.spawn(look_up))?,
-        })
+            is_outdated: false,
+        });
+        Ok(())
+    }
+
+    /// The call that started last and may still give the addresses.
+    fn youngest(&self) -> Option<&Call> {
+        self.calls.iter().rfind(|call| !call.is_outdated)
+    }
+
+    /// Waits until a call succeeds or all have failed. Starts a further call beside one that is slow.
+    fn wait(&mut self, limit: &LookupLimit, log: &dyn Log) -> Result<Vec<SocketAddr>, LookupError> {
+        let start = Instant::now();
+        let mut error = None;
+        let mut may_start = true;
+        loop {
+            let left = limit.wait.saturating_sub(start.elapsed());
+            let until_slow = self
+                .youngest()
+                .map(|call| limit.slow_after.saturating_sub(call.start.elapsed()));
+            let until_slow = until_slow.filter(|until_slow| {
+                may_start && self.calls.len() < MAX_CALLS && *until_slow + MIN_WAIT <= left
+            });
+            match self.outcomes.recv_timeout(until_slow.unwrap_or(left)) {
+                Ok((thread, outcome)) => match self.finish(thread, outcome, log) {
+                    Some(Ok(addresses)) => return Ok(addresses),
+                    Some(Err(reason)) if self.youngest().is_none() => {
+                        return Err(LookupError::Failed(reason));
+                    }
+                    Some(Err(reason)) => error = Some(reason),
+                    None => {}
+                },
+                Err(_) if until_slow.is_none() => {
+                    return Err(match error {
+                        Some(reason) => LookupError::Failed(reason),
+                        None => LookupError::TimedOut(limit.wait),
+                    });
+                }
+                Err(_) => {
+                    self.log_as_slow(limit, start.elapsed(), log);
+                    may_start = self.start_call().is_ok();
+                }
+            }
+        }
+    }
+
+    fn log_as_slow(&mut self, limit: &LookupLimit, waited: Duration, log: &dyn Log) {
+        if !self.is_logged_as_slow {
+            self.is_logged_as_slow = true;
+            log.log(Event::LookupSlow {
+                name: &self.name,
+                waited: limit.slow_after,
+                left: limit.wait.saturating_sub(waited),
+            });
+        }
+    }
+
+    /// Removes a call that has finished. Returns `None` if its outcome no longer matters.
+    fn finish(
+        &mut self,
+        thread: ThreadId,
+        outcome: io::Result<Vec<SocketAddr>>,
+        log: &dyn Log,
+    ) -> Option<io::Result<Vec<SocketAddr>>> {
+        let mut calls = self.calls.iter();
+        let index = calls.position(|call| call.thread.thread().id() == thread)?;
+        let call = self.calls.remove(index);
+        log.log(Event::Lookup {
+            name: &self.name,
+            took: call.start.elapsed(),
+        });
+        // It has nothing left to do, and some containers may have few threads.
+        let _ = call.thread.join();
+        if call.is_outdated {
+            return None;
+        }
+        if outcome.is_ok() {
+            for call in &mut self.calls {
+                call.is_outdated = true;
+            }
+        }
+        Some(outcome)
     }
 }
 
@@ -259,12 +347,6 @@ fn pad_for_connect_timeout(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         family.into_iter().cycle().take(count)
     };
     pad(preferred).chain(pad(others)).collect()
-}
-
-fn failed(why: &str) -> Failure {
-    Failure::Unreachable {
-        why: format!("name resolution failed: {why}"),
-    }
 }
 
 /// The text of gai_strerror(3), without the text that std puts before it.

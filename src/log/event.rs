@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::error::{humanize, list};
+use crate::error::{humanize, list, seconds};
 
 /// When a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +93,7 @@ events! {
         VerifySslIgnored,
         /// A name is not resolved after `waited`, and phase-run keeps waiting.
         #[kind("lookup-slow")]
-        #[text("resolving the name {name} has taken {} s so far: waiting up to {:.0} s more", waited.as_secs_f64(), left.as_secs_f64())]
+        #[text("resolving the name {name} has taken {} so far: waiting up to {:.0} s more", seconds(*waited), left.as_secs_f64())]
         LookupSlow { name: &'a str, waited: Duration, left: Duration },
         /// The environment has no secrets, and no filter explains it.
         #[kind("environment-empty")]

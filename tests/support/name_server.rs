@@ -74,15 +74,20 @@ impl NameServer {
 
     /// Makes a run resolve names with this server, for 30 seconds and once a look-up.
     pub(crate) fn resolves_for<'a>(&self, sandbox: &Sandbox, run: Run<'a>) -> Run<'a> {
+        self.set_for(sandbox);
+        sandbox.file("nsswitch.conf", "hosts: files dns\n");
+        let script = "mount --bind resolv.conf /etc/resolv.conf && \
+            mount --bind nsswitch.conf /etc/nsswitch.conf && exec \"$@\"";
+        run.in_namespaces(&["--mount"], script)
+    }
+
+    /// Makes this the name server of the look-ups that a run starts from now on.
+    pub(crate) fn set_for(&self, sandbox: &Sandbox) {
         let lines = format!(
             "nameserver {}\noptions timeout:30 attempts:1\n",
             self.address
         );
         sandbox.file("resolv.conf", lines);
-        sandbox.file("nsswitch.conf", "hosts: files dns\n");
-        let script = "mount --bind resolv.conf /etc/resolv.conf && \
-            mount --bind nsswitch.conf /etc/nsswitch.conf && exec \"$@\"";
-        run.in_namespaces(&["--mount"], script)
     }
 }
 
