@@ -465,8 +465,13 @@ pub(crate) enum SnapshotError {
     Missing,
     /// The file cannot be read, or others could have written it.
     UnusableFile { why: String },
-    /// It is damaged, or was made with another token or other settings: the two look the same.
+    /// It is damaged, or was made with another token: the two look the same.
     Undecryptable,
+    /// It was made with another value of `setting`; `made_with` is the option as it was.
+    OtherSettings {
+        setting: &'static str,
+        made_with: String,
+    },
     /// It is older than `--snapshot-max-age`.
     TooOld { age: Duration, limit: Duration },
     /// Leased secrets are selected, and snapshots never contain them.
@@ -479,6 +484,9 @@ impl SnapshotError {
             Self::Missing | Self::Undecryptable | Self::TooOld { .. } => Some(
                 "run once without --offline while Phase is reachable, to create a new snapshot",
             ),
+            Self::OtherSettings { .. } => {
+                Some("use that setting, or run once without --offline while Phase is reachable")
+            }
             Self::LeasedSecrets { .. } => Some("remove --dynamic to start without dynamic secrets"),
             Self::UnusableFile { .. } => None,
         }
@@ -490,9 +498,8 @@ impl fmt::Display for SnapshotError {
         match self {
             Self::Missing => f.write_str("it does not exist"),
             Self::UnusableFile { why } => f.write_str(why),
-            Self::Undecryptable => f.write_str(
-                "it is damaged, or was made with another token, host, app, environment, filter, --mode or --dynamic setting",
-            ),
+            Self::Undecryptable => f.write_str("it was made with another token, or is damaged"),
+            Self::OtherSettings { made_with, .. } => write!(f, "it was made with {made_with}"),
             Self::TooOld { age, limit } => write!(
                 f,
                 "it was made {} ago, and --snapshot-max-age is {} s",

@@ -43,8 +43,25 @@ pub(crate) struct FetchedSecrets<'a> {
     pub(crate) secrets: SecretList<'a>,
     /// The environment for messages, such as `Production of shop`.
     pub(crate) environment_label: String,
+    pub(crate) target: FetchedTarget,
     /// When the first lease expires, if anything was leased.
     pub(crate) lease: Option<LeaseExpiry>,
+}
+
+/// The app and the environment of a fetch, with every name that is known of them.
+pub(crate) struct FetchedTarget {
+    /// The ID of the app and, if it is known, its name.
+    pub(crate) app_names: Vec<String>,
+    pub(crate) environment_names: Vec<String>,
+}
+
+impl FetchedTarget {
+    fn new(app: &App, environment: &Environment) -> Self {
+        Self {
+            app_names: vec![app.id.clone(), app.name.clone()],
+            environment_names: vec![environment.name.clone()],
+        }
+    }
 }
 
 /// The secrets of an environment, from either interface.
@@ -234,6 +251,7 @@ impl<'a> Fetcher<'a> {
                     return Ok(FetchedSecrets {
                         secrets: SecretList::Decrypted(secrets),
                         environment_label: environment_label(&target.environment.name, &target.app),
+                        target: FetchedTarget::new(&target.app, &target.environment),
                         lease,
                     });
                 }
@@ -296,6 +314,7 @@ impl<'a> Fetcher<'a> {
                 resolver: Box::new(resolver),
             },
             environment_label: environment_label(&environment.name, app),
+            target: FetchedTarget::new(app, environment),
             lease: fetched.lease,
         })
     }

@@ -25,7 +25,7 @@ use crate::process::watch::{WatchOptions, WatchOutcome, WorkerChannel};
 use crate::process::{self, CommandFork, SingleThreaded, exec, startup};
 use crate::secret::{Secret, SecretBytes};
 use crate::selection;
-use crate::snapshot::{FetchPurpose, Snapshot};
+use crate::snapshot::{FetchPurpose, Fetched, Snapshot};
 
 /// The log, the start time and the core limit, which each step of a run may need.
 #[derive(Clone, Copy)]
@@ -285,7 +285,10 @@ fn fetch_and_plan(
         }
         // A snapshot can be opened only with its token, and an identity gets a new token for each
         // run.
-        (None, _) | (Some(_), Auth::Identity(_)) => fetch()?,
+        (None, _) | (Some(_), Auth::Identity(_)) => {
+            let Fetched { secrets, lease, .. } = fetch()?;
+            (secrets, lease)
+        }
     };
     let inherited = environ::filter_inherited(inherited, &config.injection);
     let allow_empty = config.selection.allow_empty;
@@ -303,11 +306,12 @@ fn fetch_and_select(
     config: &Config,
     auth: &Auth<'_>,
     context: Context<'_>,
-) -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error> {
+) -> Result<Fetched, Error> {
     let (options, log) = (&config.selection, context.log);
     let FetchedSecrets {
         secrets,
         environment_label,
+        target,
         lease,
     } = phase::fetch(single_threaded, &config.fetch, auth, options, log)?;
     let (total, secrets) = match secrets {
@@ -339,7 +343,11 @@ fn fetch_and_select(
         total,
         took: context.start.elapsed(),
     });
-    Ok((secrets, lease))
+    Ok(Fetched {
+        secrets,
+        target,
+        lease,
+    })
 }
 
 impl PlannedEnvironment {

@@ -12,11 +12,13 @@ mod format;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::auth::Credential;
+use crate::cli::Opt;
 use crate::config::{FetchConfig, SelectionOptions, SnapshotOptions};
 use crate::error::{Error, SnapshotError};
 use crate::log::{Event, Log};
-use crate::phase::LeaseExpiry;
+use crate::phase::{FetchedTarget, LeaseExpiry};
 use crate::secret::Secret;
+use binding::Binding;
 use format::SnapshotContents;
 #[cfg(any(test, fuzzing))]
 pub(crate) use format::fuzz;
@@ -31,6 +33,14 @@ pub(crate) enum FetchPurpose {
     Standby,
     /// The user lists the secrets. The snapshot is read but neither written nor removed.
     DryRun,
+}
+
+/// What a fetch has returned, after the selection.
+pub(crate) struct Fetched {
+    pub(crate) secrets: Vec<Secret>,
+    pub(crate) target: FetchedTarget,
+    /// When the first lease expires, if anything was leased.
+    pub(crate) lease: Option<LeaseExpiry>,
 }
 
 /// The snapshot of one configuration and one token.
@@ -64,7 +74,7 @@ impl<'a> Snapshot<'a> {
     /// app or the environment is missing.
     pub(crate) fn fetch_or_restore(
         &self,
-        fetch: impl FnOnce() -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error>,
+        fetch: impl FnOnce() -> Result<Fetched, Error>,
         purpose: FetchPurpose,
         log: &dyn Log,
     ) -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error> {
@@ -80,9 +90,13 @@ impl<'a> Snapshot<'a> {
             return Ok((secrets, None));
         }
         let error = match fetch() {
-            Ok((secrets, lease)) => {
+            Ok(Fetched {
+                secrets,
+                target,
+                lease,
+            }) => {
                 if purpose != FetchPurpose::DryRun {
-                    match self.write(&secrets) {
+                    match self.write(&secrets, &target) {
                         Ok(()) => log.log(Event::SnapshotWritten { path }),
                         Err(why) => log.log(Event::SnapshotWriteFailed { path, why: &why }),
                     }
@@ -104,14 +118,7 @@ impl<'a> Snapshot<'a> {
                 }
             },
             FailureClass::Refusal if purpose != FetchPurpose::DryRun => {
-                match file::remove(&self.options.path) {
-                    Ok(()) => log.log(Event::SnapshotRemoved { path }),
-                    Err(SnapshotError::Missing) => {}
-                    Err(why) => {
-                        let why = &why.to_string();
-                        log.log(Event::SnapshotRemoveFailed { path, why });
-                    }
-                }
+                self.remove_refused(&error, log);
             }
             FailureClass::Outage | FailureClass::Refusal | FailureClass::Other => {}
         }
@@ -136,20 +143,58 @@ impl<'a> Snapshot<'a> {
         }
     }
 
+    /// Removes the snapshot after a refusal, if it holds what was refused: it was made with the refused
+    /// token and, unless the token itself was refused, with these settings.
+    fn remove_refused(&self, refusal: &Error, log: &dyn Log) {
+        let path = &self.options.path.display().to_string();
+        file::remove_leftovers(&self.options.path);
+        let removed = self.decrypt().and_then(|contents| {
+            match (self.binding().check(&contents.binding), refusal) {
+                // Another host knows nothing of the token.
+                (
+                    Err(SnapshotError::OtherSettings { setting, .. }),
+                    Error::TokenRejected { .. },
+                ) if setting != Opt::Host.name() => {}
+                (checked, _) => checked?,
+            }
+            file::remove(&self.options.path)
+        });
+        match removed {
+            Ok(()) => log.log(Event::SnapshotRemoved { path }),
+            Err(SnapshotError::Missing) => {}
+            Err(why @ (SnapshotError::Undecryptable | SnapshotError::OtherSettings { .. })) => {
+                let why = &why.to_string();
+                log.log(Event::SnapshotKept { path, why });
+            }
+            Err(why) => {
+                let why = &why.to_string();
+                log.log(Event::SnapshotRemoveFailed { path, why });
+            }
+        }
+    }
+
     /// Reads the snapshot. Returns its secrets and its age, or `None` if the age is unknown.
     fn restore(&self) -> Result<(Vec<Secret>, Option<Duration>), SnapshotError> {
-        let bytes = file::read(&self.options.path)?;
-        let binding = binding::encode(self.fetch_config, self.selection);
-        let contents = format::decrypt(bytes, &self.credential.token, &binding)
-            .ok_or(SnapshotError::Undecryptable)?;
+        let contents = self.decrypt()?;
+        self.binding().check(&contents.binding)?;
         check_usable(contents, unix_time(), self.options.max_age)
     }
 
+    /// Reads the snapshot with this token, whatever its settings are.
+    fn decrypt(&self) -> Result<SnapshotContents, SnapshotError> {
+        let bytes = file::read(&self.options.path)?;
+        format::decrypt(bytes, &self.credential.token).ok_or(SnapshotError::Undecryptable)
+    }
+
     /// Writes these secrets to the snapshot. The error is the reason, for the log.
-    fn write(&self, secrets: &[Secret]) -> Result<(), String> {
-        let binding = binding::encode(self.fetch_config, self.selection);
+    fn write(&self, secrets: &[Secret], target: &FetchedTarget) -> Result<(), String> {
+        let binding = self.binding().encode(target);
         let bytes = format::encrypt(secrets, unix_time(), &self.credential.token, &binding)?;
         file::replace(&self.options.path, &bytes)
+    }
+
+    fn binding(&self) -> Binding {
+        Binding::new(self.fetch_config, self.selection)
     }
 }
 
@@ -185,7 +230,7 @@ fn unix_time() -> Duration {
 enum FailureClass {
     /// Phase is unreachable or overloaded: the snapshot may be used.
     Outage,
-    /// Phase says that the token has no (or no longer) access: the snapshot is removed.
+    /// Phase says that the token has no (or no longer) access: the snapshot that it made is removed.
     Refusal,
     /// Any other failure: the snapshot is neither used nor removed.
     Other,
@@ -214,6 +259,7 @@ mod tests {
     ) -> Result<Option<Duration>, SnapshotError> {
         let contents = SnapshotContents {
             created: Duration::from_secs(created),
+            binding: vec![],
             leased: vec![],
             secrets: vec![],
         };
@@ -244,6 +290,7 @@ mod tests {
     fn leased_secrets_are_named() {
         let contents = SnapshotContents {
             created: Duration::ZERO,
+            binding: vec![],
             leased: vec!["lender".to_owned()],
             secrets: vec![],
         };

@@ -50,6 +50,7 @@ enum Server {
     #[default]
     Captured,
     TokenDeleted,
+    TokenDeletedLater,
     ReadingForbidden,
     ListingForbidden,
     AddressForbidden,
@@ -211,6 +212,8 @@ impl Server {
         let responder = match self {
             Self::HostileError => Responder::error(500, "\x1b[31mred\x07\r\n\u{9b}2J\u{2028}end"),
             Self::RateLimited => Responder::rate_limited(7),
+            // The first start sends two requests.
+            Self::TokenDeletedLater => Responder::error(403, "Token expired or deleted").after(2),
             Self::LimitedOnce => Responder::rate_limited(0).times(1),
             // The first request is for the list of what the token can read.
             Self::RefusedLeases => Responder::json(400, REFUSED_LEASES).after(1),

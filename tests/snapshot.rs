@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fake_phase::{Account, Phase, Responder, World};
 
-use crate::support::{Output, Run, SHOP, Sandbox, contains};
+use crate::support::{Output, Run, SHOP, Sandbox, Status, contains};
 
 pub(crate) const VALUE: &str = "canary of the snapshot";
 
@@ -20,6 +20,13 @@ pub(crate) fn two_app_world() -> World {
     }
     world
 }
+
+/// A token that Phase does not know.
+const OTHER_TOKEN: &str = "pss_service:v2:\
+    1111111111111111111111111111111111111111111111111111111111111111:\
+    1111111111111111111111111111111111111111111111111111111111111111:\
+    2222222222222222222222222222222222222222222222222222222222222222:\
+    3333333333333333333333333333333333333333333333333333333333333333";
 
 /// A sandbox with a server, and the path of a snapshot.
 pub(crate) struct SnapshotShop {
@@ -267,6 +274,52 @@ fn refusal_removes_snapshot_and_logs() {
         leave(".snapshot.01234567890123456789");
         let output = shop.run_with(&[]).output().assert_error(125, kind);
         assert!(names(shop.sandbox.directory()).is_empty(), "{output}");
+    }
+}
+
+/// A refusal concerns the token, the host and the settings that were refused. A snapshot that another
+/// token made, or that was made for another host or environment, is still good.
+#[test]
+fn refusal_keeps_snapshot_of_others() {
+    type Prepare = fn(&SnapshotShop) -> Run<'_>;
+    let cases: [(Prepare, &str, &str); 3] = [
+        (
+            |shop| {
+                shop.run_with(&["-v"])
+                    .env("PHASE_SERVICE_TOKEN", OTHER_TOKEN)
+            },
+            "token",
+            "it was made with another token, or is damaged",
+        ),
+        (
+            |shop| {
+                shop.phase.respond(
+                    "",
+                    Responder::error(401, "Token expired or deleted").times(9),
+                );
+                let host = format!("https://127.0.0.1:{}", shop.phase.port());
+                shop.run_with(&["-v"]).env("PHASE_HOST", host)
+            },
+            "token",
+            "it was made with --host https://localhost:",
+        ),
+        (
+            |shop| {
+                shop.phase.edit(|world| _ = world.forbid_reading());
+                shop.run(&["--app", "shop", "--env", "Staging"], &["-v"])
+            },
+            "access",
+            "it was made with --env Production",
+        ),
+    ];
+    for (prepare, kind, why) in cases {
+        let shop = snapshot_shop().with_snapshot();
+        let output = prepare(&shop).output().assert_status(Status::Exited(125));
+        let kept = format!("phase-run: kept the snapshot snapshot: {why}");
+        assert!(output.stderr.contains(&kept), "{output}");
+        let error = format!("phase-run: error[{kind}]: ");
+        assert!(output.stderr.contains(&error), "{output}");
+        assert!(shop.file.exists(), "{output}");
     }
 }
 

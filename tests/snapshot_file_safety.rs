@@ -169,7 +169,7 @@ fn damaged_snapshot_is_rejected_and_replaced() {
             .run_with(&["--offline"])
             .output()
             .assert_error(125, "snapshot");
-        let said = ["it is damaged", "it is not a phase-run snapshot"];
+        let said = ["or is damaged", "it is not a phase-run snapshot"];
         let said = said.iter().any(|why| output.stderr.contains(why));
         assert!(said, "{output}");
     }

@@ -5,7 +5,7 @@ use fake_phase::{Responder, bearer, service_token, user_bearer, user_token};
 use crate::snapshot::{VALUE, snapshot_shop, snapshot_shop_of, two_app_world};
 use crate::support::{Run, SHOP};
 
-const FOREIGN: &str = "phase-run: error[snapshot]: cannot use the snapshot snapshot: it is damaged, or was made with another";
+const CANNOT_USE: &str = "phase-run: error[snapshot]: cannot use the snapshot snapshot: ";
 
 /// A snapshot of another token, host, app, environment, filter, `--mode` or `--dynamic` is rejected.
 #[test]
@@ -13,53 +13,106 @@ fn snapshot_of_other_configuration_is_rejected() {
     let line = |options: &'static str| -> Vec<&str> { options.split_whitespace().collect() };
     let shop = snapshot_shop();
     let port = shop.phase.port();
-    let id = two_app_world().app("shop").id().to_owned();
     let base = "--path / --tags net --only S* --except X --require SECRET";
     let write_snapshot = |target: &[&str], options: &str| {
         let options: Vec<&str> = options.split_whitespace().collect();
         let _ = shop.run(target, &options).output().assert_ok();
     };
-    let assert_rejected = |run: Run<'_>| {
+    let assert_rejected = |run: Run<'_>, why: &str| {
         let output = run.output().assert_error(125, "snapshot");
-        assert!(output.stderr.starts_with(FOREIGN), "{output}");
+        let said = format!("{CANNOT_USE}{why}\nhint: ");
+        assert!(output.stderr.starts_with(&said), "{said}: {output}");
     };
     let offline = |target: &[&str], options: &str| {
         let options: Vec<&str> = options.split_whitespace().collect();
         shop.run(target, &[&options[..], &["--offline"]].concat())
     };
     write_snapshot(&SHOP, base);
-    for other in [
-        "--tags net --only S* --except X --require SECRET",
-        "--path /web --tags net --only S* --except X --require SECRET",
-        "--path / --path /web --tags net --only S* --except X --require SECRET",
-        "--path / --only S* --except X --require SECRET",
-        "--path / --tags net,x --only S* --except X --require SECRET",
-        "--path / --tags net --except X --require SECRET",
-        "--path / --tags net --only S --except X --require SECRET",
-        "--path / --tags net --only S* --require SECRET",
-        "--path / --tags net --only S* --except X --except Y --require SECRET",
-        "--path / --tags net --only S* --except X",
-        "--path / --tags net --only S* --only X --require SECRET",
-        "--path / --tags net --only S* --except X --require SECRET --allow-empty",
-        "--path / --tags net --only S* --except X --require SECRET --mode rest",
-        "--path / --tags net --only S* --except X --require SECRET --mode e2ee",
+    for (other, made_with) in [
+        (
+            "--tags net --only S* --except X --require SECRET",
+            "--path /",
+        ),
+        (
+            "--path /web --tags net --only S* --except X --require SECRET",
+            "--path /",
+        ),
+        (
+            "--path / --path /web --tags net --only S* --except X --require SECRET",
+            "--path /",
+        ),
+        (
+            "--path / --only S* --except X --require SECRET",
+            "--tags net",
+        ),
+        (
+            "--path / --tags net,x --only S* --except X --require SECRET",
+            "--tags net",
+        ),
+        (
+            "--path / --tags net --except X --require SECRET",
+            "--only S*",
+        ),
+        (
+            "--path / --tags net --only S --except X --require SECRET",
+            "--only S*",
+        ),
+        (
+            "--path / --tags net --only S* --require SECRET",
+            "--except X",
+        ),
+        (
+            "--path / --tags net --only S* --except X --except Y --require SECRET",
+            "--except X",
+        ),
+        (
+            "--path / --tags net --only S* --except X",
+            "--require SECRET",
+        ),
+        (
+            "--path / --tags net --only S* --only X --require SECRET",
+            "--only S*",
+        ),
+        (
+            "--path / --tags net --only S* --except X --require SECRET --allow-empty",
+            "no --allow-empty",
+        ),
+        (
+            "--path / --tags net --only S* --except X --require SECRET --mode rest",
+            "--mode auto",
+        ),
+        (
+            "--path / --tags net --only S* --except X --require SECRET --mode e2ee",
+            "--mode auto",
+        ),
     ] {
-        assert_rejected(offline(&SHOP, other));
+        assert_rejected(
+            offline(&SHOP, other),
+            &format!("it was made with {made_with}"),
+        );
     }
-    assert_rejected(offline(&["--app", "other", "--env", "Production"], base));
-    assert_rejected(offline(&["--app", &id, "--env", "Production"], base));
-    assert_rejected(offline(&["--app", "shop", "--env", "Staging"], base));
-    assert_rejected(offline(&["--app", "shop", "--env", "prod"], base));
+    for (other, made_with) in [
+        (["--app", "other", "--env", "Production"], "--app shop"),
+        (["--app", "shop", "--env", "Staging"], "--env Production"),
+        (["--app", "shop", "--env", "prod"], "--env Production"),
+    ] {
+        assert_rejected(
+            offline(&other, base),
+            &format!("it was made with {made_with}"),
+        );
+    }
     let tokens = [user_token(), bearer(), user_bearer()];
     for token in tokens {
-        assert_rejected(offline(&SHOP, base).env("PHASE_SERVICE_TOKEN", token));
+        let run = offline(&SHOP, base).env("PHASE_SERVICE_TOKEN", token);
+        assert_rejected(run, "it was made with another token, or is damaged");
     }
     for host in [
         format!("https://127.0.0.1:{port}"),
         format!("https://localhost:{port}/phase"),
         "https://console.phase.dev".to_owned(),
     ] {
-        assert_rejected(offline(&SHOP, base).env("PHASE_HOST", host));
+        let why = format!("it was made with --host https://localhost:{port}");
+        assert_rejected(offline(&SHOP, base).env("PHASE_HOST", host), &why);
     }
     // Other spellings of the same configuration are accepted.
     let same = offline(&["--app", "SHOP", "--env", "Production"], base);
@@ -73,15 +126,33 @@ fn snapshot_of_other_configuration_is_rejected() {
     let later = shop.run(&SHOP, &line("--path / --tags net --only S* --except X --require SECRET --offline --prefix P_ --clean --strict --timeout 3"));
     let _ = later.args(["-c", "true"]).output();
     write_snapshot(&SHOP, "--dynamic");
-    assert_rejected(offline(&SHOP, ""));
+    assert_rejected(offline(&SHOP, ""), "it was made with --dynamic");
     write_snapshot(&SHOP, "");
-    assert_rejected(offline(&SHOP, "--dynamic"));
+    assert_rejected(offline(&SHOP, "--dynamic"), "it was made with no --dynamic");
     assert!(
         offline(&SHOP, "")
             .output()
             .stderr
             .contains("using the snapshot")
     );
+}
+
+/// A snapshot that was made with an abbreviation or a name also opens with the names that Phase has.
+#[test]
+fn snapshot_opens_with_resolved_names() {
+    let id = two_app_world().app("shop").id().to_owned();
+    let shop = snapshot_shop();
+    let _ = shop.run(&["--app", "SHOP", "--env", "prod"], &[]).output();
+    for target in [
+        ["--app", "shop", "--env", "Production"],
+        ["--app", &id, "--env", "production"],
+        ["--app", "shop", "--env", "prod"],
+    ] {
+        let output = shop.run(&target, &["--offline"]).output();
+        let _ = output
+            .assert_log_lines(&["using the snapshot snapshot, made "])
+            .assert_ok();
+    }
 }
 
 /// The log has the age, and a snapshot older than `--snapshot-max-age` is not used.
@@ -122,18 +193,18 @@ fn unusable_snapshot_warns_keeps_fetch_error() {
         .file("snapshot", "phase-run snapshot v1\nand no more");
     failed(
         shop.run_with(&[]),
-        "it is damaged, or was made with another token",
+        "it was made with another token, or is damaged",
     );
     let shop = snapshot_shop()
         .with_snapshot()
         .responding(Responder::status(503));
     failed(
         shop.run_with(&["--only", "S*"]),
-        "it is damaged, or was made",
+        "it was made with no --only",
     );
     failed(
         shop.run_with(&[]).env("PHASE_SERVICE_TOKEN", bearer()),
-        "it is damaged",
+        "it was made with another token",
     );
     // After a successful fetch a missing snapshot is no warning.
     let shop = snapshot_shop();

@@ -86,6 +86,15 @@ impl Host {
         &self.name
     }
 
+    /// The address for messages: `https://host:port`, with the path if it has one.
+    pub(crate) fn address(&self) -> String {
+        let [console, _] = PHASE_CLOUD_HOSTS;
+        match self.is_phase_cloud {
+            true => format!("https://{console}"),
+            false => self.base.clone(),
+        }
+    }
+
     /// Whether the scheme is http, which is possible only for this machine.
     pub(super) fn is_plain_http(&self) -> bool {
         self.base.starts_with("http:")

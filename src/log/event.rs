@@ -218,6 +218,10 @@ events! {
         #[kind("snapshot-written")]
         #[text("wrote the snapshot {path}")]
         SnapshotWritten { path: &'a str },
+        /// Phase denied access, but not to what is in the snapshot.
+        #[kind("snapshot-kept")]
+        #[text("kept the snapshot {path}: {why}")]
+        SnapshotKept { path: &'a str, why: &'a str },
         /// The last line before the command takes over; arguments are not shown.
         #[kind("exec")]
         #[text("executing {program}")]

@@ -78,14 +78,18 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
     written.map_err(|error| os_error_text(&error))
 }
 
-/// Removes the snapshot, and the temporary files that killed processes have left.
+/// Removes the temporary files that killed processes have left.
+pub(super) fn remove_leftovers(path: &Path) {
+    if let Ok(temporary) = TemporaryFiles::of(path) {
+        temporary.remove_leftovers();
+    }
+}
+
+/// Removes the snapshot.
 ///
 /// # Errors
 /// Returns why if it is missing, is not a snapshot, or cannot be removed.
 pub(super) fn remove(path: &Path) -> Result<(), SnapshotError> {
-    if let Ok(temporary) = TemporaryFiles::of(path) {
-        temporary.remove_leftovers();
-    }
     check_replaceable(path)?;
     fs::remove_file(path).map_err(io_failure)
 }

@@ -3,7 +3,8 @@
 //!
 //! `magic ‖ salt ‖ time ‖ ciphertext ‖ tag`, with XChaCha20-Poly1305. Each file has its own key, derived
 //! from the token and a random salt by HKDF-SHA-256 (RFC 5869), so the nonce may be constant. The header
-//! and the binding, which encodes the settings of the snapshot, are authenticated as associated data.
+//! is authenticated as associated data. The binding, which encodes the settings of the snapshot, is
+//! encrypted before the secrets: whoever has the token can read it, and the caller must check it.
 
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ const NONCE: [u8; 24] = [0; 24];
 pub(super) struct SnapshotContents {
     /// When the snapshot was made: milliseconds since 1970.
     pub(super) created: Duration,
+    /// The settings that it was made with, encoded.
+    pub(super) binding: Vec<u8>,
     /// The names of the dynamic secrets that were leased. If there are any, `secrets` is empty.
     pub(super) leased: Vec<String>,
     pub(super) secrets: Vec<Secret>,
@@ -80,7 +83,8 @@ pub(super) fn encrypt(
         leased.iter().map(|name| name.as_bytes()).chain(secrets)
     };
     let size: usize = fields().map(|field| LENGTH_SIZE + field.len()).sum();
-    let mut file = Vec::with_capacity(HEADER_SIZE + LENGTH_SIZE + size + TAG_SIZE);
+    let size = LENGTH_SIZE + binding.len() + LENGTH_SIZE + size;
+    let mut file = Vec::with_capacity(HEADER_SIZE + size + TAG_SIZE);
     let mut salt = [0; SALT_SIZE];
     SystemRandom::new()
         .fill(&mut salt)
@@ -89,6 +93,7 @@ pub(super) fn encrypt(
     file.extend_from_slice(&salt);
     let millis = u64::try_from(created.as_millis()).unwrap_or(u64::MAX);
     file.extend_from_slice(&millis.to_le_bytes());
+    length_prefixed::push(&mut file, binding);
     file.extend_from_slice(&encode_length(leased.len()));
     for field in fields() {
         length_prefixed::push(&mut file, field);
@@ -96,42 +101,25 @@ pub(super) fn encrypt(
     let (header, payload) = file
         .split_at_mut_checked(HEADER_SIZE)
         .expect("the header has been written");
-    let associated_data = [header, binding].concat();
     let tag = cipher(token, &salt)
-        .encrypt_inout_detached(&XNonce::from(NONCE), &associated_data, payload.into())
+        .encrypt_inout_detached(&XNonce::from(NONCE), header, payload.into())
         .ok()
         .expect("the payload is shorter than the 256 GiB that the cipher takes");
     file.extend_from_slice(&tag);
     Ok(file)
 }
 
-/// Decrypts a snapshot. Returns `None` unless every bit is as it was written, and the token and the
-/// binding are the same.
-pub(super) fn decrypt(
-    mut file: Vec<u8>,
-    token: &Token,
-    binding: &[u8],
-) -> Option<SnapshotContents> {
+/// Decrypts a snapshot. Returns `None` unless every bit is as it was written, and the token is the same.
+pub(super) fn decrypt(mut file: Vec<u8>, token: &Token) -> Option<SnapshotContents> {
     let (header, rest) = file.split_at_mut_checked(HEADER_SIZE)?;
     let (salt, created) = header.strip_prefix(MAGIC)?.split_at_checked(SALT_SIZE)?;
     let created = Duration::from_millis(u64::from_le_bytes(created.try_into().ok()?));
     let (payload, tag) = rest.split_at_mut_checked(rest.len().checked_sub(TAG_SIZE)?)?;
     let tag = Tag::try_from(&*tag).ok()?;
-    let associated_data = [header, binding].concat();
     cipher(token, salt)
-        .decrypt_inout_detached(
-            &XNonce::from(NONCE),
-            &associated_data,
-            (&mut *payload).into(),
-            &tag,
-        )
+        .decrypt_inout_detached(&XNonce::from(NONCE), header, (&mut *payload).into(), &tag)
         .ok()?;
-    let (leased, secrets) = parse(payload)?;
-    Some(SnapshotContents {
-        created,
-        leased,
-        secrets,
-    })
+    parse(payload, created)
 }
 
 /// Returns the cipher with the key of one file. The key depends on the whole token: because the server
@@ -151,10 +139,11 @@ fn cipher(token: &Token, salt: &[u8]) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(<&Key>::from(&*key))
 }
 
-/// Parses the decrypted payload: the names of leased secrets, and the secrets. It was written by
-/// phase-run, but lengths are still checked.
-fn parse(payload: &[u8]) -> Option<(Vec<String>, Vec<Secret>)> {
+/// Parses the decrypted payload: the binding, the names of leased secrets, and the secrets. It was written
+/// by phase-run, but lengths are still checked.
+fn parse(payload: &[u8], created: Duration) -> Option<SnapshotContents> {
     let mut rest = payload;
+    let binding = length_prefixed::take(&mut rest)?.to_vec();
     let count = length_prefixed::take_length(&mut rest)?;
     let mut leased = Vec::new();
     for _ in 0..count {
@@ -171,7 +160,12 @@ fn parse(payload: &[u8]) -> Option<(Vec<String>, Vec<Secret>)> {
             dynamic_secret_name: None,
         });
     }
-    Some((leased, secrets))
+    Some(SnapshotContents {
+        created,
+        binding,
+        leased,
+        secrets,
+    })
 }
 
 fn take_text(rest: &mut &[u8]) -> Option<String> {
@@ -185,10 +179,10 @@ fn take_text(rest: &mut &[u8]) -> Option<String> {
 pub(crate) fn fuzz(data: &[u8]) {
     if let Ok(token) = Token::parse(&[b'a'; 2 * KEY_SIZE]) {
         for file in [data.to_vec(), [MAGIC.as_slice(), data].concat()] {
-            assert!(decrypt(file, &token, b"binding").is_none());
+            assert!(decrypt(file, &token).is_none());
         }
     }
-    let _ = parse(data);
+    let _ = parse(data, Duration::ZERO);
 }
 
 #[cfg(test)]
@@ -203,10 +197,10 @@ mod tests {
     const CREATED: Duration = Duration::from_millis(1_234_567);
 
     /// The secret `K` with the value `value`, encrypted for [`TOKEN`].
-    const FILE_V1: &str = "70686173652d72756e20736e617073686f742076310a57d9da06f5504feee4cf0836b40f3a6eb41aeac7c1f4\
-        886a8630c966760db8f787d612000000000089fd25fa2f68f60da7080a9594ba7ae81daf9d9cf864f47ef02e\
-        52a7f16a7019c65f5688fe7a5f0866fb35e02657615412e0ee20820b1951ab9a8144c5f53a00bbea140c5bdd\
-        841c";
+    const FILE_V1: &str = "70686173652d72756e20736e617073686f742076310a83264528bb9d95e99368a4d71db51f3cb8083e643a0b\
+        2627b2eaa491aed898af87d6120000000000d1273d8aeadc38b8c816247ee1c7ff65fef1eb3778cab85b8930\
+        13cccc6b262f1369a38e07d7a39861a9cfef75fcf573b714a1d62115c161852279be967be2a6c2e12e3abe38\
+        072a61e336ff4ba7094597f3c32a1eeaf9";
 
     fn token(text: &str) -> Token {
         Token::parse(text.as_bytes()).unwrap()
@@ -234,7 +228,7 @@ mod tests {
     }
 
     fn is_decrypted(bytes: &[u8]) -> bool {
-        decrypt(bytes.to_vec(), &token(TOKEN), b"binding").is_some()
+        decrypt(bytes.to_vec(), &token(TOKEN)).is_some()
     }
 
     #[test]
@@ -243,8 +237,9 @@ mod tests {
         let secrets = [secret("\u{fc} =\n", &all, None), secret("", b"", None)];
         let file = encrypt(&secrets, CREATED, &token(TOKEN), b"binding").unwrap();
         assert_eq!(file.capacity(), file.len());
-        let contents = decrypt(file, &token(TOKEN), b"binding").unwrap();
+        let contents = decrypt(file, &token(TOKEN)).unwrap();
         assert_eq!((contents.created, contents.leased.len()), (CREATED, 0));
+        assert_eq!(contents.binding, b"binding");
         assert_eq!(contents.secrets.len(), 2);
         for (decrypted, original) in contents.secrets.iter().zip(&secrets) {
             assert_eq!(decrypted.key, original.key);
@@ -261,7 +256,7 @@ mod tests {
     #[test]
     fn file_of_format_v1_decrypts() {
         let file = base16ct::lower::decode_vec(FILE_V1).unwrap();
-        let contents = decrypt(file, &token(TOKEN), b"binding").unwrap();
+        let contents = decrypt(file, &token(TOKEN)).unwrap();
         assert_eq!(contents.created, CREATED);
         let [secret] = contents.secrets.as_slice() else {
             panic!("the file has one secret");
@@ -292,7 +287,7 @@ mod tests {
             secret("D", b"4", Some("bank")),
         ];
         let file = encrypt(&secrets, CREATED, &token(TOKEN), b"binding").unwrap();
-        let contents = decrypt(file, &token(TOKEN), b"binding").unwrap();
+        let contents = decrypt(file, &token(TOKEN)).unwrap();
         assert_eq!(contents.leased, ["bank", "lender"]);
         assert!(contents.secrets.is_empty());
     }
@@ -339,12 +334,10 @@ mod tests {
             format!("User {bearer}"),
         ];
         for other in others {
-            let decrypted = decrypt(small_file(), &token(&other), b"binding");
+            let decrypted = decrypt(small_file(), &token(&other));
             assert!(decrypted.is_none(), "{other}");
         }
-        assert!(decrypt(small_file(), &token(TOKEN), b"bindinG").is_none());
-        assert!(decrypt(small_file(), &token(TOKEN), b"").is_none());
-        assert!(decrypt(small_file(), &token(&format!(" {TOKEN}\n")), b"binding").is_some());
+        assert!(decrypt(small_file(), &token(&format!(" {TOKEN}\n"))).is_some());
     }
 
     /// Parses many short payloads, although only phase-run writes them.
@@ -359,10 +352,10 @@ mod tests {
                     number /= alphabet.len();
                 }
                 for cut in 0..=payload.len() {
-                    let _ = parse(&payload[..cut]);
+                    let _ = parse(&payload[..cut], CREATED);
                 }
             }
         }
-        assert!(parse(&0_u64.to_le_bytes()).is_some());
+        assert!(parse(&[0; 2 * LENGTH_SIZE], CREATED).is_some());
     }
 }
