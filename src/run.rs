@@ -388,6 +388,9 @@ impl CommandEnvironment {
     #[expect(clippy::expect_used, reason = "the configuration has a command")]
     fn exec(&self, config: &Config, context: Context<'_>) -> Error {
         let command = &config.command;
+        if std::process::id() == 1 {
+            context.log.log(Event::BecomesPid1);
+        }
         let program = command.first().expect("only a dry run has no command");
         context.log.log(Event::Exec {
             program: &program.display().to_string(),
@@ -419,6 +422,12 @@ impl Log for WorkerLog<'_> {
         match (&event, self.channel.is_standby()) {
             // The file is removed, whether the poll succeeds or not.
             (Event::SnapshotRemoved { .. }, _) => self.logger.log(event),
+            // It stays true, whether the poll succeeds or not.
+            (Event::CredentialFileReplaced { .. }, true) => {
+                if self.channel.is_first_replaced_file() {
+                    self.logger.log(event);
+                }
+            }
             // The failure of a poll is reported, but not its retries and delays.
             (Event::Retrying { .. } | Event::LookupSlow { .. }, true) => {}
             (_, true) => self

@@ -45,6 +45,22 @@ fn command_is_pid1_and_gets_signals_directly() {
     assert_eq!(running.wait().assert_ok().text().lines().count(), 2);
 }
 
+/// With `-v`, one line says what being PID 1 means. A supervised command is not PID 1.
+#[test]
+fn verbose_exec_as_pid1_explains_signals() {
+    let shop = shop([("SECRET", "value")]);
+    let line = "phase-run: the command becomes PID 1 and gets signals directly: ";
+    for (options, expected) in [(&["-v"][..], 1), (&["-v", "--supervise"], 0), (&[], 0)] {
+        let run = shop.run_with(options).arg("true").as_pid1();
+        let output = run.output().assert_status(Status::Exited(0));
+        let lines = output.stderr.lines().filter(|said| said.starts_with(line));
+        assert_eq!(lines.count(), expected, "{options:?}: {output}");
+    }
+    let run = shop.run_with(&["-v"]).arg("true");
+    let output = run.output().assert_status(Status::Exited(0));
+    assert!(!output.stderr.contains(line), "{output}");
+}
+
 /// execve(2): handled signals become default again, so nothing of the fetch is left.
 #[test]
 fn pid1_handlers_are_reset_for_command() {

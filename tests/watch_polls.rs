@@ -137,6 +137,28 @@ fn unreadable_token_file_fails_poll() {
     let _ = stop_watched(running);
 }
 
+/// A container that mounts the token file alone keeps the old file if it is replaced on the host. One
+/// warning says so.
+#[test]
+fn replaced_mounted_token_file_warns_once() {
+    let shop = watched_shop();
+    let token = shop.private_file("token", service_token());
+    let _ = shop.private_file("mounted", "");
+    let run = shop.run(SHOP).unset("PHASE_SERVICE_TOKEN");
+    let run = run.args(["--watch", "1", "--token-file", "mounted", "--"]);
+    let run = run.in_namespaces(&["--mount"], "mount --bind token mounted && exec \"$@\"");
+    let mut running = spawn_watched(run, PRINT_SECRET_AND_SERVE);
+    wait_for_more_requests(&shop.phase, 1);
+    let new = shop.private_file("token.new", service_token());
+    rename(new, &token).unwrap();
+    let warning = "phase-run: warning: the file mounted was replaced or removed outside of this \
+        container, so polls still read the old one: mount its directory, not the file alone";
+    assert_eq!(running.stderr_line(), warning);
+    wait_for_more_requests(&shop.phase, 2);
+    let output = stop_watched(running);
+    assert_eq!(output.stderr, format!("{warning}\n"), "{output}");
+}
+
 /// With `-v`, a poll without a change is logged.
 #[test]
 fn verbose_poll_logs_unchanged_secrets() {

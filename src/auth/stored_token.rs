@@ -7,7 +7,9 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
 use super::Credential;
-use crate::config::credential_file::{MAX_SIZE, open_regular, read_bounded, warn_if_exposed};
+use crate::config::credential_file::{
+    MAX_SIZE, open_regular, read_bounded, warn_if_exposed, warn_if_replaced,
+};
 use crate::config::{TOKEN_VARIABLE, TokenSource};
 use crate::encoding::decode_file;
 use crate::error::{Error, os_error_text};
@@ -91,6 +93,7 @@ impl TokenSource {
             why: "it is no longer a regular file".to_owned(),
         })?;
         warn_if_exposed(path, &file, log);
+        warn_if_replaced(path, &file, log);
         self.parse(&read_bounded(file, MAX_SIZE).map_err(unreadable)?)
     }
 

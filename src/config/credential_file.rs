@@ -39,6 +39,18 @@ pub(crate) fn read_bounded(file: File, limit: u64) -> std::io::Result<SecretByte
     decode_file(bytes).map(SecretBytes::new)
 }
 
+/// Warns if the file has no name any more. Its path still leads to it if a container mounts the file
+/// alone (mount_namespaces(7)): whoever replaces the file on the host gives the name to another one.
+pub(crate) fn warn_if_replaced(path: &Path, file: &File, log: &dyn Log) {
+    let has_no_name = file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+    // A deleted file that is open, such as /dev/stdin, has no name to begin with.
+    if has_no_name && path.canonicalize().is_ok() {
+        log.log(Event::CredentialFileReplaced {
+            path: &path.display().to_string(),
+        });
+    }
+}
+
 /// Warns if the group or others can read the file, unless the user cannot change that: somebody else owns
 /// the file, or its mount is read-only, as secret mounts of orchestrators are.
 pub(crate) fn warn_if_exposed(path: &Path, file: &File, log: &dyn Log) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::credential_file::{MAX_SIZE, open_regular, warn_if_exposed};
+use super::credential_file::{MAX_SIZE, open_regular, warn_if_exposed, warn_if_replaced};
 use crate::encoding::decode_file;
 use crate::error::{Error, Setting, os_error_text};
 use crate::log::Log;
@@ -66,6 +66,9 @@ impl HeaderFile {
             unusable(why.to_owned())
         })?;
         warn_if_exposed(path, &file, log);
+        if must_be_regular {
+            warn_if_replaced(path, &file, log);
+        }
         let bytes = read_within(&file, MAX_SIZE + 1, self.read_limit);
         let bytes = bytes.and_then(decode_file).map_err(unreadable)?;
         if bytes.len() as u64 > MAX_SIZE {

@@ -83,6 +83,10 @@ events! {
         #[kind("token-file-exposed")]
         #[text("other users can read the file {path} (mode {mode:04o}): run chmod 600 on it")]
         CredentialFileExposed { path: &'a str, mode: u32 },
+        /// A poll reads a file that no longer has a name where it was mounted from.
+        #[kind("credential-file-replaced")]
+        #[text("the file {path} was replaced or removed outside of this container, so polls still read the old one: mount its directory, not the file alone")]
+        CredentialFileReplaced { path: &'a str },
         /// Two settings exclude each other, and one takes precedence.
         #[kind("setting-ignored")]
         #[text("ignoring {ignored}: {used} takes precedence")]
@@ -222,6 +226,10 @@ events! {
         #[kind("snapshot-kept")]
         #[text("kept the snapshot {path}: {why}")]
         SnapshotKept { path: &'a str, why: &'a str },
+        /// In exec mode, the command becomes PID 1 of its container.
+        #[kind("pid1")]
+        #[text("the command becomes PID 1 and gets signals directly: if it has no handler for SIGTERM, the kernel drops it, and --supervise is the cure")]
+        BecomesPid1,
         /// The last line before the command takes over; arguments are not shown.
         #[kind("exec")]
         #[text("executing {program}")]

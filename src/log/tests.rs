@@ -39,8 +39,8 @@ fn document_lists_every_event_with_its_level() {
     assert_eq!(listed, expected);
 }
 
-/// The events of `--watch`, `system-roots` and those of look-ups are tested in `tests/watch*.rs`,
-/// `tests/tls.rs` and `tests/name_resolution.rs`.
+/// The events of `--watch`, `system-roots`, those of look-ups and `pid1` are tested in
+/// `tests/watch*.rs`, `tests/tls.rs`, `tests/name_resolution.rs` and `tests/pid1.rs`.
 #[test]
 fn every_event_without_watch_has_a_message_test() {
     let lines = expected_lines();
@@ -52,7 +52,7 @@ fn every_event_without_watch_has_a_message_test() {
     let missing: Vec<String> = table_cells(&events_document(), "Events")
         .into_iter()
         .filter(|row| {
-            let is_tested_elsewhere = ["system-roots", "lookup", "lookup-slow"];
+            let is_tested_elsewhere = ["system-roots", "lookup", "lookup-slow", "pid1"];
             !row[3].starts_with("--watch") && !is_tested_elsewhere.contains(&row[0].as_str())
         })
         .map(|row| row[0].clone())

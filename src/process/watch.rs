@@ -97,7 +97,8 @@ pub(crate) fn watch(
         let command_pid = match process_state.fork(single_threaded)? {
             Fork::Parent { child } => child,
             Fork::Child(single_threaded) => {
-                let channel = WorkerChannel::new(worker_socket, WorkerPurpose::FirstStart, None);
+                let channel =
+                    WorkerChannel::new(worker_socket, WorkerPurpose::FirstStart, None, false);
                 return Ok(WatchOutcome::worker(
                     single_threaded,
                     &process_state,

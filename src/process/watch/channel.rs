@@ -21,6 +21,8 @@ pub(crate) type Digest = [u8; 32];
 const DIGEST: u8 = b'd';
 /// The first byte of a message with the kind of an error.
 const FAILURE: u8 = b'f';
+/// The message that a file of a credential was replaced where polls cannot see it.
+const FILE_REPLACED: u8 = b'm';
 /// The message of a promoted standby that it is ready to receive signals.
 const READY: u8 = b'r';
 /// The message that promotes a standby.
@@ -48,6 +50,8 @@ pub(super) enum Message {
     Digest(Digest, Option<Duration>),
     /// The kind of the error by which the fetch failed.
     Failure(String),
+    /// The worker has warned that a file of a credential was replaced.
+    FileReplaced,
     /// The promoted standby is ready to receive signals.
     Ready,
     /// The worker has closed its end.
@@ -75,6 +79,7 @@ impl WatcherChannel {
                 None => Message::Closed,
             },
             Some((&FAILURE, kind)) => Message::Failure(String::from_utf8_lossy(kind).into_owned()),
+            Some((&FILE_REPLACED, _)) => Message::FileReplaced,
             Some((&READY, _)) => Message::Ready,
             _ => Message::Closed,
         }
@@ -111,6 +116,8 @@ pub(crate) struct WorkerChannel {
     purpose: WorkerPurpose,
     /// The kind of the error of the previous poll, if it failed.
     last_failure: Option<String>,
+    /// True if this process or an earlier one has warned that a file was replaced.
+    has_warned: Cell<bool>,
     is_promoted: Cell<bool>,
 }
 
@@ -119,11 +126,13 @@ impl WorkerChannel {
         socket: OwnedFd,
         purpose: WorkerPurpose,
         last_failure: Option<String>,
+        has_warned: bool,
     ) -> Self {
         Self {
             socket,
             purpose,
             last_failure,
+            has_warned: Cell::new(has_warned),
             is_promoted: Cell::new(purpose == WorkerPurpose::FirstStart),
         }
     }
@@ -173,6 +182,13 @@ impl WorkerChannel {
         let message: Vec<u8> = [FAILURE].into_iter().chain(kind.bytes()).collect();
         // If the watcher is gone, nobody needs the report.
         let _ = write(&self.socket, &message);
+    }
+
+    /// Returns whether this is the first warning about a replaced file, and tells the watcher that later
+    /// polls need not repeat it.
+    pub(crate) fn is_first_replaced_file(&self) -> bool {
+        let _ = write(&self.socket, &[FILE_REPLACED]);
+        !self.has_warned.replace(true)
     }
 
     /// Returns whether the previous poll failed by the same kind of error, so that it need not be

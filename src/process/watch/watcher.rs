@@ -71,6 +71,8 @@ pub(super) struct Watcher<'a> {
     deferred_signals: Vec<(Signal, SignalCause)>,
     /// The kind of the error of the last poll, if it failed.
     last_failure: Option<String>,
+    /// True if a poll has warned that a file of a credential was replaced.
+    has_warned_of_file: bool,
     /// True if the log has announced the coming restart.
     restart_announced: bool,
 }
@@ -114,6 +116,7 @@ impl<'a> Watcher<'a> {
             cleanup: None,
             deferred_signals: Vec::new(),
             last_failure: None,
+            has_warned_of_file: false,
             restart_announced: false,
         }
     }
@@ -155,7 +158,7 @@ impl<'a> Watcher<'a> {
         let (has_signal, has_report) = (ready.next().flatten(), ready.next().flatten());
         // The report comes first: the signal may tell that the standby has ended.
         if has_report == Some(true) {
-            return Ok(Some(WatchInput::Report(self.read_report())));
+            return Ok(self.read_report().map(WatchInput::Report));
         }
         if has_signal == Some(true) {
             let info = self.signals.wait_next()?;
@@ -169,9 +172,10 @@ impl<'a> Watcher<'a> {
         Ok(expired.map(|_| WatchInput::TimerExpired))
     }
 
-    fn read_report(&mut self) -> WorkerReport {
+    /// Reads a message. Returns `None` if it changes nothing.
+    fn read_report(&mut self) -> Option<WorkerReport> {
         let message = self.channel.as_ref().map(WatcherChannel::receive);
-        match message.unwrap_or(Message::Closed) {
+        Some(match message.unwrap_or(Message::Closed) {
             Message::Digest(digest, lease) => {
                 let digest = Some(digest);
                 let renewal = lease.map(|lease| self.schedule.renewal_time(lease, jitter()));
@@ -189,12 +193,16 @@ impl<'a> Watcher<'a> {
                 self.last_failure = Some(kind);
                 WorkerReport::Failed
             }
+            Message::FileReplaced => {
+                self.has_warned_of_file = true;
+                return None;
+            }
             Message::Ready => WorkerReport::Ready,
             Message::Closed => {
                 self.channel = None;
                 WorkerReport::Closed
             }
-        }
+        })
     }
 
     fn handle(&mut self, input: WatchInput) -> io::Result<Option<WatchOutcome>> {
@@ -306,7 +314,12 @@ impl<'a> Watcher<'a> {
             .and_then(|pair| Ok((self.process_state.fork(self.single_threaded)?, pair)));
         match forked {
             Ok((Fork::Child(single_threaded), (_, socket))) => {
-                let channel = WorkerChannel::new(socket, purpose, self.last_failure.take());
+                let channel = WorkerChannel::new(
+                    socket,
+                    purpose,
+                    self.last_failure.take(),
+                    self.has_warned_of_file,
+                );
                 return Ok(Some(WatchOutcome::worker(
                     single_threaded,
                     &self.process_state,
