@@ -233,7 +233,8 @@ fn compose_restarts_from_snapshot_during_outage() {
     };
     let service = &file["services"]["web"];
     compose(&mut image, service);
-    assert_eq!(file["secrets"]["phase"]["file"], "./phase-token");
+    assert_eq!(service["volumes"][1], "./phase:/run/phase:ro");
+    image.put_token(&image.at("/run/phase/token"), image.user);
     assert_eq!(service["volumes"][0], "snapshot:/var/cache/phase");
     let target = image.at("/var/cache/phase");
     let owner = target.metadata().unwrap().gid();

@@ -8,7 +8,7 @@ use fake_phase::{bearer, service_token, user_bearer, user_token};
 use crate::support::proc::{command_of, parent, wait_for_only_child};
 use crate::support::{
     DEADLINE, PRINT_SECRET_AND_SERVE, SHOP, Status, WATCH, await_restart, inspector,
-    set_secret_value, spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
+    set_secret_value, shop, spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
 };
 
 /// The poll that finds a change becomes the new command with what it has fetched: there is no
@@ -165,6 +165,49 @@ fn one_time_token_source_serves_all_polls() {
             _ => assert_eq!(lines.len(), 1, "{source}: {output}"),
         }
     }
+}
+
+/// An image can be configured by variables alone.
+#[test]
+fn watch_is_set_by_variables() {
+    let shop = watched_shop();
+    let run = shop.run_with(&[]).env("PHASE_WATCH", "1");
+    let run = run
+        .env("PHASE_STOP_SIGNAL", "USR1")
+        .env("PHASE_GRACE", "60");
+    let mut running = spawn_watched(run, PRINT_SECRET_AND_SERVE);
+    set_secret_value(&shop.phase, "two");
+    assert_eq!(running.signal().signal, libc::SIGUSR1);
+    assert_eq!(running.signal().signal, libc::SIGCONT);
+    assert_eq!(running.line(), "value two");
+    running.wait_until_ready();
+    let _ = stop_watched(running);
+    for (name, value) in [
+        ("PHASE_WATCH", "0.5"),
+        ("PHASE_STOP_SIGNAL", "X"),
+        ("PHASE_GRACE", "x"),
+    ] {
+        let run = shop.run_with(&["true"]).env("PHASE_WATCH", "1");
+        let output = run.env(name, value).output().assert_error(125, "config");
+        assert!(
+            output.stderr.contains(&format!("{name}={value}")),
+            "{output}"
+        );
+    }
+    // Without a watch, the variables of its options have no effect.
+    let run = shop.run_with(&["true"]).env("PHASE_GRACE", "5");
+    let _ = run.env("PHASE_STOP_SIGNAL", "INT").output().assert_ok();
+}
+
+/// The variables are read before the secrets are fetched.
+#[test]
+fn secret_cannot_set_mode() {
+    let shop = shop([("PHASE_WATCH", "1"), ("PHASE_SUPERVISE", "1")]);
+    let mut running = shop.run_with(&[inspector(), "serve", "1"]).spawn();
+    let pid = running.wait_until_ready();
+    assert_eq!(pid, running.pid());
+    running.kill(libc::SIGTERM);
+    let _ = running.wait().assert_ok();
 }
 
 /// Each poll opens the token file again, so that rotation works, even if its path is relative to

@@ -191,9 +191,9 @@ options! {
     "Process" {
         Command, Some('c'), "command", None, [], NonEmpty("LINE"), Once, "Run `LINE` with `/bin/sh -c`", "Further arguments become `$0`, `$1` and so on.";
         Supervise, None, "supervise", None, ["PHASE_SUPERVISE"], Flag, Once, "Stay as the command's parent process", "phase-run then forwards signals, reaps orphaned processes and ends as the command ends.";
-        Watch, None, "watch", None, [], NonEmpty("SECS"), Once, "Restart the command when its secrets change", "phase-run stays as the parent, as with `--supervise`, and fetches the secrets every `SECS` seconds (at least 1).";
-        StopSignal, None, "stop-signal", None, [], NonEmpty("NAME"), Once, "Signal that a restart sends first [default: TERM]", "Requires `--watch`.";
-        Grace, None, "grace", None, [], NonEmpty("SECS"), Once, "Seconds until a restart sends KILL [default: 10]", "Requires `--watch`.";
+        Watch, None, "watch", None, ["PHASE_WATCH"], NonEmpty("SECS"), Once, "Restart the command when its secrets change", "phase-run stays as the parent, as with `--supervise`, and fetches the secrets every `SECS` seconds (at least 1).";
+        StopSignal, None, "stop-signal", None, ["PHASE_STOP_SIGNAL"], NonEmpty("NAME"), Once, "Signal that a restart sends first [default: TERM]", "Requires `--watch`. Without it, `PHASE_STOP_SIGNAL` has no effect.";
+        Grace, None, "grace", None, ["PHASE_GRACE"], NonEmpty("SECS"), Once, "Seconds until a restart sends KILL [default: 10]", "Requires `--watch`. Without it, `PHASE_GRACE` has no effect.";
     }
     "Output" {
         DryRun, None, "dry-run", None, [], Flag, Once, "List the secrets without their values; run nothing", "Each line has the name, folder, type and form of a secret, separated by tabs.";

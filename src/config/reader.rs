@@ -179,8 +179,6 @@ impl<'a> ConfigReader<'a> {
                 Some("dynamic secrets have no tags"),
             ),
             (Opt::Verbose, Opt::Quiet, Some("--quiet prints only errors")),
-            (Opt::StopSignal, Opt::Watch, None),
-            (Opt::Grace, Opt::Watch, None),
         ] {
             if !self.args.has(option) {
                 continue;

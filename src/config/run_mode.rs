@@ -58,17 +58,26 @@ impl ConfigReader<'_> {
         command
     }
 
-    /// Reads `--watch`, `--stop-signal` and `--grace`; `None` without `--watch`.
+    /// Reads `--watch`, `--stop-signal` and `--grace`; `None` without `--watch`. An image may set the
+    /// variables of the other two for all its containers, so these do not require `--watch`.
     ///
     /// # Errors
-    /// `usage` for an invalid value.
+    /// `usage` for an invalid value, and for `--stop-signal` and `--grace` without `--watch`; `config` for
+    /// an invalid variable.
     fn read_watch_options(&self) -> Result<Option<WatchOptions>, Error> {
         let expected = "a number of seconds, 1 or more";
         let interval = self.read_parsed(Opt::Watch, expected, |text| {
             seconds(text).filter(|interval| *interval >= Duration::from_secs(1))
         })?;
         let Some(interval) = interval else {
-            return Ok(None);
+            let mut options = [Opt::StopSignal, Opt::Grace].into_iter();
+            return match options.find(|option| self.args.has(*option)) {
+                Some(option) => Err(Error::RequiresOption {
+                    option: option.name(),
+                    requires: Opt::Watch.name(),
+                }),
+                None => Ok(None),
+            };
         };
         let stop_signal =
             self.read_parsed(Opt::StopSignal, "a signal name such as TERM", Signal::parse)?;

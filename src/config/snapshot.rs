@@ -38,10 +38,10 @@ impl ConfigReader<'_> {
             };
         };
         if let Some(offline) = offline
-            && self.args.has(Opt::Watch)
+            && let Some(watch) = self.read_text(Opt::Watch)?
         {
             return Err(Error::ConflictingOptions {
-                option: Opt::Watch.name(),
+                option: watch.set_by.name(),
                 other: offline,
                 why: "an offline run sends no requests",
             });
