@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::process::env_block::{EnvBlock, EnvEntry, ExecLimits};
 use crate::secret::Secret;
 pub(crate) use inherited::filter_inherited;
-pub(crate) use plan::{InjectionForm, Plan, PlannedSecret, plan};
+pub(crate) use plan::{InjectionForm, Plan, PlannedSecret, ambiguous_listing, is_kept, plan};
 
 /// The number of keys that an error about sizes lists.
 const MAX_LISTED_KEYS: usize = 5;

@@ -19,7 +19,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use text::{errno_text, humanize, list, lowercase_first, os_error_text, seconds};
-use text::{ignored_project_note, quoted_if_unclear, readable_names, sizes};
+use text::{
+    existing_names, ignored_project_note, nearest_name_hint, quoted_if_unclear, ranking_hint,
+    readable_names, sizes,
+};
 
 /// The word in `error[kind]`, which users search for and alert on, and what the documents say about it.
 #[derive(Debug)]
@@ -205,10 +208,10 @@ errors! {
         #[text("environment {} (from {set_by}) not found in {app}{}", quoted_if_unclear(environment), readable_names(readable))]
         #[hint("pass --env with the name of an environment that this token can read")]
         EnvironmentNotFound { environment: String, set_by: SetBy, app: String, readable: Vec<String> },
-        /// A filter leaves no secret.
-        #[text("{option} {} matches nothing in {scope}", quoted_if_unclear(value))]
-        #[hint("run with --dry-run without this filter to see what exists, or pass --allow-empty")]
-        FilterSelectsNothing { option: &'static str, value: String, scope: String },
+        /// A filter leaves no secret; `existing` are the folders, tags or keys that it could name.
+        #[text("{option} {} matches nothing in {scope}{}", quoted_if_unclear(value), existing_names(option, existing))]
+        #[hint_from(Some(nearest_name_hint(option, value, existing)))]
+        FilterSelectsNothing { option: &'static str, value: String, scope: String, existing: Vec<String> },
         /// Keys named by `--require` are not among the selected secrets.
         #[text("required secrets are not selected: {}", list(keys.iter(), ", "))]
         #[hint("run with --dry-run and without --require to list the selected secrets")]
@@ -224,10 +227,10 @@ errors! {
         #[text("{name} (from {set_by}) matches several environments: {}", list(candidates.iter(), ", "))]
         #[hint("pass --env with the full name of one of them")]
         AmbiguousEnvironment { name: String, set_by: SetBy, candidates: Vec<String> },
-        /// One key has different values in folders of the same precedence.
+        /// One key has different values in folders of the same precedence; `paths` are those of `--path`.
         #[text("{key} has different values in {}", list(folders.iter(), " and "))]
-        #[hint("choose a folder with --path (the last one wins), or exclude the key with --except")]
-        AmbiguousKey { key: String, folders: Vec<String> },
+        #[hint_from(Some(ranking_hint(key, folders, paths)))]
+        AmbiguousKey { key: String, folders: Vec<String>, paths: Setting<Vec<String>> },
         /// One folder has several secrets of one key, with different values.
         #[text("{key} is in {folder} more than once, with different values")]
         #[hint("remove or rename all but one of them in Phase, or exclude the key with --except")]

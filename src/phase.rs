@@ -107,6 +107,7 @@ pub(crate) fn fetch<'a>(
     let fetcher = Fetcher {
         config,
         server_filter: ServerFilter::new(selection),
+        explains_empty: !selection.allow_empty && !config.dynamic_mode.takes_leases(),
         app_directory: AppDirectory::new(client, credential, config.mode),
         credential,
         log,
@@ -127,6 +128,8 @@ pub(crate) fn fetch<'a>(
 struct Fetcher<'a> {
     config: &'a FetchConfig,
     server_filter: ServerFilter<'a>,
+    /// Whether an empty response to a filter is an error, which names what there is.
+    explains_empty: bool,
     app_directory: AppDirectory<'a>,
     credential: &'a Credential,
     log: &'a dyn Log,
@@ -246,7 +249,14 @@ impl<'a> Fetcher<'a> {
     /// from the end-to-end interface.
     fn fetch_secrets(self, mut target: ResolvedTarget<'_>) -> Result<FetchedSecrets<'a>, Error> {
         while !self.app_directory.decrypts_locally(&target.app) {
-            match self.fetch_from_rest(&target)? {
+            let mut outcome = self.fetch_from_rest(&target, &self.server_filter)?;
+            if let RestOutcome::Secrets(secrets, _) = &outcome
+                && secrets.is_empty()
+                && self.lists_all_if_empty()
+            {
+                outcome = self.fetch_from_rest(&target, &ServerFilter::default())?;
+            }
+            match outcome {
                 RestOutcome::Secrets(secrets, lease) => {
                     return Ok(FetchedSecrets {
                         secrets: SecretList::Decrypted(secrets),
@@ -282,14 +292,24 @@ impl<'a> Fetcher<'a> {
         self.fetch_encrypted(&target)
     }
 
+    /// Returns whether everything is to be fetched if the server's filter leaves nothing: the error then
+    /// names the folders and tags that exist.
+    fn lists_all_if_empty(&self) -> bool {
+        let is_filtered = self.server_filter.folder.is_some() || self.server_filter.tags.is_some();
+        is_filtered && self.explains_empty
+    }
+
     /// Fetches from the REST interface. A refused lease costs a second request.
-    fn fetch_from_rest(&self, target: &ResolvedTarget<'_>) -> Result<RestOutcome, Error> {
+    fn fetch_from_rest(
+        &self,
+        target: &ResolvedTarget<'_>,
+        filter: &ServerFilter<'_>,
+    ) -> Result<RestOutcome, Error> {
         let ResolvedTarget {
             app, environment, ..
         } = target;
         let client = &self.app_directory.client;
-        let fetch =
-            |dynamic| rest::fetch(client, app, &environment.name, &self.server_filter, dynamic);
+        let fetch = |dynamic| rest::fetch(client, app, &environment.name, filter, dynamic);
         fetch_naming_refused_leases(self.config.dynamic_mode, fetch, |outcome| match outcome {
             RestOutcome::Secrets(secrets, _) => secrets.as_slice(),
             _ => &[],
@@ -301,11 +321,15 @@ impl<'a> Fetcher<'a> {
         let ResolvedTarget {
             app, environment, ..
         } = target;
+        let dynamic_mode = self.config.dynamic_mode;
+        let lists_all_if_empty = self.lists_all_if_empty();
         let client = E2eeClient::new(self.app_directory, self.credential)?;
         let fetch = |dynamic| client.fetch(app, environment, &self.server_filter, dynamic);
-        let fetched = fetch_naming_refused_leases(self.config.dynamic_mode, fetch, |fetched| {
-            &fetched.secrets
-        })?;
+        let mut fetched =
+            fetch_naming_refused_leases(dynamic_mode, fetch, |fetched| &fetched.secrets)?;
+        if fetched.secrets.is_empty() && lists_all_if_empty {
+            fetched = client.fetch(app, environment, &ServerFilter::default(), dynamic_mode)?;
+        }
         let resolver = ReferenceResolver::new(client, app, environment, &fetched)?;
         Ok(FetchedSecrets {
             secrets: SecretList::Encrypted {

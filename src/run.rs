@@ -277,8 +277,9 @@ fn fetch_and_plan(
         let reads_again = matches!(config.run_mode, RunMode::Watch(_));
         auth.set_gateway_headers(header_file.read(reads_again, log)?);
     }
-    let fetch = || fetch_and_select(single_threaded, config, &auth, context);
-    let (secrets, lease) = match (&config.snapshot, &auth) {
+    let inherited = environ::filter_inherited(inherited, &config.injection);
+    let fetch = || fetch_and_select(single_threaded, config, &auth, &inherited, context);
+    let (mut secrets, lease) = match (&config.snapshot, &auth) {
         (Some(options), Auth::Token(credential)) => {
             let snapshot = Snapshot::new(options, &config.fetch, &config.selection, credential);
             snapshot.fetch_or_restore(fetch, purpose, log)?
@@ -290,7 +291,9 @@ fn fetch_and_plan(
             (secrets, lease)
         }
     };
-    let inherited = environ::filter_inherited(inherited, &config.injection);
+    // A snapshot can have several values of a key that the start before it did not use.
+    check_ambiguity(&secrets, config, &inherited, context)?;
+    secrets.dedup_by(|secret, first| secret.key == first.key);
     let allow_empty = config.selection.allow_empty;
     let plan = environ::plan(secrets, &inherited, &config.injection, allow_empty, log)?;
     Ok(PlannedEnvironment {
@@ -305,8 +308,12 @@ fn fetch_and_select(
     single_threaded: SingleThreaded,
     config: &Config,
     auth: &Auth<'_>,
+    inherited: &EnvBlock,
     context: Context<'_>,
 ) -> Result<Fetched, Error> {
+    let check = |selected: Vec<Secret>| {
+        check_ambiguity(&selected, config, inherited, context).map(|()| selected)
+    };
     let (options, log) = (&config.selection, context.log);
     let FetchedSecrets {
         secrets,
@@ -317,7 +324,14 @@ fn fetch_and_select(
     let (total, secrets) = match secrets {
         SecretList::Decrypted(secrets) => (
             secrets.len(),
-            selection::select(secrets, options, &environment_label, log, Ok, Ok)?,
+            check(selection::select(
+                secrets,
+                options,
+                &environment_label,
+                log,
+                Ok,
+                Ok,
+            )?)?,
         ),
         SecretList::Encrypted {
             secrets,
@@ -335,7 +349,7 @@ fn fetch_and_select(
                 decrypt_keys,
                 decrypt_values,
             )?;
-            (total, resolver.resolve(selected)?)
+            (total, resolver.resolve(check(selected)?)?)
         }
     };
     log.log(Event::Selected {
@@ -348,6 +362,25 @@ fn fetch_and_select(
         target,
         lease,
     })
+}
+
+/// Checks that each key has one value, unless its variable is kept. A dry run lists all of them first.
+fn check_ambiguity(
+    selected: &[Secret],
+    config: &Config,
+    inherited: &EnvBlock,
+    context: Context<'_>,
+) -> Result<(), Error> {
+    let injection = &config.injection;
+    let is_kept = |key: &str| environ::is_kept(key, inherited, injection);
+    let checked = selection::check_one_per_key(selected, &config.selection.folders, is_kept);
+    if checked.is_err() && matches!(config.run_mode, RunMode::DryRun) {
+        let format = context.logger.format;
+        print(&environ::ambiguous_listing(
+            selected, inherited, injection, format,
+        ))?;
+    }
+    checked
 }
 
 impl PlannedEnvironment {

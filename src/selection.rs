@@ -4,19 +4,21 @@
 //! No secret wins silently: if a key is in several folders, the order of `--path` decides, and
 //! different values of equal precedence are an error that names the folders.
 
+use std::collections::BTreeSet;
+
 use crate::config::{FolderPattern, Pattern, SelectionOptions};
-use crate::error::Error;
+use crate::error::{Error, SetBy, Setting};
 use crate::log::{Event, Log};
 use crate::secret::Secret;
 
-/// Selects secrets and returns them sorted by key. `environment_label` is for messages.
+/// Selects secrets and returns them sorted by key. A key has several of them if it has several values of
+/// equal precedence: see [`check_one_per_key`]. `environment_label` is for messages.
 ///
 /// `decrypt_keys` gets the secrets of the selected folders and tags, and `decrypt_values` those that are
 /// still there when the keys have been selected. What is not selected may be impossible to decrypt.
 ///
 /// # Errors
-/// `not-found` if a filter selects nothing or a required key is missing, `ambiguous` if a key has
-/// different values of equal precedence, and those of the decryption.
+/// `not-found` if a filter selects nothing or a required key is missing, and those of the decryption.
 pub(crate) fn select<K, V>(
     mut secrets: Vec<Secret<K, V>>,
     options: &SelectionOptions,
@@ -32,24 +34,38 @@ pub(crate) fn select<K, V>(
     {
         log.log(Event::EnvironmentEmpty { environment_label });
     }
-    let check = |unmatched: Option<(&'static str, &str)>| match unmatched {
-        Some((option, value)) if !options.allow_empty => Err(Error::FilterSelectsNothing {
-            option,
-            value: value.to_owned(),
-            scope: environment_label.to_owned(),
-        }),
-        _ => Ok(()),
-    };
+    let check =
+        |unmatched: Option<(&'static str, &str)>, existing: BTreeSet<String>| match unmatched {
+            Some((option, value)) if !options.allow_empty => Err(Error::FilterSelectsNothing {
+                option,
+                value: value.to_owned(),
+                scope: environment_label.to_owned(),
+                existing: existing.into_iter().collect(),
+            }),
+            _ => Ok(()),
+        };
     let has_tag = |tag: &String, secret: &Secret<K, V>| secret.tags.contains(tag);
+    let folders = secrets.iter().map(|secret| secret.folder.clone()).collect();
     let unmatched = retain_matching(&mut secrets, &options.folders, is_in);
-    check(unmatched.map(|folder| (folder.set_by(), folder.text())))?;
+    check(
+        unmatched.map(|folder| (folder.set_by(), folder.text())),
+        folders,
+    )?;
+    let tags = secrets
+        .iter()
+        .flat_map(|secret| secret.tags.clone())
+        .collect();
     let unmatched = retain_matching(&mut secrets, &options.tags, has_tag);
-    check(unmatched.map(|tag| ("--tags", tag.as_str())))?;
+    check(unmatched.map(|tag| ("--tags", tag.as_str())), tags)?;
 
     let mut secrets = decrypt_keys(secrets)?;
     let has_key = |pattern: &Pattern, secret: &Secret<String, V>| pattern.matches(&secret.key);
+    let keys = secrets.iter().map(|secret| secret.key.clone()).collect();
     let unmatched = retain_matching(&mut secrets, &options.only, has_key);
-    check(unmatched.map(|pattern| (pattern.option(), pattern.text())))?;
+    check(
+        unmatched.map(|pattern| (pattern.option(), pattern.text())),
+        keys,
+    )?;
     secrets.retain(|secret| {
         !options
             .except
@@ -58,7 +74,9 @@ pub(crate) fn select<K, V>(
     });
     keep_highest_precedence(&mut secrets, &options.folders);
     check_required(&secrets, &options.require)?;
-    one_secret_per_key(decrypt_values(secrets)?)
+    let mut secrets = decrypt_values(secrets)?;
+    drop_equal(&mut secrets);
+    Ok(secrets)
 }
 
 fn is_in<K, V>(folder: &FolderPattern, secret: &Secret<K, V>) -> bool {
@@ -105,32 +123,58 @@ fn keep_highest_precedence<V>(secrets: &mut Vec<Secret<String, V>>, folders: &[F
         .dedup_by(|secret, best| secret.key == best.key && precedence(secret) < precedence(best));
 }
 
-/// Keeps one of the secrets of each key, which must have the same value. `sorted` is sorted by key.
-fn one_secret_per_key(sorted: Vec<Secret>) -> Result<Vec<Secret>, Error> {
-    let mut selected: Vec<Secret> = Vec::with_capacity(sorted.len());
-    let mut secrets = sorted.into_iter();
-    while let Some(secret) = secrets.next() {
-        match selected.last().filter(|best| best.key == secret.key) {
-            None => selected.push(secret),
-            Some(best) if best.value.equals(&secret.value) => {}
-            Some(best) => {
-                let others = secrets.take_while(|other| other.key == secret.key);
-                let mut folders = vec![best.folder.clone(), secret.folder.clone()];
-                folders.extend(others.map(|other| other.folder));
-                folders.sort();
-                folders.dedup();
-                let key = secret.key;
-                return Err(match folders.as_slice() {
-                    [folder] => Error::DuplicateKey {
-                        key,
-                        folder: folder.clone(),
-                    },
-                    _ => Error::AmbiguousKey { key, folders },
-                });
-            }
+/// Drops secrets that have the key and the value of another one. `sorted` is sorted by key.
+fn drop_equal(sorted: &mut Vec<Secret>) {
+    let mut kept: Vec<Secret> = Vec::with_capacity(sorted.len());
+    for secret in sorted.drain(..) {
+        let mut same_key = kept
+            .iter()
+            .rev()
+            .take_while(|other| other.key == secret.key);
+        if !same_key.any(|other| other.value.equals(&secret.value)) {
+            kept.push(secret);
         }
     }
-    Ok(selected)
+    *sorted = kept;
+}
+
+/// Checks that no key has several values. It does not matter for a key that `is_kept`: the command gets
+/// the variable that it has already. `sorted` is sorted by key.
+///
+/// # Errors
+/// `ambiguous` for the first key with several values of equal precedence.
+pub(crate) fn check_one_per_key(
+    sorted: &[Secret],
+    folders: &[FolderPattern],
+    is_kept: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    for same_key in sorted.chunk_by(|one, other| one.key == other.key) {
+        let [first, _, ..] = same_key else { continue };
+        if is_kept(&first.key) {
+            continue;
+        }
+        let key = first.key.clone();
+        let found: BTreeSet<&String> = same_key.iter().map(|secret| &secret.folder).collect();
+        let found: Vec<String> = found.into_iter().cloned().collect();
+        return Err(match found.as_slice() {
+            [folder] => Error::DuplicateKey {
+                key,
+                folder: folder.clone(),
+            },
+            _ => Error::AmbiguousKey {
+                key,
+                folders: found,
+                paths: Setting {
+                    value: folders.iter().map(|path| path.text().to_owned()).collect(),
+                    set_by: match folders.first().map(FolderPattern::set_by) {
+                        Some(variable @ "PHASE_PATH") => SetBy::Variable(variable),
+                        _ => SetBy::Option("--path"),
+                    },
+                },
+            },
+        });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -218,21 +262,38 @@ mod tests {
                 "--path /**",
                 "PORT has different values in /backend and /web",
             ),
-            ("--path /nope", "--path /nope matches nothing in shop"),
+            (
+                "--path /nope",
+                "--path /nope matches nothing in shop; its folders are /, /Backend, /backend, /backend/db, /web",
+            ),
             (
                 "--path / --path /nope",
-                "--path /nope matches nothing in shop",
+                "--path /nope matches nothing in shop; its folders are /, /Backend, /backend, /backend/db, /web",
             ),
-            ("--path /BACKEND", "--path /BACKEND matches nothing in shop"),
-            ("--tags Net", "--tags Net matches nothing in shop"),
-            ("--tags net,nope", "--tags nope matches nothing in shop"),
+            (
+                "--path /BACKEND",
+                "--path /BACKEND matches nothing in shop; its folders are /, /Backend, /backend, /backend/db, /web",
+            ),
+            (
+                "--tags Net",
+                "--tags Net matches nothing in shop; its tags are billing, logging, net",
+            ),
+            (
+                "--tags net,nope",
+                "--tags nope matches nothing in shop; its tags are billing, logging, net",
+            ),
             ("--only X*", "--only X* matches nothing in shop"),
             (
                 "--only D* --require A --require DB --require B",
                 "required secrets are not selected: A, B",
             ),
         ] {
-            let outcome = match select(secrets(&SHOP), &options(line), "shop", &IGNORE, Ok, Ok) {
+            let options = options(line);
+            let outcome = select(secrets(&SHOP), &options, "shop", &IGNORE, Ok, Ok);
+            let outcome = outcome.and_then(|selected| {
+                check_one_per_key(&selected, &options.folders, |_| false).map(|()| selected)
+            });
+            let outcome = match outcome {
                 Ok(selected) => {
                     let mut pairs: Vec<String> = selected
                         .iter()

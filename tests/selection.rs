@@ -2,7 +2,7 @@
 
 use fake_phase::{Phase, World};
 
-use crate::support::{Output, Run, Sandbox, inspector};
+use crate::support::{Output, Run, Sandbox, Status, inspector};
 
 fn tagged_world() -> World {
     let mut world = World::empty();
@@ -55,7 +55,8 @@ fn assert_failures(kind: &str, rows: &[(&str, &[&str])]) {
     let sandbox = Sandbox::new(&phase);
     for (line, texts) in rows {
         let output = dry_run_of_line(&sandbox, line).output();
-        assert!(output.stdout.is_empty(), "{line}\n{output}");
+        let lists = !output.stdout.is_empty();
+        assert_eq!(lists, kind == "ambiguous", "{line}\n{output}");
         let output = output.assert_error(125, kind);
         for text in *texts {
             assert!(output.stderr.contains(text), "{line}: {text}\n{output}");
@@ -171,6 +172,128 @@ fn equal_precedence_different_values_is_error() {
     for folder in ["/another", "/backend", "/web"] {
         assert!(output.stderr.contains(folder), "{output}");
     }
+}
+
+/// The hint ranks the folders and keeps everything. A dry run lists what is ambiguous before it fails.
+#[test]
+fn hint_of_ambiguous_key_resolves_it() {
+    let phase = Phase::serve(tagged_world());
+    let sandbox = Sandbox::new(&phase);
+    let all = "CASE@/Backend DB@/ DEEP@/backend/db/deep LOG@/ NEAR@/backendish PORT@/backend \
+        URL@/backend/db lower@/";
+    for (line, variable, hint) in [
+        (
+            "",
+            "",
+            "pass --path '' --path /backend to prefer /backend, ",
+        ),
+        (
+            "--path /backend --path ''",
+            "",
+            "the last folder that matches wins: pass --path '' --path /backend to prefer /backend, ",
+        ),
+        (
+            "--path /**",
+            "",
+            "the last folder that matches wins: pass --path '/**' --path /backend to prefer /backend, ",
+        ),
+        (
+            "",
+            "/backend:/**",
+            "the last folder that matches wins: set PHASE_PATH=/**:/backend to prefer /backend, ",
+        ),
+    ] {
+        let run = dry_run_of_line(&sandbox, line).env("PHASE_PATH", variable);
+        let output = run.output().assert_error(125, "ambiguous");
+        let expected = format!("\nhint: {hint}or --except PORT to leave it out\n");
+        assert!(output.stderr.ends_with(&expected), "{output}");
+        let rows = "PORT\t/backend\tsecret\tambiguous\nPORT\t/web\tsecret\tambiguous\n";
+        assert!(output.text().contains(rows), "{output}");
+        assert!(
+            output.text().contains("DB\t/\tsecret\tvariable\n"),
+            "{output}"
+        );
+    }
+    for (line, variable) in [
+        ("--path '' --path /backend", ""),
+        ("--path /** --path /backend", ""),
+        ("", "/**:/backend"),
+    ] {
+        let run = dry_run_of_line(&sandbox, line).env("PHASE_PATH", variable);
+        assert_eq!(selected(&run.output().assert_ok()), all, "{line}");
+    }
+}
+
+/// A secret that is not used cannot be ambiguous.
+#[test]
+fn kept_variable_has_no_ambiguous_key() {
+    let phase = Phase::serve(tagged_world());
+    let sandbox = Sandbox::new(&phase);
+    let run = |line: &str| dry_run_of_line(&sandbox, line).env("PORT", "1");
+    for line in ["--keep PORT", "--keep-existing"] {
+        let output = run(line).output().assert_ok();
+        assert!(
+            output
+                .text()
+                .contains("\nPORT\t/backend\tsecret\tkept\nURL\t"),
+            "{output}"
+        );
+    }
+    let _ = run("").output().assert_error(125, "ambiguous");
+    let _ = run("--keep PORT --prefix P_")
+        .output()
+        .assert_error(125, "ambiguous");
+    // A snapshot of such a start has no value for the key.
+    let start = |words: &[&str]| {
+        let run = sandbox.run(["--app", "shop", "--env", "Production", "--snapshot", "copy"]);
+        run.args(words)
+    };
+    let _ = start(&["--keep", "PORT", "true"])
+        .env("PORT", "1")
+        .output()
+        .assert_ok();
+    let _ = start(&["--offline", "true"])
+        .output()
+        .assert_status(Status::Exited(125));
+    let kept = start(&["--offline", "--keep", "PORT", "true"]).env("PORT", "1");
+    let _ = kept.output().assert_status(Status::Exited(0));
+}
+
+/// A mistyped folder or tag is an error that names those that exist, also if the server applies the
+/// filter.
+#[test]
+fn unknown_folder_or_tag_lists_existing() {
+    let folders = "; its folders are /, /Backend, /backend, /backend/db, /backend/db/deep, /backendish, /web\n";
+    let tags = "; its tags are billing, logging, net, two words, web\n";
+    for mode in ["--mode rest", "--mode e2ee", "--mode e2ee --path /**"] {
+        let line = |rest: &str| format!("{mode} {rest}");
+        let cases = [
+            (
+                line("--path /bakcend"),
+                [folders, "hint: use --path /backend\n"],
+            ),
+            (
+                line("--path /zzzzz"),
+                [folders, "hint: use one of these, or pass --allow-empty\n"],
+            ),
+            (line("--tags Net"), [tags, "hint: use --tags net\n"]),
+        ];
+        for (line, texts) in &cases {
+            assert_failures("not-found", &[(line, texts)]);
+        }
+    }
+    let misspelled = ["PORT2 matches nothing", "hint: use --only PORT\n"];
+    assert_failures("not-found", &[("--only PORT2", &misspelled)]);
+    let phase = Phase::serve(tagged_world());
+    let sandbox = Sandbox::new(&phase);
+    let run = dry_run_of_line(&sandbox, "").env("PHASE_PATH", "/bakcend");
+    let output = run.output().assert_error(125, "not-found");
+    assert!(
+        output
+            .stderr
+            .ends_with("hint: write /backend in PHASE_PATH\n"),
+        "{output}"
+    );
 }
 
 #[test]

@@ -52,17 +52,7 @@ impl Plan {
     pub(crate) fn listing(&self, format: OutputFormat) -> String {
         let mut text = String::new();
         for PlannedSecret { name, secret, form } in &self.secrets {
-            let fields = [
-                ("name", name.as_str()),
-                ("folder", &secret.folder),
-                ("type", &secret.secret_type),
-                ("form", form.as_str()),
-            ];
-            text.push_str(&match format {
-                OutputFormat::Text => fields.map(|(_, field)| escape(field)).join("\t"),
-                OutputFormat::Json => json_object(&fields),
-            });
-            text.push('\n');
+            text.push_str(&listing_line(name, secret, form.as_str(), format));
         }
         text
     }
@@ -84,16 +74,7 @@ pub(crate) fn plan(
     let mut planned = Vec::with_capacity(secrets.len());
     let mut nonportable_names = Vec::new();
     for secret in secrets {
-        // If several rules match, the first one decides.
-        let mut rules = injection.files.iter();
-        let rule = rules.find(|rule| rule.key.matches(&secret.key));
-        let variable = rule.and_then(|rule| rule.variable.clone());
-        let name = variable.unwrap_or_else(|| [injection.prefix.as_str(), &secret.key].concat());
-        let form = match rule {
-            _ if keeps_inherited(&name, inherited, &injection.keep) => InjectionForm::Inherited,
-            Some(_) => InjectionForm::File,
-            None => InjectionForm::Variable,
-        };
+        let (name, form) = name_and_form(&secret.key, inherited, injection);
         if form != InjectionForm::Inherited {
             check_variable(&name, form, &secret, &injection.allowed_names)?;
             if !names::is_portable(&name) {
@@ -118,12 +99,76 @@ pub(crate) fn plan(
             option: "--file",
             value: rule.key.text().to_owned(),
             scope: "the selected secrets".to_owned(),
+            existing: planned
+                .iter()
+                .map(|planned| planned.secret.key.clone())
+                .collect(),
         });
     }
     planned.sort_by(|a, b| a.name.cmp(&b.name));
     check_duplicates(&planned)?;
     check_references(&planned, injection.strict, log)?;
     Ok(Plan { secrets: planned })
+}
+
+/// Returns the variable of a key, and how the secret reaches it.
+fn name_and_form(
+    key: &str,
+    inherited: &EnvBlock,
+    injection: &InjectionOptions,
+) -> (String, InjectionForm) {
+    // If several rules match, the first one decides.
+    let rule = injection.files.iter().find(|rule| rule.key.matches(key));
+    let variable = rule.and_then(|rule| rule.variable.clone());
+    let name = variable.unwrap_or_else(|| [injection.prefix.as_str(), key].concat());
+    let form = match rule {
+        _ if keeps_inherited(&name, inherited, &injection.keep) => InjectionForm::Inherited,
+        Some(_) => InjectionForm::File,
+        None => InjectionForm::Variable,
+    };
+    (name, form)
+}
+
+/// Returns whether an inherited variable takes the place of this key's secret.
+pub(crate) fn is_kept(key: &str, inherited: &EnvBlock, injection: &InjectionOptions) -> bool {
+    name_and_form(key, inherited, injection).1 == InjectionForm::Inherited
+}
+
+/// Lists secrets of which some have the same key, as [`Plan::listing`] does. The form of those that are in
+/// the way of a start is `ambiguous`. `sorted` is sorted by key.
+pub(crate) fn ambiguous_listing(
+    sorted: &[Secret],
+    inherited: &EnvBlock,
+    injection: &InjectionOptions,
+    format: OutputFormat,
+) -> String {
+    let mut text = String::new();
+    for same_key in sorted.chunk_by(|one, other| one.key == other.key) {
+        for secret in same_key {
+            let (name, form) = name_and_form(&secret.key, inherited, injection);
+            let form = match (same_key.len(), form) {
+                (2.., InjectionForm::Variable | InjectionForm::File) => "ambiguous",
+                (_, form) => form.as_str(),
+            };
+            text.push_str(&listing_line(&name, secret, form, format));
+        }
+    }
+    text
+}
+
+/// One line of a listing, with its line break.
+fn listing_line(name: &str, secret: &Secret, form: &str, format: OutputFormat) -> String {
+    let fields = [
+        ("name", name),
+        ("folder", &secret.folder),
+        ("type", &secret.secret_type),
+        ("form", form),
+    ];
+    let line = match format {
+        OutputFormat::Text => fields.map(|(_, field)| escape(field)).join("\t"),
+        OutputFormat::Json => json_object(&fields),
+    };
+    format!("{line}\n")
 }
 
 /// Returns whether the inherited variable of this name wins over a secret.

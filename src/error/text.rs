@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::{SetBy, Setting};
+
 /// The system's text for an error in the form used after a colon, such as `no such file or directory`.
 pub(crate) fn os_error_text(error: &std::io::Error) -> String {
     let text = error.to_string();
@@ -98,6 +100,83 @@ pub(super) fn ignored_project_note(ignored_project: &Option<PathBuf>) -> String 
     ignored_project.as_ref().map_or(String::new(), |path| {
         format!(" ({} is for another app)", path.display())
     })
+}
+
+/// The end of a message that lists what a filter could name; empty if that is unknown.
+pub(super) fn existing_names(option: &str, existing: &[String]) -> String {
+    let what = match option {
+        "--tags" => "tags",
+        "--only" | "--file" => return String::new(),
+        _ => "folders",
+    };
+    match existing {
+        [] => String::new(),
+        names => format!("; its {what} are {}", list(names.iter(), ", ")),
+    }
+}
+
+/// The hint for a filter that matches nothing: the name that was probably meant, or how to list what
+/// exists.
+pub(super) fn nearest_name_hint(option: &str, value: &str, existing: &[String]) -> String {
+    let distance =
+        |name: &String| strsim::osa_distance(&value.to_lowercase(), &name.to_lowercase());
+    let nearest = existing
+        .iter()
+        .min_by_key(|name| (distance(name), strsim::osa_distance(value, name)));
+    match nearest.filter(|name| distance(name) <= value.len() / 3) {
+        Some(name) if option == "PHASE_PATH" => format!("write {name} in PHASE_PATH"),
+        Some(name) => format!("use {option} {}", shell_quoted(name)),
+        None if existing.is_empty() || existing_names(option, existing).is_empty() => {
+            "run with --dry-run without this filter to see what exists, or pass --allow-empty"
+                .to_owned()
+        }
+        None => "use one of these, or pass --allow-empty".to_owned(),
+    }
+}
+
+/// The hint for a key in several folders: the folders that keep everything and rank one of the key's
+/// folders first.
+pub(super) fn ranking_hint(key: &str, folders: &[String], paths: &Setting<Vec<String>>) -> String {
+    let named = folders.iter().find(|folder| paths.value.contains(folder));
+    let preferred = named.or(folders.first()).map_or("", String::as_str);
+    let mut order: Vec<&str> = paths.value.iter().map(String::as_str).collect();
+    order.retain(|path| *path != preferred);
+    if order.is_empty() {
+        order.push("");
+    }
+    order.push(preferred);
+    let line = match paths.set_by {
+        SetBy::Option(option) => {
+            let words = order
+                .iter()
+                .map(|path| format!("{option} {}", shell_quoted(path)));
+            format!("pass {}", words.collect::<Vec<_>>().join(" "))
+        }
+        _ => {
+            let words = order
+                .iter()
+                .map(|path| if path.is_empty() { "/**" } else { path });
+            format!(
+                "set {}={}",
+                paths.set_by,
+                words.collect::<Vec<_>>().join(":")
+            )
+        }
+    };
+    let why = match paths.value.is_empty() {
+        true => "",
+        false => "the last folder that matches wins: ",
+    };
+    format!("{why}{line} to prefer {preferred}, or --except {key} to leave it out")
+}
+
+/// The word as it can be typed in a shell.
+fn shell_quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-./".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// Lists keys with the sizes of their values.
