@@ -6,6 +6,7 @@
 //! by byte, each name appears once, and a secret replaces an inherited variable of the same name
 //! (environ(7), execve(2)).
 
+mod changes;
 mod digest;
 mod inherited;
 mod names;
@@ -18,6 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::error::Error;
 use crate::process::env_block::{EnvBlock, EnvEntry, ExecLimits};
 use crate::secret::Secret;
+pub(crate) use changes::ChangeRecord;
 pub(crate) use inherited::filter_inherited;
 pub(crate) use plan::{InjectionForm, Plan, PlannedSecret, ambiguous_listing, is_kept, plan};
 

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::auth::{Auth, CachedAuth, TokenCache};
 use crate::cli::{Opt, ParsedArgs, generate, help};
 use crate::config::{self, Config, RunMode};
-use crate::environ::{self, Plan};
+use crate::environ::{self, ChangeRecord, Plan};
 use crate::error::{Error, errno_text};
 use crate::log::{self, Event, Log, Logger};
 use crate::phase::{self, FetchedSecrets, LeaseExpiry, SecretList};
@@ -125,6 +125,10 @@ fn watch(
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
     let cache = TokenCache::new()?;
+    let record = match context.logger.verbose {
+        0 => None,
+        _ => ChangeRecord::new(),
+    };
     let mut wipe_token = || {
         inherited.wipe_token_variables();
         config.auth_source.close_descriptor();
@@ -149,7 +153,7 @@ fn watch(
                 single_threaded,
                 config,
                 inherited,
-                &cache,
+                (&cache, record.as_ref()),
                 &channel,
                 context,
             )
@@ -163,17 +167,23 @@ fn run_worker(
     single_threaded: SingleThreaded,
     mut config: Config,
     inherited: EnvBlock,
-    cache: &TokenCache,
+    shared: (&TokenCache, Option<&ChangeRecord>),
     channel: &WorkerChannel,
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
     if !channel.may_lease() {
         config.fetch.dynamic_mode = config.fetch.dynamic_mode.without_leases();
     }
-    let outcome =
-        fetch_and_exec_when_promoted(single_threaded, &config, inherited, cache, channel, context);
+    let outcome = fetch_and_exec_when_promoted(
+        single_threaded,
+        &config,
+        inherited,
+        shared,
+        channel,
+        context,
+    );
     if let Err(Error::TokenRejected { .. }) = outcome {
-        cache.clear_minted();
+        shared.0.clear_minted();
     }
     match outcome {
         Err(error) if channel.is_standby() => {
@@ -193,7 +203,7 @@ fn fetch_and_exec_when_promoted(
     single_threaded: SingleThreaded,
     config: &Config,
     mut inherited: EnvBlock,
-    cache: &TokenCache,
+    (cache, record): (&TokenCache, Option<&ChangeRecord>),
     channel: &WorkerChannel,
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
@@ -212,10 +222,19 @@ fn fetch_and_exec_when_promoted(
     let planned = fetch_and_plan(single_threaded, config, inherited, auth, purpose, context)?;
     let digest = planned.plan.digest(digest_key.expose());
     let lease = planned.lease.as_ref().map(|lease| lease.duration);
+    let entries = record.map(|record| {
+        if channel.is_standby() {
+            record.log_changes(&planned.plan, digest_key.expose(), context.log);
+        }
+        (record, planned.plan.named_digests(digest_key.expose()))
+    });
     // Do everything that can fail before the old command is stopped.
     let environment = planned.build(config)?;
     if !channel.wait_for_promotion(&digest, lease) {
         return Ok(Outcome::Done);
+    }
+    if let Some((record, entries)) = entries {
+        record.store(&entries);
     }
     Err(environment.exec(config, context))
 }

@@ -199,6 +199,28 @@ fn watch_is_set_by_variables() {
     let _ = run.env("PHASE_STOP_SIGNAL", "INT").output().assert_ok();
 }
 
+/// With `-v`, the start of the new command names the variables that differ.
+#[test]
+fn verbose_restart_names_changed_variables() {
+    let shop = shop([("SECRET", "one"), ("SAME", "x"), ("OLD", "x")]);
+    let run = shop.run_with(&["--watch", "1", "-v"]);
+    let mut running = spawn_watched(run, PRINT_SECRET_AND_SERVE);
+    shop.phase.edit(|world| {
+        let production = world.app("shop").environment("Production", "prod").clear();
+        production.secret("/", "SECRET", "two");
+        production.secret("/", "SAME", "x");
+        production.secret("/", "NEW", "x");
+    });
+    await_restart(&mut running, "two");
+    let changes = "phase-run: the secrets of the new command: 1 added (NEW), 1 removed (OLD), 1 changed (SECRET)";
+    let output = stop_watched(running);
+    let said = output
+        .stderr
+        .matches("the secrets of the new command")
+        .count();
+    assert!(said == 1 && output.stderr.contains(changes), "{output}");
+}
+
 /// The variables are read before the secrets are fetched.
 #[test]
 fn secret_cannot_set_mode() {

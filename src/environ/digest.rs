@@ -3,7 +3,8 @@
 
 use ring::hmac;
 
-use super::plan::{InjectionForm, Plan};
+use super::changes::Entry;
+use super::plan::{InjectionForm, Plan, PlannedSecret};
 use crate::process::watch::Digest;
 use crate::secret::length_prefixed::encode_length;
 
@@ -19,19 +20,39 @@ impl Plan {
             context.update(bytes);
         };
         for planned in &self.secrets {
-            add(planned.name.as_bytes());
-            add(planned.form.as_str().as_bytes());
-            let has_value = planned.form != InjectionForm::Inherited
-                && planned.secret.dynamic_secret_name.is_none();
-            add(if has_value {
-                planned.secret.value.expose()
-            } else {
-                b""
-            });
+            planned.fields().into_iter().for_each(&mut add);
         }
         let mut digest = Digest::default();
         digest.copy_from_slice(context.sign().as_ref());
         digest
+    }
+
+    /// Each name with the keyed digest of its form and its value.
+    pub(crate) fn named_digests(&self, key: &[u8]) -> Vec<Entry> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let entry = |planned: &PlannedSecret| {
+            let mut context = hmac::Context::with_key(&key);
+            for field in planned.fields() {
+                context.update(&encode_length(field.len()));
+                context.update(field);
+            }
+            (planned.name.clone(), context.sign().as_ref().to_vec())
+        };
+        self.secrets.iter().map(entry).collect()
+    }
+}
+
+impl PlannedSecret {
+    /// What causes a restart if it changes: the name, the form, and the value if it counts.
+    fn fields(&self) -> [&[u8]; 3] {
+        let has_value =
+            self.form != InjectionForm::Inherited && self.secret.dynamic_secret_name.is_none();
+        let value = if has_value {
+            self.secret.value.expose()
+        } else {
+            b""
+        };
+        [self.name.as_bytes(), self.form.as_str().as_bytes(), value]
     }
 }
 
@@ -40,7 +61,6 @@ mod tests {
     use std::borrow::Cow;
 
     use super::*;
-    use crate::environ::PlannedSecret;
     use crate::secret::{Secret, SecretBytes};
 
     fn digest(key: &[u8], secrets: &[(&str, &str, InjectionForm)]) -> Digest {

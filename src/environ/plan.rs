@@ -1,6 +1,9 @@
 #![forbid(unsafe_code)]
 //! The plan: the name and the form in which each selected secret reaches the command.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use super::names;
 use crate::config::{FileRule, InjectionOptions, KeepPolicy, Pattern};
 use crate::error::Error;
@@ -108,6 +111,7 @@ pub(crate) fn plan(
     planned.sort_by(|a, b| a.name.cmp(&b.name));
     check_duplicates(&planned)?;
     check_references(&planned, injection.strict, log)?;
+    log_replaced(&planned, inherited, log);
     Ok(Plan { secrets: planned })
 }
 
@@ -221,6 +225,27 @@ fn check_duplicates(sorted: &[PlannedSecret]) -> Result<(), Error> {
             keys: [a.secret.key.clone(), b.secret.key.clone()],
         }),
         None => Ok(()),
+    }
+}
+
+/// Logs which inherited variables get another value from a secret.
+fn log_replaced(planned: &[PlannedSecret], inherited: &EnvBlock, log: &dyn Log) {
+    let names: Vec<String> = planned
+        .iter()
+        .filter(|planned| {
+            let is_equal = |value: &OsStr| {
+                planned.form == InjectionForm::Variable
+                    && value.as_bytes() == planned.secret.value.expose()
+            };
+            planned.form != InjectionForm::Inherited
+                && inherited
+                    .get(&planned.name)
+                    .is_some_and(|value| !is_equal(value))
+        })
+        .map(|planned| planned.name.clone())
+        .collect();
+    if !names.is_empty() {
+        log.log(Event::VariablesReplaced { names: &names });
     }
 }
 

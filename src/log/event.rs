@@ -226,6 +226,14 @@ events! {
         #[kind("snapshot-kept")]
         #[text("kept the snapshot {path}: {why}")]
         SnapshotKept { path: &'a str, why: &'a str },
+        /// What differs between a restarted command's secrets and those that it had before.
+        #[kind("changed")]
+        #[text("the secrets of the new command: {}", changes(added, removed, changed))]
+        SecretsChanged { added: &'a [String], removed: &'a [String], changed: &'a [String] },
+        /// Secrets take the place of inherited variables that have other values.
+        #[kind("replaced")]
+        #[text("secrets replace variables that are already set: {}", names.join(", "))]
+        VariablesReplaced { names: &'a [String] },
         /// In exec mode, the command becomes PID 1 of its container.
         #[kind("pid1")]
         #[text("the command becomes PID 1 and gets signals directly: if it has no handler for SIGTERM, the kernel drops it, and --supervise is the cure")]
@@ -249,6 +257,19 @@ events! {
         #[kind("request")]
         #[text("{method} {host}{path}: {status} in {} ms", millis(took))]
         Request { method: &'a str, host: &'a str, path: &'a str, status: u16, took: Duration },
+    }
+}
+
+/// The names of variables that differ, such as `1 added (A), 2 changed (B, C)`.
+fn changes(added: &[String], removed: &[String], changed: &[String]) -> String {
+    let parts = [("added", added), ("removed", removed), ("changed", changed)];
+    let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
+    let parts: Vec<String> = parts
+        .map(|(what, names)| format!("{} {what} ({})", names.len(), names.join(", ")))
+        .collect();
+    match parts.is_empty() {
+        true => "none differs".to_owned(),
+        false => parts.join(", "),
     }
 }
 
