@@ -87,6 +87,19 @@ fn parse_into(args: &mut ParsedArgs, arguments: Vec<OsString>) -> Result<(), Err
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut previous: Option<&OptSpec> = None;
     loop {
+        let next = parser
+            .try_raw_args()
+            .and_then(|words| words.peek().map(OsStr::to_owned));
+        if let Some(name) = next
+            .as_deref()
+            .and_then(OsStr::to_str)
+            .and_then(long_after_one_dash)
+        {
+            return Err(Error::UnknownOption {
+                option: format!("-{name}"),
+                nearest: find_long(name).ok().map(|spec| spec.name),
+            });
+        }
         let (spec, is_long) = match parser.next() {
             Ok(None) => return Ok(()),
             Ok(Some(Arg::Value(command))) => {
@@ -139,17 +152,30 @@ fn parse_value(
         let option = format!("-{letter}");
         return Err(Error::SeveralWordsInArgument { option });
     }
+    let missing = || Error::MissingValue {
+        option,
+        value: name,
+    };
     let value = match attached {
         Some(value) => value,
-        None => parser.value().map_err(|_| Error::MissingValue {
-            option,
-            value: name,
-        })?,
+        None => match parser.value() {
+            // The value was forgotten. `--path=--` passes this one.
+            Ok(value) if value == "--" => return Err(missing()),
+            Ok(value) => value,
+            Err(_) => return Err(missing()),
+        },
     };
     match spec.value {
         ValueSpec::NonEmpty(_) if value.is_empty() => Err(Error::EmptyValue { option }),
         _ => Ok(value),
     }
+}
+
+/// Returns the long name in a word such as `-app` or `-app=shop`, which would be read as `-a pp`.
+fn long_after_one_dash(word: &str) -> Option<&str> {
+    let name = word.strip_prefix('-')?.split('=').next()?;
+    let is_long = |spec: &OptSpec| spec.long == name || spec.alias == Some(name);
+    options().any(is_long).then_some(name)
 }
 
 fn find_long(name: &str) -> Result<&'static OptSpec, Error> {

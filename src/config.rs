@@ -30,7 +30,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::cli::{Opt, ParsedArgs};
-use crate::error::Error;
+use crate::error::{Error, SetBy};
 use crate::http::{HttpOptions, Roots};
 use crate::log::{Event, Log, Logger, OutputFormat};
 use crate::process::env_block::EnvBlock;
@@ -172,12 +172,19 @@ impl ConfigReader<'_> {
         if let Some(identity) = identity {
             return Ok(AuthSource::Identity(identity));
         }
-        match TokenSource::find(self.read_path(Opt::TokenFile), read_limit, self.inherited) {
+        let file = self.read_path(Opt::TokenFile);
+        if let Some(SetBy::Variable(used)) = file.as_ref().map(|file| &file.set_by)
+            && reader::variable_value(self.inherited, TOKEN_VARIABLE).is_some()
+        {
+            let ignored = TOKEN_VARIABLE;
+            self.log.log(Event::SettingIgnored { ignored, used });
+        }
+        match TokenSource::find(file, read_limit, self.inherited) {
             // If both the app and the token are missing, report the app.
             Err(Error::NoToken) if target.app.is_none() => Err(Error::NoApp {
                 readable: vec![],
                 ignored_project: target.ignored_project.clone(),
-                app_flag_after_command: target.app_flag_after_command,
+                misplaced: target.misplaced,
             }),
             source => source.map(AuthSource::Token),
         }

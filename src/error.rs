@@ -20,8 +20,8 @@ use std::time::Duration;
 
 pub(crate) use text::{errno_text, humanize, list, lowercase_first, os_error_text, seconds};
 use text::{
-    existing_names, ignored_project_note, nearest_name_hint, quoted_if_unclear, ranking_hint,
-    readable_names, sizes,
+    existing_names, ignored_project_note, missing_command_hint, nearest_name_hint,
+    quoted_if_unclear, ranking_hint, readable_names, sizes, unreadable_token_hint,
 };
 
 /// The word in `error[kind]`, which users search for and alert on, and what the documents say about it.
@@ -78,17 +78,17 @@ errors! {
     }
 
     "config": "the app or the environment is not specified; a variable, `.phase.json`, the host, the CA file or the header file cannot be used; or `--mode rest` is set for an end-to-end encrypted app" {
-        /// No app is specified. `app_flag_after_command` is set if `--app` follows the command.
+        /// No app is specified. `misplaced` is what is probably wrong with the command line.
         #[text("no app is specified{}{}", ignored_project_note(ignored_project), readable_names(readable))]
-        #[hint_from(Some(match app_flag_after_command {
-            true => "put --app before the command: what follows the command belongs to it".to_owned(),
-            false => "pass --app NAME, or set PHASE_APP".to_owned(),
+        #[hint_from(Some(match misplaced {
+            Some(word) => word.hint().to_owned(),
+            None => "pass --app NAME, or set PHASE_APP".to_owned(),
         }))]
-        NoApp { readable: Vec<String>, ignored_project: Option<PathBuf>, app_flag_after_command: bool },
+        NoApp { readable: Vec<String>, ignored_project: Option<IgnoredProject>, misplaced: Option<MisplacedWord> },
         /// No environment is specified.
         #[text("no environment of {app} is specified, and there is no default{}{}", ignored_project_note(ignored_project), readable_names(readable))]
         #[hint("pass --env NAME, or set PHASE_ENV")]
-        NoEnvironment { app: String, readable: Vec<String>, ignored_project: Option<PathBuf> },
+        NoEnvironment { app: String, readable: Vec<String>, ignored_project: Option<IgnoredProject> },
         /// The value of an environment variable cannot be parsed.
         #[text("{name}={}: expected {expected}", quoted_if_unclear(value))]
         InvalidVariable { name: &'static str, value: String, expected: &'static str },
@@ -132,7 +132,7 @@ errors! {
         HeaderFileUnusable { file: Setting<PathBuf>, why: String },
         /// `--mode rest` asks the server to decrypt an app whose keys it does not have.
         #[text("cannot read {app} with --mode rest: the app is end-to-end encrypted, so the server cannot decrypt it")]
-        #[hint("remove --mode rest, or enable server-side encryption for this app in the Phase console")]
+        #[hint("remove --mode rest or PHASE_MODE, or enable server-side encryption for this app in the Phase console")]
         EndToEndEncrypted { app: String },
     }
 
@@ -147,6 +147,7 @@ errors! {
         TokenInsteadOfFile { option: &'static str },
         /// The file or descriptor that holds the token cannot be read.
         #[text("cannot read the token from {from}: {why}")]
+        #[hint_from(unreadable_token_hint(from))]
         TokenUnreadable { from: String, why: String },
         /// The token is malformed.
         #[text("the token from {from} is not valid: {why}")]
@@ -154,7 +155,7 @@ errors! {
         InvalidToken { from: String, why: &'static str },
         /// Phase does not accept the token; `message` is what it responded.
         #[text("{host} rejected the token from {from}: {message}")]
-        #[hint("check that the token exists, has not expired and belongs to this --host")]
+        #[hint("check that the token exists, has not expired and belongs to {host}")]
         TokenRejected { host: String, from: String, message: String },
         /// The token is a bearer token, which has no keys to decrypt with.
         #[text("cannot decrypt with the token from {from}: it is only a bearer token, without the keys of a full token")]
@@ -200,13 +201,13 @@ errors! {
         /// The token can read no app of this name or ID.
         #[text("app {} (from {set_by}) not found{}", quoted_if_unclear(app), readable_names(readable))]
         #[hint_from(Some(match readable.is_empty() {
-            true => "check --app, or grant this account access to the app in the Phase console".to_owned(),
-            false => "pass --app with one of these names or an app's ID".to_owned(),
+            true => format!("check {}, or grant this account access to the app in the Phase console", set_by.name()),
+            false => format!("{} one of these names or an app's ID", set_by.change_to("--app")),
         }))]
         AppNotFound { app: String, set_by: SetBy, readable: Vec<String> },
         /// The token can read no environment of this name in the app.
         #[text("environment {} (from {set_by}) not found in {app}{}", quoted_if_unclear(environment), readable_names(readable))]
-        #[hint("pass --env with the name of an environment that this token can read")]
+        #[hint_from(Some(format!("{} the name of an environment that this token can read", set_by.change_to("--env"))))]
         EnvironmentNotFound { environment: String, set_by: SetBy, app: String, readable: Vec<String> },
         /// A filter leaves no secret; `existing` are the folders, tags or keys that it could name.
         #[text("{option} {} matches nothing in {scope}{}", quoted_if_unclear(value), existing_names(option, existing))]
@@ -221,11 +222,11 @@ errors! {
     "ambiguous": "several apps have the same name, several environments match, or a key has different values, in several folders or in one" {
         /// Several apps have this name; `candidates` are their IDs.
         #[text("{} apps are named {name}: {}", candidates.len(), list(candidates.iter(), ", "))]
-        #[hint("pass --app with the ID of one of them")]
-        AmbiguousApp { name: String, candidates: Vec<String> },
+        #[hint_from(Some(format!("{} the ID of one of them", set_by.change_to("--app"))))]
+        AmbiguousApp { name: String, set_by: SetBy, candidates: Vec<String> },
         /// Several environments have this type or this prefix.
         #[text("{name} (from {set_by}) matches several environments: {}", list(candidates.iter(), ", "))]
-        #[hint("pass --env with the full name of one of them")]
+        #[hint_from(Some(format!("{} the full name of one of them", set_by.change_to("--env"))))]
         AmbiguousEnvironment { name: String, set_by: SetBy, candidates: Vec<String> },
         /// One key has different values in folders of the same precedence; `paths` are those of `--path`.
         #[text("{key} has different values in {}", list(folders.iter(), " and "))]
@@ -247,6 +248,7 @@ errors! {
     "unreachable": "no name resolution, connection or complete response for all of `--max-wait`" {
         /// No complete response came from the host.
         #[text("cannot reach {host}: {why}")]
+        #[hint("check the address, the network and the proxy; with --snapshot FILE a command can start during an outage")]
         Unreachable { host: String, why: String },
     }
 
@@ -293,8 +295,8 @@ errors! {
     "snapshot": "with `--offline`, the snapshot is missing, unsafe, damaged, too old, made with other settings, or lacks leased secrets" {
         /// `--offline` is given, and the snapshot cannot be used.
         #[text("cannot use the snapshot {}: {why}", path.display())]
-        #[hint_from(why.hint().map(str::to_owned))]
-        SnapshotUnusable { path: PathBuf, why: SnapshotError },
+        #[hint_from(why.hint(offline))]
+        SnapshotUnusable { path: PathBuf, why: SnapshotError, offline: &'static str },
     }
 
     "environment": "a name or a value cannot or must not be injected, the environment exceeds the kernel's limit, a reference is unresolved (`--strict`), or an in-memory file cannot be created (`--file`)" {
@@ -401,6 +403,15 @@ pub(crate) enum SetBy {
 }
 
 impl SetBy {
+    /// Returns the start of a hint to set something else: `pass --app with` or `set PHASE_APP to`. An
+    /// option takes precedence over a file.
+    fn change_to(&self, option: &str) -> String {
+        match self {
+            Self::Variable(name) => format!("set {name} to"),
+            Self::Option(_) | Self::ProjectFile(_) => format!("pass {option} with"),
+        }
+    }
+
     /// Returns the name of the option or the variable, or `.phase.json`.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -415,6 +426,37 @@ impl fmt::Display for SetBy {
         match self {
             Self::Option(name) | Self::Variable(name) => f.write_str(name),
             Self::ProjectFile(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// A `.phase.json` that was read but does not count.
+#[derive(Clone, Debug)]
+pub(crate) struct IgnoredProject {
+    pub(crate) path: PathBuf,
+    /// Completes a sentence that starts with the path.
+    pub(crate) why: &'static str,
+}
+
+/// A word of the command that was probably meant for phase-run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MisplacedWord {
+    /// `--app` follows the command.
+    App,
+    /// The command is `run`, a subcommand of other programs.
+    Run,
+    /// The command is `help`.
+    Help,
+}
+
+impl MisplacedWord {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::App => "put --app before the command: what follows the command belongs to it",
+            Self::Run => {
+                "leave out run: phase-run has no subcommands, and options come before the command"
+            }
+            Self::Help => "run phase-run --help",
         }
     }
 }
@@ -442,7 +484,11 @@ impl CommandMissing {
             Self::WholeCommandLine => Some(format!(
                 "pass each word as a separate argument, or use -c '{command}'"
             )),
-            Self::NotInPath | Self::NoSuchFile | Self::NoInterpreter(_) => None,
+            Self::NotInPath => Some(missing_command_hint(&command.to_string())),
+            Self::NoSuchFile if command.to_string().starts_with('~') => Some(
+                "use the whole path: only a shell replaces ~ by your home directory".to_owned(),
+            ),
+            Self::NoSuchFile | Self::NoInterpreter(_) => None,
         }
     }
 }
@@ -482,15 +528,18 @@ pub(crate) enum SnapshotError {
 }
 
 impl SnapshotError {
-    fn hint(&self) -> Option<&'static str> {
+    /// `offline` is the option or variable that allows only the snapshot.
+    fn hint(&self, offline: &str) -> Option<String> {
         match self {
-            Self::Missing | Self::Undecryptable | Self::TooOld { .. } => Some(
-                "run once without --offline while Phase is reachable, to create a new snapshot",
-            ),
-            Self::OtherSettings { .. } => {
-                Some("use that setting, or run once without --offline while Phase is reachable")
+            Self::Missing | Self::Undecryptable | Self::TooOld { .. } => Some(format!(
+                "run once without {offline} while Phase is reachable, to create a new snapshot"
+            )),
+            Self::OtherSettings { .. } => Some(format!(
+                "use that setting, or run once without {offline} while Phase is reachable"
+            )),
+            Self::LeasedSecrets { .. } => {
+                Some("remove --dynamic to start without dynamic secrets".to_owned())
             }
-            Self::LeasedSecrets { .. } => Some("remove --dynamic to start without dynamic secrets"),
             Self::UnusableFile { .. } => None,
         }
     }

@@ -25,7 +25,7 @@ use std::rc::Rc;
 
 use crate::auth::{Auth, Credential};
 use crate::config::{DecryptionMode, DynamicMode, FetchConfig, SelectionOptions, parse_uuid};
-use crate::error::{Error, Setting};
+use crate::error::{Error, IgnoredProject, Setting};
 use crate::http::HttpClient;
 use crate::log::{Event, Log};
 use crate::process::SingleThreaded;
@@ -151,7 +151,7 @@ impl<'a> Fetcher<'a> {
             return Err(Error::NoApp {
                 readable: self.app_directory.app_names().unwrap_or_default(),
                 ignored_project: target.ignored_project.clone(),
-                app_flag_after_command: target.app_flag_after_command,
+                misplaced: target.misplaced,
             });
         };
         let app = match (parse_uuid(&setting.value), self.config.mode) {
@@ -180,7 +180,10 @@ impl<'a> Fetcher<'a> {
         match &target.environment {
             Some(setting) if other_app.is_none() => Ok(setting),
             _ => {
-                let project_of_other_app = other_app.map(|(_, path)| path.clone());
+                let project_of_other_app = other_app.map(|(_, path)| IgnoredProject {
+                    path: path.clone(),
+                    why: "is for another app",
+                });
                 let listed = self.app_directory.environments(app).ok();
                 let names = listed
                     .into_iter()

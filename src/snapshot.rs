@@ -79,13 +79,14 @@ impl<'a> Snapshot<'a> {
         log: &dyn Log,
     ) -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error> {
         let path = &self.options.path.display().to_string();
-        if self.options.offline {
+        if let Some(offline) = self.options.offline {
             self.check_target()?;
             let (secrets, age) = self.restore().map_err(|why| Error::SnapshotUnusable {
                 path: self.options.path.clone(),
                 why,
+                offline,
             })?;
-            let why = "--offline is set";
+            let why = &format!("{offline} is set");
             log.log(Event::SnapshotUsed { path, age, why });
             return Ok((secrets, None));
         }
@@ -132,7 +133,7 @@ impl<'a> Snapshot<'a> {
             (None, _) => Err(Error::NoApp {
                 readable: vec![],
                 ignored_project: target.ignored_project.clone(),
-                app_flag_after_command: target.app_flag_after_command,
+                misplaced: target.misplaced,
             }),
             (Some(app), None) => Err(Error::NoEnvironment {
                 app: app.value.clone(),

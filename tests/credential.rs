@@ -57,7 +57,13 @@ fn token_file_precedes_token_variable() {
         service
     );
     let both = run().env("PHASE_SERVICE_TOKEN_FILE", &user);
-    assert_eq!(bearer_of(both), format!("Bearer User {}", user_bearer()));
+    let ignored =
+        "warning: ignoring PHASE_SERVICE_TOKEN: PHASE_SERVICE_TOKEN_FILE takes precedence";
+    let _ = both.output().assert_log_lines(&[ignored]).assert_ok();
+    assert_eq!(
+        authorization(&shop),
+        format!("Bearer User {}", user_bearer())
+    );
     let option = shop
         .run_with(&["--token-file", &user])
         .args(["printenv", "KEY"]);
@@ -211,7 +217,8 @@ fn unreadable_token_file_is_named_with_reason() {
         missing,
         "cannot read the token from nowhere/token: no such file",
     );
-    assert!(!output.contains("hint: "), "{output}");
+    let hint = "\nhint: pass --token-file with a file that this user may read, ";
+    assert!(output.contains(hint), "{output}");
     let directory = run_with_token(&shop, ".");
     assert_token_error(
         &shop,

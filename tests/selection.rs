@@ -185,27 +185,27 @@ fn hint_of_ambiguous_key_resolves_it() {
         (
             "",
             "",
-            "pass --path '' --path /backend to prefer /backend, ",
+            "pass --path '' --path /backend to prefer /backend, or --except PORT to leave it out",
         ),
         (
             "--path /backend --path ''",
             "",
-            "the last folder that matches wins: pass --path '' --path /backend to prefer /backend, ",
+            "put /backend last, because the last folder that matches wins: pass --path '' --path /backend; or leave PORT out with --except",
         ),
         (
             "--path /**",
             "",
-            "the last folder that matches wins: pass --path '/**' --path /backend to prefer /backend, ",
+            "put /backend last, because the last folder that matches wins: pass --path '/**' --path /backend; or leave PORT out with --except",
         ),
         (
             "",
             "/backend:/**",
-            "the last folder that matches wins: set PHASE_PATH=/**:/backend to prefer /backend, ",
+            "put /backend last, because the last folder that matches wins: set PHASE_PATH=/**:/backend; or leave PORT out with --except",
         ),
     ] {
         let run = dry_run_of_line(&sandbox, line).env("PHASE_PATH", variable);
         let output = run.output().assert_error(125, "ambiguous");
-        let expected = format!("\nhint: {hint}or --except PORT to leave it out\n");
+        let expected = format!("\nhint: {hint}\n");
         assert!(output.stderr.ends_with(&expected), "{output}");
         let rows = "PORT\t/backend\tsecret\tambiguous\nPORT\t/web\tsecret\tambiguous\n";
         assert!(output.text().contains(rows), "{output}");
@@ -291,7 +291,7 @@ fn unknown_folder_or_tag_lists_existing() {
     assert!(
         output
             .stderr
-            .ends_with("hint: write /backend in PHASE_PATH\n"),
+            .ends_with("hint: use /backend in PHASE_PATH\n"),
         "{output}"
     );
 }

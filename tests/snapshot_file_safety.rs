@@ -339,6 +339,14 @@ fn unwritable_snapshot_only_warns() {
         let run = shop.run_with(&[]).as_user(65534);
         let denied = write_warning("permission denied");
         assert_printed_value(&run.output().assert_log_lines(&[&denied]).assert_ok());
+        // The volume of an image that does not run as root.
+        remove_file(&shop.file).unwrap();
+        let run = shop.run_with(&[]).as_user(65534);
+        let why = "permission denied: user 65534 must be able to write to its directory";
+        let denied = write_warning(why);
+        assert_printed_value(&run.output().assert_log_lines(&[&denied]).assert_ok());
+        std::fs::write(&shop.file, &before).unwrap();
+        set_mode(&shop.file, 0o600);
     }
     let warning = write_warning("read-only file system");
     assert_printed_value(

@@ -323,7 +323,7 @@ fn supervise_fork_failure_exits_125() {
 fn app_flag_after_command_gets_a_hint() {
     let (_phase, sandbox) = tagged_shop();
     for word in ["--app", "-a", "--app=shop", "--app-id", "--app-id=shop"] {
-        let output = sandbox.run(["run", word, "shop"]).output();
+        let output = sandbox.run(["true", word, "shop"]).output();
         let output = output.assert_error(125, "config");
         assert!(
             output.stderr.contains("hint: put --app before the command"),

@@ -9,7 +9,7 @@ use super::Host;
 use super::project::{DEPTH_VARIABLE, Project};
 use super::reader::{ConfigReader, POSITIVE_SECONDS, SECONDS, positive_seconds, seconds};
 use crate::cli::Opt;
-use crate::error::{Error, SetBy, Setting};
+use crate::error::{Error, IgnoredProject, MisplacedWord, SetBy, Setting};
 use crate::http::HttpOptions;
 
 /// The default of `--timeout`: the time limit of one request.
@@ -31,13 +31,13 @@ pub(crate) struct FetchConfig {
 pub(crate) struct Target {
     pub(crate) app: Option<Setting<String>>,
     pub(crate) environment: Option<Setting<String>>,
-    /// A `.phase.json` that was read but belongs to another app.
-    pub(crate) ignored_project: Option<PathBuf>,
+    /// A `.phase.json` that was read but does not count.
+    pub(crate) ignored_project: Option<IgnoredProject>,
     /// If set, `environment` comes from the `.phase.json` at this path and applies only to the app
     /// with this ID, not to another one of the same name.
     pub(crate) environment_scope: Option<(String, PathBuf)>,
-    /// `--app` was found after the command, where it is an argument of the command.
-    pub(crate) app_flag_after_command: bool,
+    /// What is probably wrong with the command line if there is no app.
+    pub(crate) misplaced: Option<MisplacedWord>,
 }
 
 /// `--mode`: who decrypts.
@@ -163,18 +163,25 @@ impl ConfigReader<'_> {
             environment: read(Opt::Env)?,
             ignored_project: None,
             environment_scope: None,
-            app_flag_after_command: self.args.command.iter().any(is_app_flag),
+            misplaced: self.find_misplaced_word(),
         };
         if target.app.is_some() && target.environment.is_some() {
             return Ok(target);
         }
-        let Some(project) = Project::find(self.read_variable(DEPTH_VARIABLE)?)? else {
-            return Ok(target);
+        let project = match Project::find(self.read_variable(DEPTH_VARIABLE)?)? {
+            Ok(project) => project,
+            Err(ignored) => {
+                target.ignored_project = ignored;
+                return Ok(target);
+            }
         };
         // Never use the project's environment for another app.
         let app = target.app.as_ref();
         if app.is_some_and(|app| !project.is_for_app(&app.value)) {
-            target.ignored_project = Some(project.path);
+            target.ignored_project = Some(IgnoredProject {
+                path: project.path,
+                why: "is for another app",
+            });
             return Ok(target);
         }
         if target.environment.is_none() {
@@ -189,6 +196,19 @@ impl ConfigReader<'_> {
         let environment = project.environment.as_ref();
         target.environment = target.environment.or_else(|| environment.map(setting));
         Ok(target)
+    }
+}
+
+impl ConfigReader<'_> {
+    /// Finds a word of the command that was probably meant for phase-run.
+    fn find_misplaced_word(&self) -> Option<MisplacedWord> {
+        let command = &self.args.command;
+        match command.first()?.to_str() {
+            Some("run") => Some(MisplacedWord::Run),
+            Some("help") => Some(MisplacedWord::Help),
+            _ if command.iter().any(is_app_flag) => Some(MisplacedWord::App),
+            _ => None,
+        }
     }
 }
 

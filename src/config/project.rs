@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::credential_file::{open_regular, read_bounded};
-use crate::error::{Error, os_error_text};
+use crate::error::{Error, IgnoredProject, os_error_text};
 use crate::json::JsonObject;
 
 /// The variable that says how many parent directories are searched.
@@ -45,12 +45,13 @@ struct ProjectJson {
 
 impl Project {
     /// Finds the file of the working directory, or of the nearest parent whose file has
-    /// `monorepoSupport`. `depth` is the value of [`DEPTH_VARIABLE`].
+    /// `monorepoSupport`. If there is none, returns the nearest file that does not count. `depth` is the
+    /// value of [`DEPTH_VARIABLE`].
     ///
     /// # Errors
     /// `config` if the depth is not a number, the working directory does not exist, a project file in
     /// the search cannot be used, or the file of a parent is not one that this user can trust.
-    pub(super) fn find(depth: Option<&str>) -> Result<Option<Self>, Error> {
+    pub(super) fn find(depth: Option<&str>) -> Result<Result<Self, Option<IgnoredProject>>, Error> {
         let depth = match depth {
             None => DEFAULT_DEPTH,
             Some(text) => text.parse().map_err(|_| Error::InvalidVariable {
@@ -64,21 +65,27 @@ impl Project {
                 why: os_error_text(&error),
             })?;
         let directories = directory.ancestors().take(depth.saturating_add(1));
+        let mut ignored = None;
         for (level, directory) in directories.enumerate() {
             let path = directory.join(FILE_NAME);
             let Some((json, distrust)) = read_project(&path)? else {
                 continue;
             };
             match (level, json.monorepo_support, distrust) {
-                (0, ..) | (_, Some(true), None) => return Ok(Some(Self::new(path, json))),
+                (0, ..) | (_, Some(true), None) => return Ok(Ok(Self::new(path, json))),
                 // Going on to the next parent could silently choose another app.
                 (_, Some(true), Some(why)) => {
                     return Err(Error::ProjectFileUntrusted { path, why });
                 }
-                _ => {}
+                _ => {
+                    ignored.get_or_insert(IgnoredProject {
+                        path,
+                        why: "is in a parent directory and does not set monorepoSupport",
+                    });
+                }
             }
         }
-        Ok(None)
+        Ok(Err(ignored))
     }
 
     fn new(path: PathBuf, json: ProjectJson) -> Self {

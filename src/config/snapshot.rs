@@ -14,8 +14,8 @@ pub(crate) struct SnapshotOptions {
     pub(crate) path: PathBuf,
     /// The maximum age of a snapshot that may be used.
     pub(crate) max_age: Option<Duration>,
-    /// Only the snapshot is used, and nothing is sent.
-    pub(crate) offline: bool,
+    /// The option or variable by which only the snapshot is used, and nothing is sent.
+    pub(crate) offline: Option<&'static str>,
 }
 
 impl ConfigReader<'_> {
@@ -56,7 +56,7 @@ impl ConfigReader<'_> {
         Ok(Some(SnapshotOptions {
             path: setting.value,
             max_age,
-            offline: offline.is_some(),
+            offline,
         }))
     }
 }

@@ -1,10 +1,9 @@
 #![forbid(unsafe_code)]
 //! Helpers for the texts of errors and events.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{SetBy, Setting};
+use super::{IgnoredProject, MisplacedWord, SetBy, Setting};
 
 /// The system's text for an error in the form used after a colon, such as `no such file or directory`.
 pub(crate) fn os_error_text(error: &std::io::Error) -> String {
@@ -95,11 +94,53 @@ pub(super) fn readable_names(names: &[String]) -> String {
     }
 }
 
-/// Says that a `.phase.json` is ignored because it belongs to another app; empty if none is.
-pub(super) fn ignored_project_note(ignored_project: &Option<PathBuf>) -> String {
-    ignored_project.as_ref().map_or(String::new(), |path| {
-        format!(" ({} is for another app)", path.display())
+/// Says that a `.phase.json` does not count, and why; empty if there is none.
+pub(super) fn ignored_project_note(ignored_project: &Option<IgnoredProject>) -> String {
+    ignored_project.as_ref().map_or(String::new(), |ignored| {
+        format!(" ({} {})", ignored.path.display(), ignored.why)
     })
+}
+
+/// The hint for a token that cannot be read from its file.
+pub(super) fn unreadable_token_hint(from: &str) -> Option<String> {
+    match from {
+        "standard input" => None,
+        descriptor if descriptor.starts_with("descriptor ") || descriptor.starts_with("fd:") => {
+            Some(
+                "give phase-run an open descriptor, such as 3<FILE in a shell"
+                    .to_owned(),
+            )
+        }
+        path if path.starts_with('~') => {
+            Some("use the whole path: only a shell replaces ~ by your home directory".to_owned())
+        }
+        _ => Some(
+            "pass --token-file with a file that this user may read, or set PHASE_SERVICE_TOKEN_FILE"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The hint for a command that no folder of PATH has.
+pub(super) fn missing_command_hint(command: &str) -> String {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    match command.split_once('=') {
+        Some((name, _)) if is_name(name) => {
+            return format!("set it with env: env {command} COMMAND");
+        }
+        _ => {}
+    }
+    match command {
+        "run" => MisplacedWord::Run.hint().to_owned(),
+        "help" => MisplacedWord::Help.hint().to_owned(),
+        option if option.starts_with('-') && option.trim_matches('-') != "" => format!(
+            "put options of phase-run before the -- and the command; for an image: docker run --entrypoint /phase-run IMAGE {option}"
+        ),
+        _ => "check the name and PATH; an alias or a function of your shell is not a program"
+            .to_owned(),
+    }
 }
 
 /// The end of a message that lists what a filter could name; empty if that is unknown.
@@ -124,7 +165,7 @@ pub(super) fn nearest_name_hint(option: &str, value: &str, existing: &[String]) 
         .iter()
         .min_by_key(|name| (distance(name), strsim::osa_distance(value, name)));
     match nearest.filter(|name| distance(name) <= value.len() / 3) {
-        Some(name) if option == "PHASE_PATH" => format!("write {name} in PHASE_PATH"),
+        Some(name) if option == "PHASE_PATH" => format!("use {name} in PHASE_PATH"),
         Some(name) => format!("use {option} {}", shell_quoted(name)),
         None if existing.is_empty() || existing_names(option, existing).is_empty() => {
             "run with --dry-run without this filter to see what exists, or pass --allow-empty"
@@ -163,11 +204,12 @@ pub(super) fn ranking_hint(key: &str, folders: &[String], paths: &Setting<Vec<St
             )
         }
     };
-    let why = match paths.value.is_empty() {
-        true => "",
-        false => "the last folder that matches wins: ",
-    };
-    format!("{why}{line} to prefer {preferred}, or --except {key} to leave it out")
+    match paths.value.is_empty() {
+        true => format!("{line} to prefer {preferred}, or --except {key} to leave it out"),
+        false => format!(
+            "put {preferred} last, because the last folder that matches wins: {line}; or leave {key} out with --except"
+        ),
+    }
 }
 
 /// The word as it can be typed in a shell.

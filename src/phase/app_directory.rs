@@ -188,6 +188,7 @@ impl<'a> AppDirectory<'a> {
             }),
             several => Err(Error::AmbiguousApp {
                 name: setting.value.clone(),
+                set_by: setting.set_by.clone(),
                 candidates: several.iter().map(|app| app.id.clone()).collect(),
             }),
         }

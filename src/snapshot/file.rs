@@ -75,7 +75,14 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
         temporary.remove_leftovers();
         temporary.write_and_rename(path, bytes)
     });
-    written.map_err(|error| os_error_text(&error))
+    written.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => format!(
+            "{}: user {} must be able to write to its directory",
+            os_error_text(&error),
+            geteuid()
+        ),
+        _ => os_error_text(&error),
+    })
 }
 
 /// Removes the temporary files that killed processes have left.
