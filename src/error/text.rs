@@ -135,7 +135,7 @@ pub(super) fn missing_command_hint(command: &str) -> String {
     match command {
         "run" => MisplacedWord::Run.hint().to_owned(),
         "help" => MisplacedWord::Help.hint().to_owned(),
-        option if option.starts_with('-') && option.trim_matches('-') != "" => format!(
+        option if option.starts_with('-') && !option.trim_matches('-').is_empty() => format!(
             "put options of phase-run before the -- and the command; for an image: docker run --entrypoint /phase-run IMAGE {option}"
         ),
         _ => "check the name and PATH; an alias or a function of your shell is not a program"

@@ -177,6 +177,11 @@ impl Phase {
         self.shared.respond(path, responder);
     }
 
+    /// Lets the world respond to every request again.
+    pub fn respond_normally(&self) {
+        self.shared.respond_normally();
+    }
+
     /// Holds requests whose path contains `path` until the gate is opened.
     pub fn gate(&self, path: &str) -> Gate {
         self.shared.gate(path)

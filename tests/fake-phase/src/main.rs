@@ -1,15 +1,18 @@
 //! The fake server as a program, for demonstrations and benchmarks. It prints how to reach it as
-//! `NAME=value` lines, then `ready`, and serves until its standard input ends.
+//! `NAME=value` lines, then `ready`, and serves until its standard input ends. [`control`] performs the
+//! commands that it reads from there.
 #![forbid(unsafe_code)]
 
+mod control;
+
 use std::error::Error;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use fake_phase::{Certificate, Options, Phase, World};
+use control::{Control, write_private};
+use fake_phase::{Account, Certificate, Options, Phase, World};
 
 const USAGE: &str = "usage: fake-phase [--port N] [--plain] \
     [--certificate good|unknown-ca|other-name|expired] [--ca-out FILE] [--token-out FILE] [--secrets N]";
@@ -49,14 +52,8 @@ fn run() -> Result<(), Box<dyn Error>> {
         fs::copy(&ca_file, &path)?;
         ca_file = path;
     }
-    if let Some(path) = arguments.token_out {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
-        file.write_all(fake_phase::service_token().as_bytes())?;
+    if let Some(path) = &arguments.token_out {
+        write_private(path, fake_phase::service_token())?;
     }
 
     let mut out = io::stdout().lock();
@@ -67,7 +64,15 @@ fn run() -> Result<(), Box<dyn Error>> {
     writeln!(out, "APP_ID={}", fake_phase::app_id("shop"))?;
     writeln!(out, "ready")?;
     out.flush()?;
-    io::copy(&mut io::stdin().lock(), &mut io::sink())?;
+    let mut control = Control {
+        phase,
+        token_file: arguments.token_out,
+        current: Account::ServiceAccount,
+    };
+    for line in io::stdin().lock().lines() {
+        writeln!(out, "{}\n.", control.perform(&line?))?;
+        out.flush()?;
+    }
     Ok(())
 }
 

@@ -166,6 +166,10 @@ impl Shared {
         views::respond(&mut self.state().world, &self.prefix, request)
     }
 
+    pub(crate) fn respond_normally(&self) {
+        self.state().responders.clear();
+    }
+
     pub(crate) fn respond(&self, path: &str, responder: Responder) {
         self.state().responders.push((path.to_owned(), responder));
     }

@@ -116,6 +116,25 @@ impl World {
         self
     }
 
+    /// Accepts the account's token again.
+    pub fn accept(&mut self, account: Account) -> &mut World {
+        self.revoked.retain(|revoked| *revoked != account);
+        self
+    }
+
+    /// Returns one line for each app, with the environments that the account can read.
+    pub fn list(&self, account: Account) -> Vec<String> {
+        let line = |app: &App| {
+            let environments = app.environments.iter();
+            let environments = environments.filter(|one| one.readable_by(account));
+            let names: Vec<&str> = environments
+                .map(|environment| environment.name.as_str())
+                .collect();
+            format!("{}: {}", app.name, names.join(", "))
+        };
+        self.apps.iter().map(line).collect()
+    }
+
     /// Accepts the service account's token also as `pss_service:v1`, the legacy service token.
     pub fn accept_legacy_token(&mut self) -> &mut World {
         self.accepts_legacy_token = true;

@@ -1,6 +1,6 @@
 //! The program, started as scripts start it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
@@ -61,6 +61,42 @@ fn program_serves_until_its_input_ends() {
     assert_eq!(rows.pointer("/0/key").unwrap(), "KEY_00001");
 
     drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+/// A value can be changed, the token rotated, and the server taken away and back.
+#[test]
+fn program_performs_commands() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fake-phase"))
+        .args(["--plain", "--token-out"])
+        .arg(&token)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let started = lines.by_ref().map(Result::unwrap);
+    assert!(started.take_while(|line| line != "ready").count() > 0);
+    let mut input = child.stdin.take().unwrap();
+    let mut ask = |command: &str| {
+        writeln!(input, "{command}").unwrap();
+        let answer = lines.by_ref().map(Result::unwrap);
+        let answer: Vec<String> = answer.take_while(|line| line != ".").collect();
+        answer.join("\n")
+    };
+    assert_eq!(ask("set\tPORT\t1 2"), "changed PORT in /backend");
+    assert_eq!(ask("set\tNEW\tx\tProduction"), "added NEW to /");
+    assert_eq!(ask("unset\tNEW\tProduction"), "removed NEW from /");
+    assert!(ask("list").contains("shop: Development, Production"));
+    assert!(ask("rotate").starts_with("a new token is in "));
+    let content = std::fs::read_to_string(&token).unwrap();
+    assert_eq!(content, fake_phase::user_token());
+    assert_eq!(ask("down"), "the server closes every connection");
+    assert_eq!(ask("up"), "the server responds");
+    assert_eq!(ask("what\tnow"), "unknown command: what now");
+    drop(input);
     assert!(child.wait().unwrap().success());
 }
 

@@ -1,0 +1,117 @@
+//! Commands that the program reads from its standard input, one per line. Its words are separated by
+//! tabs. Each is answered by lines on standard output, of which the last is `.`.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use fake_phase::{Account, Phase, Responder, service_token, user_token};
+
+/// The server, and the file with the token.
+pub(crate) struct Control {
+    pub(crate) phase: Phase,
+    pub(crate) token_file: Option<PathBuf>,
+    /// The account whose token is valid after a rotation.
+    pub(crate) current: Account,
+}
+
+impl Control {
+    /// Performs a command and returns the answer.
+    pub(crate) fn perform(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split('\t').collect();
+        match words.as_slice() {
+            ["set", key, value] => self.set(key, Some(value), "Development"),
+            ["set", key, value, environment] => self.set(key, Some(value), environment),
+            ["unset", key] => self.set(key, None, "Development"),
+            ["unset", key, environment] => self.set(key, None, environment),
+            ["rotate"] => self.rotate(),
+            ["down"] => {
+                self.phase.respond("", Responder::reset());
+                "the server closes every connection".to_owned()
+            }
+            ["up"] => {
+                self.phase.respond_normally();
+                "the server responds".to_owned()
+            }
+            ["list"] => self.list(),
+            _ => format!("unknown command: {}", words.join(" ")),
+        }
+    }
+
+    /// Sets or removes a secret of the app shop, in the folder where it is or else in the root.
+    fn set(&self, key: &str, value: Option<&str>, environment: &str) -> String {
+        let mut answer = format!("no environment {environment}: use Development or Production");
+        if !["Development", "Production"].contains(&environment) {
+            return answer;
+        }
+        self.phase.edit(|world| {
+            let environment = world.app("shop").environment(environment, "custom");
+            let folders = ["/", "/backend", "/web"];
+            let folder = folders
+                .iter()
+                .find(|folder| environment.find(folder, key).is_some());
+            let folder = folder.copied().unwrap_or("/");
+            answer = match (value, environment.find(folder, key)) {
+                (Some(value), Some(row)) => {
+                    row.value(value);
+                    format!("changed {key} in {folder}")
+                }
+                (Some(value), None) => {
+                    environment.secret(folder, key, value);
+                    format!("added {key} to {folder}")
+                }
+                (None, Some(_)) => {
+                    environment.remove(folder, key);
+                    format!("removed {key} from {folder}")
+                }
+                (None, None) => format!("there is no {key}"),
+            };
+        });
+        answer
+    }
+
+    /// Replaces the token in its file by that of the other account, and deletes the old one.
+    fn rotate(&mut self) -> String {
+        let (next, token) = match self.current {
+            Account::ServiceAccount => (Account::User, user_token()),
+            Account::User => (Account::ServiceAccount, service_token()),
+        };
+        let Some(path) = &self.token_file else {
+            return "there is no token file: start with --token-out".to_owned();
+        };
+        if let Err(error) = replace(path, token) {
+            return format!("cannot write {}: {error}", path.display());
+        }
+        let old = self.current;
+        self.phase.edit(|world| {
+            world.accept(next).revoke(old);
+        });
+        self.current = next;
+        format!(
+            "a new token is in {}, and the old one is deleted",
+            path.display()
+        )
+    }
+
+    /// Lists the apps with the environments that the token can read.
+    fn list(&self) -> String {
+        let mut lines = Vec::new();
+        self.phase.edit(|world| lines = world.list(self.current));
+        lines.join("\n")
+    }
+}
+
+/// Writes a private file of this content under another name, and renames it.
+fn replace(path: &Path, content: &str) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    write_private(&temporary, content)?;
+    fs::rename(temporary, path)
+}
+
+/// Writes a file that only this user can read.
+pub(crate) fn write_private(path: &Path, content: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path)?.write_all(content.as_bytes())
+}
