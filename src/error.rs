@@ -139,7 +139,7 @@ errors! {
     "token": "the token is missing, unreadable, malformed or unknown to Phase, or it is a bearer token and decryption needs the keys of a full token" {
         /// Neither an option nor a variable gives a token.
         #[text("no token is specified")]
-        #[hint("set PHASE_SERVICE_TOKEN, or pass --token-file FILE or --identity")]
+        #[hint("set PHASE_SERVICE_TOKEN, pass --token-file FILE, or pass --identity with --service-account")]
         NoToken,
         /// A token was given where the path of its file belongs.
         #[text("{option} takes the path of a file that contains the token, not the token")]
@@ -305,7 +305,10 @@ errors! {
             true => String::new(),
             false => format!(" as \"{name}\""),
         })]
-        #[hint("rename it in Phase, or leave it out with --except")]
+        #[hint_from(Some(match name.ends_with(key.as_str()) && key != name {
+            true => "change --prefix, or rename the secret in Phase".to_owned(),
+            false => "rename it in Phase, or leave it out with --except".to_owned(),
+        }))]
         InvalidName { key: String, name: String, why: &'static str },
         /// A value with a NUL byte, which ends a string in the environment block.
         #[text("cannot inject {key}: its value contains a NUL byte, which no variable can hold")]
@@ -516,7 +519,8 @@ pub(crate) enum SnapshotError {
     UnusableFile { why: String },
     /// It is damaged, or was made with another token: the two look the same.
     Undecryptable,
-    /// It was made with another value of `setting`; `made_with` is the option as it was.
+    /// It was made with another value of `setting`; `made_with` is the option as it was, such as
+    /// `with --env dev`.
     OtherSettings {
         setting: &'static str,
         made_with: String,
@@ -551,7 +555,7 @@ impl fmt::Display for SnapshotError {
             Self::Missing => f.write_str("it does not exist"),
             Self::UnusableFile { why } => f.write_str(why),
             Self::Undecryptable => f.write_str("it was made with another token, or is damaged"),
-            Self::OtherSettings { made_with, .. } => write!(f, "it was made with {made_with}"),
+            Self::OtherSettings { made_with, .. } => write!(f, "it was made {made_with}"),
             Self::TooOld { age, limit } => write!(
                 f,
                 "it was made {} ago, and --snapshot-max-age is {} s",

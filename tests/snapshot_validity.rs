@@ -23,6 +23,10 @@ fn snapshot_of_other_configuration_is_rejected() {
         let said = format!("{CANNOT_USE}{why}\nhint: ");
         assert!(output.stderr.starts_with(&said), "{said}: {output}");
     };
+    let made = |made_with: &str| match made_with.starts_with("without") {
+        true => format!("it was made {made_with}"),
+        false => format!("it was made with {made_with}"),
+    };
     let offline = |target: &[&str], options: &str| {
         let options: Vec<&str> = options.split_whitespace().collect();
         shop.run(target, &[&options[..], &["--offline"]].concat())
@@ -75,7 +79,7 @@ fn snapshot_of_other_configuration_is_rejected() {
         ),
         (
             "--path / --tags net --only S* --except X --require SECRET --allow-empty",
-            "no --allow-empty",
+            "without --allow-empty",
         ),
         (
             "--path / --tags net --only S* --except X --require SECRET --mode rest",
@@ -86,20 +90,14 @@ fn snapshot_of_other_configuration_is_rejected() {
             "--mode auto",
         ),
     ] {
-        assert_rejected(
-            offline(&SHOP, other),
-            &format!("it was made with {made_with}"),
-        );
+        assert_rejected(offline(&SHOP, other), &made(made_with));
     }
     for (other, made_with) in [
         (["--app", "other", "--env", "Production"], "--app shop"),
         (["--app", "shop", "--env", "Staging"], "--env Production"),
         (["--app", "shop", "--env", "prod"], "--env Production"),
     ] {
-        assert_rejected(
-            offline(&other, base),
-            &format!("it was made with {made_with}"),
-        );
+        assert_rejected(offline(&other, base), &made(made_with));
     }
     let tokens = [user_token(), bearer(), user_bearer()];
     for token in tokens {
@@ -128,7 +126,7 @@ fn snapshot_of_other_configuration_is_rejected() {
     write_snapshot(&SHOP, "--dynamic");
     assert_rejected(offline(&SHOP, ""), "it was made with --dynamic");
     write_snapshot(&SHOP, "");
-    assert_rejected(offline(&SHOP, "--dynamic"), "it was made with no --dynamic");
+    assert_rejected(offline(&SHOP, "--dynamic"), "it was made without --dynamic");
     assert!(
         offline(&SHOP, "")
             .output()
@@ -200,7 +198,7 @@ fn unusable_snapshot_warns_keeps_fetch_error() {
         .responding(Responder::status(503));
     failed(
         shop.run_with(&["--only", "S*"]),
-        "it was made with no --only",
+        "it was made without --only",
     );
     failed(
         shop.run_with(&[]).env("PHASE_SERVICE_TOKEN", bearer()),

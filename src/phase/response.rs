@@ -18,7 +18,7 @@ const MAX_QUOTE: usize = 300;
 
 /// Hint for a response that some other web server may have sent.
 const CHECK_HOST: &str =
-    "check --host: it must be the address of Phase's console, without /service";
+    "check --host or PHASE_HOST: it must be the address of Phase's console, without /service";
 
 /// A response of Phase's API whose body has arrived completely.
 pub(super) struct ApiResponse {
@@ -268,7 +268,7 @@ impl ApiResponse {
                     self.quote(location),
                     self.status
                 ),
-                hint: Some("set --host to the address that Phase itself responds at"),
+                hint: Some("set --host or PHASE_HOST to the address that Phase itself responds at"),
             },
             _ => Error::UnexpectedResponse {
                 host,

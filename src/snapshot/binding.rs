@@ -126,7 +126,7 @@ impl Binding {
     }
 }
 
-/// Returns how the options would be written, such as `--path /a --path /b`.
+/// Returns how the options would be written, such as `with --path /a --path /b`.
 fn describe(setting: &str, words: &[String]) -> String {
     let options = words.iter().map(|word| match word.as_str() {
         "" if setting != "--path" => setting.to_owned(),
@@ -134,9 +134,9 @@ fn describe(setting: &str, words: &[String]) -> String {
         word => format!("{setting} {word}"),
     });
     match (setting, words) {
-        ("--app" | "--env", [first, ..]) => format!("{setting} {first}"),
-        (_, []) => format!("no {setting}"),
-        _ => options.collect::<Vec<_>>().join(" "),
+        ("--app" | "--env", [first, ..]) => format!("with {setting} {first}"),
+        (_, []) => format!("without {setting}"),
+        _ => format!("with {}", options.collect::<Vec<_>>().join(" ")),
     }
 }
 
