@@ -225,7 +225,9 @@ fn verbose_restart_names_changed_variables() {
 #[test]
 fn secret_cannot_set_mode() {
     let shop = shop([("PHASE_WATCH", "1"), ("PHASE_SUPERVISE", "1")]);
-    let mut running = shop.run_with(&[inspector(), "serve", "1"]).spawn();
+    let allow = ["--allow-name", "PHASE_*"];
+    let run = shop.run_with(&allow).args([inspector(), "serve", "1"]);
+    let mut running = run.spawn();
     let pid = running.wait_until_ready();
     assert_eq!(pid, running.pid());
     running.kill(libc::SIGTERM);

@@ -232,7 +232,7 @@ events! {
         SecretsChanged { added: &'a [String], removed: &'a [String], changed: &'a [String] },
         /// Secrets take the place of inherited variables that have other values.
         #[kind("replaced")]
-        #[text("secrets replace variables that are already set: {}", names.join(", "))]
+        #[text("secrets replace variables that are already set: {}", list(names.iter(), ", "))]
         VariablesReplaced { names: &'a [String] },
         /// In exec mode, the command becomes PID 1 of its container.
         #[kind("pid1")]
@@ -265,7 +265,7 @@ fn changes(added: &[String], removed: &[String], changed: &[String]) -> String {
     let parts = [("added", added), ("removed", removed), ("changed", changed)];
     let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
     let parts: Vec<String> = parts
-        .map(|(what, names)| format!("{} {what} ({})", names.len(), names.join(", ")))
+        .map(|(what, names)| format!("{} {what} ({})", names.len(), list(names.iter(), ", ")))
         .collect();
     match parts.is_empty() {
         true => "none differs".to_owned(),
