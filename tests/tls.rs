@@ -144,6 +144,25 @@ fn wanted_client_certificate_is_named() {
     );
 }
 
+/// The CA is right, so the message and the hint must not blame it. The first case is TLS 1.3. In the
+/// second, the handshake of TLS 1.2 fails before the client certificate matters.
+#[test]
+fn server_without_private_key_of_certificate_is_named() {
+    for handshake in [Handshake::Ordinary, Handshake::ClientCertificateTls12] {
+        let options = Options {
+            certificate: Certificate::OtherKey,
+            handshake,
+            ..Options::default()
+        };
+        let phase = Phase::with(shop_world([("KEY", "value")]), options);
+        let sandbox = Sandbox::new(&phase);
+        let output = sandbox.run_echo(&[]).output().assert_refused("tls");
+        let why = " failed: it does not have the private key of its certificate\n";
+        assert!(output.stderr.ends_with(why), "{handshake:?}: {output}");
+        assert!(phase.requests().is_empty());
+    }
+}
+
 /// A CA file replaces the built-in roots. The option overrides the variables, and `PHASE_CA_FILE`
 /// overrides `SSL_CERT_FILE`.
 #[test]

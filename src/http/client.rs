@@ -259,6 +259,8 @@ impl<'a> HttpClient<'a> {
         let mut builder = client
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone());
+        // An alert later in this exchange can only be about what it was asked for itself.
+        self.clients.client_certificate.reset();
         if request.method != Method::GET {
             builder = builder.body((request.body)());
         }

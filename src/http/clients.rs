@@ -21,7 +21,7 @@ use super::HttpOptions;
 use super::dns::AddressBook;
 use super::failure::{Failure, MAX_HEADERS};
 use super::roots::Roots;
-use super::verifier::{CaFileVerifier, NoClientCertificate};
+use super::verifier::{NoClientCertificate, ServerVerifier};
 use crate::error::os_error_text;
 use crate::process::with_signals_blocked;
 
@@ -90,14 +90,15 @@ impl Clients {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|_| unusable("TLS"))?;
-        let builder = match roots.file_certificates() {
-            [] => builder.with_root_certificates(store),
-            certificates => {
+        let builder = match store.is_empty() {
+            // A verifier of our own cannot be built without roots, and nothing is trusted anyway.
+            true => builder.with_root_certificates(store),
+            false => {
                 let store = Arc::new(store);
                 let webpki = WebPkiServerVerifier::builder_with_provider(store, provider).build();
-                let verifier = CaFileVerifier {
+                let verifier = ServerVerifier {
                     webpki: webpki.map_err(|_| unusable("TLS"))?,
-                    certificates: certificates.to_vec(),
+                    certificates: roots.file_certificates().to_vec(),
                 };
                 builder
                     .dangerous()

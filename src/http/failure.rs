@@ -14,7 +14,7 @@ use rustls::{AlertDescription, CertificateError};
 use super::client::TryLimit;
 use super::proxy::Proxy;
 use super::roots::Roots;
-use super::verifier::is_ca_used_as_server;
+use super::verifier::{is_ca_used_as_server, is_wrong_private_key};
 use crate::error::{Error, lowercase_first, os_error_text, seconds};
 
 /// Why a request got no usable response.
@@ -114,8 +114,8 @@ impl Failure {
         }
     }
 
-    /// The failure of a request whose response did not begin. `wants_client_certificate` says whether a
-    /// server has asked for a client certificate.
+    /// The failure of a request whose response did not begin. `wants_client_certificate` says whether the
+    /// server or the proxy has asked for a client certificate in this exchange.
     pub(super) fn from_send_error(error: &reqwest::Error, wants_client_certificate: bool) -> Self {
         let mut cause: Option<&(dyn StdError + 'static)> = error.source();
         let mut innermost = String::new();
@@ -274,7 +274,8 @@ impl Failure {
                 Some("enable HTTP/1.1 on the server, or on the load balancer in front of it"),
             ),
             AlertReceived(alert)
-                if wants_client_certificate || *alert == AlertDescription::CertificateRequired =>
+                if *alert == AlertDescription::CertificateRequired
+                    || wants_client_certificate && may_mean_no_certificate(*alert) =>
             {
                 (
                     "it requires a client certificate, which phase-run cannot send",
@@ -324,6 +325,9 @@ impl Failure {
                 "its certificate is for another host name"
             }
             CertificateError::Revoked => "its certificate is revoked",
+            wrong_key if is_wrong_private_key(wrong_key) => {
+                "it does not have the private key of its certificate"
+            }
             ca_certificate if is_ca_used_as_server(ca_certificate) => {
                 hint = Some("pass the file of exactly this certificate with --ca-file".to_owned());
                 "its certificate is self-signed, or that of a CA"
@@ -343,6 +347,19 @@ impl Failure {
             hint,
         }
     }
+}
+
+/// Whether TLS libraries send this alert if a client has no certificate, besides `certificate_required`.
+/// OpenSSL sends `handshake_failure` in TLS 1.2, Go and Java send `bad_certificate`.
+fn may_mean_no_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::HandshakeFailure
+            | AlertDescription::BadCertificate
+            | AlertDescription::NoCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::AccessDenied
+    )
 }
 
 /// What to say about a connection that was closed too early. `library_text` is what the library says.
@@ -399,6 +416,28 @@ mod tests {
                     panic!("{failure:?}");
                 };
                 assert_eq!(why, text, "{error:?} {stage:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_certificate_alerts_mean_a_client_certificate() {
+        for (alert, if_asked, if_not_asked) in [
+            (AlertDescription::CertificateRequired, true, true),
+            (AlertDescription::HandshakeFailure, true, false),
+            (AlertDescription::BadCertificate, true, false),
+            (AlertDescription::UnrecognisedName, false, false),
+            (AlertDescription::InternalError, false, false),
+        ] {
+            for (was_asked, expected) in [(true, if_asked), (false, if_not_asked)] {
+                let error = AlertReceived(alert);
+                let stage = TlsStage::Handshake;
+                let failure = Failure::from_tls(&error, TlsPeer::Server, stage, was_asked);
+                let Failure::Tls { why, .. } = failure else {
+                    panic!("{failure:?}");
+                };
+                let is_meant = why.contains("requires a client certificate");
+                assert_eq!(is_meant, expected, "{alert:?} {was_asked}");
             }
         }
     }

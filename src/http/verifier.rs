@@ -2,6 +2,7 @@
 //! What a TLS handshake needs besides the trusted roots: who may be a server, and which client
 //! certificate is sent.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,19 +11,21 @@ use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_nam
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
 /// Verifies like webpki, and also accepts a CA certificate as the server's own if it is in the CA file.
 ///
-/// `openssl req -x509` marks a certificate as that of a CA, and webpki refuses it as a server's.
+/// `openssl req -x509` marks a certificate as that of a CA, and webpki refuses it as a server's. webpki
+/// returns that error before it reads the extended key usage, so the usage of such a certificate does
+/// not count.
 #[derive(Debug)]
-pub(super) struct CaFileVerifier {
+pub(super) struct ServerVerifier {
     pub(super) webpki: Arc<WebPkiServerVerifier>,
-    /// All certificates of the CA file.
+    /// All certificates of the CA file; none if there is no such file.
     pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for CaFileVerifier {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -60,8 +63,10 @@ impl ServerCertVerifier for CaFileVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki
-            .verify_tls12_signature(message, certificate, signature)
+        let outcome = self
+            .webpki
+            .verify_tls12_signature(message, certificate, signature);
+        outcome.map_err(from_handshake_error)
     }
 
     fn verify_tls13_signature(
@@ -70,13 +75,42 @@ impl ServerCertVerifier for CaFileVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki
-            .verify_tls13_signature(message, certificate, signature)
+        let outcome = self
+            .webpki
+            .verify_tls13_signature(message, certificate, signature);
+        outcome.map_err(from_handshake_error)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.webpki.supported_verify_schemes()
     }
+}
+
+/// The signature of a handshake does not fit the server's certificate. webpki has the same error for
+/// the signature of a CA.
+#[derive(Debug)]
+struct WrongPrivateKey;
+
+impl fmt::Display for WrongPrivateKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the server does not have the private key of its certificate")
+    }
+}
+
+impl std::error::Error for WrongPrivateKey {}
+
+fn from_handshake_error(error: Error) -> Error {
+    match error {
+        Error::InvalidCertificate(CertificateError::BadSignature) => Error::InvalidCertificate(
+            CertificateError::Other(OtherError(Arc::new(WrongPrivateKey))),
+        ),
+        other => other,
+    }
+}
+
+/// Whether the server could not prove that it has the private key of its certificate.
+pub(super) fn is_wrong_private_key(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(why) if why.0.is::<WrongPrivateKey>())
 }
 
 /// Whether a certificate was refused only because it is that of a CA. rustls has no variant for this
@@ -85,14 +119,19 @@ pub(super) fn is_ca_used_as_server(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(why) if why.to_string() == "CaUsedAsEndEntity")
 }
 
-/// Sends no client certificate, and records whether a server has asked for one.
+/// Sends no client certificate, and records whether a server or proxy has asked for one.
 #[derive(Debug, Default)]
 pub(super) struct NoClientCertificate {
     was_requested: AtomicBool,
 }
 
 impl NoClientCertificate {
-    /// Returns whether a server has asked for a client certificate.
+    /// Forgets what connections before this call have asked for.
+    pub(super) fn reset(&self) {
+        self.was_requested.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns whether a client certificate has been asked for since the last reset.
     pub(super) fn was_requested(&self) -> bool {
         self.was_requested.load(Ordering::Relaxed)
     }

@@ -12,6 +12,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tempfile::TempDir;
@@ -38,6 +39,8 @@ pub enum Certificate {
     SelfSignedWithoutNames,
     /// Like [`Self::SelfSigned`], but `ca_file` is another certificate of the same subject.
     SelfSignedImpostor,
+    /// Like [`Self::Good`], but the server has another private key.
+    OtherKey,
 }
 
 impl Certificate {
@@ -93,6 +96,10 @@ impl Certificate {
             _ => &trusted,
         };
         let certificate = params.signed_by(&key, issuer).unwrap();
+        let key = match self {
+            Certificate::OtherKey => KeyPair::generate().unwrap(),
+            _ => key,
+        };
         (certificate.der().clone(), key, ca_pem)
     }
 }
@@ -135,7 +142,10 @@ impl Handshake {
                 builder.with_client_cert_verifier(verifier.unwrap())
             }
         };
-        let mut config = builder.with_single_cert(chain, key).unwrap();
+        // Unlike `with_single_cert`, this does not check that the key belongs to the certificate.
+        let key = ring::sign::any_supported_type(&key).unwrap();
+        let certified = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+        let mut config = builder.with_cert_resolver(Arc::new(certified));
         if self == Handshake::Http2 {
             config.alpn_protocols = vec![b"h2".to_vec()];
         }
