@@ -72,13 +72,15 @@ impl<'a> HttpClient<'a> {
     /// is not HTTP or too large.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
         let label = request.server_name();
+        let start = Instant::now();
         let outcome = self.send_with_retries(request, &label);
         outcome.map_err(|failure| {
             let proxy = self.proxy_for(request);
             let ask = || {
                 let proxy = proxy?;
                 let addresses = self.resolver.addresses.of(&proxy.address);
-                tunnel::refusal_status(proxy, &addresses, &request.url)
+                let left = self.time_left_since(start, request);
+                tunnel::refusal_status(proxy, &addresses, &request.url, left)
             };
             let failure = failure.with_proxy_status(ask);
             failure.into_error(&label, proxy, &self.options.roots)
@@ -169,6 +171,14 @@ impl<'a> HttpClient<'a> {
         match self.options.max_wait.is_zero() {
             true => limit,
             false => limit.min(self.options.max_wait.saturating_sub(self.start.elapsed())),
+        }
+    }
+
+    /// What is left of `max_wait`; if that is zero, of the timeout of the only try, which began at `start`.
+    fn time_left_since(&self, start: Instant, request: &Request<'_>) -> Duration {
+        match self.options.max_wait {
+            Duration::ZERO => self.try_timeout(request).saturating_sub(start.elapsed()),
+            max_wait => max_wait.saturating_sub(self.start.elapsed()),
         }
     }
 
