@@ -181,7 +181,7 @@ fn closing_https_proxy_is_named() {
     let run = print_key(&sandbox).env("https_proxy", format!("https://{proxy}"));
     let output = run.output().assert_error(125, "unreachable");
     let why = format!(": the proxy {proxy} closed the connection\n");
-    assert!(output.stderr.ends_with(&why), "{output}");
+    assert!(output.stderr.contains(&why), "{output}");
 }
 
 /// The address of a proxy that no request goes through is not checked, and `-v` does not name it. In a
