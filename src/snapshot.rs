@@ -15,6 +15,7 @@ use crate::auth::Credential;
 use crate::cli::Opt;
 use crate::config::{FetchConfig, SelectionOptions, SnapshotOptions};
 use crate::error::{Error, SnapshotError};
+use crate::http::is_transient;
 use crate::log::{Event, Log};
 use crate::phase::{FetchedTarget, LeaseExpiry};
 use crate::secret::Secret;
@@ -240,7 +241,9 @@ enum FailureClass {
 fn classify(error: &Error) -> FailureClass {
     match error {
         Error::Unreachable { .. } | Error::RateLimited { .. } => FailureClass::Outage,
-        Error::ServerFailed { status, .. } if *status >= 500 => FailureClass::Outage,
+        Error::ServerFailed { status, .. } if *status >= 500 || is_transient(*status) => {
+            FailureClass::Outage
+        }
         Error::TokenRejected { .. }
         | Error::AccessDenied { .. }
         | Error::AddressDenied { .. }
@@ -326,6 +329,7 @@ mod tests {
             ),
             (answered(500), FailureClass::Outage),
             (answered(599), FailureClass::Outage),
+            (answered(408), FailureClass::Outage),
             (answered(400), FailureClass::Other),
             (
                 Error::TokenRejected {

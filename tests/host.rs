@@ -135,6 +135,10 @@ fn unusable_ca_file_is_named_with_source() {
         (good.replacen(body, "!!!!", 1), damaged),
         (good.replacen("-----END", "", 1), damaged),
         (good.replacen(body, "", 1), none),
+        (
+            good.clone() + &"\n".repeat((16 << 20) - good.len() + 1),
+            "it is longer than 16777216 bytes",
+        ),
     ] {
         shop.file("roots.pem", content);
         let run = shop.run_with(&["--ca-file", "roots.pem"]).arg("true");

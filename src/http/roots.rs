@@ -122,5 +122,12 @@ impl Roots {
 
 fn read_bundle(path: &Path, read_limit: Duration) -> io::Result<Vec<u8>> {
     let file = open_without_waiting(path)?;
-    decode_file(read_within(&file, MAX_SIZE, read_limit)?)
+    let pem = read_within(&file, MAX_SIZE + 1, read_limit)?;
+    if pem.len() as u64 > MAX_SIZE {
+        // Its last CAs would be missing without a message.
+        return Err(io::Error::other(format!(
+            "it is longer than {MAX_SIZE} bytes"
+        )));
+    }
+    decode_file(pem)
 }

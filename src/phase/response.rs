@@ -16,6 +16,9 @@ use crate::secret::SecretBytes;
 /// most 100.
 const MAX_QUOTE: usize = 300;
 
+/// How many failed leases are named in an error.
+const MAX_FAILED_LEASES: usize = 100;
+
 /// Hint for a response that some other web server may have sent.
 const CHECK_HOST: &str =
     "check --host or PHASE_HOST: it must be the address of Phase's console, without /service";
@@ -189,7 +192,9 @@ impl ApiResponse {
         let quoted = |JsonObject(lease): JsonObject<FailedLease>| {
             (self.quote(&lease.secret_name), self.quote(&lease.error))
         };
-        let failed: Vec<(String, String)> = failed.into_iter().map(quoted).collect();
+        // To search a text for secrets takes time, and a hostile body can name millions of leases.
+        let failed = failed.into_iter().take(MAX_FAILED_LEASES);
+        let failed: Vec<(String, String)> = failed.map(quoted).collect();
         let message = match failed.as_slice() {
             [] => message,
             [(_, first), others @ ..] if others.iter().all(|(_, why)| why == first) => {
