@@ -216,8 +216,8 @@ fn compose(image: &mut Container, service: &Value) {
     for (name, value) in service["environment"].as_object().unwrap() {
         image.set(name, value.as_str().unwrap());
     }
-    for secret in words(&service["secrets"]) {
-        let path = image.at(&format!("/run/secrets/{secret}"));
+    for secret in service["secrets"].as_array().into_iter().flatten() {
+        let path = image.at(&format!("/run/secrets/{}", secret.as_str().unwrap()));
         image.put_token(&path, image.user);
     }
 }
