@@ -267,9 +267,9 @@ fn orphans_are_reaped_while_command_runs() {
     let _ = stop_watched(running);
 }
 
-/// The command has changed its user, so phase-run may not kill it.
+/// The command has changed its user, so phase-run may neither forward a signal nor stop or kill it.
 #[test]
-fn refused_kill_is_logged() {
+fn refused_signal_and_kill_are_logged() {
     if !require_root("only root may start a program as another user") {
         return;
     }
@@ -282,8 +282,17 @@ fn refused_kill_is_logged() {
     let mut running = run.spawn();
     assert_eq!(running.line(), "value one");
     let command = running.wait_until_ready();
+    let cannot_send = |name: &str| {
+        format!(
+            "phase-run: warning: cannot send {name} to the command: operation not permitted; \
+             it may run as another user"
+        )
+    };
+    kill(running.pid(), libc::SIGUSR1);
+    assert_eq!(running.stderr_line(), cannot_send("SIGUSR1"));
     set_secret_value(&shop.phase, "two");
     let _ = running.stderr_line();
+    assert_eq!(running.stderr_line(), cannot_send("SIGTERM"));
     assert!(running.stderr_line().ends_with("sending SIGKILL"));
     let refused = "phase-run: warning: cannot kill the command: operation not permitted; \
                    it may run as another user, and must end by itself";

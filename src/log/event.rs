@@ -134,6 +134,10 @@ events! {
         #[kind("killing")]
         #[text("the command is still running {} s after {}: sending SIGKILL", grace.as_secs_f64(), signal_name(signal))]
         Killing { grace: Duration, signal: &'a str },
+        /// The command may not get a signal: it runs as another user.
+        #[kind("signal-refused")]
+        #[text("cannot send {} to the command: {why}; it may run as another user", signal_name(signal))]
+        SignalRefused { signal: &'a str, why: &'a str },
         /// The command may not be killed: it runs as another user.
         #[kind("kill-refused")]
         #[text("cannot kill the command: {why}; it may run as another user, and must end by itself")]

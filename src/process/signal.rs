@@ -291,19 +291,28 @@ fn pointer_value(ssi_ptr: u64) -> usize {
 /// Errors are ignored: the process may have changed its user (EPERM) or just ended (ESRCH), and in
 /// both cases there is nothing left to do.
 pub(super) fn send(to: Pid, signal: Signal, cause: SignalCause) {
-    match cause {
+    let _ = try_send(to, signal, cause);
+}
+
+/// Sends a signal, with its value if it has one.
+///
+/// # Errors
+/// Those of kill(2) and sigqueue(3).
+pub(super) fn try_send(to: Pid, signal: Signal, cause: SignalCause) -> nix::Result<()> {
+    let result = match cause {
         SignalCause::Queued(value) => {
             let value = libc::sigval {
                 sival_ptr: std::ptr::without_provenance_mut(value),
             };
             // SAFETY: sigqueue(3) passes the pointer on as a number and never dereferences it.
-            let _ = unsafe { libc::sigqueue(to.as_raw(), signal.0, value) };
+            unsafe { libc::sigqueue(to.as_raw(), signal.0, value) }
         }
         SignalCause::Kernel | SignalCause::Sent => {
             // SAFETY: kill(2) takes only numbers.
-            let _ = unsafe { libc::kill(to.as_raw(), signal.0) };
+            unsafe { libc::kill(to.as_raw(), signal.0) }
         }
-    }
+    };
+    Errno::result(result).map(drop)
 }
 
 /// Discards all pending signals.

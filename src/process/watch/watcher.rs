@@ -284,7 +284,7 @@ impl<'a> Watcher<'a> {
             WatchAction::FinishPromotion => {
                 self.channel = None;
                 for (signal, cause) in take(&mut self.deferred_signals) {
-                    signal::send(self.command_pid(), signal, cause);
+                    self.send_to_command(signal, cause);
                 }
                 self.become_idle();
             }
@@ -293,9 +293,22 @@ impl<'a> Watcher<'a> {
     }
 
     fn supervise(&mut self, action: SuperviseAction) -> io::Result<Option<WatchOutcome>> {
+        if let SuperviseAction::Forward(signal, cause) = action {
+            self.send_to_command(signal, cause);
+            return Ok(None);
+        }
         action.perform(self.command_pid(), |pid, status| {
             self.handle(WatchInput::Child(pid, status))
         })
+    }
+
+    /// Sends a signal to the command, and warns if this process may not.
+    fn send_to_command(&self, signal: Signal, cause: SignalCause) {
+        // A command that has just ended (ESRCH) needs no signal.
+        if let Err(errno @ Errno::EPERM) = signal::try_send(self.command_pid(), signal, cause) {
+            let (signal, why) = (&signal.name(), &errno_text(errno));
+            self.log.log(Event::SignalRefused { signal, why });
+        }
     }
 
     fn command_pid(&self) -> Pid {
@@ -393,9 +406,8 @@ impl<'a> Watcher<'a> {
                 self.log.log(Event::LeaseExpiring);
             }
         }
-        let command_pid = self.command_pid();
-        signal::send(command_pid, self.options.stop_signal, SignalCause::Sent);
-        signal::send(command_pid, Signal::CONT, SignalCause::Sent);
+        self.send_to_command(self.options.stop_signal, SignalCause::Sent);
+        signal::send(self.command_pid(), Signal::CONT, SignalCause::Sent);
         let stage = WatchStage::Stopping {
             next: AfterStop::Restart,
             killed: false,
