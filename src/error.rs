@@ -314,8 +314,8 @@ errors! {
         #[text("cannot inject {key}: its value contains a NUL byte, which no variable can hold")]
         #[hint("pass it as a file with --file, or leave it out with --except")]
         NulInValue { key: String },
-        /// A variable of this name can make the loader, an interpreter or a tool run code, or reveal keys.
-        #[text("refusing to inject {name}{}: a variable with this name can make programs run code or reveal keys", match name == key {
+        /// A variable of this name can make a program run code, reveal keys or redirect phase-run.
+        #[text("refusing to inject {name}{}: a variable with this name can make programs run code, reveal keys or redirect phase-run", match name == key {
             true => String::new(),
             false => format!(" (from the secret {key})"),
         })]

@@ -55,7 +55,7 @@ pub(crate) fn summary() -> String {
 Examples:
   export PHASE_SERVICE_TOKEN=pss_service:v2:...
   phase-run --app shop --env production -- node server.js
-  phase-run --app shop --env staging -c 'psql \"$DB_URL\"'
+  phase-run --app shop --env staging --only 'PG*' -- psql shop
   phase-run --app shop --env production --dry-run
 
 See phase-run --help for all options.

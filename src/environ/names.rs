@@ -179,7 +179,8 @@ static UNSAFE: LazyLock<UnsafeNames> = LazyLock::new(|| {
     }
 });
 
-/// Returns whether a variable of this name can make programs run code or reveal keys.
+/// Returns whether a variable of this name can make programs run code, reveal keys or redirect
+/// phase-run.
 pub(super) fn is_unsafe(name: &str) -> bool {
     let matches = |(start, end): &(&str, &str)| {
         let rest = name.strip_prefix(start);
