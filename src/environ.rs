@@ -117,6 +117,7 @@ mod tests {
                 tags: vec![],
                 secret_type: "secret".into(),
                 dynamic_secret_name: None,
+                keeps_reference: false,
             },
         };
         let secrets = secrets.iter().map(planned).collect();

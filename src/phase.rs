@@ -26,7 +26,7 @@ use std::rc::Rc;
 use crate::auth::{Auth, Credential};
 use crate::config::{DecryptionMode, DynamicMode, FetchConfig, SelectionOptions, parse_uuid};
 use crate::error::{Error, IgnoredProject, Setting};
-use crate::http::HttpClient;
+use crate::http::{HttpClient, RequestPolicy};
 use crate::log::{Event, Log};
 use crate::process::SingleThreaded;
 use crate::secret::Secret;
@@ -327,11 +327,15 @@ impl<'a> Fetcher<'a> {
         let dynamic_mode = self.config.dynamic_mode;
         let lists_all_if_empty = self.lists_all_if_empty();
         let client = E2eeClient::new(self.app_directory, self.credential)?;
-        let fetch = |dynamic| client.fetch(app, environment, &self.server_filter, dynamic);
+        let fetch_filtered = |server_filter: &ServerFilter<'_>, dynamic| {
+            let policy = RequestPolicy::DEFAULT;
+            client.fetch(app, environment, server_filter, dynamic, policy)
+        };
+        let fetch = |dynamic| fetch_filtered(&self.server_filter, dynamic);
         let mut fetched =
             fetch_naming_refused_leases(dynamic_mode, fetch, |fetched| &fetched.secrets)?;
         if fetched.secrets.is_empty() && lists_all_if_empty {
-            fetched = client.fetch(app, environment, &ServerFilter::default(), dynamic_mode)?;
+            fetched = fetch_filtered(&ServerFilter::default(), dynamic_mode)?;
         }
         let resolver = ReferenceResolver::new(client, app, environment, &fetched)?;
         Ok(FetchedSecrets {

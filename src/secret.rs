@@ -102,6 +102,9 @@ pub(crate) struct Secret<K = String, V = SecretBytes> {
     pub(crate) secret_type: Cow<'static, str>,
     /// The name of the dynamic secret that it is part of. Its value is different in each lease.
     pub(crate) dynamic_secret_name: Option<String>,
+    /// Whether the value still has a reference that names a secret, or may name one. The rest of the
+    /// references that are left name nothing.
+    pub(crate) keeps_reference: bool,
 }
 
 impl<K, V> Secret<K, V> {
@@ -114,6 +117,7 @@ impl<K, V> Secret<K, V> {
             tags: self.tags,
             secret_type: self.secret_type,
             dynamic_secret_name: self.dynamic_secret_name,
+            keeps_reference: self.keeps_reference,
         }
     }
 
@@ -126,6 +130,7 @@ impl<K, V> Secret<K, V> {
             tags: self.tags,
             secret_type: self.secret_type,
             dynamic_secret_name: self.dynamic_secret_name,
+            keeps_reference: self.keeps_reference,
         }
     }
 }

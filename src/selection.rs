@@ -200,6 +200,7 @@ mod tests {
                     .collect(),
                 secret_type: "secret".into(),
                 dynamic_secret_name: None,
+                keeps_reference: false,
             }
         };
         table.iter().map(secret).collect()

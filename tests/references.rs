@@ -245,9 +245,41 @@ fn unusual_names_fetch_at_most_16_environments() {
     let sandbox = Sandbox::new(&phase);
     let output = sandbox.run(["-q"]).args(SHOP).args(["printenv", "VALUE"]);
     let sixteen = "+".repeat(16);
-    let expected = format!("{sixteen}${{E17.K+}}${{E18.K+}}usual usual + ${{E18.K+}}\n");
+    // Usual references fetch E17, also for the unusual ones before them.
+    let expected = format!("{sixteen}+${{E18.K+}}usual usual + ${{E18.K+}}\n");
     assert_eq!(output.output().assert_ok().text(), expected);
     assert_eq!(count_fetched(&phase), 18);
+}
+
+/// Text in the form of a shell's expansion causes no warning only if it names nothing.
+#[test]
+fn shell_form_that_names_a_secret_is_reported() {
+    let mut world = e2ee_world(&[
+        ("/", "CYCLE", "${a//Q}"),
+        ("/a", "Q", "q${//CYCLE}"),
+        ("/", "TWICE", "${f//K}"),
+        ("/f", "K", "1"),
+        ("/f", "K", "2"),
+        ("/", "DEEP", "${D0+}"),
+        ("/", "NESTED", "<${TWICE}>"),
+        ("/", "NOTHING", "${f//L} ${D31+}"),
+    ]);
+    let production = world.app("shop").environment("Production", "prod");
+    for number in 0..30 {
+        let value = format!("${{D{}+}}", number + 1);
+        production.secret("/", &format!("D{number}+"), &value);
+    }
+    production.secret("/", "D30+", "end");
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    for key in ["CYCLE", "TWICE", "DEEP", "NESTED"] {
+        let run = sandbox.run(SHOP).args(["--only", key, "--strict", "true"]);
+        let output = run.output().assert_error(125, "environment");
+        let message = format!("unresolved references in {key}\n");
+        assert!(output.stderr.contains(&message), "{output}");
+    }
+    let run = sandbox.run(SHOP).args(["--only", "NOTHING", "--strict"]);
+    let _ = run.arg("true").output().assert_ok();
 }
 
 /// The server resolves no reference to it either.
@@ -470,6 +502,40 @@ fn references_resolve_despite_duplicate_app_id() {
         let sandbox = Sandbox::new(&phase);
         let output = print_value(&sandbox).output().assert_ok();
         assert_eq!(output.text(), "db.test staging.test\n");
+    }
+}
+
+/// Text with unusual names stays as it is, with a warning, if what it seems to refer to cannot be
+/// fetched or decrypted. A reference with usual names to the same environment is still an error.
+#[test]
+fn failed_fetch_for_unusual_names_leaves_the_text() {
+    let text = "${Staging.HOST:-default} ${Staging.HOST+}";
+    let (phase, sandbox) = shop_with_value(text);
+    // The first two requests fetch the token's keys and the app's own environment.
+    phase.respond("/service/secrets/", Responder::html(500).after(2));
+    let run = sandbox.run(["-q", "--max-wait", "20"]).args(SHOP);
+    let output = run.args(["--only", "VALUE", "printenv", "VALUE"]).output();
+    assert_eq!(output.assert_ok().text(), format!("{text}\n"));
+    assert_eq!(phase.requests().len(), 4, "two tries");
+
+    for (value, is_fatal) in [(text, false), ("${Staging.HOST+} ${Staging.HOST}", true)] {
+        let mut world = referring_world();
+        let shop = world.app("shop");
+        let production = shop.environment("Production", "prod");
+        production.secret("/", "VALUE", value);
+        let staging = shop.environment("Staging", "staging");
+        staging.corrupt_key("wrapped_seed", "ph:v1:");
+        let phase = Phase::serve(world);
+        let sandbox = Sandbox::new(&phase);
+        let output = print_value(&sandbox).output();
+        match is_fatal {
+            true => drop(output.assert_error(125, "decrypt")),
+            false => {
+                let warning = "warning: could not resolve references in VALUE; ";
+                let output = output.assert_log_lines(&[warning]).assert_ok();
+                assert_eq!(output.text(), format!("{value}\n"));
+            }
+        }
     }
 }
 

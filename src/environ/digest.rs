@@ -74,6 +74,7 @@ mod tests {
                 tags: vec![],
                 secret_type: Cow::Borrowed("secret"),
                 dynamic_secret_name: None,
+                keeps_reference: false,
             },
         };
         let secrets = secrets.iter().map(planned).collect();

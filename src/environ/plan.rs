@@ -255,7 +255,8 @@ fn check_references(planned: &[PlannedSecret], strict: bool, log: &dyn Log) -> R
         .iter()
         .filter(|planned| {
             planned.form != InjectionForm::Inherited
-                && has_unresolved_reference(planned.secret.value.expose())
+                && (planned.secret.keeps_reference
+                    || has_unresolved_reference(planned.secret.value.expose()))
         })
         .map(|planned| planned.secret.key.clone())
         .collect();

@@ -50,15 +50,29 @@ impl<'a> ApiClient<'a> {
     /// # Errors
     /// Those of [`HttpClient::send`], and `protocol` if the server's environment ID is not a
     /// valid header value.
-    #[expect(
-        clippy::expect_used,
-        reason = "the host is a valid URL, and paths are constants"
-    )]
     pub(super) fn get(
         &self,
         address: &str,
         query: &[(&str, &str)],
         headers: &[(&'static str, &str)],
+    ) -> Result<ApiResponse, Error> {
+        self.get_with_policy(address, query, headers, RequestPolicy::DEFAULT)
+    }
+
+    /// Sends a GET request within the limits of `policy`.
+    ///
+    /// # Errors
+    /// Those of [`Self::get`].
+    #[expect(
+        clippy::expect_used,
+        reason = "the host is a valid URL, and paths are constants"
+    )]
+    pub(super) fn get_with_policy(
+        &self,
+        address: &str,
+        query: &[(&str, &str)],
+        headers: &[(&'static str, &str)],
+        policy: RequestPolicy,
     ) -> Result<ApiResponse, Error> {
         let url = match query {
             [] => Url::parse(address),
@@ -81,7 +95,7 @@ impl<'a> ApiClient<'a> {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(AUTHORIZATION, self.authorization.clone());
         let request = Request {
-            policy: RequestPolicy::DEFAULT,
+            policy,
             method: Method::GET,
             url,
             headers,

@@ -23,6 +23,7 @@ use super::{ServerFilter, environment_label};
 use crate::auth::Credential;
 use crate::config::DynamicMode;
 use crate::error::Error;
+use crate::http::RequestPolicy;
 use crate::secret::{Secret, SecretBytes};
 
 /// The fewest fields per thread. They take about 5 ms to decrypt.
@@ -134,6 +135,7 @@ impl<'a> E2eeClient<'a> {
         environment: &Environment,
         server_filter: &ServerFilter<'_>,
         dynamic_mode: DynamicMode,
+        policy: RequestPolicy,
     ) -> Result<EncryptedEnvironment, Error> {
         let environment_label = environment_label(&environment.name, app);
         let key = environment.key.as_ref();
@@ -156,7 +158,8 @@ impl<'a> E2eeClient<'a> {
         let tags = tags.filter(|text| fits_header(text));
         headers.extend(tags.map(|tags| ("tags", tags)));
         let client = &self.app_directory.client;
-        let response = client.get(&client.host().secrets_url(), &[], &headers)?;
+        let response =
+            client.get_with_policy(&client.host().secrets_url(), &[], &headers, policy)?;
         let endpoint = Endpoint::Secrets {
             environment_label: &environment_label,
             leases: dynamic_mode.takes_leases(),
@@ -379,6 +382,7 @@ impl From<StaticRow<'_, CowStr<'_>>> for EncryptedSecret {
             tags: row.tags,
             secret_type: row.secret_type,
             dynamic_secret_name: None,
+            keeps_reference: false,
         }
     }
 }

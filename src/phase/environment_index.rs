@@ -25,8 +25,22 @@ pub(super) struct SharedValues {
 #[derive(Default)]
 pub(super) struct EnvironmentIndex {
     folders: HashMap<String, HashMap<String, IndexedValue>>,
-    /// Whether fetching the environment again, without a filter, would add nothing.
-    pub(super) is_complete: bool,
+    pub(super) coverage: Coverage,
+}
+
+/// How much of an environment an index contains.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Coverage {
+    /// All secrets.
+    Complete,
+    /// The secrets that a filter selected. The rest can be fetched.
+    #[default]
+    Filtered,
+    /// The same, but the account may not read the rest.
+    Denied,
+    /// The same, but the rest could not be fetched or decrypted when a reference with unusual names
+    /// needed it.
+    Failed,
 }
 
 /// A shared value, which is decrypted when a reference needs it.
@@ -77,7 +91,10 @@ impl EnvironmentIndex {
         }
         Self {
             folders,
-            is_complete: values.is_complete,
+            coverage: match values.is_complete {
+                true => Coverage::Complete,
+                false => Coverage::Filtered,
+            },
         }
     }
 

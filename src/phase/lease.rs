@@ -76,6 +76,7 @@ pub(super) fn variables_from_rows<'a, V>(
             tags: Vec::new(),
             secret_type: "dynamic".into(),
             dynamic_secret_name: Some(row.name.clone()),
+            keeps_reference: false,
         }));
     }
     if let Some((name, expires_at)) = &unknown_ends.first {

@@ -35,7 +35,7 @@ pub(crate) fn has_reference(value: &[u8]) -> bool {
 }
 
 /// Whether a value, after references have been resolved, still contains one that the user should know
-/// about. A shell's parameter expansion, such as `${VAR:-x}`, is one only if it reads like a reference
+/// about, if all that are left name nothing. A shell's parameter expansion, such as `${VAR:-x}`, is one only if it reads like a reference
 /// made of words, such as `${A-B}`.
 pub(crate) fn has_unresolved_reference(value: &[u8]) -> bool {
     has_reference_where(value, |reference, inside| {

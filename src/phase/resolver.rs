@@ -6,6 +6,9 @@
 //! fetched when the first reference needs it, and only once. A reference that cannot be resolved
 //! (it refers to nothing, access is denied, it is part of a cycle, the nesting is too deep) stays
 //! as its raw text.
+//!
+//! Almost any text may be a reference. If its names are unusual, a start must not depend on what it
+//! seems to refer to: few environments are fetched for such text, and with few tries.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,10 +16,11 @@ use std::rc::Rc;
 use super::ServerFilter;
 use super::app_directory::{App, Environment};
 use super::e2ee::{E2eeClient, EncryptedEnvironment};
-use super::environment_index::{EnvironmentIndex, SharedValues};
+use super::environment_index::{Coverage, EnvironmentIndex, SharedValues};
 use super::reference::{Piece, Reference, has_reference, pieces};
 use crate::config::DynamicMode;
 use crate::error::Error;
+use crate::http::RequestPolicy;
 use crate::secret::{Secret, SecretBytes};
 
 /// How many references may be nested in each other.
@@ -33,6 +37,9 @@ const MAX_REFERENCES: usize = 1 << 17;
 /// in braces.
 const MAX_UNUSUAL_ENVIRONMENTS: usize = 16;
 
+/// How often such a fetch is tried.
+const MAX_UNUSUAL_TRIES: u32 = 2;
+
 /// Resolves the references in the secrets of one environment.
 pub(crate) struct ReferenceResolver<'a> {
     client: E2eeClient<'a>,
@@ -42,6 +49,10 @@ pub(crate) struct ReferenceResolver<'a> {
     indexes: HashMap<EnvironmentPosition, EnvironmentIndex>,
     /// How many environments have been fetched for references with unusual names.
     unusual_environments: usize,
+    /// Whether the current value needs more than [`MAX_UNUSUAL_ENVIRONMENTS`].
+    reached_unusual_limit: bool,
+    /// Whether a reference is left in the current value that names a secret, or may name one.
+    keeps_reference: bool,
     /// How many references have been followed.
     followed_references: usize,
     /// The size of the values resolved so far, in bytes.
@@ -67,10 +78,20 @@ struct ValueId {
 enum Resolution {
     /// The value has been written.
     Resolved,
-    /// It refers to nothing, or exceeds a limit.
-    Unresolvable,
+    /// It refers to nothing.
+    NamesNothing,
+    /// What it refers to is ambiguous or cannot be fetched, or it exceeds a limit.
+    Unavailable,
     /// It is part of a cycle with the value at this index in the trail.
     Cycle(usize),
+}
+
+/// The result of looking for what a name means.
+enum Lookup<T> {
+    Found(T),
+    Nothing,
+    /// There are several, or it is unknown whether there is one.
+    Unavailable,
 }
 
 impl<'a> ReferenceResolver<'a> {
@@ -91,6 +112,8 @@ impl<'a> ReferenceResolver<'a> {
             client,
             indexes: HashMap::new(),
             unusual_environments: 0,
+            reached_unusual_limit: false,
+            keeps_reference: false,
             followed_references: 0,
             total_bytes: 0,
         })
@@ -99,8 +122,9 @@ impl<'a> ReferenceResolver<'a> {
     /// Replaces each reference in `secrets` by its value. Leased values contain none.
     ///
     /// # Errors
-    /// Those of a request for another environment, except for denied access, which leaves the
-    /// reference unresolved; `decrypt` for a referenced value that cannot be decrypted.
+    /// Those of a request for another environment, except for denied access and for references with
+    /// unusual names, which are left unresolved; `decrypt` for a referenced value that cannot be
+    /// decrypted.
     pub(crate) fn resolve(mut self, mut secrets: Vec<Secret>) -> Result<Vec<Secret>, Error> {
         let refers = |secret: &Secret| {
             secret.dynamic_secret_name.is_none() && has_reference(secret.value.expose())
@@ -114,8 +138,23 @@ impl<'a> ReferenceResolver<'a> {
         let index = EnvironmentIndex::new(values);
         index.reuse_decrypted(&secrets);
         self.indexes.insert(own_environment, index);
-        for secret in secrets.iter_mut().filter(|secret| refers(secret)) {
-            secret.value = self.resolve_value(secret, own_environment)?;
+        // After the first pass, the usual references have fetched all environments that they need. A
+        // value that needs one beyond the limit may then find it.
+        let mut left: Vec<&mut Secret> = secrets.iter_mut().filter(|s| refers(s)).collect();
+        for is_last_pass in [false, true] {
+            let mut postponed = Vec::new();
+            for secret in left {
+                (self.keeps_reference, self.reached_unusual_limit) = (false, false);
+                let value = self.resolve_value(secret, own_environment)?;
+                if self.reached_unusual_limit && !is_last_pass {
+                    postponed.push(secret);
+                    continue;
+                }
+                self.total_bytes += value.expose().len();
+                secret.value = value;
+                secret.keeps_reference = self.keeps_reference;
+            }
+            left = postponed;
         }
         Ok(secrets)
     }
@@ -142,7 +181,6 @@ impl<'a> ReferenceResolver<'a> {
             &mut vec![value_id],
             &mut out,
         )?;
-        self.total_bytes += out.len();
         Ok(SecretBytes::new(out))
     }
 
@@ -173,13 +211,17 @@ impl<'a> ReferenceResolver<'a> {
             };
             let start = out.len();
             let resolution = self.expand_reference(reference, environment, trail, out)?;
-            if let Resolution::Cycle(index) = resolution {
-                outermost = Some(outermost.map_or(index, |other| other.min(index)));
+            match resolution {
+                Resolution::Resolved => continue,
+                Resolution::NamesNothing => {}
+                Resolution::Unavailable => self.keeps_reference = true,
+                Resolution::Cycle(index) => {
+                    self.keeps_reference = true;
+                    outermost = Some(outermost.map_or(index, |other| other.min(index)));
+                }
             }
-            if !matches!(resolution, Resolution::Resolved) {
-                out.truncate(start);
-                out.extend_from_slice(raw.as_bytes());
-            }
+            out.truncate(start);
+            out.extend_from_slice(raw.as_bytes());
         }
         Ok(outermost)
     }
@@ -198,10 +240,12 @@ impl<'a> ReferenceResolver<'a> {
             || self.followed_references > MAX_REFERENCES
             || self.total_bytes + out.len() > MAX_TOTAL_BYTES
         {
-            return Ok(Resolution::Unresolvable);
+            return Ok(Resolution::Unavailable);
         }
-        let Some((value_id, value)) = self.find_referenced_value(reference, environment)? else {
-            return Ok(Resolution::Unresolvable);
+        let (value_id, value) = match self.find_referenced_value(reference, environment)? {
+            Lookup::Found(found) => found,
+            Lookup::Nothing => return Ok(Resolution::NamesNothing),
+            Lookup::Unavailable => return Ok(Resolution::Unavailable),
         };
         let seen = |other: &Option<ValueId>| other.as_ref() == Some(&value_id);
         if let Some(index) = trail.iter().position(seen) {
@@ -225,22 +269,34 @@ impl<'a> ReferenceResolver<'a> {
         &mut self,
         reference: Reference<'_>,
         from: EnvironmentPosition,
-    ) -> Result<Option<(ValueId, Rc<SecretBytes>)>, Error> {
-        let Some(environment) = self.find_referenced_environment(reference, from)? else {
-            return Ok(None);
+    ) -> Result<Lookup<(ValueId, Rc<SecretBytes>)>, Error> {
+        let environment = match self.find_referenced_environment(reference, from)? {
+            Lookup::Found(environment) => environment,
+            Lookup::Nothing => return Ok(Lookup::Nothing),
+            Lookup::Unavailable => return Ok(Lookup::Unavailable),
         };
         let (folder, key) = (reference.folder(), reference.key().to_owned());
         let mut value = self.find_value(environment, &folder, &key)?;
         if value.is_none() && self.may_fetch(environment, reference) {
-            self.fetch_all(environment)?;
+            self.fetch_all(environment, reference.has_usual_names())?;
             value = self.find_value(environment, &folder, &key)?;
         }
+        let Some(value) = value else {
+            let index = self.indexes.get(&environment);
+            let is_absent = index.is_some_and(|index| {
+                index.coverage == Coverage::Complete && index.find(&folder, &key).is_none()
+            });
+            return Ok(match is_absent {
+                true => Lookup::Nothing,
+                false => Lookup::Unavailable,
+            });
+        };
         let value_id = ValueId {
             environment,
             folder,
             key,
         };
-        Ok(value.map(|value| (value_id, value)))
+        Ok(Lookup::Found((value_id, value)))
     }
 
     /// Finds a value in what has been fetched of an environment, and decrypts it.
@@ -259,15 +315,21 @@ impl<'a> ReferenceResolver<'a> {
     /// Returns whether to fetch all of an environment in which a reference has not been found, and
     /// counts the fetch.
     fn may_fetch(&mut self, environment: EnvironmentPosition, reference: Reference<'_>) -> bool {
-        let index = self.indexes.get(&environment);
-        if index.is_some_and(|index| index.is_complete) {
-            return false;
+        let is_usual = reference.has_usual_names();
+        match self.indexes.get(&environment).map(|index| index.coverage) {
+            Some(Coverage::Complete | Coverage::Denied) => false,
+            Some(Coverage::Filtered) => true,
+            Some(Coverage::Failed) | None if is_usual => true,
+            Some(Coverage::Failed) => false,
+            None if self.unusual_environments < MAX_UNUSUAL_ENVIRONMENTS => {
+                self.unusual_environments += 1;
+                true
+            }
+            None => {
+                self.reached_unusual_limit = true;
+                false
+            }
         }
-        if index.is_some() || reference.has_usual_names() {
-            return true;
-        }
-        self.unusual_environments += 1;
-        self.unusual_environments <= MAX_UNUSUAL_ENVIRONMENTS
     }
 
     /// Finds the environment that a reference means. Full names are compared, in any case.
@@ -275,33 +337,41 @@ impl<'a> ReferenceResolver<'a> {
         &self,
         reference: Reference<'_>,
         from: EnvironmentPosition,
-    ) -> Result<Option<EnvironmentPosition>, Error> {
+    ) -> Result<Lookup<EnvironmentPosition>, Error> {
         let apps = self.client.app_directory.apps()?;
         let app = match reference.app {
             Some(name) => find_unique(apps.iter().map(|app| &app.name), name),
-            None => Some(from.app),
+            None => Lookup::Found(from.app),
         };
-        let environment_in = |app: usize| match reference.environment {
+        let app = match app {
+            Lookup::Found(app) => app,
+            Lookup::Nothing => return Ok(Lookup::Nothing),
+            Lookup::Unavailable => return Ok(Lookup::Unavailable),
+        };
+        let environment = match reference.environment {
             Some(name) => {
-                let environments = apps.get(app)?.environments.iter().flatten();
+                let environments = apps.get(app).and_then(|app| app.environments.as_ref());
+                let environments = environments.into_iter().flatten();
                 find_unique(environments.map(|environment| &environment.name), name)
             }
+            None if reference.app.is_none() => Lookup::Found(from.environment),
             // A reference to another app has to name the environment.
-            None => reference.app.is_none().then_some(from.environment),
+            None => Lookup::Nothing,
         };
-        Ok(app.and_then(|app| {
-            let environment = environment_in(app)?;
-            Some(EnvironmentPosition { app, environment })
-        }))
+        Ok(match environment {
+            Lookup::Found(environment) => Lookup::Found(EnvironmentPosition { app, environment }),
+            Lookup::Nothing => Lookup::Nothing,
+            Lookup::Unavailable => Lookup::Unavailable,
+        })
     }
 
     /// Fetches all secrets of an environment. Without access to it, nothing is added to what has been
-    /// fetched before.
+    /// fetched before. Any other failure is an error only if the reference `is_usual`.
     #[expect(
         clippy::expect_used,
         reason = "an `EnvironmentPosition` is only made from this list"
     )]
-    fn fetch_all(&mut self, position: EnvironmentPosition) -> Result<(), Error> {
+    fn fetch_all(&mut self, position: EnvironmentPosition, is_usual: bool) -> Result<(), Error> {
         let app = self.client.app_directory.apps()?.get(position.app);
         let app = app.expect("the app exists at this position");
         let environments = app.environments.as_ref();
@@ -309,16 +379,28 @@ impl<'a> ReferenceResolver<'a> {
             .and_then(|environments| environments.get(position.environment))
             .expect("the environment exists at this position");
         let no_filter = ServerFilter::default();
+        let max_tries = match is_usual {
+            true => u32::MAX,
+            false => MAX_UNUSUAL_TRIES,
+        };
+        let policy = RequestPolicy {
+            max_tries,
+            ..RequestPolicy::DEFAULT
+        };
+        let skip = DynamicMode::Skip;
         let fetched = self
             .client
-            .fetch(app, environment, &no_filter, DynamicMode::Skip);
+            .fetch(app, environment, &no_filter, skip, policy);
         match fetched {
             Ok(fetched) => {
                 let index = EnvironmentIndex::new(SharedValues::new(&fetched));
                 self.indexes.insert(position, index);
             }
             Err(Error::AccessDenied { .. }) => {
-                self.indexes.entry(position).or_default().is_complete = true;
+                self.indexes.entry(position).or_default().coverage = Coverage::Denied;
+            }
+            Err(_) if !is_usual => {
+                self.indexes.entry(position).or_default().coverage = Coverage::Failed;
             }
             Err(error) => return Err(error),
         }
@@ -342,12 +424,15 @@ impl EnvironmentPosition {
     }
 }
 
-/// Returns the position of `name`, compared in any case, or `None` if several names match.
-fn find_unique<'n>(names: impl Iterator<Item = &'n String>, name: &str) -> Option<usize> {
+/// Returns the position of `name`, compared in any case, unless several names match.
+fn find_unique<'n>(names: impl Iterator<Item = &'n String>, name: &str) -> Lookup<usize> {
     let name = name.to_lowercase();
     let mut matching = names
         .enumerate()
         .filter(|(_, known)| known.to_lowercase() == name);
-    let (position, _) = matching.next()?;
-    matching.next().is_none().then_some(position)
+    match (matching.next(), matching.next()) {
+        (None, _) => Lookup::Nothing,
+        (Some((position, _)), None) => Lookup::Found(position),
+        (Some(_), Some(_)) => Lookup::Unavailable,
+    }
 }

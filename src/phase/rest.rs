@@ -96,6 +96,7 @@ impl From<StaticRow<'_, SecretBytes>> for Secret {
             tags: row.tags,
             secret_type: row.secret_type,
             dynamic_secret_name: None,
+            keeps_reference: false,
         }
     }
 }

@@ -158,6 +158,7 @@ fn parse(payload: &[u8], created: Duration) -> Option<SnapshotContents> {
             tags: Vec::new(),
             secret_type: take_text(&mut rest)?.into(),
             dynamic_secret_name: None,
+            keeps_reference: false,
         });
     }
     Some(SnapshotContents {
@@ -214,6 +215,7 @@ mod tests {
             tags: vec!["net".to_owned()],
             secret_type: "sealed".into(),
             dynamic_secret_name: dynamic.map(str::to_owned),
+            keeps_reference: false,
         }
     }
 
