@@ -80,10 +80,10 @@ fn check_sizes(
         other.cmp(size).then_with(|| key.cmp(other_key))
     });
     let limit = limits.max_string;
-    let mut largest = sizes.clone();
-    largest.retain(|(_, size)| *size > limit);
-    largest.truncate(MAX_LISTED_KEYS);
-    if !largest.is_empty() {
+    if sizes.first().is_some_and(|(_, size)| *size > limit) {
+        sizes.retain(|(_, size)| *size > limit);
+        sizes.truncate(MAX_LISTED_KEYS);
+        let largest = sizes;
         return Err(Error::ValueTooLarge { largest, limit });
     }
     let arguments = command.iter().map(|word| word.as_bytes().len() + 1);

@@ -18,7 +18,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use text::{errno_text, humanize, list, lowercase_first, os_error_text, seconds};
+pub(crate) use text::{
+    MAX_LISTED, errno_text, humanize, list, lowercase_first, os_error_text, seconds,
+};
 use text::{
     existing_names, ignored_project_note, missing_command_hint, nearest_name_hint,
     quoted_if_unclear, ranking_hint, readable_names, sizes, unreadable_token_hint,
@@ -279,7 +281,7 @@ errors! {
         LeaseFailed { names: Vec<String>, environment_label: String, message: String },
     }
 
-    "protocol": "the response is not in Phase's format: it is not JSON, has another structure, redirects, or is longer than 64 MiB; check `--host`" {
+    "protocol": "the response is not in Phase's format: it is not JSON, has another structure, redirects, or exceeds a limit; check `--host`" {
         /// The response is not in Phase's format.
         #[text("unexpected response from {host}: {why}")]
         #[hint_from(hint.map(str::to_owned))]

@@ -26,7 +26,7 @@ pub(crate) use address::{is_loopback, parse_url};
 pub(crate) use client::HttpClient;
 pub(crate) use failure::CLIENT_CERTIFICATE_HINT;
 use proxy::Proxy;
-pub(crate) use response::Response;
+pub(crate) use response::{BodyLimit, Response};
 pub(crate) use retry::is_transient;
 pub(crate) use roots::Roots;
 
@@ -50,6 +50,8 @@ pub(crate) struct RequestPolicy {
     /// The longest that connecting may take, within the bound on the whole try.
     pub(crate) connect_timeout: Duration,
     pub(crate) max_tries: u32,
+    /// The largest body of a response that is accepted.
+    pub(crate) body_limit: BodyLimit,
     /// Whether requests over https go through the configured proxy.
     pub(crate) uses_proxy: bool,
     /// Whether the built-in roots are trusted in addition to those of `--ca-file`.
@@ -64,6 +66,7 @@ impl RequestPolicy {
         timeout: Duration::MAX,
         connect_timeout: Duration::MAX,
         max_tries: u32::MAX,
+        body_limit: BodyLimit::DEFAULT,
         uses_proxy: true,
         trusts_built_in_roots: false,
         logs_path: true,

@@ -143,14 +143,29 @@ impl Logger {
 /// The most characters of a message that are written. Names from the server can be longer.
 const MAX_MESSAGE: usize = 10_000;
 
-/// Makes a text safe to print, and cuts it if it is too long.
+/// How many characters of a message are searched for tokens.
+const MAX_SEARCHED: usize = 2 * MAX_MESSAGE;
+
+/// Makes a text safe to print, and cuts it if it is too long. It is cut before the work is done, too: a
+/// name from the server can have megabytes.
 fn message_text(text: &str) -> String {
-    let mut text = escape_and_redact(text);
-    if let Some((end, _)) = text.char_indices().nth(MAX_MESSAGE) {
-        text.truncate(end);
+    let (searched, is_cut) = match text.char_indices().nth(MAX_SEARCHED) {
+        Some((end, _)) => (without_partial_token(text.get(..end)), true),
+        None => (text, false),
+    };
+    let mut text = escape_and_redact(searched);
+    let end = text.char_indices().nth(MAX_MESSAGE).map(|(end, _)| end);
+    if is_cut || end.is_some() {
+        text.truncate(end.unwrap_or(text.len()));
         text.push_str(" …");
     }
     text
+}
+
+/// Removes the characters at the end of a text that may be the beginning of a token.
+fn without_partial_token(text: Option<&str>) -> &str {
+    let text = text.unwrap_or_default();
+    text.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == ':' || c == '_')
 }
 
 /// Whether standard error takes a line within this time.

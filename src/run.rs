@@ -23,7 +23,7 @@ use crate::process::secret_file::SecretFile;
 use crate::process::wait::WaitStatus;
 use crate::process::watch::{WatchOptions, WatchOutcome, WorkerChannel};
 use crate::process::{self, CommandFork, SingleThreaded, exec, startup};
-use crate::secret::{Secret, SecretBytes};
+use crate::secret::{Secret, SecretBytes, wipe_unused_stack};
 use crate::selection;
 use crate::snapshot::{FetchPurpose, Fetched, Snapshot};
 
@@ -371,6 +371,8 @@ fn fetch_and_select(
             (total, resolver.resolve(check(selected)?)?)
         }
     };
+    // The keys have been used for the last time.
+    wipe_unused_stack();
     log.log(Event::Selected {
         selected: secrets.len(),
         total,

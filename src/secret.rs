@@ -17,8 +17,8 @@
 //! - **[`SecretBytes`] is the exception**: it also zeroizes on drop, so that its guarantee does not depend
 //!   on `main.rs`. The second pass takes about 0.2 ms per MiB of values, 2 µs for an ordinary environment.
 //!
-//! A move of an array can leave a copy in an old stack frame. The exec discards the stack, as it
-//! discards all memory.
+//! - **Old stack frames: [`wipe_unused_stack`]**. A move of an array can leave a copy in a frame that is
+//!   not in use any more, also in the libraries.
 
 pub(crate) mod length_prefixed;
 mod token;
@@ -28,9 +28,21 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 pub(crate) use token::{Token, is_token_variable};
+
+/// How much of the stack below the current frame is wiped, in bytes. The frames that handle keys are not
+/// deeper.
+const WIPED_STACK_BYTES: usize = 128 << 10;
+
+/// Overwrites the part of the stack that the functions which have returned may have used.
+#[inline(never)]
+pub(crate) fn wipe_unused_stack() {
+    let mut unused = [0xff_u8; WIPED_STACK_BYTES];
+    // zeroize writes each byte, and the optimizer may not leave that out.
+    unused.zeroize();
+}
 
 /// Bytes that are zeroized on drop. There is no `Display` and no `Clone`, and `Debug` shows nothing.
 #[derive(Default)]
@@ -169,6 +181,20 @@ mod tests {
         let address = block.as_ptr().addr();
         block.reserve(8192);
         assert_ne!(block.as_ptr().addr(), address);
+        assert!(!is_left(address, &mut buffer));
+    }
+
+    #[test]
+    fn unused_stack_is_wiped() {
+        #[inline(never)]
+        fn leave_on_stack() -> usize {
+            let block = [0xa5_u8; 32 << 10];
+            std::hint::black_box(&block).as_ptr().addr()
+        }
+        let mut buffer = vec![0; 32 << 10];
+        let address = leave_on_stack();
+        assert!(is_left(address, &mut buffer));
+        wipe_unused_stack();
         assert!(!is_left(address, &mut buffer));
     }
 

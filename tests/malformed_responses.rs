@@ -5,11 +5,12 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use fake_phase::{Phase, Responder};
+use fake_phase::{Phase, Responder, World};
+use nix::sys::resource::Resource;
 
 use crate::support::{
-    Output, Run, Sandbox, Status, fake_server, inherited, read_request_head, shop_id, shop_world,
-    skip,
+    Output, Run, SHOP, Sandbox, Status, fake_server, inherited, read_request_head, shop_id,
+    shop_world, skip,
 };
 
 const BODY: &str = r#"[{"id":"1","key":"KEY","value":"value","path":"/","tags":[],"type":"secret","override":null}]"#;
@@ -17,6 +18,12 @@ const BODY: &str = r#"[{"id":"1","key":"KEY","value":"value","path":"/","tags":[
 fn print_key_with<'a>(sandbox: &'a Sandbox, options: &[&str]) -> Run<'a> {
     let run = sandbox.production(&shop_id()).args(["--timeout", "5"]);
     run.args(options).args(["--", "printenv", "KEY"])
+}
+
+/// Prints the key of a response that takes long to send and to parse.
+fn print_key_of_large_response(sandbox: &Sandbox) -> Run<'_> {
+    let run = sandbox.production(&shop_id()).args(["--timeout", "60"]);
+    run.args(["--", "printenv", "KEY"])
 }
 
 /// Runs phase-run against a server that sends exactly this, with one second for retries.
@@ -159,6 +166,125 @@ fn peak_memory_stays_bounded() {
         assert!(peak < 3 * (mebibytes << 10), "{mebibytes} MiB: {peak} KiB");
         assert!(peak > mebibytes << 10, "{mebibytes} MiB: {peak} KiB");
     }
+}
+
+fn rows(count: usize, row: impl Fn(usize) -> String) -> String {
+    let rows: Vec<String> = (0..count).map(row).collect();
+    format!("[{}]", rows.join(","))
+}
+
+fn secret_row(number: usize, tags: &str) -> String {
+    format!(
+        r#"{{"id":"{number}","key":"KEY","value":"value","path":"/","tags":[{tags}],"type":"secret"}}"#
+    )
+}
+
+fn dynamic_row(path: &str, keys: usize) -> String {
+    let keys: Vec<String> = (0..keys)
+        .map(|key| format!(r#"{{"keyName":"K{key}"}}"#))
+        .collect();
+    let keys = keys.join(",");
+    format!(r#"{{"id":"d","name":"n","type":"dynamic","path":"{path}","keyMap":[{keys}]}}"#)
+}
+
+/// Short items of JSON need several times their size in memory, and each row costs time.
+#[test]
+fn lists_in_responses_are_bounded() {
+    let long = "x".repeat(1 << 18);
+    for (body, exceeded) in [
+        (rows(20_000, |number| secret_row(number, "")), None),
+        (
+            rows(20_001, |number| secret_row(number, "")),
+            Some("20,000 secrets"),
+        ),
+        (
+            rows(1, |_| {
+                secret_row(0, r#""","#.repeat(20_001).trim_end_matches(','))
+            }),
+            Some("20,000 items in a list"),
+        ),
+        (
+            rows(11, |number| {
+                secret_row(number, r#""","#.repeat(20_000).trim_end_matches(','))
+            }),
+            Some("200,000 tags"),
+        ),
+        (
+            rows(1, |_| secret_row(0, "").replace("KEY", &format!("{long}x"))),
+            Some("256 KiB in one name"),
+        ),
+        (
+            rows(1, |_| dynamic_row("/", 20_001)),
+            Some("20,000 items in a list"),
+        ),
+        (
+            rows(3, |_| dynamic_row("/", 10_000)),
+            Some("20,000 secrets"),
+        ),
+        (
+            rows(1, |_| dynamic_row(&long, 100)),
+            Some("16 MiB of folders and names for the variables of dynamic secrets"),
+        ),
+    ] {
+        let phase = Phase::serve(shop_world([("KEY", "value")]));
+        phase.respond("", Responder::json(200, &body));
+        let sandbox = Sandbox::new(&phase);
+        let output = print_key_of_large_response(&sandbox).output();
+        match exceeded {
+            None => assert_eq!(output.assert_ok().text(), "value\n"),
+            Some(exceeded) => {
+                let output = output.assert_error(125, "protocol");
+                let message = format!("the response has more than {exceeded} (line 1, column ");
+                assert!(output.stderr.contains(&message), "{output}");
+            }
+        }
+    }
+}
+
+/// The rows of an end-to-end encrypted app are counted before any is decrypted: these cannot be.
+#[test]
+fn encrypted_rows_are_counted_before_decryption() {
+    let mut world = World::empty();
+    let shop = world.app("shop").e2e();
+    shop.environment("Production", "prod")
+        .secret("/", "KEY", "value");
+    let phase = Phase::serve(world);
+    let body = rows(20_001, |number| secret_row(number, ""));
+    phase.respond("/service/secrets/", Responder::json(200, &body).after(1));
+    let sandbox = Sandbox::new(&phase);
+    let output = sandbox
+        .run(SHOP)
+        .arg("true")
+        .output()
+        .assert_error(125, "protocol");
+    assert!(
+        output.stderr.contains("more than 20,000 secrets"),
+        "{output}"
+    );
+}
+
+/// The response has to fit into memory, and then a copy of each value in it.
+#[test]
+fn lack_of_memory_is_an_error() {
+    let phase = Phase::serve(shop_world([("KEY", "value")]));
+    let sandbox = Sandbox::new(&phase);
+    let mut missing = vec![
+        "not enough memory for the response\n",
+        "the response has more than fits into memory (line 1, column ",
+    ];
+    // The second limit is a few mebibytes above the first. How much the program itself needs varies.
+    for mebibytes in (120..400).step_by(4) {
+        phase.respond("", Responder::endless(60 << 20).times(1));
+        let run = print_key_of_large_response(&sandbox);
+        let output = run.limit(Resource::RLIMIT_AS, mebibytes << 20).output();
+        if output.status == Status::Exited(125) {
+            missing.retain(|message| !output.stderr.contains(message));
+        }
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("no limit leads to {missing:?}");
 }
 
 /// Runs phase-run against a server that sends a response with these headers.

@@ -1,6 +1,7 @@
 //! References in an end-to-end encrypted app, which the client has to resolve.
 
 use fake_phase::{Phase, Responder, World, user_token};
+use nix::sys::resource::Resource;
 
 use crate::e2ee::e2ee_world;
 use crate::support::{Run, SHOP, Sandbox};
@@ -462,6 +463,60 @@ fn expanded_references_are_bounded_in_size() {
         let bytes: usize = output.text().trim().parse().unwrap();
         assert!(bytes < 80 << 20, "{bytes}");
     }
+}
+
+/// Cycles that contain much text, or many references, cost no more than their size. The CPU time is limited
+/// far above what they take.
+#[test]
+fn cycles_take_linear_work() {
+    const CPU_SECONDS: u64 = 30;
+    let text = "x".repeat(1 << 20);
+    for (a, b) in [
+        ("${B}".repeat(65_536), "${!}".repeat(262_144) + "${A}"),
+        (
+            "${B}".repeat(65_536),
+            "${A}".to_owned() + &"${!}".repeat(262_144),
+        ),
+        ("${B}".repeat(65_536), text.clone() + "${A}"),
+        ("${B}".repeat(2_000), format!("{text}${{C}}")),
+    ] {
+        let mut world = e2ee_world(&[("/", "A", &a), ("/", "B", &b)]);
+        let production = world.app("shop").environment("Production", "prod");
+        production.secret("/", "C", &format!("{text}${{B}}${{A}}"));
+        let phase = Phase::serve(world);
+        let sandbox = Sandbox::new(&phase);
+        let run = sandbox.run(SHOP).args(["-q", "--timeout", "60"]);
+        let run = run.args(["--file", "[ABC]", "-c", "cat $A $B $C | wc -c"]);
+        let run = run.limit(Resource::RLIMIT_CPU, CPU_SECONDS);
+        let output = run.output().assert_ok();
+        let bytes: usize = output.text().trim().parse().unwrap();
+        assert!(bytes >= a.len() + b.len() + text.len(), "{bytes}");
+        assert!(bytes < 64 << 20, "{bytes}");
+    }
+}
+
+/// Together with the environment itself, the environments that its references need have at most 64 MiB.
+#[test]
+fn referenced_environments_are_bounded_in_size() {
+    let mut world = e2ee_world(&[("/", "VALUE", "${Staging.X} ${Other.X}")]);
+    let shop = world.app("shop");
+    shop.environment("Staging", "staging").secret("/", "X", "x");
+    shop.environment("Other", "custom").secret("/", "X", "x");
+    let phase = Phase::serve(world);
+    let body = format!("[{}]", " ".repeat(34 << 20));
+    // The first two requests are for the list of apps and for the environment itself.
+    phase.respond("/service/secrets/", Responder::json(200, &body).after(2));
+    let sandbox = Sandbox::new(&phase);
+    let output = sandbox
+        .run(["--timeout", "60"])
+        .args(SHOP)
+        .args(["printenv", "VALUE"])
+        .output()
+        .assert_error(125, "protocol");
+    let message = "bytes, which is what is left of 64 MiB for the environment and all others that its \
+                   references need\n";
+    assert!(output.stderr.contains(message), "{output}");
+    assert_eq!(count_fetched(&phase), 3);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::selected_source::{
 use crate::config::Provider;
 use crate::error::Error;
 use crate::http::{HttpClient, Response};
-use crate::json::JsonObject;
+use crate::json::{self, JsonObject};
 use crate::secret::SecretBytes;
 
 /// Microsoft's public cloud; `AZURE_AUTHORITY_HOST` names another.
@@ -276,7 +276,7 @@ fn error_text(body: &[u8]) -> Option<String> {
         error_description: Option<String>,
         message: Option<String>,
     }
-    let JsonObject(error) = serde_json::from_slice::<JsonObject<ErrorResponse>>(body).ok()?;
+    let JsonObject(error) = json::from_bytes::<JsonObject<ErrorResponse>>(body).ok()?;
     let text = error.error_description.or(error.message)?;
     let line = text.lines().next()?;
     Some(line.split(" Trace ID:").next().unwrap_or(line).to_owned())

@@ -9,8 +9,10 @@ use serde::Deserialize;
 
 use super::credential_chain::CredentialChain;
 use crate::error::Error;
-use crate::http::{HttpClient, Request, RequestPolicy, Response, is_loopback, parse_url, redact};
-use crate::json::JsonObject;
+use crate::http::{
+    BodyLimit, HttpClient, Request, RequestPolicy, Response, is_loopback, parse_url, redact,
+};
+use crate::json::{self, JsonObject};
 use crate::secret::SecretBytes;
 
 /// The instance metadata service (IMDS), which has the same address in both clouds.
@@ -36,6 +38,7 @@ const METADATA_SERVICE: RequestPolicy = RequestPolicy {
     timeout: Duration::from_secs(5),
     connect_timeout: Duration::from_secs(1),
     max_tries: 2,
+    body_limit: BodyLimit::DEFAULT,
     uses_proxy: false,
     trusts_built_in_roots: true,
     logs_path: false,
@@ -145,7 +148,7 @@ impl SelectedSource {
         &self,
         response: &'b Response,
     ) -> Result<T, Error> {
-        match serde_json::from_slice(&response.body) {
+        match json::from_bytes(&response.body) {
             Ok(JsonObject(parsed)) => Ok(parsed),
             Err(_) => Err(self.error(UNEXPECTED_RESPONSE)),
         }

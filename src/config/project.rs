@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::credential_file::{open_regular, read_bounded};
 use crate::error::{Error, IgnoredProject, os_error_text};
-use crate::json::JsonObject;
+use crate::json::{self, JsonObject};
 
 /// The variable that says how many parent directories are searched.
 pub(super) const DEPTH_VARIABLE: &str = "PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH";
@@ -152,8 +152,8 @@ fn distrust(path: &Path, file: &File) -> std::io::Result<Option<String>> {
     })
 }
 
-fn parse_project(json: &[u8]) -> Result<ProjectJson, String> {
-    let parsed = serde_json::from_slice(json);
+fn parse_project(content: &[u8]) -> Result<ProjectJson, String> {
+    let parsed = json::from_bytes(content);
     parsed.map(|JsonObject(json)| json).map_err(|error| {
         let what = match error.is_data() {
             true => "not in the format of phase init",

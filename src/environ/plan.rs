@@ -75,17 +75,19 @@ pub(crate) fn plan(
     log: &dyn Log,
 ) -> Result<Plan, Error> {
     let mut planned = Vec::with_capacity(secrets.len());
-    let mut nonportable_names = Vec::new();
     for secret in secrets {
         let (name, form) = name_and_form(&secret.key, inherited, injection);
         if form != InjectionForm::Inherited {
             check_variable(&name, form, &secret, &injection.allowed_names)?;
-            if !names::is_portable(&name) {
-                nonportable_names.push(name.clone());
-            }
         }
         planned.push(PlannedSecret { name, secret, form });
     }
+    let nonportable_names: Vec<&str> = planned
+        .iter()
+        .filter(|planned| planned.form != InjectionForm::Inherited)
+        .map(|planned| planned.name.as_str())
+        .filter(|name| !names::is_portable(name))
+        .collect();
     if !nonportable_names.is_empty() {
         log.log(Event::NonportableNames {
             names: &nonportable_names,

@@ -48,7 +48,7 @@ pub(crate) fn seconds(duration: Duration) -> String {
 }
 
 /// How many names a message lists, and how many characters of them.
-const MAX_LISTED: usize = 100;
+pub(crate) const MAX_LISTED: usize = 100;
 const MAX_LISTED_CHARS: usize = 5000;
 
 /// Lists names with `separator` between two. If there are too many, the others are only counted, as in
@@ -68,7 +68,7 @@ pub(crate) fn list<Name: AsRef<str>>(
         if listed > 0 {
             text.push_str(separator);
         }
-        text.push_str(name);
+        text.extend(name.chars().take(MAX_LISTED_CHARS));
     }
     text
 }

@@ -284,7 +284,7 @@ impl<'a> HttpClient<'a> {
                 ),
             }
         })?;
-        Response::receive(response, limit)
+        Response::receive(response, limit, request.policy.body_limit)
     }
 }
 

@@ -13,6 +13,21 @@ use super::failure::Failure;
 /// The largest body that is accepted, in bytes. Expected responses are far smaller.
 const MAX_BODY: usize = 64 << 20;
 
+/// The largest body of one response that is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BodyLimit {
+    pub(crate) bytes: usize,
+    /// What the message about a larger body says behind the number, if anything.
+    pub(crate) explanation: &'static str,
+}
+
+impl BodyLimit {
+    pub(crate) const DEFAULT: Self = Self {
+        bytes: MAX_BODY,
+        explanation: "",
+    };
+}
+
 /// The most that is reserved for a body before any of it has arrived, in bytes, because a server may
 /// announce any length. The body of 10,000 secrets fits, and so is never moved: each move would leave a
 /// copy to wipe.
@@ -44,6 +59,7 @@ impl Response {
     pub(super) fn receive(
         mut response: blocking::Response,
         limit: &TryLimit,
+        body_limit: BodyLimit,
     ) -> Result<Self, Failure> {
         let header = |name: HeaderName| {
             let value = response.headers().get(name);
@@ -67,14 +83,19 @@ impl Response {
             retry_after,
             min_delay,
             location,
-            body: read_body(&mut response, limit)?,
+            body: read_body(&mut response, limit, body_limit)?,
         })
     }
 }
 
-fn read_body(response: &mut blocking::Response, limit: &TryLimit) -> Result<Vec<u8>, Failure> {
+fn read_body(
+    response: &mut blocking::Response,
+    limit: &TryLimit,
+    body_limit: BodyLimit,
+) -> Result<Vec<u8>, Failure> {
+    let BodyLimit { bytes, explanation } = body_limit;
     let too_large = || Failure::UnexpectedResponse {
-        why: format!("the response is larger than {MAX_BODY} bytes"),
+        why: format!("the response is larger than {bytes} bytes{explanation}"),
     };
     // Failing to allocate would abort the process without a message.
     let out_of_memory = |_| Failure::UnexpectedResponse {
@@ -83,7 +104,7 @@ fn read_body(response: &mut blocking::Response, limit: &TryLimit) -> Result<Vec<
     let broken = |error: io::Error| Failure::from_body_error(&error, limit);
     let announced = response.content_length().unwrap_or(0);
     let announced = usize::try_from(announced).unwrap_or(usize::MAX);
-    if announced > MAX_BODY {
+    if announced > bytes {
         return Err(too_large());
     }
     let mut body: Vec<u8> = Vec::new();
@@ -91,7 +112,7 @@ fn read_body(response: &mut blocking::Response, limit: &TryLimit) -> Result<Vec<
         .map_err(out_of_memory)?;
     loop {
         // With no more to read than there is room for, `read_to_end` does not grow the vector.
-        let room = body.capacity().min(MAX_BODY) - body.len();
+        let room = body.capacity().min(bytes) - body.len();
         let read = response.by_ref().take(room as u64).read_to_end(&mut body);
         if read.map_err(broken)? < room {
             return Ok(body);
@@ -100,7 +121,7 @@ fn read_body(response: &mut blocking::Response, limit: &TryLimit) -> Result<Vec<
         if response.read(&mut next).map_err(broken)? == 0 {
             return Ok(body);
         }
-        if body.len() == MAX_BODY {
+        if body.len() == bytes {
             return Err(too_large());
         }
         // Grow by a quarter instead of doubling: unused capacity is wiped too, which takes time.

@@ -106,7 +106,7 @@ events! {
         /// A shell cannot name these variables.
         #[kind("nonportable-name")]
         #[text("shells cannot use the variable name{} {}", if names.len() == 1 { "" } else { "s" }, list(names.iter().map(|name| format!("\"{name}\"")), ", "))]
-        NonportableNames { names: &'a [String] },
+        NonportableNames { names: &'a [&'a str] },
         /// The values of these keys still contain references.
         #[kind("unresolved")]
         #[text("could not resolve references in {}; they are passed on as written", list(keys.iter(), ", "))]

@@ -89,6 +89,12 @@ impl Example for String {
     }
 }
 
+impl Example for &[&str] {
+    fn example() -> Self {
+        &["KEY"]
+    }
+}
+
 impl Example for &[String] {
     fn example() -> Self {
         static TEXTS: LazyLock<[String; 2]> = LazyLock::new(|| [TEXT.to_owned(), TEXT.to_owned()]);

@@ -6,15 +6,17 @@
 //! name work without them.
 
 use std::cell::OnceCell;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::client::ApiClient;
 use super::response::{ApiResponse, Endpoint};
 use crate::auth::Credential;
 use crate::config::{DecryptionMode, parse_uuid};
 use crate::error::{Error, Setting};
-use crate::json::JsonObject;
+use crate::json::{JsonObject, LimitedVec, MAX_ITEMS, limit_exceeded};
 
 /// An app that the token can read.
 #[derive(Clone)]
@@ -79,7 +81,8 @@ pub(super) struct AccessList {
 #[derive(Deserialize)]
 struct TokensBody {
     wrapped_key_share: Option<String>,
-    apps: Vec<JsonObject<TokensApp>>,
+    #[serde(deserialize_with = "apps_and_environments")]
+    apps: Vec<TokensApp>,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +90,7 @@ struct TokensApp {
     id: String,
     name: String,
     encryption: String,
-    environment_keys: Vec<JsonObject<TokensEnvironmentKey>>,
+    environment_keys: LimitedVec<JsonObject<TokensEnvironmentKey>>,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +113,7 @@ struct TokensEnvironment {
 /// The body of `v1/apps/` and `v1/environments/`.
 #[derive(Deserialize)]
 struct ListBody<T> {
-    data: Vec<JsonObject<T>>,
+    data: LimitedVec<JsonObject<T>>,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +122,34 @@ struct ListedApp {
     id: String,
     name: String,
     sse_enabled: bool,
+}
+
+/// Reads a list of apps that have, with their environments, at most [`MAX_ITEMS`] names.
+fn apps_and_environments<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<TokensApp>, D::Error> {
+    struct Apps;
+    impl<'de> Visitor<'de> for Apps {
+        type Value = Vec<TokensApp>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut apps = Vec::new();
+            let mut count = 0;
+            while let Some(JsonObject(app)) = list.next_element::<JsonObject<TokensApp>>()? {
+                count += 1 + app.environment_keys.0.len();
+                if count > MAX_ITEMS {
+                    return Err(limit_exceeded("20,000 apps and environments"));
+                }
+                apps.push(app);
+            }
+            Ok(apps)
+        }
+    }
+    deserializer.deserialize_seq(Apps)
 }
 
 impl<'a> AppDirectory<'a> {
@@ -229,6 +260,7 @@ impl<'a> AppDirectory<'a> {
             response.json_if_ok(Endpoint::Environments, "a list of environments")?;
         Ok(list
             .data
+            .0
             .into_iter()
             .map(|JsonObject(environment)| environment)
             .collect())
@@ -270,7 +302,11 @@ impl<'a> AppDirectory<'a> {
         let response = self.client.get(&address, &[], &[])?;
         let JsonObject(list): JsonObject<ListBody<ListedApp>> =
             response.json_if_ok(Endpoint::Apps, "a list of apps")?;
-        let apps = list.data.into_iter().map(|JsonObject(app)| App::from(app));
+        let apps = list
+            .data
+            .0
+            .into_iter()
+            .map(|JsonObject(app)| App::from(app));
         Ok(AccessList {
             apps: apps.collect(),
             wrapped_key_share: None,
@@ -289,8 +325,7 @@ impl AccessList {
     ) -> Result<Self, Error> {
         let JsonObject(body): JsonObject<TokensBody> =
             response.json_if_ok(Endpoint::Tokens, "the list of what a token can read")?;
-        let apps = body.apps.into_iter().map(|JsonObject(app)| App::from(app));
-        let mut apps: Vec<App> = apps.collect();
+        let mut apps: Vec<App> = body.apps.into_iter().map(App::from).collect();
         if is_legacy_service {
             // For these tokens the server calls every app end-to-end encrypted.
             apps.iter_mut().for_each(|app| app.encryption = None);
@@ -339,8 +374,12 @@ impl From<TokensApp> for App {
                 }),
             }
         };
-        let mut environments: Vec<Environment> =
-            app.environment_keys.into_iter().map(environment).collect();
+        let mut environments: Vec<Environment> = app
+            .environment_keys
+            .0
+            .into_iter()
+            .map(environment)
+            .collect();
         // Messages list them by name; the server sorts them by key ID.
         environments.sort_by(|a, b| a.name.cmp(&b.name));
         Self {

@@ -24,7 +24,7 @@ use crate::auth::Credential;
 use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::http::RequestPolicy;
-use crate::secret::{Secret, SecretBytes};
+use crate::secret::{Secret, SecretBytes, wipe_unused_stack};
 
 /// The fewest fields per thread. They take about 5 ms to decrypt.
 const MIN_FIELDS_PER_THREAD: usize = 64;
@@ -53,6 +53,8 @@ pub(super) struct EncryptedEnvironment {
     /// When the first lease expires.
     pub(super) lease: Option<LeaseExpiry>,
     pub(super) decryptor: Rc<EnvironmentDecryptor>,
+    /// The size of the response in bytes.
+    pub(super) body_bytes: usize,
 }
 
 /// The encrypted key of a secret. It is decrypted at most once, and copies share the result.
@@ -164,7 +166,7 @@ impl<'a> E2eeClient<'a> {
             environment_label: &environment_label,
             leases: dynamic_mode.takes_leases(),
         };
-        let rows: SecretRows<'_, EncryptedSecret, CowStr<'_>> =
+        let rows: SecretRows<'_, EncryptedSecret> =
             response.json_if_ok(endpoint, "a list of encrypted secrets")?;
         let (variables, lease) = lease::variables_from_rows(
             rows.dynamic_rows,
@@ -179,6 +181,7 @@ impl<'a> E2eeClient<'a> {
             is_complete: folder.is_none() && tags.is_none(),
             lease,
             decryptor: Rc::new(EnvironmentDecryptor::new(key_pair, environment_label)),
+            body_bytes: response.body_bytes(),
         })
     }
 
@@ -306,7 +309,13 @@ fn decrypt_all<T: Sync, D: Send>(items: &[T], decrypt: impl Fn(&T) -> D + Sync) 
             .chunks(first_chunk.len())
             .map(|chunk| {
                 let thread = thread::Builder::new().stack_size(THREAD_STACK_BYTES);
-                (chunk, thread.spawn_scoped(scope, || decrypt_chunk(chunk)))
+                let decrypt_and_wipe = || {
+                    let decrypted = decrypt_chunk(chunk);
+                    // The C library keeps the stack for another thread.
+                    wipe_unused_stack();
+                    decrypted
+                };
+                (chunk, thread.spawn_scoped(scope, decrypt_and_wipe))
             })
             .collect();
         let mut decrypted = decrypt_chunk(first_chunk);
@@ -359,9 +368,15 @@ impl EncryptedValue {
     }
 }
 
-impl From<StaticRow<'_, CowStr<'_>>> for EncryptedSecret {
-    fn from(row: StaticRow<'_, CowStr<'_>>) -> Self {
-        let shared: Arc<str> = (*row.value.0).into();
+impl TryFrom<StaticRow<'_>> for EncryptedSecret {
+    type Error = &'static str;
+
+    fn try_from(row: StaticRow<'_>) -> Result<Self, &'static str> {
+        /// The server's IDs have 36.
+        const MAX_ID_CHARS: usize = 100;
+        let id: String = row.id.chars().take(MAX_ID_CHARS).collect();
+        let description = format!("the key of the secret {id}");
+        let shared: Arc<str> = (*row.value).into();
         let value = match row.personal_override {
             Some(Override {
                 value: CowStr(own),
@@ -375,26 +390,26 @@ impl From<StaticRow<'_, CowStr<'_>>> for EncryptedSecret {
                 shared_field: None,
             },
         };
-        Self {
-            key: EncryptedKey::new(format!("the key of the secret {}", row.id), &row.key),
+        Ok(Self {
+            key: EncryptedKey::new(description, &row.key),
             value,
             folder: row.folder,
             tags: row.tags,
             secret_type: row.secret_type,
             dynamic_secret_name: None,
             keeps_reference: false,
-        }
+        })
     }
 }
 
-impl From<DynamicVariable<'_, CowStr<'_>>> for EncryptedSecret {
-    fn from(variable: DynamicVariable<'_, CowStr<'_>>) -> Self {
+impl From<DynamicVariable<'_>> for EncryptedSecret {
+    fn from(variable: DynamicVariable<'_>) -> Self {
         let name = variable.dynamic_secret_name.as_deref().unwrap_or_default();
         let description = format!("the lease of {name}");
         variable
             .map_key(|key: Cow<'_, str>| EncryptedKey::new(description, &key))
             .map_value(|value| EncryptedValue {
-                field: value.map(|CowStr(field)| (*field).into()),
+                field: value.map(|field| (*field).into()),
                 shared_field: None,
             })
     }

@@ -2,7 +2,7 @@
 //! The values that references can resolve to, by folder and key. Each is decrypted when a reference needs
 //! it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
@@ -52,6 +52,8 @@ pub(super) struct IndexedValue {
     pub(super) is_overridden: bool,
     /// Whether its folder has several secrets of its key, so that no reference can mean this one.
     pub(super) is_duplicate: bool,
+    /// While references are resolved: the index in the trail of a value that this one forms a cycle with.
+    pub(super) cyclic_with: Cell<Option<usize>>,
 }
 
 impl SharedValues {
@@ -63,6 +65,7 @@ impl SharedValues {
                 decrypted: OnceCell::new(),
                 is_overridden: secret.value.is_overridden(),
                 is_duplicate: false,
+                cyclic_with: Cell::new(None),
             };
             Some((secret.folder.clone(), secret.key.clone(), value))
         };
@@ -104,15 +107,18 @@ impl EnvironmentIndex {
     }
 
     /// Takes over the values of these secrets, which are decrypted already.
-    pub(super) fn reuse_decrypted(&self, secrets: &[Secret]) {
+    pub(super) fn reuse_decrypted(&mut self, secrets: &[Secret]) {
         for secret in secrets {
-            let value = self.find(&secret.folder, &secret.key);
-            let is_this = |value: &&IndexedValue| !value.is_overridden && !value.is_duplicate;
+            let folder = self.folders.get_mut(&secret.folder);
+            let value = folder.and_then(|folder| folder.get_mut(&secret.key));
+            let is_this = |value: &&mut IndexedValue| !value.is_overridden && !value.is_duplicate;
             if secret.dynamic_secret_name.is_none()
                 && let Some(value) = value.filter(is_this)
             {
                 let copy = SecretBytes::new(secret.value.expose().to_vec());
-                let _ = value.decrypted.set(Rc::new(copy));
+                value.decrypted = OnceCell::from(Rc::new(copy));
+                // The ciphertext is not needed any more, and may be large.
+                value.field = Arc::from("");
             }
         }
     }

@@ -10,11 +10,11 @@ use super::crypto::{KEY_BYTES, KeyPair};
 use super::e2ee::{EncryptedSecret, EnvironmentDecryptor};
 use super::lease;
 use super::response::{ApiResponse, Endpoint};
-use super::rows::{CowStr, SecretRows};
+use super::rows::SecretRows;
 use crate::config::DynamicMode;
 use crate::error::{Error, SetBy, Setting};
 use crate::log::Event;
-use crate::secret::{Secret, SecretBytes};
+use crate::secret::Secret;
 
 /// Drops all events.
 const NO_LOG: fn(Event<'_>) = |_| {};
@@ -44,7 +44,7 @@ pub(crate) fn lease_end(data: &[u8]) {
 pub(crate) fn rows(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
     for dynamic_mode in [DynamicMode::List, DynamicMode::Lease { ttl: None }] {
-        let rows = serde_json::from_str::<SecretRows<'_, Secret, SecretBytes>>(text);
+        let rows = serde_json::from_str::<SecretRows<'_, Secret>>(text);
         if let Ok(rows) = rows {
             let _ = lease::variables_from_rows(rows.dynamic_rows, dynamic_mode, "x", &NO_LOG);
         }
@@ -54,7 +54,7 @@ pub(crate) fn rows(data: &[u8]) {
 /// Parses `data` as encrypted rows, and decrypts them.
 pub(crate) fn encrypted_rows(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
-    let rows = serde_json::from_str::<SecretRows<'_, EncryptedSecret, CowStr<'_>>>(text);
+    let rows = serde_json::from_str::<SecretRows<'_, EncryptedSecret>>(text);
     let Ok(rows) = rows else { return };
     let variables = lease::variables_from_rows(rows.dynamic_rows, DynamicMode::List, "x", &NO_LOG);
     let mut secrets = rows.secrets;
@@ -79,7 +79,7 @@ pub(crate) fn leases(data: &[u8]) {
     ));
     assert!(!refusal.to_string().is_empty());
     let text = str::from_utf8(data).unwrap_or_default();
-    let rows = serde_json::from_str::<SecretRows<'_, Secret, SecretBytes>>(text);
+    let rows = serde_json::from_str::<SecretRows<'_, Secret>>(text);
     let Ok(rows) = rows else { return };
     let dynamic_mode = DynamicMode::Lease { ttl: None };
     let leased = lease::variables_from_rows(rows.dynamic_rows, dynamic_mode, "x", &NO_LOG);

@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use super::rows::{DynamicRow, LeaseRow, LeasedVariable};
 use crate::config::DynamicMode;
 use crate::error::Error;
-use crate::json::JsonObject;
+use crate::json::{JsonObject, LimitedVec};
 use crate::log::{Event, Log};
 use crate::secret::Secret;
 
@@ -31,33 +31,36 @@ pub(crate) struct LeaseExpiry {
 }
 
 /// The variable of a dynamic secret as its row has it, decrypted or not. Without a lease it has no value.
-pub(super) type DynamicVariable<'a, V> = Secret<Cow<'a, str>, Option<V>>;
+pub(super) type DynamicVariable<'a> = Secret<Cow<'a, str>, Option<Cow<'a, str>>>;
 
 /// Turns the rows of dynamic secrets into one secret for each variable, and returns when the first
 /// lease expires. Logs if the end of a lease is unknown.
 ///
 /// # Errors
 /// `server` if a lease was requested and a row has none.
-pub(super) fn variables_from_rows<'a, V>(
-    rows: Vec<DynamicRow<'a, V>>,
+pub(super) fn variables_from_rows<'a>(
+    rows: Vec<DynamicRow<'a>>,
     dynamic_mode: DynamicMode,
     environment_label: &str,
     log: &dyn Log,
-) -> Result<(Vec<DynamicVariable<'a, V>>, Option<LeaseExpiry>), Error> {
+) -> Result<(Vec<DynamicVariable<'a>>, Option<LeaseExpiry>), Error> {
     let mut secrets = Vec::new();
     let mut first_expiry: Option<LeaseExpiry> = None;
     let mut unknown_ends = UnknownEnds::default();
     for row in rows {
-        let variables: Vec<(Cow<'a, str>, Option<V>)> = match (row.lease, dynamic_mode) {
+        let variables: Vec<(Cow<'a, str>, Option<Cow<'a, str>>)> = match (row.lease, dynamic_mode) {
             (Some(lease), DynamicMode::Lease { .. }) if lease.has_variables() => {
                 let expiry = LeaseExpiry::from_row(&lease, &row.name, &mut unknown_ends);
                 first_expiry = match (first_expiry, expiry) {
                     (Some(first), Some(other)) if first.duration <= other.duration => Some(first),
                     (first, other) => other.or(first),
                 };
-                let variables = lease.credentials.into_iter().flatten();
+                let variables = lease
+                    .credentials
+                    .into_iter()
+                    .flat_map(|LimitedVec(all)| all);
                 variables
-                    .map(|JsonObject(LeasedVariable { key, value })| (key.0, Some(value)))
+                    .map(|JsonObject(LeasedVariable { key, value })| (key.0, Some(value.0)))
                     .collect()
             }
             (_, DynamicMode::List) => row.keys.into_iter().map(|key| (key, None)).collect(),
@@ -101,11 +104,7 @@ impl LeaseExpiry {
     /// Returns when the lease of `name` expires, and `None` for a lease that does not expire. If its end
     /// cannot be parsed, adds it to `unknown_ends` and returns `None`. Both times are by the server's
     /// clock, which may differ from this machine's.
-    fn from_row<V>(
-        row: &LeaseRow<'_, V>,
-        name: &str,
-        unknown_ends: &mut UnknownEnds,
-    ) -> Option<Self> {
+    fn from_row(row: &LeaseRow<'_>, name: &str, unknown_ends: &mut UnknownEnds) -> Option<Self> {
         let expires_at = &row.expires_at.as_ref()?.0;
         let Some(end) = parse_rfc3339(expires_at) else {
             match unknown_ends.first {
@@ -248,7 +247,7 @@ mod tests {
             // Without a valid start, now.
             ("+0200", "1969-12-31T23:59:59Z", 0),
         ] {
-            let row = LeaseRow::<()> {
+            let row = LeaseRow {
                 credentials: None,
                 created_at: time(created_at),
                 expires_at: time(expires_at),

@@ -10,7 +10,8 @@
 //! Almost any text may be a reference. If its names are unusual, a start must not depend on what it
 //! seems to refer to: few environments are fetched for such text, and with few tries.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{HashMap, TryReserveError};
 use std::rc::Rc;
 
 use super::ServerFilter;
@@ -20,18 +21,23 @@ use super::environment_index::{Coverage, EnvironmentIndex, SharedValues};
 use super::reference::{Piece, Reference, has_reference, pieces};
 use crate::config::DynamicMode;
 use crate::error::Error;
-use crate::http::RequestPolicy;
+use crate::http::{BodyLimit, RequestPolicy};
 use crate::secret::{Secret, SecretBytes};
 
 /// How many references may be nested in each other.
 const MAX_DEPTH: usize = 25;
 
-/// The most bytes of all resolved values together. A depth limit alone does not bound the size:
-/// 25 values that each contain the next one twice expand to 2^25 copies of the last.
-const MAX_TOTAL_BYTES: usize = 64 << 20;
+/// The most bytes of all values that are expanded, each counted as often as it is expanded, also where
+/// the result is not used. So it bounds the work, and the size of all resolved values together. A depth
+/// limit alone does not: 25 values that each contain the next one twice expand to 2^25 copies of the
+/// last.
+const MAX_EXPANDED_BYTES: usize = 64 << 20;
 
 /// The most references that are followed in total, for the same reason.
 const MAX_REFERENCES: usize = 1 << 17;
+
+/// The least by which the buffer of a resolved value grows, in bytes.
+const MIN_GROWTH: usize = 4 << 10;
 
 /// The most environments that are fetched for references with unusual names, which may be any text
 /// in braces.
@@ -55,8 +61,21 @@ pub(crate) struct ReferenceResolver<'a> {
     keeps_reference: bool,
     /// How many references have been followed.
     followed_references: usize,
-    /// The size of the values resolved so far, in bytes.
-    total_bytes: usize,
+    /// The size of the values that have been expanded so far, in bytes.
+    expanded_bytes: usize,
+    /// How many bytes the responses of further environments may have.
+    response_bytes_left: usize,
+    /// The names of all apps in lower case, each with those of its environments; empty until a reference
+    /// names one.
+    lowercase_names: Vec<(String, Vec<String>)>,
+}
+
+/// The values that are being expanded, and what is known about others.
+struct Trail {
+    /// The innermost value last; `None` stands for a personal override.
+    values: Vec<Option<ValueId>>,
+    /// For each value in `values`, those that form a cycle with it. Their `cyclic_with` is its index.
+    members: Vec<Vec<ValueId>>,
 }
 
 /// Identifies an environment by its position in what the token can read.
@@ -115,7 +134,9 @@ impl<'a> ReferenceResolver<'a> {
             reached_unusual_limit: false,
             keeps_reference: false,
             followed_references: 0,
-            total_bytes: 0,
+            expanded_bytes: 0,
+            response_bytes_left: BodyLimit::DEFAULT.bytes.saturating_sub(fetched.body_bytes),
+            lowercase_names: vec![],
         })
     }
 
@@ -135,7 +156,7 @@ impl<'a> ReferenceResolver<'a> {
         let Some((own_environment, values)) = self.own_environment.take() else {
             return Ok(secrets);
         };
-        let index = EnvironmentIndex::new(values);
+        let mut index = EnvironmentIndex::new(values);
         index.reuse_decrypted(&secrets);
         self.indexes.insert(own_environment, index);
         // After the first pass, the usual references have fetched all environments that they need. A
@@ -150,7 +171,6 @@ impl<'a> ReferenceResolver<'a> {
                     postponed.push(secret);
                     continue;
                 }
-                self.total_bytes += value.expose().len();
                 secret.value = value;
                 secret.keeps_reference = self.keeps_reference;
             }
@@ -174,37 +194,35 @@ impl<'a> ReferenceResolver<'a> {
             folder: secret.folder.clone(),
             key: secret.key.clone(),
         });
+        self.expanded_bytes += secret.value.expose().len();
         let mut out = Vec::new();
-        self.expand(
-            &secret.value,
-            own_environment,
-            &mut vec![value_id],
-            &mut out,
-        )?;
+        let mut trail = Trail {
+            values: vec![value_id],
+            members: vec![vec![]],
+        };
+        self.expand(&secret.value, own_environment, &mut trail, &mut out)?;
+        self.pop(&mut trail, None);
         Ok(SecretBytes::new(out))
     }
 
-    /// Expands `value`, a value of `environment`, into `out`. Returns the index in `trail` of the
-    /// outermost value this one forms a cycle with, if any.
-    ///
-    /// `trail` holds the values that are being expanded, this one last; `None` stands for a personal
-    /// override.
+    /// Expands `value`, a value of `environment` and the last one of `trail`, into `out`. Returns the
+    /// index in `trail` of the outermost value this one forms a cycle with, if any.
     fn expand(
         &mut self,
         value: &SecretBytes,
         environment: EnvironmentPosition,
-        trail: &mut Vec<Option<ValueId>>,
+        trail: &mut Trail,
         out: &mut Vec<u8>,
     ) -> Result<Option<usize>, Error> {
         let Ok(text) = str::from_utf8(value.expose()) else {
-            out.extend_from_slice(value.expose());
+            append(out, value.expose()).map_err(|_| self.out_of_memory())?;
             return Ok(None);
         };
         let mut outermost: Option<usize> = None;
         for piece in pieces(text) {
             let (reference, raw) = match piece {
                 Piece::Text(text) => {
-                    out.extend_from_slice(text.as_bytes());
+                    append(out, text.as_bytes()).map_err(|_| self.out_of_memory())?;
                     continue;
                 }
                 Piece::Reference(reference, raw) => (reference, raw),
@@ -221,7 +239,7 @@ impl<'a> ReferenceResolver<'a> {
                 }
             }
             out.truncate(start);
-            out.extend_from_slice(raw.as_bytes());
+            append(out, raw.as_bytes()).map_err(|_| self.out_of_memory())?;
         }
         Ok(outermost)
     }
@@ -232,35 +250,71 @@ impl<'a> ReferenceResolver<'a> {
         &mut self,
         reference: Reference<'_>,
         environment: EnvironmentPosition,
-        trail: &mut Vec<Option<ValueId>>,
+        trail: &mut Trail,
         out: &mut Vec<u8>,
     ) -> Result<Resolution, Error> {
-        self.followed_references += 1;
-        if trail.len() > MAX_DEPTH
-            || self.followed_references > MAX_REFERENCES
-            || self.total_bytes + out.len() > MAX_TOTAL_BYTES
+        if trail.values.len() > MAX_DEPTH
+            || self.followed_references >= MAX_REFERENCES
+            || self.expanded_bytes > MAX_EXPANDED_BYTES
         {
             return Ok(Resolution::Unavailable);
         }
+        self.followed_references += 1;
         let (value_id, value) = match self.find_referenced_value(reference, environment)? {
             Lookup::Found(found) => found,
             Lookup::Nothing => return Ok(Resolution::NamesNothing),
             Lookup::Unavailable => return Ok(Resolution::Unavailable),
         };
         let seen = |other: &Option<ValueId>| other.as_ref() == Some(&value_id);
-        if let Some(index) = trail.iter().position(seen) {
+        let in_trail = trail.values.iter().position(seen);
+        // Expanding a value again whose cycle is known would give the same result.
+        if let Some(index) = in_trail.or_else(|| self.cyclic_with(&value_id)?.get()) {
             return Ok(Resolution::Cycle(index));
         }
+        let expanded_bytes = self.expanded_bytes + value.expose().len();
+        if expanded_bytes > MAX_EXPANDED_BYTES {
+            return Ok(Resolution::Unavailable);
+        }
+        self.expanded_bytes = expanded_bytes;
         let environment = value_id.environment;
-        let depth = trail.len();
-        trail.push(Some(value_id));
+        let depth = trail.values.len();
+        trail.values.push(Some(value_id));
+        trail.members.push(vec![]);
         let outermost = self.expand(&value, environment, trail, out)?;
-        trail.pop();
         // A cycle among deeper values does not make this reference unresolvable.
-        Ok(match outermost {
-            Some(index) if index < depth => Resolution::Cycle(index),
-            _ => Resolution::Resolved,
-        })
+        let outermost = outermost.filter(|index| *index < depth);
+        self.pop(trail, outermost);
+        Ok(outermost.map_or(Resolution::Resolved, Resolution::Cycle))
+    }
+
+    /// Removes the innermost value of the trail. If it forms a cycle with the value at index `outermost`,
+    /// then so do all that form a cycle with it. Otherwise nothing is known about those any more.
+    fn pop(&self, trail: &mut Trail, outermost: Option<usize>) {
+        let mut members = trail.members.pop().unwrap_or_default();
+        let removed = trail.values.pop().flatten();
+        members.extend(removed.filter(|_| outermost.is_some()));
+        for value_id in &members {
+            if let Some(cyclic_with) = self.cyclic_with(value_id) {
+                cyclic_with.set(outermost);
+            }
+        }
+        if let Some(of_outermost) = outermost.and_then(|index| trail.members.get_mut(index)) {
+            of_outermost.append(&mut members);
+        }
+    }
+
+    /// Where a value stores the index in the trail of a value that it forms a cycle with.
+    fn cyclic_with(&self, value_id: &ValueId) -> Option<&Cell<Option<usize>>> {
+        let index = self.indexes.get(&value_id.environment)?;
+        Some(&index.find(&value_id.folder, &value_id.key)?.cyclic_with)
+    }
+
+    fn out_of_memory(&self) -> Error {
+        Error::UnexpectedResponse {
+            host: self.client.app_directory.client.host().name().to_owned(),
+            why: "not enough memory for the values of its references".to_owned(),
+            hint: None,
+        }
     }
 
     /// Finds the value that a reference in a value of `from` refers to. Fetches its environment if
@@ -334,13 +388,24 @@ impl<'a> ReferenceResolver<'a> {
 
     /// Finds the environment that a reference means. Full names are compared, in any case.
     fn find_referenced_environment(
-        &self,
+        &mut self,
         reference: Reference<'_>,
         from: EnvironmentPosition,
     ) -> Result<Lookup<EnvironmentPosition>, Error> {
-        let apps = self.client.app_directory.apps()?;
+        if self.lowercase_names.is_empty() {
+            let names_of = |app: &App| {
+                let environments = app.environments.iter().flatten();
+                let environments = environments.map(|environment| environment.name.to_lowercase());
+                (app.name.to_lowercase(), environments.collect())
+            };
+            let apps = self.client.app_directory.apps()?;
+            self.lowercase_names = apps.iter().map(names_of).collect();
+        }
         let app = match reference.app {
-            Some(name) => find_unique(apps.iter().map(|app| &app.name), name),
+            Some(name) => {
+                self.expanded_bytes += comparison_cost(self.lowercase_names.len(), name);
+                find_unique(self.lowercase_names.iter().map(|(app, _)| app), name)
+            }
             None => Lookup::Found(from.app),
         };
         let app = match app {
@@ -350,9 +415,10 @@ impl<'a> ReferenceResolver<'a> {
         };
         let environment = match reference.environment {
             Some(name) => {
-                let environments = apps.get(app).and_then(|app| app.environments.as_ref());
-                let environments = environments.into_iter().flatten();
-                find_unique(environments.map(|environment| &environment.name), name)
+                let environments = self.lowercase_names.get(app);
+                let environments = environments.map_or(&[][..], |(_, environments)| environments);
+                self.expanded_bytes += comparison_cost(environments.len(), name);
+                find_unique(environments.iter(), name)
             }
             None if reference.app.is_none() => Lookup::Found(from.environment),
             // A reference to another app has to name the environment.
@@ -385,6 +451,11 @@ impl<'a> ReferenceResolver<'a> {
         };
         let policy = RequestPolicy {
             max_tries,
+            body_limit: BodyLimit {
+                bytes: self.response_bytes_left,
+                explanation: ", which is what is left of 64 MiB for the environment and all others \
+                              that its references need",
+            },
             ..RequestPolicy::DEFAULT
         };
         let skip = DynamicMode::Skip;
@@ -393,6 +464,8 @@ impl<'a> ReferenceResolver<'a> {
             .fetch(app, environment, &no_filter, skip, policy);
         match fetched {
             Ok(fetched) => {
+                let left = self.response_bytes_left;
+                self.response_bytes_left = left.saturating_sub(fetched.body_bytes);
                 let index = EnvironmentIndex::new(SharedValues::new(&fetched));
                 self.indexes.insert(position, index);
             }
@@ -424,15 +497,30 @@ impl EnvironmentPosition {
     }
 }
 
-/// Returns the position of `name`, compared in any case, unless several names match.
+/// What it costs to compare a name with many others, in bytes that could be expanded in that time.
+fn comparison_cost(others: usize, name: &str) -> usize {
+    const COMPARED_BYTES: usize = 32;
+    others * (1 + name.len() / COMPARED_BYTES)
+}
+
+/// Returns the position of `name` in lower case among `names`, unless several match.
 fn find_unique<'n>(names: impl Iterator<Item = &'n String>, name: &str) -> Lookup<usize> {
     let name = name.to_lowercase();
-    let mut matching = names
-        .enumerate()
-        .filter(|(_, known)| known.to_lowercase() == name);
+    let mut matching = names.enumerate().filter(|(_, known)| **known == name);
     match (matching.next(), matching.next()) {
         (None, _) => Lookup::Nothing,
         (Some((position, _)), None) => Lookup::Found(position),
         (Some(_), Some(_)) => Lookup::Unavailable,
     }
+}
+
+/// Appends to a value that is being resolved. The buffer grows by a quarter instead of doubling, because
+/// a value can be large.
+fn append(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), TryReserveError> {
+    if out.capacity() - out.len() < bytes.len() {
+        let additional = bytes.len().max(out.len() / 4).max(MIN_GROWTH);
+        out.try_reserve_exact(additional)?;
+    }
+    out.extend_from_slice(bytes);
+    Ok(())
 }

@@ -7,17 +7,14 @@
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
-use crate::error::Error;
+use crate::error::{Error, MAX_LISTED};
 use crate::http::{CLIENT_CERTIFICATE_HINT, Response, is_transient, redact};
-use crate::json::JsonObject;
+use crate::json::{self, JsonObject, LimitedVec, exceeded_limit};
 use crate::secret::SecretBytes;
 
 /// How much of a text of the server a message quotes, in characters. Phase's own error texts have at
 /// most 100.
 const MAX_QUOTE: usize = 300;
-
-/// How many failed leases are named in an error.
-const MAX_FAILED_LEASES: usize = 100;
 
 /// Hint for a response that some other web server may have sent.
 const CHECK_HOST: &str =
@@ -101,21 +98,24 @@ impl ApiResponse {
         }
     }
 
+    /// The size of the body in bytes.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.body.len()
+    }
+
     /// Parses the body as `expected`, which the error message names. The message never quotes the
     /// body.
     ///
     /// # Errors
     /// `protocol` if the body is not JSON or has another shape.
     pub(super) fn json<'b, T: Deserialize<'b>>(&'b self, expected: &str) -> Result<T, Error> {
-        // One UTF-8 check for the whole body is cheaper than one for each string. A body that is
-        // not UTF-8 is not JSON either, and neither is the empty text.
-        let text = std::str::from_utf8(&self.body).unwrap_or_default();
-        serde_json::from_str(text).map_err(|error| {
+        json::from_bytes(&self.body).map_err(|error| {
             let start = self.body.trim_ascii_start();
             let position = format!("(line {}, column {})", error.line(), error.column());
-            let why = match start.first() {
-                None => "the response is empty".to_owned(),
-                Some(b'<') => "the response is an HTML page".to_owned(),
+            let why = match (start.first(), exceeded_limit(&error)) {
+                (_, Some(limit)) => format!("the response has {limit} {position}"),
+                (None, _) => "the response is empty".to_owned(),
+                (Some(b'<'), _) => "the response is an HTML page".to_owned(),
                 _ if error.is_data() => format!("the response is not {expected} {position}"),
                 _ => format!("the response is not JSON {position}"),
             };
@@ -158,8 +158,10 @@ impl ApiResponse {
 
     /// Whether this is nginx's page for a client without a certificate (`ssl_verify_client on`).
     fn wants_client_certificate(&self) -> bool {
-        let text = String::from_utf8_lossy(&self.body);
-        text.contains("No required SSL certificate was sent")
+        /// nginx's page is shorter.
+        const SEARCHED_BYTES: usize = 8 << 10;
+        let start = self.body.get(..SEARCHED_BYTES).unwrap_or(&self.body);
+        String::from_utf8_lossy(start).contains("No required SSL certificate was sent")
     }
 
     /// Returns the text of a Phase error, `{"error": "…"}`, or `None` for any other body.
@@ -169,7 +171,7 @@ impl ApiResponse {
             #[serde(alias = "detail")]
             error: String,
         }
-        let JsonObject(body) = serde_json::from_slice::<JsonObject<ErrorBody>>(&self.body).ok()?;
+        let JsonObject(body) = json::from_bytes::<JsonObject<ErrorBody>>(&self.body).ok()?;
         Some(self.quote(&body.error))
     }
 
@@ -179,7 +181,7 @@ impl ApiResponse {
         #[derive(Deserialize)]
         struct LeaseErrorBody {
             #[serde(alias = "failedLeases")]
-            failed_leases: Vec<JsonObject<FailedLease>>,
+            failed_leases: LimitedVec<JsonObject<FailedLease>>,
         }
         #[derive(Deserialize)]
         struct FailedLease {
@@ -187,27 +189,34 @@ impl ApiResponse {
             secret_name: String,
             error: String,
         }
-        let body = serde_json::from_slice::<JsonObject<LeaseErrorBody>>(&self.body);
-        let failed = body.map_or_else(|_| vec![], |JsonObject(body)| body.failed_leases);
-        let quoted = |JsonObject(lease): JsonObject<FailedLease>| {
-            (self.quote(&lease.secret_name), self.quote(&lease.error))
+        let body = json::from_bytes::<JsonObject<LeaseErrorBody>>(&self.body);
+        let failed = body.map_or_else(|_| vec![], |JsonObject(body)| body.failed_leases.0);
+        let is_one_reason = failed
+            .iter()
+            .zip(failed.iter().skip(1))
+            .all(|(JsonObject(lease), JsonObject(next))| lease.error == next.error);
+        let reasons: Vec<String> = failed
+            .iter()
+            .take(if is_one_reason { 1 } else { MAX_LISTED })
+            .map(|JsonObject(lease)| match is_one_reason {
+                true => self.quote(&lease.error),
+                false => {
+                    let (name, why) = (self.quote(&lease.secret_name), self.quote(&lease.error));
+                    format!("{name}: {why}")
+                }
+            })
+            .collect();
+        let message = match reasons.is_empty() {
+            true => message,
+            false => format!("{} ({})", reasons.join("; "), self.status),
         };
-        // To search a text for secrets takes time, and a hostile body can name millions of leases.
-        let failed = failed.into_iter().take(MAX_FAILED_LEASES);
-        let failed: Vec<(String, String)> = failed.map(quoted).collect();
-        let message = match failed.as_slice() {
-            [] => message,
-            [(_, first), others @ ..] if others.iter().all(|(_, why)| why == first) => {
-                format!("{first} ({})", self.status)
-            }
-            several => {
-                let reasons = several.iter().map(|(name, why)| format!("{name}: {why}"));
-                let reasons = reasons.collect::<Vec<String>>().join("; ");
-                format!("{reasons} ({})", self.status)
-            }
+        // Those that no message lists are only counted.
+        let quoted = |(number, JsonObject(lease)): (usize, &JsonObject<FailedLease>)| match number {
+            0..MAX_LISTED => self.quote(&lease.secret_name),
+            _ => String::new(),
         };
         Error::LeaseFailed {
-            names: failed.into_iter().map(|(name, _)| name).collect(),
+            names: failed.iter().enumerate().map(quoted).collect(),
             environment_label: environment_label.to_owned(),
             message,
         }

@@ -7,7 +7,7 @@ use super::app_directory::App;
 use super::client::ApiClient;
 use super::lease::{self, LeaseExpiry};
 use super::response::Endpoint;
-use super::rows::{Override, SecretRows, StaticRow};
+use super::rows::{CowStr, Override, SecretRows, StaticRow};
 use super::{ServerFilter, environment_label};
 use crate::config::DynamicMode;
 use crate::error::Error;
@@ -48,7 +48,7 @@ pub(super) fn fetch(
     let environment_label = environment_label(environment, app);
     match response.status {
         200 => {
-            let rows: SecretRows<'_, Secret, SecretBytes> = response.json("a list of secrets")?;
+            let rows: SecretRows<'_, Secret> = response.json("a list of secrets")?;
             let (variables, lease) = lease::variables_from_rows(
                 rows.dynamic_rows,
                 dynamic_mode,
@@ -60,7 +60,10 @@ pub(super) fn fetch(
             secrets.extend(variables.into_iter().map(|variable| {
                 variable
                     .map_key(Cow::into_owned)
-                    .map_value(Option::unwrap_or_default)
+                    .map_value(|value| match value {
+                        Some(value) => SecretBytes::new(value.into_owned().into_bytes()),
+                        None => SecretBytes::default(),
+                    })
             }));
             return Ok(RestOutcome::Secrets(secrets, lease));
         }
@@ -80,23 +83,41 @@ pub(super) fn fetch(
     }))
 }
 
-impl From<StaticRow<'_, SecretBytes>> for Secret {
-    fn from(row: StaticRow<'_, SecretBytes>) -> Self {
+impl TryFrom<StaticRow<'_>> for Secret {
+    type Error = &'static str;
+
+    /// Copies the value out of the response.
+    ///
+    /// # Errors
+    /// The end of a message, if there is no memory for the copy: failing to allocate would abort the
+    /// process without one.
+    fn try_from(row: StaticRow<'_>) -> Result<Self, &'static str> {
         let value = match row.personal_override {
             Some(Override {
-                value,
+                value: CowStr(own),
                 is_active: true,
-            }) => value,
+            }) => own,
             _ => row.value,
         };
-        Self {
+        let value = match value {
+            Cow::Owned(text) => text.into_bytes(),
+            Cow::Borrowed(text) => {
+                let mut bytes = Vec::new();
+                bytes
+                    .try_reserve_exact(text.len())
+                    .map_err(|_| "fits into memory")?;
+                bytes.extend_from_slice(text.as_bytes());
+                bytes
+            }
+        };
+        Ok(Self {
             key: row.key.into_owned(),
-            value,
+            value: SecretBytes::new(value),
             folder: row.folder,
             tags: row.tags,
             secret_type: row.secret_type,
             dynamic_secret_name: None,
             keeps_reference: false,
-        }
+        })
     }
 }

@@ -9,11 +9,20 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 
-use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::json::JsonObject;
-use crate::secret::SecretBytes;
+use crate::json::{JsonObject, LimitedVec, MAX_ITEMS, limit_exceeded};
+
+/// The most tags of all secrets of an environment together.
+const MAX_TAGS: usize = 200_000;
+
+/// The longest name in bytes: a key (encrypted or not), a folder's path, a type or the name of a dynamic
+/// secret. No variable can have a name of half of that.
+const MAX_NAME_BYTES: usize = 256 << 10;
+
+/// The most bytes of the folders and names of dynamic secrets, which are copied for each variable.
+const MAX_COPIED_BYTES: usize = 16 << 20;
 
 /// A string that borrows from the response's body if it contains no escapes. serde borrows a plain
 /// `Cow` only with an attribute, which does not reach into an `Option`.
@@ -21,45 +30,46 @@ use crate::secret::SecretBytes;
 pub(super) struct CowStr<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// The rows of an environment. Each static one is converted to `T` as soon as it is parsed, so that
-/// only one copy of each value exists. `V` is the type of a value, decrypted or not.
-pub(super) struct SecretRows<'a, T, V> {
+/// only one copy of each value exists.
+pub(super) struct SecretRows<'a, T> {
     pub(super) secrets: Vec<T>,
-    pub(super) dynamic_rows: Vec<DynamicRow<'a, V>>,
+    pub(super) dynamic_rows: Vec<DynamicRow<'a>>,
 }
 
 /// A static secret, as opposed to a dynamic one.
-pub(super) struct StaticRow<'a, V> {
+pub(super) struct StaticRow<'a> {
     pub(super) id: Cow<'a, str>,
     pub(super) key: Cow<'a, str>,
-    pub(super) value: V,
+    pub(super) value: Cow<'a, str>,
     pub(super) folder: String,
     pub(super) tags: Vec<String>,
     pub(super) secret_type: Cow<'static, str>,
-    pub(super) personal_override: Option<Override<V>>,
+    pub(super) personal_override: Option<Override<'a>>,
 }
 
 /// A dynamic secret: several variables, whose values exist only in a lease.
-pub(super) struct DynamicRow<'a, V> {
+pub(super) struct DynamicRow<'a> {
     pub(super) name: String,
     pub(super) folder: String,
     /// The keys of its variables.
     pub(super) keys: Vec<Cow<'a, str>>,
-    pub(super) lease: Option<LeaseRow<'a, V>>,
+    pub(super) lease: Option<LeaseRow<'a>>,
 }
 
 /// A personal value of one user, which replaces the shared value while it is active.
 #[derive(Deserialize)]
-pub(super) struct Override<V> {
-    pub(super) value: V,
+pub(super) struct Override<'a> {
+    #[serde(borrow)]
+    pub(super) value: CowStr<'a>,
     #[serde(alias = "isActive")]
     pub(super) is_active: bool,
 }
 
 /// A lease of a dynamic secret.
 #[derive(Deserialize)]
-pub(super) struct LeaseRow<'a, V> {
+pub(super) struct LeaseRow<'a> {
     #[serde(borrow, default = "Option::default")]
-    pub(super) credentials: Option<Vec<JsonObject<LeasedVariable<'a, V>>>>,
+    pub(super) credentials: Option<LimitedVec<JsonObject<LeasedVariable<'a>>>>,
     #[serde(borrow, default, alias = "createdAt")]
     pub(super) created_at: Option<CowStr<'a>>,
     #[serde(borrow, default, alias = "expiresAt")]
@@ -68,10 +78,11 @@ pub(super) struct LeaseRow<'a, V> {
 
 /// A variable with its leased value.
 #[derive(Deserialize)]
-pub(super) struct LeasedVariable<'a, V> {
+pub(super) struct LeasedVariable<'a> {
     #[serde(borrow)]
     pub(super) key: CowStr<'a>,
-    pub(super) value: V,
+    #[serde(borrow)]
+    pub(super) value: CowStr<'a>,
 }
 
 #[derive(Deserialize)]
@@ -82,42 +93,39 @@ struct KeyName<'a> {
 
 /// A static or dynamic row from either interface. Unknown members are ignored.
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "V: Deserialize<'de>"))]
-struct RawRow<'a, V> {
+struct RawRow<'a> {
     #[serde(borrow)]
     id: CowStr<'a>,
     #[serde(borrow, default)]
     key: Option<CowStr<'a>>,
-    #[serde(default)]
-    value: Option<V>,
+    #[serde(borrow, default)]
+    value: Option<CowStr<'a>>,
     path: String,
     #[serde(default)]
-    tags: Vec<String>,
+    tags: LimitedVec<String>,
     #[serde(borrow)]
     r#type: CowStr<'a>,
-    #[serde(default)]
-    r#override: Option<JsonObject<Override<V>>>,
+    #[serde(borrow, default = "Option::default")]
+    r#override: Option<JsonObject<Override<'a>>>,
     #[serde(default)]
     name: Option<String>,
     #[serde(borrow, default = "Option::default", alias = "keyMap")]
-    key_map: Option<Vec<JsonObject<KeyName<'a>>>>,
-    #[serde(borrow, default)]
-    lease: Option<JsonObject<LeaseRow<'a, V>>>,
+    key_map: Option<LimitedVec<JsonObject<KeyName<'a>>>>,
+    #[serde(borrow, default = "Option::default")]
+    lease: Option<JsonObject<LeaseRow<'a>>>,
 }
 
-impl<'de, T, V> Deserialize<'de> for SecretRows<'de, T, V>
+impl<'de, T> Deserialize<'de> for SecretRows<'de, T>
 where
-    T: From<StaticRow<'de, V>>,
-    V: Deserialize<'de> + RowValue,
+    T: TryFrom<StaticRow<'de>, Error = &'static str>,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct RowsVisitor<T, V>(PhantomData<(T, V)>);
-        impl<'de, T, V> Visitor<'de> for RowsVisitor<T, V>
+        struct RowsVisitor<T>(PhantomData<T>);
+        impl<'de, T> Visitor<'de> for RowsVisitor<T>
         where
-            T: From<StaticRow<'de, V>>,
-            V: Deserialize<'de> + RowValue,
+            T: TryFrom<StaticRow<'de>, Error = &'static str>,
         {
-            type Value = SecretRows<'de, T, V>;
+            type Value = SecretRows<'de, T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list")
@@ -129,12 +137,12 @@ where
                 // with several tags can be duplicates.
                 let mut seen = HashMap::new();
                 let hasher = RandomState::new();
-                while let Some(JsonObject(row)) =
-                    rows.next_element::<JsonObject<RawRow<'de, V>>>()?
-                {
-                    if row.tags.len() >= 2 {
+                let mut sizes = Sizes::default();
+                while let Some(JsonObject(row)) = rows.next_element::<JsonObject<RawRow<'de>>>()? {
+                    sizes.add(&row).map_err(limit_exceeded)?;
+                    if row.tags.0.len() >= 2 {
                         let digest = row.digest(&hasher);
-                        match seen.entry(row.id.0.clone()) {
+                        match seen.entry(hasher.hash_one(&row.id.0)) {
                             Entry::Occupied(first) if *first.get() == digest => continue,
                             Entry::Occupied(_) => {
                                 return Err(A::Error::custom("two rows with one ID differ"));
@@ -142,13 +150,12 @@ where
                             Entry::Vacant(entry) => entry.insert(digest),
                         };
                     }
-                    match row.r#type.0 == "dynamic" {
-                        true => {
-                            dynamic_rows.push(row.into_dynamic().map_err(A::Error::missing_field)?)
-                        }
-                        false => secrets
-                            .push(T::from(row.into_static().map_err(A::Error::missing_field)?)),
+                    if row.r#type.0 == "dynamic" {
+                        dynamic_rows.push(row.into_dynamic().map_err(A::Error::missing_field)?);
+                        continue;
                     }
+                    let row = row.into_static().map_err(A::Error::missing_field)?;
+                    secrets.push(T::try_from(row).map_err(limit_exceeded)?);
                 }
                 Ok(SecretRows {
                     secrets,
@@ -160,34 +167,53 @@ where
     }
 }
 
-/// A value or a key as it is in the row.
-pub(super) trait RowValue {
-    fn as_bytes(&self) -> &[u8];
+/// The sizes of the rows that have been read, and of what they become.
+#[derive(Default)]
+struct Sizes {
+    /// Rows, each dynamic one counted with its variables.
+    secrets: usize,
+    tags: usize,
+    copied_bytes: usize,
 }
 
-impl RowValue for CowStr<'_> {
-    fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+impl Sizes {
+    /// Adds a row. The error says which limit it exceeds.
+    fn add(&mut self, row: &RawRow<'_>) -> Result<(), &'static str> {
+        let keys = row
+            .key_map
+            .as_ref()
+            .map_or(0, |LimitedVec(keys)| keys.len());
+        let lease = row.lease.as_ref();
+        let leased = lease.and_then(|JsonObject(lease)| lease.credentials.as_ref());
+        let variables = keys.max(leased.map_or(0, |LimitedVec(leased)| leased.len()));
+        let name = row.name.as_ref().map_or(0, String::len);
+        self.secrets += variables.max(1);
+        self.tags += row.tags.0.len();
+        self.copied_bytes += variables * (row.path.len() + name);
+        let key = row.key.as_ref().map_or(0, |key| key.0.len());
+        let longest = key.max(name).max(row.path.len()).max(row.r#type.0.len());
+        match self {
+            _ if longest > MAX_NAME_BYTES => Err("256 KiB in one name"),
+            Self { secrets, .. } if *secrets > MAX_ITEMS => Err("20,000 secrets"),
+            Self { tags, .. } if *tags > MAX_TAGS => Err("200,000 tags"),
+            Self { copied_bytes, .. } if *copied_bytes > MAX_COPIED_BYTES => {
+                Err("16 MiB of folders and names for the variables of dynamic secrets")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-impl RowValue for SecretBytes {
-    fn as_bytes(&self) -> &[u8] {
-        self.expose()
-    }
-}
-
-impl<V: RowValue> RawRow<'_, V> {
+impl RawRow<'_> {
     /// Returns a keyed hash of what a secret consists of, to compare rows with the same ID.
     fn digest(&self, hasher: &RandomState) -> u64 {
-        let mut tags: Vec<&String> = self.tags.iter().collect();
+        let mut tags: Vec<&String> = self.tags.0.iter().collect();
         tags.sort();
         let personal = self.r#override.as_ref();
-        let personal =
-            personal.map(|JsonObject(personal)| (personal.value.as_bytes(), personal.is_active));
+        let personal = personal.map(|JsonObject(personal)| (&personal.value.0, personal.is_active));
         hasher.hash_one((
-            self.key.as_ref().map(CowStr::as_bytes),
-            self.value.as_ref().map(V::as_bytes),
+            self.key.as_ref().map(|key| &key.0),
+            self.value.as_ref().map(|value| &value.0),
             &self.path,
             &self.r#type.0,
             tags,
@@ -197,14 +223,16 @@ impl<V: RowValue> RawRow<'_, V> {
     }
 }
 
-impl<V> LeaseRow<'_, V> {
+impl LeaseRow<'_> {
     pub(super) fn has_variables(&self) -> bool {
-        self.credentials.as_ref().is_some_and(|all| !all.is_empty())
+        self.credentials
+            .as_ref()
+            .is_some_and(|LimitedVec(all)| !all.is_empty())
     }
 }
 
-impl<'a, V> RawRow<'a, V> {
-    fn into_static(self) -> Result<StaticRow<'a, V>, &'static str> {
+impl<'a> RawRow<'a> {
+    fn into_static(self) -> Result<StaticRow<'a>, &'static str> {
         let CowStr(text) = self.r#type;
         let secret_type = match text.as_ref() {
             "secret" => Cow::Borrowed("secret"),
@@ -215,22 +243,22 @@ impl<'a, V> RawRow<'a, V> {
         Ok(StaticRow {
             id: self.id.0,
             key: self.key.ok_or("key")?.0,
-            value: self.value.ok_or("value")?,
+            value: self.value.ok_or("value")?.0,
             folder: self.path,
-            tags: self.tags,
+            tags: self.tags.0,
             secret_type,
             personal_override: self.r#override.map(|JsonObject(personal)| personal),
         })
     }
 
-    fn into_dynamic(self) -> Result<DynamicRow<'a, V>, &'static str> {
+    fn into_dynamic(self) -> Result<DynamicRow<'a>, &'static str> {
         Ok(DynamicRow {
             name: self.name.ok_or("name")?,
             folder: self.path,
             keys: self
                 .key_map
                 .into_iter()
-                .flatten()
+                .flat_map(|LimitedVec(keys)| keys)
                 .map(|JsonObject(variable)| variable.key_name.0)
                 .collect(),
             lease: self.lease.map(|JsonObject(lease)| lease),

@@ -95,7 +95,7 @@ impl Token {
 
     /// Parses the output of `phase auth --no-store`.
     fn parse_json(bytes: &[u8]) -> Result<Self, ParseError> {
-        let output: AuthOutput = serde_json::from_slice(bytes)
+        let output: AuthOutput = serde_json::from_str(str::from_utf8(bytes).unwrap_or_default())
             .map_err(|_| "it looks like JSON but is not the output of phase auth --no-store")?;
         match output
             .authentication
