@@ -10,6 +10,11 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 /// The most items of one list in a response. Real lists are far shorter.
 pub(crate) const MAX_ITEMS: usize = 20_000;
 
+/// The error for a string where another type belongs. serde's own error would contain the whole string with
+/// escapes, which takes seconds and several times its size in memory. It is avoided by visitors for any
+/// type: with `deserialize_map` and the like, serde_json makes the error itself.
+pub(crate) const STRING_INSTEAD: &str = "a string instead of another type";
+
 /// The start of the errors of [`limit_exceeded`]. serde's own errors do not start like this.
 const LIMIT_PREFIX: &str = "more than ";
 
@@ -36,11 +41,15 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
                 f.write_str("an object")
             }
 
+            fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+                Err(E::custom(STRING_INSTEAD))
+            }
+
             fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<JsonObject<T>, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(members)).map(JsonObject)
             }
         }
-        deserializer.deserialize_map(Members(PhantomData))
+        deserializer.deserialize_any(Members(PhantomData))
     }
 }
 
@@ -64,6 +73,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for LimitedVec<T> {
                 f.write_str("a list")
             }
 
+            fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+                Err(E::custom(STRING_INSTEAD))
+            }
+
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut items = Vec::new();
                 while let Some(item) = list.next_element()? {
@@ -75,8 +88,29 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for LimitedVec<T> {
                 Ok(LimitedVec(items))
             }
         }
-        deserializer.deserialize_seq(Items(PhantomData))
+        deserializer.deserialize_any(Items(PhantomData))
     }
+}
+
+/// Reads `true` or `false`.
+pub(crate) fn strict_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    struct TrueOrFalse;
+    impl Visitor<'_> for TrueOrFalse {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("true or false")
+        }
+
+        fn visit_bool<E: Error>(self, value: bool) -> Result<bool, E> {
+            Ok(value)
+        }
+
+        fn visit_str<E: Error>(self, _: &str) -> Result<bool, E> {
+            Err(E::custom(STRING_INSTEAD))
+        }
+    }
+    deserializer.deserialize_any(TrueOrFalse)
 }
 
 /// The error for a document that has more of something than phase-run accepts. `limit` names the number
@@ -90,4 +124,27 @@ pub(crate) fn exceeded_limit(error: &serde_json::Error) -> Option<String> {
     let text = error.to_string();
     let (limit, _) = text.split_once(" at line ")?;
     limit.starts_with(LIMIT_PREFIX).then(|| limit.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn string_of_another_type_is_not_in_the_error() {
+        #[derive(serde::Deserialize)]
+        struct Flag(#[serde(deserialize_with = "strict_bool")] bool);
+        let json = "\"some text\"";
+        let errors = [
+            serde_json::from_str::<JsonObject<String>>(json).err(),
+            serde_json::from_str::<LimitedVec<String>>(json).err(),
+            serde_json::from_str::<Flag>(json).err(),
+        ];
+        for error in errors {
+            let error = error.unwrap().to_string();
+            assert!(error.starts_with(STRING_INSTEAD), "{error}");
+        }
+        let flag = serde_json::from_str::<Flag>("true").unwrap();
+        assert!(flag.0);
+    }
 }

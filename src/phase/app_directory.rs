@@ -16,7 +16,7 @@ use super::response::{ApiResponse, Endpoint};
 use crate::auth::Credential;
 use crate::config::{DecryptionMode, parse_uuid};
 use crate::error::{Error, Setting};
-use crate::json::{JsonObject, LimitedVec, MAX_ITEMS, limit_exceeded};
+use crate::json::{JsonObject, LimitedVec, MAX_ITEMS, STRING_INSTEAD, limit_exceeded, strict_bool};
 
 /// An app that the token can read.
 #[derive(Clone)]
@@ -121,6 +121,7 @@ struct ListBody<T> {
 struct ListedApp {
     id: String,
     name: String,
+    #[serde(deserialize_with = "strict_bool")]
     sse_enabled: bool,
 }
 
@@ -136,6 +137,10 @@ fn apps_and_environments<'de, D: Deserializer<'de>>(
             f.write_str("a list")
         }
 
+        fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
+            Err(E::custom(STRING_INSTEAD))
+        }
+
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
             let mut apps = Vec::new();
             let mut count = 0;
@@ -149,7 +154,7 @@ fn apps_and_environments<'de, D: Deserializer<'de>>(
             Ok(apps)
         }
     }
-    deserializer.deserialize_seq(Apps)
+    deserializer.deserialize_any(Apps)
 }
 
 impl<'a> AppDirectory<'a> {

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::json::{JsonObject, LimitedVec, MAX_ITEMS, limit_exceeded};
+use crate::json::{JsonObject, LimitedVec, MAX_ITEMS, STRING_INSTEAD, limit_exceeded, strict_bool};
 
 /// The most tags of all secrets of an environment together.
 const MAX_TAGS: usize = 200_000;
@@ -61,7 +61,7 @@ pub(super) struct DynamicRow<'a> {
 pub(super) struct Override<'a> {
     #[serde(borrow)]
     pub(super) value: CowStr<'a>,
-    #[serde(alias = "isActive")]
+    #[serde(alias = "isActive", deserialize_with = "strict_bool")]
     pub(super) is_active: bool,
 }
 
@@ -131,6 +131,10 @@ where
                 f.write_str("a list")
             }
 
+            fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+                Err(E::custom(STRING_INSTEAD))
+            }
+
             fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
                 let (mut secrets, mut dynamic_rows) = (Vec::new(), Vec::new());
                 // The server sends a secret once for each requested tag that it has, so only rows
@@ -163,7 +167,7 @@ where
                 })
             }
         }
-        deserializer.deserialize_seq(RowsVisitor(PhantomData))
+        deserializer.deserialize_any(RowsVisitor(PhantomData))
     }
 }
 
