@@ -52,7 +52,7 @@ pub(crate) const MAX_LISTED: usize = 100;
 const MAX_LISTED_CHARS: usize = 5000;
 
 /// Lists names with `separator` between two. If there are too many, the others are only counted, as in
-/// `A, B and 1,234 more`.
+/// `A, B and 1,234 more`. A name that is too long is cut, as in `A …`.
 pub(crate) fn list<Name: AsRef<str>>(
     names: impl ExactSizeIterator<Item = Name>,
     separator: &str,
@@ -68,7 +68,10 @@ pub(crate) fn list<Name: AsRef<str>>(
         if listed > 0 {
             text.push_str(separator);
         }
-        text.extend(name.chars().take(MAX_LISTED_CHARS));
+        match name.char_indices().nth(MAX_LISTED_CHARS) {
+            Some((end, _)) => text.extend(name.get(..end).into_iter().chain([" …"])),
+            None => text.push_str(name),
+        }
     }
     text
 }
