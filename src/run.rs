@@ -368,11 +368,12 @@ fn fetch_and_select(
                 decrypt_keys,
                 decrypt_values,
             )?;
-            (total, resolver.resolve(check(selected)?)?)
+            let resolved = resolver.resolve(check(selected)?)?;
+            // The keys have been used for the last time.
+            wipe_unused_stack();
+            (total, resolved)
         }
     };
-    // The keys have been used for the last time.
-    wipe_unused_stack();
     log.log(Event::Selected {
         selected: secrets.len(),
         total,

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// The most that is read at once, in bytes. A token fits.
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 8 << 10;
 
 /// Opens a file for reading. Unlike open(2) without O_NONBLOCK, it does not wait until somebody opens a
 /// named pipe for writing.
