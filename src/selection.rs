@@ -34,37 +34,47 @@ pub(crate) fn select<K, V>(
     {
         log.log(Event::EnvironmentEmpty { environment_label });
     }
-    let check =
-        |unmatched: Option<(&'static str, &str)>, existing: BTreeSet<String>| match unmatched {
-            Some((option, value)) if !options.allow_empty => Err(Error::FilterSelectsNothing {
-                option,
-                value: value.to_owned(),
-                scope: environment_label.to_owned(),
-                existing: existing.into_iter().collect(),
-            }),
-            _ => Ok(()),
+    let allow_empty = options.allow_empty;
+    let selects_nothing =
+        |option, value: &str, existing: BTreeSet<&String>| Error::FilterSelectsNothing {
+            option,
+            value: value.to_owned(),
+            scope: environment_label.to_owned(),
+            existing: existing.into_iter().cloned().collect(),
         };
-    let has_tag = |tag: &String, secret: &Secret<K, V>| secret.tags.contains(tag);
-    let folders = secrets.iter().map(|secret| secret.folder.clone()).collect();
-    let unmatched = retain_matching(&mut secrets, &options.folders, is_in);
-    check(
-        unmatched.map(|folder| (folder.set_by(), folder.text())),
-        folders,
+    retain_matching(
+        &mut secrets,
+        &options.folders,
+        is_in,
+        allow_empty,
+        |folder, secrets| {
+            let folders = secrets.iter().map(|secret| &secret.folder).collect();
+            selects_nothing(folder.set_by(), folder.text(), folders)
+        },
     )?;
-    let tags = secrets
-        .iter()
-        .flat_map(|secret| secret.tags.clone())
-        .collect();
-    let unmatched = retain_matching(&mut secrets, &options.tags, has_tag);
-    check(unmatched.map(|tag| ("--tags", tag.as_str())), tags)?;
+    let has_tag = |tag: &String, secret: &Secret<K, V>| secret.tags.contains(tag);
+    retain_matching(
+        &mut secrets,
+        &options.tags,
+        has_tag,
+        allow_empty,
+        |tag, secrets| {
+            let tags = secrets.iter().flat_map(|secret| &secret.tags).collect();
+            selects_nothing("--tags", tag, tags)
+        },
+    )?;
 
     let mut secrets = decrypt_keys(secrets)?;
     let has_key = |pattern: &Pattern, secret: &Secret<String, V>| pattern.matches(&secret.key);
-    let keys = secrets.iter().map(|secret| secret.key.clone()).collect();
-    let unmatched = retain_matching(&mut secrets, &options.only, has_key);
-    check(
-        unmatched.map(|pattern| (pattern.option(), pattern.text())),
-        keys,
+    retain_matching(
+        &mut secrets,
+        &options.only,
+        has_key,
+        allow_empty,
+        |pattern, secrets| {
+            let keys = secrets.iter().map(|secret| &secret.key).collect();
+            selects_nothing(pattern.option(), pattern.text(), keys)
+        },
     )?;
     secrets.retain(|secret| {
         !options
@@ -83,19 +93,26 @@ fn is_in<K, V>(folder: &FolderPattern, secret: &Secret<K, V>) -> bool {
     folder.matches(&secret.folder)
 }
 
-/// Keeps the secrets that any of the filters matches, or all secrets if there is no filter. Returns the
-/// first filter that matches no secret.
-fn retain_matching<'f, F, S>(
+/// Keeps the secrets that any of the filters matches, or all secrets if there is no filter.
+///
+/// # Errors
+/// Unless `allow_empty` is set, what `selects_nothing` returns for the first filter that matches none of
+/// the secrets.
+fn retain_matching<F, S>(
     secrets: &mut Vec<S>,
-    filters: &'f [F],
+    filters: &[F],
     matches: impl Fn(&F, &S) -> bool,
-) -> Option<&'f F> {
+    allow_empty: bool,
+    selects_nothing: impl FnOnce(&F, &[S]) -> Error,
+) -> Result<(), Error> {
     let matches_none = |filter: &&F| !secrets.iter().any(|secret| matches(filter, secret));
-    let unmatched = filters.iter().find(matches_none);
+    if !allow_empty && let Some(filter) = filters.iter().find(matches_none) {
+        return Err(selects_nothing(filter, secrets));
+    }
     secrets.retain(|secret| {
         filters.is_empty() || filters.iter().any(|filter| matches(filter, secret))
     });
-    unmatched
+    Ok(())
 }
 
 fn check_required<V>(selected: &[Secret<String, V>], required: &[String]) -> Result<(), Error> {
