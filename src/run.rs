@@ -223,10 +223,11 @@ fn fetch_and_exec_when_promoted(
     let digest = planned.plan.digest(digest_key.expose());
     let lease = planned.lease.as_ref().map(|lease| lease.duration);
     let entries = record.map(|record| {
+        let entries = planned.plan.named_digests(digest_key.expose());
         if channel.is_standby() {
-            record.log_changes(&planned.plan, digest_key.expose(), context.log);
+            record.log_changes(&entries, context.log);
         }
-        (record, planned.plan.named_digests(digest_key.expose()))
+        (record, entries)
     });
     // Do everything that can fail before the old command is stopped.
     let environment = planned.build(config)?;
@@ -310,7 +311,7 @@ fn fetch_and_plan(
             (secrets, lease)
         }
     };
-    // A snapshot can have several values of a key that the start before it did not use.
+    // A snapshot can have several values of a key that was kept (--keep) when it was written.
     check_ambiguity(&secrets, config, &inherited, context)?;
     secrets.dedup_by(|secret, first| secret.key == first.key);
     let allow_empty = config.selection.allow_empty;
@@ -479,7 +480,7 @@ impl Log for WorkerLog<'_> {
             (Event::SnapshotRemoved { .. }, _) => self.logger.log(event),
             // It stays true, whether the poll succeeds or not.
             (Event::CredentialFileReplaced { .. }, true) => {
-                if self.channel.is_first_replaced_file() {
+                if self.channel.claim_replaced_file_warning() {
                     self.logger.log(event);
                 }
             }

@@ -1,11 +1,11 @@
 #![forbid(unsafe_code)]
 //! Which variables a restart of a watch changes, for `-v`.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::plan::Plan;
 use crate::log::{Event, Log};
 use crate::process::secret_file;
 use crate::secret::length_prefixed;
@@ -21,19 +21,25 @@ impl ChangeRecord {
         secret_file::create_memfd(c"phase-run").ok().map(Self)
     }
 
-    /// Logs how the plan differs from the recorded one.
-    pub(crate) fn log_changes(&self, plan: &Plan, key: &[u8], log: &dyn Log) {
-        let (Ok(old), new) = (self.read(), plan.named_digests(key)) else {
+    /// Logs how these entries differ from the recorded ones.
+    pub(crate) fn log_changes(&self, new: &[Entry], log: &dyn Log) {
+        let Ok(old) = self.read() else {
             return;
         };
+        let [old_digests, new_digests] = [&old, new].map(|entries| {
+            let entries = entries.iter().map(|(name, digest)| (name, digest));
+            entries.collect::<HashMap<&String, &Vec<u8>>>()
+        });
         let names = |of: &[Entry], is_listed: &dyn Fn(&Entry) -> bool| -> Vec<String> {
             let listed = of.iter().filter(|entry| is_listed(entry));
             listed.map(|(name, _)| name.clone()).collect()
         };
-        let is_in = |entries: &[Entry], name: &str| entries.iter().any(|(other, _)| other == name);
-        let added = names(&new, &|(name, _)| !is_in(&old, name));
-        let removed = names(&old, &|(name, _)| !is_in(&new, name));
-        let changed = names(&new, &|entry| is_in(&old, &entry.0) && !old.contains(entry));
+        let added = names(new, &|(name, _)| !old_digests.contains_key(name));
+        let removed = names(&old, &|(name, _)| !new_digests.contains_key(name));
+        let changed = names(new, &|(name, digest)| {
+            let old = old_digests.get(name);
+            old.is_some_and(|old| *old != digest)
+        });
         log.log(Event::SecretsChanged {
             added: &added,
             removed: &removed,
@@ -41,11 +47,11 @@ impl ChangeRecord {
         });
     }
 
-    /// Records the plan of the command that is about to start. If that fails, the next change is logged
+    /// Records the entries of the command that is about to start. If that fails, the next change is logged
     /// incompletely.
-    pub(crate) fn store(&self, plan: &[Entry]) {
+    pub(crate) fn store(&self, entries: &[Entry]) {
         let mut bytes = Vec::new();
-        for (name, digest) in plan {
+        for (name, digest) in entries {
             length_prefixed::push(&mut bytes, name.as_bytes());
             length_prefixed::push(&mut bytes, digest);
         }

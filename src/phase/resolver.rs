@@ -331,7 +331,7 @@ impl<'a> ReferenceResolver<'a> {
         };
         let (folder, key) = (reference.folder(), reference.key().to_owned());
         let mut value = self.find_value(environment, &folder, &key)?;
-        if value.is_none() && self.may_fetch(environment, reference) {
+        if value.is_none() && self.claim_fetch(environment, reference) {
             self.fetch_all(environment, reference.has_usual_names())?;
             value = self.find_value(environment, &folder, &key)?;
         }
@@ -366,9 +366,9 @@ impl<'a> ReferenceResolver<'a> {
         value.map(|value| value.decrypt(key)).transpose()
     }
 
-    /// Returns whether to fetch all of an environment in which a reference has not been found, and
-    /// counts the fetch.
-    fn may_fetch(&mut self, environment: EnvironmentPosition, reference: Reference<'_>) -> bool {
+    /// Claims the fetch of all of an environment in which a reference has not been found: returns whether
+    /// it is allowed, and counts it if the number of such fetches is limited.
+    fn claim_fetch(&mut self, environment: EnvironmentPosition, reference: Reference<'_>) -> bool {
         let is_usual = reference.has_usual_names();
         match self.indexes.get(&environment).map(|index| index.coverage) {
             Some(Coverage::Complete | Coverage::Denied) => false,
@@ -386,7 +386,7 @@ impl<'a> ReferenceResolver<'a> {
         }
     }
 
-    /// Finds the environment that a reference means. Full names are compared, in any case.
+    /// Finds the environment that a reference means. Full names are compared case-insensitively.
     fn find_referenced_environment(
         &mut self,
         reference: Reference<'_>,

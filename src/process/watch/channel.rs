@@ -184,9 +184,9 @@ impl WorkerChannel {
         let _ = write(&self.socket, &message);
     }
 
-    /// Returns whether this is the first warning about a replaced file, and tells the watcher that later
-    /// polls need not repeat it.
-    pub(crate) fn is_first_replaced_file(&self) -> bool {
+    /// Claims the warning about a replaced file: returns true on the first call, and tells the watcher that
+    /// later polls need not repeat it.
+    pub(crate) fn claim_replaced_file_warning(&self) -> bool {
         let _ = write(&self.socket, &[FILE_REPLACED]);
         !self.has_warned.replace(true)
     }
