@@ -11,7 +11,7 @@ use super::credential_file::{MAX_SIZE, open_regular, warn_if_exposed, warn_if_re
 use crate::encoding::decode_file;
 use crate::error::{Error, Setting, os_error_text};
 use crate::log::Log;
-use crate::process::bounded_read::{open_without_waiting, read_within};
+use crate::process::bounded_read::{open_without_waiting, read_whole_within};
 
 /// The headers that a header file must not set: those that phase-run sets, those that belong to one
 /// connection (RFC 9110 §7.6.1), and those by which Phase selects secrets.
@@ -69,11 +69,8 @@ impl HeaderFile {
         if must_be_regular {
             warn_if_replaced(path, &file, log);
         }
-        let bytes = read_within(&file, MAX_SIZE + 1, self.read_limit);
+        let bytes = read_whole_within(&file, MAX_SIZE, self.read_limit);
         let bytes = bytes.and_then(decode_file).map_err(unreadable)?;
-        if bytes.len() as u64 > MAX_SIZE {
-            return Err(unusable(format!("it is longer than {MAX_SIZE} bytes")));
-        }
         let mut headers = HeaderMap::new();
         for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let line = line.trim_ascii();

@@ -13,7 +13,7 @@ use reqwest::{Method, Url};
 
 use super::clients::{ClientKind, Clients, RootSet};
 use super::dns::{LookupLimit, Resolver};
-use super::failure::{Failure, TlsPeer};
+use super::failure::{Failure, TlsPeer, TryLimit};
 use super::proxy::Proxy;
 use super::{HttpOptions, Request, Response, Roots, retry, tunnel};
 use crate::error::Error;
@@ -30,25 +30,6 @@ pub(crate) struct HttpClient<'a> {
     /// The hosts whose issuer is not among the built-in roots.
     hosts_with_system_roots: RefCell<Vec<String>>,
     pub(crate) log: &'a dyn Log,
-}
-
-/// The bound on one try.
-pub(super) struct TryLimit {
-    start: Instant,
-    limit: Duration,
-    /// How long the look-up before the try took, if that is worth mentioning.
-    slow_lookup: Option<Duration>,
-}
-
-impl TryLimit {
-    fn left(&self) -> Duration {
-        self.limit.saturating_sub(self.start.elapsed())
-    }
-
-    /// The failure of a try that took too long.
-    pub(super) fn exceeded(&self) -> Failure {
-        Failure::timed_out(self.limit, self.slow_lookup)
-    }
 }
 
 impl<'a> HttpClient<'a> {
@@ -187,7 +168,8 @@ impl<'a> HttpClient<'a> {
         limit.min(self.options.timeout)
     }
 
-    /// The proxy that a request goes through. Plain http stays on this machine or its link.
+    /// The proxy that a request goes through. Plain http is used only for
+    /// loopback and link-local addresses, which need no proxy.
     fn proxy_for(&self, request: &Request<'_>) -> Option<&'a Proxy> {
         let may_use_proxy = request.policy.uses_proxy && request.url.scheme() == "https";
         let proxy = self.options.proxy.as_ref().filter(|_| may_use_proxy);

@@ -28,11 +28,11 @@ use crate::process::with_signals_blocked;
 /// The roots that a client trusts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RootSet {
-    /// Those of `--ca-file`, or the built-in ones.
+    /// The CAs of `--ca-file`, or the built-in ones.
     Configured,
-    /// Those of `--ca-file` and the built-in ones.
+    /// The CAs of `--ca-file` and the built-in ones.
     ConfiguredAndBuiltIn,
-    /// Those of the system.
+    /// The CAs of the system's bundle.
     System,
 }
 
@@ -46,7 +46,7 @@ impl RootSet {
     }
 }
 
-/// What one client differs in from another.
+/// The settings in which two clients can differ.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClientKind {
     pub(super) roots: RootSet,
@@ -152,7 +152,7 @@ fn build(
     }
     let client = with_signals_blocked(|| builder.build());
     client.map_err(|error| {
-        // Its thread or the descriptors of its runtime may be refused.
+        // The system may refuse its thread, or the descriptors of its runtime.
         let source = error.source();
         match source.and_then(|source| source.downcast_ref::<io::Error>()) {
             Some(error) => {

@@ -5,13 +5,12 @@
 
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError};
 
-use super::client::TryLimit;
 use super::proxy::Proxy;
 use super::roots::Roots;
 use super::verifier::{is_ca_used_as_server, is_wrong_private_key};
@@ -87,6 +86,26 @@ const HANDSHAKE_EOF: &str = "tls handshake eof";
 
 const CLOSED_BEFORE_RESPONSE: &str = "the connection was closed before a response";
 
+/// The bound on one try.
+pub(super) struct TryLimit {
+    pub(super) start: Instant,
+    pub(super) limit: Duration,
+    /// How long the look-up before the try took, if it took longer than `--timeout`.
+    pub(super) slow_lookup: Option<Duration>,
+}
+
+impl TryLimit {
+    /// Returns how long the try may still take.
+    pub(super) fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.start.elapsed())
+    }
+
+    /// The failure of a try that took too long.
+    pub(super) fn exceeded(&self) -> Failure {
+        Failure::timed_out(self.limit, self.slow_lookup)
+    }
+}
+
 impl Failure {
     /// The failure of a try or a connection that took longer than `limit`. `slow_lookup` is how long the
     /// look-up before it took, if that left little time for it.
@@ -98,7 +117,8 @@ impl Failure {
         Self::Unreachable { why }
     }
 
-    /// The failure to set up what a request needs. Only a shortage of threads or memory may pass.
+    /// The failure to set up what a request needs. Only a shortage of threads, memory or
+    /// descriptors of the whole system is transient.
     pub(super) fn from_setup_error(error: &io::Error, why: String) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EAGAIN | Errno::ENOMEM | Errno::ENFILE) => Self::Unreachable { why },
@@ -106,7 +126,8 @@ impl Failure {
         }
     }
 
-    /// The failure of a look-up or a connection. Only this process could change its limit on descriptors.
+    /// The failure of a look-up or a connection. EMFILE is not
+    /// transient: nothing else can raise the limit of this process.
     pub(super) fn from_network_error(error: &io::Error, why: String) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EMFILE) => Self::NotRetried { why },

@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::blocking;
 use reqwest::header::{CONTENT_ENCODING, DATE, HeaderName, LOCATION, RETRY_AFTER};
 
-use super::client::TryLimit;
-use super::failure::Failure;
+use super::failure::{Failure, TryLimit};
 
 /// The largest body that is accepted, in bytes. Expected responses are far smaller.
 const MAX_BODY: usize = 64 << 20;

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::encoding::decode_file;
 use crate::error::{Error, Setting, os_error_text};
-use crate::process::bounded_read::{open_without_waiting, read_within};
+use crate::process::bounded_read::{open_without_waiting, read_whole_within};
 
 /// Where distributions keep their bundle: Debian, Fedora, openSUSE, Red Hat and Alpine.
 const SYSTEM_BUNDLES: [&str; 5] = [
@@ -122,12 +122,5 @@ impl Roots {
 
 fn read_bundle(path: &Path, read_limit: Duration) -> io::Result<Vec<u8>> {
     let file = open_without_waiting(path)?;
-    let pem = read_within(&file, MAX_SIZE + 1, read_limit)?;
-    if pem.len() as u64 > MAX_SIZE {
-        // Its last CAs would be missing without a message.
-        return Err(io::Error::other(format!(
-            "it is longer than {MAX_SIZE} bytes"
-        )));
-    }
-    decode_file(pem)
+    decode_file(read_whole_within(&file, MAX_SIZE, read_limit)?)
 }

@@ -114,7 +114,7 @@ pub(super) fn is_wrong_private_key(error: &CertificateError) -> bool {
 }
 
 /// Whether a certificate was refused only because it is that of a CA. rustls has no variant for this
-/// error of webpki, which shows itself by its name.
+/// error of webpki and shows only its name.
 pub(super) fn is_ca_used_as_server(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(why) if why.to_string() == "CaUsedAsEndEntity")
 }

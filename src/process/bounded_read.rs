@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! Reads files within a time limit: nobody may ever write to a named pipe (fifo(7)).
+//! Reads named pipes (fifo(7)) within a time limit, because nobody may ever write to one. A regular file
+//! is read as usual.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -44,9 +45,28 @@ pub(crate) fn read_within(mut file: &File, max_size: u64, limit: Duration) -> io
             Err(error) => return Err(error),
         }
     }
-    // More than that is enough to tell that the file is too long.
+    // The last chunk may go beyond it.
     bytes.truncate(usize::try_from(max_size).unwrap_or(usize::MAX));
     Ok(bytes)
+}
+
+/// Like [`read_within`], but reads the whole file.
+///
+/// # Errors
+/// Those of [`read_within`], and `FileTooLarge` if the file has more than `max_size` bytes.
+pub(crate) fn read_whole_within(
+    file: &File,
+    max_size: u64,
+    limit: Duration,
+) -> io::Result<Vec<u8>> {
+    let bytes = read_within(file, max_size.saturating_add(1), limit)?;
+    match bytes.len() as u64 > max_size {
+        true => {
+            let why = format!("it is longer than {max_size} bytes");
+            Err(io::Error::new(ErrorKind::FileTooLarge, why))
+        }
+        false => Ok(bytes),
+    }
 }
 
 /// Waits until the file has bytes or has ended. A named pipe has not ended before its first writer
