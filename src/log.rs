@@ -15,7 +15,7 @@ use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::error::Error;
+use crate::error::{Error, first_chars};
 use escape::escape_and_redact;
 pub(crate) use escape::{escape, json_object};
 pub(crate) use event::Event;
@@ -149,22 +149,21 @@ const MAX_SEARCHED: usize = 2 * MAX_MESSAGE;
 /// Makes a text safe to print, and cuts it if it is too long. It is cut before the work is done, too: a
 /// name from the server can have megabytes.
 fn message_text(text: &str) -> String {
-    let (searched, is_cut) = match text.char_indices().nth(MAX_SEARCHED) {
-        Some((end, _)) => (without_partial_token(text.get(..end)), true),
-        None => (text, false),
-    };
-    let mut text = escape_and_redact(searched);
-    let end = text.char_indices().nth(MAX_MESSAGE).map(|(end, _)| end);
-    if is_cut || end.is_some() {
-        text.truncate(end.unwrap_or(text.len()));
-        text.push_str(" …");
+    let mut searched = first_chars(text, MAX_SEARCHED);
+    let is_cut = searched.len() < text.len();
+    if is_cut {
+        searched = without_partial_token(searched);
     }
-    text
+    let safe = escape_and_redact(searched);
+    let shown = first_chars(&safe, MAX_MESSAGE);
+    match is_cut || shown.len() < safe.len() {
+        true => format!("{shown} …"),
+        false => safe,
+    }
 }
 
 /// Removes the characters at the end of a text that may be the beginning of a token.
-fn without_partial_token(text: Option<&str>) -> &str {
-    let text = text.unwrap_or_default();
+fn without_partial_token(text: &str) -> &str {
     text.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == ':' || c == '_')
 }
 

@@ -47,6 +47,12 @@ pub(crate) fn seconds(duration: Duration) -> String {
     format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// Returns the first `count` characters of a text, or all of it if it is shorter.
+pub(crate) fn first_chars(text: &str, count: usize) -> &str {
+    let end = text.char_indices().nth(count).map(|(at, _)| at);
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
 /// How many names a message lists, and how many characters of them.
 pub(crate) const MAX_LISTED: usize = 100;
 const MAX_LISTED_CHARS: usize = 5000;
@@ -68,9 +74,10 @@ pub(crate) fn list<Name: AsRef<str>>(
         if listed > 0 {
             text.push_str(separator);
         }
-        match name.char_indices().nth(MAX_LISTED_CHARS) {
-            Some((end, _)) => text.extend(name.get(..end).into_iter().chain([" …"])),
-            None => text.push_str(name),
+        let start = first_chars(name, MAX_LISTED_CHARS);
+        text.push_str(start);
+        if start.len() < name.len() {
+            text.push_str(" …");
         }
     }
     text

@@ -1,11 +1,13 @@
 #![forbid(unsafe_code)]
-//! Quotes texts that a server sent, without the parts of the request that it may echo.
+//! Quotes texts that a server sent, and redacts the parts of the request that the server has echoed.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
 use base64ct::{Base64, Base64Url, Encoding};
+
+use crate::error::first_chars;
 
 /// Shorter parts of a secret are not redacted, because they occur in any text. In bytes.
 const MIN_LENGTH: usize = 8;
@@ -36,30 +38,24 @@ pub(crate) fn quote<'s>(
     let mut was_secret = false;
     for (count, (at, letter)) in searched.char_indices().enumerate() {
         let is_secret = is_secret.get(at) == Some(&true);
-        let starts = match (is_secret, was_secret) {
+        let shown = match (is_secret, was_secret) {
             (true, true) => None,
             (true, false) => Some('…'),
             (false, _) => Some(letter),
         };
         let is_cut = count >= QUOTABLE_CHARS && searched.len() < text.len();
-        if is_cut || (length == max_chars && starts.is_some()) {
+        if is_cut || (length == max_chars && shown.is_some()) {
             // End with a whole word.
             let end = redacted.rfind(char::is_whitespace);
             redacted.truncate(end.unwrap_or(redacted.len()));
             redacted.push_str(" …");
             return redacted;
         }
-        length += usize::from(starts.is_some());
-        redacted.extend(starts);
+        length += usize::from(shown.is_some());
+        redacted.extend(shown);
         was_secret = is_secret;
     }
     redacted
-}
-
-/// Returns the first `count` characters of the text, or all of it if it is shorter.
-fn first_chars(text: &str, count: usize) -> &str {
-    let end = text.char_indices().nth(count).map(|(at, _)| at);
-    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 /// Returns for each byte of the text whether it belongs to a secret.
@@ -68,23 +64,23 @@ fn first_chars(text: &str, count: usize) -> &str {
     reason = "both lists have one item for each letter"
 )]
 fn find_secrets<'s>(text: &[u8], secrets: impl Iterator<Item = &'s [u8]>) -> Vec<bool> {
-    let (compact, positions) = compact(text);
+    let (letters, positions) = compact(text);
     let mut exact_parts = TextParts::new(text, MIN_LENGTH);
-    let mut compact_parts = TextParts::new(&compact, MIN_LENGTH_COMPACT);
+    let mut letter_parts = TextParts::new(&letters, MIN_LENGTH_COMPACT);
     for secret in secrets {
         let secret = secret.trim_ascii();
         let form: String = form_urlencoded::byte_serialize(secret).collect();
         exact_parts.find_in(form.as_bytes());
         for form in encoded_forms(secret) {
             exact_parts.find_in(&form);
-            compact_parts.find_in(&self::compact(&form).0);
+            letter_parts.find_in(&compact(&form).0);
         }
     }
     let mut is_secret = vec![false; text.len()];
     for part in exact_parts.found() {
         mark(&mut is_secret, part);
     }
-    for part in compact_parts.found() {
+    for part in letter_parts.found() {
         let bounds = positions
             .get(part)
             .and_then(|part| part.first().zip(part.last()));
