@@ -280,7 +280,9 @@ fn retry_reason(
             let why = format!("{label} responded with status {}", response.status);
             Some((why, response.min_delay))
         }
-        Err(Failure::Unreachable { why }) => Some((format!("cannot reach {label}: {why}"), None)),
+        Err(Failure::Unreachable { why } | Failure::TunnelRefused { why }) => {
+            Some((format!("cannot reach {label}: {why}"), None))
+        }
         _ => None,
     }
 }

@@ -19,8 +19,12 @@ use crate::error::{Error, lowercase_first, os_error_text, seconds};
 /// Why a request got no usable response.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// No connection or no complete response. The only failure that may be transient.
+    /// No connection or no complete response. It may be transient.
     Unreachable {
+        why: String,
+    },
+    /// The proxy refused to connect to the server. It may be transient.
+    TunnelRefused {
         why: String,
     },
     /// No connection, and a retry would fail in the same way: the proxy refused the credentials, or this
@@ -72,16 +76,13 @@ const HEAD_TOO_LARGE: &str = "message head is too large";
 pub(crate) const CLIENT_CERTIFICATE_HINT: &str =
     "use an address of Phase that does not require a client certificate";
 
-/// The end of the message about a proxy that refuses a tunnel.
-const TUNNEL_REFUSED: &str = "refused to connect to it";
-
-/// The start of every error text of the library's proxy tunnel, whose error type is private.
+/// The start of every error text of hyper-util's proxy tunnel, whose error type is private.
 const TUNNEL: &str = "tunnel error: ";
 
 /// What follows [`TUNNEL`] if the proxy closed the connection.
 const TUNNEL_CLOSED: &str = "unexpected end of file";
 
-/// The library's text for a connection that was closed during the TLS handshake.
+/// tokio-rustls's text for a connection that was closed during the TLS handshake.
 const HANDSHAKE_EOF: &str = "tls handshake eof";
 
 const CLOSED_BEFORE_RESPONSE: &str = "the connection was closed before a response";
@@ -224,16 +225,20 @@ impl Failure {
                 return Self::NotRetried { why };
             }
             Some(TUNNEL_CLOSED) => format!("the proxy {name} closed the connection"),
-            Some(_) => format!("the proxy {name} {TUNNEL_REFUSED}"),
+            Some(_) => {
+                let why = format!("the proxy {name} refused to connect to it");
+                return Self::TunnelRefused { why };
+            }
             None => format!("{why} (through the proxy {name})"),
         };
         Self::Unreachable { why }
     }
 
-    /// Adds the status of a proxy that refused a tunnel. `ask` gets it, if the proxy tells it again.
+    /// Adds the status with which the proxy refused to connect. `ask` requests it once more, because the
+    /// HTTP library drops it.
     pub(super) fn with_proxy_status(self, ask: impl FnOnce() -> Option<u16>) -> Self {
         match self {
-            Self::Unreachable { why } if why.ends_with(TUNNEL_REFUSED) => Self::Unreachable {
+            Self::TunnelRefused { why } => Self::TunnelRefused {
                 why: match ask() {
                     Some(status) => format!("{why} ({status})"),
                     None => why,
@@ -251,7 +256,7 @@ impl Failure {
         };
         let host = host.to_owned();
         match self {
-            Self::Unreachable { why } | Self::NotRetried { why } => {
+            Self::Unreachable { why } | Self::TunnelRefused { why } | Self::NotRetried { why } => {
                 Error::Unreachable { host, why }
             }
             Self::UnknownIssuer { why, tls_peer } => Error::UnknownIssuer {
