@@ -2,7 +2,8 @@
 //! One run, from the parsed arguments to the exec: config → credential → fetch → select → environment
 //! → exec. [`run`] picks the mode, and each mode is one function.
 
-use std::cell::RefCell;
+mod worker;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -10,22 +11,23 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::auth::{Auth, CachedAuth, TokenCache};
+use crate::auth::{Auth, TokenCache};
 use crate::cli::{Opt, ParsedArgs, generate, help};
 use crate::config::{self, Config, RunMode};
 use crate::environ::{self, ChangeRecord, Plan};
 use crate::error::{Error, errno_text};
-use crate::log::{self, Event, Log, Logger};
+use crate::log::{Event, Log, Logger};
 use crate::phase::{self, FetchedSecrets, LeaseExpiry, SecretList};
 use crate::process::env_block::EnvBlock;
 use crate::process::memory_protection::SavedCoreLimit;
 use crate::process::secret_file::SecretFile;
 use crate::process::wait::WaitStatus;
-use crate::process::watch::{WatchOptions, WatchOutcome, WorkerChannel};
+use crate::process::watch::{WatchOptions, WatchOutcome};
 use crate::process::{self, CommandFork, SingleThreaded, exec, startup};
 use crate::secret::{Secret, SecretBytes, wipe_unused_stack};
 use crate::selection;
 use crate::snapshot::{FetchPurpose, Fetched, Snapshot};
+use worker::{SharedState, WorkerLog, run_worker};
 
 /// The log, the start time and the core limit, which each step of a run may need.
 #[derive(Clone, Copy)]
@@ -124,8 +126,8 @@ fn watch(
     options: &WatchOptions,
     context: Context<'_>,
 ) -> Result<Outcome, Error> {
-    let cache = TokenCache::new()?;
-    let record = match context.logger.verbose {
+    let token_cache = TokenCache::new()?;
+    let change_record = match context.logger.verbose {
         0 => None,
         _ => ChangeRecord::new(),
     };
@@ -153,91 +155,15 @@ fn watch(
                 single_threaded,
                 config,
                 inherited,
-                (&cache, record.as_ref()),
+                SharedState {
+                    token_cache: &token_cache,
+                    change_record: change_record.as_ref(),
+                },
                 &channel,
                 context,
             )
         }
     }
-}
-
-/// Runs a worker that the watcher has forked. An error of a standby is reported as a failed poll, and
-/// the command keeps running.
-fn run_worker(
-    single_threaded: SingleThreaded,
-    mut config: Config,
-    inherited: EnvBlock,
-    shared: (&TokenCache, Option<&ChangeRecord>),
-    channel: &WorkerChannel,
-    context: Context<'_>,
-) -> Result<Outcome, Error> {
-    if !channel.may_lease() {
-        config.fetch.dynamic_mode = config.fetch.dynamic_mode.without_leases();
-    }
-    let outcome = fetch_and_exec_when_promoted(
-        single_threaded,
-        &config,
-        inherited,
-        shared,
-        channel,
-        context,
-    );
-    if let Err(Error::TokenRejected { .. }) = outcome {
-        shared.0.clear_minted();
-    }
-    match outcome {
-        Err(error) if channel.is_standby() => {
-            let (kind, why) = (error.kind(), &error.to_string());
-            channel.send_failure(kind);
-            if !channel.is_repeated_failure(kind) {
-                context.logger.log(Event::PollFailed { kind, why });
-            }
-            Ok(Outcome::PollFailed(error.exit_status()))
-        }
-        outcome => outcome,
-    }
-}
-
-/// Fetches the secrets, waits for the promotion if this is a standby, and becomes the command.
-fn fetch_and_exec_when_promoted(
-    single_threaded: SingleThreaded,
-    config: &Config,
-    mut inherited: EnvBlock,
-    (cache, record): (&TokenCache, Option<&ChangeRecord>),
-    channel: &WorkerChannel,
-    context: Context<'_>,
-) -> Result<Outcome, Error> {
-    let on_minted = |token: &SecretBytes, lasts| cache.store_minted(token, lasts);
-    let CachedAuth { auth, digest_key } = cache.load_auth(
-        &config.auth_source,
-        config.injection.keep_token,
-        &mut inherited,
-        &on_minted,
-        context.log,
-    )?;
-    let purpose = match channel.is_standby() {
-        true => FetchPurpose::Standby,
-        false => FetchPurpose::Start,
-    };
-    let planned = fetch_and_plan(single_threaded, config, inherited, auth, purpose, context)?;
-    let digest = planned.plan.digest(digest_key.expose());
-    let lease = planned.lease.as_ref().map(|lease| lease.duration);
-    let entries = record.map(|record| {
-        let entries = planned.plan.named_digests(digest_key.expose());
-        if channel.is_standby() {
-            record.log_changes(&entries, context.log);
-        }
-        (record, entries)
-    });
-    // Do everything that can fail before the old command is stopped.
-    let environment = planned.build(config)?;
-    if !channel.wait_for_promotion(&digest, lease) {
-        return Ok(Outcome::Done);
-    }
-    if let Some((record, entries)) = entries {
-        record.store(&entries);
-    }
-    Err(environment.exec(config, context))
 }
 
 /// Prints what would be injected, after the same checks as before an exec.
@@ -452,51 +378,6 @@ impl CommandEnvironment {
             program: &program.display().to_string(),
         });
         exec::exec_command(command, &self.block, context.core_limit)
-    }
-}
-
-/// The log of a worker. The events of a standby are held back: they are written if it is promoted, and
-/// are lost if it is not.
-struct WorkerLog<'a> {
-    logger: Logger,
-    channel: &'a WorkerChannel,
-    held_back: RefCell<Vec<String>>,
-}
-
-impl<'a> WorkerLog<'a> {
-    fn new(logger: Logger, channel: &'a WorkerChannel) -> Self {
-        Self {
-            logger,
-            channel,
-            held_back: RefCell::default(),
-        }
-    }
-}
-
-impl Log for WorkerLog<'_> {
-    fn log(&self, event: Event<'_>) {
-        match (&event, self.channel.is_standby()) {
-            // The file is removed, whether the poll succeeds or not.
-            (Event::SnapshotRemoved { .. }, _) => self.logger.log(event),
-            // It stays true, whether the poll succeeds or not.
-            (Event::CredentialFileReplaced { .. }, true) => {
-                if self.channel.claim_replaced_file_warning() {
-                    self.logger.log(event);
-                }
-            }
-            // The failure of a poll is reported, but not its retries and delays.
-            (Event::Retrying { .. } | Event::LookupSlow { .. }, true) => {}
-            (_, true) => self
-                .held_back
-                .borrow_mut()
-                .extend(self.logger.format_line(&event)),
-            (_, false) => {
-                for line in self.held_back.take() {
-                    log::write_line(&line);
-                }
-                self.logger.log(event);
-            }
-        }
     }
 }
 
