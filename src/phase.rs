@@ -128,7 +128,8 @@ pub(crate) fn fetch<'a>(
 struct Fetcher<'a> {
     config: &'a FetchConfig,
     server_filter: ServerFilter<'a>,
-    /// Whether an empty response to a filter is an error, which names what there is.
+    /// Whether to fetch again without the filter if the response to it is empty, so that the error can list
+    /// the folders and tags that exist.
     explains_empty: bool,
     app_directory: AppDirectory<'a>,
     credential: &'a Credential,

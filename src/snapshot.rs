@@ -68,7 +68,8 @@ impl<'a> Snapshot<'a> {
     }
 
     /// Runs `fetch` and falls back to the snapshot during an outage, or uses only the snapshot with
-    /// `--offline`. The second element, when the leases expire, is `None` if the snapshot was used.
+    /// `--offline`. The second element says when the first lease expires; it is `None` without leases and
+    /// if the snapshot was used.
     ///
     /// # Errors
     /// Those of `fetch`. With `--offline`, `snapshot` if the snapshot cannot be used and `config` if the

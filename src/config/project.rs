@@ -68,10 +68,10 @@ impl Project {
         let mut ignored = None;
         for (level, directory) in directories.enumerate() {
             let path = directory.join(FILE_NAME);
-            let Some((json, distrust)) = read_project(&path)? else {
+            let Some((json, untrusted_reason)) = read_project(&path)? else {
                 continue;
             };
-            match (level, json.monorepo_support, distrust) {
+            match (level, json.monorepo_support, untrusted_reason) {
                 (0, ..) | (_, Some(true), None) => return Ok(Ok(Self::new(path, json))),
                 // Going on to the next parent could silently choose another app.
                 (_, Some(true), Some(why)) => {
@@ -124,19 +124,19 @@ fn read_project(path: &Path) -> Result<Option<(ProjectJson, Option<String>)>, Er
         Err(error) => return Err(unusable(os_error_text(&error))),
     };
     let unreadable = |error: std::io::Error| unusable(os_error_text(&error));
-    let distrust = distrust(path, &file).map_err(unreadable)?;
+    let untrusted_reason = untrusted_reason(path, &file).map_err(unreadable)?;
     let json = read_bounded(file, MAX_SIZE).map_err(unreadable)?;
     if json.expose().len() as u64 > MAX_SIZE {
         return Err(unusable(format!("it is longer than {MAX_SIZE} bytes")));
     }
     let json = parse_project(json.expose()).map_err(unusable)?;
-    Ok(Some((json, distrust)))
+    Ok(Some((json, untrusted_reason)))
 }
 
 /// Returns why a project file in a parent directory must not decide for this user, as in `/tmp`: the
 /// file, or the link to it, belongs to neither this user nor root, or every user may write it. Root
 /// follows every file, because root works in the directories of others.
-fn distrust(path: &Path, file: &File) -> std::io::Result<Option<String>> {
+fn untrusted_reason(path: &Path, file: &File) -> std::io::Result<Option<String>> {
     let user = nix::unistd::geteuid();
     let (file, link) = (file.metadata()?, path.symlink_metadata()?);
     let mut owners = [file.uid(), link.uid()].into_iter();

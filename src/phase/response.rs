@@ -1,8 +1,9 @@
 #![forbid(unsafe_code)]
 //! A complete response from Phase: its JSON, and the error that a status other than 200 stands for.
 //!
-//! The server may echo what the request contained. Everything that a message quotes from a response
-//! therefore goes through [`ApiResponse::quote`].
+//! The server may echo what the request contained. Its error texts and headers therefore reach a message
+//! only through [`ApiResponse::quote`]. Names of apps, environments and secrets do not: in those, the
+//! log redacts tokens.
 
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;

@@ -35,7 +35,7 @@ const NONCE: [u8; 24] = [0; 24];
 
 /// What a snapshot contains.
 pub(super) struct SnapshotContents {
-    /// When the snapshot was made: milliseconds since 1970.
+    /// When the snapshot was made, as the time since 1970.
     pub(super) created: Duration,
     /// The settings that it was made with, encoded.
     pub(super) binding: Vec<u8>,
