@@ -11,6 +11,7 @@ mod credential_chain;
 mod selected_source;
 mod stored_token;
 mod token_cache;
+mod token_command;
 
 use std::cell::OnceCell;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::config::credential_file::MAX_SIZE;
 use crate::config::{AuthSource, Identity};
 use crate::error::Error;
 use crate::log::Log;
+use crate::process::SingleThreaded;
 use crate::process::env_block::EnvBlock;
 use crate::secret::{SecretBytes, Token};
 #[cfg(any(test, fuzzing))]
@@ -28,6 +30,15 @@ pub(crate) use aws::profile::fuzz as fuzz_profile;
 pub(crate) use aws::sts::settings_for_endpoint;
 pub(crate) use cloud::{CloudCredentials, LoginProof};
 pub(crate) use token_cache::{CachedAuth, TokenCache};
+
+/// What reading a credential may need.
+#[derive(Clone, Copy)]
+pub(crate) struct LoadContext<'a> {
+    /// A command that prints the token runs before any thread exists.
+    pub(crate) single_threaded: &'a SingleThreaded,
+    pub(crate) inherited: &'a EnvBlock,
+    pub(crate) log: &'a dyn Log,
+}
 
 /// A token for Phase's API.
 pub(crate) struct Credential {
@@ -109,14 +120,14 @@ impl AuthSource {
     /// `token` if the token cannot be read or is not valid, `identity` if there are no usable credentials.
     pub(crate) fn load<'k>(
         &self,
-        inherited: &EnvBlock,
+        context: LoadContext<'_>,
         on_minted: OnMinted<'k>,
-        log: &dyn Log,
     ) -> Result<Auth<'k>, Error> {
         Ok(match self {
-            Self::Token(source) => Auth::Token(source.read(inherited, log)?),
+            Self::Token(source) => Auth::Token(source.read(context)?),
             Self::Identity(identity) => {
-                Auth::Identity(Box::new(identity.prepare_login(inherited, on_minted)?))
+                let login = identity.prepare_login(context.inherited, on_minted)?;
+                Auth::Identity(Box::new(login))
             }
         })
     }

@@ -30,12 +30,15 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::cli::{Opt, ParsedArgs};
-use crate::error::{Error, SetBy};
+use crate::error::Error;
 use crate::http::{HttpOptions, Roots};
 use crate::log::{Event, Log, Logger, OutputFormat};
 use crate::process::env_block::EnvBlock;
-pub(crate) use credential::{AuthSource, Identity, Provider, TOKEN_VARIABLE, TokenSource};
-pub(crate) use fetch::{DecryptionMode, DynamicMode, FetchConfig, Target};
+pub(crate) use credential::{
+    AuthSource, Identity, Provider, TOKEN_VARIABLE, TokenCommand, TokenSource,
+};
+use credential::{CredentialSetting, ReadLimits};
+pub(crate) use fetch::{DecryptionMode, DynamicMode, FetchConfig};
 pub(crate) use headers::HeaderFile;
 pub(crate) use host::Host;
 pub(crate) use injection::{FileRule, InjectionOptions, KeepPolicy};
@@ -46,6 +49,9 @@ use reader::ConfigReader;
 pub(crate) use run_mode::RunMode;
 pub(crate) use selection::{FolderPattern, SelectionOptions};
 pub(crate) use snapshot::SnapshotOptions;
+
+/// How long a command that prints the token may run by default. It may have to wait for the user.
+const DEFAULT_COMMAND_LIMIT: Duration = Duration::from_secs(120);
 
 /// Everything that is decided before the first request.
 pub(crate) struct Config {
@@ -100,8 +106,9 @@ pub(crate) fn load(
     let injection = reader.read_injection()?;
     let selection = reader.read_selection()?;
     let host = reader.read_host()?;
-    let identity = reader.read_identity()?;
-    let proxy = reader.read_proxy(&host, identity.is_some())?;
+    let credential = reader.choose_credential()?;
+    let uses_cloud = matches!(credential, CredentialSetting::Identity(_));
+    let proxy = reader.read_proxy(&host, uses_cloud)?;
     let (timeout, max_wait) = reader.read_time_limits()?;
     let snapshot = reader.read_snapshot()?;
     // The requests have not begun, so a file that nobody writes gets the same time once.
@@ -112,7 +119,22 @@ pub(crate) fn load(
     let roots = Roots::load(reader.read_path(Opt::CaFile), read_limit)?;
     reader.warn_about_verify_ssl();
     let target = reader.read_target()?;
-    let auth_source = reader.find_auth_source(identity, &target, read_limit)?;
+    let limits = ReadLimits {
+        file: read_limit,
+        command: match reader::lookup(args, inherited, Opt::MaxWait) {
+            Some(_) => read_limit,
+            None => DEFAULT_COMMAND_LIMIT,
+        },
+    };
+    let auth_source = match credential.into_source(limits) {
+        // If both the app and the token are missing, report the app.
+        Err(Error::NoToken) if target.app.is_none() => Err(Error::NoApp {
+            readable: vec![],
+            ignored_project: target.ignored_project.clone(),
+            misplaced: target.misplaced,
+        }),
+        source => source,
+    }?;
     let header_file = reader.read_path(Opt::HeaderFile);
     Ok(Config {
         fetch: FetchConfig {
@@ -156,37 +178,6 @@ impl ConfigReader<'_> {
         let verify = reader::variable_value(self.inherited, "PHASE_VERIFY_SSL");
         if verify.is_some_and(|verify| off.iter().any(|off| verify.eq_ignore_ascii_case(off))) {
             self.log.log(Event::VerifySslIgnored);
-        }
-    }
-
-    /// Returns the cloud identity, or else where the token is.
-    ///
-    /// # Errors
-    /// `token` if there is neither, or `config` if the app is missing too.
-    fn find_auth_source(
-        &self,
-        identity: Option<Identity>,
-        target: &Target,
-        read_limit: Duration,
-    ) -> Result<AuthSource, Error> {
-        if let Some(identity) = identity {
-            return Ok(AuthSource::Identity(identity));
-        }
-        let file = self.read_path(Opt::TokenFile);
-        if let Some(SetBy::Variable(used)) = file.as_ref().map(|file| &file.set_by)
-            && reader::variable_value(self.inherited, TOKEN_VARIABLE).is_some()
-        {
-            let ignored = TOKEN_VARIABLE;
-            self.log.log(Event::SettingIgnored { ignored, used });
-        }
-        match TokenSource::find(file, read_limit, self.inherited) {
-            // If both the app and the token are missing, report the app.
-            Err(Error::NoToken) if target.app.is_none() => Err(Error::NoApp {
-                readable: vec![],
-                ignored_project: target.ignored_project.clone(),
-                misplaced: target.misplaced,
-            }),
-            source => source.map(AuthSource::Token),
         }
     }
 }

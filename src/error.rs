@@ -141,16 +141,20 @@ errors! {
     "token": "the token is missing, unreadable, malformed or unknown to Phase, or it is a bearer token and decryption needs the keys of a full token" {
         /// Neither an option nor a variable gives a token.
         #[text("no token is specified")]
-        #[hint("set PHASE_SERVICE_TOKEN, pass --token-file FILE, or pass --identity with --service-account")]
+        #[hint("set PHASE_SERVICE_TOKEN, pass --token-file FILE or --token-command LINE, or pass --identity with --service-account")]
         NoToken,
-        /// A token was given where the path of its file belongs.
-        #[text("{option} takes the path of a file that contains the token, not the token")]
+        /// A token was given where something else belongs, which `expected` names.
+        #[text("{option} takes {expected}, not the token")]
         #[hint("put the token in a file, or set PHASE_SERVICE_TOKEN")]
-        TokenInsteadOfFile { option: &'static str },
+        TokenAsArgument { option: &'static str, expected: &'static str },
         /// The file or descriptor that holds the token cannot be read.
         #[text("cannot read the token from {from}: {why}")]
         #[hint_from(unreadable_token_hint(from))]
         TokenUnreadable { from: String, why: String },
+        /// The token's command has no usable output; `from` is the option or the variable that sets it.
+        #[text("cannot get a token with {from}: {why}")]
+        #[hint_from(hint.map(str::to_owned))]
+        TokenCommandFailed { from: &'static str, why: String, hint: Option<&'static str> },
         /// The token is malformed.
         #[text("the token from {from} is not valid: {why}")]
         #[hint("copy the whole token from the Phase console: pss_service:v2:… with four fields of 64 hex digits")]

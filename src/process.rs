@@ -6,10 +6,12 @@
 
 pub(crate) mod bounded_read;
 mod code_pages;
+mod descendants;
 pub(crate) mod descriptor;
 pub(crate) mod env_block;
 pub(crate) mod exec;
 mod fork;
+pub(crate) mod helper_command;
 mod interpreter;
 pub(crate) mod memory_protection;
 pub(crate) mod panic_hook;
@@ -24,8 +26,9 @@ pub(crate) mod watch;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::poll::PollTimeout;
 use nix::time::{ClockId, clock_gettime};
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -93,6 +96,23 @@ fn supervise_error(error: &io::Error) -> Error {
     Error::SuperviseFailed {
         why: os_error_text(error),
     }
+}
+
+/// Converts a deadline to the timeout of poll(2): at most an hour, and rounded up so that poll does
+/// not return too early.
+fn poll_timeout(deadline: Option<Instant>) -> PollTimeout {
+    const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+    let Some(deadline) = deadline else {
+        return PollTimeout::NONE;
+    };
+    let left = deadline
+        .saturating_duration_since(Instant::now())
+        .min(MAX_TIMEOUT);
+    let millis = left.as_nanos().div_ceil(1_000_000);
+    u32::try_from(millis)
+        .ok()
+        .and_then(|millis| PollTimeout::try_from(millis).ok())
+        .unwrap_or(PollTimeout::MAX)
 }
 
 /// Calls `start`, which starts threads, while all signals are blocked. The threads inherit the mask

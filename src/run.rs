@@ -11,7 +11,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::auth::{Auth, TokenCache};
+use crate::auth::{Auth, LoadContext, TokenCache};
 use crate::cli::{Opt, ParsedArgs, generate, help};
 use crate::config::{self, Config, RunMode};
 use crate::environ::{self, ChangeRecord, Plan};
@@ -198,9 +198,12 @@ fn load_auth_and_plan(
 ) -> Result<PlannedEnvironment, Error> {
     // Nobody needs a minted token again after the exec.
     let on_minted = |_: &SecretBytes, _| {};
-    let auth = config
-        .auth_source
-        .load(&inherited, &on_minted, context.log)?;
+    let load_context = LoadContext {
+        single_threaded: &single_threaded,
+        inherited: &inherited,
+        log: context.log,
+    };
+    let auth = config.auth_source.load(load_context, &on_minted)?;
     fetch_and_plan(single_threaded, config, inherited, auth, purpose, context)
 }
 

@@ -123,6 +123,12 @@ fn option_has_effect_in_every_spelling() {
         ),
         ("--token-file", token, &format!("{listed} TOKEN"), alpha),
         (
+            "--token-command",
+            "exit 7",
+            listed,
+            "cannot get a token with --token-command: the command exited with status 7",
+        ),
+        (
             "--header-file",
             "none",
             listed,

@@ -235,6 +235,7 @@ fn command_completes_as_without_phase_run() {
         ("phase-run --host http://localhost:8000 --mo", &["--mode"]),
         ("phase-run --app 'a b' own-command al", &["alpha"]),
         ("phase-run --token-file fd:3 own-command al", &["alpha"]),
+        ("phase-run --token-command 'x y' own-command al", &["alpha"]),
         ("phase-run --path '' own-command al", &["alpha"]),
     ]));
 }

@@ -81,6 +81,7 @@ mod support;
 mod terminal;
 mod timeouts;
 mod tls;
+mod token_command;
 mod unexpected_responses;
 mod unresponsive_addresses;
 mod usage;

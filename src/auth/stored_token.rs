@@ -6,17 +6,15 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use super::Credential;
+use super::{Credential, LoadContext};
 use crate::config::credential_file::{
     MAX_SIZE, open_regular, read_bounded, warn_if_exposed, warn_if_replaced,
 };
 use crate::config::{TOKEN_VARIABLE, TokenSource};
 use crate::encoding::decode_file;
 use crate::error::{Error, os_error_text};
-use crate::log::Log;
 use crate::process::bounded_read::{open_without_waiting, read_within};
 use crate::process::descriptor;
-use crate::process::env_block::EnvBlock;
 use crate::secret::SecretBytes;
 
 impl TokenSource {
@@ -24,28 +22,27 @@ impl TokenSource {
     ///
     /// # Errors
     /// `token` if it cannot be read or is not a valid token.
-    pub(super) fn read(&self, inherited: &EnvBlock, log: &dyn Log) -> Result<Credential, Error> {
-        self.parse(&self.read_bytes(inherited, log)?)
+    pub(super) fn read(&self, context: LoadContext<'_>) -> Result<Credential, Error> {
+        self.parse(&self.read_bytes(context)?)
     }
 
     /// Reads the bytes of the token without parsing them, and closes its file or descriptor.
     ///
     /// # Errors
     /// `token` if they cannot be read.
-    pub(super) fn read_bytes(
-        &self,
-        inherited: &EnvBlock,
-        log: &dyn Log,
-    ) -> Result<SecretBytes, Error> {
+    pub(super) fn read_bytes(&self, context: LoadContext<'_>) -> Result<SecretBytes, Error> {
         let unreadable = |error| self.read_error(&error);
         Ok(match self {
             Self::Variable => {
-                let token = inherited.get(TOKEN_VARIABLE).ok_or(Error::NoToken)?;
+                let token = context
+                    .inherited
+                    .get(TOKEN_VARIABLE)
+                    .ok_or(Error::NoToken)?;
                 SecretBytes::new(token.as_bytes().to_vec())
             }
             Self::File { path, read_limit } => {
                 let file = open_without_waiting(path).map_err(unreadable)?;
-                warn_if_exposed(path, &file, log);
+                warn_if_exposed(path, &file, context.log);
                 let bytes = read_within(&file, MAX_SIZE + 1, *read_limit);
                 SecretBytes::new(bytes.and_then(decode_file).map_err(unreadable)?)
             }
@@ -54,6 +51,7 @@ impl TokenSource {
                 let file = descriptor::take_inherited(*number).map_err(unreadable)?;
                 read_bounded(File::from(file), MAX_SIZE).map_err(unreadable)?
             }
+            Self::Command(command) => command.run(context, true)?,
         })
     }
 
@@ -66,25 +64,29 @@ impl TokenSource {
     }
 
     /// Whether each poll of a watch can read the token again, because it may be rotated: true for regular
-    /// files only.
+    /// files and for commands.
     pub(super) fn can_be_read_again(&self) -> bool {
         match self {
             Self::File { path, .. } => path.metadata().is_ok_and(|metadata| metadata.is_file()),
+            Self::Command(_) => true,
             Self::Variable | Self::StandardInput | Self::Descriptor(_) => false,
         }
     }
 
-    /// Reads a token again for which [`Self::can_be_read_again`] was true.
+    /// Reads a token again for which [`Self::can_be_read_again`] was true. Only for the first start may
+    /// a command ask the user: later, the terminal belongs to the command that runs.
     ///
     /// # Errors
     /// `token`, also if it is no longer a regular file: a pipe could block the reader forever.
     pub(super) fn read_again(
         &self,
-        inherited: &EnvBlock,
-        log: &dyn Log,
+        context: LoadContext<'_>,
+        is_first_start: bool,
     ) -> Result<Credential, Error> {
-        let Self::File { path, .. } = self else {
-            return self.read(inherited, log);
+        let path = match self {
+            Self::File { path, .. } => path,
+            Self::Command(command) => return self.parse(&command.run(context, is_first_start)?),
+            _ => return self.read(context),
         };
         let unreadable = |error| self.read_error(&error);
         let file = open_regular(path).map_err(unreadable)?;
@@ -92,8 +94,8 @@ impl TokenSource {
             from: self.name(),
             why: "it is no longer a regular file".to_owned(),
         })?;
-        warn_if_exposed(path, &file, log);
-        warn_if_replaced(path, &file, log);
+        warn_if_exposed(path, &file, context.log);
+        warn_if_replaced(path, &file, context.log);
         self.parse(&read_bounded(file, MAX_SIZE).map_err(unreadable)?)
     }
 

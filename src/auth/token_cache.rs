@@ -23,12 +23,12 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::{Auth, OnMinted};
+use super::{Auth, LoadContext, OnMinted};
 use crate::config::AuthSource;
 use crate::error::{Error, os_error_text};
 use crate::log::Log;
 use crate::process::env_block::EnvBlock;
-use crate::process::{secret_file, since_boot};
+use crate::process::{SingleThreaded, secret_file, since_boot};
 use crate::secret::SecretBytes;
 use crate::secret::length_prefixed::{self, LENGTH_SIZE, encode_length};
 
@@ -80,28 +80,35 @@ impl TokenCache {
         &self,
         source: &AuthSource,
         keep_token: bool,
+        single_threaded: &SingleThreaded,
         inherited: &mut EnvBlock,
         on_minted: OnMinted<'k>,
         log: &dyn Log,
     ) -> Result<CachedAuth<'k>, Error> {
         let mut fields = self.read_fields().map_err(cache_error)?;
+        let is_first_start = fields.is_empty();
+        if let [_, _, values @ ..] = fields.as_slice() {
+            inherited.restore_token_variables(values.iter().map(SecretBytes::expose));
+        }
+        let context = LoadContext {
+            single_threaded,
+            inherited,
+            log,
+        };
         let (digest_key, token) = match fields.as_mut_slice() {
-            [] => self.fill(source, keep_token, inherited, log)?,
-            [digest_key, token, values @ ..] => {
-                inherited.restore_token_variables(values.iter().map(SecretBytes::expose));
-                (mem::take(digest_key), mem::take(token))
-            }
+            [] => self.fill(source, keep_token, context)?,
+            [digest_key, token, ..] => (mem::take(digest_key), mem::take(token)),
             [_] => return Err(cache_error(io::ErrorKind::UnexpectedEof.into())),
         };
         let auth = match source {
             AuthSource::Token(source) if token.expose().is_empty() => {
-                Auth::Token(source.read_again(inherited, log)?)
+                Auth::Token(source.read_again(context, is_first_start)?)
             }
             AuthSource::Token(source) => Auth::Token(source.parse(&token)?),
             AuthSource::Identity(identity) => match self.load_minted() {
                 Some((token, Freshness::Fresh)) => Auth::Token(identity.parse_minted(&token)?),
                 due => {
-                    let mut login = identity.prepare_login(inherited, on_minted)?;
+                    let mut login = identity.prepare_login(context.inherited, on_minted)?;
                     let previous = due.map(|(token, _)| identity.parse_minted(&token));
                     login.previous = previous.transpose()?;
                     Auth::Identity(Box::new(login))
@@ -116,12 +123,11 @@ impl TokenCache {
         &self,
         source: &AuthSource,
         keep_token: bool,
-        inherited: &EnvBlock,
-        log: &dyn Log,
+        context: LoadContext<'_>,
     ) -> Result<(SecretBytes, SecretBytes), Error> {
         let token = match source {
             AuthSource::Token(source) if !source.can_be_read_again() => {
-                source.read_bytes(inherited, log)?
+                source.read_bytes(context)?
             }
             AuthSource::Token(_) | AuthSource::Identity(_) => SecretBytes::default(),
         };
@@ -130,7 +136,8 @@ impl TokenCache {
             .fill(&mut digest_key)
             .map_err(|_| cache_error(io::Error::other("no random numbers are available")))?;
         let digest_key = SecretBytes::new(digest_key);
-        let values = inherited.token_variable_values().filter(|_| keep_token);
+        let values = context.inherited.token_variable_values();
+        let values = values.filter(|_| keep_token);
         let fields = [digest_key.expose(), token.expose()]
             .into_iter()
             .chain(values);

@@ -2,20 +2,47 @@
 //! Decides where the credential comes from: a stored token or a cloud identity. The credential itself is
 //! read later, by the process that fetches.
 
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::parse_uuid;
-use super::reader::{ConfigReader, invalid_value};
+use super::reader::{ConfigReader, invalid_value, lookup, variable_value};
+use super::run_mode::shell_command;
 use crate::cli::Opt;
 use crate::error::{Error, SetBy, Setting};
 use crate::log::Event;
-use crate::process::env_block::EnvBlock;
 use crate::secret::Token;
 
 /// The variable that holds the token itself.
 pub(crate) const TOKEN_VARIABLE: &str = "PHASE_SERVICE_TOKEN";
+
+/// The variables of a token, in their order.
+const TOKEN_VARIABLES: [&str; 3] = [
+    "PHASE_SERVICE_TOKEN_FILE",
+    TOKEN_VARIABLE,
+    "PHASE_TOKEN_COMMAND",
+];
+
+/// The setting that says where the credential comes from.
+pub(super) enum CredentialSetting<'a> {
+    Identity(Identity),
+    TokenFile(Setting<PathBuf>),
+    /// `PHASE_SERVICE_TOKEN`.
+    TokenVariable,
+    TokenCommand(Setting<&'a OsStr>),
+    None,
+}
+
+/// How long reading a token may take.
+#[derive(Clone, Copy)]
+pub(super) struct ReadLimits {
+    /// From a file.
+    pub(super) file: Duration,
+    /// From a command.
+    pub(super) command: Duration,
+}
 
 /// Where the credential comes from.
 pub(crate) enum AuthSource {
@@ -34,36 +61,35 @@ pub(crate) enum TokenSource {
     StandardInput,
     /// `fd:N`: an inherited descriptor, closed before the command runs.
     Descriptor(i32),
+    /// A command that prints the token.
+    Command(TokenCommand),
+}
+
+/// `--token-command`.
+#[derive(Debug)]
+pub(crate) struct TokenCommand {
+    /// The shell and its arguments.
+    pub(crate) words: Vec<OsString>,
+    /// The option or the variable that sets it.
+    pub(crate) set_by: SetBy,
+    pub(crate) time_limit: Duration,
 }
 
 impl TokenSource {
-    /// Decides where the token is. `file` is the token file and the option or variable that names it; it
-    /// takes precedence over `PHASE_SERVICE_TOKEN`.
+    /// Parses the name of a token file.
     ///
     /// # Errors
-    /// `token` if no token is given, or if a token is given instead of the path of its file.
-    pub(super) fn find(
-        file: Option<Setting<PathBuf>>,
-        read_limit: Duration,
-        inherited: &EnvBlock,
-    ) -> Result<Self, Error> {
-        let Some(Setting {
+    /// `token` if the name is malformed, or if it is a token.
+    fn parse_file(setting: Setting<PathBuf>, read_limit: Duration) -> Result<Self, Error> {
+        let Setting {
             value: path,
             set_by,
-        }) = file
-        else {
-            return match inherited.get(TOKEN_VARIABLE) {
-                Some(token) if !token.is_empty() => Ok(Self::Variable),
-                _ => Err(Error::NoToken),
-            };
-        };
-        if Token::parse(path.as_os_str().as_bytes()).is_ok()
-            || path.as_os_str().as_bytes().starts_with(b"pss_")
-        {
-            return Err(Error::TokenInsteadOfFile {
-                option: set_by.name(),
-            });
-        }
+        } = setting;
+        check_no_token(
+            path.as_os_str(),
+            &set_by,
+            "the path of a file that contains the token",
+        )?;
         match path.to_str() {
             Some("-") => Ok(Self::StandardInput),
             Some(text) => match text.strip_prefix("fd:").map(str::parse) {
@@ -85,7 +111,47 @@ impl TokenSource {
             Self::File { path, .. } => path.display().to_string(),
             Self::StandardInput => "standard input".to_owned(),
             Self::Descriptor(number) => format!("descriptor {number}"),
+            Self::Command(command) => command.set_by.name().to_owned(),
         }
+    }
+}
+
+/// Checks that an argument is not a token itself.
+///
+/// # Errors
+/// `token` if it is one; `expected` says what it should be.
+fn check_no_token(value: &OsStr, set_by: &SetBy, expected: &'static str) -> Result<(), Error> {
+    let value = value.as_bytes();
+    match value.starts_with(b"pss_") || Token::parse(value).is_ok() {
+        true => Err(Error::TokenAsArgument {
+            option: set_by.name(),
+            expected,
+        }),
+        false => Ok(()),
+    }
+}
+
+impl CredentialSetting<'_> {
+    /// Returns where the credential is.
+    ///
+    /// # Errors
+    /// `token` if there is none, or if a token is given in place of something else.
+    pub(super) fn into_source(self, limits: ReadLimits) -> Result<AuthSource, Error> {
+        let source = match self {
+            Self::Identity(identity) => return Ok(AuthSource::Identity(identity)),
+            Self::TokenFile(file) => TokenSource::parse_file(file, limits.file)?,
+            Self::TokenVariable => TokenSource::Variable,
+            Self::TokenCommand(Setting { value, set_by }) => {
+                check_no_token(value, &set_by, "a command that prints the token")?;
+                TokenSource::Command(TokenCommand {
+                    words: shell_command(value),
+                    set_by,
+                    time_limit: limits.command,
+                })
+            }
+            Self::None => return Err(Error::NoToken),
+        };
+        Ok(AuthSource::Token(source))
     }
 }
 
@@ -114,52 +180,77 @@ pub(crate) struct Identity {
     pub(crate) set_by: SetBy,
 }
 
-impl ConfigReader<'_> {
+impl<'a> ConfigReader<'a> {
+    /// Chooses the setting that says where the credential comes from: an option, or else a variable. It
+    /// warns about variables that the chosen one overrides.
+    ///
+    /// # Errors
+    /// Those of [`Self::read_identity`].
+    pub(super) fn choose_credential(&self) -> Result<CredentialSetting<'a>, Error> {
+        if let Some(identity) = self.read_identity()? {
+            return Ok(CredentialSetting::Identity(identity));
+        }
+        let file = self.read_path(Opt::TokenFile);
+        let command = lookup(self.args, self.inherited, Opt::TokenCommand);
+        let mut set = self.token_variables();
+        let variable = set.next();
+        Ok(match (file, command) {
+            (Some(file), _) if self.args.has(Opt::TokenFile) => CredentialSetting::TokenFile(file),
+            (_, Some(command)) if self.args.has(Opt::TokenCommand) => {
+                CredentialSetting::TokenCommand(command)
+            }
+            (file, command) => {
+                for (ignored, used) in set.zip(variable.into_iter().cycle()) {
+                    self.log.log(Event::SettingIgnored { ignored, used });
+                }
+                let token = variable_value(self.inherited, TOKEN_VARIABLE);
+                match (file, token, command) {
+                    (Some(file), ..) => CredentialSetting::TokenFile(file),
+                    (None, Some(_), _) => CredentialSetting::TokenVariable,
+                    (None, None, Some(command)) => CredentialSetting::TokenCommand(command),
+                    (None, None, None) => CredentialSetting::None,
+                }
+            }
+        })
+    }
+
+    /// Returns the variables of a token that are set.
+    fn token_variables(&self) -> impl Iterator<Item = &'static str> {
+        let is_set = |name: &&'static str| variable_value(self.inherited, name).is_some();
+        TOKEN_VARIABLES.into_iter().filter(is_set)
+    }
+
     /// Reads `--identity` and the options that belong to it; `None` if a stored token is used.
     ///
     /// # Errors
     /// `usage` or `config` for an invalid value, a missing service account, or an option that
     /// conflicts.
-    pub(super) fn read_identity(&self) -> Result<Option<Identity>, Error> {
-        let option = Opt::Identity.name();
+    fn read_identity(&self) -> Result<Option<Identity>, Error> {
         let Some(provider) = self.read_text(Opt::Identity)? else {
             return match self.args.has(Opt::ServiceAccount) {
                 true => Err(Error::RequiresOption {
                     option: Opt::ServiceAccount.name(),
-                    requires: option,
+                    requires: Opt::Identity.name(),
                 }),
                 false => Ok(None),
             };
         };
         let set_by = provider.set_by.name();
-        let conflict = |option_or_variable, why| {
-            Err(Error::ConflictingOptions {
-                option: option_or_variable,
-                other: option,
-                why,
-            })
-        };
         let log_ignored = |ignored, used| self.log.log(Event::SettingIgnored { ignored, used });
-        match (self.args.has(Opt::TokenFile), &provider.set_by) {
-            (true, SetBy::Option(_)) => {
-                return conflict(Opt::TokenFile.name(), "--identity obtains its own token");
-            }
-            (true, _) => {
-                log_ignored(set_by, Opt::TokenFile.name());
-                return Ok(None);
-            }
-            (false, _) => {}
+        let mut token_options = [Opt::TokenFile, Opt::TokenCommand].into_iter();
+        if let Some(option) = token_options.find(|option| self.args.has(*option)) {
+            log_ignored(set_by, option.name());
+            return Ok(None);
         }
         let identity = self.parse_identity(provider)?;
         if let Some(snapshot) = self.read_path(Opt::Snapshot) {
-            return conflict(
-                snapshot.set_by.name(),
-                "each start obtains a different token, and only the token that made a snapshot can open it",
-            );
+            return Err(Error::ConflictingOptions {
+                option: snapshot.set_by.name(),
+                other: Opt::Identity.name(),
+                why: "each start obtains a different token, and only the token that made a snapshot can open it",
+            });
         }
-        let is_set = |name: &&'static str| self.inherited.get(name).is_some_and(|v| !v.is_empty());
-        let token_variables = ["PHASE_SERVICE_TOKEN_FILE", TOKEN_VARIABLE];
-        if let Some(variable) = token_variables.into_iter().find(is_set) {
+        for variable in self.token_variables() {
             log_ignored(variable, set_by);
         }
         Ok(Some(identity))

@@ -178,6 +178,21 @@ impl<'a> ConfigReader<'a> {
                 Opt::Tags,
                 Some("dynamic secrets have no tags"),
             ),
+            (
+                Opt::TokenFile,
+                Opt::TokenCommand,
+                Some("the token comes from one of them"),
+            ),
+            (
+                Opt::TokenFile,
+                Opt::Identity,
+                Some("--identity obtains its own token"),
+            ),
+            (
+                Opt::TokenCommand,
+                Opt::Identity,
+                Some("--identity obtains its own token"),
+            ),
             (Opt::Verbose, Opt::Quiet, Some("--quiet prints only errors")),
         ] {
             if !self.args.has(option) {
@@ -227,7 +242,10 @@ pub(super) fn invalid_value(setting: Setting<&str>, expected: &'static str) -> E
 fn check_env_file_remains(name: &'static str, value: &OsStr) -> Result<(), Error> {
     match value.as_bytes() {
         [.., b'\r'] => Err(Error::CarriageReturnInVariable { name }),
-        [b'"', .., b'"'] | [b'\'', .., b'\''] => Err(Error::QuotedVariable { name }),
+        // With more of them in between, they are part of a shell command.
+        [first @ (b'"' | b'\''), inner @ .., last] if first == last && !inner.contains(first) => {
+            Err(Error::QuotedVariable { name })
+        }
         _ => Ok(()),
     }
 }

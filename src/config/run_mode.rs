@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! How the command is run: exec, supervise, watch, or a dry run.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use super::reader::{ConfigReader, SECONDS, seconds};
@@ -48,12 +48,7 @@ impl ConfigReader<'_> {
     fn read_command(&self) -> Vec<OsString> {
         let mut command = self.args.command.clone();
         if let Some(line) = self.args.values(Opt::Command).next() {
-            let shell = ["/bin/sh", "-c"].map(OsString::from);
-            // The shell would parse such a line as an option.
-            let is_option = matches!(line.as_encoded_bytes().first(), Some(b'-' | b'+'));
-            let end_of_options = is_option.then(|| OsString::from("--"));
-            let shell = shell.into_iter().chain(end_of_options);
-            command.splice(0..0, shell.chain([line.to_owned()]));
+            command.splice(0..0, shell_command(line));
         }
         command
     }
@@ -89,4 +84,15 @@ impl ConfigReader<'_> {
             leases_secrets: self.args.has(Opt::Dynamic),
         }))
     }
+}
+
+/// Returns the command that runs a line with a shell.
+pub(super) fn shell_command(line: &OsStr) -> Vec<OsString> {
+    let mut command = ["/bin/sh", "-c"].map(OsString::from).to_vec();
+    // The shell would parse such a line as an option.
+    if let Some(b'-' | b'+') = line.as_encoded_bytes().first() {
+        command.push("--".into());
+    }
+    command.push(line.to_owned());
+    command
 }

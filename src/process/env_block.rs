@@ -50,6 +50,16 @@ impl EnvBlock {
         tokens.filter_map(EnvEntry::value)
     }
 
+    /// Copies the entries that are no token variables.
+    pub(crate) fn without_token_variables(&self) -> Self {
+        let entries = self.0.iter().filter(|entry| !entry.is_token());
+        Self(
+            entries
+                .map(|entry| EnvEntry::from_c_str(entry.as_ref()))
+                .collect(),
+        )
+    }
+
     /// Empties the values of the token variables, and zeroes the memory they were in.
     pub(crate) fn wipe_token_variables(&mut self) {
         for entry in self.0.iter_mut().filter(|entry| entry.is_token()) {

@@ -60,8 +60,13 @@ pub(crate) fn exec_command(
     environ: &EnvBlock,
     core_limit: &SavedCoreLimit,
 ) -> Error {
-    startup::restore_sigpipe();
     core_limit.restore();
+    exec_helper(command, environ)
+}
+
+/// Like [`exec_command`], but the limit on core dumps stays 0, because a helper handles a secret.
+pub(super) fn exec_helper(command: &[OsString], environ: &EnvBlock) -> Error {
+    startup::restore_sigpipe();
     stack_limit::restore();
     let error = search_and_exec(command, environ);
     startup::ignore_sigpipe();

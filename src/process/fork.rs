@@ -54,13 +54,10 @@ impl ProcessState {
     ///
     /// # Errors
     /// Those of fork(2).
-    pub(super) fn fork(&self, _single_threaded: &SingleThreaded) -> io::Result<Fork> {
-        // SAFETY: `_single_threaded` proves that there is no other thread. Otherwise the child could
-        // only call the functions listed in signal-safety(7).
-        let fork = match unsafe { fork() }? {
+    pub(super) fn fork(&self, single_threaded: &SingleThreaded) -> io::Result<Fork> {
+        let fork = match fork_child(single_threaded, self.pid)? {
             ForkResult::Parent { child } => Fork::Parent { child },
             ForkResult::Child => {
-                die_with_parent(self.pid);
                 if self.sigchld == Disposition::Ignored {
                     signal::set_disposition(Signal::CHLD, Disposition::Ignored);
                 }
@@ -77,6 +74,35 @@ impl ProcessState {
         }
         Ok(fork)
     }
+}
+
+/// Forks a helper: a child that calls exec at once and never becomes the command. Returns its pid, or
+/// `None` in the child. The kernel kills the child when this process dies.
+///
+/// # Errors
+/// Those of fork(2).
+pub(super) fn fork_helper(single_threaded: &SingleThreaded) -> io::Result<Option<Pid>> {
+    Ok(match fork_child(single_threaded, Pid::this())? {
+        ForkResult::Parent { child } => Some(child),
+        ForkResult::Child => None,
+    })
+}
+
+/// Forks a child that dies with `parent`, which is this process.
+fn fork_child(_single_threaded: &SingleThreaded, parent: Pid) -> io::Result<ForkResult> {
+    // SAFETY: `_single_threaded` proves that there is no other thread. Otherwise the child could only
+    // call the functions listed in signal-safety(7).
+    let fork = unsafe { fork() }?;
+    if let ForkResult::Child = fork {
+        die_with_parent(parent);
+    }
+    Ok(fork)
+}
+
+/// Ends a helper whose exec has failed, without anything that the parent wants done at its own end.
+pub(super) fn exit_helper(status: u8) -> ! {
+    // SAFETY: _exit(2) takes any status and does not return.
+    unsafe { libc::_exit(status.into()) }
 }
 
 /// Asks the kernel to kill this child when its parent dies (PR_SET_PDEATHSIG(2const)): whatever kills

@@ -198,12 +198,26 @@ impl SignalMask {
         Self(previous.expect("pthread_sigmask(3) fails only for an invalid argument"))
     }
 
+    /// Also blocks CHLD, and returns the mask from before.
+    #[expect(clippy::expect_used, reason = "no argument comes from outside")]
+    pub(super) fn block_child_signal() -> Self {
+        let previous = child_signal_set()
+            .thread_swap_mask(SigmaskHow::SIG_BLOCK)
+            .ok();
+        Self(previous.expect("pthread_sigmask(3) fails only for an invalid argument"))
+    }
+
     /// Makes this the mask of the calling thread.
     #[expect(clippy::expect_used, reason = "no argument comes from outside")]
     pub(super) fn restore(&self) {
         let set = self.0.thread_set_mask().ok();
         set.expect("pthread_sigmask(3) fails only for an invalid argument");
     }
+}
+
+/// The set of CHLD alone.
+fn child_signal_set() -> SigSet {
+    SigSet::from(nix::sys::signal::Signal::SIGCHLD)
 }
 
 /// A signal with what the kernel tells about its sender (sigaction(2), siginfo_t).
@@ -244,6 +258,15 @@ impl SignalReader {
     /// Those of signalfd(2).
     pub(super) fn open() -> io::Result<Self> {
         let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self(signals))
+    }
+
+    /// Opens a descriptor for CHLD alone.
+    ///
+    /// # Errors
+    /// Those of signalfd(2).
+    pub(super) fn open_for_child_signal() -> io::Result<Self> {
+        let signals = SignalFd::with_flags(&child_signal_set(), SfdFlags::SFD_CLOEXEC)?;
         Ok(Self(signals))
     }
 

@@ -43,7 +43,8 @@ fn has_terminal() -> bool {
     }
 }
 
-fn open_terminal() -> nix::Result<OwnedFd> {
+/// Opens the controlling terminal, by a name that also exists where no descriptor refers to it.
+pub(super) fn open_terminal() -> nix::Result<OwnedFd> {
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
     open("/dev/tty", flags, Mode::empty())
 }

@@ -3,6 +3,8 @@
 //! nix's waitpid reaps a child that was killed by a real-time signal and then returns EINVAL, so the
 //! status is lost.
 
+use std::fmt;
+
 use libc::c_int;
 use nix::unistd::Pid;
 
@@ -16,6 +18,17 @@ pub(crate) enum WaitStatus {
     Stopped(Signal),
 }
 
+/// Completes a sentence that starts with the child, such as `exited with status 1`.
+impl fmt::Display for WaitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "exited with status {status}"),
+            Self::Killed(by) => write!(f, "was killed by signal {}", by.name()),
+            Self::Stopped(by) => write!(f, "was stopped by signal {}", by.name()),
+        }
+    }
+}
+
 /// Returns one child that has ended or stopped since the last call, or `None` if there is no more.
 /// It does not block.
 pub(super) fn reap() -> Option<(Pid, WaitStatus)> {
@@ -25,8 +38,16 @@ pub(super) fn reap() -> Option<(Pid, WaitStatus)> {
     (pid > 0).then(|| (Pid::from_raw(pid), decode(status)))
 }
 
+/// Reaps this child if it has ended, and returns its status. It does not block.
+pub(super) fn reap_child(child: Pid) -> Option<WaitStatus> {
+    let mut status: c_int = 0;
+    // SAFETY: the status is a local of the right type.
+    let pid = unsafe { libc::waitpid(child.as_raw(), &raw mut status, libc::WNOHANG) };
+    (pid > 0).then(|| decode(status))
+}
+
 /// Decodes every status: one that was skipped would leave phase-run waiting for a command that has
-/// ended. With the flags of [`reap`], waitpid(2) reports only these three kinds.
+/// ended. With the flags used here, waitpid(2) reports only these three kinds.
 fn decode(status: c_int) -> WaitStatus {
     if libc::WIFSIGNALED(status) {
         return WaitStatus::Killed(Signal::from_wait_status(libc::WTERMSIG(status)));

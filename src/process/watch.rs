@@ -11,7 +11,6 @@
 mod channel;
 mod cleanup;
 mod decide;
-mod descendants;
 mod schedule;
 mod watcher;
 
@@ -20,6 +19,7 @@ use std::time::Duration;
 
 use nix::sys::prctl::set_child_subreaper;
 
+use super::descendants;
 use super::fork::{Fork, ProcessState};
 use super::signal::Signal;
 use super::terminal::TerminalMode;

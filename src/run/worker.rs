@@ -73,6 +73,7 @@ fn fetch_and_exec_when_promoted(
     let CachedAuth { auth, digest_key } = shared.token_cache.load_auth(
         &config.auth_source,
         config.injection.keep_token,
+        &single_threaded,
         &mut inherited,
         &on_minted,
         context.log,

@@ -2,7 +2,7 @@
 //! The shell completions: options and their values, and then the command's own completion.
 
 use crate::cli::help::{value_name, without_backquotes};
-use crate::cli::{Arity, Completion, OptSpec, options};
+use crate::cli::{Arity, Completion, Opt, OptSpec, options};
 
 /// Returns the completion for bash.
 pub(super) fn bash() -> String {
@@ -23,10 +23,13 @@ pub(super) fn bash() -> String {
         Some(format!("\t{}) {offer}; return ;;\n", names(&[spec], "|")))
     });
     // The command line may be part of the same word.
-    let lines = command_line_names().map(|name| match name.starts_with("--") {
-        true => format!("{name}|{name}=*"),
-        false => format!("{name}*"),
-    });
+    let lines = Opt::Command
+        .spec()
+        .names()
+        .map(|name| match name.starts_with("--") {
+            true => format!("{name}|{name}=*"),
+            false => format!("{name}*"),
+        });
     include_str!("phase-run.bash")
         .replace("@SWITCHES@", &letters)
         .replace("@LINES@", &lines.collect::<Vec<_>>().join("|"))
@@ -72,7 +75,7 @@ pub(super) fn zsh() -> String {
         .replace("@OPTIONS@\n", &specs.collect::<String>())
         .replace(
             "@LINES@",
-            &command_line_names().collect::<Vec<_>>().join("|"),
+            &Opt::Command.spec().names().collect::<Vec<_>>().join("|"),
         )
 }
 
@@ -113,20 +116,10 @@ pub(super) fn fish() -> String {
         let text = single_quoted(&without_backquotes(spec.help), "\\'");
         format!("complete -c phase-run -n __phase_run_is_before{names}{offer} -d {text}\n")
     });
-    let lines = options()
-        .filter(|spec| spec.completion() == Completion::CommandLine)
-        .map(|spec| format!("_flag_{}", spec.long.replace('-', "_")));
     include_str!("phase-run.fish")
         .replace("@SPECS@", &argparse.collect::<Vec<_>>().join(" "))
-        .replace("@LINE@", &lines.collect::<Vec<_>>().join(" "))
+        .replace("@LINE@", &format!("_flag_{}", Opt::Command.spec().long))
         .replace("@OPTIONS@\n", &completions.collect::<String>())
-}
-
-/// Returns the names of the options that take a shell command line.
-fn command_line_names() -> impl Iterator<Item = String> {
-    options()
-        .filter(|spec| spec.completion() == Completion::CommandLine)
-        .flat_map(OptSpec::names)
 }
 
 /// Quotes a word for a shell that writes a single quote inside of single quotes as `escaped_quote`.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{Pid, getpgid};
 
+use super::super::descendants;
 use super::super::signal::{self, Signal, SignalCause};
-use super::descendants;
 
 /// The time between two checks while processes are left.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);

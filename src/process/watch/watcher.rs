@@ -7,22 +7,23 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{SIGKILL, kill};
 use nix::unistd::Pid;
 
 use super::super::code_pages::drop_code_pages;
+use super::super::descendants;
 use super::super::fork::{Fork, ProcessState};
 use super::super::signal::{self, Disposition, Signal, SignalCause, SignalInfo, SignalReader};
 use super::super::supervise::{SuperviseAction, SuperviseState};
 use super::super::terminal::TerminalMode;
 use super::super::wait::WaitStatus;
-use super::super::{SingleThreaded, try_random_unit};
+use super::super::{SingleThreaded, poll_timeout, try_random_unit};
 use super::channel::{self, Digest, Message, WatcherChannel, WorkerChannel, WorkerPurpose};
 use super::cleanup::{self, Cleanup, CleanupStep};
 use super::decide::{AfterStop, WatchAction, WatchInput, WatchStage, WatchState, WorkerReport};
 use super::schedule::PollSchedule;
-use super::{WatchOptions, WatchOutcome, descendants};
+use super::{WatchOptions, WatchOutcome};
 use crate::error::{errno_text, os_error_text};
 use crate::log::{Event, Log};
 
@@ -509,21 +510,4 @@ fn signal_input(info: SignalInfo) -> WatchInput {
 /// command.
 fn jitter() -> f64 {
     try_random_unit().unwrap_or(0.5)
-}
-
-/// Converts a deadline to the timeout of poll(2): at most an hour, and rounded up so that poll does
-/// not return too early.
-fn poll_timeout(deadline: Option<Instant>) -> PollTimeout {
-    const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
-    let Some(deadline) = deadline else {
-        return PollTimeout::NONE;
-    };
-    let left = deadline
-        .saturating_duration_since(Instant::now())
-        .min(MAX_TIMEOUT);
-    let millis = left.as_nanos().div_ceil(1_000_000);
-    u32::try_from(millis)
-        .ok()
-        .and_then(|millis| PollTimeout::try_from(millis).ok())
-        .unwrap_or(PollTimeout::MAX)
 }

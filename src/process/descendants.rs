@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The children and descendants of this process, from /proc (proc_pid_stat(5)).
+//! The children and descendants of a process, from /proc (proc_pid_stat(5)).
 
 use std::fs::{read_dir, read_to_string};
 
@@ -19,10 +19,34 @@ pub(super) fn own_children() -> Vec<Pid> {
     list.split_whitespace().filter_map(parse_pid).collect()
 }
 
+/// Returns a process and its descendants, parents first. Without /proc, it is the process alone.
+pub(super) fn with_descendants(process: Pid) -> Vec<Pid> {
+    let parents: Vec<(Pid, Pid)> = all_pids()
+        .filter_map(|pid| Some((pid, parent_of(pid)?)))
+        .collect();
+    let mut family = vec![process];
+    let mut visited = 0;
+    while let Some(parent) = family.get(visited).copied() {
+        visited += 1;
+        for (pid, _) in parents.iter().filter(|(_, other)| *other == parent) {
+            // Reused pids could make a cycle.
+            if !family.contains(pid) {
+                family.push(*pid);
+            }
+        }
+    }
+    family
+}
+
 fn children_by_stat(parent: Pid) -> Vec<Pid> {
+    all_pids()
+        .filter(|pid| parent_of(*pid) == Some(parent))
+        .collect()
+}
+
+fn all_pids() -> impl Iterator<Item = Pid> {
     let entries = read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| parse_pid(entry.file_name().to_str()?));
-    pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
+    entries.filter_map(|entry| parse_pid(entry.file_name().to_str()?))
 }
 
 /// Returns whether a process descends from this one. False if the process has ended.
@@ -69,6 +93,7 @@ mod tests {
         assert_eq!(parent_of(pid), Some(Pid::this()));
         assert!(children_by_stat(Pid::this()).contains(&pid));
         assert!(is_descendant(pid));
+        assert!(with_descendants(Pid::this()).contains(&pid));
         assert_eq!(describe(pid), format!("{pid} (sleep)"));
         let _ = child.kill();
         let _ = child.wait();
