@@ -4,7 +4,8 @@
 //! No secret wins silently: if a key is in several folders, the order of `--path` decides, and
 //! different values of equal precedence are an error that names the folders.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
 
 use crate::config::{FolderPattern, Pattern, SelectionOptions};
 use crate::error::{Error, SetBy, Setting};
@@ -140,19 +141,23 @@ fn keep_highest_precedence<V>(secrets: &mut Vec<Secret<String, V>>, folders: &[F
         .dedup_by(|secret, best| secret.key == best.key && precedence(secret) < precedence(best));
 }
 
-/// Drops secrets that have the key and the value of another one. `sorted` is sorted by key.
-fn drop_equal(sorted: &mut Vec<Secret>) {
-    let mut kept: Vec<Secret> = Vec::with_capacity(sorted.len());
-    for secret in sorted.drain(..) {
-        let mut same_key = kept
-            .iter()
-            .rev()
-            .take_while(|other| other.key == secret.key);
-        if !same_key.any(|other| other.value.equals(&secret.value)) {
+/// Drops secrets that have the key and the value of another one. The work is linear: thousands of folders
+/// can have the same key.
+fn drop_equal(secrets: &mut Vec<Secret>) {
+    let hasher = RandomState::new();
+    let mut kept: Vec<Secret> = Vec::with_capacity(secrets.len());
+    let mut positions = HashMap::new();
+    for secret in secrets.drain(..) {
+        let hash = hasher.hash_one((&secret.key, secret.value.expose()));
+        let same_hash = positions.get(&hash).and_then(|at: &usize| kept.get(*at));
+        let is_equal =
+            |other: &Secret| other.key == secret.key && other.value.equals(&secret.value);
+        if !same_hash.is_some_and(is_equal) {
+            positions.insert(hash, kept.len());
             kept.push(secret);
         }
     }
-    *sorted = kept;
+    *secrets = kept;
 }
 
 /// Checks that no key has several values. It does not matter for a key that `is_kept`: the command gets
@@ -330,6 +335,22 @@ mod tests {
             };
             assert_eq!(outcome, expected, "{line}");
         }
+    }
+
+    #[test]
+    fn many_values_of_one_key_take_linear_work() {
+        let secret = |number: usize| Secret {
+            folder: format!("/{number}"),
+            value: SecretBytes::new(format!("{}{number:05}", "v".repeat(3000)).into_bytes()),
+            ..secrets(&["/ KEY value"]).remove(0)
+        };
+        // Comparing each value with each other one would take minutes.
+        let mut many: Vec<Secret> = (0..20_000).map(secret).collect();
+        many.extend((0..20_000).map(secret));
+        drop_equal(&mut many);
+        assert_eq!(many.len(), 20_000);
+        let folders = many.iter().map(|secret| secret.folder.as_str());
+        assert!(folders.eq((0..20_000).map(|number| format!("/{number}"))));
     }
 
     #[test]
