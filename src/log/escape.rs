@@ -54,7 +54,7 @@ pub(crate) fn escape(text: &str) -> String {
 /// Whether the character is a control character, a line break, or changes the writing direction.
 fn is_unsafe_to_print(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Escapes the text and redacts everything that looks like a token or a bearer token: users type tokens
@@ -98,8 +98,8 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(
-            escape("a\u{1b}[31mb\n\u{9b}c\u{202e}d"),
-            "a\\u{1b}[31mb\\n\\u{9b}c\\u{202e}d"
+            escape("a\u{1b}[31mb\n\u{9b}c\u{202e}d\u{61c}"),
+            "a\\u{1b}[31mb\\n\\u{9b}c\\u{202e}d\\u{61c}"
         );
         assert_eq!(escape("grüß 👋 \\"), "grüß 👋 \\");
     }
