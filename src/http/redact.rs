@@ -15,36 +15,70 @@ const MIN_LENGTH: usize = 8;
 /// The same for parts that are compared by their letters and digits only, in any case.
 const MIN_LENGTH_COMPACT: usize = 16;
 
-/// How many characters of a text are searched for secrets, and may be quoted.
+/// How many characters of a text are searched for secrets, and how many of several texts together. Each has
+/// its share, but at least [`MIN_SEARCHED_CHARS`].
 const SEARCHED_CHARS: usize = 8000;
-const QUOTABLE_CHARS: usize = 7000;
+const ALL_SEARCHED_CHARS: usize = 100_000;
+const MIN_SEARCHED_CHARS: usize = 2000;
+
+/// How many characters at the end of what is searched are not quoted, because a secret may begin there.
+const NOT_QUOTED_CHARS: usize = 1000;
 
 /// Quotes the beginning of `text`: at most `max_chars` characters, in which each part that also
 /// occurs in a secret is replaced by `…`. If anything is left out, ` …` follows.
 ///
 /// The server may have echoed a secret as it is, in base64, percent-encoded or in hex digits, with
-/// blanks or other separators in between. The text is cut before it is searched, but behind the last
-/// character that can be quoted, so that a secret at the end of the quotation is recognized. The work
-/// is linear in the length of the secrets.
+/// blanks, `\x` or other separators in between. The text is cut before it is searched, but behind the
+/// last character that can be quoted, so that a secret at the end of the quotation is recognized.
 pub(crate) fn quote<'s>(
     text: &str,
     max_chars: usize,
     secrets: impl Iterator<Item = &'s [u8]>,
 ) -> String {
-    let searched = first_chars(text, SEARCHED_CHARS);
-    let is_secret = find_secrets(searched.as_bytes(), secrets);
+    quote_each(&[text], max_chars, secrets).concat()
+}
+
+/// Quotes the beginning of each text. The work is linear in the length of the secrets: they are gone through
+/// once for all texts.
+#[expect(clippy::expect_used, reason = "each byte has a mark")]
+pub(crate) fn quote_each<'s>(
+    texts: &[&str],
+    max_chars: usize,
+    secrets: impl Iterator<Item = &'s [u8]>,
+) -> Vec<String> {
+    let share = ALL_SEARCHED_CHARS / texts.len().max(1);
+    let share = share.clamp(MIN_SEARCHED_CHARS, SEARCHED_CHARS);
+    let searched: Vec<&str> = texts.iter().map(|text| first_chars(text, share)).collect();
+    let is_secret = find_secrets(searched.concat().as_bytes(), secrets);
+    let mut marks = is_secret.as_slice();
+    let quote = |(text, searched): (&&str, &&str)| {
+        let (of_text, rest) = marks
+            .split_at_checked(searched.len())
+            .expect("each byte has a mark");
+        marks = rest;
+        let quotable = match searched.len() < text.len() {
+            true => share - NOT_QUOTED_CHARS,
+            false => usize::MAX,
+        };
+        redact(searched, of_text, max_chars, quotable)
+    };
+    texts.iter().zip(&searched).map(quote).collect()
+}
+
+/// Replaces the marked parts, and cuts the text to `max_chars` characters, of which each is among the first
+/// `quotable` ones.
+fn redact(text: &str, is_secret: &[bool], max_chars: usize, quotable: usize) -> String {
     let mut redacted = String::new();
     let mut length = 0;
     let mut was_secret = false;
-    for (count, (at, letter)) in searched.char_indices().enumerate() {
+    for (count, (at, letter)) in text.char_indices().enumerate() {
         let is_secret = is_secret.get(at) == Some(&true);
         let shown = match (is_secret, was_secret) {
             (true, true) => None,
             (true, false) => Some('…'),
             (false, _) => Some(letter),
         };
-        let is_cut = count >= QUOTABLE_CHARS && searched.len() < text.len();
-        if is_cut || (length == max_chars && shown.is_some()) {
+        if count >= quotable || (length == max_chars && shown.is_some()) {
             // End with a whole word.
             let end = redacted.rfind(char::is_whitespace);
             redacted.truncate(end.unwrap_or(redacted.len()));
@@ -115,10 +149,14 @@ fn encoded_forms(secret: &[u8]) -> Vec<Cow<'_, [u8]>> {
     forms
 }
 
-/// Returns the letters and digits of a text in lower case, and their positions.
+/// Returns the letters and digits of a text in lower case, and their positions. The `x` of escapes such as
+/// `\x61` is left out, so that the hex digits remain.
 fn compact(text: &[u8]) -> (Vec<u8>, Vec<usize>) {
-    let kept = text.iter().enumerate();
-    let kept = kept.filter(|(_, byte)| byte.is_ascii_alphanumeric());
+    let before = [b' '].iter().chain(text);
+    let kept = text.iter().zip(before).enumerate();
+    let kept = kept
+        .filter(|(_, letters)| letters.0.is_ascii_alphanumeric() && *letters != (&b'x', &b'\\'));
+    let kept = kept.map(|(at, (byte, _))| (at, byte));
     kept.map(|(at, byte)| (byte.to_ascii_lowercase(), at))
         .unzip()
 }
@@ -219,11 +257,13 @@ mod tests {
         let key = "0c1d2e3f48596a7b8c9dafb0c1d2e3f405162738495a6b7c8d9eafb1c2d3e4f5";
         let (start, end) = key.split_at(60);
         let percent: String = key.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let escaped: String = key.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
         let in_base64 = |text: String| Base64::encode_string(text.as_bytes());
         for form in [
             key.to_owned(),
             key.to_uppercase(),
             percent,
+            escaped,
             format!("{start} {end}"),
             format!("{start}\n{end}"),
             key.split_inclusive(|c| "048".contains(c))
@@ -236,7 +276,8 @@ mod tests {
         ] {
             let text = format!("bad {form}!");
             let quoted = quote(&text, 300, [key.as_bytes()].into_iter());
-            assert_eq!(quoted.replace('%', ""), "bad …!", "{form}");
+            let quoted = quoted.replace(['%', '\\'], "").replace("x…", "…");
+            assert_eq!(quoted, "bad …!", "{form}");
         }
         // What stands before and after the key in base64 shares a character with it.
         for before in [
@@ -276,6 +317,21 @@ mod tests {
         // The last characters of a part that is searched are not quoted: a secret may begin there.
         let text = format!("{}{secret} and more", " ".repeat(SEARCHED_CHARS - 7));
         assert!(!quote(&text, usize::MAX).contains('0'));
+    }
+
+    #[test]
+    fn each_text_is_quoted_by_itself() {
+        let secret = "0c1d2e3f48596a7b8c9d";
+        let texts = ["a 0c1d2e3f48596a7b8c9d", "ä", "", "b 3f48596a c"];
+        let quoted = quote_each(&texts, 100, [secret.as_bytes()].into_iter());
+        assert_eq!(quoted, ["a …", "ä", "", "b … c"]);
+        let long = format!("{} 3f48596a {}", "x".repeat(1500), "y".repeat(5000));
+        let quoted = quote_each(
+            &vec![long.as_str(); 100],
+            300,
+            [secret.as_bytes()].into_iter(),
+        );
+        assert_eq!(quoted, vec![format!("{} …", "x".repeat(300)); 100]);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
+use super::rows::CowStr;
 use crate::error::{Error, MAX_LISTED};
 use crate::http::{CLIENT_CERTIFICATE_HINT, Response, is_transient, redact};
 use crate::json::{self, JsonObject, LimitedVec, exceeded_limit};
@@ -146,9 +147,14 @@ impl ApiResponse {
     /// Quotes the beginning of a text that came from the server, without any secret part of the
     /// request.
     pub(super) fn quote(&self, text: &str) -> String {
+        self.quote_each(&[text]).concat()
+    }
+
+    /// Quotes the beginning of each of these texts.
+    fn quote_each(&self, texts: &[&str]) -> Vec<String> {
         let headers = self.gateway_headers.values().map(HeaderValue::as_bytes);
         let secrets = self.secrets.iter().map(SecretBytes::expose);
-        redact::quote(text, MAX_QUOTE, headers.chain(secrets))
+        redact::quote_each(texts, MAX_QUOTE, headers.chain(secrets))
     }
 
     /// Whether the server says that it cannot decrypt the app's secrets.
@@ -168,56 +174,52 @@ impl ApiResponse {
     /// Returns the text of a Phase error, `{"error": "…"}`, or `None` for any other body.
     pub(super) fn server_error_text(&self) -> Option<String> {
         #[derive(Deserialize)]
-        struct ErrorBody {
-            #[serde(alias = "detail")]
-            error: String,
+        struct ErrorBody<'a> {
+            #[serde(borrow, alias = "detail")]
+            error: CowStr<'a>,
         }
-        let JsonObject(body) = json::from_bytes::<JsonObject<ErrorBody>>(&self.body).ok()?;
-        Some(self.quote(&body.error))
+        let JsonObject(body) = json::from_bytes::<JsonObject<ErrorBody<'_>>>(&self.body).ok()?;
+        Some(self.quote(&body.error.0))
     }
 
     /// Returns the error for a 400 that a request with leases got. The body names the dynamic secrets
     /// that could not be leased, and says why, unless the request itself was wrong.
     fn lease_error(&self, environment_label: &str, message: String) -> Error {
         #[derive(Deserialize)]
-        struct LeaseErrorBody {
-            #[serde(alias = "failedLeases")]
-            failed_leases: LimitedVec<JsonObject<FailedLease>>,
+        struct LeaseErrorBody<'a> {
+            #[serde(borrow, alias = "failedLeases")]
+            failed_leases: LimitedVec<JsonObject<FailedLease<'a>>>,
         }
         #[derive(Deserialize)]
-        struct FailedLease {
-            #[serde(alias = "secretName")]
-            secret_name: String,
-            error: String,
+        struct FailedLease<'a> {
+            #[serde(borrow, alias = "secretName")]
+            secret_name: CowStr<'a>,
+            #[serde(borrow)]
+            error: CowStr<'a>,
         }
-        let body = json::from_bytes::<JsonObject<LeaseErrorBody>>(&self.body);
+        let body = json::from_bytes::<JsonObject<LeaseErrorBody<'_>>>(&self.body);
         let failed = body.map_or_else(|_| vec![], |JsonObject(body)| body.failed_leases.0);
         let is_one_reason = failed
             .iter()
             .zip(failed.iter().skip(1))
-            .all(|(JsonObject(lease), JsonObject(next))| lease.error == next.error);
-        let reasons: Vec<String> = failed
-            .iter()
-            .take(if is_one_reason { 1 } else { MAX_LISTED })
-            .map(|JsonObject(lease)| match is_one_reason {
-                true => self.quote(&lease.error),
-                false => {
-                    let (name, why) = (self.quote(&lease.secret_name), self.quote(&lease.error));
-                    format!("{name}: {why}")
-                }
-            })
-            .collect();
+            .all(|(JsonObject(lease), JsonObject(next))| lease.error.0 == next.error.0);
+        let listed = failed.iter().take(MAX_LISTED);
+        let texts = listed.flat_map(|JsonObject(lease)| [&*lease.secret_name.0, &*lease.error.0]);
+        let quotes = self.quote_each(&texts.collect::<Vec<&str>>());
+        let (quotes, _) = quotes.as_chunks();
+        let reasons: Vec<String> = match (is_one_reason, quotes) {
+            (true, [[_, why], ..]) => vec![why.clone()],
+            (_, quotes) => quotes.iter().map(|pair| pair.join(": ")).collect(),
+        };
         let message = match reasons.is_empty() {
             true => message,
             false => format!("{} ({})", reasons.join("; "), self.status),
         };
+        let mut names: Vec<String> = quotes.iter().map(|[name, _]| name.clone()).collect();
         // Those that no message lists are only counted.
-        let quoted = |(number, JsonObject(lease)): (usize, &JsonObject<FailedLease>)| match number {
-            0..MAX_LISTED => self.quote(&lease.secret_name),
-            _ => String::new(),
-        };
+        names.resize(failed.len(), String::new());
         Error::LeaseFailed {
-            names: failed.iter().enumerate().map(quoted).collect(),
+            names,
             environment_label: environment_label.to_owned(),
             message,
         }
