@@ -49,14 +49,23 @@ pub(crate) fn build_env_block(
     let mut injected = BTreeMap::new();
     let mut sizes = Vec::with_capacity(plan.secrets.len());
     for PlannedSecret { name, secret, form } in plan.secrets {
-        let entry = match form {
+        let path;
+        let value = match form {
             InjectionForm::Inherited => continue,
-            InjectionForm::File => EnvEntry::new(&name, file_path(&secret)?.as_bytes()),
-            InjectionForm::Variable => EnvEntry::new(&name, secret.value.expose()),
+            InjectionForm::File => {
+                path = file_path(&secret)?;
+                path.as_bytes()
+            }
+            InjectionForm::Variable => secret.value.expose(),
+        };
+        let size = EnvEntry::size_of(&name, value);
+        // A larger value is an error below, and there may be no memory for a copy of it.
+        if size <= limits.max_string {
+            let entry = EnvEntry::new(&name, value);
+            let entry = entry.expect("a plan has checked its names and values for NUL bytes");
+            injected.insert(name.into_bytes(), entry);
         }
-        .expect("a plan has checked its names and values for NUL bytes");
-        sizes.push((secret.key, entry.size()));
-        injected.insert(name.into_bytes(), entry);
+        sizes.push((secret.key, size));
     }
     let mut entries = Vec::with_capacity(inherited.len() + injected.len());
     for entry in inherited.into_entries() {

@@ -19,7 +19,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use text::{
-    MAX_LISTED, errno_text, first_chars, humanize, list, lowercase_first, os_error_text, seconds,
+    MAX_LISTED, NO_MEMORY, errno_text, first_chars, humanize, list, lowercase_first, os_error_text,
+    seconds,
 };
 use text::{
     existing_names, ignored_project_note, missing_command_hint, nearest_name_hint,

@@ -54,6 +54,14 @@ impl SecretBytes {
         Self(Zeroizing::new(bytes))
     }
 
+    /// Returns a copy, or `None` if there is no memory for it: failing to allocate would abort the process.
+    pub(crate) fn try_copy(&self) -> Option<Self> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(self.0.len()).ok()?;
+        copy.extend_from_slice(&self.0);
+        Some(Self::new(copy))
+    }
+
     /// The bytes, for a request header, the environment or a sealed file.
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0

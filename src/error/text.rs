@@ -26,6 +26,10 @@ pub(crate) fn lowercase_first(text: &str) -> String {
     }
 }
 
+/// The end of a message about an allocation that failed. Rust's own handling would abort the process without a
+/// message.
+pub(crate) const NO_MEMORY: &str = "there is not enough memory for it";
+
 /// A duration in its two largest units, such as `3 h 12 min`.
 pub(crate) fn humanize(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -169,12 +173,18 @@ pub(super) fn existing_names(option: &str, existing: &[String]) -> String {
 /// The hint for a filter that matches nothing: the name that was probably meant, or how to list what
 /// exists.
 pub(super) fn nearest_name_hint(option: &str, value: &str, existing: &[String]) -> String {
+    /// The most names that the value is compared with. Each comparison is quadratic in their lengths.
+    const MAX_COMPARED: usize = 1000;
+    let max_distance = value.len() / 3;
+    let length = value.chars().count();
     let distance =
         |name: &String| strsim::osa_distance(&value.to_lowercase(), &name.to_lowercase());
     let nearest = existing
         .iter()
+        .filter(|name| name.chars().count().abs_diff(length) <= max_distance)
+        .take(MAX_COMPARED)
         .min_by_key(|name| (distance(name), strsim::osa_distance(value, name)));
-    match nearest.filter(|name| distance(name) <= value.len() / 3) {
+    match nearest.filter(|name| distance(name) <= max_distance) {
         Some(name) if option == "PHASE_PATH" => format!("use {name} in PHASE_PATH"),
         Some(name) => format!("use {option} {}", shell_quoted(name)),
         None if existing.is_empty() || existing_names(option, existing).is_empty() => {
@@ -287,6 +297,17 @@ mod tests {
             list([long.as_str(), "short", "too long"].iter(), " and "),
             format!("{long} and short and 1 more")
         );
+    }
+
+    #[test]
+    fn nearest_name_is_found_without_quadratic_work() {
+        let tail = "x".repeat(3000);
+        let backend = format!("/backend{tail}");
+        // Comparing the value with such a name would take minutes.
+        let mut names = vec!["x".repeat(1 << 24); 4];
+        names.push(backend.clone());
+        let hint = nearest_name_hint("--path", &format!("/bakend{tail}"), &names);
+        assert_eq!(hint, format!("use --path {backend}"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
+use crate::error::NO_MEMORY;
 use crate::secret::SecretBytes;
 
 /// The size of a key in bytes: the same for X25519, BLAKE2b-256 and XChaCha20-Poly1305.
@@ -73,8 +74,7 @@ impl KeyPair {
             return Err("it is truncated");
         };
         let ephemeral = PublicKey::from(*key_from_lower_hex(ephemeral.as_bytes())?);
-        let ciphertext =
-            Base64::decode_vec(ciphertext).map_err(|_| "its ciphertext is not base64")?;
+        let ciphertext = decode_base64(ciphertext)?;
         let shared = self.private.diffie_hellman(&ephemeral);
         // libsodium rejects such points, too: they give everybody the same shared secret.
         if !shared.was_contributory() {
@@ -91,6 +91,18 @@ impl KeyPair {
         let (_, receive_key) = out.split_ref::<U32>();
         decrypt_aead(ciphertext, receive_key.as_ref())
     }
+}
+
+/// Decodes base64 of any length. Failing to allocate would abort the process without a message.
+fn decode_base64(text: &str) -> Result<Vec<u8>, DecryptError> {
+    let mut bytes = Vec::new();
+    let size = text.len() / 4 * 3;
+    bytes.try_reserve_exact(size).map_err(|_| NO_MEMORY)?;
+    bytes.resize(size, 0);
+    let decoded = Base64::decode(text, &mut bytes);
+    let length = decoded.map_err(|_| "its ciphertext is not base64")?.len();
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 /// Decrypts `ciphertext ‖ tag ‖ nonce` (XChaCha20-Poly1305-IETF) in place.

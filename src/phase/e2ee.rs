@@ -18,7 +18,7 @@ use super::app_directory::{App, AppDirectory, Environment, EnvironmentKey};
 use super::crypto::{DecryptError, KeyPair, decrypt_aead, key_from_any_hex, key_from_lower_hex};
 use super::lease::{self, DynamicVariable, LeaseExpiry};
 use super::response::Endpoint;
-use super::rows::{CowStr, Override, SecretRows, StaticRow};
+use super::rows::{CowStr, Override, SecretRows, StaticRow, copy_text};
 use super::{ServerFilter, environment_label};
 use crate::auth::Credential;
 use crate::config::DynamicMode;
@@ -72,9 +72,9 @@ struct KeyCell {
 #[derive(Clone)]
 pub(crate) struct EncryptedValue {
     /// `None` for a dynamic secret that was not leased.
-    field: Option<Arc<str>>,
+    field: Option<Arc<String>>,
     /// The shared value, if a personal override replaces it. References resolve to this one.
-    shared_field: Option<Arc<str>>,
+    shared_field: Option<Arc<String>>,
 }
 
 /// Decrypts the keys and values of one environment.
@@ -363,7 +363,7 @@ impl EncryptedValue {
     }
 
     /// The shared value, still encrypted.
-    pub(super) fn shared_field(&self) -> Option<Arc<str>> {
+    pub(super) fn shared_field(&self) -> Option<Arc<String>> {
         self.shared_field.as_ref().or(self.field.as_ref()).cloned()
     }
 }
@@ -371,18 +371,22 @@ impl EncryptedValue {
 impl TryFrom<StaticRow<'_>> for EncryptedSecret {
     type Error = &'static str;
 
+    /// Copies the encrypted value out of the response.
+    ///
+    /// # Errors
+    /// Those of [`copy_text`].
     fn try_from(row: StaticRow<'_>) -> Result<Self, &'static str> {
         /// The server's IDs have 36.
         const MAX_ID_CHARS: usize = 100;
         let id: String = row.id.chars().take(MAX_ID_CHARS).collect();
         let description = format!("the key of the secret {id}");
-        let shared: Arc<str> = (*row.value).into();
+        let shared = Arc::new(copy_text(row.value)?);
         let value = match row.personal_override {
             Some(Override {
                 value: CowStr(own),
                 is_active: true,
             }) => EncryptedValue {
-                field: Some((*own).into()),
+                field: Some(Arc::new(copy_text(own)?)),
                 shared_field: Some(shared),
             },
             _ => EncryptedValue {
@@ -409,7 +413,7 @@ impl From<DynamicVariable<'_>> for EncryptedSecret {
         variable
             .map_key(|key: Cow<'_, str>| EncryptedKey::new(description, &key))
             .map_value(|value| EncryptedValue {
-                field: value.map(|field| (*field).into()),
+                field: value.map(|field| Arc::new(field.into_owned())),
                 shared_field: None,
             })
     }

@@ -45,7 +45,7 @@ pub(super) enum Coverage {
 
 /// A shared value, which is decrypted when a reference needs it.
 pub(super) struct IndexedValue {
-    field: Arc<str>,
+    field: Arc<String>,
     decryptor: Rc<EnvironmentDecryptor>,
     decrypted: OnceCell<Rc<SecretBytes>>,
     /// Whether a personal override replaces it where it is selected.
@@ -115,10 +115,13 @@ impl EnvironmentIndex {
             if secret.dynamic_secret_name.is_none()
                 && let Some(value) = value.filter(is_this)
             {
-                let copy = SecretBytes::new(secret.value.expose().to_vec());
+                // Without memory for a copy, it is decrypted again if a reference needs it.
+                let Some(copy) = secret.value.try_copy() else {
+                    continue;
+                };
                 value.decrypted = OnceCell::from(Rc::new(copy));
                 // The ciphertext is not needed any more, and may be large.
-                value.field = Arc::from("");
+                value.field = Arc::default();
             }
         }
     }

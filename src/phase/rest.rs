@@ -7,7 +7,7 @@ use super::app_directory::App;
 use super::client::ApiClient;
 use super::lease::{self, LeaseExpiry};
 use super::response::Endpoint;
-use super::rows::{CowStr, Override, SecretRows, StaticRow};
+use super::rows::{CowStr, Override, SecretRows, StaticRow, copy_text};
 use super::{ServerFilter, environment_label};
 use crate::config::DynamicMode;
 use crate::error::Error;
@@ -89,8 +89,7 @@ impl TryFrom<StaticRow<'_>> for Secret {
     /// Copies the value out of the response.
     ///
     /// # Errors
-    /// The end of a message, if there is no memory for the copy: failing to allocate would abort the
-    /// process without one.
+    /// Those of [`copy_text`].
     fn try_from(row: StaticRow<'_>) -> Result<Self, &'static str> {
         let value = match row.personal_override {
             Some(Override {
@@ -99,20 +98,9 @@ impl TryFrom<StaticRow<'_>> for Secret {
             }) => own,
             _ => row.value,
         };
-        let value = match value {
-            Cow::Owned(text) => text.into_bytes(),
-            Cow::Borrowed(text) => {
-                let mut bytes = Vec::new();
-                bytes
-                    .try_reserve_exact(text.len())
-                    .map_err(|_| "fits into memory")?;
-                bytes.extend_from_slice(text.as_bytes());
-                bytes
-            }
-        };
         Ok(Self {
             key: row.key.into_owned(),
-            value: SecretBytes::new(value),
+            value: SecretBytes::new(copy_text(value)?.into_bytes()),
             folder: row.folder,
             tags: row.tags,
             secret_type: row.secret_type,

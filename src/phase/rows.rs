@@ -21,8 +21,9 @@ const MAX_TAGS: usize = 200_000;
 /// secret. No variable can have a name of half of that.
 const MAX_NAME_BYTES: usize = 256 << 10;
 
-/// The most bytes of the folders and names of dynamic secrets, which are copied for each variable.
-const MAX_COPIED_BYTES: usize = 16 << 20;
+/// The most bytes of all names together: keys, folders, types, tags and names of dynamic secrets. Those that
+/// are copied for each variable of a dynamic secret count as often.
+const MAX_ALL_NAMES_BYTES: usize = 16 << 20;
 
 /// A string that borrows from the response's body if it contains no escapes. serde borrows a plain
 /// `Cow` only with an attribute, which does not reach into an `Option`.
@@ -100,15 +101,16 @@ struct RawRow<'a> {
     key: Option<CowStr<'a>>,
     #[serde(borrow, default)]
     value: Option<CowStr<'a>>,
-    path: String,
-    #[serde(default)]
-    tags: LimitedVec<String>,
+    #[serde(borrow)]
+    path: CowStr<'a>,
+    #[serde(borrow, default)]
+    tags: LimitedVec<CowStr<'a>>,
     #[serde(borrow)]
     r#type: CowStr<'a>,
     #[serde(borrow, default = "Option::default")]
     r#override: Option<JsonObject<Override<'a>>>,
-    #[serde(default)]
-    name: Option<String>,
+    #[serde(borrow, default)]
+    name: Option<CowStr<'a>>,
     #[serde(borrow, default = "Option::default", alias = "keyMap")]
     key_map: Option<LimitedVec<JsonObject<KeyName<'a>>>>,
     #[serde(borrow, default = "Option::default")]
@@ -155,7 +157,9 @@ where
                         };
                     }
                     if row.r#type.0 == "dynamic" {
-                        dynamic_rows.push(row.into_dynamic().map_err(A::Error::missing_field)?);
+                        let mut row = row.into_dynamic().map_err(A::Error::missing_field)?;
+                        row.copy_values().map_err(limit_exceeded)?;
+                        dynamic_rows.push(row);
                         continue;
                     }
                     let row = row.into_static().map_err(A::Error::missing_field)?;
@@ -177,31 +181,36 @@ struct Sizes {
     /// Rows, each dynamic one counted with its variables.
     secrets: usize,
     tags: usize,
-    copied_bytes: usize,
+    name_bytes: usize,
 }
 
 impl Sizes {
     /// Adds a row. The error says which limit it exceeds.
     fn add(&mut self, row: &RawRow<'_>) -> Result<(), &'static str> {
-        let keys = row
-            .key_map
-            .as_ref()
-            .map_or(0, |LimitedVec(keys)| keys.len());
+        let length = |name: &Option<CowStr<'_>>| name.as_ref().map_or(0, |name| name.0.len());
+        let keys = row.key_map.iter().flat_map(|LimitedVec(keys)| keys);
         let lease = row.lease.as_ref();
         let leased = lease.and_then(|JsonObject(lease)| lease.credentials.as_ref());
-        let variables = keys.max(leased.map_or(0, |LimitedVec(leased)| leased.len()));
-        let name = row.name.as_ref().map_or(0, String::len);
-        self.secrets += variables.max(1);
+        let leased = leased.into_iter().flat_map(|LimitedVec(leased)| leased);
+        let variables = keys.clone().count().max(leased.clone().count()).max(1);
+        let names_of_variables = keys
+            .map(|JsonObject(key)| key.key_name.0.len())
+            .chain(leased.map(|JsonObject(leased)| leased.key.0.len()));
+        let single_names = names_of_variables
+            .chain(row.tags.0.iter().map(|tag| tag.0.len()))
+            .chain([length(&row.key), row.r#type.0.len()]);
+        let copied_names = [row.path.0.len(), length(&row.name)];
+        let longest = single_names.clone().chain(copied_names).max();
+        let copied_bytes = copied_names.iter().sum::<usize>() * variables;
+        self.secrets += variables;
         self.tags += row.tags.0.len();
-        self.copied_bytes += variables * (row.path.len() + name);
-        let key = row.key.as_ref().map_or(0, |key| key.0.len());
-        let longest = key.max(name).max(row.path.len()).max(row.r#type.0.len());
+        self.name_bytes += single_names.sum::<usize>() + copied_bytes;
         match self {
-            _ if longest > MAX_NAME_BYTES => Err("256 KiB in one name"),
+            _ if longest > Some(MAX_NAME_BYTES) => Err("256 KiB in one name"),
             Self { secrets, .. } if *secrets > MAX_ITEMS => Err("20,000 secrets"),
             Self { tags, .. } if *tags > MAX_TAGS => Err("200,000 tags"),
-            Self { copied_bytes, .. } if *copied_bytes > MAX_COPIED_BYTES => {
-                Err("16 MiB of folders and names for the variables of dynamic secrets")
+            Self { name_bytes, .. } if *name_bytes > MAX_ALL_NAMES_BYTES => {
+                Err("16 MiB of keys, folders, tags and other names")
             }
             _ => Ok(()),
         }
@@ -211,19 +220,52 @@ impl Sizes {
 impl RawRow<'_> {
     /// Returns a keyed hash of what a secret consists of, to compare rows with the same ID.
     fn digest(&self, hasher: &RandomState) -> u64 {
-        let mut tags: Vec<&String> = self.tags.0.iter().collect();
-        tags.sort();
+        let mut tags: Vec<&str> = self.tags.0.iter().map(|tag| &*tag.0).collect();
+        tags.sort_unstable();
         let personal = self.r#override.as_ref();
         let personal = personal.map(|JsonObject(personal)| (&personal.value.0, personal.is_active));
         hasher.hash_one((
             self.key.as_ref().map(|key| &key.0),
             self.value.as_ref().map(|value| &value.0),
-            &self.path,
+            &self.path.0,
             &self.r#type.0,
             tags,
             personal,
-            &self.name,
+            self.name.as_ref().map(|name| &name.0),
         ))
+    }
+}
+
+impl DynamicRow<'_> {
+    /// Copies the leased values out of the response. See [`copy_text`].
+    fn copy_values(&mut self) -> Result<(), &'static str> {
+        let leased = self
+            .lease
+            .iter_mut()
+            .flat_map(|lease| &mut lease.credentials);
+        for JsonObject(variable) in leased.flat_map(|LimitedVec(leased)| leased) {
+            let value = std::mem::take(&mut variable.value.0);
+            variable.value.0 = Cow::Owned(copy_text(value)?);
+        }
+        Ok(())
+    }
+}
+
+/// Copies a text out of the response, however long it is.
+///
+/// # Errors
+/// The end of a message, if there is no memory for the copy: failing to allocate would abort the process
+/// without one.
+pub(super) fn copy_text(text: Cow<'_, str>) -> Result<String, &'static str> {
+    match text {
+        Cow::Owned(text) => Ok(text),
+        Cow::Borrowed(text) => {
+            let mut copy = String::new();
+            let reserved = copy.try_reserve_exact(text.len());
+            reserved.map_err(|_| "fits into memory")?;
+            copy.push_str(text);
+            Ok(copy)
+        }
     }
 }
 
@@ -248,8 +290,13 @@ impl<'a> RawRow<'a> {
             id: self.id.0,
             key: self.key.ok_or("key")?.0,
             value: self.value.ok_or("value")?.0,
-            folder: self.path,
-            tags: self.tags.0,
+            folder: self.path.0.into_owned(),
+            tags: self
+                .tags
+                .0
+                .into_iter()
+                .map(|tag| tag.0.into_owned())
+                .collect(),
             secret_type,
             personal_override: self.r#override.map(|JsonObject(personal)| personal),
         })
@@ -257,8 +304,8 @@ impl<'a> RawRow<'a> {
 
     fn into_dynamic(self) -> Result<DynamicRow<'a>, &'static str> {
         Ok(DynamicRow {
-            name: self.name.ok_or("name")?,
-            folder: self.path,
+            name: self.name.ok_or("name")?.0.into_owned(),
+            folder: self.path.0.into_owned(),
             keys: self
                 .key_map
                 .into_iter()

@@ -119,6 +119,11 @@ impl EnvEntry {
         Self::joined(name.as_bytes(), value)
     }
 
+    /// Returns the size in bytes of the entry `NAME=value`, with its NUL.
+    pub(crate) fn size_of(name: &str, value: &[u8]) -> usize {
+        name.len() + value.len() + "=\0".len()
+    }
+
     fn joined(name: &[u8], value: &[u8]) -> Option<Self> {
         // The capacity includes the `=` and the NUL, so that `CString::new` copies nothing.
         let mut text = Vec::with_capacity(name.len() + value.len() + 2);

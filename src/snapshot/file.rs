@@ -18,7 +18,7 @@ use nix::unistd::geteuid;
 use tempfile::{Builder, NamedTempFile};
 
 use super::format;
-use crate::error::{SnapshotError, os_error_text};
+use crate::error::{NO_MEMORY, SnapshotError, os_error_text};
 use crate::process::secret_file::check_size_limit;
 
 /// The largest file in bytes: a response has at most 64 MiB, and references can add as much.
@@ -48,7 +48,10 @@ const NOT_A_SNAPSHOT: &str = "it is not a phase-run snapshot";
 /// Returns why if it is missing, is not a snapshot, or another user could have written it.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, SnapshotError> {
     let (file, size) = open_trusted(path, OpenOptions::new().read(true))?;
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX))
+        .map_err(|_| unusable(NO_MEMORY))?;
     file.take(size)
         .read_to_end(&mut bytes)
         .map_err(io_failure)?;

@@ -14,6 +14,7 @@ use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
+use crate::error::NO_MEMORY;
 use crate::secret::length_prefixed::{self, LENGTH_SIZE, encode_length};
 use crate::secret::{Secret, SecretBytes, Token};
 
@@ -53,7 +54,7 @@ pub(super) fn is_snapshot(bytes: &[u8]) -> bool {
 /// start without their values would need Phase anyway.
 ///
 /// # Errors
-/// The reason, if the system provides no randomness.
+/// The reason, if the system provides no randomness or no memory.
 #[expect(
     clippy::expect_used,
     reason = "the header has just been written, and memory ends before the cipher's limit"
@@ -84,7 +85,9 @@ pub(super) fn encrypt(
     };
     let size: usize = fields().map(|field| LENGTH_SIZE + field.len()).sum();
     let size = LENGTH_SIZE + binding.len() + LENGTH_SIZE + size;
-    let mut file = Vec::with_capacity(HEADER_SIZE + size + TAG_SIZE);
+    let mut file = Vec::new();
+    file.try_reserve_exact(HEADER_SIZE + size + TAG_SIZE)
+        .map_err(|_| NO_MEMORY)?;
     let mut salt = [0; SALT_SIZE];
     SystemRandom::new()
         .fill(&mut salt)
