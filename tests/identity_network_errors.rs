@@ -104,7 +104,7 @@ fn cloud_refusal_is_final_and_reported() {
     }
 }
 
-/// HTML, other JSON, an empty or binary body and an endless one are errors.
+/// HTML, other JSON, an empty or a binary body are errors.
 #[test]
 fn malformed_cloud_response_is_an_error() {
     for (name, path, run_with_source) in REMOTE_SOURCES {
@@ -114,13 +114,26 @@ fn malformed_cloud_response_is_an_error() {
             Responder::json(200, r#"{"access_token": 5, "AccessKeyId": null}"#),
             Responder::raw(200, "text/plain", Vec::new()),
             Responder::raw(200, "text/plain", b"\x1b[31m\0\xff\r\n".into()),
-            Responder::endless(80 << 20),
         ] {
             let machine = cloud_machine();
             machine.cloud.respond(path, responder);
             let output = machine.assert_identity_error(in_us_east_1(run_with_source, &machine));
             assert!(machine.phase.requests().is_empty(), "{name}\n{output}");
         }
+    }
+}
+
+/// Credentials are short.
+#[test]
+fn cloud_response_may_have_1_mib() {
+    for (name, path, run_with_source) in REMOTE_SOURCES {
+        let machine = cloud_machine();
+        machine
+            .cloud
+            .respond(path, Responder::endless((1 << 20) + 1));
+        let output = machine.assert_identity_error(in_us_east_1(run_with_source, &machine));
+        let why = ": the response is larger than 1048576 bytes";
+        assert!(output.stderr.contains(why), "{name}\n{output}");
     }
 }
 

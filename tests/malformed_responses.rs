@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use fake_phase::{Phase, Responder, World};
+use fake_phase::{Phase, Responder, World, bearer, service_token};
 use nix::sys::resource::Resource;
 
+use crate::e2ee::e2ee_world;
 use crate::support::{
     Output, Run, SHOP, Sandbox, Status, fake_server, inherited, read_request_head, shop_id,
     shop_world, skip,
@@ -223,7 +224,15 @@ fn lists_in_responses_are_bounded() {
         ),
         (
             rows(1, |_| dynamic_row(&long, 100)),
-            Some("16 MiB of folders and names for the variables of dynamic secrets"),
+            Some("16 MiB of keys, folders, tags and other names"),
+        ),
+        (
+            rows(80, |_| secret_row(0, "").replace("KEY", &long)),
+            Some("16 MiB of keys, folders, tags and other names"),
+        ),
+        (
+            rows(80, |_| secret_row(0, &format!("\"{long}\""))),
+            Some("16 MiB of keys, folders, tags and other names"),
         ),
     ] {
         let phase = Phase::serve(shop_world([("KEY", "value")]));
@@ -285,6 +294,42 @@ fn lack_of_memory_is_an_error() {
         }
     }
     panic!("no limit leads to {missing:?}");
+}
+
+/// The response has to fit into memory, and then a copy of each encrypted value in it.
+#[test]
+fn lack_of_memory_for_encrypted_value_is_an_error() {
+    let value = "v".repeat(4 << 20);
+    let phase = Phase::serve(e2ee_world(&[("/", "KEY", &value)]));
+    let sandbox = Sandbox::new(&phase);
+    let is_told = |mebibytes: u64| {
+        let run = sandbox.run(SHOP).args(["--file", "KEY", "true"]);
+        let output = run.limit(Resource::RLIMIT_AS, mebibytes << 20).output();
+        output
+            .stderr
+            .contains("the response has more than fits into memory (line 1, column ")
+    };
+    // How much the program itself needs varies.
+    assert!((24..100).step_by(2).any(is_told), "no limit leads to it");
+}
+
+/// A list of apps and environments is copied several times.
+#[test]
+fn list_of_apps_may_have_16_mib() {
+    for (token, address) in [
+        (service_token(), "/service/secrets/tokens/"),
+        (bearer(), "/v1/apps/"),
+    ] {
+        let phase = Phase::serve(shop_world([("KEY", "value")]));
+        let sandbox = Sandbox::new(&phase);
+        phase.respond(address, Responder::endless((16 << 20) + 1));
+        let run = sandbox.run(SHOP).args(["--timeout", "60", "true"]);
+        let output = run.env("PHASE_SERVICE_TOKEN", token).output();
+        let output = output.assert_error(125, "protocol");
+        let message =
+            "larger than 16777216 bytes, which is the limit for a list of apps and environments\n";
+        assert!(output.stderr.contains(message), "{output}");
+    }
 }
 
 /// Runs phase-run against a server that sends a response with these headers.

@@ -519,6 +519,46 @@ fn referenced_environments_are_bounded_in_size() {
     assert_eq!(count_fetched(&phase), 3);
 }
 
+/// Almost any text may be a reference. After an invalid response, no more environments are fetched for it.
+#[test]
+fn invalid_response_ends_fetches_for_unusual_names() {
+    let value = "${One.A+} ${Two.A+} ${Three.A+}";
+    let mut world = e2ee_world(&[("/", "VALUE", value)]);
+    for name in ["One", "Two", "Three"] {
+        let environment = world.app("shop").environment(name, "custom");
+        environment.secret("/", "A+", "x");
+    }
+    let phase = Phase::serve(world);
+    // The first two requests are for the list of apps and for the environment itself.
+    phase.respond("/service/secrets/", Responder::json(200, "[5]").after(2));
+    let sandbox = Sandbox::new(&phase);
+    let run = sandbox.run(["-q"]).args(SHOP);
+    let output = run.args(["printenv", "VALUE"]).output().assert_ok();
+    assert_eq!(output.text(), format!("{value}\n"));
+    assert_eq!(count_fetched(&phase), 2);
+}
+
+/// Decrypting a key takes time. The secrets are counted before that: these cannot be decrypted.
+#[test]
+fn secrets_of_referenced_environments_are_counted_before_decryption() {
+    let mut world = e2ee_world(&[("/", "VALUE", "${Staging.X} ${Other.X}")]);
+    let shop = world.app("shop");
+    shop.environment("Staging", "staging").secret("/", "X", "x");
+    shop.environment("Other", "custom").secret("/", "X", "x");
+    let phase = Phase::serve(world);
+    let row = r#"{"id":"1","key":"K","value":"V","path":"/","tags":[],"type":"secret"}"#;
+    let body = format!("[{}]", vec![row; 10_000].join(","));
+    // The first two requests are for the list of apps and for the environment itself.
+    phase.respond("/service/secrets/", Responder::json(200, &body).after(2));
+    let sandbox = Sandbox::new(&phase);
+    let run = sandbox.run(SHOP).args(["printenv", "VALUE"]);
+    let output = run.output().assert_error(125, "protocol");
+    let message =
+        "more than 20,000 secrets in the environment and all others that its references need\n";
+    assert!(output.stderr.ends_with(message), "{output}");
+    assert_eq!(count_fetched(&phase), 3);
+}
+
 #[test]
 fn reference_resolves_to_shared_value_not_override() {
     let mut world = e2ee_world(&[("/", "BOTH", "${THEME}/${OWN}")]);

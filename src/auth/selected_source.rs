@@ -27,6 +27,7 @@ pub(super) const UNEXPECTED_RESPONSE: &str = "unexpected response";
 /// Requests to a public service of a cloud. A `--ca-file` may be meant for Phase alone, or for a gateway
 /// in front of both, so the built-in roots are trusted too.
 const CLOUD_SERVICE: RequestPolicy = RequestPolicy {
+    body_limit: BodyLimit::SHORT,
     trusts_built_in_roots: true,
     ..RequestPolicy::DEFAULT
 };
@@ -38,7 +39,7 @@ const METADATA_SERVICE: RequestPolicy = RequestPolicy {
     timeout: Duration::from_secs(5),
     connect_timeout: Duration::from_secs(1),
     max_tries: 2,
-    body_limit: BodyLimit::DEFAULT,
+    body_limit: BodyLimit::SHORT,
     uses_proxy: false,
     trusts_built_in_roots: true,
     logs_path: false,

@@ -25,6 +25,12 @@ impl BodyLimit {
         bytes: MAX_BODY,
         explanation: "",
     };
+
+    /// For credentials and tokens, which are short.
+    pub(crate) const SHORT: Self = Self {
+        bytes: 1 << 20,
+        explanation: "",
+    };
 }
 
 /// The most that is reserved for a body before any of it has arrived, in bytes, because a server may

@@ -16,7 +16,18 @@ use super::response::{ApiResponse, Endpoint};
 use crate::auth::Credential;
 use crate::config::{DecryptionMode, parse_uuid};
 use crate::error::{Error, Setting};
+use crate::http::{BodyLimit, RequestPolicy};
 use crate::json::{JsonObject, LimitedVec, MAX_ITEMS, STRING_INSTEAD, limit_exceeded, strict_bool};
+
+/// Requests for lists of apps and environments. Their names and keys are copied several times, so such a
+/// list may be less large than the secrets.
+const LIST_POLICY: RequestPolicy = RequestPolicy {
+    body_limit: BodyLimit {
+        bytes: 16 << 20,
+        explanation: ", which is the limit for a list of apps and environments",
+    },
+    ..RequestPolicy::DEFAULT
+};
 
 /// An app that the token can read.
 #[derive(Clone)]
@@ -256,7 +267,7 @@ impl<'a> AppDirectory<'a> {
     fn list_environments(&self, app: &mut App) -> Result<Vec<Environment>, Error> {
         let query = [("app_id", app.id.as_str())];
         let address = self.client.host().rest_url("v1/environments/");
-        let response = self.client.get(&address, &query, &[])?;
+        let response = self.request_list(&address, &query)?;
         if response.status == 403 && response.says_end_to_end_encrypted() {
             app.encryption = Some(Encryption::EndToEnd);
             self.check_can_decrypt(app)?;
@@ -293,18 +304,21 @@ impl<'a> AppDirectory<'a> {
         Ok(self.access_list.get_or_init(|| access_list))
     }
 
+    fn request_list(&self, address: &str, query: &[(&str, &str)]) -> Result<ApiResponse, Error> {
+        self.client
+            .get_with_policy(address, query, &[], LIST_POLICY)
+    }
+
     /// Requests everything that a token with keys can read.
     fn request_tokens(&self) -> Result<AccessList, Error> {
-        let response = self
-            .client
-            .get(&self.client.host().tokens_url(), &[], &[])?;
+        let response = self.request_list(&self.client.host().tokens_url(), &[])?;
         AccessList::from_response(&response, self.credential.token.is_legacy_service())
     }
 
     /// Requests the apps that a bearer token can read.
     fn request_apps(&self) -> Result<AccessList, Error> {
         let address = self.client.host().rest_url("v1/apps/");
-        let response = self.client.get(&address, &[], &[])?;
+        let response = self.request_list(&address, &[])?;
         let JsonObject(list): JsonObject<ListBody<ListedApp>> =
             response.json_if_ok(Endpoint::Apps, "a list of apps")?;
         let apps = list

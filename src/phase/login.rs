@@ -14,7 +14,7 @@ use crate::auth::{
 };
 use crate::config::Host;
 use crate::error::Error;
-use crate::http::{HttpClient, Request, RequestPolicy};
+use crate::http::{BodyLimit, HttpClient, Request, RequestPolicy};
 use crate::json::JsonObject;
 use crate::log::Event;
 use crate::secret::{SecretBytes, Token};
@@ -130,7 +130,10 @@ fn request_token(
         body.ok().expect("a struct of strings is a JSON object")
     };
     let response = http.send(&Request {
-        policy: RequestPolicy::DEFAULT,
+        policy: RequestPolicy {
+            body_limit: BodyLimit::SHORT,
+            ..RequestPolicy::DEFAULT
+        },
         method: Method::POST,
         url,
         headers,

@@ -22,6 +22,7 @@ use super::reference::{Piece, Reference, has_reference, pieces};
 use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::http::{BodyLimit, RequestPolicy};
+use crate::json::MAX_ITEMS;
 use crate::secret::{Secret, SecretBytes};
 
 /// How many references may be nested in each other.
@@ -46,6 +47,10 @@ const MAX_UNUSUAL_ENVIRONMENTS: usize = 16;
 /// How often such a fetch is tried.
 const MAX_UNUSUAL_TRIES: u32 = 2;
 
+/// The error for more secrets than [`MAX_ITEMS`].
+const TOO_MANY_SECRETS: &str =
+    "more than 20,000 secrets in the environment and all others that its references need";
+
 /// Resolves the references in the secrets of one environment.
 pub(crate) struct ReferenceResolver<'a> {
     client: E2eeClient<'a>,
@@ -65,6 +70,8 @@ pub(crate) struct ReferenceResolver<'a> {
     expanded_bytes: usize,
     /// How many bytes the responses of further environments may have.
     response_bytes_left: usize,
+    /// How many secrets further environments may have, because decrypting a key takes time.
+    secrets_left: usize,
     /// The names of all apps in lower case, each with those of its environments; empty until a reference
     /// names one.
     lowercase_names: Vec<(String, Vec<String>)>,
@@ -136,6 +143,7 @@ impl<'a> ReferenceResolver<'a> {
             followed_references: 0,
             expanded_bytes: 0,
             response_bytes_left: BodyLimit::DEFAULT.bytes.saturating_sub(fetched.body_bytes),
+            secrets_left: MAX_ITEMS.saturating_sub(fetched.secrets.len()),
             lowercase_names: vec![],
         })
     }
@@ -310,9 +318,13 @@ impl<'a> ReferenceResolver<'a> {
     }
 
     fn out_of_memory(&self) -> Error {
+        self.unexpected_response("not enough memory for the values of its references")
+    }
+
+    fn unexpected_response(&self, why: &str) -> Error {
         Error::UnexpectedResponse {
             host: self.client.app_directory.client.host().name().to_owned(),
-            why: "not enough memory for the values of its references".to_owned(),
+            why: why.to_owned(),
             hint: None,
         }
     }
@@ -462,17 +474,29 @@ impl<'a> ReferenceResolver<'a> {
         let fetched = self
             .client
             .fetch(app, environment, &no_filter, skip, policy);
+        let fetched = fetched.and_then(|fetched| {
+            let left = self.secrets_left.checked_sub(fetched.secrets.len());
+            match left {
+                Some(left) => Ok((fetched, left)),
+                None => Err(self.unexpected_response(TOO_MANY_SECRETS)),
+            }
+        });
         match fetched {
-            Ok(fetched) => {
+            Ok((fetched, secrets_left)) => {
                 let left = self.response_bytes_left;
                 self.response_bytes_left = left.saturating_sub(fetched.body_bytes);
+                self.secrets_left = secrets_left;
                 let index = EnvironmentIndex::new(SharedValues::new(&fetched));
                 self.indexes.insert(position, index);
             }
             Err(Error::AccessDenied { .. }) => {
                 self.indexes.entry(position).or_default().coverage = Coverage::Denied;
             }
-            Err(_) if !is_usual => {
+            Err(error) if !is_usual => {
+                if matches!(error, Error::UnexpectedResponse { .. }) {
+                    // Receiving and parsing it may have taken as long as all other responses.
+                    self.unusual_environments = MAX_UNUSUAL_ENVIRONMENTS;
+                }
                 self.indexes.entry(position).or_default().coverage = Coverage::Failed;
             }
             Err(error) => return Err(error),
