@@ -16,6 +16,7 @@ mod retry;
 mod roots;
 mod tunnel;
 mod verifier;
+mod waiting;
 
 use std::time::Duration;
 

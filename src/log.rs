@@ -7,10 +7,11 @@
 
 mod escape;
 mod event;
+pub(crate) mod status_line;
 #[cfg(test)]
 mod tests;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,6 +26,11 @@ use event::Level;
 pub(crate) trait Log {
     /// Writes one event, if its level is enabled, or holds it back.
     fn log(&self, event: Event<'_>);
+
+    /// Whether a status line may be drawn while phase-run waits.
+    fn has_status_line(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(Event<'_>)> Log for F {
@@ -38,6 +44,10 @@ impl Log for Logger {
         if let Some(line) = self.format_line(&event) {
             write_line(&line);
         }
+    }
+
+    fn has_status_line(&self) -> bool {
+        self.format == OutputFormat::Text && !self.quiet && std::io::stderr().is_terminal()
     }
 }
 
@@ -176,5 +186,6 @@ fn is_writable(timeout: PollTimeout) -> bool {
 
 /// Writes one line in one write, so that lines of several processes do not mix.
 pub(crate) fn write_line(text: &str) {
+    let _no_status_line = status_line::lock_and_erase();
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }

@@ -86,6 +86,7 @@ mod unexpected_responses;
 mod unresponsive_addresses;
 mod usage;
 mod vectors;
+mod waiting_line;
 mod watch;
 mod watch_cleanup;
 mod watch_leases;

@@ -15,6 +15,7 @@ use super::clients::{ClientKind, Clients, RootSet};
 use super::dns::{LookupLimit, Resolver};
 use super::failure::{Failure, TlsPeer, TryLimit};
 use super::proxy::Proxy;
+use super::waiting::{Wait, WaitGuard, WaitingLine};
 use super::{HttpOptions, Request, Response, Roots, retry, tunnel};
 use crate::error::Error;
 use crate::log::{Event, Log};
@@ -29,6 +30,8 @@ pub(crate) struct HttpClient<'a> {
     clients: Clients,
     /// The hosts whose issuer is not among the built-in roots.
     hosts_with_system_roots: RefCell<Vec<String>>,
+    /// Shows on a terminal what a slow request is waiting for.
+    waiting_line: Option<WaitingLine>,
     pub(crate) log: &'a dyn Log,
 }
 
@@ -41,6 +44,7 @@ impl<'a> HttpClient<'a> {
             resolver: Resolver::default(),
             clients: Clients::default(),
             hosts_with_system_roots: RefCell::default(),
+            waiting_line: WaitingLine::start(log),
             log,
         }
     }
@@ -95,6 +99,9 @@ impl<'a> HttpClient<'a> {
                 attempt: tries + 1,
                 left: max_wait.saturating_sub(elapsed),
             });
+            let _wait = self.begin_wait(|| Wait::Retry {
+                at: Instant::now() + delay,
+            });
             sleep(delay);
             previous = Some(outcome);
         }
@@ -135,6 +142,9 @@ impl<'a> HttpClient<'a> {
                 }),
                 slow_after: self.options.timeout,
             };
+            let _wait = self.begin_wait(|| Wait::Lookup {
+                name: name.to_owned(),
+            });
             let outcome = self.resolver.resolve(name, &limit, self.log);
             outcome.map_err(|error| match proxy {
                 Some(proxy) => {
@@ -144,6 +154,12 @@ impl<'a> HttpClient<'a> {
             })?;
         }
         Ok(start.elapsed())
+    }
+
+    /// Shows what is waited for until the guard is dropped.
+    fn begin_wait(&self, wait: impl FnOnce() -> Wait) -> Option<WaitGuard<'_>> {
+        let line = self.waiting_line.as_ref()?;
+        Some(line.begin(wait()))
     }
 
     /// The bound on the next try: the timeout, or what is left of `max_wait`.
@@ -251,6 +267,7 @@ impl<'a> HttpClient<'a> {
         let mut builder = client
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone());
+        let _wait = self.begin_wait(|| Wait::Response);
         // An alert later in this exchange can only be about what it was asked for itself.
         self.clients.client_certificate.reset();
         if request.method != Method::GET {

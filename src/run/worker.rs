@@ -122,6 +122,11 @@ impl<'a> WorkerLog<'a> {
 }
 
 impl Log for WorkerLog<'_> {
+    /// While a standby waits, the terminal belongs to the command.
+    fn has_status_line(&self) -> bool {
+        !self.channel.is_standby() && self.logger.has_status_line()
+    }
+
     fn log(&self, event: Event<'_>) {
         match (&event, self.channel.is_standby()) {
             // The file is removed, whether the poll succeeds or not.
