@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
-use fake_phase::{Options, Phase, Responder};
+use fake_phase::{Options, Phase, Responder, bearer};
 use nix::sys::resource::Resource;
 
 use crate::support::{
@@ -207,6 +207,22 @@ fn body_limit_is_exactly_64_mib() {
             );
         }
     }
+}
+
+/// The ID of the app comes from the server, and is part of the next address.
+#[test]
+fn endless_id_is_not_retried() {
+    let phase = Phase::serve(shop_world([("KEY", VALUE)]));
+    let id = "i".repeat(70_000);
+    let body = format!(r#"{{"data":[{{"id":"{id}","name":"shop","sseEnabled":true}}]}}"#);
+    phase.respond("/v1/apps/", Responder::json(200, &body));
+    let sandbox = sandbox(&phase);
+    let run = sandbox.production("shop").arg("true");
+    let output = run.env("PHASE_SERVICE_TOKEN", bearer()).output();
+    let output = output.assert_error(125, "unreachable");
+    let why = ": the address of the request is longer than 65,534 bytes\n";
+    assert!(output.stderr.contains(why), "{output}");
+    assert!(!output.stderr.contains("retrying"), "{output}");
 }
 
 /// Redirects are not followed, neither to another server nor on the same one.

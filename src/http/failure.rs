@@ -139,6 +139,11 @@ impl Failure {
     /// The failure of a request whose response did not begin. `wants_client_certificate` says whether the
     /// server or the proxy has asked for a client certificate in this exchange.
     pub(super) fn from_send_error(error: &reqwest::Error, wants_client_certificate: bool) -> Self {
+        if error.is_builder() {
+            // Names and IDs of apps and environments come from the server, and may have any length.
+            let why = "the address of the request is longer than 65,534 bytes".to_owned();
+            return Self::NotRetried { why };
+        }
         let mut cause: Option<&(dyn StdError + 'static)> = error.source();
         let mut innermost = String::new();
         let mut tls_peer = TlsPeer::Server;
