@@ -12,7 +12,6 @@ pub(crate) mod help;
 mod options;
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 
 use lexopt::Arg;
 
@@ -90,6 +89,9 @@ fn parse_into(args: &mut ParsedArgs, arguments: Vec<OsString>) -> Result<(), Err
         let next = parser
             .try_raw_args()
             .and_then(|words| words.peek().map(OsStr::to_owned));
+        if let Some(option) = next.as_deref().and_then(option_of_several_words) {
+            return Err(Error::SeveralWordsInArgument { option });
+        }
         if let Some(name) = next
             .as_deref()
             .and_then(OsStr::to_str)
@@ -143,20 +145,11 @@ fn parse_value(
             false => Ok(OsString::new()),
         };
     };
-    let attached = parser.optional_value();
-    let is_several_words = |value: &OsString| value.as_bytes().starts_with(b" ");
-    if let Some(letter) = spec.short
-        && !is_long
-        && attached.as_ref().is_some_and(is_several_words)
-    {
-        let option = format!("-{letter}");
-        return Err(Error::SeveralWordsInArgument { option });
-    }
     let missing = || Error::MissingValue {
         option,
         value: name,
     };
-    let value = match attached {
+    let value = match parser.optional_value() {
         Some(value) => value,
         None => match parser.value() {
             // The value was forgotten. `--path=--` passes this one.
@@ -171,9 +164,54 @@ fn parse_value(
     }
 }
 
+/// Returns the option in front of other words in one argument, such as `-v` in `-v --app shop`. The kernel
+/// passes everything after the interpreter of a `#!` line as one argument.
+///
+/// A value may contain white space. If it is attached to its option, one of its words must be an option,
+/// and the value of `--command` counts as one word.
+fn option_of_several_words(argument: &OsStr) -> Option<String> {
+    let argument = argument.to_string_lossy();
+    let (first, rest) = argument.split_once([' ', '\t'])?;
+    let has_option = |spec: &OptSpec| {
+        spec.option != Opt::Command && rest.split([' ', '\t']).any(is_option_or_end)
+    };
+    if first.starts_with("--") {
+        let Some((name, _)) = first.split_once('=') else {
+            return Some(first.to_owned());
+        };
+        let spec = find_long(name.trim_start_matches('-')).ok()?;
+        return has_option(spec).then(|| name.to_owned());
+    }
+    let mut letters = first.strip_prefix('-')?.chars();
+    while let Some(letter) = letters.next() {
+        let spec = options().find(|spec| spec.short == Some(letter))?;
+        let option = format!("-{letter}");
+        match (spec.value, letters.as_str()) {
+            (ValueSpec::Flag, "") => return Some(first.to_owned()),
+            (ValueSpec::Flag, _) => {}
+            // An attached value does not start with white space.
+            (_, "") => return Some(option),
+            (_, _) => return has_option(spec).then_some(option),
+        }
+    }
+    None
+}
+
+/// Whether a word starts with the spelling of an option, or ends the options.
+fn is_option_or_end(word: &str) -> bool {
+    match word.strip_prefix("--") {
+        Some("") => true,
+        Some(long) => find_long(long.split('=').next().unwrap_or(long)).is_ok(),
+        None => {
+            let letter = word.strip_prefix('-').and_then(|rest| rest.chars().next());
+            letter.is_some_and(|letter| options().any(|spec| spec.short == Some(letter)))
+        }
+    }
+}
+
 /// Returns the long name in a word such as `-app` or `-app=shop`, which would be read as `-a pp`.
 fn long_after_one_dash(word: &str) -> Option<&str> {
-    let name = word.strip_prefix('-')?.split('=').next()?;
+    let name = word.strip_prefix('-')?.split(['=', ' ', '\t']).next()?;
     let is_long = |spec: &OptSpec| spec.long == name || spec.alias == Some(name);
     options().any(is_long).then_some(name)
 }
@@ -181,14 +219,9 @@ fn long_after_one_dash(word: &str) -> Option<&str> {
 fn find_long(name: &str) -> Result<&'static OptSpec, Error> {
     options()
         .find(|spec| spec.long == name || spec.alias == Some(name))
-        .ok_or_else(|| match name.split_once(' ') {
-            Some((first, _)) => Error::SeveralWordsInArgument {
-                option: format!("--{first}"),
-            },
-            None => Error::UnknownOption {
-                option: format!("--{name}"),
-                nearest: nearest_long(name),
-            },
+        .ok_or_else(|| Error::UnknownOption {
+            option: format!("--{name}"),
+            nearest: nearest_long(name),
         })
 }
 
@@ -282,6 +315,40 @@ mod tests {
             ),
         ] {
             assert_eq!(parsed(&line).unwrap_err(), message, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn several_words_in_one_argument_are_recognized() {
+        for (argument, option) in [
+            ("--app shop", Some("--app")),
+            ("--app=shop --env=prod", Some("--app")),
+            ("--app=shop -- sh", Some("--app")),
+            ("--app=my shop -eprod", Some("--app")),
+            ("--app\tshop\t--env\tprod", Some("--app")),
+            ("--app=shop\t-e\tprod", Some("--app")),
+            ("--clean -v", Some("--clean")),
+            ("--unknown word", Some("--unknown")),
+            ("-- sh", Some("--")),
+            ("-v --app shop", Some("-v")),
+            ("-vq\t-- sh", Some("-vq")),
+            ("-a shop", Some("-a")),
+            ("-va shop", Some("-a")),
+            ("-ashop --env=prod", Some("-a")),
+            ("-c echo hi", Some("-c")),
+            ("--app=my shop", None),
+            ("--app=shop - a -1 --more", None),
+            ("--app", None),
+            ("-amy shop", None),
+            ("--command=ls --app -v", None),
+            ("-cls -v", None),
+            ("-z word", None),
+            ("- word", None),
+            ("a word --app", None),
+            ("", None),
+        ] {
+            let found = option_of_several_words(OsStr::new(argument));
+            assert_eq!(found.as_deref(), option, "{argument}");
         }
     }
 

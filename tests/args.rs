@@ -360,3 +360,29 @@ fn help_fails_when_stdout_is_not_writable() {
         let _ = closed.assert_error(125, "output");
     }
 }
+
+/// The kernel passes everything after the interpreter of a `#!` line as one argument.
+#[test]
+fn words_of_an_interpreter_line_get_a_hint() {
+    let (phase, sandbox) = tagged_shop();
+    for (words, option) in [
+        ("--app shop --env Production -- sh", "--app"),
+        ("--app=shop --env=Production", "--app"),
+        ("--app=shop\t--env=Production\t--\tsh", "--app"),
+        ("--app\tshop --env\tProduction", "--app"),
+        ("-v --app shop", "-v"),
+        ("-v\t-ashop -eProduction", "-v"),
+        ("-ashop -eProduction", "-a"),
+        ("-- sh", "--"),
+    ] {
+        let line = format!("#!{} {words}\necho started\n", sandbox.program());
+        let script = sandbox.executable("script", line);
+        let run = sandbox.run(["argument"]).wrap([script]);
+        let output = run.output().assert_error(125, "usage");
+        let message = format!("several words are in one argument: \"{option} …\"\n");
+        assert!(output.stderr.contains(&message), "{words}: {output}");
+        let hint = "start a script with #!/usr/bin/env -S phase-run …\n";
+        assert!(output.stderr.ends_with(hint), "{words}: {output}");
+    }
+    assert_eq!(phase.connections(), 0);
+}
