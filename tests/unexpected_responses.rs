@@ -7,7 +7,7 @@ use fake_phase::{Options, Phase, Responder, bearer};
 use nix::sys::resource::Resource;
 
 use crate::support::{
-    Output, Sandbox, fake_server, read_request_head, require_root, shop_id, shop_world,
+    Output, Sandbox, Status, fake_server, read_request_head, require_root, shop_id, shop_world,
     stay_silent, unused_port, unused_uid,
 };
 
@@ -309,6 +309,44 @@ fn non_http_server_is_protocol_error() {
         let output = fetch_from(address, &sandbox(&phase)).assert_refused("protocol");
         assert!(output.stderr.contains("not HTTP"), "{output}");
     }
+}
+
+/// The first frame of a server that speaks HTTP/2: without settings, and with the number of streams.
+const HTTP_2_FRAMES: [&[u8]; 2] = [
+    b"\0\0\0\x04\0\0\0\0\0",
+    b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64",
+];
+
+#[test]
+fn http_2_response_is_named() {
+    for frame in HTTP_2_FRAMES {
+        let address = fake_server(move |mut socket| {
+            read_request_head(&mut socket);
+            let _ = socket.write_all(frame);
+            stay_silent(socket);
+        });
+        let phase = Phase::serve(shop_world([("KEY", VALUE)]));
+        let output = fetch_from(address, &sandbox(&phase)).assert_refused("protocol");
+        let message = "the response is HTTP/2, which phase-run does not support\n";
+        assert!(output.stderr.contains(message), "{output}");
+        let hint = "hint: enable HTTP/1.1 on the server, or on the load balancer in front of it\n";
+        assert!(output.stderr.ends_with(hint), "{output}");
+    }
+}
+
+/// Servers may send their settings, or a banner, as soon as they have accepted a connection.
+#[test]
+fn data_before_the_request_is_named() {
+    let address = fake_server(|mut socket| {
+        let _ = socket.write_all(HTTP_2_FRAMES[0]);
+        stay_silent(socket);
+    });
+    let phase = Phase::serve(shop_world([("KEY", VALUE)]));
+    let sandbox = sandbox(&phase);
+    let run = sandbox.run_echo(&["--max-wait", "0"]);
+    let output = run.env("PHASE_HOST", format!("http://{address}")).output();
+    assert_eq!(output.status, Status::Exited(125), "{output}");
+    assert!(output.stderr.contains("HTTP/2"), "{output}");
 }
 
 /// A server that sends headers without end cannot fill the memory.

@@ -138,6 +138,8 @@ fn build(
         .no_proxy()
         .http1_only()
         .http1_max_headers(MAX_HEADERS)
+        // Only to see what a server sends instead of HTTP/1.1: see `Response::receive`.
+        .http09_responses()
         .dns_resolver(Arc::clone(addresses))
         // Each request has its own limit.
         .timeout(None)

@@ -20,18 +20,12 @@ use crate::error::{Error, lowercase_first, os_error_text, seconds};
 #[derive(Debug)]
 pub(super) enum Failure {
     /// No connection or no complete response. It may be transient.
-    Unreachable {
-        why: String,
-    },
+    Unreachable { why: String },
     /// The proxy refused to connect to the server. It may be transient.
-    TunnelRefused {
-        why: String,
-    },
+    TunnelRefused { why: String },
     /// No connection, and a retry would fail in the same way: the proxy refused the credentials, or this
     /// process may not open what it needs.
-    NotRetried {
-        why: String,
-    },
+    NotRetried { why: String },
     /// The certificate's issuer is not among the trusted roots.
     UnknownIssuer {
         why: &'static str,
@@ -44,6 +38,7 @@ pub(super) enum Failure {
     },
     UnexpectedResponse {
         why: String,
+        hint: Option<&'static str>,
     },
 }
 
@@ -71,6 +66,12 @@ const MAX_HEAD: usize = 8192 + 4096 * 100;
 
 /// hyper's text for a head with too many headers or bytes; only servers can ask it for the kind.
 const HEAD_TOO_LARGE: &str = "message head is too large";
+
+/// hyper's text for data that arrives on a connection before a request has been sent.
+const UNEXPECTED_DATA: &str = "received unexpected message from connection";
+
+/// The hint for a server that speaks only HTTP/2.
+const HTTP_2_HINT: &str = "enable HTTP/1.1 on the server, or on the load balancer in front of it";
 
 /// The hint for a server that requires a client certificate.
 pub(crate) const CLIENT_CERTIFICATE_HINT: &str =
@@ -108,6 +109,23 @@ impl TryLimit {
 }
 
 impl Failure {
+    /// The failure of a response that does not help, without a hint.
+    pub(super) fn unexpected(why: String) -> Self {
+        Self::UnexpectedResponse { why, hint: None }
+    }
+
+    /// The failure of a response that is not HTTP/1.1 and has this start. A server that speaks HTTP/2 sends
+    /// a frame first that has its settings (RFC 9113, sections 3.4 and 6.5).
+    pub(super) fn not_http_1(start: &[u8]) -> Self {
+        match start {
+            [0, 0, _, 4, 0, 0, 0, 0, 0, ..] => Self::UnexpectedResponse {
+                why: "the response is HTTP/2, which phase-run does not support".to_owned(),
+                hint: Some(HTTP_2_HINT),
+            },
+            _ => Self::unexpected("the response is not HTTP".to_owned()),
+        }
+    }
+
     /// The failure of a try or a connection that took longer than `limit`. `slow_lookup` is how long the
     /// look-up before it took, if that left little time for it.
     pub(super) fn timed_out(limit: Duration, slow_lookup: Option<Duration>) -> Self {
@@ -161,11 +179,17 @@ impl Failure {
                         "the head of the response is too large: at most {MAX_HEADERS} headers and {} KiB are accepted",
                         MAX_HEAD >> 10
                     );
-                    return Self::UnexpectedResponse { why };
+                    return Self::unexpected(why);
                 }
                 if http.is_parse() {
-                    let why = "the response is not HTTP".to_owned();
-                    return Self::UnexpectedResponse { why };
+                    return Self::not_http_1(b"");
+                }
+                // An overloaded server may send its response without reading a request, so this is retried.
+                if http.to_string() == UNEXPECTED_DATA {
+                    let why = "it sends data before the request, as servers of HTTP/2 and other protocols do";
+                    return Self::Unreachable {
+                        why: why.to_owned(),
+                    };
                 }
                 if http.is_incomplete_message() {
                     let why = CLOSED_BEFORE_RESPONSE.to_owned();
@@ -278,11 +302,7 @@ impl Failure {
                 why,
                 hint,
             },
-            Self::UnexpectedResponse { why } => Error::UnexpectedResponse {
-                host,
-                why,
-                hint: None,
-            },
+            Self::UnexpectedResponse { why, hint } => Error::UnexpectedResponse { host, why, hint },
         }
     }
 
@@ -302,7 +322,7 @@ impl Failure {
             }
             AlertReceived(AlertDescription::NoApplicationProtocol) => (
                 "it does not accept HTTP/1.1, and phase-run does not support HTTP/2",
-                Some("enable HTTP/1.1 on the server, or on the load balancer in front of it"),
+                Some(HTTP_2_HINT),
             ),
             AlertReceived(alert)
                 if *alert == AlertDescription::CertificateRequired

@@ -4,8 +4,8 @@
 use std::io::{self, Read};
 use std::time::{Duration, SystemTime};
 
-use reqwest::blocking;
 use reqwest::header::{CONTENT_ENCODING, DATE, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::{Version, blocking};
 
 use super::failure::{Failure, TryLimit};
 
@@ -32,6 +32,9 @@ impl BodyLimit {
         explanation: "",
     };
 }
+
+/// The size of the head of a frame of HTTP/2 in bytes (RFC 9113, section 4.1).
+const HTTP_2_FRAME_HEAD: usize = 9;
 
 /// The most that is reserved for a body before any of it has arrived, in bytes, because a server may
 /// announce any length. The body of 10,000 secrets fits, and so is never moved: each move would leave a
@@ -66,6 +69,12 @@ impl Response {
         limit: &TryLimit,
         body_limit: BodyLimit,
     ) -> Result<Self, Failure> {
+        // The HTTP library takes what it cannot parse for the body of a response of this version.
+        if response.version() == Version::HTTP_09 {
+            let mut start = [0; HTTP_2_FRAME_HEAD];
+            let length = response.read(&mut start).unwrap_or(0);
+            return Err(Failure::not_http_1(start.get(..length).unwrap_or_default()));
+        }
         let header = |name: HeaderName| {
             let value = response.headers().get(name);
             value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -76,11 +85,9 @@ impl Response {
             .and_then(|text| parse_retry_after(text, date.as_deref()));
         let compression = header(CONTENT_ENCODING).and_then(|text| compression_name(&text));
         if let Some(name) = compression.filter(|_| response.status().is_success()) {
-            return Err(Failure::UnexpectedResponse {
-                why: format!(
-                    "the response is compressed ({name}), although phase-run asked for an uncompressed one"
-                ),
-            });
+            return Err(Failure::unexpected(format!(
+                "the response is compressed ({name}), although phase-run asked for an uncompressed one"
+            )));
         }
         Ok(Self {
             status: response.status().as_u16(),
@@ -99,13 +106,12 @@ fn read_body(
     body_limit: BodyLimit,
 ) -> Result<Vec<u8>, Failure> {
     let BodyLimit { bytes, explanation } = body_limit;
-    let too_large = || Failure::UnexpectedResponse {
-        why: format!("the response is larger than {bytes} bytes{explanation}"),
+    let too_large = || {
+        let why = format!("the response is larger than {bytes} bytes{explanation}");
+        Failure::unexpected(why)
     };
     // Failing to allocate would abort the process without a message.
-    let out_of_memory = |_| Failure::UnexpectedResponse {
-        why: "not enough memory for the response".to_owned(),
-    };
+    let out_of_memory = |_| Failure::unexpected("not enough memory for the response".to_owned());
     let broken = |error: io::Error| Failure::from_body_error(&error, limit);
     let announced = response.content_length().unwrap_or(0);
     let announced = usize::try_from(announced).unwrap_or(usize::MAX);
