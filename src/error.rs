@@ -179,10 +179,10 @@ errors! {
     }
 
     "identity": "with `--identity`, this machine's cloud credentials cannot be found, or Phase does not trust them" {
-        /// No source has cloud credentials; `attempts` has one reason per source.
+        /// No source has cloud credentials, or the selected source is down; `attempts` has one reason per source.
         #[text("no {provider} credentials found: {}", attempts.join("; "))]
         #[hint_from(hint.map(str::to_owned))]
-        NoCloudCredentials { provider: &'static str, attempts: Vec<String>, hint: Option<&'static str> },
+        NoCloudCredentials { provider: &'static str, attempts: Vec<String>, hint: Option<&'static str>, is_outage: bool },
         /// Phase or the cloud does not accept the credentials; `from` says which ones.
         #[text("{host} rejected {from}: {message}")]
         #[hint_from(hint.clone())]

@@ -35,7 +35,8 @@ use client::ApiClient;
 use e2ee::E2eeClient;
 pub(crate) use e2ee::{EncryptedSecret, EnvironmentDecryptor};
 pub(crate) use lease::LeaseExpiry;
-pub(crate) use resolver::ReferenceResolver;
+pub(crate) use resolver::{ReferenceResolver, Resolved};
+pub(crate) use response::is_outage;
 use rest::RestOutcome;
 
 /// The secrets of an environment, before selection.

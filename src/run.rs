@@ -17,7 +17,7 @@ use crate::config::{self, Config, RunMode};
 use crate::environ::{self, ChangeRecord, Plan};
 use crate::error::{Error, errno_text};
 use crate::log::{Event, Log, Logger};
-use crate::phase::{self, FetchedSecrets, LeaseExpiry, SecretList};
+use crate::phase::{self, FetchedSecrets, LeaseExpiry, Resolved, SecretList};
 use crate::process::env_block::EnvBlock;
 use crate::process::memory_protection::SavedCoreLimit;
 use crate::process::secret_file::SecretFile;
@@ -270,18 +270,16 @@ fn fetch_and_select(
         target,
         lease,
     } = phase::fetch(single_threaded, &config.fetch, auth, options, log)?;
-    let (total, secrets) = match secrets {
-        SecretList::Decrypted(secrets) => (
-            secrets.len(),
-            check(selection::select(
-                secrets,
-                options,
-                &environment_label,
-                log,
-                Ok,
-                Ok,
-            )?)?,
-        ),
+    let (total, resolved) = match secrets {
+        SecretList::Decrypted(secrets) => {
+            let total = secrets.len();
+            let selected = selection::select(secrets, options, &environment_label, log, Ok, Ok)?;
+            let resolved = Resolved {
+                secrets: check(selected)?,
+                unfetched: None,
+            };
+            (total, resolved)
+        }
         SecretList::Encrypted {
             secrets,
             decryptor,
@@ -304,6 +302,7 @@ fn fetch_and_select(
             (total, resolved)
         }
     };
+    let Resolved { secrets, unfetched } = resolved;
     log.log(Event::Selected {
         selected: secrets.len(),
         total,
@@ -311,6 +310,7 @@ fn fetch_and_select(
     });
     Ok(Fetched {
         secrets,
+        unfetched,
         target,
         lease,
     })

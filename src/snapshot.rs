@@ -15,9 +15,8 @@ use crate::auth::Credential;
 use crate::cli::Opt;
 use crate::config::{FetchConfig, SelectionOptions, SnapshotOptions};
 use crate::error::{Error, SnapshotError};
-use crate::http::is_transient;
 use crate::log::{Event, Log};
-use crate::phase::{FetchedTarget, LeaseExpiry};
+use crate::phase::{FetchedTarget, LeaseExpiry, is_outage};
 use crate::secret::Secret;
 use binding::Binding;
 use format::SnapshotContents;
@@ -39,6 +38,8 @@ pub(crate) enum FetchPurpose {
 /// What a fetch has returned, after the selection.
 pub(crate) struct Fetched {
     pub(crate) secrets: Vec<Secret>,
+    /// Why some references are left that the next start may resolve.
+    pub(crate) unfetched: Option<String>,
     pub(crate) target: FetchedTarget,
     /// When the first lease expires, if anything was leased.
     pub(crate) lease: Option<LeaseExpiry>,
@@ -95,11 +96,17 @@ impl<'a> Snapshot<'a> {
         let error = match fetch() {
             Ok(Fetched {
                 secrets,
+                unfetched,
                 target,
                 lease,
             }) => {
                 if purpose != FetchPurpose::DryRun {
-                    match self.write(&secrets, &target) {
+                    let written = match unfetched {
+                        // A copy from an earlier start has the values.
+                        Some(why) => Err(format!("references are not resolved: {why}")),
+                        None => self.write(&secrets, &target),
+                    };
+                    match written {
                         Ok(()) => log.log(Event::SnapshotWritten { path }),
                         Err(why) => log.log(Event::SnapshotWriteFailed { path, why: &why }),
                     }
@@ -241,10 +248,7 @@ enum FailureClass {
 
 fn classify(error: &Error) -> FailureClass {
     match error {
-        Error::Unreachable { .. } | Error::RateLimited { .. } => FailureClass::Outage,
-        Error::ServerFailed { status, .. } if *status >= 500 || is_transient(*status) => {
-            FailureClass::Outage
-        }
+        error if is_outage(error) => FailureClass::Outage,
         Error::TokenRejected { .. }
         | Error::AccessDenied { .. }
         | Error::AddressDenied { .. }

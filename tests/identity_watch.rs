@@ -195,6 +195,63 @@ fn transient_login_failure_keeps_valid_token() {
     }
 }
 
+/// The same goes for an outage of the cloud.
+#[test]
+fn cloud_outage_keeps_valid_token() {
+    for responder in [Responder::status(503), Responder::close()] {
+        let machine = cloud_machine();
+        machine.edit_identities(|identities| {
+            identities.ttl(12);
+        });
+        let run = azure_run(&machine, &WATCH).env("PHASE_MAX_WAIT", "0");
+        let mut running = spawn_watched_machine(run);
+        machine.cloud.respond("/", responder);
+        let said = running.stderr_line();
+        assert!(said.contains("a poll failed"), "{said}");
+        assert!(said.contains("error[identity]: "), "{said}");
+        let requests = machine.phase.requests();
+        let mint = requests.iter().find(|request| is_login(request)).unwrap();
+        let last = requests.last().unwrap();
+        // The renewal was due after eight seconds.
+        assert!(last.received - mint.received > Duration::from_secs(8));
+        let used = format!("Bearer ServiceAccount {}", fake_phase::minted_bearer(0));
+        assert_eq!(last.header("Authorization"), Some(used.as_str()));
+        end_after(1, running);
+    }
+}
+
+/// Any other failure of the login is reported at once, although the previous token is valid.
+#[test]
+fn unexpected_login_response_is_a_failed_poll() {
+    for (is_of_cloud, responder, why) in [
+        (false, Responder::html_login(), "error[protocol]: "),
+        (false, Responder::status(400), "error[identity]: "),
+        (true, Responder::html_login(), "error[identity]: "),
+        (true, Responder::status(403), "error[identity]: "),
+    ] {
+        let machine = cloud_machine();
+        machine.edit_identities(|identities| {
+            identities.ttl(6);
+        });
+        let mut running = spawn_watched_machine(azure_run(&machine, &WATCH));
+        match is_of_cloud {
+            true => machine.cloud.respond("/", responder),
+            false => machine.phase.respond("/identities/", responder),
+        }
+        let said = running.stderr_line();
+        assert!(said.contains("a poll failed"), "{said}");
+        assert!(said.contains(why), "{said}");
+        // The previous token has not been used after the failed login.
+        let requests = machine.phase.requests();
+        let mut later = requests
+            .iter()
+            .skip(1)
+            .skip_while(|request| !is_login(request));
+        assert!(later.all(is_login), "{requests:?}");
+        end_after(1, running);
+    }
+}
+
 /// The poll whose token was revoked fails, and a later one mints a new token.
 #[test]
 fn revoked_token_is_replaced() {

@@ -57,6 +57,7 @@ mod process_managers;
 mod project;
 mod proxy;
 mod proxy_trust;
+mod reference_failures;
 mod references;
 mod release;
 mod retries;

@@ -134,6 +134,7 @@ impl CredentialChain {
             provider: self.provider.name(),
             attempts: self.skipped,
             hint: Some(self.hint),
+            is_outage: false,
         })
     }
 
@@ -145,6 +146,7 @@ impl CredentialChain {
             provider: self.provider.name(),
             attempts,
             hint,
+            is_outage: false,
         }
     }
 }

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::credential_chain::CredentialChain;
 use crate::error::Error;
 use crate::http::{
-    BodyLimit, HttpClient, Request, RequestPolicy, Response, is_loopback, parse_url, redact,
+    BodyLimit, HttpClient, Request, RequestPolicy, Response, is_loopback, is_transient, parse_url,
+    redact,
 };
 use crate::json::{self, JsonObject};
 use crate::secret::SecretBytes;
@@ -59,6 +60,24 @@ impl SelectedSource {
     pub(super) fn error(&self, why: &str) -> Error {
         let hint = self.is_last.then_some(self.chain.hint);
         self.chain.error(&self.name, why, hint)
+    }
+
+    /// The same error, if the source is unreachable or overloaded.
+    fn outage(&self, why: &str) -> Error {
+        match self.error(why) {
+            Error::NoCloudCredentials {
+                provider,
+                attempts,
+                hint,
+                ..
+            } => Error::NoCloudCredentials {
+                provider,
+                attempts,
+                hint,
+                is_outage: true,
+            },
+            other => other,
+        }
     }
 
     /// The error about a setting other than the source.
@@ -121,6 +140,7 @@ impl SelectedSource {
     ) -> Result<Response, Error> {
         let response = http.send(request).map_err(|error| match error {
             Error::UnexpectedResponse { host, why, .. } => self.error(&format!("{host}: {why}")),
+            error @ Error::Unreachable { .. } => self.outage(&error.to_string()),
             error => self.error(&error.to_string()),
         })?;
         let status = match (response.status, &response.location) {
@@ -138,7 +158,11 @@ impl SelectedSource {
             }
             None => status,
         };
-        Err(self.error(&why))
+        Err(match response.status {
+            500.. => self.outage(&why),
+            status if is_transient(status) => self.outage(&why),
+            _ => self.error(&why),
+        })
     }
 
     /// Parses a JSON response. The error does not quote it: it may hold a secret.

@@ -107,6 +107,10 @@ events! {
         #[kind("nonportable-name")]
         #[text("shells cannot use the variable name{} {}", if names.len() == 1 { "" } else { "s" }, list(names.iter().map(|name| format!("\"{name}\"")), ", "))]
         NonportableNames { names: &'a [&'a str] },
+        /// An environment that references name cannot be read, so they are left.
+        #[kind("references-unavailable")]
+        #[text("cannot resolve references to {environment_label}: {why}")]
+        ReferencesUnavailable { environment_label: &'a str, why: &'a str },
         /// The values of these keys still contain references.
         #[kind("unresolved")]
         #[text("could not resolve references in {}; they are passed on as written", list(keys.iter(), ", "))]

@@ -8,7 +8,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
 use serde::{Deserialize, Serialize};
 
-use super::response::{ApiResponse, Endpoint};
+use super::response::{ApiResponse, Endpoint, is_outage};
 use crate::auth::{
     Auth, CloudCredentials, Credential, IdentityLogin, LoginProof, settings_for_endpoint,
 };
@@ -49,8 +49,8 @@ struct Authentication {
 }
 
 /// Returns the credential for Phase's API: the token that was read, or one that Phase mints for the
-/// machine's cloud identity. While the previous token is valid, it is used if Phase or the cloud
-/// cannot be reached; a refused login fails at once.
+/// machine's cloud identity. While the previous token is valid, it is used if Phase or the cloud is
+/// unreachable or overloaded. Any other failed login is reported at once.
 ///
 /// # Errors
 /// Those of [`mint_token`].
@@ -65,8 +65,8 @@ pub(super) fn authenticate<'a>(
     };
     match (mint_token(http, host, login), &login.previous) {
         (Ok(minted), _) => Ok(login.minted.get_or_init(|| minted)),
-        (Err(error @ Error::IdentityRejected { .. }), _) | (Err(error), None) => Err(error),
-        (Err(_), Some(previous)) => Ok(previous),
+        (Err(error), Some(previous)) if is_outage(&error) => Ok(previous),
+        (Err(error), _) => Err(error),
     }
 }
 

@@ -7,22 +7,24 @@
 //! (it refers to nothing, access is denied, it is part of a cycle, the nesting is too deep) stays
 //! as its raw text.
 //!
-//! Almost any text may be a reference. If its names are unusual, a start must not depend on what it
-//! seems to refer to: few environments are fetched for such text, and with few tries.
+//! Almost any text may be a reference. If its names are unusual, few environments are fetched for it, and
+//! a start does not depend on whether they can be decrypted. An outage fails the start all the same:
+//! raw text in place of a value would end up in the snapshot.
 
 use std::cell::Cell;
 use std::collections::{HashMap, TryReserveError};
 use std::rc::Rc;
 
-use super::ServerFilter;
 use super::app_directory::{App, Environment};
 use super::e2ee::{E2eeClient, EncryptedEnvironment};
 use super::environment_index::{Coverage, EnvironmentIndex, SharedValues};
 use super::reference::{Piece, Reference, has_reference, pieces};
+use super::{ServerFilter, environment_label};
 use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::http::{BodyLimit, RequestPolicy};
 use crate::json::MAX_ITEMS;
+use crate::log::Event;
 use crate::secret::{Secret, SecretBytes};
 
 /// How many references may be nested in each other.
@@ -44,9 +46,6 @@ const MIN_GROWTH: usize = 4 << 10;
 /// in braces.
 const MAX_UNUSUAL_ENVIRONMENTS: usize = 16;
 
-/// How often such a fetch is tried.
-const MAX_UNUSUAL_TRIES: u32 = 2;
-
 /// The error for more secrets than [`MAX_ITEMS`].
 const TOO_MANY_SECRETS: &str =
     "more than 20,000 secrets in the environment and all others that its references need";
@@ -62,6 +61,9 @@ pub(crate) struct ReferenceResolver<'a> {
     unusual_environments: usize,
     /// Whether the current value needs more than [`MAX_UNUSUAL_ENVIRONMENTS`].
     reached_unusual_limit: bool,
+    /// Why an environment could not be fetched that the next start may find. Only set for references with
+    /// unusual names.
+    unfetched: Option<String>,
     /// Whether a reference is left in the current value that names a secret, or may name one.
     keeps_reference: bool,
     /// How many references have been followed.
@@ -75,6 +77,13 @@ pub(crate) struct ReferenceResolver<'a> {
     /// The names of all apps in lower case, each with those of its environments; empty until a reference
     /// names one.
     lowercase_names: Vec<(String, Vec<String>)>,
+}
+
+/// Secrets whose references have been resolved, as far as they can be.
+pub(crate) struct Resolved {
+    pub(crate) secrets: Vec<Secret>,
+    /// Why some references are left that the next start may resolve.
+    pub(crate) unfetched: Option<String>,
 }
 
 /// The values that are being expanded, and what is known about others.
@@ -139,6 +148,7 @@ impl<'a> ReferenceResolver<'a> {
             indexes: HashMap::new(),
             unusual_environments: 0,
             reached_unusual_limit: false,
+            unfetched: None,
             keeps_reference: false,
             followed_references: 0,
             expanded_bytes: 0,
@@ -151,18 +161,18 @@ impl<'a> ReferenceResolver<'a> {
     /// Replaces each reference in `secrets` by its value. Leased values contain none.
     ///
     /// # Errors
-    /// Those of a request for another environment, except for denied access and for references with
-    /// unusual names, which are left unresolved; `decrypt` for a referenced value that cannot be
-    /// decrypted.
-    pub(crate) fn resolve(mut self, mut secrets: Vec<Secret>) -> Result<Vec<Secret>, Error> {
+    /// Those of a request for another environment, except for denied access; `decrypt` for a referenced
+    /// value that cannot be decrypted. Only an outage or a rejected token is an error for a reference with
+    /// unusual names.
+    pub(crate) fn resolve(mut self, mut secrets: Vec<Secret>) -> Result<Resolved, Error> {
         let refers = |secret: &Secret| {
             secret.dynamic_secret_name.is_none() && has_reference(secret.value.expose())
         };
-        if !secrets.iter().any(refers) {
-            return Ok(secrets);
-        }
-        let Some((own_environment, values)) = self.own_environment.take() else {
-            return Ok(secrets);
+        let own_environment = self.own_environment.take();
+        let own_environment = own_environment.filter(|_| secrets.iter().any(refers));
+        let Some((own_environment, values)) = own_environment else {
+            let unfetched = None;
+            return Ok(Resolved { secrets, unfetched });
         };
         let mut index = EnvironmentIndex::new(values);
         index.reuse_decrypted(&secrets);
@@ -184,7 +194,8 @@ impl<'a> ReferenceResolver<'a> {
             }
             left = postponed;
         }
-        Ok(secrets)
+        let unfetched = self.unfetched;
+        Ok(Resolved { secrets, unfetched })
     }
 
     fn resolve_value(
@@ -444,7 +455,8 @@ impl<'a> ReferenceResolver<'a> {
     }
 
     /// Fetches all secrets of an environment. Without access to it, nothing is added to what has been
-    /// fetched before. Any other failure is an error only if the reference `is_usual`.
+    /// fetched before, and a warning says why. If the reference is not `is_usual`, the same goes for an
+    /// environment that cannot be decrypted and for a response that is not from Phase.
     #[expect(
         clippy::expect_used,
         reason = "an `EnvironmentPosition` is only made from this list"
@@ -457,12 +469,7 @@ impl<'a> ReferenceResolver<'a> {
             .and_then(|environments| environments.get(position.environment))
             .expect("the environment exists at this position");
         let no_filter = ServerFilter::default();
-        let max_tries = match is_usual {
-            true => u32::MAX,
-            false => MAX_UNUSUAL_TRIES,
-        };
         let policy = RequestPolicy {
-            max_tries,
             body_limit: BodyLimit {
                 bytes: self.response_bytes_left,
                 explanation: ", which is what is left of 64 MiB for the environment and all others \
@@ -481,26 +488,43 @@ impl<'a> ReferenceResolver<'a> {
                 None => Err(self.unexpected_response(TOO_MANY_SECRETS)),
             }
         });
-        match fetched {
+        let error = match fetched {
             Ok((fetched, secrets_left)) => {
                 let left = self.response_bytes_left;
                 self.response_bytes_left = left.saturating_sub(fetched.body_bytes);
                 self.secrets_left = secrets_left;
                 let index = EnvironmentIndex::new(SharedValues::new(&fetched));
                 self.indexes.insert(position, index);
+                return Ok(());
             }
-            Err(Error::AccessDenied { .. }) => {
-                self.indexes.entry(position).or_default().coverage = Coverage::Denied;
+            Err(error) => error,
+        };
+        let mut why = error.to_string();
+        let coverage = match error {
+            Error::AccessDenied { message, .. } => {
+                why = message;
+                Coverage::Denied
             }
-            Err(error) if !is_usual => {
-                if matches!(error, Error::UnexpectedResponse { .. }) {
-                    // Receiving and parsing it may have taken as long as all other responses.
-                    self.unusual_environments = MAX_UNUSUAL_ENVIRONMENTS;
-                }
-                self.indexes.entry(position).or_default().coverage = Coverage::Failed;
+            Error::DecryptionFailed { .. } if !is_usual => Coverage::Failed,
+            Error::UnexpectedResponse { .. } | Error::ServerFailed { status: 400, .. }
+                if !is_usual =>
+            {
+                // Receiving and parsing it may have taken as long as all other responses.
+                self.unusual_environments = MAX_UNUSUAL_ENVIRONMENTS;
+                self.unfetched = Some(why.clone());
+                Coverage::Failed
             }
-            Err(error) => return Err(error),
-        }
+            error => return Err(error),
+        };
+        self.client
+            .app_directory
+            .client
+            .log()
+            .log(Event::ReferencesUnavailable {
+                environment_label: &environment_label(&environment.name, app),
+                why: &why,
+            });
+        self.indexes.entry(position).or_default().coverage = coverage;
         Ok(())
     }
 }

@@ -348,3 +348,14 @@ impl ApiResponse {
         }
     }
 }
+
+/// Whether an error means that Phase, or the cloud in front of a login, is unreachable or overloaded: the
+/// same request may succeed later.
+pub(crate) fn is_outage(error: &Error) -> bool {
+    match error {
+        Error::Unreachable { .. } | Error::RateLimited { .. } => true,
+        Error::NoCloudCredentials { is_outage, .. } => *is_outage,
+        Error::ServerFailed { status, .. } => *status >= 500 || is_transient(*status),
+        _ => false,
+    }
+}
