@@ -286,8 +286,12 @@ fn fetch_and_select(
             resolver,
         } => {
             let total = secrets.len();
+            // A snapshot has the values of all secrets: when it is used, the variable may not be set.
+            let is_used = |key: &str| {
+                config.snapshot.is_some() || !environ::is_kept(key, inherited, &config.injection)
+            };
             let decrypt_keys = |secrets| decryptor.decrypt_keys(secrets);
-            let decrypt_values = |secrets| decryptor.decrypt_values(secrets);
+            let decrypt_values = |secrets| decryptor.decrypt_values(secrets, is_used);
             let selected = selection::select(
                 secrets,
                 options,
@@ -296,7 +300,7 @@ fn fetch_and_select(
                 decrypt_keys,
                 decrypt_values,
             )?;
-            let resolved = resolver.resolve(check(selected)?)?;
+            let resolved = resolver.resolve(check(selected)?, is_used)?;
             // The keys have been used for the last time.
             wipe_unused_stack();
             (total, resolved)

@@ -268,6 +268,59 @@ fn unreferenced_secret_need_not_be_decryptable() {
     }
 }
 
+/// A variable that is kept needs no value of its secret, and nothing that the value refers to. A snapshot
+/// and a reference do.
+#[test]
+fn undecryptable_value_of_a_kept_variable_is_not_needed() {
+    let mut world = e2ee_world(&[("/", "REFERS", "<${BAD_ONE}>")]);
+    let production = world.app("shop").environment("Production", "prod");
+    production.encrypted_row(row(production, &production.encrypt("BAD_ONE"), "ph:v1:"));
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let keep = ["--keep", "BAD_ONE"];
+    for (options, is_needed) in [
+        (&["--keep", "*"][..], false),
+        (&["--keep-existing"], false),
+        (&["--keep-existing", "--dry-run"], false),
+        (&["--keep-existing", "--file", "BAD_ONE"], false),
+        (&["--keep", "BAD_ONE", "--except", "REFERS"], false),
+        (&keep, true),
+        (&["--keep", "*", "--snapshot", "copy"], true),
+        (&["--keep", "*", "--prefix", "SHOP_"], true),
+        (&["--except", "REFERS"], true),
+    ] {
+        let run = sandbox.run(SHOP).args(options);
+        let run = run.env("BAD_ONE", "of the shell").env("REFERS", "too");
+        let output = run.args(["printenv", "BAD_ONE"]).output();
+        match is_needed {
+            true => {
+                let what = "cannot decrypt the value of BAD_ONE in Production of shop: ";
+                let output = output.assert_refused("decrypt");
+                assert!(output.stderr.contains(what), "{output}");
+            }
+            false if options.contains(&"--dry-run") => {
+                let listed = "BAD_ONE\t/\tsecret\tkept\nREFERS\t/\tsecret\tkept\n";
+                assert_eq!(output.assert_ok().text(), listed);
+            }
+            false => assert_eq!(output.assert_ok().text(), "of the shell\n", "{options:?}"),
+        }
+    }
+}
+
+/// A reference resolves to the value of the secret, not to that of the variable that is kept.
+#[test]
+fn reference_to_a_kept_variable_has_the_secret() {
+    let phase = Phase::serve(e2ee_world(&[
+        ("/", "HOST", "of the shop"),
+        ("/", "URL", "<${HOST}>"),
+    ]));
+    let sandbox = Sandbox::new(&phase);
+    let run = sandbox.run(SHOP).args(["--keep", "HOST"]);
+    let run = run.env("HOST", "of the shell");
+    let output = run.args(["-c", "echo $HOST $URL"]).output();
+    assert_eq!(output.assert_ok().text(), "of the shell <of the shop>\n");
+}
+
 /// Only a reference resolves to the shared value that a personal override replaces.
 #[test]
 fn undecryptable_shared_value_stops_only_references() {

@@ -239,17 +239,19 @@ impl EnvironmentDecryptor {
             .collect()
     }
 
-    /// Decrypts the values of these secrets. The value of a dynamic secret that was not leased is
-    /// empty.
+    /// Decrypts the values of these secrets. The value of a dynamic secret that was not leased, and of a key
+    /// for which `is_used` is false, is empty.
     ///
     /// # Errors
     /// `decrypt` for the first value that cannot be decrypted.
     pub(crate) fn decrypt_values(
         &self,
         secrets: Vec<Secret<String, EncryptedValue>>,
+        is_used: impl Fn(&str) -> bool + Sync,
     ) -> Result<Vec<Secret>, Error> {
         let values = decrypt_all(&secrets, |secret| {
-            let Some(field) = &secret.value.field else {
+            let field = secret.value.field.as_ref();
+            let Some(field) = field.filter(|_| is_used(&secret.key)) else {
                 return Ok(SecretBytes::default());
             };
             match &secret.dynamic_secret_name {

@@ -107,7 +107,7 @@ impl EnvironmentIndex {
     }
 
     /// Takes over the values of these secrets, which are decrypted already.
-    pub(super) fn reuse_decrypted(&mut self, secrets: &[Secret]) {
+    pub(super) fn reuse_decrypted<'s>(&mut self, secrets: impl Iterator<Item = &'s Secret>) {
         for secret in secrets {
             let folder = self.folders.get_mut(&secret.folder);
             let value = folder.and_then(|folder| folder.get_mut(&secret.key));

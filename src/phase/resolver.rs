@@ -158,13 +158,18 @@ impl<'a> ReferenceResolver<'a> {
         })
     }
 
-    /// Replaces each reference in `secrets` by its value. Leased values contain none.
+    /// Replaces each reference in `secrets` by its value. Leased values contain none. A key for which
+    /// `is_used` is false has no value here.
     ///
     /// # Errors
     /// Those of a request for another environment, except for denied access; `decrypt` for a referenced
     /// value that cannot be decrypted. Only an outage or a rejected token is an error for a reference with
     /// unusual names.
-    pub(crate) fn resolve(mut self, mut secrets: Vec<Secret>) -> Result<Resolved, Error> {
+    pub(crate) fn resolve(
+        mut self,
+        mut secrets: Vec<Secret>,
+        is_used: impl Fn(&str) -> bool,
+    ) -> Result<Resolved, Error> {
         let refers = |secret: &Secret| {
             secret.dynamic_secret_name.is_none() && has_reference(secret.value.expose())
         };
@@ -175,7 +180,7 @@ impl<'a> ReferenceResolver<'a> {
             return Ok(Resolved { secrets, unfetched });
         };
         let mut index = EnvironmentIndex::new(values);
-        index.reuse_decrypted(&secrets);
+        index.reuse_decrypted(secrets.iter().filter(|secret| is_used(&secret.key)));
         self.indexes.insert(own_environment, index);
         // After the first pass, the usual references have fetched all environments that they need. A
         // value that needs one beyond the limit may then find it.
