@@ -98,7 +98,6 @@ pub(crate) fn load(
         log,
     };
     reader.check_conflicts()?;
-    reader.check_variables()?;
     let (command, run_mode) = reader.read_run_mode()?;
     reader.check_log_format()?;
     let mode = reader.read_decryption_mode()?;

@@ -19,8 +19,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use text::{
-    MAX_LISTED, NO_MEMORY, errno_text, first_chars, humanize, list, lowercase_first, os_error_text,
-    seconds,
+    MAX_LISTED, NO_MEMORY, env_file_hint, errno_text, first_chars, humanize, list, lowercase_first,
+    os_error_text, seconds,
 };
 use text::{
     existing_names, ignored_project_note, missing_command_hint, nearest_name_hint,
@@ -94,19 +94,12 @@ errors! {
         NoEnvironment { app: String, readable: Vec<String>, ignored_project: Option<IgnoredProject> },
         /// The value of an environment variable cannot be parsed.
         #[text("{name}={}: expected {expected}", quoted_if_unclear(value))]
+        #[hint_from(env_file_hint(&SetBy::Variable(name), value))]
         InvalidVariable { name: &'static str, value: String, expected: &'static str },
         /// The variable names a SOCKS proxy; `address` has nothing after the scheme.
         #[text("{name}={address}: SOCKS proxies are not supported")]
         #[hint("set https_proxy to an HTTP proxy, or no_proxy to the host of Phase to reach it directly")]
         SocksProxy { name: &'static str, address: String },
-        /// A variable's value is in the quotation marks of an env file. It may be a password or a token.
-        #[text("the value of {name} is in quotation marks")]
-        #[hint("remove the quotation marks where {name} is set: an env file of Docker keeps them")]
-        QuotedVariable { name: &'static str },
-        /// The value of a variable ends with a carriage return of the file that sets it.
-        #[text("the value of {name} ends with a carriage return")]
-        #[hint("change the file that sets {name} to Unix line endings")]
-        CarriageReturnInVariable { name: &'static str },
         /// A `.phase.json` cannot be read or parsed.
         #[text("cannot use {}: {why}", path.display())]
         ProjectFileUnusable { path: PathBuf, why: String },
@@ -118,20 +111,21 @@ errors! {
         #[text("cannot search for .phase.json: cannot determine the working directory: {why}")]
         WorkingDirectoryUnknown { why: String },
         /// The address of Phase is not a URL, or a token must not be sent to it.
-        #[text("cannot use {value} (from {set_by}) as Phase's address: {why}")]
-        #[hint_from(suggestion.as_ref().map(|url| format!("use {url}")))]
-        InvalidHost { value: String, set_by: SetBy, why: &'static str, suggestion: Option<String> },
+        #[text("cannot use {} (from {set_by}) as Phase's address: {why}", quoted_if_unclear(value))]
+        #[hint_from(hint.clone())]
+        InvalidHost { value: String, set_by: SetBy, why: &'static str, hint: Option<String> },
         /// The file of trusted CAs cannot be used.
         #[text("cannot use the CA file {} (from {}): {why}", file.value.display(), file.set_by)]
-        #[hint_from(match file.set_by {
+        #[hint_from(env_file_hint(&file.set_by, &file.value).or_else(|| match file.set_by {
             SetBy::Variable(name) => {
                 Some(format!("unset {name}, or name another file with --ca-file"))
             }
             SetBy::Option(_) | SetBy::ProjectFile(_) => None,
-        })]
+        }))]
         CaFileUnusable { file: Setting<PathBuf>, why: String },
         /// The file of additional request headers cannot be used.
         #[text("cannot use the header file {} (from {}): {why}", file.value.display(), file.set_by)]
+        #[hint_from(env_file_hint(&file.set_by, &file.value))]
         HeaderFileUnusable { file: Setting<PathBuf>, why: String },
         /// `--mode rest` asks the server to decrypt an app whose keys it does not have.
         #[text("cannot read {app} with --mode rest: the app is end-to-end encrypted, so the server cannot decrypt it")]
@@ -148,14 +142,14 @@ errors! {
         #[text("{option} takes {expected}, not the token")]
         #[hint("put the token in a file, or set PHASE_SERVICE_TOKEN")]
         TokenAsArgument { option: &'static str, expected: &'static str },
-        /// The file or descriptor that holds the token cannot be read.
+        /// The file or descriptor that holds the token, and that `set_by` named, cannot be read.
         #[text("cannot read the token from {from}: {why}")]
-        #[hint_from(unreadable_token_hint(from))]
-        TokenUnreadable { from: String, why: String },
+        #[hint_from(set_by.as_ref().and_then(|set_by| env_file_hint(set_by, from)).or_else(|| unreadable_token_hint(from)))]
+        TokenUnreadable { from: String, why: String, set_by: Option<SetBy> },
         /// The token's command has no usable output; `from` is the option or the variable that sets it.
         #[text("cannot get a token with {from}: {why}")]
-        #[hint_from(hint.map(str::to_owned))]
-        TokenCommandFailed { from: &'static str, why: String, hint: Option<&'static str> },
+        #[hint_from(hint.clone())]
+        TokenCommandFailed { from: &'static str, why: String, hint: Option<String> },
         /// The token is malformed.
         #[text("the token from {from} is not valid: {why}")]
         #[hint("copy the whole token from the Phase console: pss_service:v2:… with four fields of 64 hex digits")]
@@ -198,23 +192,23 @@ errors! {
         #[text("{host} accepts no requests from this IP address: {message}")]
         #[hint("add this machine's public IP address to the network access policy in the Phase console")]
         AddressDenied { host: String, message: String },
-        /// The account may not list apps or environments, so names cannot be looked up.
+        /// The account may not list apps or environments, so the name that is `wanted` cannot be looked up.
         #[text("cannot look up the {what}: this account may not list them: {message}")]
-        #[hint("pass {alternative}")]
-        ListingDenied { what: &'static str, alternative: &'static str, message: String },
+        #[hint_from(wanted.as_ref().and_then(|wanted| env_file_hint(&wanted.set_by, &wanted.value)).or_else(|| Some(format!("pass {alternative}"))))]
+        ListingDenied { what: &'static str, alternative: &'static str, message: String, wanted: Option<Setting<String>> },
     }
 
     "not-found": "an app, an environment, a folder, a tag or a required key does not exist, or a pattern matches nothing" {
         /// The token can read no app of this name or ID.
         #[text("app {} (from {set_by}) not found{}", quoted_if_unclear(app), readable_names(readable))]
-        #[hint_from(Some(match readable.is_empty() {
+        #[hint_from(env_file_hint(set_by, app).or_else(|| Some(match readable.is_empty() {
             true => format!("check {}, or grant this account access to the app in the Phase console", set_by.name()),
             false => format!("{} one of these names or an app's ID", set_by.change_to("--app")),
-        }))]
+        })))]
         AppNotFound { app: String, set_by: SetBy, readable: Vec<String> },
         /// The token can read no environment of this name in the app.
         #[text("environment {} (from {set_by}) not found in {app}{}", quoted_if_unclear(environment), readable_names(readable))]
-        #[hint_from(Some(format!("{} the name of an environment that this token can read", set_by.change_to("--env"))))]
+        #[hint_from(env_file_hint(set_by, environment).or_else(|| Some(format!("{} the name of an environment that this token can read", set_by.change_to("--env")))))]
         EnvironmentNotFound { environment: String, set_by: SetBy, app: String, readable: Vec<String> },
         /// A filter leaves no secret; `existing` are the folders, tags or keys that it could name.
         #[text("{option} {} matches nothing in {scope}{}", quoted_if_unclear(value), existing_names(option, existing))]
@@ -301,9 +295,9 @@ errors! {
 
     "snapshot": "with `--offline`, the snapshot is missing, unsafe, damaged, too old, made with other settings, or lacks leased secrets" {
         /// `--offline` is given, and the snapshot cannot be used.
-        #[text("cannot use the snapshot {}: {why}", path.display())]
-        #[hint_from(why.hint(offline))]
-        SnapshotUnusable { path: PathBuf, why: SnapshotError, offline: &'static str },
+        #[text("cannot use the snapshot {}: {why}", file.value.display())]
+        #[hint_from(env_file_hint(&file.set_by, &file.value).or_else(|| why.hint(offline)))]
+        SnapshotUnusable { file: Setting<PathBuf>, why: SnapshotError, offline: &'static str },
     }
 
     "environment": "a name or a value cannot or must not be injected, the environment exceeds the kernel's limit, a reference is unresolved (`--strict`), or an in-memory file cannot be created (`--file`)" {

@@ -37,6 +37,7 @@ pub(crate) use e2ee::{EncryptedSecret, EnvironmentDecryptor};
 pub(crate) use lease::LeaseExpiry;
 pub(crate) use resolver::{ReferenceResolver, Resolved};
 pub(crate) use response::is_outage;
+use response::naming_wanted;
 use rest::RestOutcome;
 
 /// The secrets of an environment, before selection.
@@ -166,7 +167,10 @@ impl<'a> Fetcher<'a> {
                     from: self.credential.token_origin.clone(),
                 });
             }
-            _ => self.app_directory.find_app(setting)?,
+            _ => {
+                let found = self.app_directory.find_app(setting);
+                found.map_err(|error| naming_wanted(error, setting))?
+            }
         };
         Ok((setting, app))
     }
@@ -226,7 +230,8 @@ impl<'a> Fetcher<'a> {
     /// Requests the app's environments and chooses one of them, unless they are already known.
     fn look_up_environment(&self, target: &mut ResolvedTarget<'_>) -> Result<(), Error> {
         if target.app.environments.is_none() {
-            self.app_directory.environments(&mut target.app)?;
+            let listed = self.app_directory.environments(&mut target.app);
+            listed.map_err(|error| naming_wanted(error, target.environment_setting))?;
             target.environment =
                 self.choose_environment(&target.app, target.environment_setting)?;
         }

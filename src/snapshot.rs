@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::auth::Credential;
 use crate::cli::Opt;
 use crate::config::{FetchConfig, SelectionOptions, SnapshotOptions};
-use crate::error::{Error, SnapshotError};
+use crate::error::{Error, SnapshotError, env_file_hint};
 use crate::log::{Event, Log};
 use crate::phase::{FetchedTarget, LeaseExpiry, is_outage};
 use crate::secret::Secret;
@@ -81,11 +81,11 @@ impl<'a> Snapshot<'a> {
         purpose: FetchPurpose,
         log: &dyn Log,
     ) -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error> {
-        let path = &self.options.path.display().to_string();
+        let path = &self.options.file.value.display().to_string();
         if let Some(offline) = self.options.offline {
             self.check_target()?;
             let (secrets, age) = self.restore().map_err(|why| Error::SnapshotUnusable {
-                path: self.options.path.clone(),
+                file: self.options.file.clone(),
                 why,
                 offline,
             })?;
@@ -108,7 +108,10 @@ impl<'a> Snapshot<'a> {
                     };
                     match written {
                         Ok(()) => log.log(Event::SnapshotWritten { path }),
-                        Err(why) => log.log(Event::SnapshotWriteFailed { path, why: &why }),
+                        Err(why) => log.log(Event::SnapshotWriteFailed {
+                            path,
+                            why: &self.with_env_file_hint(why),
+                        }),
                     }
                 }
                 return Ok((secrets, lease));
@@ -123,7 +126,7 @@ impl<'a> Snapshot<'a> {
                     return Ok((secrets, None));
                 }
                 Err(why) => {
-                    let why = &why.to_string();
+                    let why = &self.with_env_file_hint(why.to_string());
                     log.log(Event::SnapshotUnusable { path, why });
                 }
             },
@@ -156,8 +159,8 @@ impl<'a> Snapshot<'a> {
     /// Removes the snapshot after a refusal, if it holds what was refused: it was made with the refused
     /// token and, unless the token itself was refused, with these settings.
     fn remove_refused(&self, refusal: &Error, log: &dyn Log) {
-        let path = &self.options.path.display().to_string();
-        file::remove_leftovers(&self.options.path);
+        let path = &self.options.file.value.display().to_string();
+        file::remove_leftovers(&self.options.file.value);
         let removed = self.decrypt().and_then(|contents| {
             match (self.binding().check(&contents.binding), refusal) {
                 // Another host knows nothing of the token.
@@ -167,7 +170,7 @@ impl<'a> Snapshot<'a> {
                 ) if setting != Opt::Host.name() => {}
                 (checked, _) => checked?,
             }
-            file::remove(&self.options.path)
+            file::remove(&self.options.file.value)
         });
         match removed {
             Ok(()) => log.log(Event::SnapshotRemoved { path }),
@@ -192,7 +195,7 @@ impl<'a> Snapshot<'a> {
 
     /// Reads the snapshot with this token, whatever its settings are.
     fn decrypt(&self) -> Result<SnapshotContents, SnapshotError> {
-        let bytes = file::read(&self.options.path)?;
+        let bytes = file::read(&self.options.file.value)?;
         format::decrypt(bytes, &self.credential.token).ok_or(SnapshotError::Undecryptable)
     }
 
@@ -200,7 +203,16 @@ impl<'a> Snapshot<'a> {
     fn write(&self, secrets: &[Secret], target: &FetchedTarget) -> Result<(), String> {
         let binding = self.binding().encode(target);
         let bytes = format::encrypt(secrets, unix_time(), &self.credential.token, &binding)?;
-        file::replace(&self.options.path, &bytes)
+        file::replace(&self.options.file.value, &bytes)
+    }
+
+    /// Adds to the reason of a failure what an env file may have left in the path.
+    fn with_env_file_hint(&self, why: String) -> String {
+        let SnapshotOptions { file, .. } = self.options;
+        match env_file_hint(&file.set_by, &file.value) {
+            Some(hint) => format!("{why}; {hint}"),
+            None => why,
+        }
     }
 
     fn binding(&self) -> Binding {
@@ -363,6 +375,7 @@ mod tests {
                     what: "apps",
                     alternative: "",
                     message: server(),
+                    wanted: None,
                 },
                 FailureClass::Refusal,
             ),

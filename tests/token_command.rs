@@ -173,7 +173,8 @@ fn failed_token_command_is_an_error_without_its_output() {
     assert_fails(token, &shop, "--token-command takes a command that prints");
 }
 
-/// A shell line may start and end with a quotation mark, unless these two enclose all of it.
+/// A shell line may start and end with a quotation mark. If these two enclose all of it, they are named as
+/// the cause of its failure.
 #[test]
 fn quoted_words_of_token_command_are_accepted() {
     let shop = shop_with_tokens();
@@ -184,7 +185,9 @@ fn quoted_words_of_token_command_are_accepted() {
             .env("PHASE_TOKEN_COMMAND", line)
     };
     let _ = run("'cat' 'user'").output().assert_ok();
-    let _ = run("\"cat user\"").output().assert_error(125, "config");
+    let output = run("\"cat user\"").output().assert_error(125, "token");
+    let hint = "hint: remove the quotation marks where PHASE_TOKEN_COMMAND is set: ";
+    assert!(output.stderr.contains(hint), "{output}");
 }
 
 /// A process that the command has left behind keeps the pipe open, and goes on running.

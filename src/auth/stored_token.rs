@@ -40,7 +40,9 @@ impl TokenSource {
                     .ok_or(Error::NoToken)?;
                 SecretBytes::new(token.as_bytes().to_vec())
             }
-            Self::File { path, read_limit } => {
+            Self::File {
+                path, read_limit, ..
+            } => {
                 let file = open_without_waiting(path).map_err(unreadable)?;
                 warn_if_exposed(path, &file, context.log);
                 let bytes = read_within(&file, MAX_SIZE + 1, *read_limit);
@@ -93,6 +95,7 @@ impl TokenSource {
         let file = file.ok_or_else(|| Error::TokenUnreadable {
             from: self.name(),
             why: "it is no longer a regular file".to_owned(),
+            set_by: None,
         })?;
         warn_if_exposed(path, &file, context.log);
         warn_if_replaced(path, &file, context.log);
@@ -115,8 +118,12 @@ impl TokenSource {
             }
             _ => os_error_text(error),
         };
+        let set_by = match self {
+            Self::File { set_by, .. } => Some(set_by.clone()),
+            Self::Variable | Self::StandardInput | Self::Descriptor(_) | Self::Command(_) => None,
+        };
         let from = self.name();
-        Error::TokenUnreadable { from, why }
+        Error::TokenUnreadable { from, why, set_by }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::LoadContext;
 use crate::config::TokenCommand;
 use crate::config::credential_file::MAX_SIZE;
-use crate::error::{Error, os_error_text, seconds};
+use crate::error::{Error, env_file_hint, os_error_text, seconds};
 use crate::process::helper_command::{HelperCommand, HelperError, HelperOutput};
 use crate::process::wait::WaitStatus;
 use crate::secret::SecretBytes;
@@ -47,7 +47,7 @@ impl TokenCommand {
             }
             Err(HelperError::TimedOut) => (
                 format!("it did not end within {}", seconds(self.time_limit)),
-                Some("pass --max-wait to give it another limit"),
+                Some("pass --max-wait to give it another limit".to_owned()),
             ),
         };
         Err(Error::TokenCommandFailed {
@@ -58,17 +58,20 @@ impl TokenCommand {
     }
 
     /// Describes a status other than 0, with a hint.
-    fn describe(&self, status: WaitStatus) -> (String, Option<&'static str>) {
+    fn describe(&self, status: WaitStatus) -> (String, Option<String>) {
         let shell = self.words.first().map(Path::new);
         match (status, shell) {
             (WaitStatus::Exited(127), Some(shell)) if !shell.exists() => (
                 format!("there is no {}", shell.display()),
-                Some("pass --token-file FILE where there is no shell"),
+                Some("pass --token-file FILE where there is no shell".to_owned()),
             ),
-            (status, _) => (
-                format!("the command {status}"),
-                Some("run the command by itself to see why it fails"),
-            ),
+            (status, _) => {
+                let line = self.words.last();
+                let hint = line.and_then(|line| env_file_hint(&self.set_by, line));
+                let hint = hint
+                    .unwrap_or_else(|| "run the command by itself to see why it fails".to_owned());
+                (format!("the command {status}"), Some(hint))
+            }
         }
     }
 }

@@ -56,7 +56,11 @@ pub(crate) enum TokenSource {
     /// `PHASE_SERVICE_TOKEN`.
     Variable,
     /// A file, which must be read within a time limit: it may be a pipe.
-    File { path: PathBuf, read_limit: Duration },
+    File {
+        path: PathBuf,
+        set_by: SetBy,
+        read_limit: Duration,
+    },
     /// `-`: the first line of standard input. The command reads the rest.
     StandardInput,
     /// `fd:N`: an inherited descriptor, closed before the command runs.
@@ -97,10 +101,19 @@ impl TokenSource {
                 Some(_) => Err(Error::TokenUnreadable {
                     from: text.to_owned(),
                     why: "expected fd:N with the number of an open descriptor".to_owned(),
+                    set_by: Some(set_by),
                 }),
-                None => Ok(Self::File { path, read_limit }),
+                None => Ok(Self::File {
+                    path,
+                    set_by,
+                    read_limit,
+                }),
             },
-            None => Ok(Self::File { path, read_limit }),
+            None => Ok(Self::File {
+                path,
+                set_by,
+                read_limit,
+            }),
         }
     }
 
@@ -122,7 +135,12 @@ impl TokenSource {
 /// `token` if it is one; `expected` says what it should be.
 fn check_no_token(value: &OsStr, set_by: &SetBy, expected: &'static str) -> Result<(), Error> {
     let value = value.as_bytes();
-    match value.starts_with(b"pss_") || Token::parse(value).is_ok() {
+    // In the quotation marks of an env file it is not valid, but no message may show it either.
+    let unquoted = match value {
+        [b'"' | b'\'', rest @ ..] => rest,
+        _ => value,
+    };
+    match unquoted.starts_with(b"pss_") || Token::parse(value).is_ok() {
         true => Err(Error::TokenAsArgument {
             option: set_by.name(),
             expected,

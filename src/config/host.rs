@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use reqwest::Url;
 
-use crate::error::{Error, SetBy};
+use crate::error::{Error, SetBy, env_file_hint};
 use crate::http::{is_loopback, parse_url};
 
 /// The hosts of Phase Cloud. The second serves only the public REST interface.
@@ -54,12 +54,14 @@ impl Host {
                     Some(addresses.join(" or ")),
                 ),
             };
+            // What is redacted from the address must not be in the suggestion either.
+            let suggestion = suggestion.filter(|_| redacted(text) == text);
+            let hint = env_file_hint(&set_by, text);
             Error::InvalidHost {
                 value: redacted(text).to_owned(),
                 set_by,
                 why,
-                // What is redacted from the address must not be in the suggestion either.
-                suggestion: suggestion.filter(|_| redacted(text) == text),
+                hint: hint.or_else(|| suggestion.map(|address| format!("use {address}"))),
             }
         })?;
         let host = url
@@ -137,6 +139,10 @@ impl Host {
 /// # Errors
 /// The reason why the address is not acceptable.
 fn parse_host_url(text: &str) -> Result<Url, &'static str> {
+    // A URL parser drops these without a word.
+    if text.trim() != text || text.contains(char::is_control) {
+        return Err("it has a control character, or white space at an end");
+    }
     let url = parse_url(text, is_loopback)?;
     match url.query() {
         None => Ok(url),
@@ -263,16 +269,20 @@ mod tests {
             ("http://::1:8000", Some("http://[::1]:8000")),
             ("https://a:b:c", None),
             ("https://", None),
+            ("https://acme.test\r", None),
+            ("https://acme.test\n", None),
+            ("https://ac\tme.test", None),
+            (" https://acme.test", None),
             ("http://user:a/://word@acme.test", None),
             ("http://acme.test?x=://word", None),
         ] {
-            let Err(Error::InvalidHost {
-                value, suggestion, ..
-            }) = Host::parse(text, SetBy::Option("--host"))
+            let Err(Error::InvalidHost { value, hint, .. }) =
+                Host::parse(text, SetBy::Option("--host"))
             else {
                 panic!("{text} was accepted")
             };
-            assert_eq!(suggestion.as_deref(), instead, "{text}");
+            let suggestion = hint.as_deref().and_then(|hint| hint.strip_prefix("use "));
+            assert_eq!(suggestion, instead, "{text}");
             assert!(!value.contains("word"), "{value}");
         }
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Pattern;
-use crate::cli::{Opt, ParsedArgs, options};
+use crate::cli::{Opt, ParsedArgs};
 use crate::encoding;
 use crate::error::{Error, SetBy, Setting};
 use crate::log::Log;
@@ -131,31 +131,15 @@ impl<'a> ConfigReader<'a> {
     /// Reads a variable that belongs to no option. An empty one counts as unset.
     ///
     /// # Errors
-    /// `config` if the value is not UTF-8, in quotation marks, or ends with a carriage return.
+    /// `config` if the value is not UTF-8.
     pub(super) fn read_variable(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
         match variable_value(self.inherited, name) {
             Some(value) => {
-                check_env_file_remains(name, value)?;
                 let text = value.to_str();
                 text.map(Some).ok_or_else(|| not_utf8(name, value))
             }
             None => Ok(None),
         }
-    }
-
-    /// Checks the variables of options for the remains of an env file: quotation marks around the value, or
-    /// a carriage return after it.
-    ///
-    /// # Errors
-    /// `config` for the first such variable whose value would be used.
-    pub(super) fn check_variables(&self) -> Result<(), Error> {
-        let settings = options().filter_map(|spec| lookup(self.args, self.inherited, spec.option));
-        for Setting { value, set_by } in settings {
-            if let SetBy::Variable(name) = set_by {
-                check_env_file_remains(name, value)?;
-            }
-        }
-        Ok(())
     }
 
     /// Checks the options that require or exclude each other. If a variable can set one of the two, the
@@ -231,22 +215,6 @@ pub(super) fn invalid_value(setting: Setting<&str>, expected: &'static str) -> E
             value,
             expected,
         },
-    }
-}
-
-/// Checks a variable for quotation marks and a carriage return, which Docker and others keep when they
-/// read an env file.
-///
-/// # Errors
-/// `config` if the value has one of them.
-fn check_env_file_remains(name: &'static str, value: &OsStr) -> Result<(), Error> {
-    match value.as_bytes() {
-        [.., b'\r'] => Err(Error::CarriageReturnInVariable { name }),
-        // With more of them in between, they are part of a shell command.
-        [first @ (b'"' | b'\''), inner @ .., last] if first == last && !inner.contains(first) => {
-            Err(Error::QuotedVariable { name })
-        }
-        _ => Ok(()),
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::reader::{ConfigReader, POSITIVE_SECONDS, invalid_value, positive_seconds};
 use crate::cli::Opt;
-use crate::error::Error;
+use crate::error::{Error, Setting};
 
 /// `--snapshot`: the encrypted copy that is used when Phase cannot be reached.
 #[derive(Debug)]
 pub(crate) struct SnapshotOptions {
-    pub(crate) path: PathBuf,
+    pub(crate) file: Setting<PathBuf>,
     /// The maximum age of a snapshot that may be used.
     pub(crate) max_age: Option<Duration>,
     /// The option or variable by which only the snapshot is used, and nothing is sent.
@@ -54,7 +54,7 @@ impl ConfigReader<'_> {
             return Err(invalid_value(setting.map(|_| text.as_str()), expected));
         }
         Ok(Some(SnapshotOptions {
-            path: setting.value,
+            file: setting,
             max_age,
             offline,
         }))

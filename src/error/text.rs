@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 //! Helpers for the texts of errors and events.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::{IgnoredProject, MisplacedWord, SetBy, Setting};
@@ -115,6 +117,39 @@ pub(super) fn ignored_project_note(ignored_project: &Option<IgnoredProject>) -> 
     })
 }
 
+/// The hint for a setting that failed, if a variable has set it and the value has what an env file leaves
+/// in it: quotation marks around it, which Docker keeps, or the end of a line.
+pub(crate) fn env_file_hint(set_by: &SetBy, value: impl AsRef<OsStr>) -> Option<String> {
+    let SetBy::Variable(name) = set_by else {
+        return None;
+    };
+    match value.as_ref().as_bytes() {
+        [.., b'\r'] | [.., b'\r', b'\n'] => Some(format!(
+            "change the file that sets {name} to Unix line endings: the value ends with a carriage return"
+        )),
+        [.., b'\n'] => Some(format!("remove the line break at the end of {name}")),
+        // With more of them in between, they are part of a shell command.
+        [first @ (b'"' | b'\''), inner @ .., last] if first == last && !inner.contains(first) => {
+            Some(quotation_marks_hint(name))
+        }
+        _ => None,
+    }
+}
+
+fn quotation_marks_hint(name: &str) -> String {
+    format!("remove the quotation marks where {name} is set: an env file of Docker keeps them")
+}
+
+/// The same hint for one of the folders in `PHASE_PATH`. Quotation marks around all of them are at one end
+/// of the first and of the last.
+fn env_file_hint_for_folder(folder: &str) -> Option<String> {
+    const NAME: &str = "PHASE_PATH";
+    let quotation_marks = ['"', '\''];
+    let is_at_an_end = folder.starts_with(quotation_marks) || folder.ends_with(quotation_marks);
+    env_file_hint(&SetBy::Variable(NAME), folder)
+        .or_else(|| is_at_an_end.then(|| quotation_marks_hint(NAME)))
+}
+
 /// The hint for a token that cannot be read from its file.
 pub(super) fn unreadable_token_hint(from: &str) -> Option<String> {
     match from {
@@ -175,6 +210,11 @@ pub(super) fn existing_names(option: &str, existing: &[String]) -> String {
 pub(super) fn nearest_name_hint(option: &str, value: &str, existing: &[String]) -> String {
     /// The most names that the value is compared with. Each comparison is quadratic in their lengths.
     const MAX_COMPARED: usize = 1000;
+    if option == "PHASE_PATH"
+        && let Some(hint) = env_file_hint_for_folder(value)
+    {
+        return hint;
+    }
     let max_distance = value.len() / 3;
     let length = value.chars().count();
     let distance =

@@ -181,7 +181,7 @@ fn json_lines_are_single_objects() {
         value: "x\ny".to_owned(),
         set_by: crate::error::SetBy::Option("--host"),
         why: "it is not a URL",
-        suggestion: Some("https://x\ny".to_owned()),
+        hint: Some("use https://x\ny".to_owned()),
     };
     let [line] = logger.error_lines(&error).try_into().unwrap();
     let message = "cannot use x\\ny (from --host) as Phase's address: it is not a URL";

@@ -9,7 +9,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
 use super::rows::CowStr;
-use crate::error::{Error, MAX_LISTED};
+use crate::error::{Error, MAX_LISTED, Setting};
 use crate::http::{CLIENT_CERTIFICATE_HINT, Response, is_transient, redact};
 use crate::json::{self, JsonObject, LimitedVec, exceeded_limit};
 use crate::secret::SecretBytes;
@@ -318,17 +318,20 @@ impl ApiResponse {
                     },
                     alternative: "--app with the app's ID and --env with the environment's full name",
                     message,
+                    wanted: None,
                 }
             }
             (403, Endpoint::Apps) => Error::ListingDenied {
                 what: "apps",
                 alternative: "--app with the app's ID",
                 message,
+                wanted: None,
             },
             (403, Endpoint::Environments) => Error::ListingDenied {
                 what: "environments",
                 alternative: "--env with the environment's full name",
                 message,
+                wanted: None,
             },
             // Phase denies access to service accounts with 401 and to users with 403.
             (
@@ -346,6 +349,24 @@ impl ApiResponse {
                 message,
             },
         }
+    }
+}
+
+/// Adds to a denied look-up what had to be looked up.
+pub(super) fn naming_wanted(error: Error, setting: &Setting<String>) -> Error {
+    match error {
+        Error::ListingDenied {
+            what,
+            alternative,
+            message,
+            ..
+        } => Error::ListingDenied {
+            what,
+            alternative,
+            message,
+            wanted: Some(setting.clone()),
+        },
+        other => other,
     }
 }
 
