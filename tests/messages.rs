@@ -57,6 +57,7 @@ enum Server {
     LegacyToken,
     TwoAppsOfAName,
     KeyTwice,
+    ReferenceDenied,
     TwoEnvironmentsOfAType,
     HostileNames,
     HostileError,
@@ -128,6 +129,14 @@ impl Server {
             Self::KeyTwice => {
                 let production = shop.environment("Production", "prod");
                 production.secret("/", "KEY", "another value");
+            }
+            Self::ReferenceDenied => {
+                let production = shop.e2e().environment("Production", "prod");
+                production
+                    .clear()
+                    .secret("/", "URL", "https://${Staging.HOST}/");
+                let staging = shop.environment("Staging", "staging");
+                staging.secret("/", "HOST", "staging.test");
             }
             Self::LegacyToken => drop(world.accept_legacy_token()),
             Self::TwoAppsOfAName => drop(world.add_app("Shop")),
@@ -215,6 +224,10 @@ impl Server {
             // The first start sends two requests.
             Self::TokenDeletedLater => Responder::error(403, "Token expired or deleted").after(2),
             Self::LimitedOnce => Responder::rate_limited(0).times(1),
+            // The first two requests are for what the token can read and for Production.
+            Self::ReferenceDenied => {
+                Responder::error(403, "You don't have access to this environment").after(2)
+            }
             // The first request is for the list of what the token can read.
             Self::RefusedLeases => Responder::json(400, REFUSED_LEASES).after(1),
             Self::AddressForbidden => Responder::error(

@@ -272,7 +272,7 @@ mod tests {
             ("https://acme.test\r", None),
             ("https://acme.test\n", None),
             ("https://ac\tme.test", None),
-            (" https://acme.test", None),
+            (" https://acme.test", Some("https://acme.test")),
             ("http://user:a/://word@acme.test", None),
             ("http://acme.test?x=://word", None),
         ] {
