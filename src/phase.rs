@@ -32,7 +32,7 @@ use crate::process::SingleThreaded;
 use crate::secret::Secret;
 use app_directory::{App, AppDirectory, Encryption, Environment};
 use client::ApiClient;
-use e2ee::E2eeClient;
+use e2ee::{E2eeClient, MAX_ENCRYPTED};
 pub(crate) use e2ee::{EncryptedSecret, EnvironmentDecryptor};
 pub(crate) use lease::LeaseExpiry;
 pub(crate) use resolver::{ReferenceResolver, Resolved};
@@ -336,7 +336,8 @@ impl<'a> Fetcher<'a> {
         let client = E2eeClient::new(self.app_directory, self.credential)?;
         let fetch_filtered = |server_filter: &ServerFilter<'_>, dynamic| {
             let policy = RequestPolicy::DEFAULT;
-            client.fetch(app, environment, server_filter, dynamic, policy)
+            let max = MAX_ENCRYPTED;
+            client.fetch(app, environment, server_filter, dynamic, policy, max)
         };
         let fetch = |dynamic| fetch_filtered(&self.server_filter, dynamic);
         let mut fetched =

@@ -258,7 +258,7 @@ fn encrypted_rows_are_counted_before_decryption() {
     shop.environment("Production", "prod")
         .secret("/", "KEY", "value");
     let phase = Phase::serve(world);
-    let body = rows(20_001, |number| secret_row(number, ""));
+    let body = rows(10_001, |number| secret_row(number, ""));
     phase.respond("/service/secrets/", Responder::json(200, &body).after(1));
     let sandbox = Sandbox::new(&phase);
     let output = sandbox
@@ -267,7 +267,7 @@ fn encrypted_rows_are_counted_before_decryption() {
         .output()
         .assert_error(125, "protocol");
     assert!(
-        output.stderr.contains("more than 20,000 secrets"),
+        output.stderr.contains("more than 10,000 encrypted secrets"),
         "{output}"
     );
 }

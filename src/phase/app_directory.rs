@@ -19,8 +19,8 @@ use crate::error::{Error, Setting};
 use crate::http::{BodyLimit, RequestPolicy};
 use crate::json::{JsonObject, LimitedVec, MAX_ITEMS, STRING_INSTEAD, limit_exceeded, strict_bool};
 
-/// Requests for lists of apps and environments. Their names and keys are copied several times, so such a
-/// list may be less large than the secrets.
+/// Requests for lists of apps and environments. Their names and keys are copied several times, so the limit
+/// is lower than for secrets.
 const LIST_POLICY: RequestPolicy = RequestPolicy {
     body_limit: BodyLimit {
         bytes: 16 << 20,

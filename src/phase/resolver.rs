@@ -16,14 +16,13 @@ use std::collections::{HashMap, TryReserveError};
 use std::rc::Rc;
 
 use super::app_directory::{App, Environment};
-use super::e2ee::{E2eeClient, EncryptedEnvironment};
+use super::e2ee::{E2eeClient, EncryptedEnvironment, MAX_ENCRYPTED};
 use super::environment_index::{Coverage, EnvironmentIndex, SharedValues};
 use super::reference::{Piece, Reference, has_reference, pieces};
 use super::{ServerFilter, environment_label};
 use crate::config::DynamicMode;
 use crate::error::Error;
 use crate::http::{BodyLimit, RequestPolicy};
-use crate::json::MAX_ITEMS;
 use crate::log::Event;
 use crate::secret::{Secret, SecretBytes};
 
@@ -45,10 +44,6 @@ const MIN_GROWTH: usize = 4 << 10;
 /// The most environments that are fetched for references with unusual names, which may be any text
 /// in braces.
 const MAX_UNUSUAL_ENVIRONMENTS: usize = 16;
-
-/// The error for more secrets than [`MAX_ITEMS`].
-const TOO_MANY_SECRETS: &str =
-    "more than 20,000 secrets in the environment and all others that its references need";
 
 /// Resolves the references in the secrets of one environment.
 pub(crate) struct ReferenceResolver<'a> {
@@ -153,7 +148,7 @@ impl<'a> ReferenceResolver<'a> {
             followed_references: 0,
             expanded_bytes: 0,
             response_bytes_left: BodyLimit::DEFAULT.bytes.saturating_sub(fetched.body_bytes),
-            secrets_left: MAX_ITEMS.saturating_sub(fetched.secrets.len()),
+            secrets_left: MAX_ENCRYPTED.saturating_sub(fetched.secrets.len()),
             lowercase_names: vec![],
         })
     }
@@ -334,13 +329,9 @@ impl<'a> ReferenceResolver<'a> {
     }
 
     fn out_of_memory(&self) -> Error {
-        self.unexpected_response("not enough memory for the values of its references")
-    }
-
-    fn unexpected_response(&self, why: &str) -> Error {
         Error::UnexpectedResponse {
             host: self.client.app_directory.client.host().name().to_owned(),
-            why: why.to_owned(),
+            why: "not enough memory for the values of its references".to_owned(),
             hint: None,
         }
     }
@@ -483,21 +474,19 @@ impl<'a> ReferenceResolver<'a> {
             ..RequestPolicy::DEFAULT
         };
         let skip = DynamicMode::Skip;
-        let fetched = self
-            .client
-            .fetch(app, environment, &no_filter, skip, policy);
-        let fetched = fetched.and_then(|fetched| {
-            let left = self.secrets_left.checked_sub(fetched.secrets.len());
-            match left {
-                Some(left) => Ok((fetched, left)),
-                None => Err(self.unexpected_response(TOO_MANY_SECRETS)),
-            }
-        });
+        let fetched = self.client.fetch(
+            app,
+            environment,
+            &no_filter,
+            skip,
+            policy,
+            self.secrets_left,
+        );
         let error = match fetched {
-            Ok((fetched, secrets_left)) => {
+            Ok(fetched) => {
+                self.secrets_left = self.secrets_left.saturating_sub(fetched.secrets.len());
                 let left = self.response_bytes_left;
                 self.response_bytes_left = left.saturating_sub(fetched.body_bytes);
-                self.secrets_left = secrets_left;
                 let index = EnvironmentIndex::new(SharedValues::new(&fetched));
                 self.indexes.insert(position, index);
                 return Ok(());
