@@ -3,7 +3,7 @@
 
 use std::fs::rename;
 
-use fake_phase::{Account, Responder, service_token};
+use fake_phase::{Account, Responder, service_token, user_bearer, user_token};
 
 use crate::support::proc::{children, wait_for_only_child};
 use crate::support::{
@@ -58,6 +58,30 @@ fn recovered_poll_is_logged_once() {
     }
     set_secret_value(&shop.phase, "two");
     await_restart(&mut running, "two");
+    let _ = stop_watched(running);
+}
+
+/// A token that was rotated during an outage is used by the polls after it, and the old one is not.
+#[test]
+fn poll_after_outage_uses_rotated_token() {
+    let shop = watched_shop();
+    let token = shop.private_file("token", service_token());
+    let run = shop.run(SHOP).unset("PHASE_SERVICE_TOKEN");
+    let run = run.args(["--watch", "1", "--token-file", "token", "--"]);
+    let mut running = spawn_watched(run, PRINT_SECRET_AND_SERVE);
+    shop.phase.respond("", Responder::status(503));
+    let logged = running.stderr_line();
+    assert!(logged.starts_with(FAILED), "{logged}");
+    std::fs::write(&token, user_token()).unwrap();
+    shop.phase.edit(|world| {
+        world.revoke(Account::ServiceAccount);
+    });
+    set_secret_value(&shop.phase, "two");
+    shop.phase.respond_normally();
+    await_restart(&mut running, "two");
+    let last = shop.phase.requests().pop().unwrap();
+    let authorization = last.header("authorization").unwrap();
+    assert!(authorization.ends_with(user_bearer()), "{authorization}");
     let _ = stop_watched(running);
 }
 
