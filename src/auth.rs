@@ -8,6 +8,7 @@ mod aws;
 mod azure;
 mod cloud;
 mod credential_chain;
+mod keyring;
 mod selected_source;
 mod stored_token;
 mod token_cache;

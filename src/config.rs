@@ -18,6 +18,7 @@ mod fetch;
 mod headers;
 mod host;
 mod injection;
+mod login;
 mod pattern;
 mod project;
 mod proxy;
@@ -42,6 +43,7 @@ pub(crate) use fetch::{DecryptionMode, DynamicMode, FetchConfig};
 pub(crate) use headers::HeaderFile;
 pub(crate) use host::Host;
 pub(crate) use injection::{FileRule, InjectionOptions, KeepPolicy};
+pub(crate) use login::Login;
 pub(crate) use pattern::Pattern;
 #[cfg(any(test, fuzzing))]
 pub(crate) use project::fuzz as fuzz_project;
@@ -104,8 +106,8 @@ pub(crate) fn load(
     let dynamic_mode = reader.read_dynamic_mode()?;
     let injection = reader.read_injection()?;
     let selection = reader.read_selection()?;
-    let host = reader.read_host()?;
     let credential = reader.choose_credential()?;
+    let host = reader.read_host(credential.login())?;
     let uses_cloud = matches!(credential, CredentialSetting::Identity(_));
     let proxy = reader.read_proxy(&host, uses_cloud)?;
     let (timeout, max_wait) = reader.read_time_limits()?;
@@ -127,7 +129,7 @@ pub(crate) fn load(
     };
     let auth_source = match credential.into_source(limits) {
         // If both the app and the token are missing, report the app.
-        Err(Error::NoToken) if target.app.is_none() => Err(Error::NoApp {
+        Err(Error::NoToken { .. }) if target.app.is_none() => Err(Error::NoApp {
             readable: vec![],
             ignored_project: target.ignored_project.clone(),
             misplaced: target.misplaced,
@@ -135,6 +137,10 @@ pub(crate) fn load(
         source => source,
     }?;
     let header_file = reader.read_path(Opt::HeaderFile);
+    if let AuthSource::Token(TokenSource::Login(login)) = &auth_source {
+        let (account, host) = (&login.account, host.name());
+        log.log(Event::LoginUsed { account, host });
+    }
     Ok(Config {
         fetch: FetchConfig {
             host,

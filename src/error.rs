@@ -120,7 +120,7 @@ errors! {
             SetBy::Variable(name) => {
                 Some(format!("unset {name}, or name another file with --ca-file"))
             }
-            SetBy::Option(_) | SetBy::ProjectFile(_) => None,
+            SetBy::Option(_) | SetBy::ProjectFile(_) | SetBy::LoginFile(_) => None,
         }))]
         CaFileUnusable { file: Setting<PathBuf>, why: String },
         /// The file of additional request headers cannot be used.
@@ -134,10 +134,28 @@ errors! {
     }
 
     "token": "the token is missing, unreadable, malformed or unknown to Phase, or it is a bearer token and decryption needs the keys of a full token" {
-        /// Neither an option nor a variable gives a token.
+        /// Neither an option nor a variable gives a token, and there is no login that may be used.
         #[text("no token is specified")]
-        #[hint("set PHASE_SERVICE_TOKEN, pass --token-file FILE or --token-command LINE, or pass --identity with --service-account")]
-        NoToken,
+        #[hint_from(Some(format!(
+            "{}set PHASE_SERVICE_TOKEN, pass --token-file FILE or --token-command LINE, or pass --identity with --service-account",
+            if *may_use_login { "log in with phase auth, " } else { "" }
+        )))]
+        NoToken { may_use_login: bool },
+        /// The login of Phase's own CLI cannot be used; `path` is its file.
+        #[text("cannot use the login in {}: {why}", path.display())]
+        #[hint_from(hint.clone())]
+        LoginUnusable { path: PathBuf, why: String, hint: Option<String> },
+        /// The login of Phase's own CLI is for another Phase than the one that is asked for.
+        #[text("the login of {account} is at {login_host}, not at {host} (from {set_by})")]
+        #[hint_from(Some(match set_by {
+            SetBy::Option(option) => format!("remove {option}, or log in there with phase auth"),
+            setting => format!("unset {}, or log in there with phase auth", setting.name()),
+        }))]
+        LoginAtOtherHost { account: String, login_host: String, host: String, set_by: SetBy },
+        /// The system's keyring does not give the token of the login.
+        #[text("cannot read the token of {account} from the keyring: {why}")]
+        #[hint_from(hint.map(str::to_owned))]
+        KeyringFailed { account: String, why: String, hint: Option<&'static str> },
         /// A token was given where something else belongs, which `expected` names.
         #[text("{option} takes {expected}, not the token")]
         #[hint("put the token in a file, or set PHASE_SERVICE_TOKEN")]
@@ -404,6 +422,8 @@ pub(crate) enum SetBy {
     Variable(&'static str),
     /// The `.phase.json` at this path.
     ProjectFile(PathBuf),
+    /// The file of Phase's own CLI at this path, with the login.
+    LoginFile(PathBuf),
 }
 
 impl SetBy {
@@ -412,15 +432,18 @@ impl SetBy {
     fn change_to(&self, option: &str) -> String {
         match self {
             Self::Variable(name) => format!("set {name} to"),
-            Self::Option(_) | Self::ProjectFile(_) => format!("pass {option} with"),
+            Self::Option(_) | Self::ProjectFile(_) | Self::LoginFile(_) => {
+                format!("pass {option} with")
+            }
         }
     }
 
-    /// Returns the name of the option or the variable, or `.phase.json`.
+    /// Returns the name of the option or the variable, or a name of the file.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Option(name) | Self::Variable(name) => name,
             Self::ProjectFile(_) => ".phase.json",
+            Self::LoginFile(_) => "the login",
         }
     }
 }
@@ -429,7 +452,7 @@ impl fmt::Display for SetBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option(name) | Self::Variable(name) => f.write_str(name),
-            Self::ProjectFile(path) => write!(f, "{}", path.display()),
+            Self::ProjectFile(path) | Self::LoginFile(path) => write!(f, "{}", path.display()),
         }
     }
 }

@@ -395,7 +395,12 @@ mod tests {
                 },
                 FailureClass::Other,
             ),
-            (Error::NoToken, FailureClass::Other),
+            (
+                Error::NoToken {
+                    may_use_login: true,
+                },
+                FailureClass::Other,
+            ),
         ] {
             assert_eq!(classify(&error), expected, "{error}");
         }

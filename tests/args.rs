@@ -123,6 +123,12 @@ fn option_has_effect_in_every_spelling() {
         ),
         ("--token-file", token, &format!("{listed} TOKEN"), alpha),
         (
+            "--no-login",
+            "",
+            &format!("{shop} --no-login x"),
+            "--no-login was given more than once",
+        ),
+        (
             "--token-command",
             "exit 7",
             listed,

@@ -240,7 +240,7 @@ fn unreadable_token_file_is_named_with_reason() {
     let output = assert_token_error(
         &shop,
         none,
-        "no token is specified\nhint: set PHASE_SERVICE_TOKEN, ",
+        "no token is specified\nhint: log in with phase auth, set PHASE_SERVICE_TOKEN, ",
     );
     assert!(output.contains("--token-file"), "{output}");
 }

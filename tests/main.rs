@@ -9,6 +9,7 @@
 )]
 
 mod args;
+mod cli_login;
 mod clock;
 mod completion;
 mod config;
@@ -43,6 +44,7 @@ mod identity_network_errors;
 mod identity_order;
 mod identity_profile;
 mod identity_watch;
+mod keyring;
 mod layers;
 mod logging;
 mod lookup;

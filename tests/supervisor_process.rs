@@ -7,7 +7,9 @@ use std::sync::mpsc::channel;
 use std::thread::spawn;
 
 use fake_phase::service_token;
+use serde_json::json;
 
+use crate::cli_login::log_in;
 use crate::support::proc::{
     children, memory, wait_for_only_child, wait_until_asleep, wait_until_gone, wait_until_idle,
 };
@@ -60,7 +62,15 @@ fn supervisor_holds_no_secret_and_no_token() {
     }
     let (shop, words) = planted();
     let token = token_file(&shop);
-    for source in ["variable", "file", "stdin", "descriptor"] {
+    log_in(&shop, &json!({"token": service_token()}));
+    for source in [
+        "variable",
+        "file",
+        "stdin",
+        "descriptor",
+        "command",
+        "login",
+    ] {
         let from = |name: &str| {
             let run = shop.run(words).unset("PHASE_SERVICE_TOKEN");
             run.args(["--token-file", name])
@@ -72,6 +82,14 @@ fn supervisor_holds_no_secret_and_no_token() {
                 shop.run(words).env_bytes(again)
             }
             "file" => from(token.to_str().unwrap()),
+            "command" => {
+                let run = shop.run(words).unset("PHASE_SERVICE_TOKEN");
+                run.args(["--token-command", "cat token"])
+            }
+            "login" => {
+                let run = shop.run(words).unset("PHASE_SERVICE_TOKEN");
+                run.arg("-q").env("HOME", shop.directory())
+            }
             "stdin" => from("-").stdin(format!("{}\n", service_token())),
             _ => from("fd:7").pass_descriptor(File::open(&token).unwrap(), 7),
         };

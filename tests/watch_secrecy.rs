@@ -2,8 +2,11 @@
 
 use std::fs::{File, read, read_dir, read_link};
 
+use fake_phase::service_token;
 use nix::unistd::Uid;
+use serde_json::json;
 
+use crate::cli_login::log_in;
 use crate::supervisor_process::{PLANTED, planted, token_file};
 use crate::support::proc::{memory, wait_until_idle};
 use crate::support::{Status, contains, inspector, require_root};
@@ -15,11 +18,19 @@ fn watcher_holds_no_secret_and_no_token() {
     if !require_root("only root may look into a process that is not dumpable") {
         return;
     }
-    for source in ["variable", "file", "descriptor"] {
+    for source in ["variable", "file", "descriptor", "command", "login"] {
         let (shop, options) = planted();
         let token = token_file(&shop);
         let run = shop.run(options);
         let run = match source {
+            "command" => run
+                .unset("PHASE_SERVICE_TOKEN")
+                .args(["--token-command", "cat token"]),
+            "login" => {
+                log_in(&shop, &json!({"token": service_token()}));
+                let run = run.unset("PHASE_SERVICE_TOKEN").arg("-q");
+                run.env("HOME", shop.directory())
+            }
             "variable" => run,
             "file" => run
                 .unset("PHASE_SERVICE_TOKEN")

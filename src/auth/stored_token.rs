@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Credential, LoadContext};
+use super::{Credential, LoadContext, keyring};
 use crate::config::credential_file::{
     MAX_SIZE, open_regular, read_bounded, warn_if_exposed, warn_if_replaced,
 };
@@ -37,7 +37,9 @@ impl TokenSource {
                 let token = context
                     .inherited
                     .get(TOKEN_VARIABLE)
-                    .ok_or(Error::NoToken)?;
+                    .ok_or(Error::NoToken {
+                        may_use_login: false,
+                    })?;
                 SecretBytes::new(token.as_bytes().to_vec())
             }
             Self::File {
@@ -54,6 +56,8 @@ impl TokenSource {
                 read_bounded(File::from(file), MAX_SIZE).map_err(unreadable)?
             }
             Self::Command(command) => command.run(context, true)?,
+            Self::Login(login) if login.has_token => login.read_token()?,
+            Self::Login(login) => keyring::read_token(login, context)?,
         })
     }
 
@@ -71,7 +75,7 @@ impl TokenSource {
         match self {
             Self::File { path, .. } => path.metadata().is_ok_and(|metadata| metadata.is_file()),
             Self::Command(_) => true,
-            Self::Variable | Self::StandardInput | Self::Descriptor(_) => false,
+            Self::Variable | Self::StandardInput | Self::Descriptor(_) | Self::Login(_) => false,
         }
     }
 
@@ -120,7 +124,7 @@ impl TokenSource {
         };
         let set_by = match self {
             Self::File { set_by, .. } => Some(set_by.clone()),
-            Self::Variable | Self::StandardInput | Self::Descriptor(_) | Self::Command(_) => None,
+            _ => None,
         };
         let from = self.name();
         Error::TokenUnreadable { from, why, set_by }

@@ -174,6 +174,7 @@ options! {
     "Authentication" {
         TokenFile, None, "token-file", None, ["PHASE_SERVICE_TOKEN_FILE"], NonEmpty("FILE"), Once, "Read the token from `FILE`", "`FILE` can be `-` (the first line of standard input) or `fd:N` (an open file descriptor). To pass the token itself, set `PHASE_SERVICE_TOKEN`.";
         TokenCommand, None, "token-command", None, ["PHASE_TOKEN_COMMAND"], NonEmpty("LINE"), Once, "Run `LINE` with `/bin/sh -c` to get the token", "The first line of its output is the token. `LINE` may ask on the terminal. It may take as long as `--max-wait` if that is set, otherwise 120 seconds.";
+        NoLogin, None, "no-login", None, ["PHASE_NO_LOGIN"], Flag, Once, "Do not use the login of `phase auth`", "Without any other token, phase-run uses the login of Phase's own CLI, except as PID 1. Set the variable where a person's login must never be used, as in an image.";
         Identity, None, "identity", None, ["PHASE_IDENTITY"], NonEmpty("aws|azure"), Once, "Log in with this machine's cloud identity", "phase-run exchanges it for a short-lived token, so you need not store one. Requires `--service-account`.";
         ServiceAccount, None, "service-account", None, ["PHASE_SERVICE_ACCOUNT_ID"], NonEmpty("ID"), Once, "ID of the service account to log in as", "Requires `--identity`.";
     }

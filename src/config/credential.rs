@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::parse_uuid;
 use super::reader::{ConfigReader, invalid_value, lookup, variable_value};
 use super::run_mode::shell_command;
+use super::{Login, parse_uuid};
 use crate::cli::Opt;
 use crate::error::{Error, SetBy, Setting};
 use crate::log::Event;
@@ -32,7 +32,12 @@ pub(super) enum CredentialSetting<'a> {
     /// `PHASE_SERVICE_TOKEN`.
     TokenVariable,
     TokenCommand(Setting<&'a OsStr>),
-    None,
+    /// The login of Phase's own CLI.
+    Login(Login),
+    /// There is none, and this says whether a login could have been used.
+    None {
+        may_use_login: bool,
+    },
 }
 
 /// How long reading a token may take.
@@ -67,6 +72,8 @@ pub(crate) enum TokenSource {
     Descriptor(i32),
     /// A command that prints the token.
     Command(TokenCommand),
+    /// The login of Phase's own CLI.
+    Login(Login),
 }
 
 /// `--token-command`.
@@ -125,6 +132,7 @@ impl TokenSource {
             Self::StandardInput => "standard input".to_owned(),
             Self::Descriptor(number) => format!("descriptor {number}"),
             Self::Command(command) => command.set_by.name().to_owned(),
+            Self::Login(login) => login.name(),
         }
     }
 }
@@ -150,6 +158,14 @@ fn check_no_token(value: &OsStr, set_by: &SetBy, expected: &'static str) -> Resu
 }
 
 impl CredentialSetting<'_> {
+    /// The login, if it is the credential.
+    pub(super) fn login(&self) -> Option<&Login> {
+        match self {
+            Self::Login(login) => Some(login),
+            _ => None,
+        }
+    }
+
     /// Returns where the credential is.
     ///
     /// # Errors
@@ -167,7 +183,8 @@ impl CredentialSetting<'_> {
                     time_limit: limits.command,
                 })
             }
-            Self::None => return Err(Error::NoToken),
+            Self::Login(login) => TokenSource::Login(login),
+            Self::None { may_use_login } => return Err(Error::NoToken { may_use_login }),
         };
         Ok(AuthSource::Token(source))
     }
@@ -199,11 +216,11 @@ pub(crate) struct Identity {
 }
 
 impl<'a> ConfigReader<'a> {
-    /// Chooses the setting that says where the credential comes from: an option, or else a variable. It
-    /// warns about variables that the chosen one overrides.
+    /// Chooses the setting that says where the credential comes from: an option, or else a variable, or else
+    /// the login. It warns about variables that the chosen one overrides.
     ///
     /// # Errors
-    /// Those of [`Self::read_identity`].
+    /// Those of [`Self::read_identity`] and of [`Self::find_login`].
     pub(super) fn choose_credential(&self) -> Result<CredentialSetting<'a>, Error> {
         if let Some(identity) = self.read_identity()? {
             return Ok(CredentialSetting::Identity(identity));
@@ -226,7 +243,12 @@ impl<'a> ConfigReader<'a> {
                     (Some(file), ..) => CredentialSetting::TokenFile(file),
                     (None, Some(_), _) => CredentialSetting::TokenVariable,
                     (None, None, Some(command)) => CredentialSetting::TokenCommand(command),
-                    (None, None, None) => CredentialSetting::None,
+                    (None, None, None) => match self.find_login()? {
+                        Some(login) => CredentialSetting::Login(login),
+                        None => CredentialSetting::None {
+                            may_use_login: self.may_use_login()?,
+                        },
+                    },
                 }
             }
         })

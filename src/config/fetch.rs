@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Host;
 use super::project::{DEPTH_VARIABLE, Project};
 use super::reader::{ConfigReader, POSITIVE_SECONDS, SECONDS, positive_seconds, seconds};
+use super::{Host, Login};
 use crate::cli::Opt;
 use crate::error::{Error, IgnoredProject, MisplacedWord, SetBy, Setting};
 use crate::http::HttpOptions;
@@ -125,14 +125,30 @@ impl ConfigReader<'_> {
         )
     }
 
-    /// Reads `--host`; Phase Cloud by default.
+    /// Reads `--host`. By default, it is the host of the login, or else Phase Cloud.
     ///
     /// # Errors
-    /// `config` for an address that is not valid or not secure.
-    pub(super) fn read_host(&self) -> Result<Host, Error> {
-        match self.read_text(Opt::Host)? {
-            Some(host) => Host::parse(host.value, host.set_by),
-            None => Ok(Host::phase_cloud()),
+    /// `config` for an address that is not valid or not secure, and `token` if the login is for another
+    /// host.
+    pub(super) fn read_host(&self, login: Option<&Login>) -> Result<Host, Error> {
+        let login = match login {
+            Some(login) => Some((login, login.host()?)),
+            None => None,
+        };
+        let Some(Setting { value, set_by }) = self.read_text(Opt::Host)? else {
+            return Ok(login.map_or_else(Host::phase_cloud, |(_, host)| host));
+        };
+        let host = Host::parse(value, set_by.clone())?;
+        match login {
+            Some((login, login_host)) if login_host.address() != host.address() => {
+                Err(Error::LoginAtOtherHost {
+                    account: login.account.clone(),
+                    login_host: login_host.name().to_owned(),
+                    host: host.name().to_owned(),
+                    set_by,
+                })
+            }
+            _ => Ok(host),
         }
     }
 

@@ -56,12 +56,19 @@ impl Host {
             };
             // What is redacted from the address must not be in the suggestion either.
             let suggestion = suggestion.filter(|_| redacted(text) == text);
-            let hint = env_file_hint(&set_by, text);
+            let hint = match (&set_by, suggestion) {
+                (SetBy::LoginFile(_), Some(address)) => {
+                    Some(format!("log in at {address} with phase auth"))
+                }
+                (SetBy::LoginFile(_), None) => Some("log in again with phase auth".to_owned()),
+                (set_by, suggestion) => env_file_hint(set_by, text)
+                    .or_else(|| suggestion.map(|address| format!("use {address}"))),
+            };
             Error::InvalidHost {
                 value: redacted(text).to_owned(),
                 set_by,
                 why,
-                hint: hint.or_else(|| suggestion.map(|address| format!("use {address}"))),
+                hint,
             }
         })?;
         let host = url

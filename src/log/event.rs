@@ -161,6 +161,10 @@ events! {
     }
 
     Info {
+        /// The token is that of the login of Phase's own CLI.
+        #[kind("login-used")]
+        #[text("using the login of {account} at {host}")]
+        LoginUsed { account: &'a str, host: &'a str },
         /// The environment was found by its type or a prefix, not by its name.
         #[kind("environment-chosen")]
         #[text("using environment {environment} ({matched_by} '{query}' from {source})")]
