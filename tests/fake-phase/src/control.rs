@@ -1,5 +1,5 @@
 //! Commands that the program reads from its standard input, one per line. Its words are separated by
-//! tabs. Each is answered by lines on standard output, of which the last is `.`.
+//! tabs. Each is answered by lines on standard output, of which the last is `.`, or `!` if it failed.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -18,7 +18,10 @@ pub(crate) struct Control {
 
 impl Control {
     /// Performs a command and returns the answer.
-    pub(crate) fn perform(&mut self, line: &str) -> String {
+    ///
+    /// # Errors
+    /// What is wrong with the command.
+    pub(crate) fn perform(&mut self, line: &str) -> Result<String, String> {
         let words: Vec<&str> = line.split('\t').collect();
         match words.as_slice() {
             ["set", key, value] => self.set(key, Some(value), "Development"),
@@ -28,23 +31,24 @@ impl Control {
             ["rotate"] => self.rotate(),
             ["down"] => {
                 self.phase.respond("", Responder::reset());
-                "the server closes every connection".to_owned()
+                Ok("the server closes every connection".to_owned())
             }
             ["up"] => {
                 self.phase.respond_normally();
-                "the server responds".to_owned()
+                Ok("the server responds".to_owned())
             }
-            ["list"] => self.list(),
-            _ => format!("unknown command: {}", words.join(" ")),
+            ["list"] => Ok(self.list()),
+            _ => Err(format!("unknown command: {}", words.join(" "))),
         }
     }
 
     /// Sets or removes a secret of the app shop, in the folder where it is or else in the root.
-    fn set(&self, key: &str, value: Option<&str>, environment: &str) -> String {
-        let mut answer = format!("no environment {environment}: use Development or Production");
+    fn set(&self, key: &str, value: Option<&str>, environment: &str) -> Result<String, String> {
         if !["Development", "Production"].contains(&environment) {
-            return answer;
+            let why = format!("no environment {environment}: use Development or Production");
+            return Err(why);
         }
+        let mut answer = Ok(String::new());
         self.phase.edit(|world| {
             let environment = world.app("shop").environment(environment, "custom");
             let folders = ["/", "/backend", "/web"];
@@ -55,43 +59,42 @@ impl Control {
             answer = match (value, environment.find(folder, key)) {
                 (Some(value), Some(row)) => {
                     row.value(value);
-                    format!("changed {key} in {folder}")
+                    Ok(format!("changed {key} in {folder}"))
                 }
                 (Some(value), None) => {
                     environment.secret(folder, key, value);
-                    format!("added {key} to {folder}")
+                    Ok(format!("added {key} to {folder}"))
                 }
                 (None, Some(_)) => {
                     environment.remove(folder, key);
-                    format!("removed {key} from {folder}")
+                    Ok(format!("removed {key} from {folder}"))
                 }
-                (None, None) => format!("there is no {key}"),
+                (None, None) => Err(format!("there is no {key}")),
             };
         });
         answer
     }
 
     /// Replaces the token in its file by that of the other account, and deletes the old one.
-    fn rotate(&mut self) -> String {
+    fn rotate(&mut self) -> Result<String, String> {
         let (next, token) = match self.current {
             Account::ServiceAccount => (Account::User, user_token()),
             Account::User => (Account::ServiceAccount, service_token()),
         };
         let Some(path) = &self.token_file else {
-            return "there is no token file: start with --token-out".to_owned();
+            return Err("there is no token file: start with --token-out".to_owned());
         };
-        if let Err(error) = replace(path, token) {
-            return format!("cannot write {}: {error}", path.display());
-        }
+        replace(path, token)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         let old = self.current;
         self.phase.edit(|world| {
             world.accept(next).revoke(old);
         });
         self.current = next;
-        format!(
+        Ok(format!(
             "a new token is in {}, and the old one is deleted",
             path.display()
-        )
+        ))
     }
 
     /// Lists the apps with the environments that the token can read.

@@ -70,7 +70,10 @@ fn run() -> Result<(), Box<dyn Error>> {
         current: Account::ServiceAccount,
     };
     for line in io::stdin().lock().lines() {
-        writeln!(out, "{}\n.", control.perform(&line?))?;
+        match control.perform(&line?) {
+            Ok(answer) => writeln!(out, "{answer}\n.")?,
+            Err(why) => writeln!(out, "{why}\n!")?,
+        }
         out.flush()?;
     }
     Ok(())

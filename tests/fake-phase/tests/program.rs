@@ -83,19 +83,28 @@ fn program_performs_commands() {
     let mut ask = |command: &str| {
         writeln!(input, "{command}").unwrap();
         let answer = lines.by_ref().map(Result::unwrap);
-        let answer: Vec<String> = answer.take_while(|line| line != ".").collect();
-        answer.join("\n")
+        let mut text = Vec::new();
+        for line in answer {
+            text.push(line);
+            // The last line says whether the command succeeded.
+            if [".", "!"].contains(&text[text.len() - 1].as_str()) {
+                break;
+            }
+        }
+        text.join("\n")
     };
-    assert_eq!(ask("set\tPORT\t1 2"), "changed PORT in /backend");
-    assert_eq!(ask("set\tNEW\tx\tProduction"), "added NEW to /");
-    assert_eq!(ask("unset\tNEW\tProduction"), "removed NEW from /");
+    assert_eq!(ask("set\tPORT\t1 2"), "changed PORT in /backend\n.");
+    assert_eq!(ask("set\tNEW\tx\tProduction"), "added NEW to /\n.");
+    assert_eq!(ask("unset\tNEW\tProduction"), "removed NEW from /\n.");
     assert!(ask("list").contains("shop: Development, Production"));
     assert!(ask("rotate").starts_with("a new token is in "));
     let content = std::fs::read_to_string(&token).unwrap();
     assert_eq!(content, fake_phase::user_token());
-    assert_eq!(ask("down"), "the server closes every connection");
-    assert_eq!(ask("up"), "the server responds");
-    assert_eq!(ask("what\tnow"), "unknown command: what now");
+    assert_eq!(ask("down"), "the server closes every connection\n.");
+    assert_eq!(ask("up"), "the server responds\n.");
+    assert_eq!(ask("what\tnow"), "unknown command: what now\n!");
+    assert_eq!(ask("unset\tNEW"), "there is no NEW\n!");
+    assert!(ask("set\tA\tx\tStaging").ends_with("\n!"));
     drop(input);
     assert!(child.wait().unwrap().success());
 }
