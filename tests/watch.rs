@@ -199,7 +199,8 @@ fn watch_is_set_by_variables() {
     let _ = run.env("PHASE_STOP_SIGNAL", "INT").output().assert_ok();
 }
 
-/// With `-v`, the start of the new command names the variables that differ.
+/// With `-v`, the lines of the poll that found a change come first, with the variables that differ, and then
+/// the line that announces the restart.
 #[test]
 fn verbose_restart_names_changed_variables() {
     let shop = shop([("SECRET", "one"), ("SAME", "x"), ("OLD", "x")]);
@@ -219,6 +220,21 @@ fn verbose_restart_names_changed_variables() {
         .matches("the secrets of the new command")
         .count();
     assert!(said == 1 && output.stderr.contains(changes), "{output}");
+    let mut expected = [
+        "fetching app shop",
+        "executing ",
+        "fetching app shop",
+        "of 3 secrets selected",
+        changes,
+        "the secrets have changed: restarting the command",
+        "executing ",
+    ]
+    .into_iter()
+    .peekable();
+    for line in output.stderr.lines() {
+        expected.next_if(|text| line.contains(text));
+    }
+    assert_eq!(expected.next(), None, "{output}");
 }
 
 /// The variables are read before the secrets are fetched.

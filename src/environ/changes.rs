@@ -21,11 +21,14 @@ impl ChangeRecord {
         secret_file::create_memfd(c"phase-run").ok().map(Self)
     }
 
-    /// Logs how these entries differ from the recorded ones.
+    /// Logs how these entries differ from the recorded ones, if they do.
     pub(crate) fn log_changes(&self, new: &[Entry], log: &dyn Log) {
         let Ok(old) = self.read() else {
             return;
         };
+        if old == new {
+            return;
+        }
         let [old_digests, new_digests] = [&old, new].map(|entries| {
             let entries = entries.iter().map(|(name, digest)| (name, digest));
             entries.collect::<HashMap<&String, &Vec<u8>>>()

@@ -113,7 +113,7 @@ pub(crate) fn plan(
     planned.sort_by(|a, b| a.name.cmp(&b.name));
     check_duplicates(&planned)?;
     check_references(&planned, injection.strict, log)?;
-    log_replaced(&planned, inherited, log);
+    log_differing(&planned, inherited, log);
     Ok(Plan { secrets: planned })
 }
 
@@ -230,24 +230,28 @@ fn check_duplicates(sorted: &[PlannedSecret]) -> Result<(), Error> {
     }
 }
 
-/// Logs which inherited variables get another value from a secret.
-fn log_replaced(planned: &[PlannedSecret], inherited: &EnvBlock, log: &dyn Log) {
-    let names: Vec<String> = planned
+/// Logs which inherited variables get another value from a secret, and which ones keep another value.
+fn log_differing(planned: &[PlannedSecret], inherited: &EnvBlock, log: &dyn Log) {
+    let differs = |planned: &&PlannedSecret| {
+        let is_equal = |value: &OsStr| {
+            planned.form != InjectionForm::File && value.as_bytes() == planned.secret.value.expose()
+        };
+        let value = inherited.get(&planned.name);
+        value.is_some_and(|value| !is_equal(value))
+    };
+    let (kept, replaced): (Vec<&PlannedSecret>, _) = planned
         .iter()
-        .filter(|planned| {
-            let is_equal = |value: &OsStr| {
-                planned.form == InjectionForm::Variable
-                    && value.as_bytes() == planned.secret.value.expose()
-            };
-            planned.form != InjectionForm::Inherited
-                && inherited
-                    .get(&planned.name)
-                    .is_some_and(|value| !is_equal(value))
-        })
-        .map(|planned| planned.name.clone())
-        .collect();
-    if !names.is_empty() {
-        log.log(Event::VariablesReplaced { names: &names });
+        .filter(differs)
+        .partition(|planned| planned.form == InjectionForm::Inherited);
+    let names = |planned: Vec<&PlannedSecret>| -> Vec<String> {
+        planned.iter().map(|planned| planned.name.clone()).collect()
+    };
+    let (kept, replaced) = (names(kept), names(replaced));
+    if !replaced.is_empty() {
+        log.log(Event::VariablesReplaced { names: &replaced });
+    }
+    if !kept.is_empty() {
+        log.log(Event::VariablesKept { names: &kept });
     }
 }
 

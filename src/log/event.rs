@@ -246,6 +246,10 @@ events! {
         #[kind("replaced")]
         #[text("secrets replace variables that are already set: {}", list(names.iter(), ", "))]
         VariablesReplaced { names: &'a [String] },
+        /// Inherited variables are kept (`--keep`), and hide secrets that have other values.
+        #[kind("kept")]
+        #[text("variables that are already set are kept in place of secrets: {}", list(names.iter(), ", "))]
+        VariablesKept { names: &'a [String] },
         /// In exec mode, the command becomes PID 1 of its container.
         #[kind("pid1")]
         #[text("the command becomes PID 1 and gets signals directly: if it has no handler for SIGTERM, the kernel drops it, and --supervise is the cure")]
@@ -279,10 +283,7 @@ fn changes(added: &[String], removed: &[String], changed: &[String]) -> String {
     let parts: Vec<String> = parts
         .map(|(what, names)| format!("{} {what} ({})", names.len(), list(names.iter(), ", ")))
         .collect();
-    match parts.is_empty() {
-        true => "none differs".to_owned(),
-        false => parts.join(", "),
-    }
+    parts.join(", ")
 }
 
 fn millis(took: &Duration) -> String {

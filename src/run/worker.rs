@@ -103,8 +103,8 @@ fn fetch_and_exec_when_promoted(
     Err(environment.exec(config, context))
 }
 
-/// The log of a worker. The events of a standby are held back: they are written if it is promoted, and
-/// are lost if it is not.
+/// The log of a worker. The events of a standby are held back: they are written if it has found a change or
+/// is promoted, and are lost otherwise.
 pub(super) struct WorkerLog<'a> {
     logger: Logger,
     channel: &'a WorkerChannel,
@@ -117,6 +117,12 @@ impl<'a> WorkerLog<'a> {
             logger,
             channel,
             held_back: RefCell::default(),
+        }
+    }
+
+    fn write_held_back(&self) {
+        for line in self.held_back.take() {
+            log::write_line(&line);
         }
     }
 }
@@ -139,14 +145,17 @@ impl Log for WorkerLog<'_> {
             }
             // The failure of a poll is reported, but not its retries and delays.
             (Event::Retrying { .. } | Event::LookupSlow { .. }, true) => {}
+            // The watcher announces the restart next, so what led to it comes first.
+            (Event::SecretsChanged { .. }, true) => {
+                self.write_held_back();
+                self.logger.log(event);
+            }
             (_, true) => self
                 .held_back
                 .borrow_mut()
                 .extend(self.logger.format_line(&event)),
             (_, false) => {
-                for line in self.held_back.take() {
-                    log::write_line(&line);
-                }
+                self.write_held_back();
                 self.logger.log(event);
             }
         }
