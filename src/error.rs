@@ -9,23 +9,28 @@
 
 #[macro_use]
 mod define;
+mod hints;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use hints::{WHOLE_PATH, env_file_hint, shell_quoted};
+use hints::{
+    app_hint, ca_file_hint, environment_hint, existing_names, filter_hint, missing_command_hint,
+    path_hint, ranking_hint, repeated_option_hint, required_key_hint, tilde_hint,
+    unreadable_token_hint,
+};
 pub(crate) use text::{
-    MAX_LISTED, NO_MEMORY, env_file_hint, errno_text, first_chars, humanize, list, lowercase_first,
-    os_error_text, seconds,
+    MAX_LISTED, NO_MEMORY, errno_text, first_chars, humanize, list, lowercase_first, os_error_text,
+    seconds,
 };
-use text::{
-    existing_names, ignored_project_note, missing_command_hint, nearest_name_hint,
-    quoted_if_unclear, ranking_hint, readable_names, sizes, unreadable_token_hint,
-};
+use text::{ignored_project_note, quoted_if_unclear, readable_names, sizes};
 
 /// The word in `error[kind]`, which users search for and alert on, and what the documents say about it.
 #[derive(Debug)]
@@ -68,6 +73,10 @@ errors! {
         /// The value of an option cannot be parsed.
         #[text("{option} {}: expected {expected}", quoted_if_unclear(value))]
         InvalidValue { option: &'static str, value: String, expected: &'static str },
+        /// A pattern has a comma, which would be part of the name.
+        #[text("{option} {value}: a comma does not separate patterns")]
+        #[hint_from(Some(repeated_option_hint(option, value)))]
+        CommaInPattern { option: &'static str, value: String },
         /// The option has no effect without another one.
         #[text("{option} requires {requires}")]
         RequiresOption { option: &'static str, requires: &'static str },
@@ -76,8 +85,11 @@ errors! {
         ConflictingOptions { option: &'static str, other: &'static str, why: &'static str },
         /// The command line contains no command.
         #[text("no command to run")]
-        #[hint("put the command last: phase-run --app shop --env production -- printenv")]
-        NoCommand,
+        #[hint_from(Some(match is_pid1 {
+            true => "put the command into CMD, or after the name of the image: ENTRYPOINT and --entrypoint clear the CMD of an image, and the form of ENTRYPOINT without brackets ignores both".to_owned(),
+            false => "put the command last: phase-run --app shop --env production -- printenv".to_owned(),
+        }))]
+        NoCommand { is_pid1: bool },
     }
 
     "config": "the app or the environment is not specified; a variable, `.phase.json`, the host, the CA file or the header file cannot be used; or `--mode rest` is set for an end-to-end encrypted app" {
@@ -116,16 +128,11 @@ errors! {
         InvalidHost { value: String, set_by: SetBy, why: &'static str, hint: Option<String> },
         /// The file of trusted CAs cannot be used.
         #[text("cannot use the CA file {} (from {}): {why}", file.value.display(), file.set_by)]
-        #[hint_from(env_file_hint(&file.set_by, &file.value).or_else(|| match file.set_by {
-            SetBy::Variable(name) => {
-                Some(format!("unset {name}, or name another file with --ca-file"))
-            }
-            SetBy::Option(_) | SetBy::ProjectFile(_) | SetBy::LoginFile(_) => None,
-        }))]
+        #[hint_from(ca_file_hint(file))]
         CaFileUnusable { file: Setting<PathBuf>, why: String },
         /// The file of additional request headers cannot be used.
         #[text("cannot use the header file {} (from {}): {why}", file.value.display(), file.set_by)]
-        #[hint_from(env_file_hint(&file.set_by, &file.value))]
+        #[hint_from(path_hint(&file.set_by, &file.value))]
         HeaderFileUnusable { file: Setting<PathBuf>, why: String },
         /// `--mode rest` asks the server to decrypt an app whose keys it does not have.
         #[text("cannot read {app} with --mode rest: the app is end-to-end encrypted, so the server cannot decrypt it")]
@@ -161,9 +168,9 @@ errors! {
         #[hint("put the token in a file, or set PHASE_SERVICE_TOKEN")]
         TokenAsArgument { option: &'static str, expected: &'static str },
         /// The file or descriptor that holds the token, and that `set_by` named, cannot be read.
-        #[text("cannot read the token from {from}: {why}")]
-        #[hint_from(set_by.as_ref().and_then(|set_by| env_file_hint(set_by, from)).or_else(|| unreadable_token_hint(from)))]
-        TokenUnreadable { from: String, why: String, set_by: Option<SetBy> },
+        #[text("cannot read the token from {from}{}: {why}", set_by.iter().map(|set_by| format!(" (from {set_by})")).collect::<String>())]
+        #[hint_from(unreadable_token_hint(from, set_by.as_ref(), *cause))]
+        TokenUnreadable { from: String, set_by: Option<SetBy>, why: String, cause: Option<io::ErrorKind> },
         /// The token's command has no usable output; `from` is the option or the variable that sets it.
         #[text("cannot get a token with {from}: {why}")]
         #[hint_from(hint.clone())]
@@ -219,38 +226,38 @@ errors! {
     "not-found": "an app, an environment, a folder, a tag or a required key does not exist, or a pattern matches nothing" {
         /// The token can read no app of this name or ID.
         #[text("app {} (from {set_by}) not found{}", quoted_if_unclear(app), readable_names(readable))]
-        #[hint_from(env_file_hint(set_by, app).or_else(|| Some(match readable.is_empty() {
-            true => format!("check {}, or grant this account access to the app in the Phase console", set_by.name()),
-            false => format!("{} one of these names or an app's ID", set_by.change_to("--app")),
-        })))]
+        #[hint_from(Some(app_hint(app, set_by, readable)))]
         AppNotFound { app: String, set_by: SetBy, readable: Vec<String> },
         /// The token can read no environment of this name in the app.
         #[text("environment {} (from {set_by}) not found in {app}{}", quoted_if_unclear(environment), readable_names(readable))]
-        #[hint_from(env_file_hint(set_by, environment).or_else(|| Some(format!("{} the name of an environment that this token can read", set_by.change_to("--env")))))]
+        #[hint_from(Some(environment_hint(environment, set_by, readable)))]
         EnvironmentNotFound { environment: String, set_by: SetBy, app: String, readable: Vec<String> },
-        /// A filter leaves no secret; `existing` are the folders, tags or keys that it could name.
+        /// A filter leaves no secret of `scope`; `existing` are the folders, tags or keys that it could name.
         #[text("{option} {} matches nothing in {scope}{}", quoted_if_unclear(value), existing_names(option, existing))]
-        #[hint_from(Some(nearest_name_hint(option, value, existing)))]
+        #[hint_from(Some(filter_hint(option, value, existing)))]
         FilterSelectsNothing { option: &'static str, value: String, scope: String, existing: Vec<String> },
-        /// Keys named by `--require` are not among the selected secrets.
+        /// Keys named by `--require` are not among the selected ones.
         #[text("required secrets are not selected: {}", list(keys.iter(), ", "))]
-        #[hint("run with --dry-run and without --require to list the selected secrets")]
-        RequiredKeyMissing { keys: Vec<String> },
+        #[hint_from(Some(required_key_hint(keys, selected)))]
+        RequiredKeyMissing { keys: Vec<String>, selected: Vec<String> },
     }
 
     "ambiguous": "several apps have the same name, several environments match, or a key has different values, in several folders or in one" {
         /// Several apps have this name; `candidates` are their IDs.
         #[text("{} apps are named {name}: {}", candidates.len(), list(candidates.iter(), ", "))]
-        #[hint_from(Some(format!("{} the ID of one of them", set_by.change_to("--app"))))]
+        #[hint_from(Some(match set_by {
+            SetBy::ProjectFile { path, .. } => format!("set appId in {} to the ID of one of them", path.display()),
+            _ => format!("{} the ID of one of them", set_by.change_to("--app")),
+        }))]
         AmbiguousApp { name: String, set_by: SetBy, candidates: Vec<String> },
         /// Several environments have this type or this prefix.
         #[text("{name} (from {set_by}) matches several environments: {}", list(candidates.iter(), ", "))]
         #[hint_from(Some(format!("{} the full name of one of them", set_by.change_to("--env"))))]
         AmbiguousEnvironment { name: String, set_by: SetBy, candidates: Vec<String> },
-        /// One key has different values in folders of the same precedence; `paths` are those of `--path`.
+        /// One key has different values in folders of the same precedence.
         #[text("{key} has different values in {}", list(folders.iter(), " and "))]
-        #[hint_from(Some(ranking_hint(key, folders, paths)))]
-        AmbiguousKey { key: String, folders: Vec<String>, paths: Setting<Vec<String>> },
+        #[hint_from(Some(ranking_hint(key, ranking)))]
+        AmbiguousKey { key: String, folders: Vec<String>, ranking: Box<FolderRanking> },
         /// One folder has several secrets of one key, with different values.
         #[text("{key} is in {folder} more than once, with different values")]
         #[hint("remove or rename all but one of them in Phase, or exclude the key with --except")]
@@ -260,15 +267,18 @@ errors! {
     "rate-limited": "Phase responded with 429 for all of `--max-wait`" {
         /// The server allows no more requests for now.
         #[text("rate limited by {host} (429{})", retry_after.iter().map(|after| format!(", Retry-After: {after}")).collect::<String>())]
-        #[hint("run again later; --app with an app's ID instead of its name halves the requests")]
-        RateLimited { host: String, retry_after: Option<String> },
+        #[hint_from(Some(match app_name_set_by {
+            Some(set_by) => format!("run again later; {} an app's ID instead of its name to halve the requests", set_by.change_to("--app")),
+            None => "run again later, or pass a longer --max-wait".to_owned(),
+        }))]
+        RateLimited { host: String, retry_after: Option<String>, app_name_set_by: Option<SetBy> },
     }
 
     "unreachable": "no name resolution, connection or complete response for all of `--max-wait`" {
-        /// No complete response came from the host.
+        /// No complete response came from the host. It may be an outage, or the fault of this machine alone.
         #[text("cannot reach {host}: {why}")]
-        #[hint("check the address, the network and the proxy; with --snapshot FILE a command can start during an outage")]
-        Unreachable { host: String, why: String },
+        #[hint_from(hint.clone())]
+        Unreachable { host: String, why: String, hint: Option<String>, may_be_outage: bool },
     }
 
     "tls": "the certificate was rejected, or the TLS handshake failed" {
@@ -396,6 +406,21 @@ errors! {
     }
 }
 
+impl Error {
+    /// Adds to the hint that a snapshot would have helped, if Phase could not be reached.
+    pub(crate) fn suggesting_snapshot(mut self) -> Self {
+        if let Self::Unreachable {
+            hint: Some(hint),
+            may_be_outage: true,
+            ..
+        } = &mut self
+        {
+            hint.push_str("; with --snapshot FILE a command can start during an outage");
+        }
+        self
+    }
+}
+
 /// A value, and what set it, for messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting<T> {
@@ -420,20 +445,50 @@ pub(crate) enum SetBy {
     Option(&'static str),
     /// The environment variable of this name.
     Variable(&'static str),
-    /// The `.phase.json` at this path.
-    ProjectFile(PathBuf),
+    /// This field of the `.phase.json` at this path.
+    ProjectFile { path: PathBuf, field: ProjectField },
     /// The file of Phase's own CLI at this path, with the login.
     LoginFile(PathBuf),
 }
 
+/// A field of `.phase.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProjectField {
+    AppId,
+    AppName,
+    Environment,
+}
+
+impl ProjectField {
+    /// Returns the name of the field in the file.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AppId => "appId",
+            Self::AppName => "phaseApp",
+            Self::Environment => "defaultEnv",
+        }
+    }
+}
+
 impl SetBy {
-    /// Returns the start of a hint to set something else: `pass --app with` or `set PHASE_APP to`. An
-    /// option takes precedence over a file.
+    /// Returns the start of a hint to set something else: `pass --app with`, `set PHASE_APP to` or
+    /// `change phaseApp in /shop/.phase.json to`.
     fn change_to(&self, option: &str) -> String {
         match self {
+            Self::Option(_) | Self::LoginFile(_) => format!("pass {option} with"),
             Self::Variable(name) => format!("set {name} to"),
-            Self::Option(_) | Self::ProjectFile(_) | Self::LoginFile(_) => {
-                format!("pass {option} with")
+            Self::ProjectFile { path, field } => {
+                format!("change {} in {} to", field.name(), path.display())
+            }
+        }
+    }
+
+    /// Returns the hint to set this value.
+    fn change_to_value(&self, option: &str, value: &str) -> String {
+        match self {
+            Self::Option(_) => format!("use {option} {}", shell_quoted(value)),
+            Self::Variable(_) | Self::ProjectFile { .. } | Self::LoginFile(_) => {
+                format!("{} {value}", self.change_to(option))
             }
         }
     }
@@ -442,7 +497,7 @@ impl SetBy {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Option(name) | Self::Variable(name) => name,
-            Self::ProjectFile(_) => ".phase.json",
+            Self::ProjectFile { .. } => ".phase.json",
             Self::LoginFile(_) => "the login",
         }
     }
@@ -452,9 +507,21 @@ impl fmt::Display for SetBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option(name) | Self::Variable(name) => f.write_str(name),
-            Self::ProjectFile(path) | Self::LoginFile(path) => write!(f, "{}", path.display()),
+            Self::ProjectFile { path, .. } | Self::LoginFile(path) => {
+                write!(f, "{}", path.display())
+            }
         }
     }
+}
+
+/// The folders to pass, so that a key in several of them gets one value.
+#[derive(Debug)]
+pub(crate) struct FolderRanking {
+    /// The folder that then takes precedence.
+    pub(crate) winner: String,
+    pub(crate) paths: Setting<Vec<String>>,
+    /// Whether the user has named no folder.
+    pub(crate) is_new: bool,
 }
 
 /// A `.phase.json` that was read but does not count.
@@ -504,18 +571,16 @@ pub(crate) enum CommandMissing {
 }
 
 impl CommandMissing {
-    fn hint(&self, command: &OsString) -> Option<String> {
-        let command = command.display();
+    fn hint(&self, path: &OsString) -> Option<String> {
+        let command = path.display();
         match self {
             Self::ShellWord => Some(format!("run it in a shell with -c '{command} …'")),
             Self::WholeCommandLine => Some(format!(
                 "pass each word as a separate argument, or use -c '{command}'"
             )),
             Self::NotInPath => Some(missing_command_hint(&command.to_string())),
-            Self::NoSuchFile if command.to_string().starts_with('~') => Some(
-                "use the whole path: only a shell replaces ~ by your home directory".to_owned(),
-            ),
-            Self::NoSuchFile | Self::NoInterpreter(_) => None,
+            Self::NoSuchFile => tilde_hint(Path::new(path)),
+            Self::NoInterpreter(_) => None,
         }
     }
 }

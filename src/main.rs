@@ -76,7 +76,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             logger.log_error(&error);
-            if matches!(error, Error::NoCommand) && !has_arguments {
+            if matches!(error, Error::NoCommand { .. }) && !has_arguments {
                 logger.write_help(&cli::help::summary());
             }
             ExitCode::from(error.exit_status())

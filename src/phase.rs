@@ -25,7 +25,7 @@ use std::rc::Rc;
 
 use crate::auth::{Auth, Credential};
 use crate::config::{DecryptionMode, DynamicMode, FetchConfig, SelectionOptions, parse_uuid};
-use crate::error::{Error, IgnoredProject, Setting};
+use crate::error::{Error, IgnoredProject, SetBy, Setting};
 use crate::http::{HttpClient, RequestPolicy};
 use crate::log::{Event, Log};
 use crate::process::SingleThreaded;
@@ -66,6 +66,16 @@ impl FetchedTarget {
     }
 }
 
+impl FetchConfig {
+    /// Returns what named the app, if its ID would save a request.
+    fn app_name_set_by(&self) -> Option<SetBy> {
+        let app = self.target.app.as_ref()?;
+        let needs_lookup =
+            parse_uuid(&app.value).is_none() && self.mode != DecryptionMode::EndToEnd;
+        needs_lookup.then(|| app.set_by.clone())
+    }
+}
+
 /// The secrets of an environment, from either interface.
 pub(crate) enum SecretList<'a> {
     /// The server has decrypted them and resolved their references.
@@ -84,8 +94,7 @@ pub(crate) enum SecretList<'a> {
 #[derive(Default)]
 struct ServerFilter<'f> {
     folder: Option<&'f str>,
-    /// Separated by commas.
-    tags: Option<String>,
+    tags: &'f [String],
 }
 
 /// Fetches the secrets of the app and environment in `config`. `selection` only tells the server what
@@ -114,24 +123,24 @@ pub(crate) fn fetch<'a>(
         credential,
         log,
     };
-    let (app_setting, mut app) = fetcher.find_app()?;
-    let environment_setting = fetcher.environment_setting(&mut app)?;
-    let target = ResolvedTarget {
-        app_setting,
-        environment_setting,
-        environment: fetcher.choose_environment(&app, environment_setting)?,
-        app,
-    };
-    fetcher.log_target(&target);
-    fetcher.fetch_secrets(target)
+    fetcher.find_and_fetch().map_err(|error| match error {
+        Error::RateLimited {
+            host, retry_after, ..
+        } => Error::RateLimited {
+            host,
+            retry_after,
+            app_name_set_by: config.app_name_set_by(),
+        },
+        error => error,
+    })
 }
 
 /// The steps of one fetch, and what they share.
 struct Fetcher<'a> {
     config: &'a FetchConfig,
     server_filter: ServerFilter<'a>,
-    /// Whether to fetch again without the filter if the response to it is empty, so that the error can list
-    /// the folders and tags that exist.
+    /// Whether to fetch again without the filter if nothing matches it, so that the error can list the folders
+    /// and tags that exist.
     explains_empty: bool,
     app_directory: AppDirectory<'a>,
     credential: &'a Credential,
@@ -147,6 +156,20 @@ struct ResolvedTarget<'a> {
 }
 
 impl<'a> Fetcher<'a> {
+    /// Finds the app and the environment, and fetches the secrets.
+    fn find_and_fetch(self) -> Result<FetchedSecrets<'a>, Error> {
+        let (app_setting, mut app) = self.find_app()?;
+        let environment_setting = self.environment_setting(&mut app)?;
+        let target = ResolvedTarget {
+            app_setting,
+            environment_setting,
+            environment: self.choose_environment(&app, environment_setting)?,
+            app,
+        };
+        self.log_target(&target);
+        self.fetch_secrets(target)
+    }
+
     /// Finds the app. Its ID needs no request unless phase-run has to decrypt.
     fn find_app(&self) -> Result<(&'a Setting<String>, App), Error> {
         let target = &self.config.target;
@@ -261,8 +284,7 @@ impl<'a> Fetcher<'a> {
         while !self.app_directory.decrypts_locally(&target.app) {
             let mut outcome = self.fetch_from_rest(&target, &self.server_filter)?;
             if let RestOutcome::Secrets(secrets, _) = &outcome
-                && secrets.is_empty()
-                && self.lists_all_if_empty()
+                && self.must_explain(secrets)
             {
                 outcome = self.fetch_from_rest(&target, &ServerFilter::default())?;
             }
@@ -302,11 +324,10 @@ impl<'a> Fetcher<'a> {
         self.fetch_encrypted(&target)
     }
 
-    /// Returns whether everything is to be fetched if the server's filter leaves nothing: the error then
-    /// names the folders and tags that exist.
-    fn lists_all_if_empty(&self) -> bool {
-        let is_filtered = self.server_filter.folder.is_some() || self.server_filter.tags.is_some();
-        is_filtered && self.explains_empty
+    /// Returns whether everything is to be fetched because the server's filter, or one of its tags, matches
+    /// nothing: the error then names the folders and tags that exist.
+    fn must_explain<K, V>(&self, secrets: &[Secret<K, V>]) -> bool {
+        self.explains_empty && !self.server_filter.is_matched_by(secrets)
     }
 
     /// Fetches from the REST interface. A refused lease costs a second request.
@@ -332,7 +353,7 @@ impl<'a> Fetcher<'a> {
             app, environment, ..
         } = target;
         let dynamic_mode = self.config.dynamic_mode;
-        let lists_all_if_empty = self.lists_all_if_empty();
+        let explains_empty = self.explains_empty;
         let client = E2eeClient::new(self.app_directory, self.credential)?;
         let fetch_filtered = |server_filter: &ServerFilter<'_>, dynamic| {
             let policy = RequestPolicy::DEFAULT;
@@ -342,7 +363,7 @@ impl<'a> Fetcher<'a> {
         let fetch = |dynamic| fetch_filtered(&self.server_filter, dynamic);
         let mut fetched =
             fetch_naming_refused_leases(dynamic_mode, fetch, |fetched| &fetched.secrets)?;
-        if fetched.secrets.is_empty() && lists_all_if_empty {
+        if explains_empty && !self.server_filter.is_matched_by(&fetched.secrets) {
             fetched = fetch_filtered(&ServerFilter::default(), dynamic_mode)?;
         }
         let resolver = ReferenceResolver::new(client, app, environment, &fetched)?;
@@ -387,15 +408,26 @@ fn environment_label(environment: &str, app: &App) -> String {
 impl<'f> ServerFilter<'f> {
     fn new(selection: &'f SelectionOptions) -> Self {
         match selection.folders.as_slice() {
-            [] if !selection.tags.is_empty() => Self {
+            [] => Self {
                 folder: None,
-                tags: Some(selection.tags.join(",")),
+                tags: &selection.tags,
             },
             [folder] => Self {
                 folder: folder.single_folder(),
-                tags: None,
+                tags: &[],
             },
             _ => Self::default(),
         }
+    }
+
+    /// Returns the tags, separated by commas.
+    fn tag_list(&self) -> Option<String> {
+        (!self.tags.is_empty()).then(|| self.tags.join(","))
+    }
+
+    /// Returns whether the folder and each tag has one of these secrets.
+    fn is_matched_by<K, V>(&self, secrets: &[Secret<K, V>]) -> bool {
+        let has_tag = |tag| secrets.iter().any(|secret| secret.tags.contains(tag));
+        (self.folder.is_none() || !secrets.is_empty()) && self.tags.iter().all(has_tag)
     }
 }

@@ -231,17 +231,22 @@ fn fetch_and_plan(
     let (mut secrets, lease) = match (&config.snapshot, &auth) {
         (Some(options), Auth::Token(credential)) => {
             let snapshot = Snapshot::new(options, &config.fetch, &config.selection, credential);
-            snapshot.fetch_or_restore(fetch, purpose, log)?
+            // A snapshot can have several values of a key that was kept (--keep) when it was written.
+            let check =
+                |restored: &[Secret]| check_ambiguity(restored, config, &inherited, context);
+            snapshot.fetch_or_restore(fetch, check, purpose, log)?
+        }
+        (None, Auth::Token(_)) => {
+            let Fetched { secrets, lease, .. } = fetch().map_err(Error::suggesting_snapshot)?;
+            (secrets, lease)
         }
         // A snapshot can be opened only with its token, and an identity gets a new token for each
         // run.
-        (None, _) | (Some(_), Auth::Identity(_)) => {
+        (_, Auth::Identity(_)) => {
             let Fetched { secrets, lease, .. } = fetch()?;
             (secrets, lease)
         }
     };
-    // A snapshot can have several values of a key that was kept (--keep) when it was written.
-    check_ambiguity(&secrets, config, &inherited, context)?;
     secrets.dedup_by(|secret, first| secret.key == first.key);
     let allow_empty = config.selection.allow_empty;
     let plan = environ::plan(secrets, &inherited, &config.injection, allow_empty, log)?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 use crate::config::{FolderPattern, Pattern, SelectionOptions};
-use crate::error::{Error, SetBy, Setting};
+use crate::error::{Error, FolderRanking, SetBy, Setting, shell_quoted};
 use crate::log::{Event, Log};
 use crate::secret::Secret;
 
@@ -37,12 +37,13 @@ pub(crate) fn select<K, V>(
     }
     let allow_empty = options.allow_empty;
     let selects_nothing =
-        |option, value: &str, existing: BTreeSet<&String>| Error::FilterSelectsNothing {
+        |option, value: &str, scope, existing: BTreeSet<&String>| Error::FilterSelectsNothing {
             option,
             value: value.to_owned(),
-            scope: environment_label.to_owned(),
+            scope,
             existing: existing.into_iter().cloned().collect(),
         };
+    let scope = |folders: &[_], tags: &[String]| search_scope(environment_label, folders, tags);
     retain_matching(
         &mut secrets,
         &options.folders,
@@ -50,7 +51,7 @@ pub(crate) fn select<K, V>(
         allow_empty,
         |folder, secrets| {
             let folders = secrets.iter().map(|secret| &secret.folder).collect();
-            selects_nothing(folder.set_by(), folder.text(), folders)
+            selects_nothing(folder.set_by(), folder.text(), scope(&[], &[]), folders)
         },
     )?;
     let has_tag = |tag: &String, secret: &Secret<K, V>| secret.tags.contains(tag);
@@ -61,7 +62,7 @@ pub(crate) fn select<K, V>(
         allow_empty,
         |tag, secrets| {
             let tags = secrets.iter().flat_map(|secret| &secret.tags).collect();
-            selects_nothing("--tags", tag, tags)
+            selects_nothing("--tags", tag, scope(&options.folders, &[]), tags)
         },
     )?;
 
@@ -74,7 +75,8 @@ pub(crate) fn select<K, V>(
         allow_empty,
         |pattern, secrets| {
             let keys = secrets.iter().map(|secret| &secret.key).collect();
-            selects_nothing(pattern.option(), pattern.text(), keys)
+            let scope = scope(&options.folders, &options.tags);
+            selects_nothing(pattern.option(), pattern.text(), scope, keys)
         },
     )?;
     secrets.retain(|secret| {
@@ -88,6 +90,31 @@ pub(crate) fn select<K, V>(
     let mut secrets = decrypt_values(secrets)?;
     drop_equal(&mut secrets);
     Ok(secrets)
+}
+
+/// What a filter searches, such as `Production of shop with --path /web`.
+fn search_scope(environment_label: &str, folders: &[FolderPattern], tags: &[String]) -> String {
+    let mut words = Vec::new();
+    if !folders.iter().any(FolderPattern::matches_all) {
+        let texts = folders.iter().map(FolderPattern::text);
+        match folders.first().map(FolderPattern::set_by) {
+            Some(variable @ "PHASE_PATH") => {
+                let texts: Vec<&str> = texts.collect();
+                words.push(format!("{variable}={}", texts.join(":")));
+            }
+            Some(option) => {
+                words.extend(texts.map(|text| format!("{option} {}", shell_quoted(text))))
+            }
+            None => {}
+        }
+    }
+    if !tags.is_empty() {
+        words.push(format!("--tags {}", shell_quoted(&tags.join(","))));
+    }
+    match words.is_empty() {
+        true => environment_label.to_owned(),
+        false => format!("{environment_label} with {}", words.join(" ")),
+    }
 }
 
 fn is_in<K, V>(folder: &FolderPattern, secret: &Secret<K, V>) -> bool {
@@ -121,7 +148,10 @@ fn check_required<V>(selected: &[Secret<String, V>], required: &[String]) -> Res
     let missing: Vec<String> = required.iter().filter(is_missing).cloned().collect();
     match missing.is_empty() {
         true => Ok(()),
-        false => Err(Error::RequiredKeyMissing { keys: missing }),
+        false => Err(Error::RequiredKeyMissing {
+            keys: missing,
+            selected: selected.iter().map(|secret| secret.key.clone()).collect(),
+        }),
     }
 }
 
@@ -185,18 +215,52 @@ pub(crate) fn check_one_per_key(
             },
             _ => Error::AmbiguousKey {
                 key,
+                ranking: Box::new(rank(&found, folders)),
                 folders: found,
-                paths: Setting {
-                    value: folders.iter().map(|path| path.text().to_owned()).collect(),
-                    set_by: match folders.first().map(FolderPattern::set_by) {
-                        Some(variable @ "PHASE_PATH") => SetBy::Variable(variable),
-                        _ => SetBy::Option("--path"),
-                    },
-                },
             },
         });
     }
     Ok(())
+}
+
+/// Ranks the folders so that one of `found` takes precedence, and keeps the order of the user's `paths`
+/// as far as possible. All of `found` have the same rank now.
+fn rank(found: &[String], paths: &[FolderPattern]) -> FolderRanking {
+    let last_match = |paths: &[FolderPattern], folder: &String| {
+        paths.iter().rposition(|path| path.matches(folder))
+    };
+    // The path that decides now, which matches all of `found`.
+    let deciding = found.first().and_then(|folder| last_match(paths, folder));
+    let (before, from_deciding) = paths.split_at(deciding.unwrap_or_default());
+    let (deciding, after) = match from_deciding.split_first() {
+        Some((deciding, after)) => (deciding.text(), after),
+        None => ("", from_deciding),
+    };
+    let mut order: Vec<&str> = before.iter().map(FolderPattern::text).collect();
+    order.retain(|path| *path != deciding);
+    // Those before it would decide if it came first.
+    let highest = found.iter().map(|folder| last_match(before, folder)).max();
+    let mut preferred = found
+        .iter()
+        .filter(|folder| Some(last_match(before, folder)) == highest);
+    let winner = preferred.next().map_or("", String::as_str);
+    if highest.flatten().is_some() && preferred.next().is_none() {
+        order.insert(0, deciding);
+    } else {
+        order.extend([deciding, winner]);
+    }
+    order.extend(after.iter().map(FolderPattern::text));
+    FolderRanking {
+        winner: winner.to_owned(),
+        paths: Setting {
+            value: order.into_iter().map(str::to_owned).collect(),
+            set_by: match paths.first().map(FolderPattern::set_by) {
+                Some(variable @ "PHASE_PATH") => SetBy::Variable(variable),
+                _ => SetBy::Option("--path"),
+            },
+        },
+        is_new: paths.is_empty(),
+    }
 }
 
 #[cfg(test)]

@@ -69,15 +69,16 @@ impl<'a> Snapshot<'a> {
     }
 
     /// Runs `fetch` and falls back to the snapshot during an outage, or uses only the snapshot with
-    /// `--offline`. The second element says when the first lease expires; it is `None` without leases and
+    /// `--offline`. `check_restored` checks what is read from the snapshot, as `fetch` does with its own. The second element says when the first lease expires; it is `None` without leases and
     /// if the snapshot was used.
     ///
     /// # Errors
-    /// Those of `fetch`. With `--offline`, `snapshot` if the snapshot cannot be used and `config` if the
+    /// Those of `fetch` and `check_restored`. With `--offline`, `snapshot` if the snapshot cannot be used and `config` if the
     /// app or the environment is missing.
     pub(crate) fn fetch_or_restore(
         &self,
         fetch: impl FnOnce() -> Result<Fetched, Error>,
+        check_restored: impl FnOnce(&[Secret]) -> Result<(), Error>,
         purpose: FetchPurpose,
         log: &dyn Log,
     ) -> Result<(Vec<Secret>, Option<LeaseExpiry>), Error> {
@@ -91,7 +92,7 @@ impl<'a> Snapshot<'a> {
             })?;
             let why = &format!("{offline} is set");
             log.log(Event::SnapshotUsed { path, age, why });
-            return Ok((secrets, None));
+            return check_restored(&secrets).map(|()| (secrets, None));
         }
         let error = match fetch() {
             Ok(Fetched {
@@ -123,7 +124,7 @@ impl<'a> Snapshot<'a> {
                 Ok((secrets, age)) => {
                     let why = &error.to_string();
                     log.log(Event::SnapshotUsed { path, age, why });
-                    return Ok((secrets, None));
+                    return check_restored(&secrets).map(|()| (secrets, None));
                 }
                 Err(why) => {
                     let why = &self.with_env_file_hint(why.to_string());
@@ -334,6 +335,8 @@ mod tests {
                 Error::Unreachable {
                     host: host(),
                     why: String::new(),
+                    hint: None,
+                    may_be_outage: true,
                 },
                 FailureClass::Outage,
             ),
@@ -341,6 +344,7 @@ mod tests {
                 Error::RateLimited {
                     host: host(),
                     retry_after: None,
+                    app_name_set_by: None,
                 },
                 FailureClass::Outage,
             ),

@@ -184,8 +184,9 @@ fn unusable_token_descriptor_is_an_error() {
         assert_token_error(&shop, run, &message);
     }
     for number in ["", "x", "-1", "1x", "99999999999999"] {
-        let message =
-            format!("cannot read the token from fd:{number}: expected fd:N with the number");
+        let message = format!(
+            "cannot read the token from fd:{number} (from --token-file): expected fd:N with the number"
+        );
         assert_token_error(
             &shop,
             run_with_token(&shop, &format!("fd:{number}")),
@@ -215,27 +216,33 @@ fn unreadable_token_file_is_named_with_reason() {
     let output = assert_token_error(
         &shop,
         missing,
-        "cannot read the token from nowhere/token: no such file",
+        "cannot read the token from nowhere/token (from --token-file): no such file",
     );
-    let hint = "\nhint: pass --token-file with a file that this user may read, ";
+    let hint = "\nhint: check the path in --token-file, ";
     assert!(output.contains(hint), "{output}");
     let directory = run_with_token(&shop, ".");
-    assert_token_error(
+    let output = assert_token_error(
         &shop,
         directory,
-        "cannot read the token from .: is a directory",
+        "cannot read the token from . (from --token-file): is a directory",
     );
+    let hint = "\nhint: pass --token-file with the path of the file, ";
+    assert!(output.contains(hint), "{output}");
     let file = shop.file("token", service_token());
     set_mode(&file, 0o000);
-    let mut run = run_with_token(&shop, "token");
+    let mut run = shop.run_with(&["true"]).unset("PHASE_SERVICE_TOKEN");
+    run = run.env("PHASE_SERVICE_TOKEN_FILE", "token");
     if Uid::effective().is_root() {
         run = run.as_user(65534);
     }
-    assert_token_error(
+    let output = assert_token_error(
         &shop,
         run,
-        "cannot read the token from token: permission denied",
+        "cannot read the token from token (from PHASE_SERVICE_TOKEN_FILE): permission denied",
     );
+    // The hint does not ask for what is set.
+    let hint = "\nhint: give this user permission to read the file ";
+    assert!(output.contains(hint), "{output}");
     let none = shop.run_with(&[]).arg("true").unset("PHASE_SERVICE_TOKEN");
     let output = assert_token_error(
         &shop,

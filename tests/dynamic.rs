@@ -181,7 +181,9 @@ fn lease_ttl_is_sent() {
         let output = run_in_mode(&sandbox, "auto", &args)
             .output()
             .assert_error(125, "usage");
-        let message = format!("--lease-ttl {ttl}: expected a whole number of seconds above 0\n");
+        let message = format!(
+            "--lease-ttl {ttl}: expected a whole number of seconds above 0, without a unit, such as 3600\n"
+        );
         assert!(output.stderr.ends_with(&message), "{output}");
     }
 }

@@ -453,10 +453,10 @@ fn each_error_kind_has_a_message_file() {
 }
 
 /// Verbs that a hint may start with.
-const VERBS: [&str; 26] = [
+const VERBS: [&str; 28] = [
     "add", "assign", "change", "check", "choose", "copy", "enable", "fix", "give", "grant", "keep",
-    "install", "leave", "list", "log", "pass", "put", "remove", "rename", "report", "run", "set",
-    "start", "unlock", "unset", "use",
+    "install", "leave", "list", "log", "pass", "put", "raise", "remove", "rename", "repeat",
+    "report", "run", "set", "start", "unlock", "unset", "use",
 ];
 
 /// A message is in lower case and has no full stop, no "failed to", "error while" or "invalid", no Rust

@@ -45,6 +45,23 @@ fn command_is_pid1_and_gets_signals_directly() {
     assert_eq!(running.wait().assert_ok().text().lines().count(), 2);
 }
 
+/// In a container, a missing command is usually an image whose CMD was cleared.
+#[test]
+fn missing_command_as_pid1_names_cmd() {
+    let shop = shop([("SECRET", "value")]);
+    for (run, hint) in [
+        (
+            shop.run_with(&[]).as_pid1(),
+            "\nhint: put the command into CMD, ",
+        ),
+        (shop.run_with(&[]), "\nhint: put the command last: "),
+    ] {
+        let output = run.output().assert_error(125, "usage");
+        assert!(output.stderr.contains("no command to run"), "{output}");
+        assert!(output.stderr.contains(hint), "{output}");
+    }
+}
+
 /// With `-v`, one line says what being PID 1 means. A supervised command is not PID 1.
 #[test]
 fn verbose_exec_as_pid1_explains_signals() {

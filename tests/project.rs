@@ -152,10 +152,22 @@ fn messages_name_the_project_file() {
     let output = apps.run(&[]).output().assert_error(125, "not-found");
     let message = format!("app nowhere (from {path}) not found");
     assert!(output.stderr.contains(&message), "{output}");
+    // The hint is about the file, not about an option.
+    let hint = format!("hint: change phaseApp in {path} to ");
+    assert!(output.stderr.contains(&hint), "{output}");
     apps.project(r#"{"phaseApp": "shop", "defaultEnv": "nothing"}"#);
     let output = apps.run(&[]).output().assert_error(125, "not-found");
     let message = format!("environment nothing (from {path}) not found in shop");
     assert!(output.stderr.contains(&message), "{output}");
+    let hint = format!("hint: change defaultEnv in {path} to ");
+    assert!(output.stderr.contains(&hint), "{output}");
+    let unknown = "f1300fdf-7b0e-4571-a680-6e10f05d5499";
+    apps.project(&format!(
+        r#"{{"appId": "{unknown}", "defaultEnv": "production"}}"#
+    ));
+    let output = apps.run(&[]).output().assert_error(125, "not-found");
+    let hint = format!("hint: check appId in {path}, or remove it there and set phaseApp ");
+    assert!(output.stderr.contains(&hint), "{output}");
     apps.project(r#"{"phaseApp": "shop", "defaultEnv": "production"}"#);
     let output = apps.run(&["-v", "--env=dev"]).output();
     let chosen = "using environment Development (the only one of type 'dev' from --env)";
@@ -178,6 +190,8 @@ fn project_without_environment_has_no_default() {
             output.stderr.contains("error[config]: no environment of "),
             "{output}"
         );
+        let why = ".phase.json has no defaultEnv)";
+        assert!(output.stderr.contains(why), "{output}");
         assert!(output.stderr.contains("; this token can read "), "{output}");
     }
     for project in ["{}", r#"{"defaultEnv": "Production"}"#] {
@@ -189,6 +203,8 @@ fn project_without_environment_has_no_default() {
             output.stderr.contains("error[config]: no app is specified"),
             "{output}"
         );
+        let why = ".phase.json has neither appId nor phaseApp)";
+        assert!(output.stderr.contains(why), "{output}");
     }
 }
 
@@ -221,15 +237,30 @@ fn unusable_project_file_fails_only_if_needed() {
             "{\"appId\": \"SHOP\"}\n{}",
             "not valid JSON (line 2, column 1)",
         ),
-        ("[]", "not in the format of phase init (line 1"),
-        ("\"shop\"", "not in the format of phase init (line 1"),
+        ("[]", "not a JSON object (line 1"),
+        ("\"shop\"", "not a JSON object (line 1"),
         (
-            "{\"appId\": 5}",
-            "not in the format of phase init (line 1, column 11)",
+            "{\"appId\": \"SHOP\",\n\"appId\": \"SHOP\"}",
+            "it has two fields appId (line 2",
+        ),
+        ("{\"appId\": 5}", "appId must be a text in quotes"),
+        ("{\"appId\": -5.5}", "appId must be a text in quotes"),
+        ("{\"appId\": {\"a\": 1}}", "appId must be a text in quotes"),
+        (
+            "{\"phaseApp\": [\"shop\"]}",
+            "phaseApp must be a text in quotes",
         ),
         (
             "{\"phaseApp\": [\"\u{1b}[2J\"]}",
-            "not in the format of phase init (line 1",
+            "not valid JSON (line 1, column 15)",
+        ),
+        (
+            "{\"defaultEnv\": true}",
+            "defaultEnv must be a text in quotes",
+        ),
+        (
+            "{\"monorepoSupport\": \"true\"}",
+            "monorepoSupport must be true or false, without quotes",
         ),
     ] {
         apps.project(content);

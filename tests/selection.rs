@@ -190,17 +190,28 @@ fn hint_of_ambiguous_key_resolves_it() {
         (
             "--path /backend --path ''",
             "",
-            "put /backend last, because the last folder that matches wins: pass --path '' --path /backend; or leave PORT out with --except",
+            "pass --path '' --path /backend to prefer /backend, because the last folder that matches wins; or leave PORT out with --except",
         ),
         (
             "--path /**",
             "",
-            "put /backend last, because the last folder that matches wins: pass --path '/**' --path /backend; or leave PORT out with --except",
+            "pass --path '/**' --path /backend to prefer /backend, because the last folder that matches wins; or leave PORT out with --except",
+        ),
+        // The order of the other folders stays.
+        (
+            "--path /backend --path /web --path ''",
+            "",
+            "pass --path '' --path /backend --path /web to prefer /web, because the last folder that matches wins; or leave PORT out with --except",
+        ),
+        (
+            "--path /web --path '' --path /backend/db",
+            "",
+            "pass --path '' --path /web --path /backend/db to prefer /web, because the last folder that matches wins; or leave PORT out with --except",
         ),
         (
             "",
             "/backend:/**",
-            "put /backend last, because the last folder that matches wins: set PHASE_PATH=/**:/backend; or leave PORT out with --except",
+            "set PHASE_PATH=/**:/backend to prefer /backend, because the last folder that matches wins; or leave PORT out with --except",
         ),
     ] {
         let run = dry_run_of_line(&sandbox, line).env("PHASE_PATH", variable);
@@ -259,6 +270,107 @@ fn kept_variable_has_no_ambiguous_key() {
     let _ = kept.output().assert_status(Status::Exited(0));
 }
 
+/// The error names what earlier filters have left to search.
+#[test]
+fn filter_error_names_narrowed_scope() {
+    let id = tagged_world().app("shop").id().to_owned();
+    let everything = format!("matches nothing in Production of {id}\n");
+    assert_failures(
+        "not-found",
+        &[
+            (
+                "--only X* --path /web",
+                &[
+                    "--only X* matches nothing in Production of ",
+                    " with --path /web\n",
+                ],
+            ),
+            (
+                "--only X* --path /web --path / --tags net,web",
+                &[" with --path /web --path / --tags net,web\n"],
+            ),
+            (
+                "--tags web --path /backend",
+                &[" with --path /backend; its tags are net, two words\n"],
+            ),
+            (
+                "--tags web --path /Backend",
+                &["; no secret there has a tag\n", "hint: remove --tags, "],
+            ),
+            ("--only X* --path ''", &[everything.as_str()]),
+        ],
+    );
+    let phase = Phase::serve(tagged_world());
+    let sandbox = Sandbox::new(&phase);
+    let run = dry_run_of_line(&sandbox, "--only X*").env("PHASE_PATH", "/web:/");
+    let output = run.output().assert_error(125, "not-found");
+    let scope = " with PHASE_PATH=/web:/\n";
+    assert!(output.stderr.contains(scope), "{output}");
+}
+
+/// Several folders in one value, and patterns of the shell, get a hint that says how to write them.
+#[test]
+fn several_folders_in_one_value_get_a_hint() {
+    let repeat = "hint: repeat the option for each folder: --path /backend --path /web\n";
+    let subtree = "hint: use '/web/**' for a folder and those below it: ";
+    let every = "hint: use '/**' for a folder and those below it: ";
+    assert_failures(
+        "not-found",
+        &[
+            ("--path /backend,/web", &[repeat]),
+            ("--path /backend:/web", &[repeat]),
+            ("--path /we*", &[subtree]),
+            ("--path /web/*", &[subtree]),
+            ("--path /*", &[every]),
+        ],
+    );
+    let phase = Phase::serve(tagged_world());
+    let sandbox = Sandbox::new(&phase);
+    let run = dry_run_of_line(&sandbox, "").env("PHASE_PATH", "/backend,/web");
+    let output = run.output().assert_error(125, "not-found");
+    let hint = "hint: use a colon between two folders: PHASE_PATH=/backend:/web\n";
+    assert!(output.stderr.ends_with(hint), "{output}");
+}
+
+/// An option that takes patterns does not accept a comma: it would be part of the name, and most of them
+/// may match nothing.
+#[test]
+fn comma_in_pattern_is_an_error() {
+    let phase = Phase::serve(tagged_world());
+    let sandbox = Sandbox::new(&phase);
+    for option in [
+        "--only",
+        "--except",
+        "--keep",
+        "--allow-name",
+        "--file",
+        "--clean --pass",
+    ] {
+        let output = dry_run_of_line(&sandbox, &format!("{option} DB,LOG")).output();
+        let output = output.assert_error(125, "usage");
+        let option = option.trim_start_matches("--clean ");
+        let error = format!(
+            "{option} DB,LOG: a comma does not separate patterns\n\
+             hint: repeat the option: {option} DB {option} LOG; or write [,] for a comma in a name\n"
+        );
+        assert!(output.stderr.ends_with(&error), "{output}");
+    }
+    let output = dry_run_of_line(&sandbox, "--file DB=A,LOG=B").output();
+    let output = output.assert_error(125, "usage");
+    assert!(
+        output.stderr.contains("--file DB=A --file LOG=B"),
+        "{output}"
+    );
+    assert!(phase.requests().is_empty());
+    let mut world = tagged_world();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/", "A,B", "value");
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let output = dry_run_of_line(&sandbox, "--only A[,]B").output();
+    assert_eq!(selected(&output), "A,B@/");
+}
+
 /// A mistyped folder or tag is an error that names those that exist, also if the server applies the
 /// filter.
 #[test]
@@ -277,6 +389,8 @@ fn unknown_folder_or_tag_lists_existing() {
                 [folders, "hint: use one of these, or pass --allow-empty\n"],
             ),
             (line("--tags Net"), [tags, "hint: use --tags net\n"]),
+            // The server leaves out what has none of the tags.
+            (line("--tags billing,Net"), [tags, "hint: use --tags net\n"]),
         ];
         for (line, texts) in &cases {
             assert_failures("not-found", &[(line, texts)]);
@@ -284,6 +398,11 @@ fn unknown_folder_or_tag_lists_existing() {
     }
     let misspelled = ["PORT2 matches nothing", "hint: use --only PORT\n"];
     assert_failures("not-found", &[("--only PORT2", &misspelled)]);
+    let required = ["not selected: DBB, LGO\n", "hint: use --require DB\n"];
+    assert_failures(
+        "not-found",
+        &[("--except PORT --require DBB,LGO", &required)],
+    );
     let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     let run = dry_run_of_line(&sandbox, "").env("PHASE_PATH", "/bakcend");

@@ -96,10 +96,9 @@ impl TokenSource {
         };
         let unreadable = |error| self.read_error(&error);
         let file = open_regular(path).map_err(unreadable)?;
-        let file = file.ok_or_else(|| Error::TokenUnreadable {
-            from: self.name(),
-            why: "it is no longer a regular file".to_owned(),
-            set_by: None,
+        let file = file.ok_or_else(|| {
+            let why = "it is no longer a regular file";
+            self.unreadable(why.to_owned(), None)
         })?;
         warn_if_exposed(path, &file, context.log);
         warn_if_replaced(path, &file, context.log);
@@ -122,12 +121,19 @@ impl TokenSource {
             }
             _ => os_error_text(error),
         };
-        let set_by = match self {
-            Self::File { set_by, .. } => Some(set_by.clone()),
-            _ => None,
-        };
-        let from = self.name();
-        Error::TokenUnreadable { from, why, set_by }
+        self.unreadable(why, Some(error.kind()))
+    }
+
+    fn unreadable(&self, why: String, cause: Option<ErrorKind>) -> Error {
+        Error::TokenUnreadable {
+            from: self.name(),
+            set_by: match self {
+                Self::File { set_by, .. } => Some(set_by.clone()),
+                _ => None,
+            },
+            why,
+            cause,
+        }
     }
 }
 

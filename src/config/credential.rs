@@ -102,26 +102,26 @@ impl TokenSource {
             "the path of a file that contains the token",
         )?;
         match path.to_str() {
-            Some("-") => Ok(Self::StandardInput),
+            Some("-") => return Ok(Self::StandardInput),
             Some(text) => match text.strip_prefix("fd:").map(str::parse) {
-                Some(Ok(number)) if number >= 0 => Ok(Self::Descriptor(number)),
-                Some(_) => Err(Error::TokenUnreadable {
-                    from: text.to_owned(),
-                    why: "expected fd:N with the number of an open descriptor".to_owned(),
-                    set_by: Some(set_by),
-                }),
-                None => Ok(Self::File {
-                    path,
-                    set_by,
-                    read_limit,
-                }),
+                Some(Ok(number)) if number >= 0 => return Ok(Self::Descriptor(number)),
+                Some(_) => {
+                    return Err(Error::TokenUnreadable {
+                        from: text.to_owned(),
+                        set_by: Some(set_by),
+                        why: "expected fd:N with the number of an open descriptor".to_owned(),
+                        cause: None,
+                    });
+                }
+                None => {}
             },
-            None => Ok(Self::File {
-                path,
-                set_by,
-                read_limit,
-            }),
+            None => {}
         }
+        Ok(Self::File {
+            path,
+            set_by,
+            read_limit,
+        })
     }
 
     /// How messages name the source.

@@ -9,7 +9,7 @@ use super::project::{DEPTH_VARIABLE, Project};
 use super::reader::{ConfigReader, POSITIVE_SECONDS, SECONDS, positive_seconds, seconds};
 use super::{Host, Login};
 use crate::cli::Opt;
-use crate::error::{Error, IgnoredProject, MisplacedWord, SetBy, Setting};
+use crate::error::{Error, IgnoredProject, MisplacedWord, ProjectField, SetBy, Setting};
 use crate::http::HttpOptions;
 
 /// The default of `--timeout`: the time limit of one request.
@@ -111,7 +111,7 @@ impl ConfigReader<'_> {
     /// `usage` for an invalid time.
     pub(super) fn read_dynamic_mode(&self) -> Result<DynamicMode, Error> {
         // The server takes whole seconds only.
-        let expected = "a whole number of seconds above 0";
+        let expected = "a whole number of seconds above 0, without a unit, such as 3600";
         let ttl = self.read_parsed(Opt::LeaseTtl, expected, |text| match text.parse() {
             Ok(seconds @ 1..) if !text.starts_with('+') => Some(seconds),
             _ => None,
@@ -204,13 +204,26 @@ impl ConfigReader<'_> {
             let id = project.app_id.clone();
             target.environment_scope = id.map(|id| (id, project.path.clone()));
         }
-        let setting = |value: &String| Setting {
+        let setting = |(field, value): (ProjectField, &String)| Setting {
             value: value.clone(),
-            set_by: SetBy::ProjectFile(project.path.clone()),
+            set_by: SetBy::ProjectFile {
+                path: project.path.clone(),
+                field,
+            },
         };
         target.app = target.app.or_else(|| project.app().map(setting));
         let environment = project.environment.as_ref();
+        let environment = environment.map(|name| (ProjectField::Environment, name));
         target.environment = target.environment.or_else(|| environment.map(setting));
+        let missing = match (&target.app, &target.environment) {
+            (None, _) => Some("has neither appId nor phaseApp"),
+            (_, None) => Some("has no defaultEnv"),
+            _ => None,
+        };
+        target.ignored_project = missing.map(|why| IgnoredProject {
+            path: project.path,
+            why,
+        });
         Ok(target)
     }
 }

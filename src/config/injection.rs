@@ -58,6 +58,10 @@ impl FileRule {
                 Some((key, variable)) => (key, Some(variable.to_owned())),
                 None => (*text, None),
             };
+            if variable.as_ref().is_some_and(|name| name.contains(',')) {
+                let value = (*text).to_owned();
+                return Err(Error::CommaInPattern { option, value });
+            }
             let is_invalid_name = |name: &String| name.is_empty() || name.contains('=');
             if key.is_empty() || variable.as_ref().is_some_and(is_invalid_name) {
                 return invalid(text, "KEY or KEY=VAR");
@@ -115,6 +119,8 @@ mod tests {
             vec!["A="],
             vec!["=B"],
             vec!["A=B=C"],
+            vec!["A=B,C=D"],
+            vec!["A,B"],
             vec!["A*=B"],
             vec!["A", "A=B"],
             vec!["A", "A"],

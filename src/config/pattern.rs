@@ -15,13 +15,20 @@ impl Pattern {
     /// Parses a pattern that was typed for `option`.
     ///
     /// # Errors
-    /// `usage` if the pattern is malformed.
+    /// `usage` if the pattern is malformed, or has a comma outside of brackets: it was probably meant as
+    /// several patterns, and an option may accept that it matches nothing.
     pub(crate) fn parse(text: &str, option: &'static str) -> Result<Self, Error> {
         let invalid = |expected| Error::InvalidValue {
             option,
             value: text.to_owned(),
             expected,
         };
+        if has_bare_comma(text) {
+            return Err(Error::CommaInPattern {
+                option,
+                value: text.to_owned(),
+            });
+        }
         // The glob crate treats these as literals; a shell does not.
         if text.contains("[:") || text.contains('\\') {
             return Err(invalid(
@@ -63,6 +70,21 @@ impl Pattern {
     }
 }
 
+/// Returns whether there is a comma outside of brackets.
+fn has_bare_comma(pattern: &str) -> bool {
+    let mut rest = pattern;
+    while let Some((before, after)) = rest.split_once('[') {
+        if before.contains(',') {
+            return true;
+        }
+        // A bracket directly after the opening one, or after its `!`, does not close it.
+        let set = after.strip_prefix('!').unwrap_or(after);
+        let set = set.strip_prefix(']').unwrap_or(set);
+        rest = set.split_once(']').map_or("", |(_, rest)| rest);
+    }
+    rest.contains(',')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,7 +111,19 @@ mod tests {
                 "{pattern} {name}"
             );
         }
-        for malformed in ["A[", "[[:lower:]]*", "A\\*B"] {
+        for comma in ["A[,]B", "A[!,]B", "A[],]", "[,-z]"] {
+            assert!(Pattern::parse(comma, "--only").is_ok(), "{comma}");
+        }
+        for malformed in [
+            "A,B",
+            ",",
+            "[A],B",
+            "A,[B]",
+            "[]],",
+            "A[",
+            "[[:lower:]]*",
+            "A\\*B",
+        ] {
             assert!(Pattern::parse(malformed, "--only").is_err(), "{malformed}");
         }
     }

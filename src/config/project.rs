@@ -4,15 +4,17 @@
 //! It is read only if the app or the environment is not given otherwise; only then is an unusable file
 //! or working directory an error. It never supplies a host or a token.
 
+use std::fmt;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::credential_file::{open_regular, read_bounded};
-use crate::error::{Error, IgnoredProject, os_error_text};
+use crate::error::{Error, IgnoredProject, ProjectField, os_error_text};
 use crate::json::{self, JsonObject};
 
 /// The variable that says how many parent directories are searched.
@@ -31,16 +33,32 @@ pub(super) struct Project {
     pub(super) app_id: Option<String>,
     app_name: Option<String>,
     pub(super) environment: Option<String>,
+    /// `monorepoSupport`.
+    includes_subdirectories: bool,
 }
 
-/// The JSON of a `.phase.json`.
+/// The JSON of a `.phase.json`, with values of any type, so that an error can name the field.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ProjectJson {
-    app_id: Option<String>,
-    phase_app: Option<String>,
-    default_env: Option<String>,
-    monorepo_support: Option<bool>,
+    #[serde(default)]
+    app_id: FieldValue,
+    #[serde(default)]
+    phase_app: FieldValue,
+    #[serde(default)]
+    default_env: FieldValue,
+    #[serde(default)]
+    monorepo_support: FieldValue,
+}
+
+/// The value of a field; `null` counts as missing.
+#[derive(Default)]
+enum FieldValue {
+    #[default]
+    Missing,
+    Text(String),
+    Bool(bool),
+    Other,
 }
 
 impl Project {
@@ -68,16 +86,16 @@ impl Project {
         let mut ignored = None;
         for (level, directory) in directories.enumerate() {
             let path = directory.join(FILE_NAME);
-            let Some((json, untrusted_reason)) = read_project(&path)? else {
+            let Some((project, untrusted_reason)) = read_project(&path)? else {
                 continue;
             };
-            match (level, json.monorepo_support, untrusted_reason) {
-                (0, ..) | (_, Some(true), None) => return Ok(Ok(Self::new(path, json))),
+            match (level, project.includes_subdirectories, untrusted_reason) {
+                (0, ..) | (_, true, None) => return Ok(Ok(project)),
                 // Going on to the next parent could silently choose another app.
-                (_, Some(true), Some(why)) => {
+                (_, true, Some(why)) => {
                     return Err(Error::ProjectFileUntrusted { path, why });
                 }
-                _ => {
+                (_, false, _) => {
                     ignored.get_or_insert(IgnoredProject {
                         path,
                         why: "is in a parent directory and does not set monorepoSupport",
@@ -88,19 +106,14 @@ impl Project {
         Ok(Err(ignored))
     }
 
-    fn new(path: PathBuf, json: ProjectJson) -> Self {
-        let non_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
-        Self {
-            path,
-            app_id: non_empty(json.app_id),
-            app_name: non_empty(json.phase_app),
-            environment: non_empty(json.default_env),
-        }
-    }
-
-    /// Returns the ID of the app, or its name if the file has no ID.
-    pub(super) fn app(&self) -> Option<&String> {
-        self.app_id.as_ref().or(self.app_name.as_ref())
+    /// Returns the ID of the app, or its name if the file has no ID, after the name of its field.
+    pub(super) fn app(&self) -> Option<(ProjectField, &String)> {
+        let id = self.app_id.as_ref().map(|id| (ProjectField::AppId, id));
+        id.or_else(|| {
+            self.app_name
+                .as_ref()
+                .map(|name| (ProjectField::AppName, name))
+        })
     }
 
     /// Returns whether the file is for this app, given by its name or its ID.
@@ -112,7 +125,7 @@ impl Project {
 
 /// Reads a project file, and says why it is not to be trusted in a parent directory, if it is not.
 /// Returns `None` if there is no file.
-fn read_project(path: &Path) -> Result<Option<(ProjectJson, Option<String>)>, Error> {
+fn read_project(path: &Path) -> Result<Option<(Project, Option<String>)>, Error> {
     let unusable = |why| Error::ProjectFileUnusable {
         path: path.to_owned(),
         why,
@@ -129,8 +142,8 @@ fn read_project(path: &Path) -> Result<Option<(ProjectJson, Option<String>)>, Er
     if json.expose().len() as u64 > MAX_SIZE {
         return Err(unusable(format!("it is longer than {MAX_SIZE} bytes")));
     }
-    let json = parse_project(json.expose()).map_err(unusable)?;
-    Ok(Some((json, untrusted_reason)))
+    let project = parse_project(path, json.expose()).map_err(unusable)?;
+    Ok(Some((project, untrusted_reason)))
 }
 
 /// Returns why a project file in a parent directory must not decide for this user, as in `/tmp`: the
@@ -152,22 +165,104 @@ fn untrusted_reason(path: &Path, file: &File) -> std::io::Result<Option<String>>
     })
 }
 
-fn parse_project(content: &[u8]) -> Result<ProjectJson, String> {
-    let parsed = json::from_bytes(content);
-    parsed.map(|JsonObject(json)| json).map_err(|error| {
-        let what = match error.is_data() {
-            true => "not in the format of phase init",
-            false => "not valid JSON",
+/// Parses the content of a project file.
+///
+/// # Errors
+/// Why it cannot be used: it names the field, or the position in the file.
+fn parse_project(path: &Path, content: &[u8]) -> Result<Project, String> {
+    let JsonObject(json): JsonObject<ProjectJson> = json::from_bytes(content).map_err(|error| {
+        let text = error.to_string();
+        // Only a duplicate field is quoted in serde's text.
+        let what = match (error.is_data(), text.split('`').nth(1)) {
+            (true, Some(field)) => &format!("it has two fields {field}"),
+            (true, None) => "not a JSON object",
+            (false, _) => "not valid JSON",
         };
         format!("{what} (line {}, column {})", error.line(), error.column())
+    })?;
+    Ok(Project {
+        path: path.to_owned(),
+        app_id: json.app_id.into_text(ProjectField::AppId)?,
+        app_name: json.phase_app.into_text(ProjectField::AppName)?,
+        environment: json.default_env.into_text(ProjectField::Environment)?,
+        includes_subdirectories: match json.monorepo_support {
+            FieldValue::Bool(value) => value,
+            FieldValue::Missing => false,
+            FieldValue::Text(_) | FieldValue::Other => {
+                return Err("monorepoSupport must be true or false, without quotes".to_owned());
+            }
+        },
     })
+}
+
+impl FieldValue {
+    /// Returns the text of a field; an empty one counts as missing.
+    ///
+    /// # Errors
+    /// Why the file cannot be used, if the value has another type.
+    fn into_text(self, field: ProjectField) -> Result<Option<String>, String> {
+        match self {
+            Self::Text(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+            Self::Missing => Ok(None),
+            Self::Bool(_) | Self::Other => {
+                Err(format!("{} must be a text in quotes", field.name()))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FieldValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyValue;
+        impl<'de> Visitor<'de> for AnyValue {
+            type Value = FieldValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<FieldValue, E> {
+                Ok(FieldValue::Text(text.to_owned()))
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<FieldValue, E> {
+                Ok(FieldValue::Bool(value))
+            }
+
+            fn visit_unit<E>(self) -> Result<FieldValue, E> {
+                Ok(FieldValue::Missing)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<FieldValue, E> {
+                Ok(FieldValue::Other)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<FieldValue, E> {
+                Ok(FieldValue::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<FieldValue, E> {
+                Ok(FieldValue::Other)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<FieldValue, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(FieldValue::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<FieldValue, A::Error> {
+                while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(FieldValue::Other)
+            }
+        }
+        deserializer.deserialize_any(AnyValue)
+    }
 }
 
 /// Parses any bytes as a project file.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(data: &[u8]) {
-    if let Ok(json) = parse_project(data) {
-        let project = Project::new(PathBuf::from(FILE_NAME), json);
-        assert!(project.app().is_none_or(|app| project.is_for_app(app)));
+    if let Ok(project) = parse_project(Path::new(FILE_NAME), data) {
+        assert!(project.app().is_none_or(|(_, app)| project.is_for_app(app)));
     }
 }

@@ -14,10 +14,10 @@ use crate::log::Log;
 use crate::process::env_block::EnvBlock;
 
 /// How messages describe what [`seconds`] accepts.
-pub(super) const SECONDS: &str = "a number of seconds, 0 or more";
+pub(super) const SECONDS: &str = "a number of seconds, 0 or more, without a unit, such as 30";
 
 /// How messages describe what [`positive_seconds`] accepts.
-pub(super) const POSITIVE_SECONDS: &str = "a number of seconds above 0";
+pub(super) const POSITIVE_SECONDS: &str = "a number of seconds above 0, without a unit, such as 10";
 
 /// Reads the options from the command line and from their variables.
 ///

@@ -36,7 +36,10 @@ impl ConfigReader<'_> {
         let (watch, supervise) = (self.read_watch_options()?, self.read_flag(Opt::Supervise)?);
         let run_mode = match (self.args.has(Opt::DryRun), watch, supervise) {
             (true, ..) => RunMode::DryRun,
-            (false, ..) if command.is_empty() => return Err(Error::NoCommand),
+            (false, ..) if command.is_empty() => {
+                let is_pid1 = std::process::id() == 1;
+                return Err(Error::NoCommand { is_pid1 });
+            }
             (false, Some(options), _) => RunMode::Watch(options),
             (false, None, Some(_)) => RunMode::Supervise,
             (false, None, None) => RunMode::Exec,
@@ -60,7 +63,7 @@ impl ConfigReader<'_> {
     /// `usage` for an invalid value, and for `--stop-signal` and `--grace` without `--watch`; `config` for
     /// an invalid variable.
     fn read_watch_options(&self) -> Result<Option<WatchOptions>, Error> {
-        let expected = "a number of seconds, 1 or more";
+        let expected = "a number of seconds, 1 or more, without a unit, such as 60";
         let interval = self.read_parsed(Opt::Watch, expected, |text| {
             seconds(text).filter(|interval| *interval >= Duration::from_secs(1))
         })?;

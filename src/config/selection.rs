@@ -73,6 +73,11 @@ impl FolderPattern {
         }
     }
 
+    /// Returns whether the pattern matches every folder.
+    pub(crate) fn matches_all(&self) -> bool {
+        self.scope == FolderScope::All
+    }
+
     /// Returns the pattern as it was typed.
     pub(crate) fn text(&self) -> &str {
         &self.text

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::reader::{ConfigReader, POSITIVE_SECONDS, invalid_value, positive_seconds};
 use crate::cli::Opt;
-use crate::error::{Error, Setting};
+use crate::error::{Error, Setting, WHOLE_PATH};
 
 /// `--snapshot`: the encrypted copy that is used when Phase cannot be reached.
 #[derive(Debug)]
@@ -46,8 +46,12 @@ impl ConfigReader<'_> {
                 why: "an offline run sends no requests",
             });
         }
-        // The system would take such a path for that of a directory.
         let text = setting.value.to_string_lossy().into_owned();
+        // Nobody means a directory of this name, and the next outage would be the time to notice.
+        if text.starts_with('~') && text.contains('/') {
+            return Err(invalid_value(setting.map(|_| text.as_str()), WHOLE_PATH));
+        }
+        // The system would take such a path for that of a directory.
         let name = text.rsplit('/').next();
         if name.is_some_and(|name| ["", ".", ".."].contains(&name)) {
             let expected = "the path of a file, not of a directory";

@@ -1,11 +1,9 @@
 #![forbid(unsafe_code)]
 //! Helpers for the texts of errors and events.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use super::{IgnoredProject, MisplacedWord, SetBy, Setting};
+use super::IgnoredProject;
 
 /// The system's text for an error in the form used after a colon, such as `no such file or directory`.
 pub(crate) fn os_error_text(error: &std::io::Error) -> String {
@@ -117,170 +115,6 @@ pub(super) fn ignored_project_note(ignored_project: &Option<IgnoredProject>) -> 
     })
 }
 
-/// The hint for a setting that failed, if a variable has set it and the value has what an env file leaves
-/// in it: quotation marks around it, which Docker keeps, or the end of a line.
-pub(crate) fn env_file_hint(set_by: &SetBy, value: impl AsRef<OsStr>) -> Option<String> {
-    let SetBy::Variable(name) = set_by else {
-        return None;
-    };
-    match value.as_ref().as_bytes() {
-        [.., b'\r'] | [.., b'\r', b'\n'] => Some(format!(
-            "change the file that sets {name} to Unix line endings: the value ends with a carriage return"
-        )),
-        [.., b'\n'] => Some(format!("remove the line break at the end of {name}")),
-        // With more of them in between, they are part of a shell command.
-        [first @ (b'"' | b'\''), inner @ .., last] if first == last && !inner.contains(first) => {
-            Some(quotation_marks_hint(name))
-        }
-        _ => None,
-    }
-}
-
-fn quotation_marks_hint(name: &str) -> String {
-    format!("remove the quotation marks where {name} is set: an env file of Docker keeps them")
-}
-
-/// The same hint for one of the folders in `PHASE_PATH`. Quotation marks around all of them are at one end
-/// of the first and of the last.
-fn env_file_hint_for_folder(folder: &str) -> Option<String> {
-    const NAME: &str = "PHASE_PATH";
-    let quotation_marks = ['"', '\''];
-    let is_at_an_end = folder.starts_with(quotation_marks) || folder.ends_with(quotation_marks);
-    env_file_hint(&SetBy::Variable(NAME), folder)
-        .or_else(|| is_at_an_end.then(|| quotation_marks_hint(NAME)))
-}
-
-/// The hint for a token that cannot be read from its file.
-pub(super) fn unreadable_token_hint(from: &str) -> Option<String> {
-    match from {
-        "standard input" => None,
-        descriptor if descriptor.starts_with("descriptor ") || descriptor.starts_with("fd:") => {
-            Some(
-                "give phase-run an open descriptor, such as 3<FILE in a shell"
-                    .to_owned(),
-            )
-        }
-        path if path.starts_with('~') => {
-            Some("use the whole path: only a shell replaces ~ by your home directory".to_owned())
-        }
-        _ => Some(
-            "pass --token-file with a file that this user may read, or set PHASE_SERVICE_TOKEN_FILE"
-                .to_owned(),
-        ),
-    }
-}
-
-/// The hint for a command that no folder of PATH has.
-pub(super) fn missing_command_hint(command: &str) -> String {
-    let is_name = |name: &str| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    match command.split_once('=') {
-        Some((name, _)) if is_name(name) => {
-            return format!("set it with env: env {command} COMMAND");
-        }
-        _ => {}
-    }
-    match command {
-        "run" => MisplacedWord::Run.hint().to_owned(),
-        "help" => MisplacedWord::Help.hint().to_owned(),
-        option if option.starts_with('-') && !option.trim_matches('-').is_empty() => format!(
-            "put options of phase-run before the -- and the command; for an image: docker run --entrypoint /phase-run IMAGE {option}"
-        ),
-        _ => "check the name and PATH; an alias or a function of your shell is not a program"
-            .to_owned(),
-    }
-}
-
-/// The end of a message that lists what a filter could name; empty if that is unknown.
-pub(super) fn existing_names(option: &str, existing: &[String]) -> String {
-    let what = match option {
-        "--tags" => "tags",
-        "--only" | "--file" => return String::new(),
-        _ => "folders",
-    };
-    match existing {
-        [] => String::new(),
-        names => format!("; its {what} are {}", list(names.iter(), ", ")),
-    }
-}
-
-/// The hint for a filter that matches nothing: the name that was probably meant, or how to list what
-/// exists.
-pub(super) fn nearest_name_hint(option: &str, value: &str, existing: &[String]) -> String {
-    /// The most names that the value is compared with. Each comparison is quadratic in their lengths.
-    const MAX_COMPARED: usize = 1000;
-    if option == "PHASE_PATH"
-        && let Some(hint) = env_file_hint_for_folder(value)
-    {
-        return hint;
-    }
-    let max_distance = value.len() / 3;
-    let length = value.chars().count();
-    let distance =
-        |name: &String| strsim::osa_distance(&value.to_lowercase(), &name.to_lowercase());
-    let nearest = existing
-        .iter()
-        .filter(|name| name.chars().count().abs_diff(length) <= max_distance)
-        .take(MAX_COMPARED)
-        .min_by_key(|name| (distance(name), strsim::osa_distance(value, name)));
-    match nearest.filter(|name| distance(name) <= max_distance) {
-        Some(name) if option == "PHASE_PATH" => format!("use {name} in PHASE_PATH"),
-        Some(name) => format!("use {option} {}", shell_quoted(name)),
-        None if existing.is_empty() || existing_names(option, existing).is_empty() => {
-            "run with --dry-run without this filter to see what exists, or pass --allow-empty"
-                .to_owned()
-        }
-        None => "use one of these, or pass --allow-empty".to_owned(),
-    }
-}
-
-/// The hint for a key in several folders: the folders that keep everything and rank one of the key's
-/// folders first.
-pub(super) fn ranking_hint(key: &str, folders: &[String], paths: &Setting<Vec<String>>) -> String {
-    let named = folders.iter().find(|folder| paths.value.contains(folder));
-    let preferred = named.or(folders.first()).map_or("", String::as_str);
-    let mut order: Vec<&str> = paths.value.iter().map(String::as_str).collect();
-    order.retain(|path| *path != preferred);
-    if order.is_empty() {
-        order.push("");
-    }
-    order.push(preferred);
-    let line = match paths.set_by {
-        SetBy::Option(option) => {
-            let words = order
-                .iter()
-                .map(|path| format!("{option} {}", shell_quoted(path)));
-            format!("pass {}", words.collect::<Vec<_>>().join(" "))
-        }
-        _ => {
-            let words = order
-                .iter()
-                .map(|path| if path.is_empty() { "/**" } else { path });
-            format!(
-                "set {}={}",
-                paths.set_by,
-                words.collect::<Vec<_>>().join(":")
-            )
-        }
-    };
-    match paths.value.is_empty() {
-        true => format!("{line} to prefer {preferred}, or --except {key} to leave it out"),
-        false => format!(
-            "put {preferred} last, because the last folder that matches wins: {line}; or leave {key} out with --except"
-        ),
-    }
-}
-
-/// The word as it can be typed in a shell.
-fn shell_quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "_-./".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
 /// Lists keys with the sizes of their values.
 pub(super) fn sizes(largest: &[(String, usize)]) -> String {
     let sizes: Vec<String> = largest
@@ -337,17 +171,6 @@ mod tests {
             list([long.as_str(), "short", "too long"].iter(), " and "),
             format!("{long} and short and 1 more")
         );
-    }
-
-    #[test]
-    fn nearest_name_is_found_without_quadratic_work() {
-        let tail = "x".repeat(3000);
-        let backend = format!("/backend{tail}");
-        // Comparing the value with such a name would take minutes.
-        let mut names = vec!["x".repeat(1 << 24); 4];
-        names.push(backend.clone());
-        let hint = nearest_name_hint("--path", &format!("/bakend{tail}"), &names);
-        assert_eq!(hint, format!("use --path {backend}"));
     }
 
     #[test]

@@ -297,9 +297,10 @@ fn retry_reason(
             let why = format!("{label} responded with status {}", response.status);
             Some((why, response.min_delay))
         }
-        Err(Failure::Unreachable { why } | Failure::TunnelRefused { why }) => {
+        Ok(_) => None,
+        Err(failure) => {
+            let why = failure.transient_reason()?;
             Some((format!("cannot reach {label}: {why}"), None))
         }
-        _ => None,
     }
 }

@@ -116,8 +116,9 @@ impl Clients {
 }
 
 fn unusable(what: &str) -> Failure {
-    Failure::NotRetried {
+    Failure::Local {
         why: format!("cannot set up {what}"),
+        errno: None,
     }
 }
 

@@ -23,9 +23,10 @@ pub(super) enum Failure {
     Unreachable { why: String },
     /// The proxy refused to connect to the server. It may be transient.
     TunnelRefused { why: String },
-    /// No connection, and a retry would fail in the same way: the proxy refused the credentials, or this
-    /// process may not open what it needs.
-    NotRetried { why: String },
+    /// The proxy refused the credentials, so a retry would fail in the same way.
+    ProxyCredentials { why: String },
+    /// The request cannot be sent from here, mostly because of a limit of this machine or this process.
+    Local { why: String, errno: Option<Errno> },
     /// The certificate's issuer is not among the trusted roots.
     UnknownIssuer {
         why: &'static str,
@@ -136,21 +137,34 @@ impl Failure {
         Self::Unreachable { why }
     }
 
-    /// The failure to set up what a request needs. Only a shortage of threads, memory or
-    /// descriptors of the whole system is transient.
+    /// The failure to set up what a request needs.
     pub(super) fn from_setup_error(error: &io::Error, why: String) -> Self {
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        Self::Local { why, errno }
+    }
+
+    /// The failure of a look-up or a connection.
+    pub(super) fn from_network_error(error: &io::Error, why: String) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EAGAIN | Errno::ENOMEM | Errno::ENFILE) => Self::Unreachable { why },
-            _ => Self::NotRetried { why },
+            errno @ Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
+                Self::Local { why, errno }
+            }
+            _ => Self::Unreachable { why },
         }
     }
 
-    /// The failure of a look-up or a connection. EMFILE is not
-    /// transient: nothing else can raise the limit of this process.
-    pub(super) fn from_network_error(error: &io::Error, why: String) -> Self {
-        match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EMFILE) => Self::NotRetried { why },
-            _ => Self::Unreachable { why },
+    /// Why the connection failed, if a retry may help. Of the local failures, only a shortage of threads,
+    /// memory or descriptors of the whole system is transient: nothing else can raise the limit of this
+    /// process.
+    pub(super) fn transient_reason(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable { why }
+            | Self::TunnelRefused { why }
+            | Self::Local {
+                why,
+                errno: Some(Errno::EAGAIN | Errno::ENOMEM | Errno::ENFILE),
+            } => Some(why),
+            _ => None,
         }
     }
 
@@ -160,7 +174,7 @@ impl Failure {
         if error.is_builder() {
             // Names and IDs of apps and environments come from the server, and may have any length.
             let why = "the address of the request is longer than 65,534 bytes".to_owned();
-            return Self::NotRetried { why };
+            return Self::Local { why, errno: None };
         }
         let mut cause: Option<&(dyn StdError + 'static)> = error.source();
         let mut innermost = String::new();
@@ -251,7 +265,7 @@ impl Failure {
                     Some(_) => format!("the proxy {name} rejected the credentials (407)"),
                     None => format!("the proxy {name} requires credentials (407)"),
                 };
-                return Self::NotRetried { why };
+                return Self::ProxyCredentials { why };
             }
             Some(TUNNEL_CLOSED) => format!("the proxy {name} closed the connection"),
             Some(_) => {
@@ -284,9 +298,31 @@ impl Failure {
             (TlsPeer::Proxy | TlsPeer::Server, _) => host.to_owned(),
         };
         let host = host.to_owned();
+        let unreachable = |why, hint, may_be_outage| Error::Unreachable {
+            host: host.clone(),
+            why,
+            hint,
+            may_be_outage,
+        };
         match self {
-            Self::Unreachable { why } | Self::TunnelRefused { why } | Self::NotRetried { why } => {
-                Error::Unreachable { host, why }
+            Self::Unreachable { why } | Self::TunnelRefused { why } => {
+                let hint = match proxy {
+                    Some(Proxy { variable, .. }) => format!(
+                        "check the network and the proxy in {variable}; no_proxy exempts hosts from it"
+                    ),
+                    None => "check the network, and the address in --host or PHASE_HOST".to_owned(),
+                };
+                unreachable(why, Some(hint), true)
+            }
+            Self::ProxyCredentials { why } => {
+                let put = |proxy: &Proxy| {
+                    format!("put the user and the password into {}", proxy.variable)
+                };
+                unreachable(why, proxy.map(put), false)
+            }
+            Self::Local { why, errno } => {
+                let hint = errno.and_then(local_hint).map(str::to_owned);
+                unreachable(why, hint, false)
             }
             Self::UnknownIssuer { why, tls_peer } => Error::UnknownIssuer {
                 host: name_of(tls_peer),
@@ -422,6 +458,19 @@ fn closed_text(library_text: &str, tls_peer: TlsPeer) -> String {
     }
 }
 
+/// How to raise the limit that this machine or this process has reached.
+fn local_hint(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::EMFILE => Some("raise the limit on open files (ulimit -n)"),
+        Errno::ENFILE => Some("raise the system's limit on open files (fs.file-max)"),
+        Errno::EAGAIN => {
+            Some("raise the limit on processes (ulimit -u, or the pids limit of the container)")
+        }
+        Errno::ENOMEM => Some("raise the limit on memory, or free some"),
+        _ => None,
+    }
+}
+
 /// A command line that makes a certificate for this server which phase-run accepts.
 fn openssl_hint(server: &ServerName<'_>) -> String {
     let (kind, name) = match server {
@@ -515,7 +564,7 @@ mod tests {
 
     #[test]
     fn permanent_local_failures_are_not_retried() {
-        let is_retried = |failure: Failure| matches!(failure, Failure::Unreachable { .. });
+        let is_retried = |failure: Failure| failure.transient_reason().is_some();
         for (errno, after_setup, after_network) in [
             (Errno::EAGAIN, true, true),
             (Errno::ENOMEM, true, true),

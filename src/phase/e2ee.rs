@@ -161,9 +161,8 @@ impl<'a> E2eeClient<'a> {
         // A filter that a header cannot carry is only applied by the selection after the fetch.
         let folder = server_filter.folder.filter(|text| fits_header(text));
         headers.extend(folder.map(|folder| ("path", folder)));
-        let tags = server_filter.tags.as_deref();
-        let tags = tags.filter(|text| fits_header(text));
-        headers.extend(tags.map(|tags| ("tags", tags)));
+        let tags = server_filter.tag_list().filter(|text| fits_header(text));
+        headers.extend(tags.as_deref().map(|tags| ("tags", tags)));
         let client = &self.app_directory.client;
         let response =
             client.get_with_policy(&client.host().secrets_url(), &[], &headers, policy)?;

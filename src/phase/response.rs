@@ -269,6 +269,7 @@ impl ApiResponse {
             (429, ..) => Error::RateLimited {
                 host,
                 retry_after: self.retry_after.as_deref().map(|text| self.quote(text)),
+                app_name_set_by: None,
             },
             (status, ..) if matches!(status, 400 | 500..=599) || is_transient(status) => {
                 Error::ServerFailed {

@@ -38,7 +38,8 @@ pub(super) fn fetch(
     let dynamic_fields = dynamic_mode.request_fields();
     let mut query = vec![("app_id", app.id.as_str()), ("env", environment)];
     query.extend(server_filter.folder.map(|folder| ("path", folder)));
-    query.extend(server_filter.tags.as_deref().map(|tags| ("tags", tags)));
+    let tags = server_filter.tag_list();
+    query.extend(tags.as_deref().map(|tags| ("tags", tags)));
     query.extend(
         dynamic_fields
             .iter()
