@@ -269,7 +269,7 @@ errors! {
         #[text("rate limited by {host} (429{})", retry_after.iter().map(|after| format!(", Retry-After: {after}")).collect::<String>())]
         #[hint_from(Some(match app_name_set_by {
             Some(set_by) => format!("run again later; {} an app's ID instead of its name to halve the requests", set_by.change_to("--app")),
-            None => "run again later, or pass a longer --max-wait".to_owned(),
+            None => "run again later, or raise --max-wait or PHASE_MAX_WAIT".to_owned(),
         }))]
         RateLimited { host: String, retry_after: Option<String>, app_name_set_by: Option<SetBy> },
     }
@@ -285,7 +285,7 @@ errors! {
         /// The certificate is issued by an unknown CA; `ca_file` is the file of the only known ones.
         #[text("cannot trust {host}: {why}{}", ca_file.iter().map(|file| format!("; only the CAs in {} (from {}) are trusted", file.value.display(), file.set_by)).collect::<String>())]
         #[hint_from(Some(match ca_file {
-            None => "pass the file of its CA with --ca-file".to_owned(),
+            None => "pass the file of its CA with --ca-file or PHASE_CA_FILE".to_owned(),
             Some(_) => "add its CA to that file, or pass another file with --ca-file".to_owned(),
         }))]
         UnknownIssuer { host: String, why: &'static str, ca_file: Option<Setting<PathBuf>> },
@@ -415,7 +415,9 @@ impl Error {
             ..
         } = &mut self
         {
-            hint.push_str("; with --snapshot FILE a command can start during an outage");
+            hint.push_str(
+                "; with --snapshot FILE or PHASE_SNAPSHOT a command can start during an outage",
+            );
         }
         self
     }
@@ -560,6 +562,8 @@ impl MisplacedWord {
 pub(crate) enum CommandMissing {
     /// It is in no directory of the PATH that the command would get.
     NotInPath,
+    /// It is an option of phase-run that stands where the command begins.
+    OwnOption,
     /// The path that was given does not exist.
     NoSuchFile,
     /// The file exists, but the interpreter or loader that it names does not.
@@ -578,7 +582,7 @@ impl CommandMissing {
             Self::WholeCommandLine => Some(format!(
                 "pass each word as a separate argument, or use -c '{command}'"
             )),
-            Self::NotInPath => Some(missing_command_hint(&command.to_string())),
+            Self::NotInPath | Self::OwnOption => Some(missing_command_hint(&command.to_string())),
             Self::NoSuchFile => tilde_hint(Path::new(path)),
             Self::NoInterpreter(_) => None,
         }
@@ -589,6 +593,7 @@ impl fmt::Display for CommandMissing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotInPath => f.write_str("not found in PATH"),
+            Self::OwnOption => f.write_str("it is an option of phase-run, not a program"),
             Self::NoSuchFile => f.write_str("no such file or directory"),
             Self::NoInterpreter(path) => {
                 write!(f, "it requires {}, which does not exist", path.display())

@@ -256,6 +256,8 @@ fn rank(found: &[String], paths: &[FolderPattern]) -> FolderRanking {
             value: order.into_iter().map(str::to_owned).collect(),
             set_by: match paths.first().map(FolderPattern::set_by) {
                 Some(variable @ "PHASE_PATH") => SetBy::Variable(variable),
+                // A container takes variables more easily than options.
+                None if std::process::id() == 1 => SetBy::Variable("PHASE_PATH"),
                 _ => SetBy::Option("--path"),
             },
         },

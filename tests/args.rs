@@ -285,7 +285,22 @@ fn arguments_after_command_are_unchanged() {
     }
     for (words, command) in [
         (["--", "--"], "cannot run --: not found in PATH\n"),
-        (["--", "--help"], "cannot run --help: not found in PATH\n"),
+        (
+            ["--", "--unknown"],
+            "cannot run --unknown: not found in PATH\n",
+        ),
+        (
+            ["--", "--help"],
+            "cannot run --help: it is an option of phase-run, not a program\n",
+        ),
+        (
+            ["--", "--path=/"],
+            "cannot run --path=/: it is an option of phase-run, not a program\n",
+        ),
+        (
+            ["--", "-c"],
+            "cannot run -c: it is an option of phase-run, not a program\n",
+        ),
         (["-", "x"], "cannot run -: not found in PATH\n"),
         (["", "x"], "cannot run \"\": not found in PATH\n"),
     ] {

@@ -164,6 +164,7 @@ fn simple_commands(line: &str) -> Vec<Vec<String>> {
                 match letter {
                     '\'' | '"' => text.extend(letters.by_ref().take_while(|end| *end != letter)),
                     '\\' => text.extend(letters.next()),
+                    '~' if text.is_empty() => text.push_str("/home/user"),
                     _ => text.push(letter),
                 }
             }

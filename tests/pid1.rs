@@ -1,8 +1,11 @@
 //! phase-run as PID 1, as in a container: the command becomes PID 1.
 
+use fake_phase::{Phase, World};
 use nix::sys::resource::Resource;
 
-use crate::support::{DEADLINE, Disposition, Run, SHOP, Status, eventually, inspector, shop};
+use crate::support::{
+    DEADLINE, Disposition, Run, SHOP, Sandbox, Status, eventually, inspector, shop,
+};
 
 /// The signals that stop a container. PID 1 ignores signals without a handler (pid_namespaces(7)), so
 /// phase-run installs handlers for these during the fetch.
@@ -60,6 +63,27 @@ fn missing_command_as_pid1_names_cmd() {
         assert!(output.stderr.contains("no command to run"), "{output}");
         assert!(output.stderr.contains(hint), "{output}");
     }
+}
+
+/// In a container, the option that a hint recommends often becomes the command by mistake. That is the error
+/// then, not the first one again. Where a variable does the same as an option, the hint names it.
+#[test]
+fn hints_as_pid1_lead_on() {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.secret("/a", "KEY", "1");
+    production.secret("/b", "KEY", "2");
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    let run = |words: &[&str]| sandbox.run(SHOP).args(words).as_pid1();
+    let output = run(&["true"]).output().assert_error(125, "ambiguous");
+    let hint = "hint: set PHASE_PATH=/**:/a to prefer /a, ";
+    assert!(output.stderr.contains(hint), "{output}");
+    let output = run(&["true"]).env("PHASE_PATH", "/**:/a").output();
+    let _ = output.assert_ok();
+    let output = run(&["--", "--path", "/a", "true"]).output();
+    let output = output.assert_error(127, "exec");
+    assert!(output.stderr.contains("cannot run --path: "), "{output}");
 }
 
 /// With `-v`, one line says what being PID 1 means. A supervised command is not PID 1.

@@ -252,7 +252,7 @@ fn issuer_in_system_bundle_is_trusted() {
     assert_eq!(output.stderr.matches(&said).count(), 1, "{output}");
 }
 
-/// If neither the built-in roots nor the system know the issuer, the hint names `--ca-file`.
+/// If neither the built-in roots nor the system know the issuer, the hint names `--ca-file` and its variable.
 #[test]
 fn unknown_issuer_gets_ca_file_hint() {
     let phase = serving(Certificate::Good);
@@ -262,7 +262,10 @@ fn unknown_issuer_gets_ca_file_hint() {
     for bundle in [other.ca_file(), &empty] {
         let output = with_bundle(sandbox.run_echo(&[]), bundle).output();
         let output = output.assert_refused("tls");
-        assert!(output.stderr.ends_with("with --ca-file\n"), "{output}");
+        assert!(
+            output.stderr.ends_with("with --ca-file or PHASE_CA_FILE\n"),
+            "{output}"
+        );
     }
     assert!(phase.requests().is_empty());
 }

@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use super::reader::{ConfigReader, SECONDS, seconds};
-use crate::cli::Opt;
-use crate::error::Error;
+use crate::cli::{Opt, options};
+use crate::error::{CommandMissing, Error};
 use crate::process::signal::Signal;
 use crate::process::watch::WatchOptions;
 
@@ -30,7 +30,8 @@ impl ConfigReader<'_> {
     /// can have an empty command line.
     ///
     /// # Errors
-    /// `usage` if there is no command or a value is invalid, `config` for an invalid variable.
+    /// `usage` if there is no command or a value is invalid, `config` for an invalid variable, `exec` if an
+    /// option stands in place of the command.
     pub(super) fn read_run_mode(&self) -> Result<(Vec<OsString>, RunMode), Error> {
         let command = self.read_command();
         let (watch, supervise) = (self.read_watch_options()?, self.read_flag(Opt::Supervise)?);
@@ -44,7 +45,14 @@ impl ConfigReader<'_> {
             (false, None, Some(_)) => RunMode::Supervise,
             (false, None, None) => RunMode::Exec,
         };
-        Ok((command, run_mode))
+        // Later errors would hide this one, and their hints would recommend options again.
+        match command.first().filter(is_own_option) {
+            Some(option) if !self.args.has(Opt::DryRun) => Err(Error::CommandNotFound {
+                command: option.clone(),
+                why: CommandMissing::OwnOption,
+            }),
+            _ => Ok((command, run_mode)),
+        }
     }
 
     /// Returns the command line; with `--command`, that of a shell which runs it.
@@ -98,4 +106,11 @@ pub(super) fn shell_command(line: &OsStr) -> Vec<OsString> {
     }
     command.push(line.to_owned());
     command
+}
+
+/// Returns whether the word is a spelling of an option of phase-run, with or without its value.
+fn is_own_option(word: &&OsString) -> bool {
+    let word = word.to_string_lossy();
+    let name = word.split('=').next();
+    options().any(|spec| spec.names().any(|spelling| name == Some(&spelling)))
 }

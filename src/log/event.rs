@@ -252,7 +252,7 @@ events! {
         VariablesKept { names: &'a [String] },
         /// In exec mode, the command becomes PID 1 of its container.
         #[kind("pid1")]
-        #[text("the command becomes PID 1 and gets signals directly: if it has no handler for SIGTERM, the kernel drops it, and --supervise is the cure")]
+        #[text("the command becomes PID 1 and gets signals directly: if it has no handler for SIGTERM, the kernel drops it, and --supervise or PHASE_SUPERVISE=1 is the cure")]
         BecomesPid1,
         /// The last line before the command takes over; arguments are not shown.
         #[kind("exec")]
