@@ -113,6 +113,11 @@ pub(crate) fn fetch<'a>(
     log: &'a dyn Log,
 ) -> Result<FetchedSecrets<'a>, Error> {
     let http = HttpClient::new(&config.http, log);
+    if config.mode != DecryptionMode::EndToEnd
+        && let Some(server) = config.host.separate_rest_server()
+    {
+        http.expect_server(server);
+    }
     let credential = login::authenticate(&http, &config.host, auth)?;
     let client = ApiClient::new(http, &config.host, credential);
     let fetcher = Fetcher {
@@ -297,7 +302,10 @@ impl<'a> Fetcher<'a> {
                         lease,
                     });
                 }
-                RestOutcome::EndToEnd => target.app.encryption = Some(Encryption::EndToEnd),
+                RestOutcome::EndToEnd => {
+                    self.log.log(Event::EndToEndFound);
+                    target.app.encryption = Some(Encryption::EndToEnd);
+                }
                 // The server compares full names only; the setting may be a type or a prefix.
                 RestOutcome::NoSuchEnvironment if target.app.environments.is_none() => {
                     self.look_up_environment(&mut target)?;

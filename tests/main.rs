@@ -19,6 +19,7 @@ mod documents;
 mod dry_run;
 mod dynamic;
 mod e2ee;
+mod early_connection;
 mod encoding;
 mod env_block;
 mod env_limits;

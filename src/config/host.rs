@@ -126,6 +126,13 @@ impl Host {
         }
     }
 
+    /// The server of the REST interface, where that is another one than the server of the other
+    /// interfaces.
+    pub(crate) fn separate_rest_server(&self) -> Option<Url> {
+        let url = Url::parse(&self.rest_url("")).ok();
+        url.filter(|_| self.is_phase_cloud)
+    }
+
     /// The endpoint of end-to-end encrypted secrets.
     pub(crate) fn secrets_url(&self) -> String {
         let [console, _] = PHASE_CLOUD_HOSTS;

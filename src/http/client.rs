@@ -5,10 +5,11 @@
 //! is looked up before the try, with a bound of its own.
 
 use std::cell::RefCell;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::Client;
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 
 use super::clients::{ClientKind, Clients, RootSet};
@@ -16,7 +17,7 @@ use super::dns::{LookupLimit, Resolver};
 use super::failure::{Failure, TlsPeer, TryLimit};
 use super::proxy::Proxy;
 use super::waiting::{Wait, WaitGuard, WaitingLine};
-use super::{HttpOptions, Request, Response, Roots, retry, tunnel};
+use super::{HttpOptions, Request, RequestPolicy, Response, Roots, retry, tunnel};
 use crate::error::Error;
 use crate::log::{Event, Log};
 use crate::process::random_unit;
@@ -32,6 +33,8 @@ pub(crate) struct HttpClient<'a> {
     hosts_with_system_roots: RefCell<Vec<String>>,
     /// Shows on a terminal what a slow request is waiting for.
     waiting_line: Option<WaitingLine>,
+    /// The server of [`Self::expect_server`], until something is sent.
+    next_server: RefCell<Option<Url>>,
     pub(crate) log: &'a dyn Log,
 }
 
@@ -45,8 +48,15 @@ impl<'a> HttpClient<'a> {
             clients: Clients::default(),
             hosts_with_system_roots: RefCell::default(),
             waiting_line: WaitingLine::start(log),
+            next_server: RefCell::default(),
             log,
         }
+    }
+
+    /// Announces that this server will probably be needed after another one. The first request to the
+    /// other one then also connects to this server.
+    pub(crate) fn expect_server(&self, url: Url) {
+        *self.next_server.borrow_mut() = Some(url);
     }
 
     /// Sends a request and waits for its response. Repeats it after transient failures, until
@@ -58,6 +68,7 @@ impl<'a> HttpClient<'a> {
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
         let label = request.server_name();
         let start = Instant::now();
+        self.connect_early(request);
         let outcome = self.send_with_retries(request, &label);
         outcome.map_err(|failure| {
             let proxy = self.proxy_for(request);
@@ -105,6 +116,41 @@ impl<'a> HttpClient<'a> {
             sleep(delay);
             previous = Some(outcome);
         }
+    }
+
+    /// Connects to the server of [`Self::expect_server`] while `request` waits for its response, unless
+    /// that goes to the same server or there is a proxy in between.
+    ///
+    /// reqwest connects only to send a request, so this sends a HEAD request without a token. Nobody
+    /// waits for it, and its failure changes nothing.
+    fn connect_early(&self, request: &Request<'_>) {
+        let Some(url) = self.next_server.take() else {
+            return;
+        };
+        let early = Request {
+            policy: RequestPolicy::DEFAULT,
+            method: Method::HEAD,
+            url,
+            headers: HeaderMap::new(),
+            body: &Vec::new,
+        };
+        let is_direct = self.proxy_for(&early).is_none();
+        let Some(name) = early.url.domain().filter(|_| is_direct) else {
+            return;
+        };
+        if early.host() == request.host() {
+            return;
+        }
+        let Ok(client) = self.client(&early, self.root_set(&early)) else {
+            return;
+        };
+        let head = client
+            .head(early.url.clone())
+            .timeout(self.try_timeout(&early));
+        self.resolver.look_up_early(name, move || {
+            // The look-up ends here; the thread that sends the request inherits its blocked signals.
+            let _ = thread::Builder::new().spawn(|| head.send());
+        });
     }
 
     fn send_once(&self, request: &Request<'_>, label: &str) -> Result<Response, Failure> {

@@ -67,7 +67,7 @@ impl Resolver {
         limit: &LookupLimit,
         log: &dyn Log,
     ) -> Result<(), LookupError> {
-        if self.addresses.is_current(name) {
+        if self.addresses.is_current(name) && !self.is_being_looked_up(name) {
             return Ok(());
         }
         if name == "localhost" {
@@ -76,7 +76,7 @@ impl Resolver {
         }
         let mut lookup = self.take_running(name).unwrap_or_else(|| Lookup::new(name));
         if lookup.youngest().is_none()
-            && let Err(error) = lookup.start_call()
+            && let Err(error) = lookup.start_call(|_| {})
         {
             // Addresses that may be outdated are better than none.
             return match self.addresses.contains(name) {
@@ -90,6 +90,32 @@ impl Resolver {
         }
         self.addresses.insert(name, &outcome?);
         Ok(())
+    }
+
+    /// Starts to look a name up that will probably be needed, and calls `when_found` on the look-up's
+    /// thread. Does nothing if the name is known, or if no thread can be started.
+    pub(super) fn look_up_early(&self, name: &str, when_found: impl FnOnce() + Send + 'static) {
+        let mut running = self.running.borrow_mut();
+        if self.addresses.contains(name) || running.iter().any(|lookup| lookup.name == name) {
+            return;
+        }
+        let mut lookup = Lookup::new(name);
+        lookup.is_early = true;
+        let (book, name) = (Arc::clone(&self.addresses), name.to_owned());
+        let insert_and_call = move |addresses: &[SocketAddr]| {
+            book.insert(&name, addresses);
+            when_found();
+        };
+        if lookup.start_call(insert_and_call).is_ok() {
+            running.push(lookup);
+        }
+    }
+
+    /// Whether there is a look-up of the name that nobody has waited for and that may give its addresses.
+    fn is_being_looked_up(&self, name: &str) -> bool {
+        let running = self.running.borrow();
+        let mut lookups = running.iter().filter(|lookup| lookup.name == name);
+        lookups.any(|lookup| lookup.youngest().is_some())
     }
 
     fn take_running(&self, name: &str) -> Option<Lookup> {
@@ -136,11 +162,18 @@ struct Lookup {
     /// The calls that have not finished, the oldest first.
     calls: Vec<Call>,
     is_logged_as_slow: bool,
+    /// Whether its only call began before the addresses were needed: if that fails, it is repeated.
+    is_early: bool,
     sender: Sender<CallOutcome>,
     outcomes: Receiver<CallOutcome>,
 }
 
-type CallOutcome = (ThreadId, io::Result<Vec<SocketAddr>>);
+/// What the thread of a call sends when it has finished.
+struct CallOutcome {
+    thread: ThreadId,
+    took: Duration,
+    addresses: io::Result<Vec<SocketAddr>>,
+}
 
 /// A call of getaddrinfo(3).
 struct Call {
@@ -157,27 +190,40 @@ impl Lookup {
             name: name.to_owned(),
             calls: Vec::new(),
             is_logged_as_slow: false,
+            is_early: false,
             sender,
             outcomes,
         }
     }
 
-    /// Starts a call.
+    /// Starts a call. If it succeeds, its thread calls `when_found` first.
     ///
     /// # Errors
     /// Those of starting a thread.
-    fn start_call(&mut self) -> io::Result<()> {
+    fn start_call(
+        &mut self,
+        when_found: impl FnOnce(&[SocketAddr]) + Send + 'static,
+    ) -> io::Result<()> {
         let name = self.name.clone();
         let sender = self.sender.clone();
+        let start = Instant::now();
         let look_up = move || {
             let addresses = (name.as_str(), 0).to_socket_addrs();
-            let addresses = addresses.map(Iterator::collect);
+            let addresses = addresses.map(Iterator::collect::<Vec<_>>);
+            let took = start.elapsed();
+            if let Ok(addresses) = &addresses {
+                when_found(addresses);
+            }
             // The receiver is gone if the run no longer needs the addresses.
-            let _ = sender.send((thread::current().id(), addresses));
+            let _ = sender.send(CallOutcome {
+                thread: thread::current().id(),
+                took,
+                addresses,
+            });
         };
         let thread = thread::Builder::new().stack_size(STACK_SIZE);
         self.calls.push(Call {
-            start: Instant::now(),
+            start,
             thread: with_signals_blocked(|| thread.spawn(look_up))?,
             is_outdated: false,
         });
@@ -203,10 +249,13 @@ impl Lookup {
                 may_start && self.calls.len() < MAX_CALLS && *until_slow + MIN_WAIT <= left
             });
             match self.outcomes.recv_timeout(until_slow.unwrap_or(left)) {
-                Ok((thread, outcome)) => match self.finish(thread, outcome, log) {
+                Ok(outcome) => match self.finish(outcome, log) {
                     Some(Ok(addresses)) => return Ok(addresses),
                     Some(Err(reason)) if self.youngest().is_none() => {
-                        return Err(LookupError::Failed(reason));
+                        let repeats = std::mem::take(&mut self.is_early);
+                        if !repeats || self.start_call(|_| {}).is_err() {
+                            return Err(LookupError::Failed(reason));
+                        }
                     }
                     Some(Err(reason)) => error = Some(reason),
                     None => {}
@@ -219,7 +268,7 @@ impl Lookup {
                 }
                 Err(_) => {
                     self.log_as_slow(limit, start.elapsed(), log);
-                    may_start = self.start_call().is_ok();
+                    may_start = self.start_call(|_| {}).is_ok();
                 }
             }
         }
@@ -239,28 +288,27 @@ impl Lookup {
     /// Removes a call that has finished. Returns `None` if its outcome no longer matters.
     fn finish(
         &mut self,
-        thread: ThreadId,
-        outcome: io::Result<Vec<SocketAddr>>,
+        outcome: CallOutcome,
         log: &dyn Log,
     ) -> Option<io::Result<Vec<SocketAddr>>> {
         let mut calls = self.calls.iter();
-        let index = calls.position(|call| call.thread.thread().id() == thread)?;
+        let index = calls.position(|call| call.thread.thread().id() == outcome.thread)?;
         let call = self.calls.remove(index);
         log.log(Event::Lookup {
             name: &self.name,
-            took: call.start.elapsed(),
+            took: outcome.took,
         });
         // It has nothing left to do, and some containers may have few threads.
         let _ = call.thread.join();
         if call.is_outdated {
             return None;
         }
-        if outcome.is_ok() {
+        if outcome.addresses.is_ok() {
             for call in &mut self.calls {
                 call.is_outdated = true;
             }
         }
-        Some(outcome)
+        Some(outcome.addresses)
     }
 }
 

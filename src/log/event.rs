@@ -218,6 +218,10 @@ events! {
         #[kind("fetching")]
         #[text("fetching app {app} (from {app_source}), environment {environment} (from {environment_source}) from {host} with the token from {token_source}")]
         Fetching { app: &'a str, app_source: String, environment: &'a str, environment_source: String, host: &'a str, token_source: &'a str },
+        /// The server cannot decrypt the app's secrets, which it said instead of sending them.
+        #[kind("end-to-end")]
+        #[text("the app is end-to-end encrypted: --mode e2ee saves the request that found this out")]
+        EndToEndFound,
         /// Requests go through this proxy, unless `no_proxy` exempts their host.
         #[kind("proxy")]
         #[text("using the proxy {name} (from {variable})")]

@@ -27,6 +27,8 @@ pub enum Certificate {
     UnknownCa,
     /// Signed by the CA of `ca_file`, for `other.test`.
     OtherName,
+    /// Signed by the CA of `ca_file`, for the two hosts of Phase Cloud.
+    PhaseCloud,
     /// Signed by the CA of `ca_file` for the right names, expired in 2021.
     Expired,
     /// Self-signed and marked as a CA, as plain `openssl req -x509` makes it; `ca_file` is this certificate.
@@ -59,6 +61,7 @@ impl Certificate {
         match self {
             Certificate::OtherName | Certificate::SelfSignedOtherName => &["other.test"],
             Certificate::SelfSignedWithoutNames => &[],
+            Certificate::PhaseCloud => &["console.phase.dev", "api.phase.dev"],
             _ => &["localhost", "127.0.0.1", "::1"],
         }
     }

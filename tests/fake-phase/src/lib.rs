@@ -27,7 +27,7 @@ mod views;
 mod world;
 
 use std::io::ErrorKind;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -51,7 +51,7 @@ pub use world::{Account, App, World};
 pub struct Phase {
     shared: Arc<Shared>,
     identity: Identity,
-    port: u16,
+    address: SocketAddrV4,
     tls: bool,
     accepting: Option<JoinHandle<()>>,
 }
@@ -67,6 +67,8 @@ pub struct Options {
     pub tls: bool,
     /// The path before `/service/…` and `/v1/…`, such as `/phase`. Other paths are 404.
     pub path_prefix: String,
+    /// The loopback address to listen on.
+    pub ip: Ipv4Addr,
     /// The port, or 0 for any free one.
     pub port: u16,
 }
@@ -78,6 +80,7 @@ impl Default for Options {
             handshake: Handshake::Ordinary,
             tls: true,
             path_prefix: String::new(),
+            ip: Ipv4Addr::LOCALHOST,
             port: 0,
         }
     }
@@ -96,7 +99,7 @@ impl Phase {
 
     /// Serves `world` with `options`.
     pub fn with(world: World, options: Options) -> Phase {
-        let listener = listen(options.port);
+        let listener = listen(options.ip, options.port);
         let port = listener.local_addr().unwrap().port();
         let identity = Identity::new(options.certificate, options.handshake);
         let tls = options.tls.then(|| Arc::clone(&identity.config));
@@ -108,7 +111,7 @@ impl Phase {
         Phase {
             shared,
             identity,
-            port,
+            address: SocketAddrV4::new(options.ip, port),
             tls: options.tls,
             accepting: Some(accepting),
         }
@@ -117,14 +120,14 @@ impl Phase {
     /// Returns `https://localhost:PORT`, or `http://127.0.0.1:PORT` without TLS; never the path prefix.
     pub fn host(&self) -> String {
         match self.tls {
-            true => format!("https://localhost:{}", self.port),
-            false => format!("http://127.0.0.1:{}", self.port),
+            true => format!("https://localhost:{}", self.port()),
+            false => format!("http://127.0.0.1:{}", self.port()),
         }
     }
 
-    /// Returns the port on 127.0.0.1.
+    /// Returns the port, on 127.0.0.1 unless the options say otherwise.
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
     /// Returns the PEM file of the CA that signs valid certificates. It is deleted with the server.
@@ -191,12 +194,12 @@ impl Phase {
 /// How long to retry a port that is in use: longer than any program takes from fork to exec.
 const MAX_BIND_WAIT: Duration = Duration::from_secs(5);
 
-/// Listens on `port`. A child process has a copy of each listener until its exec, so a port that was
+/// Listens on an address. A child process has a copy of each listener until its exec, so a port that was
 /// closed a moment ago may still be in use.
-fn listen(port: u16) -> TcpListener {
+fn listen(ip: Ipv4Addr, port: u16) -> TcpListener {
     let start = Instant::now();
     loop {
-        match TcpListener::bind(("127.0.0.1", port)) {
+        match TcpListener::bind((ip, port)) {
             Err(error)
                 if error.kind() == ErrorKind::AddrInUse && start.elapsed() < MAX_BIND_WAIT =>
             {
@@ -211,7 +214,7 @@ impl Drop for Phase {
     fn drop(&mut self) {
         self.shared.end();
         // Wakes the thread that is blocked in accept(2), so that it sees the end.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = TcpStream::connect(self.address);
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }
