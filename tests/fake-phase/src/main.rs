@@ -15,7 +15,7 @@ use control::{Control, write_private};
 use fake_phase::{Account, Certificate, Options, Phase, World};
 
 const USAGE: &str = "usage: fake-phase [--port N] [--plain] \
-    [--certificate good|unknown-ca|other-name|expired] [--ca-out FILE] [--token-out FILE] [--secrets N]";
+    [--certificate good|phase-cloud|unknown-ca|other-name|expired] [--ca-out FILE] [--token-out FILE] [--secrets N]";
 
 #[derive(Default)]
 struct Arguments {
@@ -62,6 +62,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     writeln!(out, "PHASE_SERVICE_TOKEN={}", fake_phase::service_token())?;
     writeln!(out, "APP=shop")?;
     writeln!(out, "APP_ID={}", fake_phase::app_id("shop"))?;
+    writeln!(out, "E2EE_APP_ID={}", fake_phase::app_id("shop-e2ee"))?;
     writeln!(out, "ready")?;
     out.flush()?;
     let mut control = Control {
@@ -95,6 +96,7 @@ fn parse_arguments(mut args: impl Iterator<Item = String>) -> Result<Arguments, 
             "--certificate" => {
                 arguments.options.certificate = match value()?.as_str() {
                     "good" => Certificate::Good,
+                    "phase-cloud" => Certificate::PhaseCloud,
                     "unknown-ca" => Certificate::UnknownCa,
                     "other-name" => Certificate::OtherName,
                     "expired" => Certificate::Expired,
