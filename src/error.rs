@@ -83,6 +83,10 @@ errors! {
         /// Two options exclude each other.
         #[text("{option} cannot be used with {other}: {why}")]
         ConflictingOptions { option: &'static str, other: &'static str, why: &'static str },
+        /// The option, or the variable that stands for it, does something that only Linux can do.
+        #[text("{option} needs Linux")]
+        #[hint("remove {option}, or run phase-run in a Linux container")]
+        NeedsLinux { option: &'static str },
         /// The command line contains no command.
         #[text("no command to run")]
         #[hint_from(Some(match is_pid1 {

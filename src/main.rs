@@ -7,6 +7,10 @@
     no_main,
     expect(dead_code, reason = "only the parsers of untrusted bytes run")
 )]
+#![cfg_attr(
+    target_os = "macos",
+    expect(dead_code, reason = "only --supervise, --watch and --file use it")
+)]
 
 mod auth;
 mod cli;

@@ -3,23 +3,27 @@
 //! This is the only layer that touches signals, resource limits, descriptors by number, and `unsafe`
 //! code. The command inherits unchanged what phase-run was started with: signal dispositions, signal
 //! mask, resource limits, descriptors and working directory.
+//!
+//! Linux and macOS differ in [`platform`] alone: `linux` and `macos` have the same items. What only Linux
+//! can do, above all `--supervise` and `--watch`, is below `linux/`, and `macos` has a stub for it.
 
 pub(crate) mod bounded_read;
-mod code_pages;
-mod descendants;
 pub(crate) mod descriptor;
 pub(crate) mod env_block;
 pub(crate) mod exec;
 mod fork;
 pub(crate) mod helper_command;
 mod interpreter;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 pub(crate) mod memory_protection;
 pub(crate) mod panic_hook;
 pub(crate) mod secret_file;
 pub(crate) mod signal;
 pub(crate) mod stack_limit;
 pub(crate) mod startup;
-mod supervise;
 mod terminal;
 pub(crate) mod wait;
 pub(crate) mod watch;
@@ -29,13 +33,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::poll::PollTimeout;
-use nix::time::{ClockId, clock_gettime};
+use nix::time::clock_gettime;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::error::{Error, os_error_text};
-use fork::{Fork, ProcessState};
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(target_os = "macos")]
+use macos as platform;
+pub(crate) use platform::{
+    SUPERVISES_AND_SEALS_FILES, Supervisor, disable_nss_modules, exec_limits, fork_command,
+    keychain_roots,
+};
 use signal::SignalMask;
-pub(crate) use supervise::Supervisor;
 
 /// Proof that this process has one thread.
 ///
@@ -52,12 +62,12 @@ impl SingleThreaded {
     }
 }
 
-/// Returns the time since the machine booted, suspend included (clock_gettime(2), CLOCK_BOOTTIME).
-/// All processes see the same time, and nobody can set it.
+/// Returns the time since the machine booted, suspend included. All processes see the same time, and
+/// nobody can set it.
 #[expect(clippy::expect_used, reason = "every supported kernel has the clock")]
 pub(crate) fn since_boot() -> Duration {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).ok();
-    let now = now.expect("CLOCK_BOOTTIME exists since Linux 2.6.39");
+    let now = clock_gettime(platform::BOOT_CLOCK).ok();
+    let now = now.expect("every kernel that can run this program has the clock");
     Duration::from(now)
 }
 
@@ -71,24 +81,6 @@ pub(crate) enum CommandFork {
         /// The pid of the supervisor, which the command would have in exec mode.
         supervisor_pid: u32,
     },
-}
-
-/// Forks the process that becomes the command, before anybody reads the token.
-///
-/// # Errors
-/// `exec` if fork(2) or signalfd(2) fails.
-pub(crate) fn fork_command(single_threaded: &SingleThreaded) -> Result<CommandFork, Error> {
-    let fork = || {
-        let (process_state, signals) = ProcessState::save_and_block()?;
-        Ok(match process_state.fork(single_threaded)? {
-            Fork::Parent { child } => CommandFork::Supervisor(Supervisor::new(child, signals)),
-            Fork::Child(single_threaded) => CommandFork::Command {
-                single_threaded,
-                supervisor_pid: process_state.pid(),
-            },
-        })
-    };
-    fork().map_err(|error| supervise_error(&error))
 }
 
 /// Wraps an error of a system call that `--supervise` or `--watch` needs.

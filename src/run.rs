@@ -23,7 +23,7 @@ use crate::process::memory_protection::SavedCoreLimit;
 use crate::process::secret_file::SecretFile;
 use crate::process::wait::WaitStatus;
 use crate::process::watch::{WatchOptions, WatchOutcome};
-use crate::process::{self, CommandFork, SingleThreaded, exec, startup};
+use crate::process::{self, CommandFork, SingleThreaded, exec};
 use crate::secret::{Secret, SecretBytes, wipe_unused_stack};
 use crate::selection;
 use crate::snapshot::{FetchPurpose, Fetched, Snapshot};
@@ -217,7 +217,7 @@ fn fetch_and_plan(
     context: Context<'_>,
 ) -> Result<PlannedEnvironment, Error> {
     let log = context.log;
-    startup::disable_nss_modules();
+    process::disable_nss_modules();
     #[cfg(debug_assertions)]
     for place in ["thread", "fetch"] {
         process::panic_hook::panic_if_requested(place);
@@ -365,7 +365,7 @@ impl PlannedEnvironment {
         config: &Config,
         file_path: impl FnMut(&Secret) -> Result<String, Error>,
     ) -> Result<EnvBlock, Error> {
-        let (command, limits) = (&config.command, exec::exec_limits());
+        let (command, limits) = (&config.command, process::exec_limits());
         environ::build_env_block(self.inherited, self.plan, file_path, command, limits)
     }
 }

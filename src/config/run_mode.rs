@@ -26,6 +26,23 @@ pub(crate) enum RunMode {
 }
 
 impl ConfigReader<'_> {
+    /// Checks that this system can do what the options ask for.
+    ///
+    /// # Errors
+    /// `usage` for `--supervise`, `--watch` and `--file`, also by a variable, if `supports_all` is false.
+    pub(super) fn check_platform(&self, supports_all: bool) -> Result<(), Error> {
+        if supports_all {
+            return Ok(());
+        }
+        let watch = self.read_text(Opt::Watch)?;
+        let watch = watch.map(|setting| setting.set_by.name());
+        let file = self.args.has(Opt::File).then(|| Opt::File.name());
+        match self.read_flag(Opt::Supervise)?.or(watch).or(file) {
+            Some(option) => Err(Error::NeedsLinux { option }),
+            None => Ok(()),
+        }
+    }
+
     /// Reads the command line, `--command`, `--dry-run`, `--supervise` and `--watch`. Only a dry run
     /// can have an empty command line.
     ///
@@ -113,4 +130,42 @@ fn is_own_option(word: &&OsString) -> bool {
     let word = word.to_string_lossy();
     let name = word.split('=').next();
     options().any(|spec| spec.names().any(|spelling| name == Some(&spelling)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli;
+    use crate::log::Event;
+    use crate::process::env_block::{EnvBlock, EnvEntry};
+
+    #[test]
+    fn what_needs_linux_is_refused_elsewhere() {
+        let check = |words: &[&str], variables: &[(&str, &str)], supports_all| {
+            let (args, _) = cli::parse(words.iter().map(OsString::from).collect());
+            let entries = variables
+                .iter()
+                .map(|(name, value)| EnvEntry::new(name, value.as_bytes()).unwrap());
+            let reader = ConfigReader {
+                args: &args,
+                inherited: &EnvBlock::new(entries.collect()),
+                log: &|_: Event<'_>| {},
+            };
+            let error = reader.check_platform(supports_all).err();
+            error.map(|error| error.to_string())
+        };
+        for (words, variables, option) in [
+            (&["--supervise"][..], &[][..], "--supervise"),
+            (&["--watch", "5", "--dry-run"], &[], "--watch"),
+            (&["--file", "KEY"], &[], "--file"),
+            (&[], &[("PHASE_SUPERVISE", "1")], "PHASE_SUPERVISE"),
+            (&[], &[("PHASE_WATCH", "5")], "PHASE_WATCH"),
+        ] {
+            let expected = format!("{option} needs Linux");
+            assert_eq!(check(words, variables, false), Some(expected));
+            assert_eq!(check(words, variables, true), None);
+        }
+        let off = [("PHASE_SUPERVISE", "0"), ("PHASE_WATCH", "")];
+        assert_eq!(check(&["--", "true"], &off, false), None);
+    }
 }

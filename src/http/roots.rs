@@ -12,8 +12,9 @@ use rustls::pki_types::pem::PemObject;
 use crate::encoding::decode_file;
 use crate::error::{Error, Setting, os_error_text};
 use crate::process::bounded_read::{open_without_waiting, read_whole_within};
+use crate::process::keychain_roots;
 
-/// Where distributions keep their bundle: Debian, Fedora, openSUSE, Red Hat and Alpine.
+/// Where systems keep their bundle: Debian, Fedora, openSUSE, Red Hat, and both Alpine and macOS.
 const SYSTEM_BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -92,7 +93,8 @@ impl Roots {
         roots
     }
 
-    /// Returns the roots of the system's bundle; there are none if it is missing. Variables that name a
+    /// Returns the roots of the system's bundle, and on macOS those that the keychains trust; there are none
+    /// if both are missing. Variables that name a
     /// bundle are not consulted: they set the CA file.
     pub(super) fn system_root_store() -> RootCertStore {
         let mut store = RootCertStore::empty();
@@ -100,6 +102,8 @@ impl Roots {
         let pem = paths.find_map(|path| read_bundle(path, Duration::MAX).ok());
         let certificates = CertificateDer::pem_slice_iter(pem.as_deref().unwrap_or_default());
         store.add_parsable_certificates(certificates.flatten());
+        let keychain = keychain_roots().into_iter().map(CertificateDer::from);
+        store.add_parsable_certificates(keychain);
         store
     }
 

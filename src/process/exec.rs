@@ -11,13 +11,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit};
-use nix::unistd::{SysconfVar, execve, sysconf};
+use nix::unistd::execve;
 
-use super::env_block::{EnvBlock, ExecLimits};
+use super::env_block::EnvBlock;
 use super::interpreter::{self, SHELL};
 use super::memory_protection::SavedCoreLimit;
-use super::{stack_limit, startup};
+use super::{platform, stack_limit, startup};
 use crate::error::{CommandMissing, Error, errno_text};
 
 /// The folders that execvp(3) searches if PATH is unset.
@@ -33,26 +32,6 @@ const SHELL_WORDS: [&str; 58] = [
     "select", "set", "shift", "shopt", "source", "test", "time", "times", "trap", "type", "typeset", "ulimit", "umask",
     "unalias", "unset", "until", "wait", "while",
 ];
-
-/// Returns the kernel's limits on arguments and environment (execve(2)): one string has at most 32
-/// pages, and all together have at most a quarter of the soft limit on the stack, but at least
-/// 128 KiB and at most 6 MiB.
-#[expect(clippy::expect_used, reason = "every system has a page size")]
-pub(crate) fn exec_limits() -> ExecLimits {
-    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
-    let page = page
-        .and_then(|size| usize::try_from(size).ok())
-        .expect("POSIX requires sysconf(_SC_PAGESIZE)");
-    // 8 MiB is the kernel's own default.
-    let stack = getrlimit(Resource::RLIMIT_STACK).map_or(8 << 20, |(soft, _)| soft);
-    let max_total = usize::try_from(stack / 4)
-        .unwrap_or(usize::MAX)
-        .clamp(128 << 10, 6 << 20);
-    ExecLimits {
-        max_string: 32 * page,
-        max_total,
-    }
-}
 
 /// Replaces this process by the command. It returns only on failure, with the reason.
 pub(crate) fn exec_command(
@@ -123,7 +102,7 @@ fn search_and_exec(command: &[OsString], environ: &EnvBlock) -> Error {
 
 fn not_executable(path: PathBuf, errno: Errno) -> Error {
     let why = match errno {
-        Errno::ENOEXEC => {
+        errno if platform::EXEC_FORMAT_ERRORS.contains(&errno) => {
             "exec format error: the file is damaged or built for another kind of machine".to_owned()
         }
         Errno::EACCES if path.is_dir() => "it is a directory".to_owned(),

@@ -17,10 +17,11 @@ use nix::unistd::{Pid, dup2_stdin, dup2_stdout};
 
 use super::env_block::EnvBlock;
 use super::fork::{exit_helper, fork_helper};
-use super::signal::{self, Disposition, Signal, SignalCause, SignalMask, SignalReader};
+use super::platform::ChildExits;
+use super::signal::{self, Disposition, Signal, SignalMask};
 use super::terminal::{TerminalMode, open_terminal};
 use super::wait::{self, WaitStatus};
-use super::{SingleThreaded, descendants, exec, poll_timeout, with_signals_blocked};
+use super::{SingleThreaded, exec, platform, poll_timeout, with_signals_blocked};
 use crate::secret::SecretBytes;
 
 /// The most that is read at once, in bytes.
@@ -72,21 +73,21 @@ impl HelperCommand<'_> {
     ) -> Result<HelperOutput, HelperError> {
         let terminal_mode = self.may_ask.then(TerminalMode::current).flatten();
         let (reader, writer) = io::pipe()?;
-        let exits = ChildExits::watch()?;
+        let watch = ChildWatch::start()?;
         let child = match fork_helper(single_threaded) {
             Ok(Some(child)) => child,
             Ok(None) => {
-                exits.mask.restore();
+                watch.mask.restore();
                 self.exec(&writer, inherited)
             }
             Err(error) => {
-                exits.restore();
+                watch.restore();
                 return Err(error.into());
             }
         };
         drop(writer);
-        let outcome = self.read_until_exit(child, reader, &exits.signals);
-        exits.restore();
+        let outcome = self.read_until_exit(child, reader, &watch.exits);
+        watch.restore();
         if outcome.is_err() {
             kill_with_descendants(child);
             if let Some(mode) = terminal_mode {
@@ -135,7 +136,7 @@ impl HelperCommand<'_> {
         &self,
         child: Pid,
         mut pipe: PipeReader,
-        signals: &SignalReader,
+        exits: &ChildExits,
     ) -> Result<HelperOutput, HelperError> {
         let deadline = Instant::now().checked_add(self.time_limit);
         let mut bytes = Vec::new();
@@ -151,7 +152,7 @@ impl HelperCommand<'_> {
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Err(HelperError::TimedOut);
             }
-            let mut ready = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+            let mut ready = vec![PollFd::new(exits.as_fd(), PollFlags::POLLIN)];
             if !pipe_ended {
                 ready.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
             }
@@ -160,9 +161,9 @@ impl HelperCommand<'_> {
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }
             let mut ready = ready.iter().map(|ready| ready.any() == Some(true));
-            let (has_signal, has_output) = (ready.next(), ready.next());
-            if has_signal == Some(true) {
-                signals.wait_next()?;
+            let (has_exit, has_output) = (ready.next(), ready.next());
+            if has_exit == Some(true) {
+                exits.clear()?;
             }
             if has_output == Some(true) {
                 pipe_ended = self.read_chunk(&mut pipe, &mut bytes)?;
@@ -189,15 +190,15 @@ impl HelperCommand<'_> {
 
 /// Makes the end of a child readable from a descriptor. Signals other than CHLD are as before: they must
 /// end phase-run while the helper waits for the user.
-struct ChildExits {
+struct ChildWatch {
     mask: SignalMask,
     disposition: Disposition,
-    signals: SignalReader,
+    exits: ChildExits,
 }
 
-impl ChildExits {
-    fn watch() -> io::Result<Self> {
-        let signals = SignalReader::open_for_child_signal()?;
+impl ChildWatch {
+    fn start() -> io::Result<Self> {
+        let exits = ChildExits::open()?;
         let mask = SignalMask::block_child_signal();
         // If CHLD were ignored, the kernel would reap the child and drop its status (wait(2)).
         let disposition = Disposition::current(Signal::CHLD);
@@ -205,7 +206,7 @@ impl ChildExits {
         Ok(Self {
             mask,
             disposition,
-            signals,
+            exits,
         })
     }
 
@@ -218,8 +219,8 @@ impl ChildExits {
 /// Kills a child, and the processes that it has started. They share phase-run's group, so the group cannot
 /// be killed.
 fn kill_with_descendants(child: Pid) {
-    for pid in descendants::with_descendants(child) {
-        signal::send(pid, Signal::KILL, SignalCause::Sent);
+    for pid in platform::with_descendants(child) {
+        signal::send(pid, Signal::KILL);
     }
 }
 

@@ -1,27 +1,21 @@
 #![forbid(unsafe_code)]
 //! Secrets as files in memory that nobody can change: sealed memfds (memfd_create(2)).
 
-use std::ffi::{CStr, CString};
-use std::fs::File;
+use std::ffi::CString;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, fchmod};
 
 use super::descriptor;
+pub(crate) use super::platform::memfd::{add_seals, create_memfd};
 use crate::error::{Error, os_error_text};
 use crate::secret::Secret;
 
 /// The lowest descriptor number for a file: scripts use 3 to 9, and shells some higher ones.
 const LOWEST_DESCRIPTOR: i32 = 100;
-
-/// MFD_NOEXEC_SEAL of memfd_create(2), which nix lacks: the file can never be made executable
-/// (since Linux 6.3).
-const NOEXEC_SEAL: MFdFlags = MFdFlags::from_bits_retain(8);
 
 /// A sealed file in memory, whose descriptor stays open across execve(2).
 #[derive(Debug)]
@@ -45,8 +39,8 @@ impl SecretFile {
         };
         // A key can contain NUL if `--file` sets the name of the variable.
         let name = CString::new(format!("phase-run:{}", secret.key)).ok();
-        let mut file =
-            create_memfd(name.as_deref().unwrap_or(MEMFD_NAME)).map_err(failed("memfd_create"))?;
+        let mut file = create_memfd(name.as_deref().unwrap_or(c"phase-run"))
+            .map_err(failed("memfd_create"))?;
         check_size_limit(secret.value.expose().len())
             .map_err(|cause| error(os_error_text(&cause)))?;
         file.write_all(secret.value.expose())
@@ -81,24 +75,6 @@ impl SecretFile {
     }
 }
 
-/// The fallback name of a memfd.
-const MEMFD_NAME: &CStr = c"phase-run";
-
-/// Creates a file in memory that only its descriptor refers to, and that can be sealed
-/// (memfd_create(2)). It is close-on-exec. The name only appears in `/proc/PID/fd`.
-///
-/// # Errors
-/// Those of memfd_create(2).
-pub(crate) fn create_memfd(name: &CStr) -> io::Result<File> {
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let created = match memfd_create(name, flags | NOEXEC_SEAL) {
-        // The kernel does not know the flag, or the name is too long.
-        Err(Errno::EINVAL) => memfd_create(MEMFD_NAME, flags),
-        result => result,
-    };
-    Ok(File::from(created?))
-}
-
 /// Checks that a file may have this size, in memory or not. A write beyond the limit would raise SIGXFSZ,
 /// which kills the process (getrlimit(2), RLIMIT_FSIZE).
 ///
@@ -111,17 +87,4 @@ pub(crate) fn check_size_limit(size: usize) -> io::Result<()> {
         )),
         false => Ok(()),
     }
-}
-
-/// Seals a file against every change (F_ADD_SEALS(2const)).
-///
-/// # Errors
-/// Those of fcntl(2).
-pub(crate) fn add_seals(file: &File) -> io::Result<()> {
-    let seals = SealFlag::F_SEAL_WRITE
-        | SealFlag::F_SEAL_GROW
-        | SealFlag::F_SEAL_SHRINK
-        | SealFlag::F_SEAL_SEAL;
-    fcntl(file, FcntlArg::F_ADD_SEALS(seals))?;
-    Ok(())
 }

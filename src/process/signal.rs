@@ -1,13 +1,9 @@
 //! Signal numbers, dispositions, masks and pending signals, behind types that are safe to use.
 
-use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::c_int;
-use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
 /// A signal number: 1 to 31, or 34 to 64 for real-time signals. The C library keeps 32 and 33 for
@@ -72,6 +68,11 @@ impl Signal {
     /// Returns whether this signal stops or continues a program that does not catch it.
     pub(super) fn is_job_control(self) -> bool {
         [Self::TSTP, Self::TTIN, Self::TTOU, Self::CONT].contains(&self)
+    }
+
+    /// Returns the number.
+    pub(super) fn number(self) -> c_int {
+        self.0
     }
 
     /// Returns the name for messages: `TERM`, or the number of a signal without a name.
@@ -216,126 +217,17 @@ impl SignalMask {
 }
 
 /// The set of CHLD alone.
-fn child_signal_set() -> SigSet {
+pub(super) fn child_signal_set() -> SigSet {
     SigSet::from(nix::sys::signal::Signal::SIGCHLD)
 }
 
-/// A signal with what the kernel tells about its sender (sigaction(2), siginfo_t).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SignalInfo {
-    pub(super) signal: Signal,
-    pub(super) cause: SignalCause,
-    /// The sender's pid in this PID namespace, or 0 for a sender outside it.
-    pub(super) sender: i32,
-}
-
-/// How a signal was generated (sigaction(2), si_code).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SignalCause {
-    /// By the kernel: a terminal key, a hangup, an alarm.
-    Kernel,
-    /// By kill(2) or by any other call without a value.
-    Sent,
-    /// By sigqueue(3), with this value.
-    Queued(usize),
-}
-
-/// A descriptor from which this process reads its blocked signals (signalfd(2)). No handler is
-/// installed, so inherited dispositions stay as they are.
-#[derive(Debug)]
-pub(super) struct SignalReader(SignalFd);
-
-impl AsFd for SignalReader {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl SignalReader {
-    /// Opens a descriptor for every signal.
-    ///
-    /// # Errors
-    /// Those of signalfd(2).
-    pub(super) fn open() -> io::Result<Self> {
-        let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC)?;
-        Ok(Self(signals))
-    }
-
-    /// Opens a descriptor for CHLD alone.
-    ///
-    /// # Errors
-    /// Those of signalfd(2).
-    pub(super) fn open_for_child_signal() -> io::Result<Self> {
-        let signals = SignalFd::with_flags(&child_signal_set(), SfdFlags::SFD_CLOEXEC)?;
-        Ok(Self(signals))
-    }
-
-    /// Blocks until a signal is pending, and returns it.
-    ///
-    /// # Errors
-    /// Those of read(2) except EINTR.
-    pub(super) fn wait_next(&self) -> io::Result<SignalInfo> {
-        loop {
-            let info = match self.0.read_signal() {
-                Ok(Some(info)) => info,
-                // EINTR also occurs without any handler, after a stop and a continuation (signal(7)).
-                Ok(None) | Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(errno.into()),
-            };
-            let cause = match info.ssi_code {
-                libc::SI_KERNEL => SignalCause::Kernel,
-                libc::SI_QUEUE => SignalCause::Queued(pointer_value(info.ssi_ptr)),
-                _ => SignalCause::Sent,
-            };
-            let signal = c_int::try_from(info.ssi_signo).ok().and_then(Signal::new);
-            if let Some(signal) = signal {
-                let sender = info.ssi_pid.cast_signed();
-                return Ok(SignalInfo {
-                    signal,
-                    cause,
-                    sender,
-                });
-            }
-        }
-    }
-}
-
-/// Returns the pointer that signalfd(2) widens to 64 bits.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "it was a pointer of this machine"
-)]
-fn pointer_value(ssi_ptr: u64) -> usize {
-    ssi_ptr as usize
-}
-
-/// Sends a signal, with its value if it has one.
+/// Sends a signal, as kill(2) does.
 ///
 /// Errors are ignored: the process may have changed its user (EPERM) or just ended (ESRCH), and in
 /// both cases there is nothing left to do.
-pub(super) fn send(to: Pid, signal: Signal, cause: SignalCause) {
-    let _ = try_send(to, signal, cause);
-}
-
-/// Sends a signal, with its value if it has one.
-///
-/// # Errors
-/// Those of kill(2) and sigqueue(3).
-pub(super) fn try_send(to: Pid, signal: Signal, cause: SignalCause) -> nix::Result<()> {
-    let result = match cause {
-        SignalCause::Queued(value) => {
-            let value = libc::sigval {
-                sival_ptr: std::ptr::without_provenance_mut(value),
-            };
-            // SAFETY: sigqueue(3) passes the pointer on as a number and never dereferences it.
-            unsafe { libc::sigqueue(to.as_raw(), signal.0, value) }
-        }
-        SignalCause::Kernel | SignalCause::Sent => {
-            // SAFETY: kill(2) takes only numbers.
-            unsafe { libc::kill(to.as_raw(), signal.0) }
-        }
-    };
-    Errno::result(result).map(drop)
+pub(super) fn send(to: Pid, signal: Signal) {
+    // SAFETY: kill(2) takes only numbers.
+    unsafe { libc::kill(to.as_raw(), signal.number()) };
 }
 
 /// Discards all pending signals.
@@ -357,7 +249,7 @@ pub(super) fn discard_pending(signal: Signal) {
 pub(crate) fn raise_default(signal: Signal) {
     let previous = Disposition::current(signal);
     set_disposition(signal, Disposition::Default);
-    send(Pid::this(), signal, SignalCause::Sent);
+    send(Pid::this(), signal);
     let mut only_this = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: the set is a local of the right type.
     unsafe { libc::sigemptyset(only_this.as_mut_ptr()) };

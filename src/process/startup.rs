@@ -1,12 +1,11 @@
 //! What phase-run was started with, recorded before Rust's runtime changes it.
 //!
 //! Before `main`, the runtime ignores SIGPIPE and opens /dev/null for each closed descriptor from 0
-//! to 2. A function in `.init_array` runs earlier. It records the disposition of SIGPIPE, and opens
+//! to 2. [`record_initial_state`] runs earlier. It records the disposition of SIGPIPE, and opens
 //! close-on-exec descriptors in place of the closed ones, so that the runtime does nothing and
 //! execve(2) closes them again for the command.
 //!
-//! The environment is copied here as well, and a static glibc is kept from loading name service
-//! modules.
+//! The environment is copied here as well.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +22,9 @@ unsafe extern "C" {
 /// True if SIGPIPE was ignored when phase-run was started.
 static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 
-#[used]
-#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
-static RUN_BEFORE_MAIN: extern "C" fn() = record_initial_state;
-
-/// Runs once, before `main` and before Rust's runtime, so it may only make plain libc calls.
-extern "C" fn record_initial_state() {
+/// Runs once, before `main` and before Rust's runtime, so it may only make plain libc calls. The
+/// platform's module registers it.
+pub(super) extern "C" fn record_initial_state() {
     let ignored = Disposition::current(Signal::PIPE) == Disposition::Ignored;
     SIGPIPE_IGNORED.store(ignored, Ordering::Relaxed);
     for descriptor in 0..3 {
@@ -114,22 +110,5 @@ unsafe fn wipe_value(entry: *mut u8) {
         in_value |= byte == b'=';
         // SAFETY: `position` is before the NUL.
         position = unsafe { position.add(1) };
-    }
-}
-
-/// Keeps a static glibc from loading the name service modules of the machine (nsswitch.conf(5)),
-/// which belong to another glibc and could crash this process. Host names are then looked up in
-/// /etc/hosts and DNS only.
-pub(crate) fn disable_nss_modules() {
-    #[cfg(all(target_os = "linux", target_env = "gnu", target_feature = "crt-static"))]
-    {
-        unsafe extern "C" {
-            fn __nss_configure_lookup(
-                database: *const libc::c_char,
-                line: *const libc::c_char,
-            ) -> libc::c_int;
-        }
-        // SAFETY: both arguments are C strings, which glibc copies, and no look-up has started yet.
-        unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
     }
 }

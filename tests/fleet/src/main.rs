@@ -6,7 +6,7 @@ mod random;
 #[path = "../../../src/http/retry.rs"]
 #[cfg_attr(not(test), expect(dead_code, reason = "statuses are not simulated"))]
 mod retry;
-#[path = "../../../src/process/watch/schedule.rs"]
+#[path = "../../../src/process/linux/watch/schedule.rs"]
 #[cfg_attr(not(test), expect(dead_code, reason = "leases are not simulated"))]
 mod schedule;
 mod server;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::{Pid, getpgid};
 
 use super::super::descendants;
-use super::super::signal::{self, Signal, SignalCause};
+use crate::process::signal::{self, Signal};
 
 /// The time between two checks while processes are left.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
@@ -62,8 +62,8 @@ impl Cleanup {
                 kill_with_group(pid, excluded);
             } else if !self.signalled.contains(&pid) {
                 self.signalled.push(pid);
-                signal::send(pid, Signal::TERM, SignalCause::Sent);
-                signal::send(pid, Signal::CONT, SignalCause::Sent);
+                signal::send(pid, Signal::TERM);
+                signal::send(pid, Signal::CONT);
             }
         }
         CleanupStep::Pending(Instant::now() + CHECK_INTERVAL)
@@ -80,11 +80,7 @@ fn kill_with_group(pid: Pid, excluded: &[Pid]) {
             .all(|other| other != Ok(*group))
     };
     if let Some(group) = getpgid(Some(pid)).ok().filter(may_kill) {
-        signal::send(
-            Pid::from_raw(-group.as_raw()),
-            Signal::KILL,
-            SignalCause::Sent,
-        );
+        signal::send(Pid::from_raw(-group.as_raw()), Signal::KILL);
     }
-    signal::send(pid, Signal::KILL, SignalCause::Sent);
+    signal::send(pid, Signal::KILL);
 }

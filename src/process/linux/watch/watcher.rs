@@ -13,19 +13,20 @@ use nix::unistd::Pid;
 
 use super::super::code_pages::drop_code_pages;
 use super::super::descendants;
-use super::super::fork::{Fork, ProcessState};
-use super::super::signal::{self, Disposition, Signal, SignalCause, SignalInfo, SignalReader};
+use super::super::process_state::{Fork, ProcessState};
+use super::super::signal_reader::{SignalCause, SignalInfo, SignalReader, try_forward};
 use super::super::supervise::{SuperviseAction, SuperviseState};
-use super::super::terminal::TerminalMode;
-use super::super::wait::WaitStatus;
-use super::super::{SingleThreaded, poll_timeout, try_random_unit};
 use super::channel::{self, Digest, Message, WatcherChannel, WorkerChannel, WorkerPurpose};
 use super::cleanup::{self, Cleanup, CleanupStep};
 use super::decide::{AfterStop, WatchAction, WatchInput, WatchStage, WatchState, WorkerReport};
 use super::schedule::PollSchedule;
-use super::{WatchOptions, WatchOutcome};
 use crate::error::{errno_text, os_error_text};
 use crate::log::{Event, Log};
+use crate::process::signal::{self, Disposition, Signal};
+use crate::process::terminal::TerminalMode;
+use crate::process::wait::WaitStatus;
+use crate::process::watch::{WatchOptions, WatchOutcome};
+use crate::process::{SingleThreaded, poll_timeout, try_random_unit};
 
 /// What a worker has reported about its fetch.
 #[derive(Debug, Default)]
@@ -164,7 +165,7 @@ impl<'a> Watcher<'a> {
         if has_signal == Some(true) {
             let info = self.signals.wait_next()?;
             #[cfg(debug_assertions)]
-            super::super::panic_hook::panic_if_requested("watcher");
+            crate::process::panic_hook::panic_if_requested("watcher");
             return Ok(Some(signal_input(info)));
         }
         let expired = self
@@ -270,7 +271,7 @@ impl<'a> Watcher<'a> {
             }
             WatchAction::KillStandby => {
                 if let Some(standby) = self.state.standby {
-                    signal::send(standby, Signal::KILL, SignalCause::Sent);
+                    signal::send(standby, Signal::KILL);
                 }
             }
             WatchAction::ScheduleRestart => self.schedule_restart(),
@@ -306,7 +307,7 @@ impl<'a> Watcher<'a> {
     /// Sends a signal to the command, and warns if this process may not.
     fn send_to_command(&self, signal: Signal, cause: SignalCause) {
         // A command that has just ended (ESRCH) needs no signal.
-        if let Err(errno @ Errno::EPERM) = signal::try_send(self.command_pid(), signal, cause) {
+        if let Err(errno @ Errno::EPERM) = try_forward(self.command_pid(), signal, cause) {
             let (signal, why) = (&signal.name(), &errno_text(errno));
             self.log.log(Event::SignalRefused { signal, why });
         }
@@ -408,7 +409,7 @@ impl<'a> Watcher<'a> {
             }
         }
         self.send_to_command(self.options.stop_signal, SignalCause::Sent);
-        signal::send(self.command_pid(), Signal::CONT, SignalCause::Sent);
+        signal::send(self.command_pid(), Signal::CONT);
         let stage = WatchStage::Stopping {
             next: AfterStop::Restart,
             killed: false,

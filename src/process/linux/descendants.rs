@@ -20,7 +20,7 @@ pub(super) fn own_children() -> Vec<Pid> {
 }
 
 /// Returns a process and its descendants, parents first. Without /proc, it is the process alone.
-pub(super) fn with_descendants(process: Pid) -> Vec<Pid> {
+pub(in crate::process) fn with_descendants(process: Pid) -> Vec<Pid> {
     let parents: Vec<(Pid, Pid)> = all_pids()
         .filter_map(|pid| Some((pid, parent_of(pid)?)))
         .collect();

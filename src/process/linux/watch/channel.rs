@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{read, write};
 
-use super::super::signal::{SignalMask, discard_all_pending};
+use crate::process::signal::{SignalMask, discard_all_pending};
 
 /// A keyed digest of an environment (RFC 2104). Equal environments have equal digests, and without
 /// the key a digest tells nothing about the values.

@@ -11,13 +11,14 @@ use std::io;
 
 use nix::unistd::{Pid, chdir};
 
+use super::close_range::close_all_but;
 use super::code_pages::drop_code_pages;
-use super::descriptor::close_all_but;
-use super::signal::{self, Signal, SignalCause, SignalInfo, SignalReader};
-use super::supervise_error;
-use super::terminal::{Session, can_be_resumed};
-use super::wait::{self, WaitStatus};
+use super::signal_reader::{SignalCause, SignalInfo, SignalReader, forward};
 use crate::error::Error;
+use crate::process::signal::{self, Signal};
+use crate::process::supervise_error;
+use crate::process::terminal::{Session, can_be_resumed};
+use crate::process::wait::{self, WaitStatus};
 
 /// What the supervisor knows about the command and about itself.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +75,7 @@ impl SuperviseAction {
                 }
                 return Ok(end);
             }
-            Self::Forward(signal, cause) => signal::send(command_pid, signal, cause),
+            Self::Forward(signal, cause) => forward(command_pid, signal, cause),
             Self::StopWithCommand(by) => stop_with_command(command_pid, by),
             Self::ExitAs(status) => return Ok(Some(status.into())),
         }
@@ -197,7 +198,7 @@ impl Supervisor {
             }
             let info = self.signals.wait_next()?;
             #[cfg(debug_assertions)]
-            super::panic_hook::panic_if_requested("supervisor");
+            crate::process::panic_hook::panic_if_requested("supervisor");
             status = self.handle(SuperviseInput::Signal(info))?;
         }
     }
@@ -227,7 +228,7 @@ fn stop_with_command(command: Pid, by: Signal) {
     signal::discard_pending(Signal::CONT);
     // The command may have been continued and have stopped again already.
     if !wait::was_continued(command) && !wait::is_stopped(command) {
-        signal::send(command, Signal::CONT, SignalCause::Sent);
+        signal::send(command, Signal::CONT);
     }
 }
 

@@ -3,9 +3,10 @@
 
 use nix::unistd::Pid;
 
-use super::super::signal::{Signal, SignalCause, SignalInfo};
+use super::super::signal_reader::{SignalCause, SignalInfo};
 use super::super::supervise::{SuperviseAction, SuperviseInput, SuperviseState};
-use super::super::wait::WaitStatus;
+use crate::process::signal::Signal;
+use crate::process::wait::WaitStatus;
 
 /// The stage of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,7 +251,6 @@ impl WatchState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::terminal::Session;
     use super::WatchAction::{
         CancelRestart, CleanUp, DeferSignal, ExitAfterStop, ExitBySignal, FailPoll, FinishPoll,
         FinishPromotion, KillCommand, KillStandby, RecordFirstFetch, ScheduleRestart,
@@ -260,6 +260,7 @@ mod tests {
         CleaningUp, FirstFetch, Idle, Leasing, Polling, Promoting, RestartScheduled, Stopping,
     };
     use super::*;
+    use crate::process::terminal::Session;
 
     const COMMAND: Pid = Pid::from_raw(2_000_000_020);
     const STANDBY: Pid = Pid::from_raw(2_000_000_030);

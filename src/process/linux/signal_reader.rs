@@ -1,0 +1,151 @@
+//! Signals that are read from a descriptor, with what the kernel tells about their sender, and passed on
+//! as they came.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use libc::c_int;
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+
+use crate::process::signal::{self, Signal};
+
+/// A signal with what the kernel tells about its sender (sigaction(2), siginfo_t).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SignalInfo {
+    pub(super) signal: Signal,
+    pub(super) cause: SignalCause,
+    /// The sender's pid in this PID namespace, or 0 for a sender outside it.
+    pub(super) sender: i32,
+}
+
+/// How a signal was generated (sigaction(2), si_code).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SignalCause {
+    /// By the kernel: a terminal key, a hangup, an alarm.
+    Kernel,
+    /// By kill(2) or by any other call without a value.
+    Sent,
+    /// By sigqueue(3), with this value.
+    Queued(usize),
+}
+
+/// A descriptor from which this process reads its blocked signals (signalfd(2)). No handler is
+/// installed, so inherited dispositions stay as they are.
+#[derive(Debug)]
+pub(super) struct SignalReader(SignalFd);
+
+impl AsFd for SignalReader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl SignalReader {
+    /// Opens a descriptor for every signal.
+    ///
+    /// # Errors
+    /// Those of signalfd(2).
+    pub(super) fn open() -> io::Result<Self> {
+        let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self(signals))
+    }
+
+    /// Blocks until a signal is pending, and returns it.
+    ///
+    /// # Errors
+    /// Those of read(2) except EINTR.
+    pub(super) fn wait_next(&self) -> io::Result<SignalInfo> {
+        loop {
+            let info = match self.0.read_signal() {
+                Ok(Some(info)) => info,
+                // EINTR also occurs without any handler, after a stop and a continuation (signal(7)).
+                Ok(None) | Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno.into()),
+            };
+            let cause = match info.ssi_code {
+                libc::SI_KERNEL => SignalCause::Kernel,
+                libc::SI_QUEUE => SignalCause::Queued(pointer_value(info.ssi_ptr)),
+                _ => SignalCause::Sent,
+            };
+            let signal = c_int::try_from(info.ssi_signo).ok().and_then(Signal::new);
+            if let Some(signal) = signal {
+                let sender = info.ssi_pid.cast_signed();
+                return Ok(SignalInfo {
+                    signal,
+                    cause,
+                    sender,
+                });
+            }
+        }
+    }
+}
+
+/// A descriptor that is readable when a child has ended. CHLD must be blocked.
+#[derive(Debug)]
+pub(in crate::process) struct ChildExits(SignalReader);
+
+impl AsFd for ChildExits {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl ChildExits {
+    /// Opens the descriptor. It reports the children that end from now on.
+    ///
+    /// # Errors
+    /// Those of signalfd(2).
+    pub(in crate::process) fn open() -> io::Result<Self> {
+        let signals = SignalFd::with_flags(&signal::child_signal_set(), SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self(SignalReader(signals)))
+    }
+
+    /// Reads what makes the descriptor readable.
+    ///
+    /// # Errors
+    /// Those of read(2) except EINTR.
+    pub(in crate::process) fn clear(&self) -> io::Result<()> {
+        self.0.wait_next().map(drop)
+    }
+}
+
+/// Returns the pointer that signalfd(2) widens to 64 bits.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it was a pointer of this machine"
+)]
+fn pointer_value(ssi_ptr: u64) -> usize {
+    ssi_ptr as usize
+}
+
+/// Sends a signal, with its value if it has one.
+///
+/// Errors are ignored: the process may have changed its user (EPERM) or just ended (ESRCH), and in
+/// both cases there is nothing left to do.
+pub(super) fn forward(to: Pid, signal: Signal, cause: SignalCause) {
+    let _ = try_forward(to, signal, cause);
+}
+
+/// Sends a signal, with its value if it has one.
+///
+/// # Errors
+/// Those of kill(2) and sigqueue(3).
+pub(super) fn try_forward(to: Pid, signal: Signal, cause: SignalCause) -> nix::Result<()> {
+    let result = match cause {
+        SignalCause::Queued(value) => {
+            let value = libc::sigval {
+                sival_ptr: std::ptr::without_provenance_mut(value),
+            };
+            // SAFETY: sigqueue(3) passes the pointer on as a number and never dereferences it.
+            unsafe { libc::sigqueue(to.as_raw(), signal.number(), value) }
+        }
+        SignalCause::Kernel | SignalCause::Sent => {
+            // SAFETY: kill(2) takes only numbers.
+            unsafe { libc::kill(to.as_raw(), signal.number()) }
+        }
+    };
+    Errno::result(result).map(drop)
+}
