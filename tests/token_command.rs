@@ -8,8 +8,8 @@ use libc::{SIGCHLD, SIGINT, SIGKILL, SIGTERM};
 use crate::support::proc::{state, wait_until_gone};
 use crate::support::{
     PRINT_SECRET_AND_SERVE, Run, SHOP, Shop, Status, WATCH, assert_refused_before_connecting,
-    eventually, kill, shop_with_key, spawn_watched, stop_watched, wait_for_more_requests,
-    watched_shop,
+    eventually, inspector, kill, shop_with_key, spawn_watched, stop_watched,
+    wait_for_more_requests, watched_shop,
 };
 
 /// A command that gets its token from this line. It has no terminal.
@@ -308,12 +308,12 @@ fn token_command_leaves_signals_as_they_were() {
         .assert_ok();
 }
 
-/// Each poll of a watch runs the command again, without the terminal. A failure is a failed poll.
+/// Each poll of a watch runs the command again. A failure is a failed poll.
 #[test]
 fn watch_runs_token_command_at_each_poll() {
     let shop = watched_shop();
     let current = shop.private_file("current", format!("{}\n", service_token()));
-    let line = "if [ -t 0 ]; then echo terminal >> runs; else echo none >> runs; fi; cat current";
+    let line = "echo run >> runs; cat current";
     let run = shop.run(SHOP).args(WATCH).args(["--token-command", line]);
     let run = run.arg("--").unset("PHASE_SERVICE_TOKEN");
     let mut running = spawn_watched(run, PRINT_SECRET_AND_SERVE);
@@ -333,4 +333,23 @@ fn watch_runs_token_command_at_each_poll() {
     let runs = read_to_string(shop.directory().join("runs")).unwrap();
     assert!(runs.lines().count() >= 4, "{runs}");
     let _ = stop_watched(running);
+}
+
+/// Only the first start may ask: later, the terminal belongs to the command that runs.
+#[test]
+fn polls_leave_terminal_to_the_command() {
+    let shop = watched_shop();
+    shop.private_file("user", user_token());
+    let line = "if [ -t 0 ]; then echo terminal; else echo none; fi >> runs; cat user";
+    let run = shop.run(SHOP).args(WATCH).args(["--token-command", line]);
+    let run = run.args(["--", inspector(), "serve"]);
+    let mut terminal = run.unset("PHASE_SERVICE_TOKEN").on_terminal();
+    terminal.wait_until_ready();
+    wait_for_more_requests(&shop.phase, 4);
+    let runs = read_to_string(shop.directory().join("runs")).unwrap();
+    let mut runs = runs.lines();
+    assert_eq!(runs.next(), Some("terminal"));
+    let polls: Vec<_> = runs.collect();
+    assert!(polls.len() > 1, "{polls:?}");
+    assert!(polls.iter().all(|poll| *poll == "none"), "{polls:?}");
 }
