@@ -42,7 +42,7 @@ impl KeyringProgram {
     fn name(self) -> &'static str {
         match self {
             Self::SecretTool => "secret-tool",
-            Self::Security => "security",
+            Self::Security => "/usr/bin/security",
         }
     }
 
@@ -90,7 +90,7 @@ impl KeyringProgram {
             Self::SecretTool => {
                 "install secret-tool: Debian's package is libsecret-tools, others call it libsecret"
             }
-            Self::Security => "check PATH: security is in /usr/bin",
+            Self::Security => "pass --token-command LINE with another way to read it",
         }
     }
 }
@@ -137,7 +137,7 @@ pub(super) fn read_token(login: &Login, context: LoadContext<'_>) -> Result<Secr
             Some("unlock the keyring, or log in again with phase auth"),
         ),
         Ok(HelperOutput { status, .. }) => (format!("{name} {status}"), None),
-        Err(HelperError::NotStarted(error)) => (
+        Err(HelperError::System(error)) => (
             format!("cannot run {name}: {}", os_error_text(&error)),
             None,
         ),

@@ -41,7 +41,7 @@ impl TokenCommand {
                 }
             },
             Ok(HelperOutput { status, .. }) => self.describe(status),
-            Err(HelperError::NotStarted(error)) => (os_error_text(&error), None),
+            Err(HelperError::System(error)) => (os_error_text(&error), None),
             Err(HelperError::OutputTooLong) => {
                 (format!("it printed more than {MAX_SIZE} bytes"), None)
             }

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Decides where the credential comes from: a stored token or a cloud identity. The credential itself is
-//! read later, by the process that fetches.
+//! Decides where the credential comes from: a token, a command that prints one, the login of Phase's own
+//! CLI, or a cloud identity. The credential itself is read later, by the process that fetches.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -228,15 +228,15 @@ impl<'a> ConfigReader<'a> {
         let file = self.read_path(Opt::TokenFile);
         let command = lookup(self.args, self.inherited, Opt::TokenCommand);
         let mut set = self.token_variables();
-        let variable = set.next();
+        let used = set.next();
         Ok(match (file, command) {
             (Some(file), _) if self.args.has(Opt::TokenFile) => CredentialSetting::TokenFile(file),
             (_, Some(command)) if self.args.has(Opt::TokenCommand) => {
                 CredentialSetting::TokenCommand(command)
             }
             (file, command) => {
-                for (ignored, used) in set.zip(variable.into_iter().cycle()) {
-                    self.log.log(Event::SettingIgnored { ignored, used });
+                if let Some(used) = used {
+                    set.for_each(|ignored| self.log.log(Event::SettingIgnored { ignored, used }));
                 }
                 let token = variable_value(self.inherited, TOKEN_VARIABLE);
                 match (file, token, command) {

@@ -47,8 +47,8 @@ pub(crate) struct HelperOutput {
 
 /// Why a helper has no output.
 pub(crate) enum HelperError {
-    /// The system has no pipe, no descriptor or no process for it.
-    NotStarted(io::Error),
+    /// The system refused a pipe, a descriptor or a process.
+    System(io::Error),
     /// It ran longer than its limit, and was killed.
     TimedOut,
     /// It printed more than its limit, and was killed.
@@ -57,7 +57,7 @@ pub(crate) enum HelperError {
 
 impl From<io::Error> for HelperError {
     fn from(error: io::Error) -> Self {
-        Self::NotStarted(error)
+        Self::System(error)
     }
 }
 
@@ -142,12 +142,15 @@ impl HelperCommand<'_> {
         let mut bytes = Vec::new();
         let mut pipe_ended = false;
         loop {
-            if let Some(status) = wait::reap_child(child) {
+            // It is reaped last: until then, its pid cannot become that of another process.
+            if wait::has_ended(child) {
                 while !pipe_ended && is_readable(&pipe)? {
                     pipe_ended = self.read_chunk(&mut pipe, &mut bytes)?;
                 }
-                let bytes = SecretBytes::new(bytes);
-                return Ok(HelperOutput { status, bytes });
+                if let Some(status) = wait::reap_child(child) {
+                    let bytes = SecretBytes::new(bytes);
+                    return Ok(HelperOutput { status, bytes });
+                }
             }
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Err(HelperError::TimedOut);

@@ -64,6 +64,11 @@ pub(super) fn was_continued(child: Pid) -> bool {
     is_in_state(child, libc::WCONTINUED)
 }
 
+/// Returns whether a child has ended and has not been reaped.
+pub(super) fn has_ended(child: Pid) -> bool {
+    is_in_state(child, libc::WEXITED | libc::WNOWAIT)
+}
+
 /// Returns whether a child is in a stop that [`reap`] has not reported yet.
 pub(super) fn is_stopped(child: Pid) -> bool {
     is_in_state(child, libc::WSTOPPED | libc::WNOWAIT)
