@@ -23,8 +23,8 @@ use std::time::Duration;
 pub(crate) use hints::{WHOLE_PATH, env_file_hint, shell_quoted};
 use hints::{
     app_hint, ca_file_hint, environment_hint, existing_names, filter_hint, missing_command_hint,
-    path_hint, ranking_hint, repeated_option_hint, required_key_hint, tilde_hint,
-    unreadable_token_hint,
+    path_hint, ranking_hint, rejected_token_hint, repeated_option_hint, required_key_hint,
+    tilde_hint, unreadable_token_hint,
 };
 pub(crate) use text::{
     MAX_LISTED, NO_MEMORY, errno_text, first_chars, humanize, list, lowercase_first, os_error_text,
@@ -185,7 +185,7 @@ errors! {
         InvalidToken { from: String, why: &'static str },
         /// Phase does not accept the token; `message` is what it responded.
         #[text("{host} rejected the token from {from}: {message}")]
-        #[hint("check that the token exists, has not expired and belongs to {host}")]
+        #[hint_from(Some(rejected_token_hint(host, from)))]
         TokenRejected { host: String, from: String, message: String },
         /// The token is a bearer token, which has no keys to decrypt with.
         #[text("cannot decrypt with the token from {from}: it is only a bearer token, without the keys of a full token")]

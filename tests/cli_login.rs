@@ -470,4 +470,6 @@ fn refused_login_is_named() {
     let output = output.assert_error(125, "token");
     let message = "rejected the token from the login of dev@acme.test: ";
     assert!(output.stderr.contains(message), "{output}");
+    let hint = "\nhint: log in again with phase auth\n";
+    assert!(output.stderr.ends_with(hint), "{output}");
 }

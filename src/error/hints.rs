@@ -65,6 +65,14 @@ pub(super) fn ca_file_hint(file: &Setting<PathBuf>) -> Option<String> {
     })
 }
 
+/// The hint for a token that Phase does not accept.
+pub(super) fn rejected_token_hint(host: &str, from: &str) -> String {
+    match from.starts_with("the login of ") {
+        true => "log in again with phase auth".to_owned(),
+        false => format!("check that the token exists, has not expired and belongs to {host}"),
+    }
+}
+
 /// The hint for a token that cannot be read. `set_by` is what names its file, if it is in one.
 pub(super) fn unreadable_token_hint(
     from: &str,

@@ -3,7 +3,7 @@
 //! program. `` `Backquotes` `` mark what is typed or printed.
 
 /// The variables that belong to no option, and what they mean.
-pub(super) const VARIABLES: [(&[&str], &str); 6] = [
+pub(super) const VARIABLES: [(&[&str], &str); 7] = [
     (
         &["PHASE_SERVICE_TOKEN"],
         "the token, if no token file is specified",
@@ -11,6 +11,10 @@ pub(super) const VARIABLES: [(&[&str], &str); 6] = [
     (
         &["PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH"],
         "how many parent directories are searched for a `.phase.json` whose `monorepoSupport` is true (default 8)",
+    ),
+    (
+        &["HOME"],
+        "the directory with the login of `phase auth`, in `.phase/secrets/config.json`",
     ),
     (
         &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
