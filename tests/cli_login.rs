@@ -154,6 +154,11 @@ fn every_other_source_precedes_login() {
             .fold(run, |run, (name, value)| run.env(name, value));
         let _ = run.arg("true").output().assert_ok();
     }
+    let run = run_with(&shop, &["-v"]).env("PHASE_HOST", shop.phase.host());
+    let run = run.env("PHASE_SERVICE_TOKEN", user_token()).arg("true");
+    let output = run.output();
+    let source = "with the token from PHASE_SERVICE_TOKEN";
+    assert!(output.stderr.contains(source), "{output}");
 }
 
 /// Without a login, or where none may be used, the error names the ways that are left.

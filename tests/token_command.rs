@@ -209,8 +209,8 @@ fn token_command_is_killed_after_max_wait() {
     let shop = shop_with_tokens();
     let line = "trap '' TERM; sh -c 'echo $$ > inner; sleep 1000' & echo $$ > outer; \
         until [ -s inner ]; do :; done; cat user; wait";
-    let run = run_with(&shop, line, &["--max-wait", "3"]).arg("true");
-    let message = "cannot get a token with --token-command: it did not end within 3 s";
+    let run = run_with(&shop, line, &["--max-wait", "5"]).arg("true");
+    let message = "cannot get a token with --token-command: it did not end within 5 s";
     assert_fails(run, &shop, message);
     for name in ["inner", "outer"] {
         let pid = read_to_string(shop.directory().join(name)).unwrap();
@@ -281,12 +281,12 @@ fn killed_token_command_leaves_terminal_as_it_was() {
     let script = "\"$0\" \"$@\"; stty -a | grep -o -- '-*icanon'; echo finished";
     let run = shop
         .run(SHOP)
-        .args(["--max-wait", "2", "--token-command", line, "--", "true"]);
+        .args(["--max-wait", "5", "--token-command", line, "--", "true"]);
     let run = run.unset("PHASE_SERVICE_TOKEN");
     let mut terminal = run.wrap(["sh", "-c", script]).on_terminal();
     let _ = terminal.until("asked");
     let shown = terminal.until("finished");
-    assert!(shown.contains("did not end within 2 s"), "{shown}");
+    assert!(shown.contains("did not end within 5 s"), "{shown}");
     assert!(shown.contains("\nicanon\n"), "{shown}");
 }
 
