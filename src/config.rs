@@ -34,7 +34,7 @@ use crate::cli::{Opt, ParsedArgs};
 use crate::error::Error;
 use crate::http::{HttpOptions, Roots};
 use crate::log::{Event, Log, Logger, OutputFormat};
-use crate::process::SUPERVISES_AND_SEALS_FILES;
+use crate::process::HAS_LINUX_FEATURES;
 use crate::process::env_block::EnvBlock;
 pub(crate) use credential::{
     AuthSource, Identity, Provider, TOKEN_VARIABLE, TokenCommand, TokenSource,
@@ -101,7 +101,7 @@ pub(crate) fn load(
         log,
     };
     reader.check_conflicts()?;
-    reader.check_platform(SUPERVISES_AND_SEALS_FILES)?;
+    reader.check_platform(HAS_LINUX_FEATURES)?;
     let (command, run_mode) = reader.read_run_mode()?;
     reader.check_log_format()?;
     let mode = reader.read_decryption_mode()?;

@@ -42,8 +42,7 @@ use linux as platform;
 #[cfg(target_os = "macos")]
 use macos as platform;
 pub(crate) use platform::{
-    SUPERVISES_AND_SEALS_FILES, Supervisor, disable_nss_modules, exec_limits, fork_command,
-    keychain_roots,
+    HAS_LINUX_FEATURES, Supervisor, disable_nss_modules, exec_limits, fork_command, keychain_roots,
 };
 use signal::SignalMask;
 

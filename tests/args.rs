@@ -3,7 +3,7 @@
 use fake_phase::{Phase, World, service_token};
 
 use crate::documents::options;
-use crate::support::{SHOP, Sandbox, Status};
+use crate::support::{SHOP, Sandbox, Status, require_linux};
 
 /// A fake Phase with two secrets in two folders, one of them tagged, and a second environment whose
 /// secret has an unsafe name.
@@ -34,6 +34,9 @@ pub(crate) fn tagged_shop() -> (Phase, Sandbox) {
 /// An option may be written `--name value` or `--name=value`, a short one as for getopt(3).
 #[test]
 fn option_has_effect_in_every_spelling() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     let (phase, sandbox) = tagged_shop();
     let (host, ca) = (phase.host(), sandbox.directory().with_file_name("ca.pem"));
     let ca = ca.to_str().unwrap();
@@ -337,6 +340,9 @@ fn command_option_passes_arguments_like_sh() {
 
 #[test]
 fn repeatable_options_are_accepted_twice() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     let (_phase, sandbox) = tagged_shop();
     let line = "--path / --path /web --only A* --only B* --except X --except Y --require ALPHA \
                 --require BETA --file ALPHA --file BETA --keep X --keep Y --clean --pass X \
@@ -371,6 +377,9 @@ fn help_and_version_ignore_other_errors() {
 
 #[test]
 fn help_fails_when_stdout_is_not_writable() {
+    if !require_linux("only Linux has /dev/full") {
+        return;
+    }
     let sandbox = Sandbox::offline();
     for option in ["--help", "--version", "--generate=man"] {
         let full = sandbox.run([option]).stdout_to("/dev/full").output();

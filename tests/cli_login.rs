@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::support::{
     PRINT_SECRET_AND_SERVE, Run, SHOP, Shop, WATCH, assert_refused_before_connecting,
-    await_restart, inherited, require_root, set_mode, set_secret_value, shop, shop_with_key,
-    spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
+    await_restart, inherited, require_linux, require_root, set_mode, set_secret_value, shop,
+    shop_with_key, spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
 };
 
 /// The ID of the account that is logged in.
@@ -93,6 +93,9 @@ fn authorization(shop: &Shop) -> String {
 
 #[test]
 fn login_gives_token_and_host_and_says_so() {
+    if !require_linux("--supervise and --watch need Linux") {
+        return;
+    }
     let shop = shop_with_key();
     log_in(&shop, &json!({"token": user_token()}));
     let run = |options: &[&str]| run_with(&shop, options).args(["printenv", "KEY"]).output();
@@ -164,6 +167,9 @@ fn every_other_source_precedes_login() {
 /// Without a login, or where none may be used, the error names the ways that are left.
 #[test]
 fn missing_token_lists_the_ways_there_are() {
+    if !require_linux("only Linux has namespaces") {
+        return;
+    }
     let shop = shop_with_key();
     let ways = "set PHASE_SERVICE_TOKEN, pass --token-file FILE or --token-command LINE, \
         or pass --identity with --service-account\n";
@@ -382,6 +388,9 @@ fn login_is_for_its_own_host() {
 /// Whatever the keyring's program does, the error has the reason, and none of the output.
 #[test]
 fn failing_keyring_program_is_an_error_without_its_output() {
+    if !require_linux("the keyring's program is another one elsewhere") {
+        return;
+    }
     let mut shop = shop_with_key();
     shop.canary("canary-of-output");
     log_in(&shop, &json!({}));
@@ -418,6 +427,9 @@ fn failing_keyring_program_is_an_error_without_its_output() {
 /// A keyring that waits for its password does not block a start for ever.
 #[test]
 fn hanging_keyring_program_is_killed() {
+    if !require_linux("the keyring's program is another one elsewhere") {
+        return;
+    }
     let shop = shop_with_key();
     log_in(&shop, &json!({}));
     replace_keyring(&shop, "exec sleep 1000");
@@ -429,6 +441,9 @@ fn hanging_keyring_program_is_killed() {
 /// All polls of a watch use the token that the first start has read.
 #[test]
 fn watch_reads_login_once() {
+    if !require_linux("--supervise and --watch need Linux") {
+        return;
+    }
     let shop = watched_shop();
     log_in(&shop, &json!({}));
     shop.private_file("token", user_token());

@@ -1,6 +1,8 @@
 //! A wall clock that jumps during a start, or is wrong from the start. Waits and limits use the monotonic
 //! clock; only a snapshot's age and a certificate's validity use the wall clock.
 
+#![cfg(target_os = "linux")]
+
 use std::thread::scope;
 use std::time::{Duration, Instant, SystemTime};
 

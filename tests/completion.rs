@@ -1,5 +1,7 @@
 //! The completions in real shells: what each offers at which place.
 
+#![cfg(target_os = "linux")]
+
 use std::ffi::OsString;
 use std::fs::create_dir;
 

@@ -7,8 +7,8 @@ use fake_phase::{bearer, expired_bearer, service_token, user_bearer, user_token}
 use nix::unistd::Uid;
 
 use crate::support::{
-    Run, SHOP, Shop, assert_refused_before_connecting, inspector, require_root, set_mode,
-    shop_with_key,
+    Run, SHOP, Shop, assert_refused_before_connecting, inspector, require_linux, require_root,
+    set_mode, shop_with_key,
 };
 
 /// A file that only its owner may read, as a token's should be.
@@ -156,6 +156,9 @@ fn command_reads_stdin_after_token_line() {
 /// The descriptor of `fd:N` is closed before the exec.
 #[test]
 fn token_descriptor_is_closed_before_exec() {
+    if !require_linux("the inspector reads /proc") {
+        return;
+    }
     let shop = shop_with_key();
     let file = File::open(private(&shop, "token", service_token())).unwrap();
     let other = File::open(shop.file("other", "")).unwrap();
@@ -359,6 +362,9 @@ fn exposed_token_file_warns_its_owner() {
 /// A file on a read-only mount, or of another user, gets no warning: the user cannot fix it.
 #[test]
 fn unfixable_exposed_token_file_is_silent() {
+    if !require_linux("only Linux has namespaces") {
+        return;
+    }
     let shop = shop_with_key();
     let path = private(&shop, "token", service_token());
     set_mode(&path, 0o644);
@@ -384,6 +390,9 @@ fn unfixable_exposed_token_file_is_silent() {
 /// `PHASE_SERVICE_TOKEN_FILE` accepts what `--token-file` accepts.
 #[test]
 fn token_file_variable_accepts_all_forms() {
+    if !require_linux("the inspector reads /proc") {
+        return;
+    }
     let shop = shop_with_key();
     let token = File::open(private(&shop, "token", service_token())).unwrap();
     let run = |form: &str| {

@@ -5,7 +5,7 @@ use fake_phase::{Environment, Phase, World, bearer, service_token};
 use serde_json::{Value, json};
 
 use crate::e2ee::e2ee_world;
-use crate::support::{Output, SHOP, Sandbox};
+use crate::support::{Output, SHOP, Sandbox, require_linux};
 
 const VALUE: &str = "canary of the value";
 
@@ -272,6 +272,9 @@ fn unreferenced_secret_need_not_be_decryptable() {
 /// and a reference do.
 #[test]
 fn undecryptable_value_of_a_kept_variable_is_not_needed() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     let mut world = e2ee_world(&[("/", "REFERS", "<${BAD_ONE}>")]);
     let production = world.app("shop").environment("Production", "prod");
     production.encrypted_row(row(production, &production.encrypt("BAD_ONE"), "ph:v1:"));

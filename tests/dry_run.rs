@@ -2,7 +2,7 @@
 
 use fake_phase::{Phase, World};
 
-use crate::support::{Output, Run, Sandbox, Status, require_programs};
+use crate::support::{Output, Run, Sandbox, Status, require_linux, require_programs};
 
 const VALUE: &str = "a-value-that-is-never-shown";
 
@@ -31,6 +31,9 @@ fn dry_run<'a>(sandbox: &'a Sandbox, words: &[&str]) -> Run<'a> {
 /// Lines are sorted by name, and the command may be left out.
 #[test]
 fn dry_run_prints_four_fields_per_secret() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     let phase = Phase::serve(world_of_each_type());
     let sandbox = with_canary(&phase);
     let words = [
@@ -73,6 +76,9 @@ fn dry_run_prints_four_fields_per_secret() {
 /// With `--log-format json` each line is a JSON object.
 #[test]
 fn dry_run_json_prints_object_per_secret() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     let phase = Phase::serve(world_of_each_type());
     let sandbox = with_canary(&phase);
     let expected = "{\"name\":\"A_SECRET\",\"folder\":\"/a/b\",\"type\":\"secret\",\"form\":\"file\"}\n\
@@ -149,6 +155,9 @@ fn dry_run_starts_nothing_and_creates_no_file() {
 /// If a start would fail, the dry run fails, too.
 #[test]
 fn dry_run_fails_like_a_start() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     let mut world = world_of_each_type();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/bad", "LD_PRELOAD", VALUE);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fake_phase::{Phase, World, app_id, bearer, service_token, user_bearer, user_token};
 
-use crate::support::{SHOP, Sandbox, Status, inspector};
+use crate::support::{SHOP, Sandbox, Status, inspector, require_linux};
 
 const TOKENS: &str = "/service/secrets/tokens/";
 const SECRETS: &str = "/service/secrets/";
@@ -90,6 +90,9 @@ fn active_override_replaces_the_users_value() {
 /// The same app is fetched through the REST interface and decrypted locally.
 #[test]
 fn both_modes_give_the_same_environment() {
+    if !require_linux("the inspector reads /proc") {
+        return;
+    }
     let mut world = World::empty();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "ROOT", "of the root");
@@ -284,6 +287,9 @@ fn unreadable_encrypted_environment_is_denied() {
 /// Several threads decrypt this many.
 #[test]
 fn thousand_encrypted_secrets_keep_their_values() {
+    if !require_linux("the inspector reads /proc") {
+        return;
+    }
     let mut world = e2ee_world(&[]);
     let production = world.app("shop").environment("Production", "prod");
     for number in 0..1000 {

@@ -1,5 +1,7 @@
 //! Phase Cloud has two hosts. While the first responds, phase-run connects to the second.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::read_dir;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU8, Ordering};

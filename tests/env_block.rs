@@ -1,5 +1,7 @@
 //! The command's environment: what it inherits, what is injected, and in which order.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::{Run, SHOP, inspector, shop};
 
 /// The names of the command's variables in their order, without those of the sandbox.

@@ -1,5 +1,7 @@
 //! An environment that the kernel would refuse is an error with a hint, before the exec.
 
+#![cfg(target_os = "linux")]
+
 use std::panic::catch_unwind;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};

@@ -1,5 +1,7 @@
 //! Names and values that cannot or must not be injected.
 
+#![cfg(target_os = "linux")]
+
 use fake_phase::World;
 
 use crate::support::{Output, SHOP, inspector, shop};

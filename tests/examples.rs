@@ -1,6 +1,8 @@
 //! Checks of the files in examples/: the tools they are for accept them, the documents show the same
 //! lines, and they work. `examples_in_containers` runs those for containers.
 
+#![cfg(target_os = "linux")]
+
 use std::ffi::OsStr;
 use std::fs::{create_dir, create_dir_all, read, read_dir, read_to_string};
 use std::os::unix::fs::{chown, symlink};

@@ -2,6 +2,8 @@
 //! directory, takes arguments, variables, files and users from the example, and runs the command as
 //! PID 1.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::{create_dir_all, read, read_to_string};
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::fs::{create_dir, read};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use crate::support::{Output, Shop, Status, inspector, shop};
+use crate::support::{Output, Shop, Status, inspector, require_linux, shop};
 
 fn shop_with_secret() -> Shop {
     shop([("SECRET", "value")])
@@ -116,6 +116,9 @@ fn foreign_binary_is_an_exec_format_error() {
 /// execvp(3): /bin/sh runs a file whose format the kernel does not know, with its arguments.
 #[test]
 fn script_without_shebang_is_run_by_shell() {
+    if !require_linux("the inspector reads /proc") {
+        return;
+    }
     let shop = shop_with_secret();
     let script = "echo \"$SECRET|$#|$1|$2\"; readlink /proc/$$/exe\n";
     shop.executable("no-header", script);
@@ -188,6 +191,9 @@ fn command_name_in_error_is_escaped() {
 /// If standard error is closed or full, the status is still correct.
 #[test]
 fn exit_status_is_correct_without_stderr() {
+    if !require_linux("only Linux has /dev/full") {
+        return;
+    }
     let shop = shop_with_secret();
     shop.file("plain", "");
     for (word, status) in [("./missing", 127), ("./plain", 126)] {

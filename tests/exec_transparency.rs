@@ -1,6 +1,8 @@
 //! The command notices nothing of phase-run: everything but the injected variables is as for the
 //! bare command.
 
+#![cfg(target_os = "linux")]
+
 use std::ffi::OsStr;
 use std::fs::{File, create_dir_all};
 use std::os::unix::ffi::OsStrExt;

@@ -1,5 +1,7 @@
 //! Checks of what `docs/faq.md` says about shells, signals and other processes.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::read_to_string;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Which signals a supervised command gets: all that can be caught, each once.
 
+#![cfg(target_os = "linux")]
+
 use std::process::id;
 
 use crate::support::proc::{wait_for_only_child, wait_until_idle, wait_until_stopped};

@@ -1,5 +1,7 @@
 //! Tests of the harness: it must detect what the other tests rely on it to detect.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::{File, read};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::catch_unwind;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use fake_phase::Responder;
 
 use crate::support::{
-    Shop, Status, await_restart, set_mode, set_secret_value, shop, spawn_watched, stop_watched,
-    watched_shop,
+    Shop, Status, await_restart, require_linux, set_mode, set_secret_value, shop, spawn_watched,
+    stop_watched, watched_shop,
 };
 
 const HEADERS: &str = "# for the gateway\n\nCF-Access-Client-Id: an id of some length\r\n\
@@ -142,6 +142,9 @@ fn exposed_header_file_warns_its_owner() {
 /// Each poll of a watch reads the file again, so it must be a regular file.
 #[test]
 fn watch_rereads_header_file() {
+    if !require_linux("--supervise and --watch need Linux") {
+        return;
+    }
     let shop = watched_shop();
     let path = file(&shop, "X-Gateway: one");
     let run = shop.run_with(&["--watch", "1", "--header-file", "headers"]);

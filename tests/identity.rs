@@ -7,7 +7,9 @@ use fake_phase::{
     AccessKey, Request, aws, azure, minted_bearer, service_account_id, service_token,
 };
 
-use crate::support::{CloudMachine, Run, SHOP, cloud_machine, set_mode, shop, with_env};
+use crate::support::{
+    CloudMachine, Run, SHOP, cloud_machine, require_linux, set_mode, shop, with_env,
+};
 
 /// Sets the variables of this access key.
 pub(crate) fn with_access_key<'a>(run: Run<'a>, key: AccessKey) -> Run<'a> {
@@ -204,6 +206,9 @@ fn token_file_option_precedes_identity_variable() {
 /// The command inherits the cloud's variables, and no token is in its environment.
 #[test]
 fn command_gets_cloud_variables_but_no_token() {
+    if !require_linux("--supervise and --watch need Linux") {
+        return;
+    }
     for mode in [&[][..], &["--supervise"]] {
         let machine = cloud_machine();
         let id = service_account_id();

@@ -1,5 +1,7 @@
 //! `--watch` with `--identity`: the minted token is cached, and renewed after two thirds of its lifetime.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::{read, read_dir, read_link};
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! The login of the official CLI with a real keyring: gnome-keyring on a session bus of its own.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::create_dir_all;
 
 use fake_phase::{bearer, service_token, user_bearer, user_token};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use fake_phase::{Phase, app_id};
 
-use crate::support::{Output, SHOP, Sandbox, Status, fill_pipe, shop_with_key, skip};
+use crate::support::{
+    Output, SHOP, Sandbox, Status, fill_pipe, require_linux, shop_with_key, skip,
+};
 
 /// Without `-v`, a start in which nothing was guessed logs nothing. Only the command writes to
 /// standard output.
@@ -196,6 +198,9 @@ fn closed_stderr_does_not_stop_the_command() {
 /// command runs.
 #[test]
 fn panic_is_one_line_and_exits_with_125() {
+    if !require_linux("--supervise and --watch need Linux") {
+        return;
+    }
     if !cfg!(debug_assertions) {
         return skip("only builds with debug assertions panic on request");
     }

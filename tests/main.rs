@@ -7,6 +7,14 @@
     clippy::indexing_slicing,
     reason = "a failed step should stop the test"
 )]
+#![cfg_attr(
+    not(target_os = "linux"),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "only the tests that need Linux use it"
+    )
+)]
 
 mod args;
 mod cli_login;

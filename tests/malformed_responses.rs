@@ -10,8 +10,8 @@ use nix::sys::resource::Resource;
 
 use crate::e2ee::e2ee_world;
 use crate::support::{
-    Output, Run, SHOP, Sandbox, Status, fake_server, inherited, read_request_head, shop_id,
-    shop_world, skip,
+    Output, Run, SHOP, Sandbox, Status, fake_server, inherited, read_request_head, require_linux,
+    shop_id, shop_world, skip,
 };
 
 const BODY: &str = r#"[{"id":"1","key":"KEY","value":"value","path":"/","tags":[],"type":"secret","override":null}]"#;
@@ -135,6 +135,9 @@ fn peak(sandbox: &Sandbox, run: Run<'_>) -> u64 {
 /// The peak memory is below 8 MiB, or below three times the size of a large response.
 #[test]
 fn peak_memory_stays_bounded() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     let Some(binary) = inherited("PHASE_RUN_STATIC") else {
         skip("PHASE_RUN_STATIC does not name the static binary");
         return;
@@ -275,6 +278,9 @@ fn encrypted_rows_are_counted_before_decryption() {
 /// The response has to fit into memory, and then a copy of each value in it.
 #[test]
 fn lack_of_memory_is_an_error() {
+    if !require_linux("only Linux limits the address space") {
+        return;
+    }
     let phase = Phase::serve(shop_world([("KEY", "value")]));
     let sandbox = Sandbox::new(&phase);
     let mut missing = vec![
@@ -299,6 +305,9 @@ fn lack_of_memory_is_an_error() {
 /// The response has to fit into memory, and then a copy of each encrypted value in it.
 #[test]
 fn lack_of_memory_for_encrypted_value_is_an_error() {
+    if !require_linux("only Linux limits the address space") {
+        return;
+    }
     let value = "v".repeat(4 << 20);
     let phase = Phase::serve(e2ee_world(&[("/", "KEY", &value)]));
     let sandbox = Sandbox::new(&phase);

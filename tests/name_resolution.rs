@@ -1,5 +1,7 @@
 //! A name look-up may be slow: it has a bound of its own, and there are never more than two of a name.
 
+#![cfg(target_os = "linux")]
+
 use std::collections::BTreeSet;
 use std::fs::read_dir;
 

@@ -1,5 +1,7 @@
 //! phase-run as PID 1, as in a container: the command becomes PID 1.
 
+#![cfg(target_os = "linux")]
+
 use fake_phase::{Phase, World};
 use nix::sys::resource::Resource;
 

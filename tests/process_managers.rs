@@ -1,6 +1,8 @@
 //! Shells, scripts, timeout(1), nohup(1), setsid(1) and process managers have the same effect on
 //! the supervised command as on the bare one.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::proc::{
     children, parent, wait_for_only_child, wait_until_asleep, wait_until_gone, wait_until_stopped,
 };

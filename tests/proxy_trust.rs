@@ -11,7 +11,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::proxy::print_key;
-use crate::support::{Sandbox, connecting_proxy, fake_server, refusing_proxy, shop_id, shop_world};
+use crate::support::{
+    Sandbox, connecting_proxy, fake_server, refusing_proxy, require_linux, shop_id, shop_world,
+};
 
 /// A server that accepts TLS and passes the content on to the proxy at `inner`.
 fn tls_proxy(config: Arc<ServerConfig>, inner: SocketAddr) -> SocketAddr {
@@ -203,6 +205,9 @@ fn bypassed_proxy_is_not_checked() {
 /// Phase Cloud has two hosts, and `no_proxy` may name one of them. Secrets come from the second.
 #[test]
 fn no_proxy_applies_to_each_cloud_host() {
+    if !require_linux("only Linux has namespaces") {
+        return;
+    }
     let sandbox = Sandbox::new(&Phase::serve(shop_world([("KEY", "value")])));
     let [console, api] = ["console.phase.dev", "api.phase.dev"];
     sandbox.file("hosts", format!("127.0.0.1 {console} {api}\n"));

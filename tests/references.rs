@@ -4,7 +4,7 @@ use fake_phase::{Phase, Responder, World, user_token};
 use nix::sys::resource::Resource;
 
 use crate::e2ee::e2ee_world;
-use crate::support::{Run, SHOP, Sandbox};
+use crate::support::{Run, SHOP, Sandbox, require_linux};
 
 /// Environments and apps whose secrets refer to each other.
 pub(crate) fn referring_world() -> World {
@@ -443,6 +443,9 @@ fn references_nest_at_most_25_deep() {
 /// Nested pairs of references would expand to 2^25 copies of the last value and fill the memory.
 #[test]
 fn expanded_references_are_bounded_in_size() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     for leaf in ["", &"x".repeat(4096), "${K25}"] {
         let mut world = e2ee_world(&[("/", "K24", leaf)]);
         let production = world.app("shop").environment("Production", "prod");
@@ -469,6 +472,9 @@ fn expanded_references_are_bounded_in_size() {
 /// far above what they take.
 #[test]
 fn cycles_take_linear_work() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     const CPU_SECONDS: u64 = 30;
     let text = "x".repeat(1 << 20);
     for (a, b) in [

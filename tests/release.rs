@@ -1,6 +1,8 @@
 //! Checks of the release: the static binary, its bill of materials, and the workflow.
 //! `scripts/package` checks the packages themselves.
 
+#![cfg(target_os = "linux")]
+
 use std::collections::BTreeSet;
 use std::fs::{read, read_to_string};
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Tokens and values are only in the command: not in messages, arguments, files or core dumps.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::{metadata, read, read_dir, read_link};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

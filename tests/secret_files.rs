@@ -1,5 +1,7 @@
 //! `--file`: a secret in a file in memory, whose path is in the variable.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::read;
 
 use nix::sys::resource::Resource;

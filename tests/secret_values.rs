@@ -1,5 +1,7 @@
 //! The command gets exactly the values that Phase returns.
 
+#![cfg(target_os = "linux")]
+
 use fake_phase::{Phase, World, app_id, service_token, user_token};
 use serde_json::{Value, json};
 

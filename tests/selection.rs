@@ -2,7 +2,7 @@
 
 use fake_phase::{Phase, World};
 
-use crate::support::{Output, Run, Sandbox, Status, inspector};
+use crate::support::{Output, Run, Sandbox, Status, inspector, require_linux};
 
 fn tagged_world() -> World {
     let mut world = World::empty();
@@ -101,6 +101,9 @@ fn path_selects_folder_or_tree() {
 /// If several `--path` match, the last one counts, and the secret of the later `--path` wins.
 #[test]
 fn later_path_wins() {
+    if !require_linux("the inspector reads /proc") {
+        return;
+    }
     let below = "DEEP@/backend/db/deep PORT@/web URL@/backend/db";
     assert_selected(&[
         ("--path /backend --path /web", "PORT@/web"),
@@ -336,6 +339,9 @@ fn several_folders_in_one_value_get_a_hint() {
 /// may match nothing.
 #[test]
 fn comma_in_pattern_is_an_error() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     let phase = Phase::serve(tagged_world());
     let sandbox = Sandbox::new(&phase);
     for option in [
@@ -417,6 +423,9 @@ fn unknown_folder_or_tag_lists_existing() {
 
 #[test]
 fn same_value_in_two_folders_is_no_error() {
+    if !require_linux("the inspector reads /proc") {
+        return;
+    }
     let mut world = tagged_world();
     let production = world.app("shop").environment("Production", "prod");
     production
@@ -583,6 +592,9 @@ fn require_lists_all_missing_keys() {
 /// is given.
 #[test]
 fn empty_filter_fails_without_allow_empty() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     for (line, what) in [
         ("--path /nope", "--path /nope"),
         ("--path /nope/**", "--path /nope/**"),

@@ -1,6 +1,8 @@
 //! A supervised command where phase-run is the session leader of its terminal, as under `ssh -t` or
 //! `docker run -it`: there is no shell, and a hangup is sent to the leader alone.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::metadata;
 
 use libc::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};

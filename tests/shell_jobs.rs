@@ -1,6 +1,8 @@
 //! A supervised command as a shell's job: stops, `fg`, `bg`, `kill` and background reads work as
 //! with the bare command.
 
+#![cfg(target_os = "linux")]
+
 use libc::{SIGCONT, SIGINT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

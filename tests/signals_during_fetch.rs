@@ -1,5 +1,7 @@
 //! A signal during the fetch has the same effect on phase-run as on any program.
 
+#![cfg(target_os = "linux")]
+
 use fake_phase::Phase;
 use libc::{SIGBUS, SIGHUP, SIGINT, SIGQUIT, SIGSEGV, SIGTERM, SIGUSR1};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fake_phase::{Account, Phase, Responder, World};
 
-use crate::support::{Output, Run, SHOP, Sandbox, Status, contains};
+use crate::support::{Output, Run, SHOP, Sandbox, Status, contains, require_linux};
 
 pub(crate) const VALUE: &str = "canary of the snapshot";
 
@@ -158,6 +158,9 @@ fn dead_or_silent_server_uses_snapshot() {
 /// The snapshot gives the same names, folders, types, forms and values as the fetch.
 #[test]
 fn snapshot_restores_what_was_fetched() {
+    if !require_linux("--file needs Linux") {
+        return;
+    }
     let mut world = two_app_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "LINES", "a\nb\u{fc}\u{0}c\\n\"");

@@ -1,5 +1,7 @@
 //! `--snapshot`: the file is complete or absent, even if writers are killed or run at once.
 
+#![cfg(target_os = "linux")]
+
 use std::collections::BTreeSet;
 use std::fs::{read, read_to_string, remove_file, rename};
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::snapshot::{SnapshotShop, VALUE, names, snapshot_shop, snapshot_shop_of, two_app_world};
-use crate::support::{Output, Run, SHOP, require_root, set_mode, shop};
+use crate::support::{Output, Run, SHOP, require_linux, require_root, set_mode, shop};
 
 fn assert_printed_value(output: &Output) {
     assert_eq!(output.text(), format!("{VALUE}\n"));
@@ -319,6 +319,9 @@ const READ_ONLY: &str =
 /// A snapshot that cannot be written is a warning, and the old one stays.
 #[test]
 fn unwritable_snapshot_only_warns() {
+    if !require_linux("only Linux has namespaces") {
+        return;
+    }
     let write_warning = |why: &str| format!("warning: cannot write the snapshot snapshot: {why}");
     let shop = snapshot_shop().with_snapshot();
     let before = read(&shop.file).unwrap();
@@ -373,6 +376,9 @@ fn read_only(run: Run<'_>) -> Run<'_> {
 /// On a disk of four pages a small snapshot fits. A large one does not, and leaves the small one.
 #[test]
 fn full_disk_keeps_old_snapshot() {
+    if !require_linux("only Linux has namespaces") {
+        return;
+    }
     let mut world = two_app_world();
     let production = world.app("shop").environment("Production", "prod");
     production.secret("/", "LARGE", &"x".repeat(100_000));

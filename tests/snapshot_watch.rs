@@ -1,5 +1,7 @@
 //! `--snapshot` with `--watch`: the first start may use the snapshot, a poll never does.
 
+#![cfg(target_os = "linux")]
+
 use fake_phase::Responder;
 
 use crate::support::{

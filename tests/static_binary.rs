@@ -1,6 +1,8 @@
 //! The static release binary that `scripts/build` makes. PHASE_RUN_STATIC is its path, which
 //! scripts/test sets.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::{create_dir, read, read_to_string};
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,8 @@
 //! A supervised command whose parent is PID 1 of its namespace, as in a container without a
 //! terminal.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::read;
 
 use nix::sys::resource::Resource;

@@ -1,6 +1,8 @@
 //! Signals to a supervised phase-run during the fetch have the effect that they would have on the
 //! command.
 
+#![cfg(target_os = "linux")]
+
 use fake_phase::Gate;
 
 use crate::support::proc::{

@@ -1,6 +1,8 @@
 //! The supervised command runs in the same environment as the bare one, and phase-run ends as it
 //! does.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::{DirEntry, read_dir, remove_file};
 use std::path::Path;
 use std::time::{Duration, SystemTime};

@@ -1,5 +1,7 @@
 //! The supervisor process: what it holds, what it costs, and that the command dies with it.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::{File, read, read_dir, read_link, read_to_string};
 use std::io::{Read, pipe};
 use std::path::{Path, PathBuf};

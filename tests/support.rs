@@ -51,7 +51,7 @@ pub(crate) use name_server::NameServer;
 pub(crate) use output::{Output, Status};
 pub(crate) use proc::{DEADLINE, eventually};
 pub(crate) use requirements::{
-    BOTOCORE, pypi_packages, require_programs, require_root, skip, static_binary,
+    BOTOCORE, pypi_packages, require_linux, require_programs, require_root, skip, static_binary,
 };
 pub(crate) use run::Run;
 pub(crate) use running::Running;
@@ -63,7 +63,9 @@ pub(crate) use shop::{
     SHOP, Shop, assert_refused_before_connecting, set_secret_value, shop, shop_id, shop_with_key,
     shop_world,
 };
-pub(crate) use spawn::{fill_pipe, kill, queue, unused_uid};
+#[cfg(target_os = "linux")]
+pub(crate) use spawn::queue;
+pub(crate) use spawn::{fill_pipe, kill, unused_uid};
 pub(crate) use terminal::{InspectorLog, Terminal};
 pub(crate) use watch::{
     PRINT_SECRET_AND_SERVE, WATCH, await_restart, spawn_watched, stop_watched,

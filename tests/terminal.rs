@@ -1,6 +1,8 @@
 //! A supervised command at a terminal: keys, window sizes, pipelines, scripts and loops have the
 //! same effect as on the bare command.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::read_to_string;
 
 use libc::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGWINCH};

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use fake_phase::{Options, Phase, Responder, World};
 
 use crate::support::{
-    DEADLINE, Output, Run, Sandbox, Status, fake_server, read_request_head, require_programs,
-    shop_id, shop_world, stay_silent,
+    DEADLINE, Output, Run, Sandbox, Status, fake_server, read_request_head, require_linux,
+    require_programs, shop_id, shop_world, stay_silent,
 };
 
 /// More than the slowest machine adds. A timeout that restarts at each byte takes longer or never ends.
@@ -70,6 +70,9 @@ fn silent_server_times_out() {
 /// its parent is.
 #[test]
 fn dripping_body_times_out() {
+    if !require_linux("--supervise and --watch need Linux") {
+        return;
+    }
     for mode in [&[][..], &["--supervise"], &["--watch", "3600"]] {
         let phase = Phase::serve(long_value_world());
         phase.respond(
@@ -130,6 +133,9 @@ fn unanswered_tls_handshake_times_out() {
 /// A server that sends a long handshake record byte by byte.
 #[test]
 fn dripping_tls_handshake_times_out() {
+    if !require_linux("only Linux has namespaces") {
+        return;
+    }
     let drip = |mut socket: TcpStream| {
         // The header of a record (RFC 8446, section 5.1), and then its bytes.
         let mut bytes = [22, 3, 3, 64, 0, 2, 0, 63, 252]

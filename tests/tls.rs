@@ -8,7 +8,7 @@ use std::thread::spawn;
 use fake_phase::{Certificate, Handshake, Options, Phase, Responder};
 
 use crate::support::{
-    Run, Sandbox, Status, eventually, fake_server, shop_id, shop_world, stay_silent,
+    Run, Sandbox, Status, eventually, fake_server, require_linux, shop_id, shop_world, stay_silent,
 };
 
 fn serving(certificate: Certificate) -> Phase {
@@ -211,6 +211,9 @@ fn ca_file_replaces_built_in_roots() {
 /// A bundle holds several certificates with text between them.
 #[test]
 fn ca_file_with_several_roots_is_read_completely() {
+    if !require_linux("only Linux has namespaces") {
+        return;
+    }
     let phase = serving(Certificate::Good);
     let pem = |phase: &Phase| std::fs::read_to_string(phase.ca_file()).unwrap();
     let sandbox = Sandbox::new(&phase);

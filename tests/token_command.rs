@@ -8,7 +8,7 @@ use libc::{SIGCHLD, SIGINT, SIGKILL, SIGTERM};
 use crate::support::proc::{state, wait_until_gone};
 use crate::support::{
     PRINT_SECRET_AND_SERVE, Run, SHOP, Shop, Status, WATCH, assert_refused_before_connecting,
-    eventually, inspector, kill, shop_with_key, spawn_watched, stop_watched,
+    eventually, inspector, kill, require_linux, shop_with_key, spawn_watched, stop_watched,
     wait_for_more_requests, watched_shop,
 };
 
@@ -106,6 +106,9 @@ fn token_command_has_its_place_among_sources() {
 /// Neither the line nor any token reaches the command, and no token reaches the line.
 #[test]
 fn token_variables_are_hidden_from_both_commands() {
+    if !require_linux("the inspector reads /proc") {
+        return;
+    }
     let shop = shop_with_tokens();
     let line = "env | grep TOKEN > variables; env > all; cat user";
     let run = |options: &[&str]| {
@@ -206,6 +209,9 @@ fn background_process_does_not_delay_start() {
 /// After the limit, the shell and everything that it has started are killed.
 #[test]
 fn token_command_is_killed_after_max_wait() {
+    if !require_linux("the harness reads /proc") {
+        return;
+    }
     let shop = shop_with_tokens();
     let line = "trap '' TERM; sh -c 'echo $$ > inner; sleep 1000' & echo $$ > outer; \
         until [ -s inner ]; do :; done; cat user; wait";
@@ -221,6 +227,9 @@ fn token_command_is_killed_after_max_wait() {
 /// Whatever kills phase-run also kills the command, and Ctrl-C reaches both.
 #[test]
 fn token_command_dies_with_phase_run() {
+    if !require_linux("--supervise and --watch need Linux") {
+        return;
+    }
     for (supervise, signal, to_group) in [
         (false, SIGTERM, false),
         (false, SIGKILL, false),
@@ -245,6 +254,9 @@ fn token_command_dies_with_phase_run() {
 /// A command may ask on the terminal. Standard input belongs to the command that is started.
 #[test]
 fn token_command_reads_terminal_and_leaves_stdin() {
+    if !require_linux("the harness reads /proc") {
+        return;
+    }
     let shop = shop_with_tokens();
     let ask = "printf 'which? ' >&2; read name; cat \"$name\"";
     let words = [
@@ -276,6 +288,9 @@ fn token_command_reads_terminal_and_leaves_stdin() {
 /// A command that is killed while it reads a password leaves the terminal as it was.
 #[test]
 fn killed_token_command_leaves_terminal_as_it_was() {
+    if !require_linux("the harness reads /proc") {
+        return;
+    }
     let shop = shop_with_tokens();
     let line = "stty -icanon; echo asked >&2; exec sleep 1000";
     let script = "\"$0\" \"$@\"; stty -a | grep -o -- '-*icanon'; echo finished";
@@ -293,6 +308,9 @@ fn killed_token_command_leaves_terminal_as_it_was() {
 /// The command inherits the signals as they were, also if CHLD is ignored.
 #[test]
 fn token_command_leaves_signals_as_they_were() {
+    if !require_linux("only Linux has namespaces") {
+        return;
+    }
     let shop = shop_with_tokens();
     let words = [&SHOP[..], &["--token-command", "cat user"]].concat();
     for ignored in [None, Some(SIGCHLD)] {
@@ -311,6 +329,9 @@ fn token_command_leaves_signals_as_they_were() {
 /// Each poll of a watch runs the command again. A failure is a failed poll.
 #[test]
 fn watch_runs_token_command_at_each_poll() {
+    if !require_linux("--supervise and --watch need Linux") {
+        return;
+    }
     let shop = watched_shop();
     let current = shop.private_file("current", format!("{}\n", service_token()));
     let line = "echo run >> runs; cat current";
@@ -338,6 +359,9 @@ fn watch_runs_token_command_at_each_poll() {
 /// Only the first start may ask: later, the terminal belongs to the command that runs.
 #[test]
 fn polls_leave_terminal_to_the_command() {
+    if !require_linux("--supervise and --watch need Linux") {
+        return;
+    }
     let shop = watched_shop();
     shop.private_file("user", user_token());
     let line = "if [ -t 0 ]; then echo terminal; else echo none; fi >> runs; cat user";

@@ -138,6 +138,7 @@ fn oversized_content_length_is_refused_at_once() {
 }
 
 /// A look-up needs a thread, and RLIMIT_NPROC (setrlimit(2)) allows none.
+#[cfg(target_os = "linux")]
 #[test]
 fn lookup_without_thread_is_unreachable() {
     if !require_root("only root can become another user") {

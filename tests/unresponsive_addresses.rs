@@ -1,5 +1,7 @@
 //! A name with several addresses, one of which does not answer.
 
+#![cfg(target_os = "linux")]
+
 use std::io::copy;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread::spawn;

@@ -8,7 +8,7 @@ use fake_phase::{Options, Phase, World, bearer, service_token};
 use nix::sys::resource::Resource;
 
 use crate::args::tagged_shop;
-use crate::support::{SHOP, Sandbox, Status, require_root, unused_uid};
+use crate::support::{SHOP, Sandbox, Status, require_linux, require_root, unused_uid};
 
 /// Returns the standard error of a command line that must fail before any request.
 fn usage_error(words: &[&str]) -> String {
@@ -20,6 +20,9 @@ fn usage_error(words: &[&str]) -> String {
 
 #[test]
 fn usage_error_names_the_mistake() {
+    if !require_linux("--supervise and --watch need Linux") {
+        return;
+    }
     for (words, message) in [
         (vec!["--app", "shop", "--"], "no command to run"),
         (
@@ -178,6 +181,9 @@ fn only_missing_arguments_print_the_summary() {
 
 #[test]
 fn conflicting_options_are_refused() {
+    if !require_linux("--supervise and --watch need Linux") {
+        return;
+    }
     for (words, message) in [
         (["--pass", "X", "x"], "--pass requires --clean"),
         (["--grace", "5", "x"], "--grace requires --watch"),
@@ -303,6 +309,7 @@ fn flag_variable_takes_four_words() {
 }
 
 /// A process limit (RLIMIT_NPROC, setrlimit(2)) makes fork(2) fail.
+#[cfg(target_os = "linux")]
 #[test]
 fn supervise_fork_failure_exits_125() {
     if !require_root("only root can give another user's processes a limit") {

@@ -1,5 +1,7 @@
 //! On a terminal, a slow start shows what it is waiting for, and leaves nothing of it behind.
 
+#![cfg(target_os = "linux")]
+
 use fake_phase::{Phase, Responder};
 
 use crate::support::{

@@ -1,6 +1,8 @@
 //! `--watch`: a poll, a change, a restart. `watch_cleanup` tests what a restart ends,
 //! `watch_signals` tests signals, and `watch_polls` tests failing polls.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::{File, read};
 
 use fake_phase::{bearer, service_token, user_bearer, user_token};

@@ -1,6 +1,8 @@
 //! What a restart ends: the old command, by its stop signal or by KILL, and all that it has left;
 //! and what it leaves alone.
 
+#![cfg(target_os = "linux")]
+
 use crate::support::proc::{
     children, command_of, state, wait_for_only_child, wait_until_asleep, wait_until_gone,
 };

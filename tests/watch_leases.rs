@@ -1,5 +1,7 @@
 //! `--watch` with `--dynamic`: polls take no leases, starts do, and a lease is renewed in time.
 
+#![cfg(target_os = "linux")]
+
 use fake_phase::{Phase, Request, Responder, World};
 use serde_json::json;
 

@@ -1,6 +1,8 @@
 //! Polls of a watch: failures of every kind are logged once, warnings are not repeated, and a
 //! terminal key may kill a poll.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::rename;
 
 use fake_phase::{Account, Responder, service_token, user_bearer, user_token};

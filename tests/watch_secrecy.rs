@@ -1,5 +1,7 @@
 //! What a watcher holds, and who can read it.
 
+#![cfg(target_os = "linux")]
+
 use std::fs::{File, read, read_dir, read_link};
 
 use fake_phase::service_token;

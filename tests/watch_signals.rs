@@ -1,6 +1,8 @@
 //! Signals to a watching phase-run: while the command runs and a poll hangs, while the old command
 //! stops, and while no command runs.
 
+#![cfg(target_os = "linux")]
+
 use fake_phase::Gate;
 
 use crate::support::proc::{

@@ -25,7 +25,7 @@ pub(super) use signal_reader::ChildExits;
 pub(crate) use supervise::Supervisor;
 
 /// Whether `--supervise`, `--watch` and `--file` work.
-pub(crate) const SUPERVISES_AND_SEALS_FILES: bool = true;
+pub(crate) const HAS_LINUX_FEATURES: bool = true;
 
 /// The clock that starts at the boot and also runs while the machine sleeps (clock_gettime(2)). Linux has
 /// it since 2.6.39.

@@ -25,7 +25,7 @@ use super::{CommandFork, SingleThreaded, startup};
 use crate::error::Error;
 
 /// Whether `--supervise`, `--watch` and `--file` work.
-pub(crate) const SUPERVISES_AND_SEALS_FILES: bool = false;
+pub(crate) const HAS_LINUX_FEATURES: bool = false;
 
 /// The clock that starts at the boot and also runs while the machine sleeps (clock_gettime(3)).
 pub(super) const BOOT_CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;

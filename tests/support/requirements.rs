@@ -36,6 +36,17 @@ pub(crate) fn skip(why: &str) {
     }
 }
 
+/// Returns whether the tests run on Linux, and skips the current test if not. `why` says what the test does
+/// that only Linux can do. A file of which every test needs Linux starts with `#![cfg(target_os = "linux")]`
+/// instead.
+pub(crate) fn require_linux(why: &str) -> bool {
+    let linux = cfg!(target_os = "linux");
+    if !linux {
+        skip(why);
+    }
+    linux
+}
+
 /// Returns whether the tests run as root, and skips the current test if not. `why` says what only root
 /// can do.
 pub(crate) fn require_root(why: &str) -> bool {

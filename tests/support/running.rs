@@ -7,14 +7,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::spawn;
 use std::time::Instant;
 
-use nix::errno::Errno;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
-
 use super::canary::Canaries;
 use super::output::{Output, Status};
 use super::proc::{self, DEADLINE};
-use super::spawn::kill;
+use super::spawn::{kill, wait_without_reaping};
 
 /// A started command. It is killed when this is dropped before `wait`, as after a failed assertion.
 pub(crate) struct Running {
@@ -56,13 +52,11 @@ impl Running {
         canaries: Canaries,
         secrets_on_stdout: bool,
     ) -> Self {
-        let pid = Pid::from_raw(child.id().cast_signed());
+        let pid = child.id();
         let (sender, end) = channel();
         spawn(move || {
-            // Leaves it unreaped, so that its pid cannot become another process's before `wait`. nix
-            // returns EINVAL for a death by a real-time signal.
-            let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-            while waitid(Id::Pid(pid), ended) == Err(Errno::EINTR) {}
+            // Leaves it unreaped, so that its pid cannot become another process's before `wait`.
+            wait_without_reaping(pid);
             drop(sender);
         });
         let stdout = child.stdout.take().map_or_else(Stream::ended, Stream::new);

@@ -7,20 +7,20 @@
     reason = "std offers nothing between fork and exec that is safe"
 )]
 
-use std::ffi::{CString, c_char, c_int, c_uint};
+use std::ffi::{CString, c_char, c_int};
 use std::io::Result;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, setgid, setuid};
 
 use super::terminal;
 
@@ -83,9 +83,7 @@ impl SpawnOptions {
         if self.leads_session {
             terminal::lead_new_session()?;
         }
-        // SAFETY: close_range(2): takes numbers only, and closes nothing before the exec.
-        let marked = unsafe { libc::close_range(3, c_uint::MAX, CLOSE_ON_EXEC) };
-        Errno::result(marked)?;
+        mark_close_on_exec()?;
         for (fd, number) in &self.passed {
             // SAFETY: dup2(2): takes numbers only; what is replaced is one of std's, to be closed
             // at the exec anyway.
@@ -107,7 +105,8 @@ impl SpawnOptions {
             setrlimit(*resource, *soft, hard)?;
         }
         if let Some(user) = self.user {
-            setgroups(&[])?;
+            // SAFETY: setgroups(2): reads an array of no elements.
+            Errno::result(unsafe { libc::setgroups(0, null()) })?;
             setgid(Gid::from_raw(user))?;
             setuid(Uid::from_raw(user))?;
         }
@@ -115,8 +114,28 @@ impl SpawnOptions {
     }
 }
 
-/// CLOSE_RANGE_CLOEXEC as the type that the call takes.
-const CLOSE_ON_EXEC: c_int = 4;
+/// Makes every descriptor above 2 close-on-exec.
+#[cfg(target_os = "linux")]
+fn mark_close_on_exec() -> Result<()> {
+    // CLOSE_RANGE_CLOEXEC as the type that the call takes.
+    const CLOSE_ON_EXEC: c_int = 4;
+    // SAFETY: close_range(2): takes numbers only, and closes nothing before the exec. musl has no
+    // function for it.
+    let marked = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_ON_EXEC) };
+    Errno::result(marked).map(drop).map_err(Into::into)
+}
+
+/// Makes every descriptor above 2 close-on-exec.
+#[cfg(not(target_os = "linux"))]
+fn mark_close_on_exec() -> Result<()> {
+    // SAFETY: getdtablesize(2): takes nothing.
+    let end = unsafe { libc::getdtablesize() };
+    for number in 3..end {
+        // SAFETY: fcntl(2): takes numbers only; it fails for a number that is not open.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    Ok(())
+}
 
 /// Duplicates a descriptor to a number of 200 or more, so that it cannot clash with one that a test asks for.
 pub(crate) fn duplicate_high(file: impl AsFd) -> OwnedFd {
@@ -138,7 +157,19 @@ pub(crate) fn kill(pid: i32, signal: c_int) {
     Errno::result(unsafe { libc::kill(pid, signal) }).unwrap();
 }
 
+/// Waits until a child has ended, and leaves it to be reaped. nix's function is not on macOS, and returns EINVAL
+/// for a death by a real-time signal.
+pub(super) fn wait_without_reaping(pid: u32) {
+    let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
+    let ended = libc::WEXITED | libc::WNOWAIT;
+    // SAFETY: waitid(2): writes to a local of the right type.
+    while unsafe { libc::waitid(libc::P_PID, pid, info.as_mut_ptr(), ended) } == -1
+        && Errno::last() == Errno::EINTR
+    {}
+}
+
 /// Sends a signal with a value (sigqueue(3)).
+#[cfg(target_os = "linux")]
 pub(crate) fn queue(pid: i32, signal: c_int, value: i32) {
     let number = usize::try_from(value.cast_unsigned()).unwrap();
     let sival_ptr = std::ptr::without_provenance_mut(number);
@@ -170,8 +201,16 @@ fn execve(
     std::io::Error::last_os_error()
 }
 
+/// Sets the disposition of a signal.
+#[cfg(not(target_os = "linux"))]
+fn set_disposition(signal: c_int, disposition: libc::sighandler_t) {
+    // SAFETY: signal(3): SIG_DFL and SIG_IGN run no code.
+    unsafe { libc::signal(signal, disposition) };
+}
+
 /// Sets the disposition of a signal by the system call itself, because glibc refuses signals 32 and 33.
 /// It ignores errors: only KILL and STOP fail, and they cannot be changed.
+#[cfg(target_os = "linux")]
 fn set_disposition(signal: c_int, disposition: libc::sighandler_t) {
     // The kernel's struct sigaction is at most four words, of which the disposition is the first.
     let action = [disposition, 0, 0, 0];

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::pty::{PtyMaster, grantpt, posix_openpt, unlockpt};
 use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, tcgetattr, tcsetattr};
 
 use super::launch_modes::{BARRIER, ReceivedSignal};
@@ -39,7 +39,7 @@ pub(super) fn open() -> (File, OwnedFd) {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
-    let name = ptsname_r(&master).unwrap();
+    let name = slave_name(&master);
     let slave = OpenOptions::new()
         .read(true)
         .write(true)
@@ -55,12 +55,25 @@ pub(super) fn open() -> (File, OwnedFd) {
     (master, slave.into())
 }
 
+#[cfg(target_os = "linux")]
+fn slave_name(master: &PtyMaster) -> String {
+    nix::pty::ptsname_r(master).unwrap()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn slave_name(master: &PtyMaster) -> String {
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock();
+    // SAFETY: ptsname(3) has one buffer for all threads, which the mutex guards.
+    unsafe { nix::pty::ptsname(master) }.unwrap()
+}
+
 /// Starts a new session with standard input as its terminal (setsid(2)). Only makes system calls, because it
 /// runs between fork and exec.
 pub(super) fn lead_new_session() -> Result<()> {
     nix::unistd::setsid()?;
     // SAFETY: TIOCSCTTY takes a number, not a pointer (ioctl_tty(2)).
-    Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })?;
+    Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY as _, 0) })?;
     Ok(())
 }
 
