@@ -17,8 +17,7 @@ use std::os::fd::AsFd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::{Error, first_chars};
-use escape::escape_and_redact;
-pub(crate) use escape::{escape, json_object};
+pub(crate) use escape::{escape, json_object, redact};
 pub(crate) use event::Event;
 use event::Level;
 
@@ -164,7 +163,7 @@ fn message_text(text: &str) -> String {
     if is_cut {
         searched = without_partial_token(searched);
     }
-    let safe = escape_and_redact(searched);
+    let safe = escape(&redact(searched));
     let shown = first_chars(&safe, MAX_MESSAGE);
     match is_cut || shown.len() < safe.len() {
         true => format!("{shown} …"),

@@ -1,6 +1,6 @@
 //! `--dry-run`: lists what would be injected without values, and starts nothing.
 
-use fake_phase::{Phase, World};
+use fake_phase::{Phase, World, bearer, service_token};
 
 use crate::support::{Output, Run, Sandbox, Status, require_linux, require_programs};
 
@@ -111,6 +111,27 @@ fn tab_in_folder_is_escaped() {
         .assert_ok();
     let object: serde_json::Value = serde_json::from_str(output.text()).unwrap();
     assert_eq!(object["folder"], "/a\tb\u{1b}[2J");
+}
+
+/// A server may repeat the token as a name.
+#[test]
+fn token_as_name_is_redacted() {
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    let folder = format!("/{}", bearer().to_uppercase());
+    production.secret(&folder, service_token(), VALUE);
+    production.secret("/", &format!("KEY_{}", bearer()), VALUE);
+    let phase = Phase::serve(world);
+    let sandbox = with_canary(&phase);
+    let output = dry_run(&sandbox, &[]).output();
+    assert_eq!(
+        output.text(),
+        "KEY_…\t/\tsecret\tvariable\npss_…\t/…\tsecret\tvariable\n"
+    );
+    let output = dry_run(&sandbox, &["--log-format", "json"]).output();
+    let lines = "{\"name\":\"KEY_…\",\"folder\":\"/\",\"type\":\"secret\",\"form\":\"variable\"}\n\
+                 {\"name\":\"pss_…\",\"folder\":\"/…\",\"type\":\"secret\",\"form\":\"variable\"}\n";
+    assert_eq!(output.text(), lines);
 }
 
 /// `--dry-run` starts no process and creates no file, which strace shows.

@@ -200,7 +200,7 @@ fn statuses_map_to_kinds_at_every_endpoint() {
 /// Server text may contain terminal escapes; `failed` also checks for control characters.
 #[test]
 fn server_text_is_one_escaped_line() {
-    let text = "no\u{1b}[2Jway\r\nphase-run: all is well\u{7}\u{202e}";
+    let text = "no\u{1b}[2Jway\r\nphase-run: all is well\u{7}\u{202e}\u{200b}\u{e0041}";
     for status in [400, 401, 403, 404, 500] {
         let phase = Phase::start();
         phase.respond("/v1/secrets/", Responder::error(status, text));
@@ -210,7 +210,7 @@ fn server_text_is_one_escaped_line() {
         assert!(
             !output
                 .stderr
-                .contains(['\u{1b}', '\r', '\u{7}', '\u{202e}']),
+                .contains(['\u{1b}', '\r', '\u{7}', '\u{202e}', '\u{200b}', '\u{e0041}']),
             "{output}"
         );
         assert!(output.stderr.lines().count() <= 2, "{output}");

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::names;
 use crate::config::{FileRule, InjectionOptions, KeepPolicy, Pattern};
 use crate::error::Error;
-use crate::log::{Event, Log, OutputFormat, escape, json_object};
+use crate::log::{Event, Log, OutputFormat, escape, json_object, redact};
 use crate::phase::reference::has_unresolved_reference;
 use crate::process::env_block::EnvBlock;
 use crate::secret::Secret;
@@ -164,10 +164,11 @@ pub(crate) fn ambiguous_listing(
 
 /// One line of a listing, with its line break.
 fn listing_line(name: &str, secret: &Secret, form: &str, format: OutputFormat) -> String {
+    let [name, folder, secret_type] = [name, &secret.folder, &secret.secret_type].map(redact);
     let fields = [
-        ("name", name),
-        ("folder", &secret.folder),
-        ("type", &secret.secret_type),
+        ("name", name.as_str()),
+        ("folder", &folder),
+        ("type", &secret_type),
         ("form", form),
     ];
     let line = match format {

@@ -29,14 +29,16 @@ impl Formatter for PrintableFormatter {
         fragment
             .chars()
             .try_for_each(|c| match is_unsafe_to_print(c) {
-                // All of them have four digits.
-                true => write!(out, "\\u{:04x}", u32::from(c)),
+                true => c
+                    .encode_utf16(&mut [0; 2])
+                    .iter()
+                    .try_for_each(|unit| write!(out, "\\u{unit:04x}")),
                 false => out.write_all(c.encode_utf8(&mut [0; 4]).as_bytes()),
             })
     }
 }
 
-/// The text with control characters, line breaks and changes of direction written as escapes.
+/// The text with control characters, line breaks and invisible characters written as escapes.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -51,15 +53,45 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
-/// Whether the character is a control character, a line break, or changes the writing direction.
+/// Whether the character is a control character, a line break, or a format character, such as one that
+/// changes the writing direction, or is invisible.
 fn is_unsafe_to_print(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    /// Unicode's categories Cf, Zl and Zp, and the code points with the property
+    /// `Default_Ignorable_Code_Point`, as of Unicode 16.
+    const FORMAT_OR_IGNORABLE: [(u32, u32); 25] = [
+        (0xad, 0xad),
+        (0x34f, 0x34f),
+        (0x600, 0x605),
+        (0x61c, 0x61c),
+        (0x6dd, 0x6dd),
+        (0x70f, 0x70f),
+        (0x890, 0x891),
+        (0x8e2, 0x8e2),
+        (0x115f, 0x1160),
+        (0x17b4, 0x17b5),
+        (0x180b, 0x180f),
+        (0x200b, 0x200f),
+        (0x2028, 0x202e),
+        (0x2060, 0x206f),
+        (0x3164, 0x3164),
+        (0xfe00, 0xfe0f),
+        (0xfeff, 0xfeff),
+        (0xffa0, 0xffa0),
+        (0xfff0, 0xfffb),
+        (0x110bd, 0x110bd),
+        (0x110cd, 0x110cd),
+        (0x13430, 0x1343f),
+        (0x1bca0, 0x1bca3),
+        (0x1d173, 0x1d17a),
+        (0xe0000, 0xe0fff),
+    ];
+    let is_in = |(first, last): &(u32, u32)| (*first..=*last).contains(&u32::from(c));
+    c.is_control() || FORMAT_OR_IGNORABLE.iter().any(is_in)
 }
 
-/// Escapes the text and redacts everything that looks like a token or a bearer token: users type tokens
-/// where a name or a command belongs, and servers repeat what they are sent.
-pub(super) fn escape_and_redact(text: &str) -> String {
+/// Redacts everything in the text that looks like a token or a bearer token: users type tokens where a
+/// name or a command belongs, and servers repeat what they are sent.
+pub(crate) fn redact(text: &str) -> String {
     /// The number of hex digits of a bearer token and of each field of a token.
     const KEY_DIGITS: usize = 64;
     let mut out = String::with_capacity(text.len());
@@ -77,7 +109,7 @@ pub(super) fn escape_and_redact(text: &str) -> String {
         out.push_str(redacted.unwrap_or(piece));
         rest = after;
     }
-    escape(&out)
+    out
 }
 
 /// The length of the token that the text starts with, if it starts with one.
@@ -102,6 +134,24 @@ mod tests {
             "a\\u{1b}[31mb\\n\\u{9b}c\\u{202e}d\\u{61c}"
         );
         assert_eq!(escape("grüß 👋 \\"), "grüß 👋 \\");
+        for c in [
+            '\u{ad}',
+            '\u{34f}',
+            '\u{115f}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fff9}',
+            '\u{1d173}',
+            '\u{e0041}',
+        ] {
+            assert_eq!(escape(&c.to_string()), c.escape_unicode().to_string());
+        }
     }
 
     #[test]
@@ -123,15 +173,14 @@ mod tests {
             ),
             ("grüß 👋 pss".to_owned(), "grüß 👋 pss"),
         ] {
-            assert_eq!(escape_and_redact(&text), redacted);
+            assert_eq!(redact(&text), redacted);
         }
     }
 
     #[test]
     fn json_object_is_one_line() {
-        let text = "a\"b\\\nc\u{9b}d\u{2028}e\u{202e}\0\u{1f}\u{7f} \u{85}ä👋\u{fffd}/";
-        let line =
-            r#"{"message":"a\"b\\\nc\u009bd\u2028e\u202e\u0000\u001f\u007f \u0085ä👋�/","a":""}"#;
+        let text = "a\"b\\\nc\u{9b}d\u{2028}e\u{202e}\0\u{1f}\u{7f} \u{85}\u{e0041}ä👋\u{fffd}/";
+        let line = r#"{"message":"a\"b\\\nc\u009bd\u2028e\u202e\u0000\u001f\u007f \u0085\udb40\udc41ä👋�/","a":""}"#;
         assert_eq!(json_object(&[("message", text), ("a", "")]), line);
     }
 }
