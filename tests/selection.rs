@@ -377,6 +377,24 @@ fn comma_in_pattern_is_an_error() {
     assert_eq!(selected(&output), "A,B@/");
 }
 
+/// The time to match grows with the length of the pattern, so that is limited.
+#[test]
+fn pattern_over_256_characters_is_an_error() {
+    let phase = Phase::serve(tagged_world());
+    let sandbox = Sandbox::new(&phase);
+    for option in ["--only", "--except", "--keep", "--allow-name", "--file"] {
+        let line = |length: usize| {
+            let pattern = "X".repeat(length - 1);
+            format!("--path / --allow-empty {option} {pattern}*")
+        };
+        let _ = dry_run_of_line(&sandbox, &line(256)).output().assert_ok();
+        let output = dry_run_of_line(&sandbox, &line(257)).output();
+        let output = output.assert_error(125, "usage");
+        let expected = "XX*: expected a pattern of at most 256 characters\n";
+        assert!(output.stderr.contains(expected), "{output}");
+    }
+}
+
 /// A mistyped folder or tag is an error that names those that exist, also if the server applies the
 /// filter.
 #[test]

@@ -3,6 +3,9 @@
 
 use crate::error::Error;
 
+/// The most characters of a pattern.
+const MAX_LENGTH: usize = 256;
+
 /// A shell pattern of `*`, `?`, `[a-z]` and `[!a-z]`. It is case-sensitive.
 #[derive(Debug)]
 pub(crate) struct Pattern {
@@ -28,6 +31,10 @@ impl Pattern {
                 option,
                 value: text.to_owned(),
             });
+        }
+        // Matching takes up to as many steps as the product of both lengths, and names can have megabytes.
+        if text.chars().count() > MAX_LENGTH {
+            return Err(invalid("a pattern of at most 256 characters"));
         }
         // The glob crate treats these as literals; a shell does not.
         if text.contains("[:") || text.contains('\\') {
