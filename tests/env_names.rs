@@ -112,7 +112,7 @@ fn lists_of_names_are_bounded() {
 /// Variables that make a loader, a shell, a runtime or git run code, or a second phase-run send its
 /// token elsewhere. For a pattern, some of its matches.
 #[rustfmt::skip]
-const RUN_CODE: [&str; 101] = [
+const RUN_CODE: [&str; 184] = [
     "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_", "DYLD_INSERT_LIBRARIES", "GLIBC_TUNABLES",
     "GCONV_PATH", "PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "BASH_FUNC_ls%%",
     "BASH_FUNC_ls()", "SHELLOPTS", "BASHOPTS", "PS1", "PS4", "PROMPT_COMMAND", "ZDOTDIR",
@@ -122,7 +122,7 @@ const RUN_CODE: [&str; 101] = [
     "ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS", "LUA_INIT", "LUA_INIT_5_4", "PHPRC",
     "PHP_INI_SCAN_DIR", "LESSOPEN", "LESSCLOSE", "SSH_ASKPASS", "GIT_ASKPASS", "GIT_SSH",
     "GIT_SSH_COMMAND", "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_EDITOR",
-    "GIT_PAGER", "GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0",
+    "GIT_PAGER", "GIT_CONFIG_184", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0",
     "GIT_CONFIG_PARAMETERS", "OPENSSL_CONF", "SSLKEYLOGFILE",
     // Related variables with the same effect.
     "PS0", "PS2", "PYTHONUSERBASE", "GEM_HOME", "BUNDLE_GEMFILE", "COR_PROFILER_PATH",
@@ -133,6 +133,25 @@ const RUN_CODE: [&str; 101] = [
     "CUDA_INJECTION64_PATH", "ELIXIR_ERL_OPTIONS", "ERL_LIBS", "LESS", "MANOPT", "MAVEN_OPTS",
     "RUSTC_WRAPPER", "GOFLAGS", "JULIA_LOAD_PATH",
     "PHASE_HOST", "PHASE_CA_FILE", "PHASE_SERVICE_TOKEN_FILE", "PHASE_ENV",
+    // The value is a command, an expression or options.
+    "FLASK_APP", "DBUS_SYSTEM_BUS_ADDRESS", "DBUS_SESSION_BUS_ADDRESS", "npm_config_call",
+    "npm_config_package", "NPM_CONFIG_MAKE", "ZIPOPT", "ZIP", "LESSECHO", "LESSGLOBALTAGS", "MANLESS",
+    "MORE", "WGET_ASKPASS", "JDK_JAVAC_OPTIONS", "LEX", "YACC", "LDLIBS", "TARGET_ARCH",
+    "MAKE", "make", "CONFIG_SHELL", "ac_cv_prog_CC", "CC_x86_64_unknown_linux_gnu",
+    "LDSHARED", "CGO_CFLAGS", "RUSTFMT", "CARGO", "CARGO_ALIAS_B", "HARNESS_PERL", "PERL_RL",
+    "BAT_OPTS", "ANSIBLE_SSH_ARGS", "ANSIBLE_BECOME_EXE", "ANSIBLE_EXECUTABLE", "UWSGI_EVAL",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD", "CLOUDSDK_PYTHON", "CLOUDSDK_BQ_PYTHON", "NIX_CONFIG",
+    "NODE_GYP_FORCE_PYTHON", "PYTHON", "RESTIC_PASSWORD_COMMAND", "BORG_PASSCOMMAND",
+    "GIT_DIFFTOOL_EXTCMD", "DEBIAN_FRONTEND", "SYSTEMD_SSH", "RSYNC_SHELL", "CATALINA_OUT_CMD",
+    "KAFKA_HEAP_OPTS", "ES_JAVA_OPTS", "prebuildevent", "POSTGRES_INITDB_ARGS", "OMPI_MCA_plm_rsh_agent",
+    "SOPS_AGE_KEY_CMD", "FZF_CTRL_T_COMMAND", "SELECTED_EDITOR", "JUST_A_PAGER",
+    // The value is the path of code, or of such settings.
+    "CDPATH", "SYSTEM_WGETRC", "GROFF_FONT_PATH", "GROFF_TYPESETTER", "CONFIG_SITE", "VPATH",
+    "BASH_COMPLETION_USER_FILE", "APT_CONFIG", "ANSIBLE_VAULT_PASSWORD_FILE", "ANSIBLE_INVENTORY",
+    "JUPYTER_DATA_DIR", "HELM_DATA_HOME", "RELEASE_VSN", "GIT_DIFF_TOOL", "MERGE_TOOLS_DIR",
+    "BUNDLER_SETUP", "BUN_INSPECT_PRELOAD", "APP_CONFIG_CACHE", "XDG_CACHE_HOME", "JDK_ALTERNATE_VM",
+    "NAPI_RS_NATIVE_LIBRARY_PATH", "npm_config_cache", "fish_user_paths", "CARGO_TARGET_DIR",
+    "MAGICK_CONFIGURE_PATH", "CustomBeforeMicrosoftCommonProps",
 ];
 
 fn assert_refused_with_hint(output: &Output, name: &str) {
@@ -163,6 +182,17 @@ fn credentials_and_addresses_are_injected() {
         "GOPROXY",
         "RELEASE_COOKIE",
         "pager",
+        "PROMPT",
+        "DOCKER_HOST",
+        "PGSSLKEY",
+        "HARNESS_API_KEY",
+        "MAVEN_PASSWORD",
+        "ANSIBLE_VAULT_PASSWORD",
+        "CC_TEST_REPORTER_ID",
+        "APP_REDIS_CACHE",
+        "CCACHE_REMOTE_STORAGE",
+        "PASSWORD_OF_EDITOR",
+        "AC184_EDITOR",
     ];
     let shop = shop(names.map(|name| (name, "value")));
     let report = shop.run_inspector(&[]).report();

@@ -5,165 +5,254 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 /// Names of variables that make a common program run code from their value, or load code or such
-/// settings from a path in it, or that reveal keys. A `*` stands for any text. The page
-/// `docs/refused-names.md` has the same list with the manual pages, and the doubtful names with reasons.
+/// settings from a path in it, or that reveal keys, separated by spaces. A `*` stands for any text. The
+/// page `docs/refused-names.md` has the same list with the manual pages, and the doubtful names with
+/// reasons. One text takes less space than a slice of texts.
 #[rustfmt::skip]
-const UNSAFE_NAMES: &[&str] = &[
+const UNSAFE_NAMES: &str = concat!(
     // The dynamic loader.
-    "LD_*", "GLIBC_TUNABLES",
+    "LD_* GLIBC_TUNABLES NIX_LD NIX_LD_LIBRARY_PATH ",
     // macOS's loader.
-    "DYLD_*",
+    "DYLD_* ",
     // The C library.
-    "GCONV_PATH", "GETCONF_DIR",
+    "GCONV_PATH GETCONF_DIR ",
     // POSIX shells.
-    "PATH", "HOME", "SHELL", "IFS", "ENV", "PS1", "PS2", "PS4", "FCEDIT",
+    "PATH HOME SHELL IFS ENV PS1 PS2 PS4 FCEDIT CDPATH ",
     // bash.
-    "BASH_ENV", "BASH_FUNC_*", "SHELLOPTS", "BASHOPTS", "PS0", "PROMPT_COMMAND", "MAILPATH",
-    "BASH_LOADABLES_PATH",
-    // readline.
-    "INPUTRC",
+    "BASH_ENV BASH_FUNC_* SHELLOPTS BASHOPTS PS0 PROMPT_COMMAND MAILPATH BASH_LOADABLES_PATH ",
+    "BASH_COMPLETION_* ",
+    // readline, editline.
+    "INPUTRC EDITRC ",
     // zsh.
-    "ZDOTDIR", "FPATH", "NULLCMD", "READNULLCMD",
+    "ZDOTDIR FPATH NULLCMD READNULLCMD ",
     // fish.
-    "fish_function_path",
-    // Programs that look for settings in the XDG directories, such as git and fish.
-    "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME", "XDG_DATA_DIRS",
-    // Programs that show text or open an editor.
-    "PAGER", "EDITOR", "VISUAL",
+    "fish_function_path fish_complete_path fish_user_paths ",
+    // Programs that look for settings or compiled code in the XDG directories, such as git, fish
+    // and go.
+    "XDG_CONFIG_HOME XDG_CONFIG_DIRS XDG_DATA_HOME XDG_DATA_DIRS XDG_CACHE_HOME ",
+    // Programs that show text, open an editor or ask for a password.
+    "PAGER EDITOR VISUAL SELECTED_EDITOR *_PAGER *_ASKPASS ",
     // man.
-    "MANPAGER", "MANOPT", "MANROFFOPT",
+    "MANPAGER MANOPT MANROFFOPT MANLESS ",
     // groff.
-    "GROFF_BIN_PATH", "GROFF_COMMAND_PREFIX", "GROFF_TMAC_PATH",
-    // less.
-    "LESS", "LESSOPEN", "LESSCLOSE", "LESSEDIT", "LESSKEY", "LESSKEYIN", "LESSKEY_CONTENT",
-    "LESSKEY_SYSTEM", "LESSKEYIN_SYSTEM",
+    "GROFF_* ",
+    // less, more.
+    "LESS LESSOPEN LESSCLOSE LESSEDIT LESSECHO LESSGLOBALTAGS LESSKEY* MORE ",
     // systemd.
-    "SYSTEMD_PAGER", "SYSTEMD_LESS", "SYSTEMD_EDITOR", "SYSTEMD_*_PATH",
+    "SYSTEMD_LESS SYSTEMD_EDITOR SYSTEMD_SSH SYSTEMD_*_PATH ",
+    // D-Bus: an address may start a program.
+    "DBUS_*_ADDRESS ",
     // vi, vim.
-    "EXINIT", "VIMINIT", "GVIMINIT", "VIM", "VIMRUNTIME",
+    "EXINIT VIMINIT GVIMINIT VIM VIMRUNTIME NVIM_RPLUGIN_MANIFEST ",
     // emacs.
-    "EMACSLOADPATH", "EMACSPATH", "ALTERNATE_EDITOR",
-    // Tools with a pager or an editor of their own.
-    "BAT_PAGER", "BAT_CONFIG_PATH", "DELTA_PAGER", "GH_PAGER", "GH_EDITOR", "GLAB_PAGER",
-    "PSQL_PAGER", "PSQL_EDITOR", "SUDO_EDITOR", "AWS_PAGER", "KUBE_EDITOR",
+    "EMACSLOADPATH EMACSPATH ALTERNATE_EDITOR ",
+    // Tools with an editor or options of their own.
+    "BAT_CONFIG_PATH BAT_CONFIG_DIR BAT_OPTS GH_EDITOR GH_BROWSER GH_PATH GH_CONFIG_DIR ",
+    "GLAB_CONFIG_DIR PSQL_EDITOR SUDO_EDITOR KUBE_EDITOR ACKRC ACK_OPTIONS ",
     // fzf, ripgrep.
-    "FZF_DEFAULT_COMMAND", "FZF_DEFAULT_OPTS", "FZF_DEFAULT_OPTS_FILE", "RIPGREP_CONFIG_PATH",
-    // tar, rsync, wget, curl, screen, gpg.
-    "TAR_OPTIONS", "RSYNC_RSH", "RSYNC_CONNECT_PROG", "WGETRC", "CURL_HOME", "SCREENRC",
-    "SYSSCREENRC", "GNUPGHOME",
-    // ssh, sudo.
-    "SSH_ASKPASS", "SSH_SK_PROVIDER", "SSH_SK_HELPER", "SSH_PKCS11_HELPER", "SUDO_ASKPASS",
+    "FZF_* RIPGREP_CONFIG_PATH ",
+    // tar, zip, rsync, parallel.
+    "TAR_OPTIONS ZIP ZIPOPT RSYNC_RSH RSYNC_SHELL RSYNC_CONNECT_PROG PARALLEL PARALLEL_HOME ",
+    "PARALLEL_SHELL PARALLEL_SSH ",
+    // wget, curl, lftp, lynx, screen, mail, gpg.
+    "WGETRC SYSTEM_WGETRC CURL_HOME LFTP_HOME LYNX_CFG SCREENRC SYSSCREENRC MAILRC MAILCAPS ",
+    "GNUPGHOME ",
+    // Programs that get a password from a command.
+    "*_PASSWORD_COMMAND *_PASSCOMMAND BORG_RSH RCLONE_*_COMMAND RCLONE_*_SSH SOPS_AGE_KEY_CMD ",
+    "SOPS_GPG_EXEC SOPS_EDITOR ",
+    // ssh.
+    "SSH_SK_PROVIDER SSH_SK_HELPER SSH_PKCS11_HELPER ",
     // git.
-    "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF",
-    "GIT_PROXY_COMMAND", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_PAGER", "GIT_CONFIG",
-    "GIT_CONFIG_*", "GIT_TEMPLATE_DIR", "GIT_DIR", "GIT_COMMON_DIR", "GITPERLLIB",
+    "GIT_SSH GIT_SSH_COMMAND GIT_EXEC_PATH GIT_EXTERNAL_DIFF GIT_DIFF_TOOL GIT_DIFFTOOL_EXTCMD ",
+    "MERGE_TOOLS_DIR GIT_PROXY_COMMAND GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_CONFIG GIT_CONFIG_* ",
+    "GIT_TEMPLATE_DIR GIT_DIR GIT_COMMON_DIR GITPERLLIB GITWEB_CONFIG* ",
     // Other version control.
-    "SVN_SSH", "SVN_EDITOR", "HGRCPATH", "HGEDITOR", "HGMERGE", "CVS_RSH", "CVSEDITOR",
+    "SVN_SSH SVN_EDITOR HGRCPATH HGEDITOR HGMERGE CVS_RSH CVSEDITOR ",
     // make.
-    "MAKEFLAGS", "GNUMAKEFLAGS", "MAKEFILES",
-    // Compilers, as make, configure scripts, pip and go run them.
-    "CC", "CXX", "CPP", "FC", "AR", "AS", "LD", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS",
-    "GCC_EXEC_PREFIX", "COMPILER_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH",
-    "OBJC_INCLUDE_PATH", "LIBRARY_PATH", "PKG_CONFIG", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR",
-    "CMAKE_TOOLCHAIN_FILE", "CMAKE_PREFIX_PATH", "CMAKE_*_LAUNCHER",
-    // node.
-    "NODE_OPTIONS", "NODE_PATH", "NODE_REPL_EXTERNAL_MODULE", "NODE_COMPILE_CACHE", "BUN_OPTIONS",
-    // npm, yarn.
-    "npm_execpath", "npm_node_execpath", "YARN_YARN_PATH", "YARN_RC_FILENAME", "YARN_PLUGINS",
+    "MAKEFLAGS GNUMAKEFLAGS MAKEFILES MAKE make MAKE_COMMAND .SHELLFLAGS VPATH OUTPUT_OPTION ",
+    "TARGET_ARCH TARGET_MACH LDLIBS LOADLIBES COMPILE.* LINK.* PREPROCESS.* CHECKOUT,v LINT ",
+    "LINT.c LINTFLAGS ",
+    // Compilers, as make, configure scripts, pip, go and cargo run them.
+    "CC CXX CPP FC F77 AR AS LD NM RANLIB STRIP OBJC OBJCXX HOST_CC HOST_CXX TARGET_CC TARGET_CXX ",
+    "*_linux_gnu *_linux_musl *-linux-gnu *-linux-musl CROSS_COMPILE CFLAGS CXXFLAGS CPPFLAGS ",
+    "LDFLAGS FFLAGS FCFLAGS F77FLAGS ASFLAGS ARFLAGS OBJCFLAGS OBJCXXFLAGS LIBS LDSHARED ",
+    "LDCXXSHARED GCC_EXEC_PREFIX COMPILER_PATH CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH ",
+    "OBJC_INCLUDE_PATH LIBRARY_PATH CCC_OVERRIDE_OPTIONS CCACHE_DIR CCACHE_CONFIGPATH ",
+    "CCACHE_COMPILER CCACHE_PREFIX* PKG_CONFIG PKG_CONFIG_PATH PKG_CONFIG_LIBDIR SDKROOT ",
+    "DEVELOPER_DIR ",
+    // Other tools that make and configure scripts run.
+    "LEX LEX.* LFLAGS YACC YACC.* YFLAGS M2C M2FLAGS MODFLAGS DEFFLAGS PC PFLAGS RFLAGS CO ",
+    "COFLAGS GET GFLAGS RM TEX TEXI2DVI TEXI2DVI_FLAGS MAKEINFO MAKEINFO_FLAGS WEAVE CWEAVE ",
+    "TANGLE CTANGLE AWK SED GREP EGREP FGREP INSTALL PERL PYTHON ",
+    // configure, autoconf, automake, m4.
+    "CONFIG_SITE CONFIG_SHELL ac_cv_* am_cv_* lt_cv_* M4 M4PATH AUTOCONF AUTOHEADER AUTOMAKE ",
+    "AUTOM4TE AUTOM4TE_CFG autom4te_perllibdir ACLOCAL ACLOCAL_PATH LIBTOOLIZE ",
+    // cmake.
+    "CMAKE_TOOLCHAIN_FILE CMAKE_*_PATH CMAKE_*_LAUNCHER CUDACXX CUDAHOSTCXX CUDAFLAGS HIPCXX ",
+    "SWIFTC ",
+    // node, bun.
+    "NODE_OPTIONS NODE_PATH NODE_REPL_EXTERNAL_MODULE NODE_COMPILE_CACHE BUN_OPTIONS ",
+    "BUN_INSPECT_PRELOAD BUN_RUNTIME_TRANSPILER_CACHE_PATH DENO_DIR ",
+    // npm, yarn, corepack.
+    "npm_execpath npm_node_execpath npm_package_config_node_gyp_* NODE_GYP_FORCE_PYTHON ",
+    "YARN_YARN_PATH YARN_RC_FILENAME YARN_PLUGINS YARN_SCRIPT_SHELL YARN_INJECT_ENVIRONMENT_FILES ",
+    "YARN_CACHE_FOLDER YARN_GLOBAL_FOLDER COREPACK_HOME ",
+    // Packages of node.
+    "NAPI_RS_NATIVE_LIBRARY_PATH ESBUILD_BINARY_PATH PRISMA_*_LIBRARY PRISMA_*_BINARY ",
+    "PUPPETEER_EXECUTABLE_PATH CHROME_PATH CHROME_BIN PLAYWRIGHT_BROWSERS_PATH ",
+    "PLAYWRIGHT_NODEJS_PATH TS_NODE_COMPILER TS_NODE_PROJECT ",
     // python.
-    "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONWARNINGS", "PYTHONBREAKPOINT",
-    "PYTHONUSERBASE", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX", "__PYVENV_LAUNCHER__",
-    // pip, uv.
-    "PIP_PYTHON", "PIP_CONFIG_FILE", "PIP_REQUIREMENT", "PIP_EDITABLE", "UV_PYTHON",
-    "UV_CONFIG_FILE",
-    // pytest, IPython, Jupyter, gunicorn.
-    "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_CONFIG_PATH",
-    "JUPYTER_PATH", "GUNICORN_CMD_ARGS",
+    "PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONWARNINGS PYTHONBREAKPOINT PYTHONUSERBASE ",
+    "PYTHONPLATLIBDIR PYTHONPYCACHEPREFIX PYTHONEXECUTABLE __PYVENV_LAUNCHER__ VIRTUAL_ENV ",
+    "CONDA_PREFIX CONDA_EXE CONDARC ",
+    // pip, uv, pipenv, poetry.
+    "PIP_PYTHON PIP_CONFIG_FILE PIP_REQUIREMENT PIP_EDITABLE PIP_CACHE_DIR UV_PYTHON ",
+    "UV_CONFIG_FILE UV_ENV_FILE UV_PROJECT* UV_*_DIR PIPENV_PYTHON PIPENV_PIPFILE ",
+    "POETRY_VIRTUALENVS_PATH POETRY_CONFIG_DIR ",
+    // pytest, coverage, IPython, Jupyter, gunicorn, uvicorn, Flask.
+    "PYTEST_ADDOPTS PYTEST_PLUGINS COVERAGE_PROCESS_START COVERAGE_RCFILE IPYTHONDIR ",
+    "JUPYTER_CONFIG_DIR JUPYTER_CONFIG_PATH JUPYTER_PATH JUPYTER_DATA_DIR GUNICORN_CMD_ARGS ",
+    "UVICORN_APP_DIR UVICORN_LOG_CONFIG FLASK_APP FLASK_ENV_FILE ",
+    // uwsgi: every option is also a variable.
+    "UWSGI_* ",
+    // Airflow.
+    "AIRFLOW_HOME AIRFLOW_CONFIG AIRFLOW__CORE__*_FOLDER AIRFLOW__*_CMD ",
     // perl.
-    "PERL5OPT", "PERL5LIB", "PERLLIB", "PERL5DB", "PERLDOC", "PERLDOC_PAGER",
+    "PERL5OPT PERL5LIB PERLLIB PERL5DB PERLDB_OPTS PERLDOC PERL_RL PERL_MM_OPT PERL_MB_OPT ",
+    "PERL_CPANM_OPT HARNESS_PERL HARNESS_PERL_SWITCHES HARNESS_SUBCLASS ",
     // ruby.
-    "RUBYOPT", "RUBYLIB", "RUBYPATH", "RUBYSHELL", "RUBYGEMS_GEMDEPS", "IRBRC", "GEM_HOME",
-    "GEM_PATH", "GEMRC", "RAKEOPT", "SPEC_OPTS",
+    "RUBYOPT RUBYLIB RUBYPATH RUBYSHELL RUBYGEMS_GEMDEPS IRBRC PRYRC GEM_HOME GEM_PATH GEMRC ",
+    "GEM_EDITOR RAKEOPT SPEC_OPTS RUBOCOP_OPTS JRUBY_OPTS ",
     // bundler.
-    "BUNDLE_GEMFILE", "BUNDLE_PATH", "BUNDLE_APP_CONFIG", "BUNDLE_USER_CONFIG", "BUNDLE_USER_HOME",
-    "BUNDLE_USER_PLUGIN",
-    // java.
-    "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "IBM_JAVA_OPTIONS",
-    "OPENJ9_JAVA_OPTIONS", "CLASSPATH",
-    // Start scripts of Java programs (Tomcat, Maven, Gradle, Ant, sbt).
-    "JAVA_HOME", "JRE_HOME", "JAVA_OPTS", "CATALINA_OPTS", "CATALINA_HOME", "CATALINA_BASE",
-    "MAVEN_OPTS", "MAVEN_ARGS", "GRADLE_OPTS", "GRADLE_USER_HOME", "ANT_OPTS", "ANT_ARGS",
-    "ANT_HOME", "SBT_OPTS",
+    "BUNDLE_GEMFILE BUNDLE_PATH BUNDLE_APP_CONFIG BUNDLE_USER_CONFIG BUNDLE_USER_HOME ",
+    "BUNDLE_USER_PLUGIN BUNDLE_LOCAL__* BUNDLE_BUILD__* BUNDLER_SETUP BUNDLER_EDITOR ",
+    // java, javac.
+    "JAVA_TOOL_OPTIONS *JAVA_OPTIONS JDK_*_OPTIONS JDK_ALTERNATE_VM CLASSPATH ",
+    "OTEL_JAVAAGENT_EXTENSIONS ",
+    // Start scripts of Java programs (Tomcat, JBoss, Jetty, Maven, Gradle, Ant, sbt, Kafka,
+    // Spark).
+    "*JAVA_HOME JRE_HOME *JAVA_OPTS JAVA_OPTS_APPEND JVM_OPTS CATALINA_* JSSE_OPTS JPDA_OPTS ",
+    "LOGGING_MANAGER JBOSS_HOME JETTY_HOME JETTY_BASE MAVEN_OPTS MAVEN_ARGS MAVEN_BASEDIR ",
+    "MAVEN_USER_HOME GRADLE_OPTS GRADLE_USER_HOME ANT_OPTS ANT_ARGS ANT_HOME SBT_OPTS KAFKA_*OPTS ",
+    "HADOOP_*OPTS HADOOP_CLASSPATH SPARK_SUBMIT_OPTS ES_PATH_CONF LOADER_PATH ",
     // dotnet.
-    "DOTNET_STARTUP_HOOKS", "DOTNET_ADDITIONAL_DEPS", "DOTNET_SHARED_STORE", "DOTNET_ROOT",
-    "DOTNET_ROOT_*", "DOTNET_ROOT(x86)", "DOTNET_HOST_PATH", "DOTNET_GCName", "DOTNET_GCPath",
-    "COMPlus_GCName", "COMPlus_GCPath", "COR_PROFILER", "COR_PROFILER_PATH*", "CORECLR_PROFILER",
-    "CORECLR_PROFILER_PATH*",
+    "DOTNET_STARTUP_HOOKS DOTNET_ADDITIONAL_DEPS DOTNET_SHARED_STORE DOTNET_ROOT DOTNET_ROOT_* ",
+    "DOTNET_ROOT(x86) DOTNET_HOST_PATH DOTNET_CLI_HOME DOTNET_BUNDLE_EXTRACT_BASE_DIR ",
+    "DOTNET_MSBUILD_SDK_RESOLVER_* DOTNET_GCName DOTNET_GCPath COMPlus_GCName COMPlus_GCPath ",
+    "COR_PROFILER COR_PROFILER_PATH* CORECLR_PROFILER CORECLR_PROFILER_PATH* ",
+    "DD_DOTNET_TRACER_HOME OTEL_DOTNET_AUTO_HOME ",
     // NuGet, MSBuild, PowerShell, Mono.
-    "NUGET_PLUGIN_PATHS", "NUGET_NETCORE_PLUGIN_PATHS", "NUGET_NETFX_PLUGIN_PATHS",
-    "NUGET_CREDENTIALPROVIDERS_PATH", "MSBUILD_EXE_PATH", "MSBuildSDKsPath", "PSModulePath",
-    "MONO_PATH", "MONO_ENV_OPTIONS", "MONO_GAC_PREFIX",
-    // erl, erlc, escript.
-    "ERL_*FLAGS", "ERL_LIBS", "ERL_ROOTDIR", "ERL_INETRC", "ERL_COMPILER_OPTIONS", "ERLC_EMULATOR",
-    "ESCRIPT_EMULATOR",
+    "NUGET_PACKAGES NUGET_PLUGIN_PATHS NUGET_NETCORE_PLUGIN_PATHS NUGET_NETFX_PLUGIN_PATHS ",
+    "NUGET_CREDENTIALPROVIDERS_PATH MSBUILD_EXE_PATH MSBuildSDKsPath ",
+    "MSBUILDADDITIONALSDKRESOLVERSFOLDER* PSModulePath MONO_PATH MONO_ENV_OPTIONS MONO_GAC_PREFIX ",
+    // erl, erlc, escript, rebar3.
+    "ERL_*FLAGS ERL_LIBS ERL_ROOTDIR ERL_INETRC ERL_COMPILER_OPTIONS ERLC_EMULATOR ",
+    "ESCRIPT_EMULATOR REBAR_CONFIG REBAR_GLOBAL_CONFIG_DIR REBAR_BASE_DIR REBAR_CACHE_DIR ",
     // elixir, mix, hex.
-    "ELIXIR_ERL_OPTIONS", "ELIXIR_EDITOR", "MIX_HOME", "MIX_ARCHIVES", "MIX_EXS", "MIX_PATH",
-    "MIX_REBAR3", "MIX_BUILD_PATH", "MIX_BUILD_ROOT", "MIX_DEPS_PATH", "HEX_HOME",
-    "RELEASE_VM_ARGS", "RELEASE_REMOTE_VM_ARGS", "RELEASE_SYS_CONFIG", "RELEASE_BOOT_SCRIPT",
-    "RELEASE_BOOT_SCRIPT_CLEAN",
+    "ELIXIR_ERL_OPTIONS ELIXIR_EDITOR IEX_HOME MIX_HOME MIX_ARCHIVES MIX_EXS MIX_PATH MIX_REBAR3 ",
+    "MIX_BUILD_PATH MIX_BUILD_ROOT MIX_DEPS_PATH MIX_INSTALL_DIR HEX_HOME RELEASE_VM_ARGS ",
+    "RELEASE_REMOTE_VM_ARGS RELEASE_SYS_CONFIG RELEASE_BOOT_SCRIPT RELEASE_BOOT_SCRIPT_CLEAN ",
+    "RELEASE_VSN ",
+    // RabbitMQ.
+    "RABBITMQ_*_ARGS RABBITMQ_CONF_ENV_FILE RABBITMQ_PLUGINS_DIR RABBITMQ_ENABLED_PLUGINS_FILE ",
     // go.
-    "GOFLAGS", "GOROOT", "GOPATH", "GOENV", "GOWORK", "GOTOOLCHAIN", "GOTOOLDIR", "GOCACHE",
-    "GOCACHEPROG", "GOMODCACHE", "GOAUTH", "GCCGO",
+    "GOFLAGS GOROOT GOPATH GOENV GOWORK GOTOOLCHAIN GOTOOLDIR GOCACHE GOCACHEPROG GOMODCACHE ",
+    "GOAUTH GOPACKAGESDRIVER GCCGO CGO_*FLAGS ",
     // cargo, rustc, rustup.
-    "RUSTC", "RUSTDOC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS", "RUSTDOCFLAGS",
-    "CARGO_HOME", "CARGO_ENCODED_RUSTFLAGS", "CARGO_ENCODED_RUSTDOCFLAGS", "CARGO_BUILD_RUSTC",
-    "CARGO_BUILD_RUSTDOC", "CARGO_BUILD_RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
-    "CARGO_BUILD_RUSTFLAGS", "CARGO_BUILD_RUSTDOCFLAGS", "CARGO_TARGET_*_LINKER",
-    "CARGO_TARGET_*_RUNNER", "CARGO_TARGET_*FLAGS", "CARGO_*_CREDENTIAL_PROVIDER",
-    "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS", "CARGO_CREDENTIAL_ALIAS_*", "RUSTUP_HOME",
-    "RUSTUP_TOOLCHAIN",
-    // php, composer.
-    "PHPRC", "PHP_INI_SCAN_DIR", "COMPOSER", "COMPOSER_HOME", "COMPOSER_VENDOR_DIR",
+    "CARGO RUSTC RUSTDOC RUSTFMT RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER RUSTFLAGS RUSTDOCFLAGS ",
+    "CARGO_HOME CARGO_ENCODED_RUST*FLAGS CARGO_BUILD_RUST* CARGO_*TARGET_DIR ",
+    "CARGO_TARGET_*_LINKER CARGO_TARGET_*_RUNNER CARGO_TARGET_*FLAGS CARGO_ALIAS_* ",
+    "CARGO_*_CREDENTIAL_PROVIDER CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS ",
+    "CARGO_CREDENTIAL_ALIAS_* RUSTUP_HOME RUSTUP_TOOLCHAIN ",
+    // php, composer, pear.
+    "PHPRC PHP_INI_SCAN_DIR COMPOSER COMPOSER_HOME COMPOSER_VENDOR_DIR COMPOSER_CACHE_DIR ",
+    "PHP_PEAR_* ",
+    // Laravel.
+    "APP_CONFIG_CACHE APP_SERVICES_CACHE APP_PACKAGES_CACHE APP_ROUTES_CACHE APP_EVENTS_CACHE ",
+    "VIEW_COMPILED_PATH ",
     // lua, luarocks.
-    "LUA_INIT*", "LUA_PATH", "LUA_PATH_5*", "LUA_CPATH", "LUA_CPATH_5*", "LUAROCKS_CONFIG",
+    "LUA_INIT* LUA_PATH LUA_PATH_5* LUA_CPATH LUA_CPATH_5* LUAROCKS_CONFIG* ",
     // R.
-    "R_PROFILE", "R_PROFILE_USER", "R_ENVIRON", "R_ENVIRON_USER", "R_HOME", "R_LIBS", "R_LIBS_USER",
-    "R_LIBS_SITE", "R_DEFAULT_PACKAGES", "R_BROWSER", "R_PDFVIEWER", "R_UNZIPCMD", "R_ZIPCMD",
-    "R_MAKEVARS_USER", "R_MAKEVARS_SITE", "TAR",
+    "R_PROFILE R_PROFILE_USER R_ENVIRON R_ENVIRON_USER R_HOME R_LIBS R_LIBS_USER R_LIBS_SITE ",
+    "R_DEFAULT_PACKAGES R_BROWSER R_PDFVIEWER R_*CMD R_MAKEVARS_USER R_MAKEVARS_SITE TAR ",
+    "RETICULATE_PYTHON ",
     // julia.
-    "JULIA_LOAD_PATH", "JULIA_DEPOT_PATH", "JULIA_PROJECT", "JULIA_BINDIR", "JULIA_EDITOR",
-    "JULIA_SHELL", "JULIA_LLVM_ARGS",
-    // awk, tclsh, guile.
-    "AWKPATH", "AWKLIBPATH", "TCLLIBPATH", "TCL_LIBRARY", "GUILE_LOAD_PATH",
-    "GUILE_LOAD_COMPILED_PATH",
+    "JULIA_LOAD_PATH JULIA_DEPOT_PATH JULIA_PROJECT JULIA_BINDIR JULIA_EDITOR JULIA_SHELL ",
+    "JULIA_LLVM_ARGS ",
+    // awk, tclsh, guile, ghc, stack, ocaml, dart.
+    "AWKPATH AWKLIBPATH TCLLIBPATH TCL_LIBRARY TCL*_TM_PATH TK_LIBRARY GUILE_*PATH ",
+    "GHC_PACKAGE_PATH GHC_ENVIRONMENT CABAL_DIR CABAL_CONFIG STACK_ROOT STACK_YAML ",
+    "CAML_LD_LIBRARY_PATH OCAMLPATH OPAMROOT PUB_CACHE ",
+    // Version managers.
+    "NVM_DIR VOLTA_HOME PYENV_ROOT PYENV_HOOK_PATH RBENV_ROOT RBENV_HOOK_PATH ASDF_DIR ",
+    "ASDF_DATA_DIR MISE_*_DIR MISE_*_CONFIG_FILE SDKMAN_DIR DIRENV_CONFIG ANDROID_HOME ",
+    "ANDROID_SDK_ROOT ",
+    // apt, debconf, rpm, Homebrew.
+    "APT_CONFIG DEBIAN_FRONTEND DEBCONF_SYSTEMRC RPM_CONFIGDIR HOMEBREW_*_PATH HOMEBREW_EDITOR ",
+    // nix.
+    "NIX_CONFIG NIX_CONF_DIR NIX_USER_CONF_FILES NIX_PATH NIX_BUILD_SHELL NIX_SSHOPTS ",
     // OpenSSL.
-    "OPENSSL_CONF", "OPENSSL_CONF_INCLUDE", "OPENSSL_ENGINES", "OPENSSL_MODULES",
-    "PKCS11_MODULE_PATH", "PKCS11_PROVIDER_MODULE",
-    // Kerberos, SASL, GIO, ODBC, MySQL's client.
-    "KRB5_CONFIG", "GSS_MECH_CONFIG", "SASL_PATH", "GIO_MODULE_DIR", "GIO_EXTRA_MODULES", "ODBCINI",
-    "ODBCSYSINI", "ODBCINSTINI", "LIBMYSQL_PLUGINS", "LIBMYSQL_PLUGIN_DIR", "PSQLRC",
-    // CUDA, ROCm, OpenMP, NCCL.
-    "CUDA_INJECTION32_PATH", "CUDA_INJECTION64_PATH", "NVTX_INJECTION32_PATH",
-    "NVTX_INJECTION64_PATH", "NCCL_NET_PLUGIN", "HSA_TOOLS_LIB", "OMP_TOOL_LIBRARIES",
-    // Terraform, Helm, kubectl, Ansible.
-    "TF_CLI_CONFIG_FILE", "TF_CLI_ARGS", "TF_CLI_ARGS_*", "TF_DATA_DIR", "TF_PLUGIN_CACHE_DIR",
-    "HELM_PLUGINS", "HELM_BIN", "KUBECTL_EXTERNAL_DIFF", "ANSIBLE_CONFIG", "ANSIBLE_LIBRARY",
-    "ANSIBLE_*_PLUGINS", "ANSIBLE_ROLES_PATH", "ANSIBLE_COLLECTIONS_PATH",
-    "ANSIBLE_COLLECTIONS_PATHS",
+    "OPENSSL_CONF OPENSSL_CONF_INCLUDE OPENSSL_ENGINES OPENSSL_MODULES PKCS11_MODULE_PATH ",
+    "PKCS11_PROVIDER_MODULE ",
+    // Kerberos, SASL, GIO, ODBC, clients of databases.
+    "KRB5_CONFIG GSS_MECH_CONFIG SASL_PATH GIO_MODULE_DIR GIO_EXTRA_MODULES ODBCINI ODBCSYSINI ",
+    "ODBCINSTINI LIBMYSQL_PLUGINS LIBMYSQL_PLUGIN_DIR MYSQL_HOME MARIADB_HOME ORACLE_HOME PSQLRC ",
+    // Images of PostgreSQL and Apache.
+    "POSTGRES_INITDB_ARGS APACHE_CONFDIR APACHE_ENVVARS APACHE_HTTPD APACHE_ULIMIT_MAX_FILES ",
+    // ImageMagick, Ghostscript, GStreamer, GTK, Qt, TeX and other libraries of graphics.
+    "MAGICK_HOME MAGICK_*_PATH GS_LIB GS_OPTIONS GST_PLUGIN_* GTK_MODULES GTK_PATH GTK_EXE_PREFIX ",
+    "GDK_PIXBUF_MODULE_FILE GDK_PIXBUF_MODULEDIR GI_TYPELIB_PATH QT_PLUGIN_PATH ",
+    "QT_QPA_PLATFORM_PLUGIN_PATH QML_IMPORT_PATH QML2_IMPORT_PATH LIBGL_DRIVERS_PATH ",
+    "LIBVA_DRIVERS_PATH VK_ICD_FILENAMES VK_DRIVER_FILES VK_LAYER_PATH OCL_ICD_* ALSA_CONFIG_PATH ",
+    "SDL_DYNAMIC_API FREI0R_PATH GVBINDIR GDAL_DRIVER_PATH GDAL_PYTHON_DRIVER_PATH TEXMFCNF ",
+    "TEXEDIT ",
+    // CUDA, ROCm, OpenMP, NCCL, MPI, PyTorch.
+    "CUDA_INJECTION32_PATH CUDA_INJECTION64_PATH NVTX_INJECTION32_PATH NVTX_INJECTION64_PATH ",
+    "CUDA_HOME CUDA_PATH NVCC_* NCCL_*_PLUGIN NCCL_CONF_FILE HSA_TOOLS_LIB OMP_TOOL_LIBRARIES ",
+    "OMPI_MCA_* PRTE_MCA_* PMIX_MCA_* FI_PROVIDER_PATH TORCH_HOME TORCH_EXTENSIONS_DIR ",
+    "TORCHINDUCTOR_CACHE_DIR TRITON_CACHE_DIR NUMBA_CACHE_DIR ",
+    // valgrind.
+    "VALGRIND_LIB VALGRIND_OPTS ",
+    // Terraform, Packer, Vault, Pulumi, Vagrant.
+    "TF_CLI_CONFIG_FILE TERRAFORM_CONFIG TF_CLI_ARGS TF_CLI_ARGS_* TF_DATA_DIR ",
+    "TF_PLUGIN_CACHE_DIR TERRAGRUNT_TFPATH TG_TF_PATH *_AUTH_PROVIDER_CMD PACKER_CONFIG ",
+    "PACKER_CONFIG_DIR PACKER_PLUGIN_PATH VAULT_CONFIG_PATH PULUMI_HOME VAGRANT_HOME VAGRANT_CWD ",
+    "VAGRANT_VAGRANTFILE ",
+    // Helm, kubectl, kustomize, Docker Compose, Podman.
+    "HELM_PLUGINS HELM_BIN HELM_DATA_HOME KUBECTL_EXTERNAL_DIFF KUSTOMIZE_PLUGIN_HOME ",
+    "COMPOSE_FILE CONTAINERS_CONF CONTAINERS_CONF_OVERRIDE CONTAINERS_HELPER_BINARY_DIR ",
+    // Ansible.
+    "ANSIBLE_CONFIG ANSIBLE_HOME ANSIBLE_LIBRARY ANSIBLE_MODULE_UTILS ANSIBLE_*_PLUGINS ",
+    "ANSIBLE_ROLES_PATH ANSIBLE_COLLECTIONS_PATH* ANSIBLE_INVENTORY ANSIBLE_*EXECUTABLE ",
+    "ANSIBLE_*_EXE ANSIBLE_*_ARGS ANSIBLE_BECOME_FLAGS ANSIBLE_*PASSWORD_FILE ",
+    "ANSIBLE_VAULT_IDENTITY_LIST ANSIBLE_PYTHON_INTERPRETER ANSIBLE_SSH_PKCS11_PROVIDER ",
+    "ANSIBLE_CONNECTION_PATH ",
+    // Command lines of clouds.
+    "CLOUDSDK_*PYTHON CLOUDSDK_PYTHON_ARGS CLOUDSDK_CONFIG AZURE_CONFIG_DIR AZURE_EXTENSION_DIR ",
+    "AZURE_EXTENSION_DEV_SOURCES AWS_LAMBDA_EXEC_WRAPPER ",
     // Programs that use TLS: it reveals every session.
-    "SSLKEYLOGFILE",
-    // phase-run and Phase's own tools: a second phase-run would send its token where the value says.
-    "PHASE_*",
-];
+    "SSLKEYLOGFILE ",
+    // phase-run and Phase's own tools: a second phase-run would send its token where the value
+    // says.
+    "PHASE_* ",
+);
 
-/// The same for npm's settings, which npm and pnpm read in any case, and with `-` for `_`.
+/// The same for names that are read in any case, and in which `-` stands for `_`. There is no `*`.
 #[rustfmt::skip]
-const UNSAFE_NPM_SETTINGS: &[&str] = &[
-    "npm_config_node_options", "npm_config_script_shell", "npm_config_shell", "npm_config_git",
-    "npm_config_editor", "npm_config_viewer", "npm_config_browser", "npm_config_userconfig",
-    "npm_config_globalconfig", "npm_config_prefix", "npm_config_onload_script",
-    "npm_config_init_module", "npm_config_node_gyp", "npm_config_python", "npm_config_nodedir",
-];
+const UNSAFE_IN_ANY_CASE: &str = concat!(
+    // npm, pnpm, yarn, node-gyp: in any case, `-` counts as `_`.
+    "npm_config_node_options npm_config_script_shell npm_config_shell npm_config_git ",
+    "npm_config_editor npm_config_viewer npm_config_browser npm_config_userconfig ",
+    "npm_config_globalconfig npm_config_prefix npm_config_onload_script npm_config_init_module ",
+    "npm_config_node_gyp npm_config_python npm_config_nodedir npm_config_devdir npm_config_make ",
+    "npm_config_call npm_config_package npm_config_cache npm_config_pnpmfile ",
+    "npm_config_global_pnpmfile ",
+    // MSBuild's properties: in any case.
+    "PreBuildEvent PostBuildEvent CustomBeforeMicrosoftCommonProps ",
+    "CustomAfterMicrosoftCommonProps CustomBeforeMicrosoftCommonTargets ",
+    "CustomAfterMicrosoftCommonTargets DirectoryBuildPropsPath DirectoryBuildTargetsPath ",
+    "CscToolPath ",
+);
 
 /// The names of [`UNSAFE_NAMES`] without `*`, and the others as what stands before and after it.
 struct UnsafeNames {
@@ -172,7 +261,7 @@ struct UnsafeNames {
 }
 
 static UNSAFE: LazyLock<UnsafeNames> = LazyLock::new(|| {
-    let names = || UNSAFE_NAMES.iter().copied();
+    let names = || UNSAFE_NAMES.split_ascii_whitespace();
     UnsafeNames {
         exact: names().filter(|name| !name.contains('*')).collect(),
         patterns: names().filter_map(|name| name.split_once('*')).collect(),
@@ -186,17 +275,19 @@ pub(super) fn is_unsafe(name: &str) -> bool {
         let rest = name.strip_prefix(start);
         rest.is_some_and(|rest| rest.ends_with(end))
     };
-    UNSAFE.exact.contains(name) || UNSAFE.patterns.iter().any(matches) || is_unsafe_for_npm(name)
+    UNSAFE.exact.contains(name)
+        || UNSAFE.patterns.iter().any(matches)
+        || UNSAFE_IN_ANY_CASE
+            .split_ascii_whitespace()
+            .any(|unsafe_name| is_same_setting(name, unsafe_name))
 }
 
-fn is_unsafe_for_npm(name: &str) -> bool {
-    let is_npm = name
-        .get(..4)
-        .is_some_and(|start| start.eq_ignore_ascii_case("npm_"));
-    is_npm && {
-        let name = name.to_ascii_lowercase().replace('-', "_");
-        UNSAFE_NPM_SETTINGS.contains(&name.as_str())
-    }
+/// Returns whether the names are the same, apart from the case and `-` in place of `_`.
+fn is_same_setting(name: &str, unsafe_name: &str) -> bool {
+    let is_same = |(byte, other): (u8, u8)| {
+        byte.eq_ignore_ascii_case(&other) || (byte == b'-' && other == b'_')
+    };
+    name.len() == unsafe_name.len() && name.bytes().zip(unsafe_name.bytes()).all(is_same)
 }
 
 /// Returns the reason if no variable can have this name, because execve(2) cannot express it.
@@ -248,6 +339,11 @@ mod tests {
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
             "DOTNET_ROOT(x86)",
             "COR_PROFILER_PATH_64",
+            ".SHELLFLAGS",
+            "COMPILE.c",
+            "CHECKOUT,v",
+            "PREBUILDEVENT",
+            "CC_aarch64-unknown-linux-musl",
         ] {
             assert!(is_unsafe(name), "{name}");
         }
@@ -272,6 +368,10 @@ mod tests {
             "R_ENVIRONMENT",
             "LUA_PATHOLOGY",
             "HOME_URL",
+            "ZIP_CODE",
+            "FLASK_APP_NAME",
+            "npm_config_calls",
+            "JDK_VERSION",
         ] {
             assert!(!is_unsafe(name), "{name}");
         }
@@ -297,8 +397,8 @@ mod tests {
                 .map(|name| name.trim_matches('`').to_owned())
         });
         let mut listed: Vec<String> = names.collect();
-        let all = [UNSAFE_NAMES, UNSAFE_NPM_SETTINGS].concat();
-        let mut all: Vec<String> = all.iter().map(ToString::to_string).collect();
+        let all = [UNSAFE_NAMES, UNSAFE_IN_ANY_CASE].concat();
+        let mut all: Vec<String> = all.split_ascii_whitespace().map(str::to_owned).collect();
         listed.sort();
         all.sort();
         assert_eq!(listed, all);
