@@ -112,7 +112,7 @@ fn lists_of_names_are_bounded() {
 /// Variables that make a loader, a shell, a runtime or git run code, or a second phase-run send its
 /// token elsewhere. For a pattern, some of its matches.
 #[rustfmt::skip]
-const RUN_CODE: [&str; 184] = [
+const RUN_CODE: [&str; 185] = [
     "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_", "DYLD_INSERT_LIBRARIES", "GLIBC_TUNABLES",
     "GCONV_PATH", "PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "BASH_FUNC_ls%%",
     "BASH_FUNC_ls()", "SHELLOPTS", "BASHOPTS", "PS1", "PS4", "PROMPT_COMMAND", "ZDOTDIR",
@@ -138,7 +138,7 @@ const RUN_CODE: [&str; 184] = [
     "npm_config_package", "NPM_CONFIG_MAKE", "ZIPOPT", "ZIP", "LESSECHO", "LESSGLOBALTAGS", "MANLESS",
     "MORE", "WGET_ASKPASS", "JDK_JAVAC_OPTIONS", "LEX", "YACC", "LDLIBS", "TARGET_ARCH",
     "MAKE", "make", "CONFIG_SHELL", "ac_cv_prog_CC", "CC_x86_64_unknown_linux_gnu",
-    "LDSHARED", "CGO_CFLAGS", "RUSTFMT", "CARGO", "CARGO_ALIAS_B", "HARNESS_PERL", "PERL_RL",
+    "HOSTCC", "LDSHARED", "CGO_CFLAGS", "RUSTFMT", "CARGO", "CARGO_ALIAS_B", "HARNESS_PERL", "PERL_RL",
     "BAT_OPTS", "ANSIBLE_SSH_ARGS", "ANSIBLE_BECOME_EXE", "ANSIBLE_EXECUTABLE", "UWSGI_EVAL",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD", "CLOUDSDK_PYTHON", "CLOUDSDK_BQ_PYTHON", "NIX_CONFIG",
     "NODE_GYP_FORCE_PYTHON", "PYTHON", "RESTIC_PASSWORD_COMMAND", "BORG_PASSCOMMAND",
