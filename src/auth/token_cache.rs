@@ -248,6 +248,7 @@ fn cache_error(error: io::Error) -> Error {
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 

@@ -162,7 +162,7 @@ options! {
     }
     "How they are handed over" {
         Prefix, None, "prefix", None, [], NonEmpty("TEXT"), Once, "Put `TEXT` before the name of every variable", "Filters and `--file` match keys without the prefix.";
-        File, None, "file", None, [], NonEmpty("KEY[=VAR]"), Repeatable, "Hand `KEY` over as a file; the variable has its path", "The file exists only in memory. It is read-only, with mode 0444: programs that insist on 0600, such as ssh, refuse it. Without `VAR`, the variable is named after the key, and `KEY` can be a shell pattern.";
+        File, None, "file", None, [], NonEmpty("KEY[=VAR]"), Repeatable, "Hand `KEY` over as a file; the variable has its path", "The file exists only in memory. It is read-only, with mode 0444: programs that insist on 0600, such as ssh, refuse it. It needs Linux. Without `VAR`, the variable is named after the key, and `KEY` can be a shell pattern.";
         Keep, None, "keep", None, [], NonEmpty("GLOB"), Repeatable, "Keep matching variables that are already set", "Their values take precedence over the secrets. A pattern may match nothing.";
         KeepExisting, None, "keep-existing", None, [], Flag, Once, "Keep all variables that are already set", "Their values take precedence over the secrets.";
         Clean, None, "clean", None, [], Flag, Once, "Start from an almost empty environment", "The command inherits only `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `TERM`, `TZ`, `LANG`, `LC_*`, `TMPDIR`, `PWD`, `HOSTNAME` and what matches `--pass`.";
@@ -192,8 +192,8 @@ options! {
     }
     "Process" {
         Command, Some('c'), "command", None, [], NonEmpty("LINE"), Once, "Run `LINE` with `/bin/sh -c`", "Further arguments become `$0`, `$1` and so on.";
-        Supervise, None, "supervise", None, ["PHASE_SUPERVISE"], Flag, Once, "Stay as the command's parent process", "phase-run then forwards signals, reaps orphaned processes and ends as the command ends.";
-        Watch, None, "watch", None, ["PHASE_WATCH"], NonEmpty("SECS"), Once, "Restart the command when its secrets change", "phase-run stays as the parent, as with `--supervise`, and fetches the secrets every `SECS` seconds (at least 1).";
+        Supervise, None, "supervise", None, ["PHASE_SUPERVISE"], Flag, Once, "Stay as the command's parent process", "phase-run then forwards signals, reaps orphaned processes and ends as the command ends. It needs Linux.";
+        Watch, None, "watch", None, ["PHASE_WATCH"], NonEmpty("SECS"), Once, "Restart the command when its secrets change", "phase-run stays as the parent, as with `--supervise`, and fetches the secrets every `SECS` seconds (at least 1). It needs Linux.";
         StopSignal, None, "stop-signal", None, ["PHASE_STOP_SIGNAL"], NonEmpty("NAME"), Once, "Signal that a restart sends first [default: TERM]", "Requires `--watch`. Without it, `PHASE_STOP_SIGNAL` has no effect.";
         Grace, None, "grace", None, ["PHASE_GRACE"], NonEmpty("SECS"), Once, "Seconds until a restart sends KILL [default: 10]", "Requires `--watch`. Without it, `PHASE_GRACE` has no effect.";
     }

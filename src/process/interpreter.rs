@@ -131,6 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn interpreter_of_this_program_exists() {
         let own = std::env::current_exe().unwrap();
         assert!(is_elf(&own));

@@ -99,6 +99,7 @@ mod tests {
             ("exit 0", WaitStatus::Exited(0)),
             ("exit 255", WaitStatus::Exited(255)),
             ("kill -TERM $$", WaitStatus::Killed(Signal::TERM)),
+            #[cfg(target_os = "linux")]
             ("kill -64 $$", WaitStatus::Killed(Signal::new(64).unwrap())),
             ("kill -KILL $$", WaitStatus::Killed(Signal::new(9).unwrap())),
         ] {
