@@ -237,22 +237,47 @@ fn find_short(letter: char) -> Result<&'static OptSpec, Error> {
         })
 }
 
-/// Returns the option that was probably meant: one that starts with `unknown`, one that
-/// `unknown` starts with, or one with at most one typing error for each three letters.
+/// Names that other programs give an option, without dashes, each with the option that does the same here.
+const FOREIGN_NAMES: &[(&str, Opt)] = &[
+    ("exclude", Opt::Except),
+    ("ignore", Opt::Except),
+    ("skip", Opt::Except),
+    ("include", Opt::Only),
+    ("folder", Opt::Path),
+    ("dir", Opt::Path),
+    ("project", Opt::App),
+    ("domain", Opt::Host),
+    ("url", Opt::Host),
+    ("preserve-env", Opt::KeepExisting),
+];
+
+/// Returns the option that was probably meant: one that starts with `unknown`, one with at most one
+/// typing error for each three letters, one that `unknown` starts with, or one that other programs call so.
 fn nearest_long(unknown: &str) -> Option<&'static str> {
+    let unknown = unknown.to_lowercase();
+    let foreign = FOREIGN_NAMES.iter().find(|(name, _)| *name == unknown);
+    if let Some((_, option)) = foreign {
+        return Some(option.name());
+    }
     options()
-        .map(|spec| (mistyping_score(&unknown.to_lowercase(), spec.long), spec))
+        .filter_map(|spec| Some((mistyping_score(&unknown, spec.long)?, spec)))
         .min_by_key(|(score, _)| *score)
-        .filter(|(score, _)| *score <= unknown.len() / 3)
         .map(|(_, spec)| spec.name)
 }
 
-/// Returns how unlikely it is that `known` was meant: the number of typing errors, or less for a prefix.
-fn mistyping_score(unknown: &str, known: &str) -> usize {
-    match unknown.len() {
-        2.. if known.starts_with(unknown) => 0,
-        _ if unknown.starts_with(known) => 1,
-        _ => strsim::osa_distance(unknown, known),
+/// Returns how unlikely it is that `known` was meant; `None` if the two are not alike.
+fn mistyping_score(unknown: &str, known: &str) -> Option<usize> {
+    let max_errors = unknown.len() / 3;
+    if unknown.len() >= 2 && known.starts_with(unknown) {
+        return Some(0);
+    }
+    match (
+        strsim::osa_distance(unknown, known),
+        unknown.strip_prefix(known),
+    ) {
+        (errors, _) if errors <= max_errors => Some(errors),
+        (_, Some(rest)) => Some(max_errors + rest.len()),
+        _ => None,
     }
 }
 
@@ -363,6 +388,11 @@ mod tests {
             ("ap", Some("--app")),
             ("ENV", Some("--env")),
             ("watched", Some("--watch")),
+            ("keep-exisiting", Some("--keep-existing")),
+            ("keep-tokn", Some("--keep-token")),
+            ("keep-existing-variables", Some("--keep-existing")),
+            ("Exclude", Some("--except")),
+            ("folder", Some("--path")),
             ("schedule", None),
             ("zzzzzzzz", None),
         ] {

@@ -22,9 +22,9 @@ use std::time::Duration;
 
 pub(crate) use hints::{WHOLE_PATH, env_file_hint, shell_quoted};
 use hints::{
-    app_hint, ca_file_hint, environment_hint, existing_names, filter_hint, missing_command_hint,
-    path_hint, ranking_hint, rejected_token_hint, repeated_option_hint, required_key_hint,
-    tilde_hint, unreadable_token_hint,
+    app_hint, ca_file_hint, environment_hint, equals_sign_hint, existing_names, filter_hint,
+    missing_command_hint, path_hint, ranking_hint, rejected_token_hint, repeated_option_hint,
+    required_key_hint, tilde_hint, unknown_option_hint, unreadable_token_hint,
 };
 pub(crate) use text::{
     MAX_LISTED, NO_MEMORY, errno_text, first_chars, humanize, list, lowercase_first, os_error_text,
@@ -45,10 +45,7 @@ errors! {
     "usage": "the command line is wrong: an option is unknown, repeated, without its value or in conflict with another one, or the command is missing" {
         /// No option has this name; `nearest` is the known option whose spelling is nearest, if one is near.
         #[text("unknown option {option}")]
-        #[hint_from(Some(match nearest {
-            Some(known) => format!("use {known}"),
-            None => "run phase-run --help for a list of all options".to_owned(),
-        }))]
+        #[hint_from(Some(unknown_option_hint(option, *nearest)))]
         UnknownOption { option: String, nearest: Option<&'static str> },
         /// One argument holds an option and more words, as in a `#!` line; `option` is its first word.
         #[text("several words are in one argument: \"{option} …\"")]
@@ -77,6 +74,14 @@ errors! {
         #[text("{option} {value}: a comma does not separate patterns")]
         #[hint_from(Some(repeated_option_hint(option, value)))]
         CommaInPattern { option: &'static str, value: String },
+        /// A pattern has a `=`, which no name contains; `name` is what precedes it.
+        #[text("{option} {}=…: no name contains =", shell_quoted(name))]
+        #[hint_from(Some(equals_sign_hint(option, name)))]
+        EqualsSignInPattern { option: &'static str, name: String },
+        /// A path stands where `--file` takes the name of a variable.
+        #[text("--file {key}={path}: expected the name of a variable after =")]
+        #[hint("use --file {key}=VAR: phase-run chooses the path of the in-memory file, and the variable holds it")]
+        PathAsVariable { key: String, path: String },
         /// The option has no effect without another one.
         #[text("{option} requires {requires}")]
         RequiresOption { option: &'static str, requires: &'static str },

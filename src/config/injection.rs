@@ -62,6 +62,12 @@ impl FileRule {
                 let value = (*text).to_owned();
                 return Err(Error::CommaInPattern { option, value });
             }
+            if let Some(path) = variable.as_ref().filter(|name| name.contains('/')) {
+                return Err(Error::PathAsVariable {
+                    key: key.to_owned(),
+                    path: path.clone(),
+                });
+            }
             let is_invalid_name = |name: &String| name.is_empty() || name.contains('=');
             if key.is_empty() || variable.as_ref().is_some_and(is_invalid_name) {
                 return invalid(text, "KEY or KEY=VAR");
@@ -120,6 +126,7 @@ mod tests {
             vec!["=B"],
             vec!["A=B=C"],
             vec!["A=B,C=D"],
+            vec!["A=/tmp/a"],
             vec!["A,B"],
             vec!["A*=B"],
             vec!["A", "A=B"],

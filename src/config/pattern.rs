@@ -18,15 +18,23 @@ impl Pattern {
     /// Parses a pattern that was typed for `option`.
     ///
     /// # Errors
-    /// `usage` if the pattern is malformed, or has a comma outside of brackets: it was probably meant as
-    /// several patterns, and an option may accept that it matches nothing.
+    /// `usage` if the pattern is malformed, or has a comma or a `=` outside of brackets: it was probably
+    /// meant as several patterns or as a name with a value, and an option may accept that it matches
+    /// nothing.
     pub(crate) fn parse(text: &str, option: &'static str) -> Result<Self, Error> {
         let invalid = |expected| Error::InvalidValue {
             option,
             value: text.to_owned(),
             expected,
         };
-        if has_bare_comma(text) {
+        if has_bare('=', text) {
+            let (name, _) = text.split_once('=').unwrap_or((text, ""));
+            return Err(Error::EqualsSignInPattern {
+                option,
+                name: name.to_owned(),
+            });
+        }
+        if has_bare(',', text) {
             return Err(Error::CommaInPattern {
                 option,
                 value: text.to_owned(),
@@ -77,11 +85,11 @@ impl Pattern {
     }
 }
 
-/// Returns whether there is a comma outside of brackets.
-fn has_bare_comma(pattern: &str) -> bool {
+/// Returns whether there is such a character outside of brackets.
+fn has_bare(character: char, pattern: &str) -> bool {
     let mut rest = pattern;
     while let Some((before, after)) = rest.split_once('[') {
-        if before.contains(',') {
+        if before.contains(character) {
             return true;
         }
         // A bracket directly after the opening one, or after its `!`, does not close it.
@@ -89,7 +97,7 @@ fn has_bare_comma(pattern: &str) -> bool {
         let set = set.strip_prefix(']').unwrap_or(set);
         rest = set.split_once(']').map_or("", |(_, rest)| rest);
     }
-    rest.contains(',')
+    rest.contains(character)
 }
 
 #[cfg(test)]
@@ -118,8 +126,11 @@ mod tests {
                 "{pattern} {name}"
             );
         }
-        for comma in ["A[,]B", "A[!,]B", "A[],]", "[,-z]"] {
-            assert!(Pattern::parse(comma, "--only").is_ok(), "{comma}");
+        for in_brackets in ["A[,]B", "A[!,]B", "A[],]", "[,-z]", "A[=]B"] {
+            assert!(
+                Pattern::parse(in_brackets, "--only").is_ok(),
+                "{in_brackets}"
+            );
         }
         for malformed in [
             "A,B",
@@ -127,6 +138,8 @@ mod tests {
             "[A],B",
             "A,[B]",
             "[]],",
+            "A=B",
+            "A[=]=",
             "A[",
             "[[:lower:]]*",
             "A\\*B",

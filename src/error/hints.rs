@@ -259,6 +259,33 @@ pub(super) fn repeated_option_hint(option: &str, value: &str) -> String {
     )
 }
 
+/// The hint for a pattern with a `=`, as if the option could set the variable.
+pub(super) fn equals_sign_hint(option: &str, name: &str) -> String {
+    let is_single = !name.is_empty() && !name.contains(['*', '?', '[']);
+    match option {
+        "--keep" if is_single => {
+            format!("set the variable before phase-run: {name}=VALUE phase-run --keep {name} …")
+        }
+        "--pass" if is_single => {
+            format!("set it with env: phase-run --clean … -- env {name}=VALUE COMMAND")
+        }
+        _ if name.is_empty() => format!("use {option} NAME"),
+        _ => format!("use {option} {}", shell_quoted(name)),
+    }
+}
+
+/// The hint for an option that does not exist.
+pub(super) fn unknown_option_hint(option: &str, nearest: Option<&str>) -> String {
+    match (option, nearest) {
+        ("--env-file" | "--dotenv", _) => {
+            "run set -a; . ./.env in your shell first: phase-run itself reads no .env file"
+                .to_owned()
+        }
+        (_, Some(known)) => format!("use {known}"),
+        (_, None) => "run phase-run --help for a list of all options".to_owned(),
+    }
+}
+
 /// The option once for each value.
 fn repeated<'v>(option: &str, values: impl Iterator<Item = &'v str>) -> String {
     let words = values.map(|value| format!("{option} {}", shell_quoted(value)));
