@@ -364,7 +364,8 @@ fn polls_leave_terminal_to_the_command() {
     }
     let shop = watched_shop();
     shop.private_file("user", user_token());
-    let line = "if [ -t 0 ]; then echo terminal; else echo none; fi >> runs; cat user";
+    let line = "if [ -t 0 ]; then echo terminal; elif (: </dev/tty) 2>/dev/null; then echo /dev/tty; \
+        else echo none; fi >> runs; cat user";
     let run = shop.run(SHOP).args(WATCH).args(["--token-command", line]);
     let run = run.args(["--", inspector(), "serve"]);
     let mut terminal = run.unset("PHASE_SERVICE_TOKEN").on_terminal();

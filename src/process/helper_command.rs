@@ -19,7 +19,7 @@ use super::env_block::EnvBlock;
 use super::fork::{exit_helper, fork_helper};
 use super::platform::ChildExits;
 use super::signal::{self, Disposition, Signal, SignalMask};
-use super::terminal::{TerminalMode, open_terminal};
+use super::terminal::{TerminalMode, leave_terminal, open_terminal};
 use super::wait::{self, WaitStatus};
 use super::{SingleThreaded, exec, platform, poll_timeout, with_signals_blocked};
 use crate::secret::SecretBytes;
@@ -31,7 +31,7 @@ const CHUNK: usize = 8 << 10;
 pub(crate) struct HelperCommand<'a> {
     /// The program, which is searched for in PATH, and its arguments.
     pub(crate) words: &'a [OsString],
-    /// Whether it may ask the user on the terminal.
+    /// Whether it may ask the user on the terminal. Otherwise it cannot open the terminal.
     pub(crate) may_ask: bool,
     /// How long it may run.
     pub(crate) time_limit: Duration,
@@ -102,6 +102,9 @@ impl HelperCommand<'_> {
         let prepare = || -> io::Result<()> {
             if let Some(input) = self.input()? {
                 dup2_stdin(input)?;
+            }
+            if !self.may_ask {
+                leave_terminal();
             }
             Ok(dup2_stdout(output)?)
         };

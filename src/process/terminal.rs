@@ -1,8 +1,7 @@
-#![forbid(unsafe_code)]
 //! The controlling terminal and the session of this process.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -47,6 +46,16 @@ fn has_terminal() -> bool {
 pub(super) fn open_terminal() -> nix::Result<OwnedFd> {
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
     open("/dev/tty", flags, Mode::empty())
+}
+
+/// Gives up the controlling terminal (TIOCNOTTY in ioctl_tty(2)): `/dev/tty` can then be opened neither by
+/// this process, which must not lead the session, nor by the children that it forks later. They stay in
+/// their process group, so the keys of the terminal still signal them.
+pub(super) fn leave_terminal() {
+    if let Ok(terminal) = open_terminal() {
+        // SAFETY: the request takes no argument, and the descriptor is open.
+        unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY) };
+    }
 }
 
 /// Opens the controlling terminal if this process is in its foreground group. Where `/dev/tty` is
