@@ -321,6 +321,68 @@ fn missing_lease_names_the_dynamic_secret() {
     }
 }
 
+/// Runs `true` with a lease of `DB_USER` and `DB_KEY` that `change` has changed.
+fn run_with_changed_lease(mode: &str, change: impl Fn(&mut Value)) -> Output {
+    let mut row = json!({
+        "id": "d1",
+        "name": "orders",
+        "type": "dynamic",
+        "path": "/",
+        "keyMap": [{"keyName": "DB_USER"}, {"keyName": "DB_KEY"}],
+        "lease": {
+            "secret": "d1",
+            "status": "active",
+            "credentials": [{"key": "DB_KEY", "value": "v"}, {"key": "DB_USER", "value": "u"}],
+            "revokedAt": null,
+        },
+    });
+    change(&mut row["lease"]);
+    let mut world = World::empty();
+    let production = world.app("shop").environment("Production", "prod");
+    production.dynamic_row(row);
+    let phase = Phase::serve(world);
+    let sandbox = Sandbox::new(&phase);
+    run_in_mode(&sandbox, mode, &["--dynamic", "-q", "true"]).output()
+}
+
+/// Otherwise the command would start without a variable that `--dry-run` lists, or with a value that no
+/// longer works.
+#[test]
+fn unusable_lease_is_an_error() {
+    let expired_at = "2026-11-24T00:00:00Z";
+    for mode in MODES {
+        for (member, value, message) in [
+            (
+                "credentials",
+                json!([{"key": "DB_KEY", "value": "v"}]),
+                "its lease has no value for DB_USER",
+            ),
+            (
+                "credentials",
+                json!([{"key": "OTHER", "value": "v"}, {"key": "DB_USER", "value": "u"}]),
+                "its lease has no value for DB_KEY",
+            ),
+            (
+                "secret",
+                json!("d2"),
+                "its lease is for another dynamic secret",
+            ),
+            ("status", json!("revoked"), "its lease has been revoked"),
+            ("status", json!("expired"), "its lease has expired"),
+            ("revokedAt", json!(expired_at), "its lease has been revoked"),
+        ] {
+            let output = run_with_changed_lease(mode, |lease| lease[member] = value.clone());
+            let output = output.assert_error(125, "server");
+            let message = format!("cannot lease orders in Production of shop: {message}\n");
+            assert!(output.stderr.contains(&message), "{mode}: {output}");
+        }
+        for status in ["created", "active", "renewed", "of a later version"] {
+            let output = run_with_changed_lease(mode, |lease| lease["status"] = json!(status));
+            let _ = output.assert_ok();
+        }
+    }
+}
+
 /// The row is neither skipped nor injected without a value.
 #[test]
 fn unrequested_dynamic_secret_is_an_error() {

@@ -176,6 +176,13 @@ impl<'a> E2eeClient<'a> {
             rows.dynamic_rows,
             dynamic_mode,
             &environment_label,
+            |key| {
+                Some(
+                    str::from_utf8(key_pair.decrypt_field(key).ok()?.expose())
+                        .ok()?
+                        .to_owned(),
+                )
+            },
             client.log(),
         )?;
         let mut secrets = rows.secrets;

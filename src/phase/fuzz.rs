@@ -40,13 +40,23 @@ pub(crate) fn lease_end(data: &[u8]) {
     }
 }
 
+/// The key of a variable that is not encrypted.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an encrypted one may be unreadable"
+)]
+fn read_key(key: &str) -> Option<String> {
+    Some(key.to_owned())
+}
+
 /// Parses `data` as rows of the REST interface.
 pub(crate) fn rows(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
     for dynamic_mode in [DynamicMode::List, DynamicMode::Lease { ttl: None }] {
         let rows = serde_json::from_str::<SecretRows<'_, Secret>>(text);
         if let Ok(rows) = rows {
-            let _ = lease::variables_from_rows(rows.dynamic_rows, dynamic_mode, "x", &NO_LOG);
+            let _ =
+                lease::variables_from_rows(rows.dynamic_rows, dynamic_mode, "x", read_key, &NO_LOG);
         }
     }
 }
@@ -56,7 +66,9 @@ pub(crate) fn encrypted_rows(data: &[u8]) {
     let text = str::from_utf8(data).unwrap_or_default();
     let rows = serde_json::from_str::<SecretRows<'_, EncryptedSecret>>(text);
     let Ok(rows) = rows else { return };
-    let variables = lease::variables_from_rows(rows.dynamic_rows, DynamicMode::List, "x", &NO_LOG);
+    let dynamic_mode = DynamicMode::List;
+    let variables =
+        lease::variables_from_rows(rows.dynamic_rows, dynamic_mode, "x", read_key, &NO_LOG);
     let mut secrets = rows.secrets;
     if let Ok((variables, _)) = variables {
         secrets.extend(variables.into_iter().map(EncryptedSecret::from));
@@ -82,7 +94,8 @@ pub(crate) fn leases(data: &[u8]) {
     let rows = serde_json::from_str::<SecretRows<'_, Secret>>(text);
     let Ok(rows) = rows else { return };
     let dynamic_mode = DynamicMode::Lease { ttl: None };
-    let leased = lease::variables_from_rows(rows.dynamic_rows, dynamic_mode, "x", &NO_LOG);
+    let leased =
+        lease::variables_from_rows(rows.dynamic_rows, dynamic_mode, "x", read_key, &NO_LOG);
     if let Ok((variables, _)) = leased {
         assert!(variables.iter().all(|variable| variable.value.is_some()));
     }

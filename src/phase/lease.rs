@@ -2,6 +2,7 @@
 //! Dynamic secrets: the variables of a lease, and when it expires.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use time::OffsetDateTime;
@@ -34,22 +35,29 @@ pub(crate) struct LeaseExpiry {
 pub(super) type DynamicVariable<'a> = Secret<Cow<'a, str>, Option<Cow<'a, str>>>;
 
 /// Turns the rows of dynamic secrets into one secret for each variable, and returns when the first
-/// lease expires. Logs if the end of a lease is unknown.
+/// lease expires. Logs if the end of a lease is unknown. `read_key` decrypts a key, if it is encrypted.
 ///
 /// # Errors
-/// `server` if a lease was requested and a row has none.
+/// `server` if a lease was requested and a row has none that can be used.
 pub(super) fn variables_from_rows<'a>(
     rows: Vec<DynamicRow<'a>>,
     dynamic_mode: DynamicMode,
     environment_label: &str,
+    read_key: impl Fn(&str) -> Option<String>,
     log: &dyn Log,
 ) -> Result<(Vec<DynamicVariable<'a>>, Option<LeaseExpiry>), Error> {
     let mut secrets = Vec::new();
     let mut first_expiry: Option<LeaseExpiry> = None;
     let mut unknown_ends = UnknownEnds::default();
     for row in rows {
+        let unusable = |message| Error::LeaseFailed {
+            names: vec![row.name.clone()],
+            environment_label: environment_label.to_owned(),
+            message,
+        };
         let variables: Vec<(Cow<'a, str>, Option<Cow<'a, str>>)> = match (row.lease, dynamic_mode) {
             (Some(lease), DynamicMode::Lease { .. }) if lease.has_variables() => {
+                check_lease(&lease, &row.id, &row.keys, &read_key).map_err(unusable)?;
                 let expiry = LeaseExpiry::from_row(&lease, &row.name, &mut unknown_ends);
                 first_expiry = match (first_expiry, expiry) {
                     (Some(first), Some(other)) if first.duration <= other.duration => Some(first),
@@ -65,11 +73,8 @@ pub(super) fn variables_from_rows<'a>(
             }
             (_, DynamicMode::List) => row.keys.into_iter().map(|key| (key, None)).collect(),
             _ => {
-                return Err(Error::LeaseFailed {
-                    names: vec![row.name],
-                    environment_label: environment_label.to_owned(),
-                    message: "the response contains no lease for it".to_owned(),
-                });
+                let message = "the response contains no lease for it";
+                return Err(unusable(message.to_owned()));
             }
         };
         secrets.extend(variables.into_iter().map(|(key, value)| Secret {
@@ -90,6 +95,56 @@ pub(super) fn variables_from_rows<'a>(
         });
     }
     Ok((secrets, first_expiry))
+}
+
+/// Checks that a lease is that of the dynamic secret `id`, is in force, and has a value for each of `keys`.
+///
+/// # Errors
+/// The end of a message.
+fn check_lease(
+    lease: &LeaseRow<'_>,
+    id: &str,
+    keys: &[Cow<'_, str>],
+    read_key: impl Fn(&str) -> Option<String>,
+) -> Result<(), String> {
+    let leased_id = lease.secret.as_ref();
+    let status = lease.status.as_ref().map(|status| status.0.as_ref());
+    let why = match status {
+        _ if leased_id.is_some_and(|leased| leased.0 != id) => {
+            "its lease is for another dynamic secret"
+        }
+        Some("expired") => "its lease has expired",
+        status if status == Some("revoked") || lease.revoked_at.is_some() => {
+            "its lease has been revoked"
+        }
+        _ => return check_values(lease, keys, read_key),
+    };
+    Err(why.to_owned())
+}
+
+/// Checks that a lease has a value for each of `keys`.
+fn check_values(
+    lease: &LeaseRow<'_>,
+    keys: &[Cow<'_, str>],
+    read_key: impl Fn(&str) -> Option<String>,
+) -> Result<(), String> {
+    let variables = lease.credentials.iter().flat_map(|LimitedVec(all)| all);
+    let leased: HashSet<&str> = variables
+        .map(|JsonObject(leased)| leased.key.0.as_ref())
+        .collect();
+    if keys.iter().all(|key| leased.contains(key.as_ref())) {
+        return Ok(());
+    }
+    // A key that was encrypted twice has two texts.
+    let readable: HashSet<String> = leased.into_iter().filter_map(&read_key).collect();
+    let mut keys = keys.iter().map(|key| read_key(key));
+    match keys.find(|key| key.as_ref().is_none_or(|key| !readable.contains(key))) {
+        Some(key) => {
+            let key = key.as_deref().unwrap_or("one of its variables");
+            Err(format!("its lease has no value for {key}"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The leases whose end cannot be parsed.
@@ -251,6 +306,9 @@ mod tests {
                 credentials: None,
                 created_at: time(created_at),
                 expires_at: time(expires_at),
+                revoked_at: None,
+                status: None,
+                secret: None,
             };
             let mut unknown = UnknownEnds::default();
             let expiry = LeaseExpiry::from_row(&row, "orders", &mut unknown).unwrap();

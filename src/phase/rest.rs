@@ -54,6 +54,7 @@ pub(super) fn fetch(
                 rows.dynamic_rows,
                 dynamic_mode,
                 &environment_label,
+                |key| Some(key.to_owned()),
                 client.log(),
             )?;
             let mut secrets = rows.secrets;

@@ -50,6 +50,7 @@ pub(super) struct StaticRow<'a> {
 
 /// A dynamic secret: several variables, whose values exist only in a lease.
 pub(super) struct DynamicRow<'a> {
+    pub(super) id: Cow<'a, str>,
     pub(super) name: String,
     pub(super) folder: String,
     /// The keys of its variables.
@@ -75,6 +76,13 @@ pub(super) struct LeaseRow<'a> {
     pub(super) created_at: Option<CowStr<'a>>,
     #[serde(borrow, default, alias = "expiresAt")]
     pub(super) expires_at: Option<CowStr<'a>>,
+    #[serde(borrow, default, alias = "revokedAt")]
+    pub(super) revoked_at: Option<CowStr<'a>>,
+    #[serde(borrow, default)]
+    pub(super) status: Option<CowStr<'a>>,
+    /// The ID of the dynamic secret that was leased.
+    #[serde(borrow, default)]
+    pub(super) secret: Option<CowStr<'a>>,
 }
 
 /// A variable with its leased value.
@@ -304,6 +312,7 @@ impl<'a> RawRow<'a> {
 
     fn into_dynamic(self) -> Result<DynamicRow<'a>, &'static str> {
         Ok(DynamicRow {
+            id: self.id.0,
             name: self.name.ok_or("name")?.0.into_owned(),
             folder: self.path.0.into_owned(),
             keys: self
