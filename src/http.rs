@@ -5,6 +5,7 @@
 //! passes the settings of each service as a [`RequestPolicy`].
 
 mod address;
+mod certificate;
 mod client;
 mod clients;
 mod dns;

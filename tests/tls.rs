@@ -66,6 +66,7 @@ fn invalid_certificate_is_refused() {
 fn self_signed_certificate_in_ca_file_is_accepted() {
     for (certificate, why) in [
         (Certificate::SelfSigned, None),
+        (Certificate::SelfSignedServer, None),
         (
             Certificate::SelfSignedOtherName,
             Some("is for another host name"),
@@ -94,6 +95,30 @@ fn self_signed_certificate_in_ca_file_is_accepted() {
                 }
             }
         }
+    }
+}
+
+/// Whoever has the key of a server in the CA file cannot pose as another one.
+#[test]
+fn server_certificate_in_ca_file_signs_no_other() {
+    for certificate in [Certificate::SignedByServer, Certificate::SignedByUnmarked] {
+        let phase = serving(certificate);
+        let sandbox = Sandbox::new(&phase);
+        let output = sandbox.run_echo(&[]).output().assert_refused("tls");
+        assert!(
+            output.stderr.contains("signed by an unknown CA"),
+            "{output}"
+        );
+        assert!(phase.requests().is_empty());
+        // Nor if it is beside a CA.
+        let good = serving(Certificate::Good);
+        let both = [phase.ca_file(), good.ca_file()].map(|file| std::fs::read(file).unwrap());
+        let file = sandbox.file("both.pem", both.concat());
+        let run = sandbox.run_echo(&[]).env("PHASE_CA_FILE", &file);
+        let _ = run.output().assert_refused("tls");
+        let other = Sandbox::new(&good);
+        let run = other.run_echo(&[]).env("PHASE_CA_FILE", &file);
+        assert_eq!(run.output().assert_ok().text(), "started\n");
     }
 }
 

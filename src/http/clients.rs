@@ -20,7 +20,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::HttpOptions;
 use super::dns::AddressBook;
 use super::failure::{Failure, MAX_HEADERS};
-use super::roots::Roots;
+use super::roots::{Roots, TrustedCertificates};
 use super::verifier::{NoClientCertificate, ServerVerifier};
 use crate::error::os_error_text;
 use crate::process::with_signals_blocked;
@@ -37,11 +37,11 @@ pub(super) enum RootSet {
 }
 
 impl RootSet {
-    fn load(self, roots: &Roots) -> RootCertStore {
+    fn load(self, roots: &Roots) -> TrustedCertificates {
         match self {
-            Self::Configured => roots.root_store(),
-            Self::ConfiguredAndBuiltIn => roots.root_store_with_built_in(),
-            Self::System => Roots::system_root_store(),
+            Self::Configured => roots.configured(),
+            Self::ConfiguredAndBuiltIn => roots.with_built_in(),
+            Self::System => Roots::system(),
         }
     }
 }
@@ -85,20 +85,33 @@ impl Clients {
 
     /// Returns the settings of TLS.
     fn tls_config(&self, root_set: RootSet, roots: &Roots) -> Result<ClientConfig, Failure> {
-        let store = root_set.load(roots);
+        let TrustedCertificates {
+            all,
+            authorities,
+            servers,
+        } = root_set.load(roots);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|_| unusable("TLS"))?;
-        let builder = match store.is_empty() {
-            // A verifier of our own cannot be built without roots, and nothing is trusted anyway.
-            true => builder.with_root_certificates(store),
+        // A verifier cannot be built without roots.
+        let verifier = |roots: RootCertStore| {
+            let builder =
+                WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+            builder.build().map_err(|_| unusable("TLS"))
+        };
+        let builder = match all.is_empty() {
+            true => builder.with_root_certificates(all),
             false => {
-                let store = Arc::new(store);
-                let webpki = WebPkiServerVerifier::builder_with_provider(store, provider).build();
+                let with_all = verifier(all)?;
                 let verifier = ServerVerifier {
-                    webpki: webpki.map_err(|_| unusable("TLS"))?,
-                    certificates: roots.file_certificates().to_vec(),
+                    authorities: match (servers.is_empty(), authorities.is_empty()) {
+                        (true, _) => Some(Arc::clone(&with_all)),
+                        (_, true) => None,
+                        _ => Some(verifier(authorities)?),
+                    },
+                    webpki: with_all,
+                    servers,
                 };
                 builder
                     .dangerous()

@@ -9,6 +9,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::certificate::is_ca;
 use crate::encoding::decode_file;
 use crate::error::{Error, Setting, os_error_text};
 use crate::process::bounded_read::{open_without_waiting, read_whole_within};
@@ -34,11 +35,46 @@ pub(crate) enum Roots {
     BuiltIn,
     /// The roots in a file that the user named, and no others.
     CaFile {
-        store: RootCertStore,
-        /// All certificates of the file, also those that cannot serve as a root.
-        certificates: Vec<CertificateDer<'static>>,
+        trusted: TrustedCertificates,
         file: Setting<PathBuf>,
     },
+}
+
+/// The certificates of a bundle.
+#[derive(Clone, Debug)]
+pub(crate) struct TrustedCertificates {
+    /// All that can serve as a root, whether they are those of CAs or not.
+    pub(super) all: RootCertStore,
+    /// Those of CAs.
+    pub(super) authorities: RootCertStore,
+    /// Those that a server may have as its own.
+    pub(super) servers: Vec<CertificateDer<'static>>,
+}
+
+impl TrustedCertificates {
+    /// A bundle may hold certificates that cannot serve as a root.
+    fn new(certificates: Vec<CertificateDer<'static>>) -> Self {
+        let store = |filter: fn(&[u8]) -> bool| {
+            let mut store = RootCertStore::empty();
+            let certificates = certificates
+                .iter()
+                .filter(|certificate| filter(certificate));
+            store.add_parsable_certificates(certificates.cloned());
+            store
+        };
+        Self {
+            all: store(|_| true),
+            authorities: store(is_ca),
+            servers: certificates,
+        }
+    }
+
+    /// Adds Mozilla's roots.
+    fn add_built_in(&mut self) {
+        for store in [&mut self.all, &mut self.authorities] {
+            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+    }
 }
 
 impl Roots {
@@ -62,57 +98,44 @@ impl Roots {
         let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<_, _>>()
             .map_err(|_| unusable("it contains a malformed certificate".to_owned()))?;
-        let mut store = RootCertStore::empty();
-        // A bundle may hold certificates that cannot serve as a root.
-        store.add_parsable_certificates(certificates.iter().cloned());
-        if store.is_empty() {
+        let trusted = TrustedCertificates::new(certificates);
+        if trusted.all.is_empty() {
             let why = "it contains no CA certificate in PEM format";
             return Err(unusable(why.to_owned()));
         }
-        Ok(Self::CaFile {
-            store,
-            certificates,
-            file,
-        })
+        Ok(Self::CaFile { trusted, file })
     }
 
-    /// Returns the roots that are trusted at first.
-    pub(super) fn root_store(&self) -> RootCertStore {
+    /// Returns what is trusted at first.
+    pub(super) fn configured(&self) -> TrustedCertificates {
         match self {
-            Self::BuiltIn => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
-            Self::CaFile { store, .. } => store.clone(),
+            Self::BuiltIn => self.with_built_in(),
+            Self::CaFile { trusted, .. } => trusted.clone(),
         }
     }
 
     /// Returns the built-in roots and those of the file.
-    pub(super) fn root_store_with_built_in(&self) -> RootCertStore {
-        let mut roots = Self::BuiltIn.root_store();
-        if let Self::CaFile { store, .. } = self {
-            roots.extend(store.roots.iter().cloned());
-        }
-        roots
+    pub(super) fn with_built_in(&self) -> TrustedCertificates {
+        let mut trusted = match self {
+            Self::BuiltIn => TrustedCertificates::new(Vec::new()),
+            Self::CaFile { trusted, .. } => trusted.clone(),
+        };
+        trusted.add_built_in();
+        trusted
     }
 
-    /// Returns the roots of the system's bundle, and on macOS those that the keychains trust; there are none
-    /// if both are missing. Variables that name a
-    /// bundle are not consulted: they set the CA file.
-    pub(super) fn system_root_store() -> RootCertStore {
-        let mut store = RootCertStore::empty();
+    /// Returns what the system's bundle holds, and on macOS what the keychains trust; nothing if both are missing.
+    /// Variables that name a bundle are not consulted: they set the CA file.
+    pub(super) fn system() -> TrustedCertificates {
         let mut paths = SYSTEM_BUNDLES.iter().map(Path::new);
         let pem = paths.find_map(|path| read_bundle(path, Duration::MAX).ok());
         let certificates = CertificateDer::pem_slice_iter(pem.as_deref().unwrap_or_default());
-        store.add_parsable_certificates(certificates.flatten());
         let keychain = keychain_roots().into_iter().map(CertificateDer::from);
-        store.add_parsable_certificates(keychain);
-        store
-    }
-
-    /// All certificates of the file that the user named.
-    pub(super) fn file_certificates(&self) -> &[CertificateDer<'static>] {
-        match self {
-            Self::BuiltIn => &[],
-            Self::CaFile { certificates, .. } => certificates,
-        }
+        let mut trusted =
+            TrustedCertificates::new(certificates.flatten().chain(keychain).collect());
+        // Whoever installs a CA there does not mean a server.
+        trusted.servers.retain(|certificate| !is_ca(certificate));
+        trusted
     }
 
     /// The file that replaces the built-in roots.

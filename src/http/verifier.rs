@@ -13,16 +13,18 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
-/// Verifies like webpki, and also accepts a CA certificate as the server's own if it is in the CA file.
-///
-/// `openssl req -x509` marks a certificate as that of a CA, and webpki refuses it as a server's. webpki
-/// returns that error before it reads the extended key usage, so the usage of such a certificate does
-/// not count.
+/// Verifies like webpki, with two differences. A certificate that is not that of a CA vouches only for itself:
+/// webpki trusts each root to sign others. And the certificate of a CA may be the server's own if it is in the
+/// CA file: `openssl req -x509` makes such certificates, and webpki refuses them. It does so before it reads the
+/// extended key usage, so that of such a certificate does not count.
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
+    /// With the certificates of CAs as roots; `None` if there are none.
+    pub(super) authorities: Option<Arc<WebPkiServerVerifier>>,
+    /// With all certificates as roots, for a server that has one of `servers`.
     pub(super) webpki: Arc<WebPkiServerVerifier>,
-    /// All certificates of the CA file; none if there is no such file.
-    pub(super) certificates: Vec<CertificateDer<'static>>,
+    /// The certificates that a server may have as its own.
+    pub(super) servers: Vec<CertificateDer<'static>>,
 }
 
 impl ServerCertVerifier for ServerVerifier {
@@ -34,22 +36,18 @@ impl ServerCertVerifier for ServerVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let outcome = self.webpki.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        let is_in_file = |certificate: &CertificateDer<'_>| {
-            let mut certificates = self.certificates.iter();
-            certificates.any(|known| known.as_ref() == certificate.as_ref())
+        let mut servers = self.servers.iter();
+        let is_known = servers.any(|known| known.as_ref() == end_entity.as_ref());
+        let verifier = match is_known {
+            true => Some(&self.webpki),
+            false => self.authorities.as_ref(),
         };
+        let verifier = verifier.ok_or(CertificateError::UnknownIssuer)?;
+        let outcome =
+            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match outcome {
             // webpki has checked the dates before it returns this error, but not the name.
-            Err(Error::InvalidCertificate(error))
-                if is_ca_used_as_server(&error) && is_in_file(end_entity) =>
-            {
+            Err(Error::InvalidCertificate(error)) if is_known && is_ca_used_as_server(&error) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }

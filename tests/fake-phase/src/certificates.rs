@@ -17,6 +17,9 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tempfile::TempDir;
 
+/// The certificate is that of a CA.
+const ANY_CA: IsCa = IsCa::Ca(BasicConstraints::Unconstrained);
+
 /// The certificate that the server presents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Certificate {
@@ -41,6 +44,13 @@ pub enum Certificate {
     SelfSignedWithoutNames,
     /// Like [`Self::SelfSigned`], but `ca_file` is another certificate of the same subject.
     SelfSignedImpostor,
+    /// Self-signed like [`Self::SelfSigned`], but marked as that of a server (`CA:FALSE`).
+    SelfSignedServer,
+    /// Signed for the right names with the key of a [`Self::SelfSignedServer`] for `other.test`, which is
+    /// `ca_file`.
+    SignedByServer,
+    /// Like [`Self::SignedByServer`], but the certificate in `ca_file` does not say whether it is that of a CA.
+    SignedByUnmarked,
     /// Like [`Self::Good`], but the server has another private key.
     OtherKey,
 }
@@ -54,6 +64,7 @@ impl Certificate {
                 | Certificate::SelfSignedExpired
                 | Certificate::SelfSignedWithoutNames
                 | Certificate::SelfSignedImpostor
+                | Certificate::SelfSignedServer
         )
     }
 
@@ -79,7 +90,10 @@ impl Certificate {
         }
         let key = KeyPair::generate().unwrap();
         if self.is_self_signed() {
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.is_ca = match self {
+                Certificate::SelfSignedServer => IsCa::ExplicitNoCa,
+                _ => ANY_CA,
+            };
             let certificate = params.self_signed(&key).unwrap();
             let trusted = match self {
                 Certificate::SelfSignedImpostor => {
@@ -89,8 +103,12 @@ impl Certificate {
             };
             return (certificate.der().clone(), key, trusted.pem());
         }
-        let (trusted, ca_pem) = authority("fake Phase CA");
-        let (unknown, _) = authority("unknown CA");
+        let (trusted, ca_pem) = match self {
+            Certificate::SignedByServer => authority("other.test", IsCa::ExplicitNoCa),
+            Certificate::SignedByUnmarked => authority("other.test", IsCa::NoCa),
+            _ => authority("fake Phase CA", ANY_CA),
+        };
+        let (unknown, _) = authority("unknown CA", ANY_CA);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
@@ -136,7 +154,7 @@ impl Handshake {
             Handshake::Ordinary | Handshake::Http2 => builder.with_no_client_auth(),
             Handshake::ClientCertificateTls12 | Handshake::ClientCertificateTls13 => {
                 let mut roots = RootCertStore::empty();
-                let (_, pem) = authority("CA of clients");
+                let (_, pem) = authority("CA of clients", ANY_CA);
                 roots
                     .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
                     .unwrap();
@@ -182,10 +200,10 @@ impl Identity {
     }
 }
 
-fn authority(name: &str) -> (Issuer<'static, KeyPair>, String) {
+fn authority(name: &str, is_ca: IsCa) -> (Issuer<'static, KeyPair>, String) {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.is_ca = is_ca;
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().unwrap();
     let pem = params.self_signed(&key).unwrap().pem();
