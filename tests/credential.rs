@@ -1,6 +1,7 @@
 //! The sources of a stored token, and the errors if it is missing or not valid.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{chown, symlink};
 
 use fake_phase::{bearer, expired_bearer, service_token, user_bearer, user_token};
@@ -167,6 +168,16 @@ fn token_descriptor_is_closed_before_exec() {
     let report = run.pass_descriptor(&other, 5).report();
     assert_eq!(report.descriptors(), [0, 1, 2, 5]);
     assert_eq!(report.variable("KEY"), Some(b"of the shop".to_vec()));
+
+    // Shells give such a path for `<(…)`.
+    for path in ["/dev/fd/63", "/proc/self/fd/63"] {
+        for mode in [&[][..], &["--supervise"], &["--watch", "60"]] {
+            let run = shop.run_inspector(&[mode, &["--token-file", path]].concat());
+            let file = File::open(private(&shop, "token", service_token())).unwrap();
+            let run = run.unset("PHASE_SERVICE_TOKEN").pass_descriptor(&file, 63);
+            assert_eq!(run.report().descriptors(), [0, 1, 2], "{path} {mode:?}");
+        }
+    }
 
     // All of standard input is the token, so the command has none.
     let run = shop
@@ -404,6 +415,24 @@ fn token_file_variable_accepts_all_forms() {
     let report = run("-").stdin(service_token()).report();
     assert_eq!(report.variable("KEY"), Some(b"of the shop".to_vec()));
     assert_eq!(report.argv()[0], inspector().as_bytes());
+}
+
+/// A pipe or a socket that stays open and silent is an error after `--max-wait`.
+#[test]
+fn silent_token_descriptor_is_an_error() {
+    let shop = shop_with_key();
+    let (pipe, _writer) = std::io::pipe().unwrap();
+    let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+    for descriptor in [OwnedFd::from(pipe), OwnedFd::from(socket)] {
+        for (form, number) in [("-", 0), ("fd:0", 0), ("fd:3", 3), ("/dev/fd/3", 3)] {
+            let run = shop.run_with(&["--max-wait", "0.2", "--token-file", form]);
+            let run = run.unset("PHASE_SERVICE_TOKEN").arg("true");
+            let run = run.pass_descriptor(&descriptor, number);
+            let output = run.output().assert_error(125, "token");
+            let why = "nobody has written its content within 0.2 s";
+            assert!(output.stderr.contains(why), "{form}: {output}");
+        }
+    }
 }
 
 /// A pipe as a file is read to its end. One that nobody writes to is an error after `--max-wait`, or

@@ -2,9 +2,10 @@
 //! Reads a stored token from its source.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 use super::{Credential, LoadContext, keyring};
 use crate::config::credential_file::{
@@ -13,7 +14,7 @@ use crate::config::credential_file::{
 use crate::config::{TOKEN_VARIABLE, TokenSource};
 use crate::encoding::decode_file;
 use crate::error::{Error, os_error_text};
-use crate::process::bounded_read::{open_without_waiting, read_within};
+use crate::process::bounded_read::{open_without_waiting, read_line_within, read_within};
 use crate::process::descriptor;
 use crate::secret::SecretBytes;
 
@@ -50,10 +51,19 @@ impl TokenSource {
                 let bytes = read_within(&file, MAX_SIZE + 1, *read_limit);
                 SecretBytes::new(bytes.and_then(decode_file).map_err(unreadable)?)
             }
-            Self::StandardInput => read_first_line().map_err(unreadable)?,
-            Self::Descriptor(number) => {
+            Self::StandardInput { read_limit } => {
+                let input = std::io::stdin().as_fd().try_clone_to_owned();
+                let input = File::from(input.map_err(unreadable)?);
+                let limit = descriptor_limit(&input, *read_limit);
+                let line = read_line_within(&input, MAX_SIZE + 1, limit);
+                SecretBytes::new(line.map_err(unreadable)?)
+            }
+            Self::Descriptor { number, read_limit } => {
                 let file = descriptor::take_inherited(*number).map_err(unreadable)?;
-                read_bounded(File::from(file), MAX_SIZE).map_err(unreadable)?
+                let file = File::from(file);
+                let limit = descriptor_limit(&file, *read_limit);
+                let bytes = read_within(&file, MAX_SIZE + 1, limit);
+                SecretBytes::new(bytes.and_then(decode_file).map_err(unreadable)?)
             }
             Self::Command(command) => command.run(context, true)?,
             Self::Login(login) if login.has_token => login.read_token()?,
@@ -75,7 +85,10 @@ impl TokenSource {
         match self {
             Self::File { path, .. } => path.metadata().is_ok_and(|metadata| metadata.is_file()),
             Self::Command(_) => true,
-            Self::Variable | Self::StandardInput | Self::Descriptor(_) | Self::Login(_) => false,
+            Self::Variable
+            | Self::StandardInput { .. }
+            | Self::Descriptor { .. }
+            | Self::Login(_) => false,
         }
     }
 
@@ -107,7 +120,7 @@ impl TokenSource {
 
     /// Closes the token's descriptor, if the source is one.
     pub(super) fn close_descriptor(&self) {
-        if let Self::Descriptor(number) = self {
+        if let Self::Descriptor { number, .. } = self {
             drop(descriptor::take_inherited(*number));
         }
     }
@@ -137,18 +150,10 @@ impl TokenSource {
     }
 }
 
-/// Reads the first line of standard input byte by byte, without a buffer: the command reads the rest.
-fn read_first_line() -> std::io::Result<SecretBytes> {
-    let mut input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    let mut line = Vec::new();
-    let mut byte = [0];
-    while line.len() as u64 <= MAX_SIZE {
-        match input.read(&mut byte) {
-            Ok(1) if byte != *b"\n" => line.extend_from_slice(&byte),
-            Ok(_) => break,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// How long a descriptor may be read. A terminal waits for its user.
+fn descriptor_limit(file: &File, read_limit: Duration) -> Duration {
+    match file.is_terminal() {
+        true => Duration::MAX,
+        false => read_limit,
     }
-    Ok(SecretBytes::new(line))
 }

@@ -45,7 +45,7 @@ pub(super) enum CredentialSetting<'a> {
 pub(super) struct ReadLimits {
     /// From a file.
     pub(super) file: Duration,
-    /// From a command.
+    /// From a command, or a descriptor that one may write to.
     pub(super) command: Duration,
 }
 
@@ -67,9 +67,9 @@ pub(crate) enum TokenSource {
         read_limit: Duration,
     },
     /// `-`: the first line of standard input. The command reads the rest.
-    StandardInput,
+    StandardInput { read_limit: Duration },
     /// `fd:N`: an inherited descriptor, closed before the command runs.
-    Descriptor(i32),
+    Descriptor { number: i32, read_limit: Duration },
     /// A command that prints the token.
     Command(TokenCommand),
     /// The login of Phase's own CLI.
@@ -91,7 +91,7 @@ impl TokenSource {
     ///
     /// # Errors
     /// `token` if the name is malformed, or if it is a token.
-    fn parse_file(setting: Setting<PathBuf>, read_limit: Duration) -> Result<Self, Error> {
+    fn parse_file(setting: Setting<PathBuf>, limits: ReadLimits) -> Result<Self, Error> {
         let Setting {
             value: path,
             set_by,
@@ -101,27 +101,35 @@ impl TokenSource {
             &set_by,
             "the path of a file that contains the token",
         )?;
-        match path.to_str() {
-            Some("-") => return Ok(Self::StandardInput),
-            Some(text) => match text.strip_prefix("fd:").map(str::parse) {
-                Some(Ok(number)) if number >= 0 => return Ok(Self::Descriptor(number)),
-                Some(_) => {
-                    return Err(Error::TokenUnreadable {
-                        from: text.to_owned(),
-                        set_by: Some(set_by),
-                        why: "expected fd:N with the number of an open descriptor".to_owned(),
-                        cause: None,
-                    });
-                }
-                None => {}
-            },
-            None => {}
+        let read_limit = limits.command;
+        let text = path.to_str().unwrap_or_default();
+        if text == "-" {
+            return Ok(Self::StandardInput { read_limit });
         }
-        Ok(Self::File {
-            path,
-            set_by,
-            read_limit,
-        })
+        if let Some(number) = text.strip_prefix("fd:") {
+            let why = match number.parse() {
+                Ok(1 | 2) => "standard output and standard error cannot provide a token",
+                Ok(number) if number >= 0 => return Ok(Self::Descriptor { number, read_limit }),
+                _ => "expected fd:N with the number of an open descriptor",
+            };
+            return Err(Error::TokenUnreadable {
+                from: text.to_owned(),
+                set_by: Some(set_by),
+                why: why.to_owned(),
+                cause: None,
+            });
+        }
+        // bash and zsh give such a path for `<(…)`.
+        let mut folders = ["/dev/fd/", "/proc/self/fd/"].into_iter();
+        let number = folders.find_map(|folder| text.strip_prefix(folder)?.parse().ok());
+        match number {
+            Some(number) if number > 2 => Ok(Self::Descriptor { number, read_limit }),
+            _ => Ok(Self::File {
+                path,
+                set_by,
+                read_limit: limits.file,
+            }),
+        }
     }
 
     /// How messages name the source.
@@ -129,8 +137,8 @@ impl TokenSource {
         match self {
             Self::Variable => TOKEN_VARIABLE.to_owned(),
             Self::File { path, .. } => path.display().to_string(),
-            Self::StandardInput => "standard input".to_owned(),
-            Self::Descriptor(number) => format!("descriptor {number}"),
+            Self::StandardInput { .. } => "standard input".to_owned(),
+            Self::Descriptor { number, .. } => format!("descriptor {number}"),
             Self::Command(command) => command.set_by.name().to_owned(),
             Self::Login(login) => login.name(),
         }
@@ -173,7 +181,7 @@ impl CredentialSetting<'_> {
     pub(super) fn into_source(self, limits: ReadLimits) -> Result<AuthSource, Error> {
         let source = match self {
             Self::Identity(identity) => return Ok(AuthSource::Identity(identity)),
-            Self::TokenFile(file) => TokenSource::parse_file(file, limits.file)?,
+            Self::TokenFile(file) => TokenSource::parse_file(file, limits)?,
             Self::TokenVariable => TokenSource::Variable,
             Self::TokenCommand(Setting { value, set_by }) => {
                 check_no_token(value, &set_by, "a command that prints the token")?;

@@ -80,7 +80,8 @@ pub(super) fn unreadable_token_hint(
     cause: Option<ErrorKind>,
 ) -> Option<String> {
     let Some(set_by) = set_by.filter(|_| !from.starts_with("fd:")) else {
-        return (from != "standard input")
+        let can_help = from != "standard input" && cause != Some(ErrorKind::TimedOut);
+        return can_help
             .then(|| "give phase-run an open descriptor, such as 3<FILE in a shell".to_owned());
     };
     let hint = match cause {

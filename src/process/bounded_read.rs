@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Reads named pipes (fifo(7)) within a time limit, because nobody may ever write to one. A regular file
-//! is read as usual.
+//! Reads pipes and sockets within a time limit, because nobody may ever write to one. A regular file is read
+//! as usual.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -26,27 +26,48 @@ pub(crate) fn open_without_waiting(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Reads a file that [`open_without_waiting`] has opened, up to its end or to `max_size` bytes.
+/// Reads a file up to its end or to `max_size` bytes. Another process that reads the same pipe could make this
+/// one wait, unless [`open_without_waiting`] has opened it.
 ///
 /// # Errors
 /// Those of read(2), and `TimedOut` if neither is reached within `limit`.
-pub(crate) fn read_within(mut file: &File, max_size: u64, limit: Duration) -> io::Result<Vec<u8>> {
+pub(crate) fn read_within(file: &File, max_size: u64, limit: Duration) -> io::Result<Vec<u8>> {
+    // The global allocator wipes it.
+    let mut bytes = read_chunks(file, max_size, limit, &mut vec![0; CHUNK], false)?;
+    // The last chunk may go beyond it.
+    bytes.truncate(usize::try_from(max_size).unwrap_or(usize::MAX));
+    Ok(bytes)
+}
+
+/// Like [`read_within`], but reads up to the end of a line, and byte by byte, so that another reader gets the
+/// rest.
+///
+/// # Errors
+/// Those of [`read_within`].
+pub(crate) fn read_line_within(file: &File, max_size: u64, limit: Duration) -> io::Result<Vec<u8>> {
+    read_chunks(file, max_size, limit, &mut [0], true)
+}
+
+fn read_chunks(
+    mut file: &File,
+    max_size: u64,
+    limit: Duration,
+    chunk: &mut [u8],
+    ends_at_line: bool,
+) -> io::Result<Vec<u8>> {
     let deadline = Instant::now().checked_add(limit);
     let mut bytes = Vec::new();
-    // The global allocator wipes it.
-    let mut chunk = vec![0; CHUNK];
     while (bytes.len() as u64) < max_size {
         wait_until_readable(file, deadline, limit)?;
-        match file.read(&mut chunk) {
+        match file.read(chunk) {
             Ok(0) => break,
+            Ok(_) if ends_at_line && chunk == b"\n" => break,
             Ok(length) => bytes.extend(chunk.iter().take(length)),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    // The last chunk may go beyond it.
-    bytes.truncate(usize::try_from(max_size).unwrap_or(usize::MAX));
     Ok(bytes)
 }
 
