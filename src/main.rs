@@ -56,7 +56,6 @@ fn main() -> ExitCode {
     let inherited = startup::read_environ_and_wipe_tokens(&single_threaded);
     let core_limit = memory_protection::enable();
     signal::remove_runtime_handlers();
-    signal::install_pid1_handlers();
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let has_arguments = !arguments.is_empty();
     let (args, parse_result) = cli::parse(arguments);

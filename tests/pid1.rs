@@ -2,6 +2,9 @@
 
 #![cfg(target_os = "linux")]
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+
 use fake_phase::{Phase, World};
 use nix::sys::resource::Resource;
 
@@ -135,6 +138,33 @@ fn termination_signal_ends_fetch_of_pid1() {
         assert!(output.stderr.is_empty(), "{output}");
         assert!(!shop.directory().join("started").exists());
         drop(gate);
+    }
+}
+
+/// The handlers exist before anything else. Here phase-run waits before its `main`, because standard input is
+/// closed and /dev/null is a pipe that nobody writes to yet.
+#[test]
+fn termination_signal_before_main_ends_pid1() {
+    for signal in TERMINATION_SIGNALS {
+        let shop = shop([("SECRET", "value")]);
+        let script = "mkfifo pipe && mount --bind pipe /dev/null && exec \"$@\" <&-";
+        let run = shop.run_with(&[]).args(["touch", "started"]);
+        let running = run.in_namespaces(&["--mount"], script).as_pid1().spawn();
+        eventually("phase-run waits for the pipe", || {
+            let program = std::fs::read_link(format!("/proc/{}/exe", running.pid()));
+            let state = (program.unwrap_or_default(), running.state());
+            match state.0.ends_with("phase-run") && state.1 == 'S' {
+                true => Ok(()),
+                false => Err(state),
+            }
+        });
+        running.kill(signal);
+        // Without a handler, phase-run would go on now.
+        let mut writer = File::options();
+        let writer = writer.write(true).custom_flags(libc::O_NONBLOCK);
+        let _ = writer.open(shop.directory().join("pipe"));
+        let _ = running.wait().assert_status(Status::Exited(128 + signal));
+        assert!(!shop.directory().join("started").exists());
     }
 }
 

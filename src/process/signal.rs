@@ -163,9 +163,10 @@ const TERMINATION_SIGNALS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP
 /// Installs handlers that end PID 1 with status 128+N.
 ///
 /// The kernel drops a signal to PID 1 that has no handler (pid_namespaces(7)), so a stop during the
-/// fetch would be lost. Ignored signals stay ignored, and execve(2) resets the handlers. In any
-/// other process this does nothing.
-pub(crate) fn install_pid1_handlers() {
+/// start or the fetch would be lost. Ignored signals stay ignored, and execve(2) resets the handlers.
+/// In any other process this does nothing. It makes plain libc calls, which are safe before Rust's
+/// runtime has started.
+pub(super) fn install_pid1_handlers() {
     if std::process::id() != 1 {
         return;
     }

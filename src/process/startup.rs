@@ -3,7 +3,8 @@
 //! Before `main`, the runtime ignores SIGPIPE and opens /dev/null for each closed descriptor from 0
 //! to 2. [`record_initial_state`] runs earlier. It records the disposition of SIGPIPE, and opens
 //! close-on-exec descriptors in place of the closed ones, so that the runtime does nothing and
-//! execve(2) closes them again for the command.
+//! execve(2) closes them again for the command. Before all that it installs the handlers of PID 1: the
+//! kernel drops each signal that comes earlier.
 //!
 //! The environment is copied here as well.
 
@@ -25,6 +26,7 @@ static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 /// Runs once, before `main` and before Rust's runtime, so it may only make plain libc calls. The
 /// platform's module registers it.
 pub(super) extern "C" fn record_initial_state() {
+    signal::install_pid1_handlers();
     let ignored = Disposition::current(Signal::PIPE) == Disposition::Ignored;
     SIGPIPE_IGNORED.store(ignored, Ordering::Relaxed);
     for descriptor in 0..3 {
