@@ -348,7 +348,7 @@ impl<'a> Fetcher<'a> {
             app, environment, ..
         } = target;
         let client = &self.app_directory.client;
-        let fetch = |dynamic| rest::fetch(client, app, &environment.name, filter, dynamic);
+        let fetch = |dynamic| rest::fetch(client, app, environment, filter, dynamic);
         fetch_naming_refused_leases(self.config.dynamic_mode, fetch, |outcome| match outcome {
             RestOutcome::Secrets(secrets, _) => secrets.as_slice(),
             _ => &[],

@@ -168,6 +168,43 @@ fn ten_thousand_secrets_arrive() {
     assert_eq!(phase.requests().len(), 1);
 }
 
+/// Each row has the ID of its environment. That of the requested one is known if the app was looked up.
+#[test]
+fn rows_of_another_environment_are_an_error() {
+    let named: &[&str] = &["--app", "shop"];
+    let id = shop_id();
+    let by_id: &[&str] = &["--app", &id];
+    for (app, environments, is_error) in [
+        (named, ["own", "own"], false),
+        (by_id, ["own", "own"], false),
+        (named, ["own", "other"], true),
+        (by_id, ["own", "other"], true),
+        (named, ["other", "other"], true),
+        // Nothing says which one is meant.
+        (by_id, ["other", "other"], false),
+    ] {
+        let shop = shop([("", ""); 0]);
+        shop.phase.edit(|world| {
+            let production = world.app("shop").environment("Production", "prod");
+            production.clear();
+            for (number, environment) in environments.into_iter().enumerate() {
+                let row = production.secret("/", &format!("KEY_{number}"), "value");
+                if environment == "other" {
+                    row.set("environment", json!("d2250abf-86ea-45cb-b285-7b14691440e4"));
+                }
+            }
+        });
+        let run = shop
+            .run(app)
+            .args(["--env", "Production", "--", "printenv", "KEY_1"]);
+        let output = run.output();
+        match is_error {
+            true => drop(output.assert_refused("protocol")),
+            false => assert_eq!(output.assert_ok().text(), "value\n"),
+        }
+    }
+}
+
 /// The server sends a secret once for each of its tags. Rows with one ID that differ are not Phase's
 /// answer, and none of them is chosen in silence.
 #[test]

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::app_directory::App;
+use super::app_directory::{App, Environment};
 use super::client::ApiClient;
 use super::lease::{self, LeaseExpiry};
 use super::response::Endpoint;
@@ -27,16 +27,16 @@ pub(super) enum RestOutcome {
 ///
 /// # Errors
 /// Those of a request, the error that the server responds with, and those of
-/// [`lease::variables_from_rows`]; `protocol` for rows of another shape.
+/// [`lease::variables_from_rows`]; `protocol` for rows of another shape or of another environment.
 pub(super) fn fetch(
     client: &ApiClient<'_>,
     app: &App,
-    environment: &str,
+    environment: &Environment,
     server_filter: &ServerFilter<'_>,
     dynamic_mode: DynamicMode,
 ) -> Result<RestOutcome, Error> {
     let dynamic_fields = dynamic_mode.request_fields();
-    let mut query = vec![("app_id", app.id.as_str()), ("env", environment)];
+    let mut query = vec![("app_id", app.id.as_str()), ("env", &environment.name)];
     query.extend(server_filter.folder.map(|folder| ("path", folder)));
     let tags = server_filter.tag_list();
     query.extend(tags.as_deref().map(|tags| ("tags", tags)));
@@ -46,10 +46,26 @@ pub(super) fn fetch(
             .map(|(name, value)| (*name, value.as_str())),
     );
     let response = client.get(&client.host().rest_url("v1/secrets/"), &query, &[])?;
-    let environment_label = environment_label(environment, app);
+    let environment_label = environment_label(&environment.name, app);
     match response.status {
         200 => {
             let rows: SecretRows<'_, Secret> = response.json("a list of secrets")?;
+            // The ID is only known if the app was looked up.
+            let expected = environment
+                .key
+                .as_ref()
+                .map(|key| key.environment_id.as_str());
+            if let (Some(expected), Some(id)) = (expected, &rows.environment)
+                && !id.eq_ignore_ascii_case(expected)
+            {
+                return Err(Error::UnexpectedResponse {
+                    host: client.host().name().to_owned(),
+                    why: format!(
+                        "it has the secrets of another environment than {environment_label}"
+                    ),
+                    hint: None,
+                });
+            }
             let (variables, lease) = lease::variables_from_rows(
                 rows.dynamic_rows,
                 dynamic_mode,

@@ -35,6 +35,8 @@ pub(super) struct CowStr<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 pub(super) struct SecretRows<'a, T> {
     pub(super) secrets: Vec<T>,
     pub(super) dynamic_rows: Vec<DynamicRow<'a>>,
+    /// The ID of the environment that all rows belong to, if one says so.
+    pub(super) environment: Option<Cow<'a, str>>,
 }
 
 /// A static secret, as opposed to a dynamic one.
@@ -115,6 +117,9 @@ struct RawRow<'a> {
     tags: LimitedVec<CowStr<'a>>,
     #[serde(borrow)]
     r#type: CowStr<'a>,
+    /// The ID of the environment that it belongs to.
+    #[serde(borrow, default)]
+    environment: Option<CowStr<'a>>,
     #[serde(borrow, default = "Option::default")]
     r#override: Option<JsonObject<Override<'a>>>,
     #[serde(borrow, default)]
@@ -152,8 +157,15 @@ where
                 let mut seen = HashMap::new();
                 let hasher = RandomState::new();
                 let mut sizes = Sizes::default();
+                let mut environment: Option<Cow<'de, str>> = None;
                 while let Some(JsonObject(row)) = rows.next_element::<JsonObject<RawRow<'de>>>()? {
                     sizes.add(&row).map_err(limit_exceeded)?;
+                    if let Some(CowStr(of_row)) = &row.environment {
+                        let first = environment.get_or_insert_with(|| of_row.clone());
+                        if first != of_row {
+                            return Err(A::Error::custom("rows of two environments"));
+                        }
+                    }
                     if row.tags.0.len() >= 2 {
                         let digest = row.digest(&hasher);
                         match seen.entry(hasher.hash_one(&row.id.0)) {
@@ -176,6 +188,7 @@ where
                 Ok(SecretRows {
                     secrets,
                     dynamic_rows,
+                    environment,
                 })
             }
         }
