@@ -79,6 +79,9 @@ pub(super) fn unreadable_token_hint(
     set_by: Option<&SetBy>,
     cause: Option<ErrorKind>,
 ) -> Option<String> {
+    if let Some(hint) = set_by.and_then(|set_by| env_file_hint(set_by, Path::new(from))) {
+        return Some(hint);
+    }
     let Some(set_by) = set_by.filter(|_| !from.starts_with("fd:")) else {
         let can_help = from != "standard input" && cause != Some(ErrorKind::TimedOut);
         return can_help
