@@ -284,10 +284,10 @@ errors! {
     }
 
     "unreachable": "no name resolution, connection or complete response for all of `--max-wait`" {
-        /// No complete response came from the host. It may be an outage, or the fault of this machine alone.
+        /// No complete response came from the host. For a fault of this machine, no snapshot is suggested.
         #[text("cannot reach {host}: {why}")]
         #[hint_from(hint.clone())]
-        Unreachable { host: String, why: String, hint: Option<String>, may_be_outage: bool },
+        Unreachable { host: String, why: String, hint: Option<String>, suggests_snapshot: bool },
     }
 
     "tls": "the certificate was rejected, or the TLS handshake failed" {
@@ -420,7 +420,7 @@ impl Error {
     pub(crate) fn suggesting_snapshot(mut self) -> Self {
         if let Self::Unreachable {
             hint: Some(hint),
-            may_be_outage: true,
+            suggests_snapshot: true,
             ..
         } = &mut self
         {

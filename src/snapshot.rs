@@ -69,12 +69,13 @@ impl<'a> Snapshot<'a> {
     }
 
     /// Runs `fetch` and falls back to the snapshot during an outage, or uses only the snapshot with
-    /// `--offline`. `check_restored` checks what is read from the snapshot, as `fetch` does with its own. The second element says when the first lease expires; it is `None` without leases and
-    /// if the snapshot was used.
+    /// `--offline`. `check_restored` checks what is read from the snapshot; `fetch` has already checked
+    /// what it returns. The second element says when the first lease expires; it is `None` without leases
+    /// and if the snapshot was used.
     ///
     /// # Errors
-    /// Those of `fetch` and `check_restored`. With `--offline`, `snapshot` if the snapshot cannot be used and `config` if the
-    /// app or the environment is missing.
+    /// Those of `fetch` and `check_restored`. With `--offline`, `snapshot` if the snapshot cannot be used
+    /// and `config` if the app or the environment is missing.
     pub(crate) fn fetch_or_restore(
         &self,
         fetch: impl FnOnce() -> Result<Fetched, Error>,
@@ -336,7 +337,7 @@ mod tests {
                     host: host(),
                     why: String::new(),
                     hint: None,
-                    may_be_outage: true,
+                    suggests_snapshot: true,
                 },
                 FailureClass::Outage,
             ),

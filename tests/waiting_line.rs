@@ -52,7 +52,7 @@ fn slow_response_is_shown_and_erased() {
         for _ in 0..2 {
             let line = visible_line(&terminal.until(" s"));
             assert!(
-                line.starts_with("phase-run: waiting for an answer, "),
+                line.starts_with("phase-run: waiting for a response, "),
                 "{line} {options:?}"
             );
         }
@@ -80,7 +80,7 @@ fn delay_before_retry_is_counted_down() {
     let _ = terminal.line();
     let countdown = terminal.until(" s");
     assert!(
-        countdown.starts_with("\rphase-run: next try in "),
+        countdown.starts_with("\rphase-run: retrying in "),
         "{countdown:?}"
     );
     assert_eq!(line_before(&mut terminal, "the end"), "");
@@ -129,5 +129,5 @@ fn waiting_is_silent_where_nobody_reads_it() {
     let mut terminal = start(&sandbox, &limits).wrap(background).on_terminal();
     let screen = terminal.until("ended");
     assert!(screen.contains("error[unreachable]"), "{screen:?}");
-    assert!(!screen.contains("waiting for an answer"), "{screen:?}");
+    assert!(!screen.contains("waiting for a response"), "{screen:?}");
 }

@@ -155,7 +155,7 @@ impl Host {
 fn parse_host_url(text: &str) -> Result<Url, &'static str> {
     // A URL parser drops these without a word.
     if text.trim() != text || text.contains(char::is_control) {
-        return Err("it has a control character, or white space at an end");
+        return Err("it has a control character, or white space at its start or end");
     }
     let url = parse_url(text, is_loopback)?;
     match url.query() {

@@ -115,7 +115,7 @@ impl Login {
         let mut users = users.map(|JsonObject(user)| user);
         let user = users.find(|user| user.id == self.account_id && user.host == self.host);
         user.and_then(|mut user| user.take_token())
-            .ok_or_else(|| unusable(&self.file, "it has just been changed", "try again"))
+            .ok_or_else(|| unusable(&self.file, "it was changed during this start", "try again"))
     }
 
     /// How messages name the source of the token.
@@ -129,7 +129,7 @@ fn read_logins(path: &Path) -> Result<Option<(LoginsJson, u32)>, Error> {
     let file = match open_regular(path) {
         Ok(Some(file)) => file,
         Ok(None) => return Err(unusable(path, "it is not a regular file", LOG_IN_AGAIN)),
-        // In a home directory of somebody else, nobody can tell whether there is a file.
+        // A home directory that cannot be entered counts as one without a login.
         Err(_) if path.symlink_metadata().is_err() => return Ok(None),
         Err(error) => return Err(unusable(path, &os_error_text(&error), "")),
     };

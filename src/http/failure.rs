@@ -298,11 +298,11 @@ impl Failure {
             (TlsPeer::Proxy | TlsPeer::Server, _) => host.to_owned(),
         };
         let host = host.to_owned();
-        let unreachable = |why, hint, may_be_outage| Error::Unreachable {
+        let unreachable = |why, hint, suggests_snapshot| Error::Unreachable {
             host: host.clone(),
             why,
             hint,
-            may_be_outage,
+            suggests_snapshot,
         };
         match self {
             Self::Unreachable { why } | Self::TunnelRefused { why } => {

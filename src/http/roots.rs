@@ -124,8 +124,8 @@ impl Roots {
         trusted
     }
 
-    /// Returns what the system's bundle holds, and on macOS what the keychains trust; nothing if both are missing.
-    /// Variables that name a bundle are not consulted: they set the CA file.
+    /// Returns what the system's bundle holds, and on macOS what the keychains trust; nothing if both
+    /// are missing. Variables that name a bundle are not consulted: they set the CA file.
     pub(super) fn system() -> TrustedCertificates {
         let mut paths = SYSTEM_BUNDLES.iter().map(Path::new);
         let pem = paths.find_map(|path| read_bundle(path, Duration::MAX).ok());

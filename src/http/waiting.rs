@@ -79,10 +79,10 @@ impl Wait {
         let waited = waited.as_secs_f64();
         match self {
             Self::Lookup { name } => format!("resolving {name}, {waited:.0} s"),
-            Self::Response => format!("waiting for an answer, {waited:.0} s"),
+            Self::Response => format!("waiting for a response, {waited:.0} s"),
             Self::Retry { at } => {
                 let left = at.saturating_duration_since(Instant::now());
-                format!("next try in {:.0} s", left.as_secs_f64().ceil())
+                format!("retrying in {:.0} s", left.as_secs_f64().ceil())
             }
         }
     }

@@ -218,9 +218,9 @@ events! {
         #[kind("fetching")]
         #[text("fetching app {app} (from {app_source}), environment {environment} (from {environment_source}) from {host} with the token from {token_source}")]
         Fetching { app: &'a str, app_source: String, environment: &'a str, environment_source: String, host: &'a str, token_source: &'a str },
-        /// The server cannot decrypt the app's secrets, which it said instead of sending them.
+        /// The server cannot decrypt the app's secrets.
         #[kind("end-to-end")]
-        #[text("the app is end-to-end encrypted: --mode e2ee saves the request that found this out")]
+        #[text("the app is end-to-end encrypted: pass --mode e2ee to save one request")]
         EndToEndFound,
         /// Requests go through this proxy, unless `no_proxy` exempts their host.
         #[kind("proxy")]
@@ -256,7 +256,7 @@ events! {
         VariablesKept { names: &'a [String] },
         /// In exec mode, the command becomes PID 1 of its container.
         #[kind("pid1")]
-        #[text("the command becomes PID 1 and gets signals directly: if it has no handler for SIGTERM, the kernel drops it, and --supervise or PHASE_SUPERVISE=1 is the cure")]
+        #[text("the command becomes PID 1 and gets signals directly; if it does not handle SIGTERM, use --supervise or PHASE_SUPERVISE=1")]
         BecomesPid1,
         /// The last line before the command takes over; arguments are not shown.
         #[kind("exec")]

@@ -97,7 +97,7 @@ pub(crate) fn disable_nss_modules() {
     }
 }
 
-/// Forks the process that becomes the command, before anybody reads the token.
+/// Forks the process that becomes the command, before a stored token or an identity is used.
 ///
 /// # Errors
 /// `exec` if fork(2) or signalfd(2) fails.

@@ -2,7 +2,7 @@
 //! The parent process of `--supervise`.
 //!
 //! It forwards signals, stops when the command stops, reaps children, and ends as the command ended.
-//! The command's process is forked before anybody reads a token, so this one knows no secret.
+//! The command's process is forked before the token is used, so this one knows no secret.
 //! [`SuperviseState::decide`], which is pure, maps each input to an action, and [`Supervisor`]
 //! performs the action. The command stays in phase-run's process group, so that a terminal, a
 //! shell's jobs and signals to the group work as without a supervisor.

@@ -43,7 +43,7 @@ impl WatchOutcome {
     }
 }
 
-/// Forks the first worker before anybody reads the token, and then watches until the command ends.
+/// Forks the first worker before the token is used, and then watches until the command ends.
 ///
 /// `wipe_token` is called in the parent after the first fork, when the worker has its own copy.
 ///
