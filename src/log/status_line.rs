@@ -42,7 +42,8 @@ pub(crate) fn erase() {
 /// Erases the status line, and keeps another one from being drawn until the guard is dropped.
 pub(super) fn lock_and_erase() -> MutexGuard<'static, usize> {
     let mut drawn = lock();
-    if *drawn > 0 && is_in_foreground() {
+    // A terminal that Ctrl-S has stopped must not hold up the start.
+    if *drawn > 0 && is_in_foreground() && is_writable(PollTimeout::ZERO) {
         write(&format!("\r{}\r", " ".repeat(*drawn)));
     }
     *drawn = 0;
