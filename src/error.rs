@@ -23,8 +23,9 @@ use std::time::Duration;
 pub(crate) use hints::{WHOLE_PATH, env_file_hint, shell_quoted};
 use hints::{
     app_hint, ca_file_hint, environment_hint, equals_sign_hint, existing_names, filter_hint,
-    missing_command_hint, path_hint, ranking_hint, rejected_token_hint, repeated_option_hint,
-    required_key_hint, tilde_hint, unknown_option_hint, unreadable_token_hint,
+    invalid_token_hint, missing_command_hint, path_hint, ranking_hint, rejected_token_hint,
+    repeated_option_hint, required_key_hint, tilde_hint, unknown_option_hint,
+    unreadable_token_hint,
 };
 pub(crate) use text::{
     MAX_LISTED, NO_MEMORY, errno_text, first_chars, humanize, list, lowercase_first, os_error_text,
@@ -106,7 +107,7 @@ errors! {
         #[text("no app is specified{}{}", ignored_project_note(ignored_project), readable_names(readable))]
         #[hint_from(Some(match misplaced {
             Some(word) => word.hint().to_owned(),
-            None => "pass --app NAME, or set PHASE_APP".to_owned(),
+            None => "pass --app NAME, set PHASE_APP, or add a .phase.json".to_owned(),
         }))]
         NoApp { readable: Vec<String>, ignored_project: Option<IgnoredProject>, misplaced: Option<MisplacedWord> },
         /// No environment is specified.
@@ -186,7 +187,7 @@ errors! {
         TokenCommandFailed { from: &'static str, why: String, hint: Option<String> },
         /// The token is malformed.
         #[text("the token from {from} is not valid: {why}")]
-        #[hint("copy the whole token from the Phase console: pss_service:v2:… with four fields of 64 hex digits")]
+        #[hint_from(Some(invalid_token_hint(from, why)))]
         InvalidToken { from: String, why: &'static str },
         /// Phase does not accept the token; `message` is what it responded.
         #[text("{host} rejected the token from {from}: {message}")]
@@ -202,7 +203,7 @@ errors! {
         BearerForEncryptedApp { app: String, from: String },
         /// The private key combined from the two key shares does not match the token's public key.
         #[text("cannot decrypt with the token from {from}: its key shares do not match its public key")]
-        #[hint("copy the whole token from the Phase console: pss_service:v2:… with four fields of 64 hex digits")]
+        #[hint_from(Some(invalid_token_hint(from, "")))]
         TokenKeyMismatch { from: String },
     }
 
@@ -307,6 +308,7 @@ errors! {
     "server": "Phase responded with 5xx for all of `--max-wait`, responded with a 400 that fits no other kind, or did not lease a dynamic secret" {
         /// The server responded with an error of its own.
         #[text("{host} responded with status {status}{}", message.as_ref().map_or_else(String::new, |text| format!(": {text}")))]
+        #[hint_from((*status == 400 && message.is_none()).then(|| "check --host or PHASE_HOST: a port for https:// responds so to http://".to_owned()))]
         ServerFailed { host: String, status: u16, message: Option<String> },
         /// Dynamic secrets were not leased; `names` is empty if the server does not say which ones.
         #[text("cannot lease {} in {environment_label}: {message}", match names.is_empty() {

@@ -370,10 +370,9 @@ fn plain_http_to_tls_port_is_refused() {
         .env("PHASE_HOST", host)
         .output()
         .assert_refused("server");
-    assert!(
-        output.stderr.contains("responded with status 400"),
-        "{output}"
-    );
+    let message =
+        "responded with status 400\nhint: check --host or PHASE_HOST: a port for https://";
+    assert!(output.stderr.contains(message), "{output}");
 }
 
 /// Plain http is allowed to loopback addresses only. Another address is refused before connecting, even

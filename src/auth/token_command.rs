@@ -40,7 +40,7 @@ impl TokenCommand {
                     return Ok(SecretBytes::new(line.unwrap_or_default().to_vec()));
                 }
             },
-            Ok(HelperOutput { status, .. }) => self.describe(status),
+            Ok(HelperOutput { status, bytes }) => self.describe(status, bytes.expose().is_empty()),
             Err(HelperError::System(error)) => (os_error_text(&error), None),
             Err(HelperError::OutputTooLong) => {
                 (format!("it printed more than {MAX_SIZE} bytes"), None)
@@ -57,8 +57,8 @@ impl TokenCommand {
         })
     }
 
-    /// Describes a status other than 0, with a hint.
-    fn describe(&self, status: WaitStatus) -> (String, Option<String>) {
+    /// Describes a status other than 0, with a hint. `is_silent` says that nothing was printed.
+    fn describe(&self, status: WaitStatus, is_silent: bool) -> (String, Option<String>) {
         let shell = self.words.first().map(Path::new);
         match (status, shell) {
             (WaitStatus::Exited(127), Some(shell)) if !shell.exists() => (
@@ -68,8 +68,19 @@ impl TokenCommand {
             (status, _) => {
                 let line = self.words.last();
                 let hint = line.and_then(|line| env_file_hint(&self.set_by, line));
-                let hint = hint
-                    .unwrap_or_else(|| "run the command by itself to see why it fails".to_owned());
+                let hint = hint.unwrap_or_else(|| {
+                    // It exits so, without a word, if there is no entry.
+                    let may_lack_entry = is_silent
+                        && status == WaitStatus::Exited(1)
+                        && line.is_some_and(|line| {
+                            line.to_string_lossy().contains("secret-tool lookup")
+                        });
+                    match may_lack_entry {
+                        true => "check the words after secret-tool lookup, and that the keyring is unlocked: there may be no such entry",
+                        false => "run the command by itself to see why it fails",
+                    }
+                    .to_owned()
+                });
                 (format!("the command {status}"), Some(hint))
             }
         }

@@ -73,6 +73,14 @@ pub(super) fn rejected_token_hint(host: &str, from: &str) -> String {
     }
 }
 
+/// The hint for a token that is malformed.
+pub(super) fn invalid_token_hint(from: &str, why: &str) -> String {
+    match from.starts_with("descriptor ") && why == "it is empty" {
+        true => format!("check the command that writes to {from}: it wrote nothing"),
+        false => "copy the whole token from the Phase console: pss_service:v2:… or pss_user:v1:… with four fields of 64 hex digits".to_owned(),
+    }
+}
+
 /// The hint for a token that cannot be read. `set_by` is what names its file, if it is in one.
 pub(super) fn unreadable_token_hint(
     from: &str,
@@ -117,6 +125,9 @@ pub(super) fn missing_command_hint(command: &str) -> String {
     match command {
         "run" => MisplacedWord::Run.hint().to_owned(),
         "help" => MisplacedWord::Help.hint().to_owned(),
+        "auth" | "init" | "secrets" | "shell" | "users" => {
+            format!("run phase {command}, which is Phase's own CLI: phase-run has no subcommands")
+        }
         option if option.starts_with('-') && !option.trim_matches('-').is_empty() => format!(
             "put options of phase-run before the -- and the command; for an image: docker run --entrypoint /phase-run IMAGE {option}"
         ),
@@ -172,7 +183,7 @@ pub(super) fn required_key_hint(missing: &[String], selected: &[String]) -> Stri
     let mut nearest = missing.iter().filter_map(|key| nearest_name(key, selected));
     match nearest.next() {
         Some(key) => format!("use --require {}", shell_quoted(key)),
-        None => "run with --dry-run and without --require to list the selected secrets".to_owned(),
+        None => "run with --dry-run and without --require to list the selected secrets, or also without --path and other filters to list all".to_owned(),
     }
 }
 
@@ -211,8 +222,9 @@ pub(super) fn filter_hint(option: &str, value: &str, existing: &[String]) -> Str
         None if is_folder || option == "--tags" => {
             "use one of these, or pass --allow-empty".to_owned()
         }
-        None => "run with --dry-run without this filter to see what exists, or pass --allow-empty"
-            .to_owned(),
+        None => format!(
+            "run with --dry-run and without {option}, --path and other filters to list all secrets, or pass --allow-empty"
+        ),
     }
 }
 

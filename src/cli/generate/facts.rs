@@ -6,7 +6,7 @@
 pub(super) const VARIABLES: [(&[&str], &str); 7] = [
     (
         &["PHASE_SERVICE_TOKEN"],
-        "the token, if no token file is specified",
+        "the token, if neither an option nor `PHASE_IDENTITY` nor `PHASE_SERVICE_TOKEN_FILE` gives one",
     ),
     (
         &["PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH"],

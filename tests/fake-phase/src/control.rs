@@ -28,6 +28,8 @@ impl Control {
             ["set", key, value, environment] => self.set(key, Some(value), environment),
             ["unset", key] => self.set(key, None, "Development"),
             ["unset", key, environment] => self.set(key, None, environment),
+            ["set", ..] => Err("usage: demo set KEY VALUE [ENVIRONMENT]".to_owned()),
+            ["unset", ..] => Err("usage: demo unset KEY [ENVIRONMENT]".to_owned()),
             ["rotate"] => self.rotate(),
             ["down"] => {
                 self.phase.respond("", Responder::reset());

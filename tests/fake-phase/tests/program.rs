@@ -103,6 +103,10 @@ fn program_performs_commands() {
     assert_eq!(ask("down"), "the server closes every connection\n.");
     assert_eq!(ask("up"), "the server responds\n.");
     assert_eq!(ask("what\tnow"), "unknown command: what now\n!");
+    assert_eq!(
+        ask("set\tPORT"),
+        "usage: demo set KEY VALUE [ENVIRONMENT]\n!"
+    );
     assert_eq!(ask("unset\tNEW"), "there is no NEW\n!");
     assert!(ask("set\tA\tx\tStaging").ends_with("\n!"));
     drop(input);
