@@ -128,9 +128,15 @@ pub(super) fn missing_command_hint(command: &str) -> String {
         "auth" | "init" | "secrets" | "shell" | "users" => {
             format!("run phase {command}, which is Phase's own CLI: phase-run has no subcommands")
         }
-        option if option.starts_with('-') && !option.trim_matches('-').is_empty() => format!(
-            "put options of phase-run before the -- and the command; for an image: docker run --entrypoint /phase-run IMAGE {option}"
-        ),
+        option if option.starts_with('-') && !option.trim_matches('-').is_empty() => {
+            let rest = match option {
+                "--dry-run" | "--help" | "-h" | "--version" | "-V" => "",
+                _ => " … -- COMMAND",
+            };
+            format!(
+                "put options of phase-run before the -- and the command; for an image: docker run --entrypoint /phase-run IMAGE {option}{rest}"
+            )
+        }
         _ => "check the name and PATH; an alias or a function of your shell is not a program"
             .to_owned(),
     }
@@ -325,7 +331,7 @@ pub(super) fn ranking_hint(key: &str, ranking: &FolderRanking) -> String {
         }
     };
     match is_new {
-        true => format!("{line} to prefer {winner}, or --except {key} to leave it out"),
+        true => format!("{line} to prefer {winner}, or pass --except {key} to leave it out"),
         false => format!(
             "{line} to prefer {winner}, because the last folder that matches wins; or leave {key} out with --except"
         ),
