@@ -188,7 +188,7 @@ fn hint_of_ambiguous_key_resolves_it() {
         (
             "",
             "",
-            "pass --path '' --path /backend to prefer /backend, or pass --except PORT to leave it out",
+            "pass --path '' --path /backend to prefer /backend, or --except PORT to leave it out",
         ),
         (
             "--path /backend --path ''",

@@ -322,16 +322,17 @@ pub(super) fn ranking_hint(key: &str, ranking: &FolderRanking) -> String {
         is_new,
     } = ranking;
     let folders = paths.value.iter().map(String::as_str);
-    let line = match paths.set_by {
-        SetBy::Option(option) => format!("pass {}", repeated(option, folders)),
+    let (line, or) = match paths.set_by {
+        SetBy::Option(option) => (format!("pass {}", repeated(option, folders)), "or"),
         _ => {
             let folders = folders.map(|folder| if folder.is_empty() { "/**" } else { folder });
             let folders: Vec<&str> = folders.collect();
-            format!("set {}={}", paths.set_by, folders.join(":"))
+            let line = format!("set {}={}", paths.set_by, folders.join(":"));
+            (line, "or pass")
         }
     };
     match is_new {
-        true => format!("{line} to prefer {winner}, or pass --except {key} to leave it out"),
+        true => format!("{line} to prefer {winner}, {or} --except {key} to leave it out"),
         false => format!(
             "{line} to prefer {winner}, because the last folder that matches wins; or leave {key} out with --except"
         ),
