@@ -189,7 +189,10 @@ pub(super) fn required_key_hint(missing: &[String], selected: &[String]) -> Stri
     let mut nearest = missing.iter().filter_map(|key| nearest_name(key, selected));
     match nearest.next() {
         Some(key) => format!("use --require {}", shell_quoted(key)),
-        None => "run with --dry-run and without --require to list the selected secrets, or also without --path and other filters to list all".to_owned(),
+        None => {
+            "run with --dry-run and without --require, --path and other filters to list all secrets"
+                .to_owned()
+        }
     }
 }
 
