@@ -95,7 +95,7 @@ fn hints_as_pid1_lead_on() {
 #[test]
 fn verbose_exec_as_pid1_explains_signals() {
     let shop = shop([("SECRET", "value")]);
-    let line = "phase-run: the command becomes PID 1 and gets signals directly: ";
+    let line = "phase-run: the command becomes PID 1 and gets signals directly; ";
     for (options, expected) in [(&["-v"][..], 1), (&["-v", "--supervise"], 0), (&[], 0)] {
         let run = shop.run_with(options).arg("true").as_pid1();
         let output = run.output().assert_status(Status::Exited(0));
