@@ -54,6 +54,8 @@ fn main() -> ExitCode {
     panic_hook::install(Logger::default());
     let single_threaded = SingleThreaded::claim().expect("main claims it first and once");
     let inherited = startup::read_environ_and_wipe_tokens(&single_threaded);
+    // Before anything that needs a large stack, such as parsing the arguments.
+    let stack_limit = stack_limit::raise_if_needed();
     let core_limit = memory_protection::enable();
     signal::remove_runtime_handlers();
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -68,7 +70,7 @@ fn main() -> ExitCode {
         core_limit: &core_limit,
     };
     let outcome = parse_result
-        .and_then(|()| stack_limit::raise_if_needed())
+        .and(stack_limit)
         .and_then(|()| run::run(single_threaded, &args, inherited, context));
     match outcome {
         Ok(outcome) => {
