@@ -254,10 +254,13 @@ const UNSAFE_IN_ANY_CASE: &str = concat!(
     "CscToolPath ",
 );
 
-/// The names of [`UNSAFE_NAMES`] without `*`, and the others as what stands before and after it.
+/// The two lists, split once: an environment may have 20,000 names.
 struct UnsafeNames {
+    /// The names of [`UNSAFE_NAMES`] without `*`.
     exact: HashSet<&'static str>,
+    /// The others, as what stands before and after the `*`.
     patterns: Vec<(&'static str, &'static str)>,
+    in_any_case: Vec<&'static str>,
 }
 
 static UNSAFE: LazyLock<UnsafeNames> = LazyLock::new(|| {
@@ -265,6 +268,7 @@ static UNSAFE: LazyLock<UnsafeNames> = LazyLock::new(|| {
     UnsafeNames {
         exact: names().filter(|name| !name.contains('*')).collect(),
         patterns: names().filter_map(|name| name.split_once('*')).collect(),
+        in_any_case: UNSAFE_IN_ANY_CASE.split_ascii_whitespace().collect(),
     }
 });
 
@@ -277,8 +281,9 @@ pub(super) fn is_unsafe(name: &str) -> bool {
     };
     UNSAFE.exact.contains(name)
         || UNSAFE.patterns.iter().any(matches)
-        || UNSAFE_IN_ANY_CASE
-            .split_ascii_whitespace()
+        || UNSAFE
+            .in_any_case
+            .iter()
             .any(|unsafe_name| is_same_setting(name, unsafe_name))
 }
 
