@@ -264,10 +264,14 @@ struct UnsafeNames {
 }
 
 static UNSAFE: LazyLock<UnsafeNames> = LazyLock::new(|| {
-    let names = || UNSAFE_NAMES.split_ascii_whitespace();
+    let names = UNSAFE_NAMES.split_ascii_whitespace();
+    let (patterns, exact): (Vec<_>, Vec<_>) = names.partition(|name| name.contains('*'));
     UnsafeNames {
-        exact: names().filter(|name| !name.contains('*')).collect(),
-        patterns: names().filter_map(|name| name.split_once('*')).collect(),
+        exact: exact.into_iter().collect(),
+        patterns: patterns
+            .into_iter()
+            .filter_map(|name| name.split_once('*'))
+            .collect(),
         in_any_case: UNSAFE_IN_ANY_CASE.split_ascii_whitespace().collect(),
     }
 });
