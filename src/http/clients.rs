@@ -105,10 +105,10 @@ impl Clients {
             false => {
                 let with_all = verifier(all)?;
                 let verifier = ServerVerifier {
-                    authorities: match (servers.is_empty(), authorities.is_empty()) {
-                        (true, _) => Some(Arc::clone(&with_all)),
-                        (_, true) => None,
-                        _ => Some(verifier(authorities)?),
+                    authorities: match authorities {
+                        None => Some(Arc::clone(&with_all)),
+                        Some(roots) if roots.is_empty() => None,
+                        Some(roots) => Some(verifier(roots)?),
                     },
                     webpki: with_all,
                     servers,

@@ -45,8 +45,8 @@ pub(crate) enum Roots {
 pub(crate) struct TrustedCertificates {
     /// All that can serve as a root, whether they are those of CAs or not.
     pub(super) all: RootCertStore,
-    /// Those of CAs.
-    pub(super) authorities: RootCertStore,
+    /// Those of CAs, if there are others.
+    pub(super) authorities: Option<RootCertStore>,
     /// Those that a server may have as its own.
     pub(super) servers: Vec<CertificateDer<'static>>,
 }
@@ -54,25 +54,29 @@ pub(crate) struct TrustedCertificates {
 impl TrustedCertificates {
     /// A bundle may hold certificates that cannot serve as a root.
     fn new(certificates: Vec<CertificateDer<'static>>) -> Self {
-        let store = |filter: fn(&[u8]) -> bool| {
+        let store = |certificates: Vec<CertificateDer<'static>>| {
             let mut store = RootCertStore::empty();
-            let certificates = certificates
-                .iter()
-                .filter(|certificate| filter(certificate));
-            store.add_parsable_certificates(certificates.cloned());
+            store.add_parsable_certificates(certificates);
             store
         };
+        let authorities: Vec<_> = certificates
+            .iter()
+            .filter(|certificate| is_ca(certificate))
+            .cloned()
+            .collect();
         Self {
-            all: store(|_| true),
-            authorities: store(is_ca),
+            all: store(certificates.clone()),
+            authorities: (authorities.len() < certificates.len()).then(|| store(authorities)),
             servers: certificates,
         }
     }
 
     /// Adds Mozilla's roots.
     fn add_built_in(&mut self) {
-        for store in [&mut self.all, &mut self.authorities] {
-            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let built_in = || webpki_roots::TLS_SERVER_ROOTS.iter().cloned();
+        self.all.extend(built_in());
+        if let Some(authorities) = &mut self.authorities {
+            authorities.extend(built_in());
         }
     }
 }
