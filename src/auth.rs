@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
-//! The credential for Phase's API: a stored token, or the machine's identity in its cloud.
+//! The credential for Phase's API: a token, or the machine's identity in its cloud.
 //!
-//! `config` decides which of the two it is ([`AuthSource`]). [`AuthSource::load`] reads the token, or
-//! finds the cloud credentials that `phase` exchanges for a token.
+//! `config` decides where it comes from ([`AuthSource`]). [`AuthSource::load`] reads the token, which may
+//! run a program, or finds the cloud credentials that `phase` exchanges for a token.
 
 mod aws;
 mod azure;

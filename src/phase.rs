@@ -32,7 +32,7 @@ use crate::process::SingleThreaded;
 use crate::secret::Secret;
 use app_directory::{App, AppDirectory, Encryption, Environment};
 use client::ApiClient;
-use e2ee::{E2eeClient, MAX_ENCRYPTED};
+use e2ee::{E2eeClient, MAX_ENCRYPTED_SECRETS};
 pub(crate) use e2ee::{EncryptedSecret, EnvironmentDecryptor};
 pub(crate) use lease::LeaseExpiry;
 pub(crate) use resolver::{ReferenceResolver, Resolved};
@@ -365,7 +365,7 @@ impl<'a> Fetcher<'a> {
         let client = E2eeClient::new(self.app_directory, self.credential)?;
         let fetch_filtered = |server_filter: &ServerFilter<'_>, dynamic| {
             let policy = RequestPolicy::DEFAULT;
-            let max = MAX_ENCRYPTED;
+            let max = MAX_ENCRYPTED_SECRETS;
             client.fetch(app, environment, server_filter, dynamic, policy, max)
         };
         let fetch = |dynamic| fetch_filtered(&self.server_filter, dynamic);

@@ -281,7 +281,7 @@ fn fetch_and_select(
             let selected = selection::select(secrets, options, &environment_label, log, Ok, Ok)?;
             let resolved = Resolved {
                 secrets: check(selected)?,
-                unfetched: None,
+                unfetched_reason: None,
             };
             (total, resolved)
         }
@@ -311,7 +311,10 @@ fn fetch_and_select(
             (total, resolved)
         }
     };
-    let Resolved { secrets, unfetched } = resolved;
+    let Resolved {
+        secrets,
+        unfetched_reason,
+    } = resolved;
     log.log(Event::Selected {
         selected: secrets.len(),
         total,
@@ -319,7 +322,7 @@ fn fetch_and_select(
     });
     Ok(Fetched {
         secrets,
-        unfetched,
+        unfetched_reason,
         target,
         lease,
     })

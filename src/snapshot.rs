@@ -39,7 +39,7 @@ pub(crate) enum FetchPurpose {
 pub(crate) struct Fetched {
     pub(crate) secrets: Vec<Secret>,
     /// Why some references are left that the next start may resolve.
-    pub(crate) unfetched: Option<String>,
+    pub(crate) unfetched_reason: Option<String>,
     pub(crate) target: FetchedTarget,
     /// When the first lease expires, if anything was leased.
     pub(crate) lease: Option<LeaseExpiry>,
@@ -98,12 +98,12 @@ impl<'a> Snapshot<'a> {
         let error = match fetch() {
             Ok(Fetched {
                 secrets,
-                unfetched,
+                unfetched_reason,
                 target,
                 lease,
             }) => {
                 if purpose != FetchPurpose::DryRun {
-                    let written = match unfetched {
+                    let written = match unfetched_reason {
                         // A copy from an earlier start has the values.
                         Some(why) => Err(format!("references are not resolved: {why}")),
                         None => self.write(&secrets, &target),

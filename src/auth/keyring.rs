@@ -84,8 +84,8 @@ impl KeyringProgram {
         }
     }
 
-    /// Says how to install a program that is missing.
-    fn installation(self) -> &'static str {
+    /// The hint if the program is missing.
+    fn missing_hint(self) -> &'static str {
         match self {
             Self::SecretTool => {
                 "install secret-tool: Debian's package is libsecret-tools, others call it libsecret"
@@ -126,7 +126,7 @@ pub(super) fn read_token(login: &Login, context: LoadContext<'_>) -> Result<Secr
             ..
         }) => (
             format!("{name} is not installed"),
-            Some(program.installation()),
+            Some(program.missing_hint()),
         ),
         // The programs do not tell these apart.
         Ok(HelperOutput {

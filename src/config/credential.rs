@@ -18,7 +18,7 @@ use crate::secret::Token;
 /// The variable that holds the token itself.
 pub(crate) const TOKEN_VARIABLE: &str = "PHASE_SERVICE_TOKEN";
 
-/// The variables of a token, in their order.
+/// The variables that give a token, in order of precedence.
 const TOKEN_VARIABLES: [&str; 3] = [
     "PHASE_SERVICE_TOKEN_FILE",
     TOKEN_VARIABLE,

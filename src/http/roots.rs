@@ -45,7 +45,7 @@ pub(crate) enum Roots {
 pub(crate) struct TrustedCertificates {
     /// All that can serve as a root, whether they are those of CAs or not.
     pub(super) all: RootCertStore,
-    /// Those of CAs, if there are others.
+    /// Those of CAs; `None` if that is all of them.
     pub(super) authorities: Option<RootCertStore>,
     /// Those that a server may have as its own.
     pub(super) servers: Vec<CertificateDer<'static>>,

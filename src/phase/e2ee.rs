@@ -28,7 +28,7 @@ use crate::secret::{Secret, SecretBytes, wipe_unused_stack};
 
 /// The most secrets of an environment together with all others that its references need. Decrypting the key
 /// and the value of each takes about 1.4 s on one core.
-pub(super) const MAX_ENCRYPTED: usize = 10_000;
+pub(super) const MAX_ENCRYPTED_SECRETS: usize = 10_000;
 
 /// The fewest fields per thread. They take about 5 ms to decrypt.
 const MIN_FIELDS_PER_THREAD: usize = 64;

@@ -16,7 +16,7 @@ use std::collections::{HashMap, TryReserveError};
 use std::rc::Rc;
 
 use super::app_directory::{App, Environment};
-use super::e2ee::{E2eeClient, EncryptedEnvironment, MAX_ENCRYPTED};
+use super::e2ee::{E2eeClient, EncryptedEnvironment, MAX_ENCRYPTED_SECRETS};
 use super::environment_index::{Coverage, EnvironmentIndex, SharedValues};
 use super::reference::{Piece, Reference, has_reference, pieces};
 use super::{ServerFilter, environment_label};
@@ -58,7 +58,7 @@ pub(crate) struct ReferenceResolver<'a> {
     reached_unusual_limit: bool,
     /// Why an environment could not be fetched that the next start may find. Only set for references with
     /// unusual names.
-    unfetched: Option<String>,
+    unfetched_reason: Option<String>,
     /// Whether a reference is left in the current value that names a secret, or may name one.
     keeps_reference: bool,
     /// How many references have been followed.
@@ -78,7 +78,7 @@ pub(crate) struct ReferenceResolver<'a> {
 pub(crate) struct Resolved {
     pub(crate) secrets: Vec<Secret>,
     /// Why some references are left that the next start may resolve.
-    pub(crate) unfetched: Option<String>,
+    pub(crate) unfetched_reason: Option<String>,
 }
 
 /// The values that are being expanded, and what is known about others.
@@ -143,12 +143,12 @@ impl<'a> ReferenceResolver<'a> {
             indexes: HashMap::new(),
             unusual_environments: 0,
             reached_unusual_limit: false,
-            unfetched: None,
+            unfetched_reason: None,
             keeps_reference: false,
             followed_references: 0,
             expanded_bytes: 0,
             response_bytes_left: BodyLimit::DEFAULT.bytes.saturating_sub(fetched.body_bytes),
-            secrets_left: MAX_ENCRYPTED.saturating_sub(fetched.secrets.len()),
+            secrets_left: MAX_ENCRYPTED_SECRETS.saturating_sub(fetched.secrets.len()),
             lowercase_names: vec![],
         })
     }
@@ -171,8 +171,11 @@ impl<'a> ReferenceResolver<'a> {
         let own_environment = self.own_environment.take();
         let own_environment = own_environment.filter(|_| secrets.iter().any(refers));
         let Some((own_environment, values)) = own_environment else {
-            let unfetched = None;
-            return Ok(Resolved { secrets, unfetched });
+            let unfetched_reason = None;
+            return Ok(Resolved {
+                secrets,
+                unfetched_reason,
+            });
         };
         let mut index = EnvironmentIndex::new(values);
         index.reuse_decrypted(secrets.iter().filter(|secret| is_used(&secret.key)));
@@ -194,8 +197,11 @@ impl<'a> ReferenceResolver<'a> {
             }
             left = postponed;
         }
-        let unfetched = self.unfetched;
-        Ok(Resolved { secrets, unfetched })
+        let unfetched_reason = self.unfetched_reason;
+        Ok(Resolved {
+            secrets,
+            unfetched_reason,
+        })
     }
 
     fn resolve_value(
@@ -505,7 +511,7 @@ impl<'a> ReferenceResolver<'a> {
             {
                 // Receiving and parsing it may have taken as long as all other responses.
                 self.unusual_environments = MAX_UNUSUAL_ENVIRONMENTS;
-                self.unfetched = Some(why.clone());
+                self.unfetched_reason = Some(why.clone());
                 Coverage::Failed
             }
             error => return Err(error),

@@ -40,11 +40,11 @@ pub(crate) fn exec_command(
     core_limit: &SavedCoreLimit,
 ) -> Error {
     core_limit.restore();
-    exec_helper(command, environ)
+    exec_without_core_dump(command, environ)
 }
 
 /// Like [`exec_command`], but the limit on core dumps stays 0, because a helper handles a secret.
-pub(super) fn exec_helper(command: &[OsString], environ: &EnvBlock) -> Error {
+pub(super) fn exec_without_core_dump(command: &[OsString], environ: &EnvBlock) -> Error {
     startup::restore_sigpipe();
     stack_limit::restore();
     let error = search_and_exec(command, environ);

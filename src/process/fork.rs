@@ -29,7 +29,7 @@ pub(super) fn fork_child(_single_threaded: &SingleThreaded, parent: Pid) -> io::
     Ok(fork)
 }
 
-/// Ends a helper whose exec has failed, without anything that the parent wants done at its own end.
+/// Ends a helper whose exec has failed, without running exit handlers, which are the parent's.
 pub(super) fn exit_helper(status: u8) -> ! {
     // SAFETY: _exit(2) takes any status and does not return.
     unsafe { libc::_exit(status.into()) }

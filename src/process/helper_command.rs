@@ -73,21 +73,21 @@ impl HelperCommand<'_> {
     ) -> Result<HelperOutput, HelperError> {
         let terminal_mode = self.may_ask.then(TerminalMode::current).flatten();
         let (reader, writer) = io::pipe()?;
-        let watch = ChildWatch::start()?;
+        let guard = ChildExitGuard::start()?;
         let child = match fork_helper(single_threaded) {
             Ok(Some(child)) => child,
             Ok(None) => {
-                watch.mask.restore();
+                guard.mask.restore();
                 self.exec(&writer, inherited)
             }
             Err(error) => {
-                watch.restore();
+                guard.restore();
                 return Err(error.into());
             }
         };
         drop(writer);
-        let outcome = self.read_until_exit(child, reader, &watch.exits);
-        watch.restore();
+        let outcome = self.read_until_exit(child, reader, &guard.exits);
+        guard.restore();
         if outcome.is_err() {
             kill_with_descendants(child);
             if let Some(mode) = terminal_mode {
@@ -110,7 +110,8 @@ impl HelperCommand<'_> {
         };
         let status = match prepare() {
             Ok(()) => {
-                exec::exec_helper(self.words, &inherited.without_token_variables()).exit_status()
+                exec::exec_without_core_dump(self.words, &inherited.without_token_variables())
+                    .exit_status()
             }
             Err(_) => 126,
         };
@@ -196,13 +197,13 @@ impl HelperCommand<'_> {
 
 /// Makes the end of a child readable from a descriptor. Signals other than CHLD are as before: they must
 /// end phase-run while the helper waits for the user.
-struct ChildWatch {
+struct ChildExitGuard {
     mask: SignalMask,
     disposition: Disposition,
     exits: ChildExits,
 }
 
-impl ChildWatch {
+impl ChildExitGuard {
     fn start() -> io::Result<Self> {
         let exits = ChildExits::open()?;
         let mask = SignalMask::block_child_signal();
