@@ -24,11 +24,14 @@ impl Control {
     pub(crate) fn perform(&mut self, line: &str) -> Result<String, String> {
         let words: Vec<&str> = line.split('\t').collect();
         match words.as_slice() {
-            ["set", key, value] => self.set(key, Some(value), "Development"),
-            ["set", key, value, environment] => self.set(key, Some(value), environment),
-            ["unset", key] => self.set(key, None, "Development"),
-            ["unset", key, environment] => self.set(key, None, environment),
-            ["set", ..] => Err("usage: demo set KEY VALUE [ENVIRONMENT]".to_owned()),
+            ["set", key, value] => self.set(key, Some(value), "Development", None),
+            ["set", key, value, environment] => self.set(key, Some(value), environment, None),
+            ["set", key, value, environment, folder] => {
+                self.set(key, Some(value), environment, Some(folder))
+            }
+            ["unset", key] => self.set(key, None, "Development", None),
+            ["unset", key, environment] => self.set(key, None, environment, None),
+            ["set", ..] => Err("usage: demo set KEY VALUE [ENVIRONMENT [FOLDER]]".to_owned()),
             ["unset", ..] => Err("usage: demo unset KEY [ENVIRONMENT]".to_owned()),
             ["rotate"] => self.rotate(),
             ["down"] => {
@@ -40,24 +43,39 @@ impl Control {
                 Ok("the server responds".to_owned())
             }
             ["list"] => Ok(self.list()),
+            ["clear", environment] => self.clear(environment),
+            ["requests"] => Ok(self.phase.requests().len().to_string()),
             _ => Err(format!("unknown command: {}", words.join(" "))),
         }
     }
 
-    /// Sets or removes a secret of the app shop, in the folder where it is or else in the root.
-    fn set(&self, key: &str, value: Option<&str>, environment: &str) -> Result<String, String> {
-        if !["Development", "Production"].contains(&environment) {
-            let why = format!("no environment {environment}: use Development or Production");
-            return Err(why);
-        }
+    /// Removes all secrets of an environment of the app shop.
+    fn clear(&self, environment: &str) -> Result<String, String> {
+        check_environment(environment)?;
+        self.phase.edit(|world| {
+            world.app("shop").environment(environment, "custom").clear();
+        });
+        Ok(format!("removed all secrets of {environment}"))
+    }
+
+    /// Sets or removes a secret of the app shop, in this folder, or in the one where it is, or else in
+    /// the root.
+    fn set(
+        &self,
+        key: &str,
+        value: Option<&str>,
+        environment: &str,
+        folder: Option<&str>,
+    ) -> Result<String, String> {
+        check_environment(environment)?;
         let mut answer = Ok(String::new());
         self.phase.edit(|world| {
             let environment = world.app("shop").environment(environment, "custom");
-            let folders = ["/", "/backend", "/web"];
-            let folder = folders
-                .iter()
-                .find(|folder| environment.find(folder, key).is_some());
-            let folder = folder.copied().unwrap_or("/");
+            let folder = folder.unwrap_or_else(|| {
+                let mut folders = ["/", "/backend", "/web"].into_iter();
+                let present = folders.find(|folder| environment.find(folder, key).is_some());
+                present.unwrap_or("/")
+            });
             answer = match (value, environment.find(folder, key)) {
                 (Some(value), Some(row)) => {
                     row.value(value);
@@ -104,6 +122,17 @@ impl Control {
         let mut lines = Vec::new();
         self.phase.edit(|world| lines = world.list(self.current));
         lines.join("\n")
+    }
+}
+
+/// Checks that the app shop has this environment.
+fn check_environment(name: &str) -> Result<(), String> {
+    if ["Development", "Production"].contains(&name) {
+        Ok(())
+    } else {
+        Err(format!(
+            "no environment {name}: use Development or Production"
+        ))
     }
 }
 

@@ -105,7 +105,7 @@ fn program_performs_commands() {
     assert_eq!(ask("what\tnow"), "unknown command: what now\n!");
     assert_eq!(
         ask("set\tPORT"),
-        "usage: demo set KEY VALUE [ENVIRONMENT]\n!"
+        "usage: demo set KEY VALUE [ENVIRONMENT [FOLDER]]\n!"
     );
     assert_eq!(ask("unset\tNEW"), "there is no NEW\n!");
     assert!(ask("set\tA\tx\tStaging").ends_with("\n!"));

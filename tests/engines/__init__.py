@@ -1,0 +1,1 @@
+"""What phase-run does in real engines. `scripts/test-engines` runs these modules."""

@@ -1,0 +1,77 @@
+"""The programs that the cases run: this project's, and those that Debian and PyPI install."""
+import functools
+import os
+import shutil
+import subprocess
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TARGET = ROOT / "target"
+# cargo's directory, which may be elsewhere.
+BUILT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+
+
+def run(*words, **more):
+    """Runs a command that must succeed, and returns what it writes to standard output."""
+    done = subprocess.run([str(word) for word in words], text=True, capture_output=True, **more)
+    if done.returncode != 0:
+        raise AssertionError(f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def need(program, package=None):
+    """Returns the path of a program. As root on Debian, installs its package first if it is missing."""
+    found = shutil.which(program)
+    if found is None and package and os.geteuid() == 0 and shutil.which("apt-get"):
+        install(package)
+        found = shutil.which(program)
+    if found is None:
+        raise RuntimeError(f"{program} is not installed (Debian's package is {package or program})")
+    return found
+
+
+def install(*packages):
+    """Installs Debian's packages, with a fresh list of packages if the old one does not do."""
+    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    if subprocess.run(command, env=quiet, capture_output=True).returncode != 0:
+        run("apt-get", "update", "-qq")
+        run(*command, env=quiet)
+
+
+def python_package(name, version):
+    """Returns the directory of the programs that a package of PyPI brings, in an environment of its own."""
+    place = TARGET / "engines" / f"{name}-{version}"
+    if not (place / "installed").exists():
+        venv.create(place, with_pip=True, clear=True)
+        run(place / "bin/pip", "install", "--quiet", f"{name}=={version}")
+        (place / "installed").touch()
+    return place / "bin"
+
+
+@functools.cache
+def phase_run():
+    """Returns the path of the static release binary."""
+    given = os.environ.get("PHASE_RUN_STATIC")
+    if given:
+        return Path(given)
+    run(ROOT / "scripts/build")
+    return TARGET / "dist/phase-run"
+
+
+@functools.cache
+def fake_phase():
+    """Returns the path of the fake Phase server."""
+    run("cargo", "build", "--quiet", "--locked", "--package", "fake-phase", cwd=ROOT)
+    return BUILT / "debug/fake-phase"
+
+
+@functools.cache
+def inspector():
+    """Returns the path of the static inspector. `inspector serve` prints `ready`, then each signal it gets."""
+    place = TARGET / "engines"
+    place.mkdir(parents=True, exist_ok=True)
+    source = ROOT / "tests/inspector/main.rs"
+    run("rustc", "--edition", "2024", "-O", "-C", "panic=abort", "-C", "target-feature=+crt-static", "-o", place / "inspector", source)
+    return place / "inspector"

@@ -1,0 +1,55 @@
+"""The results of the cases, and the table of them."""
+import contextlib
+import time
+import traceback
+
+
+class Report:
+    """Collects results, and prints each as it comes."""
+
+    def __init__(self, gate):
+        # True if only the cases of the gate are wanted.
+        self.gate = gate
+        self.engines = []
+
+    def engine(self, name, version):
+        """Starts the section of an engine. The cases that follow belong to it."""
+        self.engines.append({"name": name, "version": version, "passed": 0, "failed": [], "left out": []})
+        print(f"{name} {version}", flush=True)
+
+    @contextlib.contextmanager
+    def case(self, title):
+        """Runs the block as a case. An exception fails the case, and the next case runs all the same."""
+        started = time.monotonic()
+        try:
+            yield
+        except Exception:
+            self.engines[-1]["failed"].append(title)
+            print(f"  FAILED {title}\n{traceback.format_exc()}", flush=True)
+        else:
+            self.engines[-1]["passed"] += 1
+            print(f"  ok     {title} ({time.monotonic() - started:.1f} s)", flush=True)
+
+    def left_out(self, title, why):
+        """Counts a case that cannot run here."""
+        self.engines[-1]["left out"].append(title)
+        print(f"  -      {title}: left out, {why}", flush=True)
+
+    def passed(self):
+        return sum(engine["passed"] for engine in self.engines)
+
+    def count(self, result):
+        """Returns how many cases `failed`, or were `left out`."""
+        return sum(len(engine[result]) for engine in self.engines)
+
+    def table(self):
+        """Returns the table of all engines, and the failed cases."""
+        lines = ["| engine | version | cases | result |", "| --- | --- | --- | --- |"]
+        for engine in self.engines:
+            failed, left_out = len(engine["failed"]), len(engine["left out"])
+            result = f"{failed} failed" if failed else "passed"
+            if left_out:
+                result += f", {left_out} left out"
+            lines.append(f"| {engine['name']} | {engine['version']} | {engine['passed'] + failed} | {result} |")
+        lines += [f"failed: {engine['name']}: {title}" for engine in self.engines for title in engine["failed"]]
+        return "\n".join(lines)
