@@ -18,6 +18,8 @@ mod config;
 mod encoding;
 mod environ;
 mod error;
+#[cfg(test)]
+mod explore;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
 mod http;

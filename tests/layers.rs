@@ -5,7 +5,8 @@ use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
 /// From the bottom to the top. `main` and `fuzz` may use everything.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
+    "explore",
     "error",
     "encoding",
     "secret",
