@@ -1,5 +1,5 @@
 //! Checks of the files in examples/: the tools they are for accept them, the documents show the same
-//! lines, and they work. `examples_in_containers` runs those for containers.
+//! lines, and they work. `scripts/test-engines` runs those for containers.
 
 #![cfg(target_os = "linux")]
 
@@ -35,7 +35,7 @@ model = get_session().get_service_model('ecs').operation_model('RegisterTaskDefi
 validate_parameters(json.load(open(sys.argv[1])), model.input_shape)";
 
 /// Returns the text of a file in examples/.
-pub(crate) fn example(name: &str) -> String {
+fn example(name: &str) -> String {
     read_to_string(path(name)).unwrap_or_else(|why| panic!("{name}: {why}"))
 }
 
@@ -46,7 +46,7 @@ fn path(name: &str) -> PathBuf {
 }
 
 /// Returns the data of a YAML file in examples/, or nothing where no YAML parser is installed.
-pub(crate) fn yaml(name: &str) -> Option<Value> {
+fn yaml(name: &str) -> Option<Value> {
     let folder = pypi_packages(&LINTERS)?;
     let program =
         "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)";
@@ -57,14 +57,8 @@ pub(crate) fn yaml(name: &str) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// Returns the strings of a list.
-pub(crate) fn words(list: &Value) -> Vec<String> {
-    let list = list.as_array().unwrap().iter();
-    list.map(|word| word.as_str().unwrap().to_owned()).collect()
-}
-
 /// Returns a fake Phase with the app of the examples, whose ID is that in the files.
-pub(crate) fn market() -> (Phase, Sandbox) {
+fn market() -> (Phase, Sandbox) {
     let mut world = World::captured();
     for (name, kind) in [
         ("Production", "prod"),
@@ -76,11 +70,7 @@ pub(crate) fn market() -> (Phase, Sandbox) {
         environment.secret("/", "PGPASSWORD", &format!("password of {name}"));
     }
     let production = world.app("shop").environment("Production", "prod");
-    for (folder, key) in [
-        ("/backend", "QUEUE"),
-        ("/deploy", "TARGET"),
-        ("/db", "POSTGRES_PASSWORD"),
-    ] {
+    for (folder, key) in [("/backend", "QUEUE"), ("/deploy", "TARGET")] {
         production.secret(folder, key, "canary of a folder");
     }
     let phase = Phase::serve(world);
@@ -89,7 +79,7 @@ pub(crate) fn market() -> (Phase, Sandbox) {
 }
 
 /// Returns the value of a variable in the environment of a process.
-pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
+fn variable(pid: i32, name: &str) -> Option<String> {
     let environ = read(format!("/proc/{pid}/environ")).unwrap();
     let mut entries = environ.split(|byte| *byte == 0);
     let value = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
@@ -141,13 +131,12 @@ fn examples_pass_their_linters() {
                     python(&folder, &["-m", "kubernetes_validate", "--strict"])
                 }
                 "Dockerfile.distroless" | "Dockerfile.scratch" => {
-                    let mut hadolint = Command::new(folder.join("bin/hadolint"));
-                    // `COPY --from` may name a build context, which this rule does not know.
-                    hadolint.args(["--ignore", "DL3022"]);
-                    Some(hadolint)
+                    Some(Command::new(folder.join("bin/hadolint")))
                 }
                 // The tests below run these files with their own tools.
                 "shop.service" | "Procfile" | ".phase.json" | "commands.sh" => None,
+                // scripts/test-engines builds with this file.
+                ".dockerignore" => None,
                 "README.md" => None,
                 other => panic!("examples/{other} has no check"),
             };
@@ -370,4 +359,16 @@ fn github_actions_step_has_secrets() {
     let output = run.env("PATH", on_path(&sandbox)).output();
     let output = output.assert_status(Status::Exited(3));
     assert_eq!(output.text(), "--wait there \n");
+}
+
+/// Kubernetes must not restart a Pod that still retries: `--max-wait` is 30 seconds by default.
+#[test]
+fn startup_probe_outlasts_max_wait() {
+    let Some(deployment) = yaml("kubernetes.yaml") else {
+        return;
+    };
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let probe = &container["startupProbe"];
+    let [period, tries] = ["periodSeconds", "failureThreshold"].map(|key| probe[key].as_u64());
+    assert!(period.unwrap() * tries.unwrap() > 30);
 }

@@ -34,7 +34,6 @@ mod env_limits;
 mod env_names;
 mod error_responses;
 mod examples;
-mod examples_in_containers;
 mod exec;
 mod exec_transparency;
 mod faq;

@@ -113,7 +113,7 @@ fn anchors_are_those_of_github() {
 }
 
 /// Options of other programs, and placeholders, that have a code span of their own.
-const OTHER_OPTIONS: [&str; 3] = ["--build-context", "--from", "--name"];
+const OTHER_OPTIONS: [&str; 1] = ["--name"];
 
 /// A code span that starts with a hyphen is an option of phase-run. `docs/migrating.md`, which names
 /// those of other programs too, has a test of its own.

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// The path of the binary, if this test runs as root, which mounts and roots need.
-pub(crate) fn binary_as_root() -> Option<PathBuf> {
+fn binary_as_root() -> Option<PathBuf> {
     if !require_root("only root can change what is mounted") {
         return None;
     }

@@ -7,21 +7,25 @@ from . import programs
 
 
 class FakePhase:
-    """A server on loopback, with a directory for its CA certificate and its token. Use it in a `with`."""
+    """A server on loopback, with a directory for its CA certificate and its token. Use it in a `with`.
 
-    def __init__(self, *arguments):
-        self.arguments = arguments
+    The program before it, such as nsenter(1), starts it in another place.
+    """
+
+    def __init__(self, *arguments, inside=()):
+        self.arguments, self.inside = arguments, inside
 
     def __enter__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="fake-phase-")
         place = Path(self.directory.name)
         self.ca_file, self.token_file = place / "ca.pem", place / "token"
-        command = [programs.fake_phase(), "--ca-out", self.ca_file, "--token-out", self.token_file, *self.arguments]
+        command = [*self.inside, programs.fake_phase(), "--ca-out", self.ca_file, "--token-out", self.token_file, *self.arguments]
         self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         said = dict(line.rstrip("\n").split("=", 1) for line in iter(self.server.stdout.readline, "ready\n") if line)
         self.ca_file.chmod(0o444)
         self.host, self.token = said["PHASE_HOST"], said["PHASE_SERVICE_TOKEN"]
         self.app_id, self.e2ee_app_id = said["APP_ID"], said["E2EE_APP_ID"]
+        self.said = said
         return self
 
     def __exit__(self, *_):
@@ -41,6 +45,10 @@ class FakePhase:
                 break
         assert lines and lines[-1] == ".", (words, lines)
         return lines[:-1]
+
+    def requests(self):
+        """Returns how many requests the server has had."""
+        return int(self.tell("requests")[0])
 
     def variables(self):
         """Returns the variables that lead phase-run to this server, with the token as a file."""

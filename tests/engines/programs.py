@@ -68,6 +68,15 @@ def fake_phase():
 
 
 @functools.cache
+def server():
+    """Returns the path of a static server, which prints `ready` and then each signal it gets."""
+    place = TARGET / "engines"
+    place.mkdir(parents=True, exist_ok=True)
+    run("cc", "-O2", "-static", "-o", place / "server", ROOT / "tests/engines/server.c")
+    return place / "server"
+
+
+@functools.cache
 def inspector():
     """Returns the path of the static inspector. `inspector serve` prints `ready`, then each signal it gets."""
     place = TARGET / "engines"

@@ -1,5 +1,6 @@
 """The results of the cases, and the table of them."""
 import contextlib
+import os
 import time
 import traceback
 
@@ -34,6 +35,10 @@ class Report:
         """Counts a case that cannot run here."""
         self.engines[-1]["left out"].append(title)
         print(f"  -      {title}: left out, {why}", flush=True)
+        skipped = os.environ.get("PHASE_RUN_SKIPPED")
+        if skipped:
+            with open(skipped, "a") as list:
+                list.write(f"{self.engines[-1]['name']}: {title}: {why}\n")
 
     def passed(self):
         return sum(engine["passed"] for engine in self.engines)

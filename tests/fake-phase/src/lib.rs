@@ -67,7 +67,7 @@ pub struct Options {
     pub tls: bool,
     /// The path before `/service/…` and `/v1/…`, such as `/phase`. Other paths are 404.
     pub path_prefix: String,
-    /// The loopback address to listen on.
+    /// The address to listen on, by default 127.0.0.1.
     pub ip: Ipv4Addr,
     /// The port, or 0 for any free one.
     pub port: u16,
@@ -117,11 +117,11 @@ impl Phase {
         }
     }
 
-    /// Returns `https://localhost:PORT`, or `http://127.0.0.1:PORT` without TLS; never the path prefix.
+    /// Returns `https://localhost:PORT`, or without TLS `http://IP:PORT`; never the path prefix.
     pub fn host(&self) -> String {
         match self.tls {
             true => format!("https://localhost:{}", self.port()),
-            false => format!("http://127.0.0.1:{}", self.port()),
+            false => format!("http://{}", self.address),
         }
     }
 

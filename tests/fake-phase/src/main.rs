@@ -12,10 +12,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use control::{Control, write_private};
-use fake_phase::{Account, Certificate, Options, Phase, World};
+use fake_phase::{Account, Certificate, Options, Phase, World, aws};
 
 const USAGE: &str = "usage: fake-phase [--port N] [--plain] \
-    [--certificate good|phase-cloud|unknown-ca|other-name|expired] [--ca-out FILE] [--token-out FILE] [--secrets N]";
+    [--certificate good|phase-cloud|unknown-ca|other-name|expired] [--ca-out FILE] [--token-out FILE] [--secrets N] \
+    [--ip ADDRESS] [--cloud]";
 
 #[derive(Default)]
 struct Arguments {
@@ -23,6 +24,8 @@ struct Arguments {
     ca_out: Option<PathBuf>,
     token_out: Option<PathBuf>,
     secrets: Option<usize>,
+    /// Whether to be a cloud instead of Phase.
+    cloud: bool,
 }
 
 fn main() -> ExitCode {
@@ -38,7 +41,10 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let arguments = parse_arguments(std::env::args().skip(1))?;
-    let mut world = World::captured();
+    let mut world = match arguments.cloud {
+        true => World::cloud(),
+        false => World::captured(),
+    };
     if let Some(count) = arguments.secrets {
         let production = world.app("shop").environment("Production", "prod").clear();
         for number in 1..=count {
@@ -63,6 +69,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     writeln!(out, "APP=shop")?;
     writeln!(out, "APP_ID={}", fake_phase::app_id("shop"))?;
     writeln!(out, "E2EE_APP_ID={}", fake_phase::app_id("shop-e2ee"))?;
+    let service_account = fake_phase::service_account_id();
+    writeln!(out, "PHASE_SERVICE_ACCOUNT_ID={service_account}")?;
+    if arguments.cloud {
+        let authorization = aws::CONTAINER_AUTHORIZATION;
+        writeln!(out, "AWS_CONTAINER_AUTHORIZATION_TOKEN={authorization}")?;
+    }
     writeln!(out, "ready")?;
     out.flush()?;
     let mut control = Control {
@@ -89,6 +101,8 @@ fn parse_arguments(mut args: impl Iterator<Item = String>) -> Result<Arguments, 
         };
         match arg.as_str() {
             "--plain" => arguments.options.tls = false,
+            "--cloud" => arguments.cloud = true,
+            "--ip" => arguments.options.ip = value()?.parse()?,
             "--port" => arguments.options.port = value()?.parse()?,
             "--secrets" => arguments.secrets = Some(value()?.parse()?),
             "--ca-out" => arguments.ca_out = Some(value()?.into()),
