@@ -11,6 +11,7 @@ mod digest;
 mod inherited;
 mod names;
 mod plan;
+mod unsafe_names;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::names;
+use super::{names, unsafe_names};
 use crate::config::{FileRule, InjectionOptions, KeepPolicy, Pattern};
 use crate::error::Error;
 use crate::log::{Event, Log, OutputFormat, escape, json_object, redact};
@@ -202,7 +202,7 @@ fn check_variable(
             why,
         });
     }
-    if names::is_unsafe(name) && !allowed.iter().any(|pattern| pattern.matches(name)) {
+    if unsafe_names::is_unsafe(name) && !allowed.iter().any(|pattern| pattern.matches(name)) {
         return Err(Error::UnsafeName {
             name: name.to_owned(),
             key: secret.key.clone(),
