@@ -52,6 +52,11 @@ fn host_accepts_only_scheme_host_port_path() {
         ),
         ("https://", "it is not a URL", None),
         ("https://local host", "it is not a URL", None),
+        (
+            "https://b\u{fc}cher.example",
+            "it is not a URL in ASCII: write a host name with other letters in its xn-- form",
+            None,
+        ),
         ("https://localhost:99999", "it is not a URL", None),
         ("https://localhost?x=1", "it has a query", None),
         (

@@ -13,7 +13,13 @@ pub(crate) fn parse_url(
     text: &str,
     allows_http: impl Fn(&str) -> bool,
 ) -> Result<Url, &'static str> {
-    let url = Url::parse(text).map_err(|_| "it is not a URL")?;
+    let url = Url::parse(text).map_err(|_| {
+        if text.is_ascii() {
+            "it is not a URL"
+        } else {
+            "it is not a URL in ASCII: write a host name with other letters in its xn-- form"
+        }
+    })?;
     let host = url.host_str().ok_or("it has no host")?;
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
         return Err("it has a user name, a password or a fragment");
