@@ -9,6 +9,7 @@ mod binding;
 mod file;
 mod format;
 
+use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::auth::Credential;
@@ -163,7 +164,7 @@ impl<'a> Snapshot<'a> {
     fn remove_refused(&self, refusal: &Error, log: &dyn Log) {
         let path = &self.options.file.value.display().to_string();
         file::remove_leftovers(&self.options.file.value);
-        let removed = self.decrypt().and_then(|contents| {
+        let removed = self.decrypt().and_then(|(snapshot, contents)| {
             match (self.binding().check(&contents.binding), refusal) {
                 // Another host knows nothing of the token.
                 (
@@ -172,7 +173,7 @@ impl<'a> Snapshot<'a> {
                 ) if setting != Opt::Host.name() => {}
                 (checked, _) => checked?,
             }
-            file::remove(&self.options.file.value)
+            file::remove(&self.options.file.value, &snapshot)
         });
         match removed {
             Ok(()) => log.log(Event::SnapshotRemoved { path }),
@@ -190,15 +191,16 @@ impl<'a> Snapshot<'a> {
 
     /// Reads the snapshot. Returns its secrets and its age, or `None` if the age is unknown.
     fn restore(&self) -> Result<(Vec<Secret>, Option<Duration>), SnapshotError> {
-        let contents = self.decrypt()?;
+        let (_, contents) = self.decrypt()?;
         self.binding().check(&contents.binding)?;
         check_usable(contents, unix_time(), self.options.max_age)
     }
 
-    /// Reads the snapshot with this token, whatever its settings are.
-    fn decrypt(&self) -> Result<SnapshotContents, SnapshotError> {
-        let bytes = file::read(&self.options.file.value)?;
-        format::decrypt(bytes, &self.credential.token).ok_or(SnapshotError::Undecryptable)
+    /// Reads the snapshot with this token, whatever its settings are. Returns the open file too.
+    fn decrypt(&self) -> Result<(File, SnapshotContents), SnapshotError> {
+        let (file, bytes) = file::read(&self.options.file.value)?;
+        let contents = format::decrypt(bytes, &self.credential.token);
+        Ok((file, contents.ok_or(SnapshotError::Undecryptable)?))
     }
 
     /// Writes these secrets to the snapshot. The error is the reason, for the log.

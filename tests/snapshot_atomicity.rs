@@ -7,6 +7,8 @@ use std::fs::{read, read_to_string, remove_file, rename};
 use std::path::{Path, PathBuf};
 use std::thread::scope;
 
+use fake_phase::Responder;
+
 use crate::snapshot::{SnapshotShop, VALUE, names, snapshot_shop};
 use crate::support::{
     Output, Run, Running, SHOP, Status, eventually, kill, require_programs, set_secret_value,
@@ -15,15 +17,15 @@ use crate::support::{
 const NEW: &str = "canary of the new value";
 
 /// The name of a temporary file of a killed start.
-const LEFTOVER: &str = ".snapshot.abcdefghijABCDEFGHIJ";
+pub(crate) const LEFTOVER: &str = ".snapshot.abcdefghijABCDEFGHIJ";
 
-fn traced(run: Run<'_>) -> Run<'_> {
+pub(crate) fn traced(run: Run<'_>) -> Run<'_> {
     run.wrap(["strace", "-ff", "-qqq", "-o", "../trace"])
 }
 
 /// A system call of the main thread: its name, its ordinal among the calls of that name, and the line
 /// of the trace.
-type Call = (String, usize, String);
+pub(crate) type Call = (String, usize, String);
 
 /// The files that strace has written, one for each thread.
 fn trace_paths(shop: &SnapshotShop) -> Vec<PathBuf> {
@@ -52,7 +54,7 @@ fn main_trace(shop: &SnapshotShop) -> Option<(libc::pid_t, String)> {
 }
 
 /// Returns the calls of a start that has ended, and removes its traces.
-fn calls(shop: &SnapshotShop) -> Vec<Call> {
+pub(crate) fn calls(shop: &SnapshotShop) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     let (_, trace) = main_trace(shop).unwrap();
     remove_traces(shop);
@@ -85,26 +87,26 @@ fn steps(calls: &[Call]) -> Vec<Call> {
 }
 
 /// The file names that a call has in its paths.
-fn file_names(line: &str) -> Vec<&str> {
+pub(crate) fn file_names(line: &str) -> Vec<&str> {
     let paths = line.split('"').skip(1).step_by(2);
     paths
         .map(|path| path.rsplit('/').next().unwrap_or(path))
         .collect()
 }
 
-fn is_temporary(name: &str) -> bool {
+pub(crate) fn is_temporary(name: &str) -> bool {
     name.strip_prefix(".snapshot.").is_some_and(|suffix| {
         suffix.len() == 20 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric())
     })
 }
 
 /// Returns whether a call has created a temporary file.
-fn has_created((name, _, line): &Call) -> bool {
+pub(crate) fn has_created((name, _, line): &Call) -> bool {
     let is_temporary = file_names(line).into_iter().any(is_temporary);
     is_call(name, "open") && line.contains("O_CREAT") && is_temporary && !has_failed(line)
 }
 
-fn has_failed(line: &str) -> bool {
+pub(crate) fn has_failed(line: &str) -> bool {
     line.contains(") = -1") || line.contains(" = ?")
 }
 
@@ -238,16 +240,20 @@ fn snapshot_is_written_without_proc() {
 }
 
 /// A start that is stopped after a system call.
-struct StoppedStart {
+pub(crate) struct StoppedStart {
     running: Running,
     pid: i32,
 }
 
 impl StoppedStart {
     /// Starts phase-run, and stops it after the call that `is_last` picks from a trace of the same start.
-    fn after(shop: &SnapshotShop, prepare: impl Fn(), is_last: impl Fn(&Call) -> bool) -> Self {
+    pub(crate) fn after(
+        shop: &SnapshotShop,
+        prepare: impl Fn(),
+        is_last: impl Fn(&Call) -> bool,
+    ) -> Self {
         prepare();
-        let _ = traced(shop.run_with(&[])).output().assert_ok();
+        let _ = traced(shop.run_with(&[])).output();
         let calls = calls(shop);
         let (name, nth, _) = calls.iter().find(|call| is_last(call)).unwrap();
         prepare();
@@ -261,13 +267,13 @@ impl StoppedStart {
         Self { running, pid }
     }
 
-    fn resume(self) -> Output {
+    pub(crate) fn resume(self) -> Output {
         kill(self.pid, libc::SIGCONT);
         self.running.wait()
     }
 }
 
-fn only_temporary_file(directory: &Path) -> PathBuf {
+pub(crate) fn only_temporary_file(directory: &Path) -> PathBuf {
     let names = names(directory);
     let mut temporary = names.iter().filter(|name| is_temporary(name));
     let found = directory.join(temporary.next().unwrap());
@@ -322,6 +328,32 @@ fn renamed_temporary_file_is_not_taken_for_a_leftover() {
     let removed = |(name, _, line): &Call| is_call(name, "unlink") && line.contains(LEFTOVER);
     assert!(!calls(&shop).iter().any(removed));
     assert_eq!(names(shop.sandbox.directory()), ["new", "snapshot"]);
+}
+
+/// A refused start removes the file that it has read, and not one that another start has written since.
+#[test]
+fn refused_start_keeps_a_snapshot_written_meanwhile() {
+    if !require_programs(&["strace"]) {
+        return;
+    }
+    let shop = snapshot_shop().with_snapshot();
+    let old = read(&shop.file).unwrap();
+    let prepare = || {
+        shop.sandbox.file("snapshot", &old);
+        shop.phase.respond("", Responder::error(401, "no").times(1));
+    };
+    let reads_snapshot =
+        |(name, _, line): &Call| name == "read" && line.contains("phase-run snapshot v1");
+    let start = StoppedStart::after(&shop, prepare, reads_snapshot);
+    let _ = shop.run_with(&[]).output().assert_ok();
+    let new = read(&shop.file).unwrap();
+    assert!(new != old);
+    let warning = "warning: cannot remove the snapshot snapshot, although Phase denies access to its \
+        secrets: another process has replaced it";
+    let output = start.resume().assert_log_lines(&[warning]);
+    let _ = output.assert_error(125, "token");
+    assert!(read(&shop.file).unwrap() == new);
+    assert_eq!(names(shop.sandbox.directory()), ["snapshot"]);
 }
 
 /// A running start keeps its temporary file, and the start after its death removes it.

@@ -195,7 +195,8 @@ fn snapshot_is_private_to_its_user() {
 const LEFTOVER_CONTENT: &str = "phase-run snapshot v1\nand no more";
 
 /// A start removes what killed starts have left: regular files of this user with one link, which are
-/// empty or begin like a snapshot, have the name of a temporary file and are not locked.
+/// empty, begin like a snapshot or lost their bytes in a power failure, have the name of a temporary file
+/// and are not locked.
 #[test]
 fn only_leftovers_are_removed() {
     let shop = snapshot_shop();
@@ -206,6 +207,8 @@ fn only_leftovers_are_removed() {
         shop.sandbox.file(&name, LEFTOVER_CONTENT)
     };
     shop.sandbox.file(".snapshot.empty000000000000000", "");
+    shop.sandbox
+        .file(".snapshot.zeros000000000000000", [0; 400]);
     leave("ABCDEFGHIJKLMNOPQRST");
     leave("01234567890123456789");
 
@@ -250,6 +253,7 @@ fn only_leftovers_are_removed() {
     expected.retain(|name| {
         let removed = [
             "empty000000000000000",
+            "zeros000000000000000",
             "ABCDEFGHIJKLMNOPQRST",
             "01234567890123456789",
         ];

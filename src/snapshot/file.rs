@@ -42,21 +42,22 @@ const MAX_LEFTOVERS: usize = 100;
 
 const NOT_A_SNAPSHOT: &str = "it is not a phase-run snapshot";
 
-/// Reads the file.
+/// Reads the file, and returns it open with its contents.
 ///
 /// # Errors
 /// Returns why if it is missing, is not a snapshot, or another user could have written it.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, SnapshotError> {
+pub(super) fn read(path: &Path) -> Result<(File, Vec<u8>), SnapshotError> {
     let (file, size) = open_trusted(path, OpenOptions::new().read(true))?;
     let mut bytes = Vec::new();
     bytes
         .try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX))
         .map_err(|_| unusable(NO_MEMORY))?;
-    file.take(size)
+    (&file)
+        .take(size)
         .read_to_end(&mut bytes)
         .map_err(io_failure)?;
     match format::is_snapshot(&bytes) {
-        true => Ok(bytes),
+        true => Ok((file, bytes)),
         false => Err(unusable(NOT_A_SNAPSHOT)),
     }
 }
@@ -95,32 +96,35 @@ pub(super) fn remove_leftovers(path: &Path) {
     }
 }
 
-/// Removes the snapshot.
+/// Removes the snapshot that [`read`] has opened, unless another process has replaced it since.
+///
+/// No system call looks which file a name has and removes it in one step. If a file gets the name
+/// between these two steps, it is removed.
 ///
 /// # Errors
-/// Returns why if it is missing, is not a snapshot, or cannot be removed.
-pub(super) fn remove(path: &Path) -> Result<(), SnapshotError> {
-    check_replaceable(path)?;
-    fs::remove_file(path).map_err(io_failure)
+/// Returns why if it has been removed or replaced, or cannot be removed.
+pub(super) fn remove(path: &Path, file: &File) -> Result<(), SnapshotError> {
+    if is_at(file, path) {
+        return fs::remove_file(path).map_err(io_failure);
+    }
+    fs::symlink_metadata(path).map_err(io_failure)?;
+    Err(unusable("another process has replaced it"))
 }
 
-/// Checks that the file is a snapshot or empty. Anything else is neither replaced nor removed.
+/// Checks that the file is a snapshot or empty. Anything else is not replaced.
 fn check_replaceable(path: &Path) -> Result<(), SnapshotError> {
-    open_replaceable(path, OpenOptions::new().read(true)).map(drop)
-}
-
-/// Opens the file if it is a snapshot or empty, and [`open_trusted`] accepts it.
-fn open_replaceable(path: &Path, access: &mut OpenOptions) -> Result<File, SnapshotError> {
-    let (file, size) = open_trusted(path, access)?;
-    let mut start = Vec::new();
-    (&file)
-        .take(64)
-        .read_to_end(&mut start)
-        .map_err(io_failure)?;
-    match size == 0 || format::is_snapshot(&start) {
-        true => Ok(file),
+    let (file, size) = open_trusted(path, OpenOptions::new().read(true))?;
+    match size == 0 || format::is_snapshot(&read_start(&file)?) {
+        true => Ok(()),
         false => Err(unusable(NOT_A_SNAPSHOT)),
     }
+}
+
+/// Reads as much of a file as tells whether it is a snapshot.
+fn read_start(file: &File) -> Result<Vec<u8>, SnapshotError> {
+    let mut start = Vec::new();
+    file.take(64).read_to_end(&mut start).map_err(io_failure)?;
+    Ok(start)
 }
 
 /// Opens the file and returns its size, unless another user could have written it. Follows no link and
@@ -254,10 +258,13 @@ impl<'a> TemporaryFiles<'a> {
 /// file gets the same random name.
 fn remove_leftover(path: &Path) -> Result<(), SnapshotError> {
     // To lock a file on NFS exclusively, it must be open for writing (flock(2)).
-    let file = open_replaceable(path, OpenOptions::new().read(true).write(true))?;
+    let (file, _) = open_trusted(path, OpenOptions::new().read(true).write(true))?;
+    let start = read_start(&file)?;
+    // A power failure can turn the bytes of a file that was not synced into zeros.
+    let is_snapshot = format::is_snapshot(&start) || start.iter().all(|byte| *byte == 0);
     let metadata = file.metadata().map_err(io_failure)?;
     let is_own = metadata.uid() == geteuid().as_raw() && metadata.nlink() == 1;
-    if is_own && file.try_lock().is_ok() && is_at(&file, path) {
+    if is_snapshot && is_own && file.try_lock().is_ok() && is_at(&file, path) {
         fs::remove_file(path).map_err(io_failure)?;
     }
     Ok(())
@@ -266,7 +273,7 @@ fn remove_leftover(path: &Path) -> Result<(), SnapshotError> {
 /// Returns whether the open file is the one at this path.
 fn is_at(file: &File, path: &Path) -> bool {
     let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    let current = fs::symlink_metadata(path).map(identity);
     let opened = file.metadata().map(identity);
-    matches!((current, opened), (Ok(current), Ok(opened)) if current == opened)
+    let current = fs::symlink_metadata(path).map(identity);
+    matches!((opened, current), (Ok(opened), Ok(current)) if opened == current)
 }
