@@ -53,7 +53,7 @@ pub(crate) struct Explored {
 /// A path to a state that violates a property.
 pub(crate) struct Counterexample<M: Model> {
     pub(crate) property: &'static str,
-    path: Vec<M::Step>,
+    pub(crate) path: Vec<M::Step>,
     state: M::State,
 }
 

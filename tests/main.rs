@@ -36,6 +36,8 @@ mod error_responses;
 mod examples;
 mod exec;
 mod exec_transparency;
+#[path = "../src/explore.rs"]
+mod explore;
 mod faq;
 mod fetch;
 mod forwarding;
@@ -81,6 +83,7 @@ mod signals_during_fetch;
 mod snapshot;
 mod snapshot_atomicity;
 mod snapshot_file_safety;
+mod snapshot_model;
 mod snapshot_validity;
 mod snapshot_watch;
 mod static_binary;
