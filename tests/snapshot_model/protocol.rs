@@ -175,8 +175,7 @@ impl<'a> Protocol<'a> {
 
     fn sweep(state: &State, start: &mut Start) -> Step {
         match start.step {
-            Step::OpenDirectory => Step::StatDirectory,
-            Step::StatDirectory => Step::List,
+            Step::OpenDirectory => Step::List,
             Step::List => {
                 start.leftovers = state.directory.temporary.iter().copied().collect();
                 start.next_leftover()

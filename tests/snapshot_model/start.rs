@@ -45,7 +45,6 @@ pub(super) enum Step {
     CloseSnapshot,
     // `remove_leftovers`.
     OpenDirectory,
-    StatDirectory,
     List,
     OpenLeftover,
     StatLeftover,
@@ -102,7 +101,6 @@ impl Step {
             Self::WriteFirstHalf | Self::WriteSecondHalf => "pwrite",
             Self::StatSnapshot
             | Self::StatBeforeUnlink
-            | Self::StatDirectory
             | Self::StatLeftover
             | Self::CountLinks
             | Self::StatLockedLeftover

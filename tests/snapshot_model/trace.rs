@@ -53,8 +53,10 @@ fn calls_on_snapshot(shop: &SnapshotShop) -> Vec<String> {
         let (_, arguments) = line.split_once('(').unwrap();
         let descriptor = arguments.split([',', ')']).next().unwrap();
         let is_on_descriptor = open.contains(descriptor);
-        // A debug build of Rust looks whether a descriptor is open before it closes it.
-        if name == "execve" || (is_on_descriptor && name == "fcntl") {
+        // A debug build of Rust looks whether a descriptor is open before it closes it. Some C libraries
+        // look at a directory when they open it (opendir(3)).
+        let is_check = is_on_descriptor && (name == "fcntl" || line.contains("S_IFDIR"));
+        if name == "execve" || is_check {
             continue;
         }
         let word = match name.as_str() {
