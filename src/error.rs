@@ -83,9 +83,10 @@ errors! {
         #[text("--file {key}={path}: expected the name of a variable after =")]
         #[hint("use --file {key}=VAR: phase-run chooses the path of the in-memory file, and the variable holds it")]
         PathAsVariable { key: String, path: String },
-        /// The option has no effect without another one.
+        /// The option has no effect without another one, which `variable` sets as well.
         #[text("{option} requires {requires}")]
-        RequiresOption { option: &'static str, requires: &'static str },
+        #[hint_from(variable.map(|variable| format!("pass {requires}, or set {variable}")))]
+        RequiresOption { option: &'static str, requires: &'static str, variable: Option<&'static str> },
         /// Two options exclude each other.
         #[text("{option} cannot be used with {other}: {why}")]
         ConflictingOptions { option: &'static str, other: &'static str, why: &'static str },

@@ -20,12 +20,13 @@ Usage: phase-run [OPTIONS] [--] COMMAND [ARGUMENT...]
 ";
 
 /// The options that `-h` lists.
-const EVERYDAY: [Opt; 15] = [
+const EVERYDAY: [Opt; 16] = [
     Opt::App,
     Opt::Env,
     Opt::Path,
     Opt::Only,
     Opt::File,
+    Opt::Keep,
     Opt::TokenFile,
     Opt::Host,
     Opt::Snapshot,

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::{ConfigReader, invalid_value, lookup, variable_value};
+use super::reader::{ConfigReader, invalid_value, lookup, requires_option, variable_value};
 use super::run_mode::shell_command;
 use super::{Login, parse_uuid};
 use crate::cli::Opt;
@@ -276,10 +276,7 @@ impl<'a> ConfigReader<'a> {
     fn read_identity(&self) -> Result<Option<Identity>, Error> {
         let Some(provider) = self.read_text(Opt::Identity)? else {
             return match self.args.has(Opt::ServiceAccount) {
-                true => Err(Error::RequiresOption {
-                    option: Opt::ServiceAccount.name(),
-                    requires: Opt::Identity.name(),
-                }),
+                true => Err(requires_option(Opt::ServiceAccount.name(), Opt::Identity)),
                 false => Ok(None),
             };
         };
@@ -314,10 +311,8 @@ impl<'a> ConfigReader<'a> {
         let expected = "the ID of a service account, as Phase's console shows it";
         let account = self.read_parsed(Opt::ServiceAccount, expected, parse_uuid)?;
         let Some(account) = account else {
-            return Err(Error::RequiresOption {
-                option: setting.set_by.name(),
-                requires: Opt::ServiceAccount.name(),
-            });
+            let option = setting.set_by.name();
+            return Err(requires_option(option, Opt::ServiceAccount));
         };
         Ok(Identity {
             provider,

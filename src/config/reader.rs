@@ -182,21 +182,29 @@ impl<'a> ConfigReader<'a> {
             if !self.args.has(option) {
                 continue;
             }
-            let (option, has_other, other) = (option.name(), self.args.has(other), other.name());
+            let (option, has_other) = (option.name(), self.args.has(other));
             match conflict {
                 None if !has_other => {
-                    return Err(Error::RequiresOption {
-                        option,
-                        requires: other,
-                    });
+                    return Err(requires_option(option, other));
                 }
                 Some(why) if has_other => {
+                    let other = other.name();
                     return Err(Error::ConflictingOptions { option, other, why });
                 }
                 _ => {}
             }
         }
         Ok(())
+    }
+}
+
+/// Returns the error for an option, or a variable, that has no effect without another option.
+pub(super) fn requires_option(option: &'static str, required: Opt) -> Error {
+    let variables = required.spec().variables;
+    Error::RequiresOption {
+        option,
+        requires: required.name(),
+        variable: variables.first().copied(),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use super::reader::{ConfigReader, SECONDS, seconds};
+use super::reader::{ConfigReader, SECONDS, requires_option, seconds};
 use crate::cli::{Opt, options};
 use crate::error::{CommandMissing, Error};
 use crate::process::signal::Signal;
@@ -95,10 +95,7 @@ impl ConfigReader<'_> {
         let Some(interval) = interval else {
             let mut options = [Opt::StopSignal, Opt::Grace].into_iter();
             return match options.find(|option| self.args.has(*option)) {
-                Some(option) => Err(Error::RequiresOption {
-                    option: option.name(),
-                    requires: Opt::Watch.name(),
-                }),
+                Some(option) => Err(requires_option(option.name(), Opt::Watch)),
                 None => Ok(None),
             };
         };

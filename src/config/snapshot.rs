@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::{ConfigReader, POSITIVE_SECONDS, invalid_value, positive_seconds};
+use super::reader::{
+    ConfigReader, POSITIVE_SECONDS, invalid_value, positive_seconds, requires_option,
+};
 use crate::cli::Opt;
 use crate::error::{Error, Setting, WHOLE_PATH};
 
@@ -30,10 +32,7 @@ impl ConfigReader<'_> {
         let Some(setting) = self.read_path(Opt::Snapshot) else {
             let max_age = max_age.map(|_| Opt::SnapshotMaxAge.name());
             return match max_age.or(offline) {
-                Some(option) => Err(Error::RequiresOption {
-                    option,
-                    requires: Opt::Snapshot.name(),
-                }),
+                Some(option) => Err(requires_option(option, Opt::Snapshot)),
                 None => Ok(None),
             };
         };
