@@ -13,7 +13,6 @@ use fake_phase::{Phase, World, service_token};
 use serde_json::Value;
 
 use crate::documents::{markdown_files, source};
-use crate::process_managers::{HONCHO, START};
 use crate::support::{
     BOTOCORE, Sandbox, Status, inherited, inspector, pypi_packages, require_programs, require_root,
     set_mode, unused_uid,
@@ -133,7 +132,7 @@ fn examples_pass_their_linters() {
                 "Dockerfile.distroless" | "Dockerfile.scratch" => {
                     Some(Command::new(folder.join("bin/hadolint")))
                 }
-                // The tests below run these files with their own tools.
+                // The tests below and `scripts/test-engines` run these files with their own tools.
                 "shop.service" | "Procfile" | ".phase.json" | "commands.sh" => None,
                 // scripts/test-engines builds with this file.
                 ".dockerignore" => None,
@@ -274,38 +273,6 @@ fn systemd_unit_command_finds_credential_and_cache() {
     assert!(running.line().starts_with("signal 15 "));
     let _ = running.wait().assert_ok();
     assert!(cache.join("shop/secrets").exists());
-}
-
-#[test]
-fn honcho_runs_the_procfile() {
-    let Some(folder) = pypi_packages(&HONCHO) else {
-        return;
-    };
-    let (_phase, sandbox) = market();
-    sandbox.file("Procfile", example("Procfile"));
-    create_dir(sandbox.directory().join("bin")).unwrap();
-    for name in ["web", "worker"] {
-        let script = format!("#!/bin/sh\nexec {} serve\n", inspector());
-        sandbox.executable(&format!("bin/{name}"), script);
-    }
-    let run = sandbox.bare(["python3", "-c", START, "--no-colour", "start"]);
-    let run = run.env("PYTHONPATH", &folder).env("PYTHONUNBUFFERED", "1");
-    let mut running = run.env("PATH", on_path(&sandbox)).spawn();
-    let mut seen = 0;
-    while seen < 2 {
-        let line = running.line();
-        let Some((name, pid)) = line.split_once("ready ") else {
-            continue;
-        };
-        let pid = pid.parse().unwrap();
-        let queue = variable(pid, "QUEUE").is_some();
-        assert!(variable(pid, "SECRET").is_some(), "{line}");
-        assert_eq!(queue, name.contains("worker.1"), "{line}");
-        assert_eq!(variable(pid, "PHASE_SERVICE_TOKEN"), None);
-        seen += 1;
-    }
-    running.kill(libc::SIGTERM);
-    let _ = running.wait().assert_status(Status::Exited(143));
 }
 
 /// `.phase.json` is enough: neither direnv nor a login shell is needed.

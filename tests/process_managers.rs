@@ -1,14 +1,15 @@
-//! Shells, scripts, timeout(1), nohup(1), setsid(1) and process managers have the same effect on
-//! the supervised command as on the bare one.
+//! Shells, scripts, timeout(1), nohup(1), setsid(1) and signals like those of process managers have the
+//! same effect on the supervised command as on the bare one. `scripts/test-engines` runs the managers
+//! themselves.
 
 #![cfg(target_os = "linux")]
 
 use crate::support::proc::{
-    children, parent, wait_for_only_child, wait_until_asleep, wait_until_gone, wait_until_stopped,
+    children, parent, wait_for_only_child, wait_until_asleep, wait_until_stopped,
 };
 use crate::support::{
-    BARE_AND_SUPERVISED, BARRIER, LaunchMode, Run, Running, SHOP, Shop, Status, inspector, kill,
-    pypi_packages, require_programs, shop, signals_before_barrier,
+    BARE_AND_SUPERVISED, BARRIER, LaunchMode, Run, Running, Shop, Status, inspector, kill,
+    require_programs, shop, signals_before_barrier,
 };
 
 /// A command with a child. Both report their signals: the command on standard output, the child on
@@ -20,10 +21,6 @@ const STUBBORN: &str = "trap '' TERM; \"$0\" sleep & \"$0\" sleep";
 
 /// The same, without ignoring TERM.
 const SERVER: &str = "\"$0\" sleep & \"$0\" sleep";
-
-/// honcho from PyPI.
-pub(crate) const HONCHO: [&str; 1] = ["honcho==2.0.0"];
-pub(crate) const START: &str = "import sys; from honcho.command import main; sys.exit(main())";
 
 struct Family {
     running: Running,
@@ -298,37 +295,4 @@ fn ignored_sigchld_loses_no_status() {
         sleeping.kill(libc::SIGTERM);
         let _ = sleeping.wait().assert_status(Status::Killed(libc::SIGTERM));
     }
-}
-
-/// honcho starts each program as a session leader, and signals its group.
-#[test]
-fn honcho_stops_command_and_its_child() {
-    let Some(folder) = pypi_packages(&HONCHO) else {
-        return;
-    };
-    let shop = shop([("SECRET", "value")]);
-    shop.executable(
-        "server",
-        format!("#!/bin/sh\n{}\n", SERVER.replace("$0", inspector())),
-    );
-    let supervised = [shop.program(), &SHOP.join(" "), "--supervise", "--", ""].join(" ");
-    let statuses = ["", &supervised].map(|before| {
-        shop.file("Procfile", format!("web: {before}./server\n"));
-        let run = shop.bare(["python3", "-c", START, "--no-colour", "start"]);
-        let run = run.env("PYTHONPATH", &folder).env("PYTHONUNBUFFERED", "1");
-        let mut running = run.spawn();
-        let mut ready: Vec<i32> = Vec::new();
-        while ready.len() < 2 {
-            let line = running.line();
-            ready.extend(
-                line.split_once("ready ")
-                    .map(|(_, pid)| pid.parse::<i32>().unwrap()),
-            );
-        }
-        running.kill(libc::SIGTERM);
-        let output = running.wait();
-        wait_until_gone(&ready);
-        output.status
-    });
-    assert_eq!(statuses[0], statuses[1]);
 }

@@ -31,6 +31,10 @@ def status(pid):
     return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
 
 
+def parent(pid):
+    return int(status(pid)["PPid"])
+
+
 def children(pid):
     """Returns the children of a process with their states, such as `S` or, for a zombie, `Z`."""
     found = {}

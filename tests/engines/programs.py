@@ -50,6 +50,15 @@ def python_package(name, version):
     return place / "bin"
 
 
+def node_package(name, version):
+    """Returns the directory of the programs that a package of npm brings."""
+    place = TARGET / "engines" / f"npm-{name}-{version}"
+    if not (place / "installed").exists():
+        run(need("npm", "npm"), "install", "--silent", "--prefix", place, f"{name}@{version}")
+        (place / "installed").touch()
+    return place / "node_modules/.bin"
+
+
 @functools.cache
 def phase_run():
     """Returns the path of the static release binary."""
