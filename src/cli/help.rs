@@ -90,7 +90,7 @@ the working directory or from a parent if its monorepoSupport is true.
 
 phase-run(1) describes the variables that have no option, such as https_proxy,
 no_proxy, PHASE_SERVICE_TOKEN and PHASE_CONFIG_PARENT_DIR_SEARCH_DEPTH. To read
-it: phase-run --generate man | man -l -
+it: phase-run --generate man >/tmp/phase-run.1 && man /tmp/phase-run.1
 
 The exit status is that of the command. It is 125 if phase-run fails, 126 if the
 command cannot be executed, and 127 if the command does not exist.
