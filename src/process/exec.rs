@@ -45,6 +45,7 @@ pub(crate) fn exec_command(
 
 /// Like [`exec_command`], but the limit on core dumps stays 0, because a helper handles a secret.
 pub(super) fn exec_without_core_dump(command: &[OsString], environ: &EnvBlock) -> Error {
+    startup::restore_signal_mask();
     startup::restore_sigpipe();
     stack_limit::restore();
     let error = search_and_exec(command, environ);

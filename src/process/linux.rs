@@ -5,6 +5,7 @@ mod code_pages;
 mod descendants;
 pub(super) mod memfd;
 mod process_state;
+mod signal_calls;
 mod signal_reader;
 mod supervise;
 pub(super) mod watch;
@@ -21,6 +22,7 @@ use super::{CommandFork, SingleThreaded, startup, supervise_error};
 use crate::error::Error;
 pub(super) use descendants::with_descendants;
 use process_state::{Fork, ProcessState};
+pub(super) use signal_calls::{SignalSet, handler, set_ignored};
 pub(super) use signal_reader::ChildExits;
 pub(crate) use supervise::Supervisor;
 

@@ -1,6 +1,7 @@
 //! What differs on macOS from Linux, and stubs for what macOS cannot do.
 
 pub(super) mod memfd;
+mod signal_calls;
 pub(super) mod watch;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use super::env_block::ExecLimits;
 use super::wait::WaitStatus;
 use super::{CommandFork, SingleThreaded, startup};
 use crate::error::Error;
+pub(super) use signal_calls::{SignalSet, handler, set_ignored};
 
 /// Whether `--supervise`, `--watch` and `--file` work.
 pub(crate) const HAS_LINUX_FEATURES: bool = false;

@@ -1,10 +1,10 @@
 //! Signal numbers, dispositions, masks and pending signals, behind types that are safe to use.
 
-use std::mem::MaybeUninit;
-
 use libc::c_int;
-use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::signal::SigmaskHow;
 use nix::unistd::Pid;
+
+use super::platform::{self, SignalSet};
 
 /// A signal number: 1 to 31, or 34 to 64 for real-time signals. The C library keeps 32 and 33 for
 /// itself (signal(7)), so only a wait status can name them. nix's own type has no real-time signals.
@@ -103,15 +103,7 @@ impl Disposition {
     /// Reads the current disposition. It makes a plain libc call, which is safe before Rust's
     /// runtime has started.
     pub(super) fn current(signal: Signal) -> Self {
-        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: with a null second argument, sigaction(2) only writes to the third, which points
-        // to a local of the right type.
-        let result = unsafe { libc::sigaction(signal.0, std::ptr::null(), action.as_mut_ptr()) };
-        // SAFETY: all zeros is a valid sigaction, so the value is initialized even if the call
-        // failed and wrote nothing.
-        let action = unsafe { action.assume_init() };
-        match action.sa_sigaction {
-            _ if result != 0 => Self::Caught,
+        match platform::handler(signal) {
             libc::SIG_DFL => Self::Default,
             libc::SIG_IGN => Self::Ignored,
             _ => Self::Caught,
@@ -122,22 +114,11 @@ impl Disposition {
 /// Resets a signal to its default disposition, or ignores it. `Caught` changes nothing, because it
 /// names no handler; KILL and STOP cannot be changed.
 pub(super) fn set_disposition(signal: Signal, disposition: Disposition) {
-    let handler = match disposition {
-        Disposition::Default => libc::SIG_DFL,
-        Disposition::Ignored => libc::SIG_IGN,
-        Disposition::Caught => return,
-    };
-    set_handler(signal, handler);
-}
-
-fn set_handler(signal: Signal, handler: libc::sighandler_t) {
-    // SAFETY: a sigaction consists of numbers and an optional pointer, so all zeros is valid.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = handler;
-    // It fails only for KILL and STOP, which always have their default disposition.
-    // SAFETY: `action` is a local of the right type. Its handler is SIG_DFL, SIG_IGN or
-    // `exit_on_signal`, which takes the signal number and is async-signal-safe (signal-safety(7)).
-    let _ = unsafe { libc::sigaction(signal.0, &raw const action, std::ptr::null_mut()) };
+    match disposition {
+        Disposition::Default => platform::set_ignored(signal, false),
+        Disposition::Ignored => platform::set_ignored(signal, true),
+        Disposition::Caught => {}
+    }
 }
 
 /// The signals that Rust's runtime catches to report a stack overflow.
@@ -172,9 +153,19 @@ pub(super) fn install_pid1_handlers() {
     }
     for signal in TERMINATION_SIGNALS {
         if Disposition::current(signal) == Disposition::Default {
-            set_handler(signal, exit_on_signal as *const () as libc::sighandler_t);
+            exit_on(signal);
         }
     }
+}
+
+/// Installs the handler of PID 1 for a signal.
+fn exit_on(signal: Signal) {
+    // SAFETY: a sigaction consists of numbers and an optional pointer, so all zeros is valid.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = exit_on_signal as *const () as libc::sighandler_t;
+    // SAFETY: `action` is a local of the right type. Its handler takes the signal number and is
+    // async-signal-safe (signal-safety(7)).
+    let _ = unsafe { libc::sigaction(signal.0, &raw const action, std::ptr::null_mut()) };
 }
 
 /// Undoes [`install_pid1_handlers`] after a fork: the child is not PID 1, and the supervisor reads
@@ -190,36 +181,29 @@ extern "C" fn exit_on_signal(signal: c_int) {
 
 /// The set of signals that a thread blocks (sigprocmask(2)).
 #[derive(Debug)]
-pub(super) struct SignalMask(SigSet);
+pub(super) struct SignalMask(SignalSet);
 
 impl SignalMask {
     /// Blocks every signal that can be blocked, and returns the mask from before.
-    #[expect(clippy::expect_used, reason = "no argument comes from outside")]
     pub(super) fn block_all() -> Self {
-        let previous = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).ok();
-        Self(previous.expect("pthread_sigmask(3) fails only for an invalid argument"))
+        Self(SignalSet::all().change_mask(SigmaskHow::SIG_SETMASK))
     }
 
     /// Also blocks CHLD, and returns the mask from before.
-    #[expect(clippy::expect_used, reason = "no argument comes from outside")]
     pub(super) fn block_child_signal() -> Self {
-        let previous = child_signal_set()
-            .thread_swap_mask(SigmaskHow::SIG_BLOCK)
-            .ok();
-        Self(previous.expect("pthread_sigmask(3) fails only for an invalid argument"))
+        Self(SignalSet::of(Signal::CHLD).change_mask(SigmaskHow::SIG_BLOCK))
+    }
+
+    /// Returns the mask of the calling thread. It makes a plain libc call, which is safe before Rust's
+    /// runtime has started.
+    pub(super) fn current() -> Self {
+        Self(SignalSet::empty().change_mask(SigmaskHow::SIG_BLOCK))
     }
 
     /// Makes this the mask of the calling thread.
-    #[expect(clippy::expect_used, reason = "no argument comes from outside")]
     pub(super) fn restore(&self) {
-        let set = self.0.thread_set_mask().ok();
-        set.expect("pthread_sigmask(3) fails only for an invalid argument");
+        self.0.change_mask(SigmaskHow::SIG_SETMASK);
     }
-}
-
-/// The set of CHLD alone.
-pub(super) fn child_signal_set() -> SigSet {
-    SigSet::from(nix::sys::signal::Signal::SIGCHLD)
 }
 
 /// Sends a signal, as kill(2) does.
@@ -244,21 +228,15 @@ pub(super) fn discard_pending(signal: Signal) {
 }
 
 /// Sends a signal to this process with its default disposition. This requires that all signals are
-/// blocked. The C library never blocks 32 and 33, and refuses to change anything about them.
+/// blocked, except for 32 and 33, which never are.
 ///
 /// It returns if the default is to do nothing, and after a stop when the process is continued.
 pub(crate) fn raise_default(signal: Signal) {
     let previous = Disposition::current(signal);
     set_disposition(signal, Disposition::Default);
     send(Pid::this(), signal);
-    let mut only_this = MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: the set is a local of the right type.
-    unsafe { libc::sigemptyset(only_this.as_mut_ptr()) };
-    // SAFETY: sigemptyset(3) initialized the set; sigaddset(3) refuses a number that is not valid.
-    unsafe { libc::sigaddset(only_this.as_mut_ptr(), signal.0) };
-    for how in [libc::SIG_UNBLOCK, libc::SIG_BLOCK] {
-        // SAFETY: sigemptyset(3) initialized the set, and the third argument may be null.
-        unsafe { libc::pthread_sigmask(how, only_this.as_ptr(), std::ptr::null_mut()) };
+    for how in [SigmaskHow::SIG_UNBLOCK, SigmaskHow::SIG_BLOCK] {
+        SignalSet::of(signal).change_mask(how);
     }
     set_disposition(signal, previous);
 }

@@ -1,19 +1,20 @@
 //! What phase-run was started with, recorded before Rust's runtime changes it.
 //!
 //! Before `main`, the runtime ignores SIGPIPE and opens /dev/null for each closed descriptor from 0
-//! to 2. [`record_initial_state`] runs earlier. It records the disposition of SIGPIPE, and opens
-//! close-on-exec descriptors in place of the closed ones, so that the runtime does nothing and
-//! execve(2) closes them again for the command. Before all that it installs the handlers of PID 1: the
-//! kernel drops each signal that comes earlier.
+//! to 2. [`record_initial_state`] runs earlier. It records the mask and the disposition of SIGPIPE, and
+//! opens close-on-exec descriptors in place of the closed ones, so that the runtime does nothing and
+//! execve(2) closes them again for the command. It also installs the handlers of PID 1, as early as
+//! possible: the kernel drops each signal that comes before.
 //!
 //! The environment is copied here as well.
 
 use std::ffi::CStr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::SingleThreaded;
 use super::env_block::{EnvBlock, EnvEntry};
-use super::signal::{self, Disposition, Signal};
+use super::signal::{self, Disposition, Signal, SignalMask};
 use crate::secret::is_token_variable;
 
 unsafe extern "C" {
@@ -23,9 +24,14 @@ unsafe extern "C" {
 /// True if SIGPIPE was ignored when phase-run was started.
 static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 
+/// The signals that were blocked when phase-run was started. Later musl unblocks 33 and 34, and keeps them
+/// unblocked.
+static INITIAL_MASK: OnceLock<SignalMask> = OnceLock::new();
+
 /// Runs once, before `main` and before Rust's runtime, so it may only make plain libc calls. The
 /// platform's module registers it.
 pub(super) extern "C" fn record_initial_state() {
+    let _ = INITIAL_MASK.set(SignalMask::current());
     signal::install_pid1_handlers();
     let ignored = Disposition::current(Signal::PIPE) == Disposition::Ignored;
     SIGPIPE_IGNORED.store(ignored, Ordering::Relaxed);
@@ -46,6 +52,13 @@ pub(super) fn open_dev_null_at_lowest_fd() {
         if unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) } >= 0 {
             return;
         }
+    }
+}
+
+/// Blocks the signals that were blocked when phase-run was started, right before the exec.
+pub(super) fn restore_signal_mask() {
+    if let Some(mask) = INITIAL_MASK.get() {
+        mask.restore();
     }
 }
 

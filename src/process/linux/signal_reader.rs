@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::c_int;
 use nix::errno::Errno;
-use nix::sys::signal::SigSet;
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 
-use crate::process::signal::{self, Signal};
+use super::signal_calls::SignalSet;
+use crate::process::signal::Signal;
 
 /// A signal with what the kernel tells about its sender (sigaction(2), siginfo_t).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +49,7 @@ impl SignalReader {
     /// # Errors
     /// Those of signalfd(2).
     pub(super) fn open() -> io::Result<Self> {
-        let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC)?;
-        Ok(Self(signals))
+        Ok(Self(SignalSet::all().open_descriptor()?))
     }
 
     /// Blocks until a signal is pending, and returns it.
@@ -99,7 +98,7 @@ impl ChildExits {
     /// # Errors
     /// Those of signalfd(2).
     pub(in crate::process) fn open() -> io::Result<Self> {
-        let signals = SignalFd::with_flags(&signal::child_signal_set(), SfdFlags::SFD_CLOEXEC)?;
+        let signals = SignalSet::of(Signal::CHLD).open_descriptor()?;
         Ok(Self(SignalReader(signals)))
     }
 
