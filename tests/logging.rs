@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fake_phase::{Phase, app_id};
 
 use crate::support::{
-    Output, SHOP, Sandbox, Status, fill_pipe, require_linux, shop_with_key, skip,
+    Output, SHOP, Sandbox, Status, fill_pipe, require_debug_build, require_linux, shop_with_key,
 };
 
 /// Without `-v`, a start in which nothing was guessed logs nothing. Only the command writes to
@@ -201,8 +201,8 @@ fn panic_is_one_line_and_exits_with_125() {
     if !require_linux("--supervise and --watch need Linux") {
         return;
     }
-    if !cfg!(debug_assertions) {
-        return skip("only builds with debug assertions panic on request");
+    if !require_debug_build() {
+        return;
     }
     let shop = shop_with_key();
     let run = |place: &str, options: &[&str]| {

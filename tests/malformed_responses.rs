@@ -319,7 +319,7 @@ fn lack_of_memory_for_encrypted_value_is_an_error() {
             .contains("the response has more than fits into memory (line 1, column ")
     };
     // How much the program itself needs varies.
-    assert!((24..100).step_by(2).any(is_told), "no limit leads to it");
+    assert!((8..100).step_by(2).any(is_told), "no limit leads to it");
 }
 
 /// A list of apps and environments is copied several times.

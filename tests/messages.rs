@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::documents::kinds;
-use crate::support::{Sandbox, Status, skip};
+use crate::support::{Sandbox, Status, require_debug_build};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -253,8 +253,7 @@ impl Case {
     /// Returns whether this build on this system can show the message. A case of another system is no skipped
     /// test.
     fn applies(&self) -> bool {
-        if self.needs_debug_build && !cfg!(debug_assertions) {
-            skip("only builds with debug assertions panic on request");
+        if self.needs_debug_build && !require_debug_build() {
             return false;
         }
         let system = self.system.as_deref();

@@ -77,7 +77,8 @@ fn is_call(name: &str, base: &str) -> bool {
 
 /// The calls from before the check of the old file until after the rename of the new one.
 fn steps(calls: &[Call]) -> Vec<Call> {
-    let is_check = |(.., line): &Call| line.contains("AT_FDCWD, \"snapshot\"");
+    // The words of the command line are in execve's line.
+    let is_check = |(name, _, line): &Call| name != "execve" && line.contains("\"snapshot\"");
     let first = calls.iter().position(is_check).unwrap();
     let last = calls.iter().rposition(|(name, _, line)| {
         is_call(name, "rename") && line.split('"').nth(3) == Some("snapshot")

@@ -29,6 +29,14 @@ fn offline(shop: &Shop) -> String {
 #[test]
 fn poll_writes_but_never_reads_snapshot() {
     let shop = watched_shop();
+    // A snapshot with a value that no poll fetches.
+    set_secret_value(&shop.phase, "three");
+    let made = shop
+        .run(SHOP)
+        .args(["--snapshot", "other", "true"])
+        .output();
+    let _ = made.assert_ok();
+    set_secret_value(&shop.phase, "one");
     let mut running = spawn_watched(shop.run_with(&OPTIONS), PRINT_SECRET_AND_SERVE);
     assert_eq!(offline(&shop), "one");
     set_secret_value(&shop.phase, "two");
@@ -39,20 +47,13 @@ fn poll_writes_but_never_reads_snapshot() {
         "phase-run: the secrets have changed: restarting the command"
     );
     assert_eq!(offline(&shop), "two");
-    // A snapshot with another value, which a poll must not take for a change.
-    set_secret_value(&shop.phase, "three");
-    let made = shop
-        .run(SHOP)
-        .args(["--snapshot", "other", "true"])
-        .output();
-    let _ = made.assert_ok();
-    set_secret_value(&shop.phase, "two");
     shop.phase.respond("", Responder::status(503));
-    let directory = shop.directory();
-    std::fs::rename(directory.join("other"), directory.join("snapshot")).unwrap();
     let said = running.stderr_line();
     assert!(said.starts_with(FAILED) && said.contains("503"), "{said}");
-    wait_for_more_requests(&shop.phase, 1);
+    // From here on no poll writes the snapshot. A poll must not take it for a change.
+    let directory = shop.directory();
+    std::fs::rename(directory.join("other"), directory.join("snapshot")).unwrap();
+    wait_for_more_requests(&shop.phase, 2);
     assert!(running.signals().is_empty());
     assert_eq!(offline(&shop), "three");
     let output = stop_watched(running);

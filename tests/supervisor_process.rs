@@ -17,7 +17,7 @@ use crate::support::proc::{
 };
 use crate::support::{
     BARE_AND_SUPERVISED, DEADLINE, LaunchMode, Run, Running, SHOP, Shop, Status, contains,
-    eventually, inspector, kill, require_root, shop, skip, static_binary,
+    eventually, inspector, kill, require_debug_build, require_root, shop, static_binary,
 };
 
 const VALUES: [&str; 2] = [
@@ -298,8 +298,8 @@ fn killed_supervisor_kills_command() {
 /// has closed standard error by then; a watcher has not.
 #[test]
 fn panic_of_supervisor_or_watcher_kills_command() {
-    if !cfg!(debug_assertions) {
-        return skip("only builds with debug assertions panic on request");
+    if !require_debug_build() {
+        return;
     }
     let shop = shop([("SECRET", "value")]);
     for (place, options, writes_line) in [

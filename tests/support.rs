@@ -51,7 +51,8 @@ pub(crate) use name_server::NameServer;
 pub(crate) use output::{Output, Status};
 pub(crate) use proc::{DEADLINE, eventually};
 pub(crate) use requirements::{
-    BOTOCORE, pypi_packages, require_linux, require_programs, require_root, skip, static_binary,
+    BOTOCORE, pypi_packages, require_debug_build, require_linux, require_own_build,
+    require_programs, require_root, skip, static_binary,
 };
 pub(crate) use run::Run;
 pub(crate) use running::Running;

@@ -19,6 +19,21 @@ impl From<ExitStatus> for Status {
     }
 }
 
+/// What musl says where glibc says something else, of the errors that tests cause (strerror(3)).
+const WORDS_OF_MUSL: [(&str, &str); 3] = [
+    ("filename too long", "file name too long"),
+    ("no file descriptors available", "too many open files"),
+    ("symbolic link loop", "too many levels of symbolic links"),
+];
+
+/// Returns the text with glibc's words for errors, which the tests expect, in place of musl's.
+pub(super) fn in_words_of_glibc(text: &str) -> String {
+    let words = WORDS_OF_MUSL.iter();
+    words.fold(text.to_owned(), |text, (musl, glibc)| {
+        text.replace(musl, glibc)
+    })
+}
+
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Output {

@@ -57,6 +57,25 @@ pub(crate) fn require_root(why: &str) -> bool {
     root
 }
 
+/// Returns whether phase-run is the program that cargo has built with the tests, and skips the current test if
+/// `PHASE_RUN_BIN` names another one, which is static. `why` says what the test needs of the program.
+pub(crate) fn require_own_build(why: &str) -> bool {
+    let own = inherited("PHASE_RUN_BIN").is_none();
+    if !own {
+        skip(why);
+    }
+    own
+}
+
+/// Returns whether phase-run panics on request, and skips the current test if not.
+pub(crate) fn require_debug_build() -> bool {
+    let why = "only builds with debug assertions panic on request";
+    if !cfg!(debug_assertions) {
+        skip(why);
+    }
+    cfg!(debug_assertions) && require_own_build(why)
+}
+
 /// Returns whether all of these programs are on PATH, and skips the current test if not.
 pub(crate) fn require_programs(names: &[&str]) -> bool {
     let path = inherited("PATH").unwrap();

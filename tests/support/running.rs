@@ -8,7 +8,7 @@ use std::thread::spawn;
 use std::time::Instant;
 
 use super::canary::Canaries;
-use super::output::{Output, Status};
+use super::output::{Output, Status, in_words_of_glibc};
 use super::proc::{self, DEADLINE};
 use super::spawn::{kill, wait_without_reaping};
 
@@ -156,7 +156,7 @@ impl Running {
         let output = Output {
             status,
             stdout: self.stdout.received.bytes.clone(),
-            stderr: String::from_utf8_lossy(&self.stderr.received.bytes).into_owned(),
+            stderr: in_words_of_glibc(&String::from_utf8_lossy(&self.stderr.received.bytes)),
             case: self.case.clone(),
         };
         if !self.secrets_on_stdout {
