@@ -1,5 +1,7 @@
 """A container, and what it prints."""
 import itertools
+import os
+import pty
 import queue
 import subprocess
 import threading
@@ -12,41 +14,51 @@ NUMBERS = itertools.count(1)
 class Container:
     """A `docker run` in the foreground. Use it in a `with`: at its end the container is removed.
 
-    The words are those after `docker run`. The output of the container, of standard output and of
-    standard error, is read line by line as it comes.
+    The words are those after `docker run`. The output of the container is read line by line as it comes;
+    Docker does not keep the order of standard output and standard error. The token is a variable of the
+    client.
     """
 
-    def __init__(self, engine, *words, token=None):
+    def __init__(self, engine, *words, token=None, stdin=subprocess.DEVNULL):
         self.engine = engine
         self.name = f"case-{next(NUMBERS)}"
         command, environment = engine.command("run", "--name", self.name, *words)
         if token:
             environment = {**environment, "PHASE_SERVICE_TOKEN": token}
-        self.client = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.output = queue.Queue()
-        threading.Thread(target=self.read, daemon=True).start()
+        self.output, self.errors = queue.Queue(), queue.Queue()
+        self.start(command, environment, stdin)
 
-    def read(self):
-        for line in self.client.stdout:
-            self.output.put(line.rstrip("\n"))
-        self.output.put(None)
+    def start(self, command, environment, stdin):
+        self.client = subprocess.Popen(command, env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for stream, lines in ((self.client.stdout, self.output), (self.client.stderr, self.errors)):
+            threading.Thread(target=self.read, args=(stream, lines), daemon=True).start()
+
+    @staticmethod
+    def read(stream, lines):
+        for line in stream:
+            lines.put(line.rstrip("\n"))
+        lines.put(None)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         command, environment = self.engine.command("rm", "--force", "--volumes", self.name)
-        # It fails if the container was never created, or is gone.
+        # It fails if the container was never created.
         subprocess.run(command, env=environment, capture_output=True)
         self.client.wait(timeout=DEADLINE)
 
     def line(self):
-        """Waits for the next line of output, and returns it; after the last one, returns nothing."""
+        """Waits for the next line of standard output, and returns it; after the last one, returns nothing."""
         return self.output.get(timeout=DEADLINE)
 
+    def error(self):
+        """Waits for the next line of standard error, and returns it; after the last one, returns nothing."""
+        return self.errors.get(timeout=DEADLINE)
+
     def rest(self):
-        """Returns all lines that are left, up to the end of the container."""
-        return list(iter(self.line, None))
+        """Returns all lines that are left, up to the end of the container: first those of standard output."""
+        return [*iter(self.line, None), *iter(self.error, None)]
 
     def ready(self):
         """Waits until the command is ready, and returns its PID as the command sees it."""
@@ -61,13 +73,54 @@ class Container:
         """Stops the container. A status of 137 says that it had to be killed after the grace."""
         self.engine.docker("stop", "--time", grace, self.name)
 
-    def status(self):
-        """Waits for the end of `docker run`, and returns its status."""
-        return self.client.wait(timeout=DEADLINE)
+    def end(self):
+        """Waits for the end of `docker run`, and returns the lines that are left, and the status."""
+        return self.rest(), self.client.wait(timeout=DEADLINE)
 
     def pid(self):
         """Returns the PID of the container's first process on this machine."""
         return int(self.inspect("{{.State.Pid}}"))
 
+    def logs(self):
+        """Returns the lines that Docker has kept."""
+        command, environment = self.engine.command("logs", self.name)
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+        return done.stdout.splitlines()
+
     def inspect(self, template):
         return self.engine.docker("inspect", "--format", template, self.name).strip()
+
+
+class TerminalContainer(Container):
+    """A `docker run -it` whose client has a terminal, on which the caller types."""
+
+    def __init__(self, engine, *words):
+        super().__init__(engine, "--interactive", "--tty", *words)
+
+    def start(self, command, environment, _):
+        self.terminal, client = pty.openpty()
+        self.client = subprocess.Popen(command, env=environment, stdin=client, stdout=client, stderr=client, start_new_session=True)
+        os.close(client)
+        self.errors.put(None)
+        threading.Thread(target=self.read_terminal, daemon=True).start()
+
+    def read_terminal(self):
+        text = b""
+        while read := self.read_some():
+            *lines, text = (text + read).split(b"\r\n")
+            for line in lines:
+                self.output.put(line.decode())
+        if text:
+            self.output.put(text.decode())
+        self.output.put(None)
+        os.close(self.terminal)
+
+    def read_some(self):
+        try:
+            return os.read(self.terminal, 4096)
+        except OSError:
+            # The client has closed the terminal.
+            return b""
+
+    def type(self, keys):
+        os.write(self.terminal, keys)

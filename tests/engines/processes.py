@@ -25,7 +25,7 @@ def arguments(pid):
     return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
 
 
-def status(pid):
+def fields(pid):
     """Returns the fields of /proc/PID/status."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
