@@ -59,6 +59,15 @@ def node_package(name, version):
     return place / "node_modules/.bin"
 
 
+def cargo_package(name, version):
+    """Returns the directory of the programs that a package of crates.io brings."""
+    place = TARGET / "engines" / f"{name}-{version}"
+    if not (place / "installed").exists():
+        run("cargo", "install", "--quiet", "--locked", "--root", place, f"{name}@{version}")
+        (place / "installed").touch()
+    return place / "bin"
+
+
 @functools.cache
 def phase_run():
     """Returns the path of the static release binary."""
