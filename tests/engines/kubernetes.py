@@ -11,7 +11,7 @@ from . import programs, stand_ins
 from .docker_engine import DockerEngine
 from .fake_phase import FakePhase
 from .pod import Pod
-from .processes import arguments, only_child, status, variables
+from .processes import arguments, fields, only_child, variables
 
 # Its version is that of the Kubernetes whose schemas it has.
 VALIDATE = "1.37.0"
@@ -74,7 +74,7 @@ def make_images(engine):
 def check(pod, pid, command, secret=SECRET):
     """Checks that a process is the server, with the Pod's user and restrictions, and has secrets but no token."""
     assert arguments(pid) == command, arguments(pid)
-    said, user = status(pid), str(pod.spec["securityContext"]["runAsUser"])
+    said, user = fields(pid), str(pod.spec["securityContext"]["runAsUser"])
     assert said["Uid"].split() == said["Gid"].split() == [user] * 4, said
     assert (said["CapEff"], said["NoNewPrivs"]) == ("0" * 16, "1"), said
     given = variables(pid)
@@ -90,7 +90,7 @@ def starts_and_stops(pod, command, extra):
         assert (inner > 1) == supervised
         check(pod, only_child(container.pid()) if supervised else container.pid(), command)
         container.stop()
-        assert (container.rest(), container.status()) == (["signal 15"], 0)
+        assert container.end() == (["signal 15"], 0)
 
 
 def deployment(report, engine, phase, manifest):
@@ -114,7 +114,7 @@ def restarts_from_snapshot(pod, phase):
     phase.tell("down")
     try:
         with pod.container({"PHASE_MAX_WAIT": "0"}) as container:
-            assert "using the snapshot /var/cache/phase/secrets" in container.line()
+            assert "using the snapshot /var/cache/phase/secrets" in container.error()
             assert container.ready() == 1
             check(pod, container.pid(), ["/shop"])
     finally:
@@ -128,8 +128,9 @@ def uses_replaced_token(pod, phase):
         pod.replace_token()
         phase.tell("set", "SECRET", "changed-canary", "Production")
         try:
-            while (line := container.line()) is not None and not line.startswith("ready "):
-                pass
+            # The server that is stopped first.
+            assert container.line() == "signal 15"
+            container.ready()
             check(pod, only_child(container.pid()), ["/shop"], "changed-canary")
             container.stop()
         finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import programs
 from .fake_phase import FakePhase
-from .processes import DEADLINE, eventually, status
+from .processes import DEADLINE, eventually, fields
 from .service import Service
 from .service_program import CRASH_STATUS
 from .survivors import nothing_left_behind
@@ -196,7 +196,7 @@ def is_stopped_and_resumed(made, line, variables):
         shell.press(CTRL_Z)
         shell.until("Stopped")
         shell.until(PROMPT)
-        eventually("it is stopped", lambda: status(made.service.pid)["State"].startswith("T"))
+        eventually("it is stopped", lambda: fields(made.service.pid)["State"].startswith("T"))
         shell.press("fg\n")
         assert made.service.line() == "signal SIGCONT"
         shell.press(CTRL_C)

@@ -85,8 +85,8 @@ class Pod:
         """Runs the init container, which must succeed, and returns what it prints."""
         container, = self.spec["initContainers"]
         with self.start(container, ["--network", "none"]) as started:
-            lines = started.rest()
-            assert started.status() == 0, lines
+            lines, status = started.end()
+            assert status == 0, lines
         return lines
 
     def container(self, extra):

@@ -32,7 +32,7 @@ def fields(pid):
 
 
 def parent(pid):
-    return int(status(pid)["PPid"])
+    return int(fields(pid)["PPid"])
 
 
 def children(pid):

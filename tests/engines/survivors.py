@@ -17,7 +17,7 @@ def nothing_left_behind():
 
     This process adopts those whose parent has ended, so none escapes. The survivors are killed.
     """
-    assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    adopt_orphans(True)
     before = set(children(os.getpid()))
     try:
         yield
@@ -25,6 +25,11 @@ def nothing_left_behind():
         assert not survivors, f"left behind: {survivors}"
     finally:
         kill_all(before)
+        adopt_orphans(False)
+
+
+def adopt_orphans(whether):
+    assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(whether), 0, 0, 0) == 0
 
 
 def wait_for_end(before):
