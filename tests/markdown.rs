@@ -216,6 +216,19 @@ fn documented_command_lines_parse() {
     assert!(checked > 40, "only {checked} command lines were run");
 }
 
+/// zsh, the usual shell of a Mac, passes a comment behind a typed command to the command.
+#[test]
+fn typed_commands_have_no_comment() {
+    for document in markdown_files() {
+        let text = source(&document);
+        let blocks = split_code(&text).1.into_iter();
+        let consoles = blocks.filter(|block| block.language == "console");
+        for line in consoles.flat_map(|block| typed_lines(&block)) {
+            assert!(!line.contains(" # "), "{document}: {line}");
+        }
+    }
+}
+
 /// Runs a program of a package from PyPI on all Markdown files.
 fn lint(package: &str, module: &str, arguments: &[&str]) {
     let Some(folder) = pypi_packages(&[package]) else {
