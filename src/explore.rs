@@ -63,7 +63,7 @@ impl<M: Model> Debug for Counterexample<M> {
         for (number, step) in self.path.iter().enumerate() {
             writeln!(f, "{:4} {step:?}", number + 1)?;
         }
-        write!(f, "{:#?}", self.state)
+        write!(f, "{:?}", self.state)
     }
 }
 

@@ -105,5 +105,6 @@ mod watch;
 mod watch_cleanup;
 mod watch_leases;
 mod watch_polls;
+mod watch_races;
 mod watch_secrecy;
 mod watch_signals;

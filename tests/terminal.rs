@@ -8,8 +8,8 @@ use std::fs::read_to_string;
 use libc::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGWINCH};
 
 use crate::support::{
-    BASH, DASH, DEADLINE, InspectorLog, LaunchMode, ShellPrompt, in_every_shell_and_mode, proc,
-    skip,
+    BASH, DASH, DEADLINE, InspectorLog, LaunchMode, ShellPrompt, in_every_shell_and_mode,
+    inspector, proc, shop, skip,
 };
 
 /// The si_code of a signal that the terminal has sent (sigaction(2), SI_KERNEL).
@@ -31,6 +31,26 @@ fn terminal_key_reaches_command_once() {
         prompt.prompt();
         assert_eq!(prompt.status(), 0);
     });
+}
+
+/// Ctrl-C after phase-run has started and before it has forked: the kernel has told only phase-run. Here it is
+/// pending when phase-run starts, because the signal is blocked.
+#[test]
+fn ctrl_c_before_fork_reaches_command() {
+    let shop = shop([("SECRET", "value")]);
+    for mode in [&["--supervise"][..], &["--watch", "60"]] {
+        let run = shop.run_with(mode).args([inspector(), "serve"]);
+        let script = "stty -echo; echo waiting; read -r line; exec \"$@\"";
+        // bash keeps the mask that it was started with, and dash does not.
+        let run = run.block(SIGINT).wrap(["bash", "-c", script, "bash"]);
+        let mut terminal = run.on_terminal();
+        terminal.until("waiting");
+        terminal.press("\x03");
+        proc::wait_until_pending(terminal.pid(), SIGINT);
+        terminal.press("\n");
+        terminal.wait_until_ready();
+        assert_eq!(terminal.next_signal().0, SIGINT, "{mode:?}");
+    }
 }
 
 /// tty_ioctl(4): TIOCSWINSZ sends WINCH to the foreground group.

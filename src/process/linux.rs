@@ -107,7 +107,10 @@ pub(crate) fn fork_command(single_threaded: &SingleThreaded) -> Result<CommandFo
     let fork = || {
         let (process_state, signals) = ProcessState::save_and_block()?;
         Ok(match process_state.fork(single_threaded)? {
-            Fork::Parent { child } => CommandFork::Supervisor(Supervisor::new(child, signals)),
+            Fork::Parent { child } => {
+                let early_signals = signals.take_pending()?;
+                CommandFork::Supervisor(Supervisor::new(child, signals, early_signals))
+            }
             Fork::Child(single_threaded) => CommandFork::Command {
                 single_threaded,
                 supervisor_pid: process_state.pid(),

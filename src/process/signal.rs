@@ -8,7 +8,7 @@ use super::platform::{self, SignalSet};
 
 /// A signal number: 1 to 31, or 34 to 64 for real-time signals. The C library keeps 32 and 33 for
 /// itself (signal(7)), so only a wait status can name them. nix's own type has no real-time signals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Signal(c_int);
 
 impl Signal {
@@ -63,11 +63,6 @@ impl Signal {
     /// Returns whether managers and terminals send this signal to end a program.
     pub(super) fn is_termination(self) -> bool {
         TERMINATION_SIGNALS.contains(&self)
-    }
-
-    /// Returns whether this signal stops or continues a program that does not catch it.
-    pub(super) fn is_job_control(self) -> bool {
-        [Self::TSTP, Self::TTIN, Self::TTOU, Self::CONT].contains(&self)
     }
 
     /// Returns the number.

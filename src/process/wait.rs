@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::signal::Signal;
 
 /// How a child has ended, or by which signal it has stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum WaitStatus {
     Exited(u8),
     Killed(Signal),

@@ -115,6 +115,30 @@ pub(crate) fn wait_until_delivered(pid: i32, signal: i32) {
     });
 }
 
+/// Waits until a signal that was sent to the process is pending.
+pub(crate) fn wait_until_pending(pid: i32, signal: i32) {
+    wait_for_bit(pid, "ShdPnd", signal);
+}
+
+/// Waits until the process blocks TERM and sleeps, as a standby does that waits for its promotion.
+pub(crate) fn wait_until_blocked(pid: i32) {
+    wait_for_bit(pid, "SigBlk", libc::SIGTERM);
+    wait_until_asleep(pid);
+}
+
+fn wait_for_bit(pid: i32, field: &str, signal: i32) {
+    eventually("the signal is in the set", || {
+        let status = read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let mut lines = status.lines();
+        let set = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t"));
+        let set = u64::from_str_radix(set.unwrap(), 16).unwrap();
+        match set >> (signal - 1) & 1 {
+            1 => Ok(()),
+            _ => Err(set),
+        }
+    });
+}
+
 /// Waits until the process is in the foreground group and sleeps, as it does when it reads the terminal.
 pub(crate) fn wait_until_foreground(pid: i32) {
     eventually("the process waits in the foreground", || {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::c_int;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 
@@ -50,6 +51,19 @@ impl SignalReader {
     /// Those of signalfd(2).
     pub(super) fn open() -> io::Result<Self> {
         Ok(Self(SignalSet::all().open_descriptor()?))
+    }
+
+    /// Returns the signals that are pending, without waiting for more.
+    ///
+    /// # Errors
+    /// Those of poll(2) and of [`Self::wait_next`].
+    pub(super) fn take_pending(&self) -> io::Result<Vec<SignalInfo>> {
+        let mut pending = Vec::new();
+        let mut ready = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        while poll(&mut ready, PollTimeout::ZERO)? > 0 {
+            pending.push(self.wait_next()?);
+        }
+        Ok(pending)
     }
 
     /// Blocks until a signal is pending, and returns it.

@@ -8,6 +8,7 @@
 //! shell's jobs and signals to the group work as without a supervisor.
 
 use std::io;
+use std::mem::take;
 
 use nix::unistd::{Pid, chdir};
 
@@ -28,6 +29,9 @@ pub(super) struct SuperviseState {
     pub(super) session: Session,
     /// True if the parent of this process could resume it after a stop.
     resumable: bool,
+    /// True while the signals are handled that may have come before the command's process was forked:
+    /// a signal of the terminal may then not have reached the command.
+    is_starting: bool,
 }
 
 /// An event that the supervisor reacts to.
@@ -103,7 +107,25 @@ impl SuperviseState {
             own_pid: Pid::this(),
             session: Session::current(),
             resumable: can_be_resumed(),
+            is_starting: false,
         }
+    }
+
+    /// Creates a state for tests, which asks the kernel nothing.
+    #[cfg(test)]
+    pub(super) fn fixed(command_pid: Pid, own_pid: Pid, session: Session, resumable: bool) -> Self {
+        Self {
+            command_pid,
+            own_pid,
+            session,
+            resumable,
+            is_starting: false,
+        }
+    }
+
+    /// Sets whether a signal may have come before the command's process was forked.
+    pub(super) fn set_starting(&mut self, is_starting: bool) {
+        self.is_starting = is_starting;
     }
 
     /// Checks again whether the parent can resume this process: it may have ended.
@@ -145,6 +167,7 @@ impl SuperviseState {
             SignalCause::Kernel => {
                 let only_leader = [Signal::HUP, Signal::CONT].contains(&signal);
                 self.session.has_terminal
+                    && !self.is_starting
                     && TERMINAL_SIGNALS.contains(&signal)
                     && !(self.session.is_leader && only_leader)
             }
@@ -164,19 +187,29 @@ impl SuperviseState {
 /// The parent of the command.
 pub(crate) struct Supervisor {
     signals: SignalReader,
+    /// The signals that were pending after the fork.
+    early_signals: Vec<SignalInfo>,
     state: SuperviseState,
 }
 
 impl Supervisor {
     /// Prepares this process to wait for the command. Closes the descriptors and changes to `/`,
     /// because descriptors and working directory belong to the command.
-    pub(super) fn new(command_pid: Pid, signals: SignalReader) -> Self {
+    pub(super) fn new(
+        command_pid: Pid,
+        signals: SignalReader,
+        early_signals: Vec<SignalInfo>,
+    ) -> Self {
         // The state is read first: finding a terminal needs descriptors 0 to 2.
         let state = SuperviseState::new(command_pid);
         close_all_but(&signals);
         // If this fails, the directory stays in use, which does no harm to the command.
         let _ = chdir("/");
-        Self { signals, state }
+        Self {
+            signals,
+            early_signals,
+            state,
+        }
     }
 
     /// Waits until the command has ended and returns its status. There is no timer: without signals
@@ -191,6 +224,13 @@ impl Supervisor {
     fn wait(&mut self) -> io::Result<WaitStatus> {
         // A child that ended before signals were blocked causes no signal any more.
         let mut status = self.perform(SuperviseAction::Reap)?;
+        self.state.set_starting(true);
+        for info in take(&mut self.early_signals) {
+            if status.is_none() {
+                status = self.handle(SuperviseInput::Signal(info))?;
+            }
+        }
+        self.state.set_starting(false);
         drop_code_pages();
         loop {
             if let Some(status) = status {
@@ -241,19 +281,19 @@ mod tests {
     const OTHER: i32 = 30;
 
     fn state(has_terminal: bool, is_leader: bool, resumable: bool) -> SuperviseState {
-        SuperviseState {
-            command_pid: Pid::from_raw(COMMAND),
-            own_pid: Pid::from_raw(SUPERVISOR),
-            session: Session {
-                has_terminal,
-                is_leader,
-            },
-            resumable,
-        }
+        let session = Session {
+            has_terminal,
+            is_leader,
+        };
+        let [command, supervisor] = [COMMAND, SUPERVISOR].map(Pid::from_raw);
+        SuperviseState::fixed(command, supervisor, session, resumable)
     }
 
     fn every_state() -> impl Iterator<Item = SuperviseState> {
-        (0..8).map(|bits| state(bits & 1 != 0, bits & 2 != 0, bits & 4 != 0))
+        (0..16).map(|bits| SuperviseState {
+            is_starting: bits & 8 != 0,
+            ..state(bits & 1 != 0, bits & 2 != 0, bits & 4 != 0)
+        })
     }
 
     /// Tries every signal with every cause and sender in every state.
@@ -273,8 +313,10 @@ mod tests {
                         sender,
                     };
                     let kernel = cause == SignalCause::Kernel;
-                    let from_terminal =
-                        kernel && state.session.has_terminal && TERMINAL_SIGNALS.contains(&signal);
+                    let from_terminal = kernel
+                        && state.session.has_terminal
+                        && !state.is_starting
+                        && TERMINAL_SIGNALS.contains(&signal);
                     let hangup =
                         [Signal::HUP, Signal::CONT].contains(&signal) && state.session.is_leader;
                     let expected = match signal {

@@ -72,6 +72,7 @@ pub(crate) fn watch(
                 ));
             }
         };
+        let early_signals = signals.take_pending()?;
         drop(worker_socket);
         wipe_token();
         // The command's orphans become children of this process, which ends them before a restart.
@@ -80,6 +81,7 @@ pub(crate) fn watch(
         let first_fork = FirstFork {
             process_state,
             signals,
+            early_signals,
             initial_children,
             terminal_mode,
             command_pid,

@@ -9,7 +9,7 @@ use crate::process::signal::Signal;
 use crate::process::wait::WaitStatus;
 
 /// The stage of a watch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum WatchStage {
     /// The first worker has not reported yet what it has fetched.
     FirstFetch,
@@ -31,7 +31,7 @@ pub(super) enum WatchStage {
 }
 
 /// What happens when the command, which has been told to stop, has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum AfterStop {
     /// The standby becomes the command.
     Restart,
@@ -109,6 +109,9 @@ pub(super) enum WatchAction {
     StopCommand,
     /// Kill a command that still runs after the grace.
     KillCommand,
+    /// The command has ended, or a process that it has left behind: clean up as soon as no signal is
+    /// waiting to be read. A termination signal among them prevents the promotion.
+    ScheduleCleanUp,
     /// End the processes that the command has left behind, then promote the standby.
     CleanUp,
     /// Cancel the restart, then perform this action for the signal.
@@ -148,18 +151,21 @@ impl WatchState {
         from_descendant: bool,
     ) -> WatchAction {
         let supervise = self.supervised.decide(SuperviseInput::Signal(info));
+        let from_kernel = info.cause == SignalCause::Kernel;
         match (self.stage, supervise) {
             (_, SuperviseAction::Reap) => WatchAction::Supervise(supervise),
+            // The command has sent it. It may have been reaped since, and is then no descendant any more.
+            (_, SuperviseAction::Ignore) if !from_kernel => IGNORE,
             (WatchStage::Stopping { .. }, _) if terminates && !from_descendant => {
                 WatchAction::CancelRestart(supervise)
             }
-            // A signal of the terminal went to the whole group, but the new command, which is in it,
-            // may still discard it.
-            (WatchStage::Promoting, _) if terminates => {
-                WatchAction::DeferSignal(info.signal, info.cause)
-            }
             (WatchStage::CleaningUp, _) if from_descendant => IGNORE,
             (WatchStage::CleaningUp, _) if terminates => WatchAction::ExitBySignal(info.signal),
+            // A signal of the terminal went to the whole group, but the new command, which is in it,
+            // may still discard it.
+            (WatchStage::CleaningUp | WatchStage::Promoting, _) if from_kernel => {
+                WatchAction::DeferSignal(info.signal, info.cause)
+            }
             (
                 WatchStage::CleaningUp | WatchStage::Promoting,
                 SuperviseAction::Forward(signal, cause),
@@ -173,7 +179,7 @@ impl WatchState {
         if pid == self.supervised.command_pid {
             return match self.stage {
                 WatchStage::Stopping { next, .. } if !stopped => match next {
-                    AfterStop::Restart => WatchAction::CleanUp,
+                    AfterStop::Restart => WatchAction::ScheduleCleanUp,
                     AfterStop::ExitAsCommand => {
                         WatchAction::Supervise(SuperviseAction::ExitAs(status))
                     }
@@ -182,7 +188,7 @@ impl WatchState {
                     }
                 },
                 // The command did not end after KILL, so the cleanup began before it had ended.
-                WatchStage::CleaningUp => WatchAction::CleanUp,
+                WatchStage::CleaningUp => WatchAction::ScheduleCleanUp,
                 _ => {
                     let input = SuperviseInput::Child(pid, status);
                     WatchAction::Supervise(self.supervised.decide(input))
@@ -203,7 +209,7 @@ impl WatchState {
             };
         }
         match self.stage {
-            WatchStage::CleaningUp => WatchAction::CleanUp,
+            WatchStage::CleaningUp => WatchAction::ScheduleCleanUp,
             _ => IGNORE,
         }
     }
@@ -233,6 +239,11 @@ impl WatchState {
             WatchStage::Idle => WatchAction::StartPoll,
             WatchStage::RestartScheduled if self.leases_secrets => WatchAction::StartLeasingFetch,
             WatchStage::RestartScheduled => WatchAction::StopCommand,
+            // Whoever has cancelled the restart decides how long the command may take.
+            WatchStage::Stopping {
+                next: AfterStop::ExitAsCommand,
+                ..
+            } => IGNORE,
             WatchStage::Stopping { killed: false, .. } => WatchAction::KillCommand,
             // The command did not end after KILL: it is stuck in the kernel.
             WatchStage::Stopping {
@@ -250,234 +261,4 @@ impl WatchState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::WatchAction::{
-        CancelRestart, CleanUp, DeferSignal, ExitAfterStop, ExitBySignal, FailPoll, FinishPoll,
-        FinishPromotion, KillCommand, KillStandby, RecordFirstFetch, ScheduleRestart,
-        StartLeasingFetch, StartPoll, StopCommand, Supervise,
-    };
-    use super::WatchStage::{
-        CleaningUp, FirstFetch, Idle, Leasing, Polling, Promoting, RestartScheduled, Stopping,
-    };
-    use super::*;
-    use crate::process::terminal::Session;
-
-    const COMMAND: Pid = Pid::from_raw(2_000_000_020);
-    const STANDBY: Pid = Pid::from_raw(2_000_000_030);
-    const OTHER: Pid = Pid::from_raw(2_000_000_040);
-
-    const END: WaitStatus = WaitStatus::Exited(3);
-    const STANDBY_END: WaitStatus = WaitStatus::Killed(Signal::KILL);
-
-    const fn stopping(next: AfterStop, killed: bool) -> WatchStage {
-        Stopping { next, killed }
-    }
-
-    const STAGES: [WatchStage; 13] = [
-        FirstFetch,
-        Idle,
-        Polling,
-        RestartScheduled,
-        Leasing,
-        stopping(AfterStop::Restart, false),
-        stopping(AfterStop::Restart, true),
-        stopping(AfterStop::ExitAsCommand, false),
-        stopping(AfterStop::ExitAsCommand, true),
-        stopping(AfterStop::ExitAs(STANDBY_END), false),
-        stopping(AfterStop::ExitAs(STANDBY_END), true),
-        CleaningUp,
-        Promoting,
-    ];
-
-    fn state(stage: WatchStage) -> WatchState {
-        WatchState {
-            stage,
-            supervised: SuperviseState::new(COMMAND),
-            standby: Some(STANDBY),
-            leases_secrets: false,
-            lease_is_expiring: false,
-        }
-    }
-
-    fn assert_decisions(input: WatchInput, expected: impl Fn(WatchStage) -> WatchAction) {
-        for stage in STAGES {
-            let action = state(stage).decide(input);
-            assert_eq!(action, expected(stage), "{stage:?} {input:?}");
-        }
-    }
-
-    #[test]
-    fn report_matters_only_in_fetching_stages() {
-        for (report, first_fetch, polling, leasing, promoting) in [
-            (
-                WorkerReport::Unchanged,
-                IGNORE,
-                FinishPoll,
-                StopCommand,
-                IGNORE,
-            ),
-            (
-                WorkerReport::Changed,
-                RecordFirstFetch,
-                ScheduleRestart,
-                StopCommand,
-                IGNORE,
-            ),
-            (WorkerReport::Failed, IGNORE, FailPoll, FailPoll, IGNORE),
-            (
-                WorkerReport::Closed,
-                IGNORE,
-                KillStandby,
-                KillStandby,
-                IGNORE,
-            ),
-            (WorkerReport::Ready, IGNORE, IGNORE, IGNORE, FinishPromotion),
-        ] {
-            assert_decisions(WatchInput::Report(report), |stage| match stage {
-                FirstFetch => first_fetch,
-                Polling => polling,
-                Leasing => leasing,
-                Promoting => promoting,
-                Idle | RestartScheduled | Stopping { .. } | CleaningUp => IGNORE,
-            });
-        }
-    }
-
-    #[test]
-    fn timer_starts_next_step_of_each_stage() {
-        assert_decisions(WatchInput::TimerExpired, |stage| match stage {
-            Idle => StartPoll,
-            RestartScheduled => StopCommand,
-            Stopping { killed: false, .. } => KillCommand,
-            Stopping {
-                next: AfterStop::Restart,
-                ..
-            }
-            | CleaningUp => CleanUp,
-            FirstFetch | Polling | Leasing | Promoting | Stopping { .. } => IGNORE,
-        });
-        for (lease_is_expiring, idle) in [(false, StartPoll), (true, StartLeasingFetch)] {
-            for (stage, action) in [(Idle, idle), (RestartScheduled, StartLeasingFetch)] {
-                let state = WatchState {
-                    leases_secrets: true,
-                    lease_is_expiring,
-                    ..state(stage)
-                };
-                assert_eq!(state.decide(WatchInput::TimerExpired), action, "{stage:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn child_exit_starts_command_only_in_restart() {
-        let exit_as = |status| Supervise(SuperviseAction::ExitAs(status));
-        assert_decisions(WatchInput::Child(COMMAND, END), |stage| match stage {
-            Stopping {
-                next: AfterStop::Restart,
-                ..
-            }
-            | CleaningUp => CleanUp,
-            Stopping {
-                next: AfterStop::ExitAs(status),
-                ..
-            } => exit_as(status),
-            Stopping {
-                next: AfterStop::ExitAsCommand,
-                ..
-            } => exit_as(END),
-            FirstFetch | Idle | Polling | RestartScheduled | Leasing | Promoting => exit_as(END),
-        });
-        assert_decisions(WatchInput::Child(STANDBY, END), |stage| match stage {
-            Polling | RestartScheduled | Leasing => FailPoll,
-            Stopping { .. } => ExitAfterStop(END),
-            CleaningUp => exit_as(END),
-            FirstFetch | Idle | Promoting => IGNORE,
-        });
-        assert_decisions(WatchInput::Child(OTHER, END), |stage| match stage {
-            CleaningUp => CleanUp,
-            _ => IGNORE,
-        });
-        for pid in [STANDBY, OTHER] {
-            let stopped = WaitStatus::Stopped(Signal::TSTP);
-            assert_decisions(WatchInput::Child(pid, stopped), |_| IGNORE);
-        }
-    }
-
-    /// The table of the supervisor says when it stops with the command.
-    #[test]
-    fn command_stop_is_left_to_supervisor() {
-        let status = WaitStatus::Stopped(Signal::TSTP);
-        let input = WatchInput::Child(COMMAND, status);
-        for stage in STAGES.into_iter().filter(|stage| *stage != CleaningUp) {
-            let state = state(stage);
-            let supervise = state
-                .supervised
-                .decide(SuperviseInput::Child(COMMAND, status));
-            assert_eq!(state.decide(input), Supervise(supervise), "{stage:?}");
-        }
-    }
-
-    /// A terminal signal that does not terminate is not repeated: it went to the whole group, which
-    /// the new command is part of.
-    #[test]
-    fn terminal_signal_deferred_while_promoting() {
-        let cause = SignalCause::Kernel;
-        for (signal, terminates, action) in [
-            (Signal::INT, true, DeferSignal(Signal::INT, cause)),
-            (Signal::WINCH, false, IGNORE),
-        ] {
-            let mut state = state(Promoting);
-            state.supervised.session = Session {
-                has_terminal: true,
-                is_leader: false,
-            };
-            let info = SignalInfo {
-                signal,
-                cause,
-                sender: 0,
-            };
-            let input = WatchInput::Signal {
-                info,
-                terminates,
-                from_descendant: false,
-            };
-            assert_eq!(state.decide(input), action, "{signal:?}");
-        }
-    }
-
-    #[test]
-    fn signal_forwarded_unless_restarting() {
-        let signals = (1..=64).filter_map(Signal::new);
-        let flags = [(false, false), (false, true), (true, false), (true, true)];
-        for (signal, (terminates, from_descendant)) in
-            signals.flat_map(|s| flags.map(|flag| (s, flag)))
-        {
-            let cause = SignalCause::Sent;
-            let info = SignalInfo {
-                signal,
-                cause,
-                sender: OTHER.as_raw(),
-            };
-            let input = WatchInput::Signal {
-                info,
-                terminates,
-                from_descendant,
-            };
-            for stage in STAGES {
-                let forward = match signal {
-                    Signal::CHLD => SuperviseAction::Reap,
-                    _ => SuperviseAction::Forward(signal, cause),
-                };
-                let expected = match stage {
-                    _ if signal == Signal::CHLD => Supervise(forward),
-                    Stopping { .. } if terminates && !from_descendant => CancelRestart(forward),
-                    CleaningUp if from_descendant => IGNORE,
-                    CleaningUp if terminates => ExitBySignal(signal),
-                    CleaningUp | Promoting => DeferSignal(signal, cause),
-                    _ => Supervise(forward),
-                };
-                assert_eq!(state(stage).decide(input), expected, "{stage:?} {input:?}");
-            }
-        }
-    }
-}
+mod tests;

@@ -24,7 +24,7 @@ use crate::error::{errno_text, os_error_text};
 use crate::log::{Event, Log};
 use crate::process::signal::{self, Disposition, Signal};
 use crate::process::terminal::TerminalMode;
-use crate::process::wait::WaitStatus;
+use crate::process::wait::{self, WaitStatus};
 use crate::process::watch::{WatchOptions, WatchOutcome};
 use crate::process::{SingleThreaded, poll_timeout, try_random_unit};
 
@@ -40,6 +40,8 @@ struct FetchResult {
 pub(super) struct FirstFork {
     pub(super) process_state: ProcessState,
     pub(super) signals: SignalReader,
+    /// The signals that were pending after the fork.
+    pub(super) early_signals: Vec<SignalInfo>,
     /// The children that the parent had before. They do not belong to the command.
     pub(super) initial_children: Vec<Pid>,
     /// The mode of the terminal at the start, if phase-run was in its foreground.
@@ -56,6 +58,7 @@ pub(super) struct Watcher<'a> {
     log: &'a dyn Log,
     process_state: ProcessState,
     signals: SignalReader,
+    early_signals: Vec<SignalInfo>,
     state: WatchState,
     /// The socket to the worker that fetches.
     channel: Option<WatcherChannel>,
@@ -90,6 +93,7 @@ impl<'a> Watcher<'a> {
         let FirstFork {
             process_state,
             signals,
+            early_signals,
             initial_children,
             terminal_mode,
             command_pid,
@@ -101,6 +105,7 @@ impl<'a> Watcher<'a> {
             log,
             process_state,
             signals,
+            early_signals,
             state: WatchState {
                 stage: WatchStage::FirstFetch,
                 supervised: SuperviseState::new(command_pid),
@@ -128,6 +133,13 @@ impl<'a> Watcher<'a> {
         drop_code_pages();
         // A child that ended before signals were blocked causes no signal any more.
         let mut outcome = self.supervise(SuperviseAction::Reap)?;
+        self.state.supervised.set_starting(true);
+        for info in take(&mut self.early_signals) {
+            if outcome.is_none() {
+                outcome = self.handle(signal_input(info))?;
+            }
+        }
+        self.state.supervised.set_starting(false);
         loop {
             if let Some(outcome) = outcome {
                 return Ok(outcome);
@@ -150,19 +162,24 @@ impl<'a> Watcher<'a> {
                 | WatchStage::Promoting
         );
         let channel = self.channel.as_ref().filter(|_| expects_report);
-        let mut ready = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        ready.extend(channel.map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
+        // The kernel looks at the socket first. So if a report is there, the signals that came before
+        // the report are seen too.
+        let channel = channel.map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN));
+        let mut ready: Vec<PollFd<'_>> = channel.into_iter().collect();
+        ready.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
         match poll(&mut ready, poll_timeout(self.deadline)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let mut ready = ready.iter().map(PollFd::any);
-        let (has_signal, has_report) = (ready.next().flatten(), ready.next().flatten());
-        // The report comes first: the signal may tell that the standby has ended.
-        if has_report == Some(true) {
+        let mut ready = ready.iter().rev().map(|ready| ready.any() == Some(true));
+        let (has_signal, has_report) = (ready.next() == Some(true), ready.next() == Some(true));
+        // The report comes first: the signal may tell that the standby has ended. But once the new
+        // command is ready, a signal of the terminal is not repeated to it, and one from before that
+        // has been discarded. So signals come first during the promotion.
+        if has_report && !(has_signal && self.state.stage == WatchStage::Promoting) {
             return Ok(self.read_report().map(WatchInput::Report));
         }
-        if has_signal == Some(true) {
+        if has_signal {
             let info = self.signals.wait_next()?;
             #[cfg(debug_assertions)]
             crate::process::panic_hook::panic_if_requested("watcher");
@@ -218,12 +235,11 @@ impl<'a> Watcher<'a> {
                     self.log_standby_killed(by);
                 }
             }
-            // If the old command has just ended, a signal is not meant for it any more, so children
-            // are reaped first. Job control signals are an exception: reaping may stop this process
-            // together with the command, and the signal would then take effect a second time.
-            WatchInput::Signal { info, .. }
+            // If the old command has just ended, a signal is not meant for it any more. It is reaped
+            // first, and only then: reaping one that has stopped may stop this process too.
+            WatchInput::Signal { .. }
                 if matches!(self.state.stage, WatchStage::Stopping { .. })
-                    && !info.signal.is_job_control() =>
+                    && wait::has_ended(self.command_pid()) =>
             {
                 if let Some(outcome) = self.supervise(SuperviseAction::Reap)? {
                     return Ok(Some(outcome));
@@ -277,6 +293,9 @@ impl<'a> Watcher<'a> {
             WatchAction::ScheduleRestart => self.schedule_restart(),
             WatchAction::StopCommand => self.stop_command(),
             WatchAction::KillCommand => self.kill_command(),
+            WatchAction::ScheduleCleanUp => {
+                self.enter_stage(WatchStage::CleaningUp, Duration::ZERO);
+            }
             WatchAction::CleanUp => self.clean_up(),
             WatchAction::ExitAfterStop(status) => {
                 self.set_after_stop(AfterStop::ExitAs(status));
@@ -402,6 +421,10 @@ impl<'a> Watcher<'a> {
     }
 
     fn stop_command(&mut self) {
+        // A command that has ended by itself is not restarted. Its end is read next.
+        if wait::has_ended(self.command_pid()) {
+            return;
+        }
         if self.state.stage == WatchStage::Leasing {
             self.record_poll_success();
             if !self.restart_announced {
