@@ -98,11 +98,11 @@ pub(crate) fn explore<M: Model>(model: &M) -> Result<Explored, Counterexample<M>
             graph.edges.push((from, to, kind));
         }
     }
-    if let Some(node) = graph.without_way_out(model) {
-        return Err(graph.counterexample(WAY_OUT, node));
-    }
     if let Some(node) = graph.busy_loop() {
         return Err(graph.counterexample(NO_BUSY_LOOP, node));
+    }
+    if let Some(node) = graph.without_way_out(model) {
+        return Err(graph.counterexample(WAY_OUT, node));
     }
     let depth = graph.nodes.iter().map(|node| node.depth).max();
     Ok(Explored {
@@ -143,6 +143,11 @@ pub(crate) fn walk<M: Model>(
             model.steps(&state, &mut steps);
             if steps.is_empty() || path.len() == length {
                 break;
+            }
+            // What is left to chance is rare, so that paths go far.
+            let is_sure = |kind: Kind| kind != Kind::Chance;
+            if pick(16) > 0 && steps.iter().any(|(kind, ..)| is_sure(*kind)) {
+                steps.retain(|(kind, ..)| is_sure(*kind));
             }
             let (_, step, next) = steps.swap_remove(pick(steps.len()));
             steps.clear();

@@ -162,3 +162,60 @@ pub(super) fn try_forward(to: Pid, signal: Signal, cause: SignalCause) -> nix::R
     };
     Errno::result(result).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::SigmaskHow;
+
+    use super::*;
+
+    fn raise(signal: c_int) {
+        // SAFETY: raise(3) takes a number. The calling thread blocks the signal.
+        unsafe { libc::raise(signal) };
+    }
+
+    /// Sends this thread a signal as sigqueue(3) does.
+    fn queue(signal: c_int) {
+        // SAFETY: a siginfo_t is plain data, for which all zeros is valid.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        info.si_code = libc::SI_QUEUE;
+        let (process, thread) = (nix::unistd::getpid(), nix::unistd::gettid());
+        let (process, thread) = (process.as_raw(), thread.as_raw());
+        let call = libc::SYS_rt_tgsigqueueinfo;
+        // SAFETY: rt_tgsigqueueinfo(2) reads the siginfo_t, a local of the right type.
+        unsafe { libc::syscall(call, process, thread, signal, &raw const info) };
+    }
+
+    /// What the model of a watch assumes. The signals go to this thread alone, which blocks them.
+    #[test]
+    fn pending_signals_follow_the_model() {
+        for number in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGTSTP, libc::SIGCONT] {
+            SignalSet::of(Signal::new(number).unwrap()).change_mask(SigmaskHow::SIG_BLOCK);
+        }
+        let reader = SignalReader::open().unwrap();
+        let pending = || {
+            let pending = reader.take_pending().unwrap().into_iter();
+            let pending = pending.map(|info| (info.signal.number(), info.cause));
+            pending.collect::<Vec<_>>()
+        };
+        let (sent, queued) = (SignalCause::Sent, SignalCause::Queued(0));
+        // The lowest number comes first.
+        raise(libc::SIGUSR2);
+        raise(libc::SIGUSR1);
+        assert_eq!(pending(), [(libc::SIGUSR1, sent), (libc::SIGUSR2, sent)]);
+        // Of two, the first sender stays.
+        raise(libc::SIGUSR1);
+        queue(libc::SIGUSR1);
+        assert_eq!(pending(), [(libc::SIGUSR1, sent)]);
+        queue(libc::SIGUSR1);
+        raise(libc::SIGUSR1);
+        assert_eq!(pending(), [(libc::SIGUSR1, queued)]);
+        // A stop and a continuation discard each other, although they are blocked.
+        raise(libc::SIGTSTP);
+        raise(libc::SIGCONT);
+        assert_eq!(pending(), [(libc::SIGCONT, sent)]);
+        raise(libc::SIGCONT);
+        raise(libc::SIGTSTP);
+        assert_eq!(pending(), [(libc::SIGTSTP, sent)]);
+    }
+}

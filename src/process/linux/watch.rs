@@ -11,6 +11,8 @@
 mod channel;
 mod cleanup;
 mod decide;
+#[cfg(test)]
+mod model;
 mod schedule;
 mod watcher;
 

@@ -208,3 +208,28 @@ fn receive(socket: &OwnedFd, message: &mut [u8]) -> usize {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_read_whole_and_before_the_end() {
+        let (watcher, socket) = socket_pair().unwrap();
+        let channel = WorkerChannel::new(socket, WorkerPurpose::FirstStart, None, false);
+        let lease = Duration::from_secs(3);
+        channel.send_failure("unreachable");
+        assert!(channel.claim_replaced_file_warning());
+        assert!(channel.wait_for_promotion(&[7; 32], Some(lease)));
+        drop(channel);
+        for expected in [
+            Message::Failure("unreachable".to_owned()),
+            Message::FileReplaced,
+            Message::Digest([7; 32], Some(lease)),
+            Message::Closed,
+            Message::Closed,
+        ] {
+            assert_eq!(watcher.receive(), expected);
+        }
+    }
+}
