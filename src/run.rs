@@ -4,6 +4,7 @@
 
 mod worker;
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -131,13 +132,20 @@ fn watch(
         0 => None,
         _ => ChangeRecord::new(),
     };
+    let notify_socket = inherited.get("NOTIFY_SOCKET").map(OsStr::to_owned);
     let mut wipe_token = || {
         inherited.wipe_token_variables();
         config.auth_source.close_descriptor();
     };
     // The watcher must answer signals: it drops an event rather than wait for standard error.
     let log = |event: Event<'_>| context.logger.try_log(event);
-    match process::watch::watch(&single_threaded, options, &mut wipe_token, &log)? {
+    match process::watch::watch(
+        &single_threaded,
+        options,
+        notify_socket.as_deref(),
+        &mut wipe_token,
+        &log,
+    )? {
         WatchOutcome::CommandEnded(status) => Ok(Outcome::CommandEnded(status)),
         WatchOutcome::Worker {
             single_threaded,

@@ -4,6 +4,8 @@
 #![cfg(target_os = "linux")]
 
 use std::fs::{File, read};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use fake_phase::{bearer, service_token, user_bearer, user_token};
 
@@ -118,6 +120,47 @@ fn restarted_command_has_same_variables() {
     let two = two.replace(&new, &old);
     assert_eq!(one, two.replace("SECRET=two", "SECRET=one"));
     let _ = stop_watched(running);
+}
+
+/// A command may say `STOPPING=1` to systemd while it stops, which must not count for the service.
+#[test]
+fn service_manager_hears_of_restart() {
+    let shop = watched_shop();
+    let path = shop.directory().join("notify");
+    let name = format!("phase-run-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let by_path = UnixDatagram::bind(&path).unwrap();
+    let by_name = UnixDatagram::bind_addr(&address).unwrap();
+    for (socket, variable, values) in [
+        (by_path, path.to_str().unwrap(), ["one", "two"]),
+        (by_name, &format!("@{name}"), ["two", "one"]),
+    ] {
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let message = || {
+            let mut buffer = [0; 100];
+            let length = socket.recv(&mut buffer).unwrap();
+            String::from_utf8(buffer[..length].to_vec()).unwrap()
+        };
+        let run = shop.run_with(&WATCH).env("NOTIFY_SOCKET", variable);
+        let script = "echo \"value $SECRET\"; exec \"$0\" serve";
+        let mut running = run.args(["sh", "-c", script, inspector()]).spawn();
+        assert_eq!(running.line(), format!("value {}", values[0]));
+        running.wait_until_ready();
+        set_secret_value(&shop.phase, values[1]);
+        let reloading = message();
+        let time = reloading
+            .strip_prefix("NOTIFYACCESS=main\nRELOADING=1\nMONOTONIC_USEC=")
+            .unwrap();
+        assert!(time.parse::<u64>().unwrap() > 0);
+        // The old command still runs.
+        assert_eq!(running.signal().signal, libc::SIGTERM);
+        socket.set_nonblocking(true).unwrap();
+        assert!(socket.recv(&mut [0; 100]).is_err());
+        socket.set_nonblocking(false).unwrap();
+        running.close_stdin();
+        assert_eq!(message(), "NOTIFYACCESS=all\nREADY=1");
+        let _ = running.wait().assert_status(Status::Exited(0));
+    }
 }
 
 /// A token from a variable, from standard input or from a descriptor can be read only once. It

@@ -14,8 +14,10 @@ mod decide;
 #[cfg(test)]
 mod model;
 mod schedule;
+mod service_manager;
 mod watcher;
 
+use std::ffi::OsStr;
 use std::io;
 
 use nix::sys::prctl::set_child_subreaper;
@@ -29,6 +31,7 @@ use crate::process::watch::{WatchOptions, WatchOutcome};
 use crate::process::{SingleThreaded, supervise_error};
 use channel::WorkerPurpose;
 pub(crate) use channel::{Digest, WorkerChannel};
+use service_manager::ServiceManager;
 use watcher::{FirstFork, Watcher};
 
 impl WatchOutcome {
@@ -48,12 +51,14 @@ impl WatchOutcome {
 /// Forks the first worker before the token is used, and then watches until the command ends.
 ///
 /// `wipe_token` is called in the parent after the first fork, when the worker has its own copy.
+/// `notify_socket` is the variable `NOTIFY_SOCKET`, by which a service manager hears of restarts.
 ///
 /// # Errors
 /// `exec` if fork(2), signalfd(2), socketpair(2) or poll(2) fails.
 pub(crate) fn watch(
     single_threaded: &SingleThreaded,
     options: &WatchOptions,
+    notify_socket: Option<&OsStr>,
     wipe_token: &mut dyn FnMut(),
     log: &dyn Log,
 ) -> Result<WatchOutcome, Error> {
@@ -88,6 +93,7 @@ pub(crate) fn watch(
             terminal_mode,
             command_pid,
             channel,
+            service_manager: ServiceManager::new(notify_socket),
         };
         Watcher::new(single_threaded, options, log, first_fork).run()
     };

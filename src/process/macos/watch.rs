@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! A stub of `--watch`.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -47,6 +48,7 @@ impl WorkerChannel {
 pub(crate) fn watch(
     _single_threaded: &SingleThreaded,
     _options: &WatchOptions,
+    _notify_socket: Option<&OsStr>,
     _wipe_token: &mut dyn FnMut(),
     _log: &dyn Log,
 ) -> Result<WatchOutcome, Error> {

@@ -20,6 +20,7 @@ use super::channel::{self, Digest, Message, WatcherChannel, WorkerChannel, Worke
 use super::cleanup::{self, Cleanup, CleanupStep};
 use super::decide::{AfterStop, WatchAction, WatchInput, WatchStage, WatchState, WorkerReport};
 use super::schedule::PollSchedule;
+use super::service_manager::ServiceManager;
 use crate::error::{errno_text, os_error_text};
 use crate::log::{Event, Log};
 use crate::process::signal::{self, Disposition, Signal};
@@ -49,6 +50,7 @@ pub(super) struct FirstFork {
     /// The pid of the first worker, which becomes the command.
     pub(super) command_pid: Pid,
     pub(super) channel: WatcherChannel,
+    pub(super) service_manager: ServiceManager,
 }
 
 /// The parent of the command and of the standbys.
@@ -72,6 +74,7 @@ pub(super) struct Watcher<'a> {
     /// The mode of the terminal that each new command finds.
     terminal_mode: Option<TerminalMode>,
     cleanup: Option<Cleanup>,
+    service_manager: ServiceManager,
     /// Signals for a command that does not run yet.
     deferred_signals: Vec<(Signal, SignalCause)>,
     /// The kind of the error of the last poll, if it failed.
@@ -98,6 +101,7 @@ impl<'a> Watcher<'a> {
             terminal_mode,
             command_pid,
             channel,
+            service_manager,
         } = first_fork;
         Self {
             single_threaded,
@@ -121,6 +125,7 @@ impl<'a> Watcher<'a> {
             initial_children,
             terminal_mode,
             cleanup: None,
+            service_manager,
             deferred_signals: Vec::new(),
             last_failure: None,
             has_warned_of_file: false,
@@ -304,6 +309,7 @@ impl<'a> Watcher<'a> {
             WatchAction::DeferSignal(signal, cause) => self.deferred_signals.push((signal, cause)),
             WatchAction::FinishPromotion => {
                 self.channel = None;
+                self.service_manager.restart_ends();
                 for (signal, cause) in take(&mut self.deferred_signals) {
                     self.send_to_command(signal, cause);
                 }
@@ -431,6 +437,7 @@ impl<'a> Watcher<'a> {
                 self.log.log(Event::LeaseExpiring);
             }
         }
+        self.service_manager.restart_begins();
         self.send_to_command(self.options.stop_signal, SignalCause::Sent);
         signal::send(self.command_pid(), Signal::CONT);
         let stage = WatchStage::Stopping {
