@@ -6,6 +6,7 @@ have to stop gracefully then, and none may stay behind.
 import contextlib
 import dataclasses
 import os
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -54,10 +55,13 @@ class Manager:
 
 
 def run(report):
-    managers = [honcho] if report.gate else [honcho, ruby_foreman, npm_foreman]
     with FakePhase() as phase:
-        for manager in managers:
-            check(report, phase, manager())
+        check(report, phase, honcho())
+        if not report.gate:
+            foreman = ruby_foreman()
+            check(report, phase, foreman)
+            export(report, phase, foreman)
+            check(report, phase, npm_foreman())
 
 
 def honcho():
@@ -77,9 +81,12 @@ def npm_foreman():
     return Manager("npm's foreman", NPM_FOREMAN, program, ("SIGINT", 0), None, ("SIGINT", 0), 0)
 
 
+def example():
+    return (programs.ROOT / "examples/Procfile").read_text()
+
+
 def check(report, phase, manager):
     report.engine(manager.name, manager.version)
-    example = (programs.ROOT / "examples/Procfile").read_text()
 
     def cases(procfile, *checks):
         for title, check, variables in checks:
@@ -87,13 +94,13 @@ def check(report, phase, manager):
                 check(made, variables)
 
     for mode, variables in MODES.items():
-        cases(example,
+        cases(example(),
               (f"each process gets its folders, {mode}", gets_its_folders, variables),
               (f"Ctrl-C stops both, {mode}", stops_at_interrupt, variables),
               (f"the end of one stops the other, {mode}", stops_at_crash, variables))
         if manager.signals_group:
-            cases(example, (f"TERM reaches a child of the command, {mode}", stops_child, variables))
-    cases(example,
+            cases(example(), (f"TERM reaches a child of the command, {mode}", stops_child, variables))
+    cases(example(),
           ("a line in which phase-run fails stops the other", stops_at_failure, {}),
           ("--watch in each line restarts the commands", each_line_watches, {"PHASE_WATCH": "1"}))
     cases(BARE_PROCFILE,
@@ -274,3 +281,28 @@ def one_watch(made, variables):
         both_restart(made)
         terminal.press(CTRL_C)
         made.both_stop(*made.manager.at_interrupt, terminal)
+
+
+def export(report, phase, manager):
+    """The systemd units that foreman exports."""
+    with report.case("an exported line starts without exec"), project(phase, manager, example().replace(": exec ", ": ")) as made:
+        running = made.start(exported_line(made), {})
+        made.web.wait_until_ready()
+        assert made.web.variables()["SECRET"] == "canary of /"
+        running.terminate()
+        assert made.web.wait_until_stopped() == ["SIGTERM"]
+        assert wait(running) == 0
+    with report.case("an exported line fails with two exec"), project(phase, manager, example()) as made:
+        assert wait(made.start(exported_line(made), {})) == 127
+        log = (made.directory / "log").read_text()
+        assert "exec: exec: not found" in log, log
+
+
+def exported_line(made):
+    """Returns the words with which systemd would start web."""
+    programs.run(made.manager.program, "export", "systemd", "units", "--app", "shop", cwd=made.directory, env=made.variables)
+    unit = (made.directory / "units/shop-web.1.service").read_text()
+    line, = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    # It starts a login shell, which sets the PATH.
+    (made.directory / ".profile").write_text(f"PATH='{made.variables['PATH']}'\n")
+    return shlex.split(line.removeprefix("ExecStart="))
