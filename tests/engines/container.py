@@ -50,11 +50,19 @@ class Container:
 
     def line(self):
         """Waits for the next line of standard output, and returns it; after the last one, returns nothing."""
-        return self.output.get(timeout=DEADLINE)
+        return self.next(self.output)
 
     def error(self):
         """Waits for the next line of standard error, and returns it; after the last one, returns nothing."""
-        return self.errors.get(timeout=DEADLINE)
+        return self.next(self.errors)
+
+    @staticmethod
+    def next(lines):
+        line = lines.get(timeout=DEADLINE)
+        if line is None:
+            # The end stays the end.
+            lines.put(None)
+        return line
 
     def rest(self):
         """Returns all lines that are left, up to the end of the container: first those of standard output."""

@@ -30,6 +30,7 @@ class DockerEngine:
         self.engine = self.start(engine)
         try:
             self.wait_until_it_answers()
+            self.run_a_container()
         except RuntimeError:
             self.stop()
             raise
@@ -52,6 +53,15 @@ class DockerEngine:
                 last = (self.directory / "log").read_text().splitlines()[-5:]
                 raise RuntimeError("dockerd does not start: " + "\n".join(last))
             time.sleep(0.1)
+
+    def run_a_container(self):
+        """An engine that answers may still be unable to run containers, for example in a container itself."""
+        try:
+            self.image_from("busybox", {"/bin/true": Path(programs.need("busybox", "busybox-static"))})
+            self.docker("run", "--rm", "--network", "host", "busybox", "/bin/true")
+        except AssertionError as error:
+            reason = " ".join(str(error).split())
+            raise RuntimeError(f"Docker cannot run containers: {reason}") from error
 
     def __exit__(self, *_):
         containers = self.docker("ps", "--all", "--quiet").split()
@@ -82,6 +92,8 @@ class DockerEngine:
         """Makes an image of these files: a map from its paths to files here, or to the text of a script."""
         with tempfile.TemporaryDirectory() as place:
             place, first = Path(place), {}
+            # Some storage drivers give the image's root directory the mode of this one.
+            place.chmod(0o755)
             for path, source in files.items():
                 target = place / path.lstrip("/")
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@ import time
 from pathlib import Path
 
 # Far longer than anything takes, also on a machine with much load.
-DEADLINE = 120
+DEADLINE = 60
 
 
 def eventually(what, look):
