@@ -72,6 +72,11 @@ class DockerEngine:
     def stop(self):
         self.engine.terminate()
         self.engine.wait(timeout=DEADLINE)
+        # The engine leaves the mount of a network namespace.
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            place = line.split()[1]
+            if place.startswith(f"{self.directory}/"):
+                subprocess.run(["umount", place], capture_output=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def docker(self, *words, **more):
