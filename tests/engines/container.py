@@ -43,6 +43,9 @@ class Container:
         return self
 
     def __exit__(self, *_):
+        self.remove()
+
+    def remove(self):
         command, environment = self.engine.command("rm", "--force", "--volumes", self.name)
         # It fails if the container was never created.
         subprocess.run(command, env=environment, capture_output=True)
@@ -68,10 +71,15 @@ class Container:
         """Returns all lines that are left, up to the end of the container: first those of standard output."""
         return [*iter(self.line, None), *iter(self.error, None)]
 
+    def remaining(self):
+        """Removes the container, and returns what nobody has read, for a message."""
+        self.remove()
+        return self.rest()
+
     def ready(self):
         """Waits until the command is ready, and returns its PID as the command sees it."""
         line = self.line()
-        assert line and line.startswith("ready "), [line, *self.rest()]
+        assert line and line.startswith("ready "), [line, *self.remaining()]
         return int(line.removeprefix("ready "))
 
     def signal(self, name):
@@ -84,6 +92,16 @@ class Container:
     def end(self):
         """Waits for the end of `docker run`, and returns the lines that are left, and the status."""
         return self.rest(), self.client.wait(timeout=DEADLINE)
+
+    def check_end(self, lines, status):
+        """Checks the lines that are left, and the status of `docker run`."""
+        found = self.end()
+        assert found == (lines, status), found
+
+    def check_error(self, text):
+        """Checks that the next line of standard error contains a text."""
+        line = self.error()
+        assert line and text in line, [line, *self.remaining()]
 
     def pid(self):
         """Returns the PID of the container's first process on this machine."""

@@ -68,7 +68,7 @@ def images(report, shop, name):
             assert container.ready() == 1
             check(shop, container.pid(), COMMANDS[name])
             container.stop()
-            assert container.end() == (["signal 15"], 0)
+            container.check_end(["signal 15"], 0)
         # With an app ID and an exact name, one request is enough.
         assert shop.phase.requests() == before + 1
     with report.case(f"{name}: supervised, phase-run is PID 1 and forwards TERM once"):
@@ -77,7 +77,7 @@ def images(report, shop, name):
             assert arguments(container.pid())[0] == "/phase-run"
             check(shop, only_child(container.pid()), COMMANDS[name])
             container.stop()
-            assert container.end() == (["signal 15"], 0)
+            container.check_end(["signal 15"], 0)
 
 
 def check(shop, pid, command):
@@ -114,7 +114,7 @@ def snapshot_on_a_volume(report, shop):
         shop.phase.tell("down")
         try:
             with Container(shop.engine, *shop.reach(), *words, "--env", "PHASE_MAX_WAIT=0", "shop-scratch") as container:
-                assert "using the snapshot /var/cache/phase/secrets" in container.error()
+                container.check_error("using the snapshot /var/cache/phase/secrets")
                 assert container.ready() == 1
                 check(shop, container.pid(), ["/shop"])
         finally:
@@ -153,6 +153,6 @@ def ecs_task(report, shop):
                 assert container.ready() == 1
                 check(shop, container.pid(), ["/shop"])
                 container.stop()
-                assert container.end() == (["signal 15"], 0)
+                container.check_end(["signal 15"], 0)
             # One request for the role's key, one that logs in with it, and one for the secrets.
             assert (cloud.requests(), phase.requests()) == (1, 2)

@@ -37,7 +37,7 @@ def confined(report, shop, mode):
                 # Docker itself makes the places of the mounts.
                 assert set(shop.engine.docker("diff", container.name).splitlines()) == {"A /ca.pem", "A /run", "A /run/phase"}
                 container.stop()
-                assert container.end() == (["signal 15"], 0)
+                container.check_end(["signal 15"], 0)
 
 
 def limits(report, shop):
@@ -58,7 +58,7 @@ def limits(report, shop):
                     if mode == "watching":
                         eventually("it has polled", lambda: shop.phase.requests() >= before + 3)
                     container.stop()
-                    assert container.end() == (["signal 15"], 0)
+                    container.check_end(["signal 15"], 0)
                     assert container.inspect("{{.State.OOMKilled}}") == "false"
 
 
@@ -74,7 +74,7 @@ def file(report, shop, mode):
             assert Path(f"/proc/{pid}/fd/{descriptor}").read_text() == shop.npm_token
             assert "NPM_TOKEN" not in given and given["SECRET"] == shop.secret
             container.stop()
-            assert container.end() == (["signal 15"], 0)
+            container.check_end(["signal 15"], 0)
 
 
 def standard_input(report, shop, mode):
@@ -83,14 +83,14 @@ def standard_input(report, shop, mode):
         with Container(shop.engine, *options, "tools", "--token-file", "-", "--", "cat", stdin=subprocess.PIPE) as container:
             with container.client.stdin as stdin:
                 stdin.write(f"{shop.phase.token}\nfirst\nlast\n")
-            assert container.end() == (["first", "last"], 0)
+            container.check_end(["first", "last"], 0)
 
 
 def records(report, shop):
     """What Docker keeps on its disk: logs, settings and health of containers, their files, images, caches."""
     values = [shop.secret, shop.npm_token, shop.phase.token]
     with report.case("nothing that Docker keeps of all containers and images so far has a secret, or the token as a file"):
-        containers = [shop.start(mode, ["/server"], "--log-opt", "max-size=1m") for mode in MODES]
+        containers = [shop.start(mode, ["/server"]) for mode in MODES]
         for container in containers:
             container.ready()
         assert holders(shop.engine.directory, values) == []
@@ -101,7 +101,7 @@ def records(report, shop):
             container.end()
         assert holders(shop.engine.directory, values) == []
         for container in containers:
-            container.__exit__()
+            container.remove()
     with report.case("-e PHASE_SERVICE_TOKEN passes the token of your shell. `docker inspect` shows it, and no process has it"):
         for mode in EXEC_AND_SUPERVISED:
             with Container(shop.engine, *shop.network(), "--env", "PHASE_SERVICE_TOKEN", *MODES[mode], "tools", "/server", token=shop.phase.token) as container:

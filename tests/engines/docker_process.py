@@ -64,7 +64,7 @@ def added(before, after):
 def statuses(report, shop, mode):
     with report.case(f"{mode}: `docker run` returns the status of the command: 0, 7, 125, 255"):
         for status in (0, 7, 125, 255):
-            assert shop.run(mode, ["/inspector", "exit", str(status)]) == ([], status)
+            shop.check(mode, ["/inspector", "exit", str(status)], status)
     with report.case(f"{mode}: 125, 126 and 127 with an error if no command runs"):
         for command, options, status, error in (
             (["/inspector", "exit", "0"], ["--env", "PHASE_ENV=Prodution"], 125, "not-found"),
@@ -79,11 +79,11 @@ def statuses(report, shop, mode):
         with shop.start(mode, ["/server"]) as container:
             container.ready()
             container.signal("KILL")
-            assert container.end() == ([], 137)
+            container.check_end([], 137)
     if mode == "supervised":
         with report.case("supervised: 128 + N if the command dies by a signal, such as 139 for SEGV"):
             for signal in (6, 9, 11, 15):
-                assert shop.run(mode, ["/inspector", "die", str(signal)]) == ([], 128 + signal)
+                shop.check(mode, ["/inspector", "die", str(signal)], 128 + signal)
 
 
 def signals(report, shop, mode):
@@ -94,12 +94,12 @@ def signals(report, shop, mode):
                 container.signal(name)
                 assert container.line() == f"signal {number}"
             container.stop()
-            assert container.end() == (["signal 15"], 0)
+            container.check_end(["signal 15"], 0)
     with report.case(f"{mode}: `docker stop` sends the image's STOPSIGNAL"):
         with shop.start(mode, ["/server"], "--stop-signal", "QUIT") as container:
             container.ready()
             container.stop()
-            assert container.end() == (["signal 3"], 0)
+            container.check_end(["signal 3"], 0)
 
 
 def no_handler(report, shop):
@@ -107,7 +107,7 @@ def no_handler(report, shop):
         with shop.start("exec", ["/inspector", "sleep"]) as container:
             assert container.ready() == 1
             container.stop(grace=1)
-            assert container.end() == ([], 137)
+            container.check_end([], 137)
     for title, mode, options in (
         ("supervised", "supervised", []),
         ("watching", "watching", []),
@@ -124,7 +124,7 @@ def ends_by_term(shop, mode, command, *options):
     with shop.start(mode, command, *options) as container:
         assert container.ready() > 1
         container.stop()
-        assert container.end() == ([], 143)
+        container.check_end([], 143)
 
 
 def shells(report, shop, mode):
@@ -133,13 +133,13 @@ def shells(report, shop, mode):
         with Container(shop.engine, *options, "true; exec /server") as container:
             container.ready()
             container.stop()
-            assert container.end() == (["signal 15"], 0)
+            container.check_end(["signal 15"], 0)
     titles = {"exec": "keeps TERM from the server until Docker kills all (137)", "supervised": "ends by TERM, and the server is killed with it (143)"}
     with report.case(f"{mode}: a shell in between {titles[mode]}"):
         with Container(shop.engine, *options, "/server; true") as container:
             container.ready()
             container.stop(grace=1 if mode == "exec" else 60)
-            assert container.end() == ([], 137 if mode == "exec" else 143)
+            container.check_end([], 137 if mode == "exec" else 143)
 
 
 def orphans(report, shop, mode):
@@ -160,7 +160,7 @@ def orphans(report, shop, mode):
             else:
                 only_child(pid)
             container.stop()
-            assert container.end() == (["signal 15"], 0)
+            container.check_end(["signal 15"], 0)
 
 
 def during_the_fetch(report, shop, mode):
@@ -171,5 +171,5 @@ def during_the_fetch(report, shop, mode):
             with shop.start(mode, ["/server"], "--env", f"PHASE_HOST={host}", "--env", "PHASE_TIMEOUT=600", "--env", "PHASE_MAX_WAIT=600") as container:
                 connection, _ = silent.accept()
                 container.stop()
-                assert container.end() == ([], 143)
+                container.check_end([], 143)
                 connection.close()

@@ -162,5 +162,5 @@ def single_file(report, shop):
         with shop.start("watching", ["/server"], *options) as container:
             container.ready()
             Shop.put_token(shop.directory / "token", shop.phase.token)
-            assert "so polls still read the old one: mount its directory, not the file alone" in container.error()
+            container.check_error("so polls still read the old one: mount its directory, not the file alone")
             container.stop()

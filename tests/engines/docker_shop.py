@@ -56,6 +56,11 @@ class Shop:
         with self.start(mode, command, *options) as container:
             return container.end()
 
+    def check(self, mode, command, status):
+        """Checks that a command prints nothing, and ends with a status."""
+        with self.start(mode, command) as container:
+            container.check_end([], status)
+
     @staticmethod
     def command_of(container, mode):
         """Returns the PID of the command on this machine."""

@@ -46,7 +46,7 @@ def no_handler(report, shop):
         with shop.start("supervised", ["/inspector", "sleep"], kind=TerminalContainer) as container:
             container.ready()
             container.type(CTRL_C)
-            assert container.end() == (["^C"], 130)
+            container.check_end(["^C"], 130)
     with report.case("exec: Ctrl-C does nothing to a command without a handler, and `docker kill` ends it"):
         with shop.start("exec", ["/inspector", "sleep"], kind=TerminalContainer) as container:
             container.ready()
