@@ -1,12 +1,11 @@
 """A container, and what it prints."""
 import itertools
-import os
-import pty
 import queue
 import subprocess
 import threading
 
 from .processes import DEADLINE
+from .terminal import Terminal
 
 NUMBERS = itertools.count(1)
 
@@ -118,35 +117,15 @@ class Container:
 
 
 class TerminalContainer(Container):
-    """A `docker run -it` whose client has a terminal, on which the caller types."""
+    """A `docker run -it` on a terminal, whose keys the caller presses."""
 
     def __init__(self, engine, *words):
         super().__init__(engine, "--interactive", "--tty", *words)
 
     def start(self, command, environment, _):
-        self.terminal, client = pty.openpty()
-        self.client = subprocess.Popen(command, env=environment, stdin=client, stdout=client, stderr=client, start_new_session=True)
-        os.close(client)
-        self.errors.put(None)
-        threading.Thread(target=self.read_terminal, daemon=True).start()
+        self.terminal = Terminal(command, env=environment)
+        self.client = self.terminal.process
 
-    def read_terminal(self):
-        text = b""
-        while read := self.read_some():
-            *lines, text = (text + read).split(b"\r\n")
-            for line in lines:
-                self.output.put(line.decode())
-        if text:
-            self.output.put(text.decode())
-        self.output.put(None)
-        os.close(self.terminal)
-
-    def read_some(self):
-        try:
-            return os.read(self.terminal, 4096)
-        except OSError:
-            # The client has closed the terminal.
-            return b""
-
-    def type(self, keys):
-        os.write(self.terminal, keys)
+    def __exit__(self, *_):
+        super().__exit__()
+        self.terminal.hang_up()

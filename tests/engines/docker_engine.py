@@ -31,7 +31,7 @@ class DockerEngine:
         try:
             self.wait_until_it_answers()
             self.run_a_container()
-        except RuntimeError:
+        except BaseException:
             self.stop()
             raise
         self.version = self.docker("version", "--format", "{{.Server.Version}}").strip()

@@ -1,8 +1,9 @@
-"""`docker run -it`, with a terminal on which the cases type."""
+"""`docker run -it`, on a terminal whose keys the cases press."""
 from .container import TerminalContainer
 from .docker_shop import EXEC_AND_SUPERVISED
+from .terminal import CTRL_C
 
-CTRL_C, DETACH = b"\x03", b"\x10\x11"
+DETACH = "\x10\x11"
 
 
 def run(report, shop):
@@ -12,47 +13,48 @@ def run(report, shop):
     no_handler(report, shop)
 
 
+def start(shop, mode, command):
+    """Starts a container, waits until the command is ready, and returns the container and its terminal."""
+    container = shop.start(mode, command, kind=TerminalContainer)
+    container.terminal.until("ready ")
+    return container, container.terminal
+
+
 def keys(report, shop, mode):
     with report.case(f"{mode}: Ctrl-C on the terminal reaches the command once"):
-        with shop.start(mode, ["/server"], kind=TerminalContainer) as container:
-            container.ready()
-            container.type(CTRL_C)
-            assert wait_for_signal(container) == "^Csignal 2"
+        container, terminal = start(shop, mode, ["/server"])
+        with container:
+            terminal.press(CTRL_C)
+            terminal.until("signal 2\r\n")
             container.stop()
-            lines, status = container.end()
-            assert "signal 2" not in lines and (lines[-1], status) == ("signal 15", 0), lines
-
-
-def wait_for_signal(container):
-    """Returns the line of the next signal. The client may still announce the size of its window."""
-    return next(line for line in iter(container.line, None) if line != "signal 28")
+            assert terminal.wait() == 0
+            assert terminal.screen.count("signal 2\r\n") == 1 and terminal.screen.endswith("signal 15\r\n"), terminal.screen
 
 
 def detach(report, shop, mode):
     with report.case(f"{mode}: Ctrl-P Ctrl-Q detaches, and the command goes on with its terminal"):
-        with shop.start(mode, ["/server"], kind=TerminalContainer) as container:
-            container.ready()
-            container.type(DETACH)
-            lines, status = container.end()
-            assert status == 0 and container.inspect("{{.State.Running}}") == "true", lines
+        container, terminal = start(shop, mode, ["/server"])
+        with container:
+            terminal.press(DETACH)
+            assert terminal.wait() == 0 and container.inspect("{{.State.Running}}") == "true", terminal.screen
             container.signal("USR1")
             container.stop()
-            container.engine.docker("wait", container.name)
+            shop.engine.docker("wait", container.name)
             assert container.logs()[-2:] == ["signal 10", "signal 15"]
 
 
 def no_handler(report, shop):
     with report.case("supervised: Ctrl-C ends a command without a handler (130)"):
-        with shop.start("supervised", ["/inspector", "sleep"], kind=TerminalContainer) as container:
-            container.ready()
-            container.type(CTRL_C)
-            container.check_end(["^C"], 130)
+        container, terminal = start(shop, "supervised", ["/inspector", "sleep"])
+        with container:
+            terminal.press(CTRL_C)
+            assert terminal.wait() == 130
     with report.case("exec: Ctrl-C does nothing to a command without a handler, and `docker kill` ends it"):
-        with shop.start("exec", ["/inspector", "sleep"], kind=TerminalContainer) as container:
-            container.ready()
-            container.type(CTRL_C + b"\r")
+        container, terminal = start(shop, "exec", ["/inspector", "sleep"])
+        with container:
+            terminal.press(CTRL_C)
             # The terminal has shown the key, so it has also sent the signal.
-            assert container.line() == "^C"
+            terminal.until("^C")
             assert container.inspect("{{.State.Running}}") == "true"
             container.signal("KILL")
-            assert container.end()[1] == 137
+            assert terminal.wait() == 137
