@@ -57,8 +57,8 @@ class DockerEngine:
     def run_a_container(self):
         """An engine that answers may still be unable to run containers, for example in a container itself."""
         try:
-            self.image_from("busybox", {"/bin/true": Path(programs.need("busybox", "busybox-static"))})
-            self.docker("run", "--rm", "--network", "host", "busybox", "/bin/true")
+            self.image_from("true", {"/bin/true": programs.busybox()})
+            self.docker("run", "--rm", "--network", "host", "true", "/bin/true")
         except AssertionError as error:
             reason = " ".join(str(error).split())
             raise RuntimeError(f"Docker cannot run containers: {reason}") from error

@@ -86,6 +86,16 @@ def fake_phase():
 
 
 @functools.cache
+def busybox():
+    """Returns the path of a static busybox, which gives an image its shell."""
+    path = Path(need("busybox", "busybox-static"))
+    # ldd(1) fails for a static program.
+    if "=>" in subprocess.run(["ldd", path], text=True, capture_output=True).stdout:
+        raise RuntimeError(f"{path} is not static (Debian's package is busybox-static)")
+    return path
+
+
+@functools.cache
 def server():
     """Returns the path of a static server, which prints `ready` and then each signal it gets."""
     place = TARGET / "engines"

@@ -1,12 +1,9 @@
 """Images in place of those of public registries, and the directory that the examples are built in."""
-import re
 import shutil
-from pathlib import Path
 
 from . import programs
 
 EXAMPLES = programs.ROOT / "examples"
-BUSYBOX = "/bin/busybox"
 
 # What the build stages run. Both tools take a server that exists already.
 GO = """#!/bin/sh -eu
@@ -23,8 +20,7 @@ mkdir node_modules
 
 def shell(*names):
     """Returns the files of an image with a shell and these programs."""
-    busybox = Path(programs.need("busybox", "busybox-static"))
-    return {f"/bin/{name}": busybox for name in ("busybox", "sh", *names)}
+    return {f"/bin/{name}": programs.busybox() for name in ("busybox", "sh", *names)}
 
 
 def images():
@@ -40,11 +36,6 @@ def images():
 def make_images(engine):
     for tag, (files, changes) in images().items():
         engine.image_from(tag, files, *changes)
-
-
-def bases(dockerfile):
-    """Returns the images that a Dockerfile starts from."""
-    return re.findall(r"^FROM (\S+)", dockerfile.read_text(), re.MULTILINE)
 
 
 def fill_context(place, phase):
