@@ -89,7 +89,7 @@ def standard_input(report, shop, mode):
 def records(report, shop):
     """What Docker keeps on its disk: logs, settings and health of containers, their files, images, caches."""
     values = [shop.secret, shop.npm_token, shop.phase.token]
-    with report.case("nothing that Docker keeps of all containers and images so far has a secret, or the token as a file"):
+    with report.case("no secret, and no token that came as a file, is in anything that Docker keeps: logs, settings, images, caches"):
         containers = [shop.start(mode, ["/server"]) for mode in MODES]
         for container in containers:
             container.ready()
@@ -109,6 +109,9 @@ def records(report, shop):
                 assert shop.phase.token in container.inspect("{{json .Config.Env}}")
                 for pid in {container.pid(), shop.command_of(container, mode)}:
                     assert shop.phase.token.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+                # So the search above would have found it.
+                found = holders(shop.engine.directory, [shop.phase.token])
+                assert [path for path in found if path.endswith("/config.v2.json")], found
 
 
 def holders(directory, values):

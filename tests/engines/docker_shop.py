@@ -28,7 +28,7 @@ class Shop:
 
     @staticmethod
     def put_token(path, token, user=USER):
-        """Writes a token to a file for a user, with the line of docs/deployment.md."""
+        """Writes a token to a file that only this user may read."""
         programs.run("install", "-D", "-m", "400", "-o", user, "/dev/stdin", path, input=f"{token}\n")
 
     def network(self):

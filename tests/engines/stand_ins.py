@@ -45,5 +45,4 @@ def fill_context(place, phase):
     for example in [*EXAMPLES.glob("Dockerfile.*"), EXAMPLES / ".dockerignore"]:
         shutil.copy(example, place)
     shutil.copy(programs.phase_run(), place / "phase-run")
-    # The line of docs/deployment.md.
     programs.run("install", "-D", "-m", "400", "-o", "65532", "/dev/stdin", place / "secrets/token", input=f"{phase.token}\n")
