@@ -12,6 +12,9 @@ def root(suite, *packages):
         archive.parent.mkdir(parents=True, exist_ok=True)
         unfinished = archive.with_suffix(".new.tar")
         small = ["--variant=essential", "--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none"]
-        programs.run(mmdebstrap, *small, f"--include={','.join(packages)}", suite, unfinished, MIRROR)
+        try:
+            programs.run(mmdebstrap, *small, f"--include={','.join(packages)}", suite, unfinished, MIRROR)
+        except AssertionError as error:
+            raise RuntimeError(f"there is no Debian {suite}: {error}") from error
         unfinished.rename(archive)
     return archive

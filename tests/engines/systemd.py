@@ -1,11 +1,13 @@
 """systemd: `examples/shop.service` itself, with drop-ins as a user would write them."""
 import hashlib
 import stat
+import time
 from pathlib import Path
 
 from . import programs
 from .docker_engine import DockerEngine
 from .fake_phase import FakePhase
+from .processes import eventually
 from .systemd_container import Systemd
 
 # systemd of Debian 12 and 13.
@@ -72,6 +74,7 @@ class Cases:
         self.without_notify_access()
         self.rotated_token()
         self.outage()
+        self.outage_without_snapshot()
         self.mistake()
         self.secrecy()
 
@@ -157,7 +160,7 @@ class Cases:
             self.phase.tell("down")
             try:
                 self.systemd.inside("systemctl", "start", "--no-block", "shop.service")
-                self.systemd.poll(lambda: self.show("MainPID") != "0", "no main process")
+                eventually("there is a main process", lambda: self.show("MainPID") != "0")
                 self.stop()
             finally:
                 self.phase.tell("up")
@@ -182,7 +185,7 @@ class Cases:
             found = self.systemd.ask("/run/shop.sock")
             assert found == {name: second[name] for name in found} and found["pid"] != first["pid"]
             assert (self.show("MainPID"), self.show("NRestarts")) == (main, "0")
-            self.systemd.poll(lambda: self.show("ActiveState") == "active", "the service is not active again")
+            eventually("the service is active again", lambda: self.show("ActiveState") == "active")
             self.systemd.inside("systemctl", "reload", "shop.service")
             self.systemd.event(mark, "reloaded")
             self.stop()
@@ -203,7 +206,7 @@ class Cases:
             mark = self.prepare("Environment=PHASE_SUPERVISE=1", *NOTIFY, "TimeoutStartSec=2", "Restart=no")
             status, _ = self.systemd.try_inside("systemctl", "start", "shop.service")
             assert status == 1 and self.show("Result") == "timeout"
-            self.systemd.message(mark, "reception only permitted for main PID")
+            self.systemd.event(mark, "started")
 
     def rotated_token(self):
         with self.report.case("a new token in /etc/phase/token is used after a restart"):
@@ -211,7 +214,7 @@ class Cases:
             self.start()
             self.systemd.event(mark, "started")
             self.phase.tell("rotate")
-            self.tokens.add(self.phase.token_file.read_text())
+            self.tokens.add(self.phase.token_file.read_text().strip())
             self.copy_token()
             mark = self.systemd.mark()
             self.systemd.inside("systemctl", "restart", "shop.service")
@@ -224,13 +227,32 @@ class Cases:
             user = self.systemd.event(mark, "started")["user"]
             self.phase.tell("down")
             try:
-                for lines in ([], ["User=other"]):
-                    mark = self.prepare("Environment=PHASE_MAX_WAIT=1", *lines)
+                for changes in (False, True):
+                    mark = self.prepare("Environment=PHASE_MAX_WAIT=1")
+                    if changes:
+                        # Another service takes the user that owns the directory.
+                        properties = ["--property=DynamicUser=yes", "--property=CacheDirectory=shop"]
+                        self.systemd.inside("systemd-run", "--unit=other", *properties, "sleep", "infinity")
                     self.start()
                     found = self.systemd.event(mark, "started")
                     assert found["secret"] == digest(FIRST)
-                    assert (found["user"] == user) == (not lines), (found, user)
+                    assert (found["user"] != user) == changes, (found, user)
                     self.systemd.message(mark, "using the snapshot /var/cache/shop/secrets")
+                self.systemd.inside("systemctl", "stop", "other.service")
+            finally:
+                self.phase.tell("up")
+
+    def outage_without_snapshot(self):
+        with self.report.case("an outage without a snapshot: an attempt takes --max-wait, 30 seconds"):
+            mark = self.prepare()
+            self.snapshot().unlink()
+            self.phase.tell("down")
+            try:
+                started = time.monotonic()
+                self.start()
+                self.systemd.message(mark, "phase-run: error[unreachable]")
+                assert time.monotonic() - started > 25
+                self.systemd.message(mark, "status=125")
             finally:
                 self.phase.tell("up")
 
