@@ -7,8 +7,19 @@
 //! rest is written down here as it works: the kernel in `kernel.rs`, `world.rs` and `worker.rs`; the watcher's
 //! code, one system call at a time, in `watcher.rs`, `handling.rs`, `actions.rs` and `calls.rs`. Between any
 //! two steps of the watcher, every other process can take a step, a signal can be sent, and a process can end.
-//! A [`Scenario`] says who may send what, and how much may happen. The properties are the constants below;
-//! `docs/supervise-and-watch.md` states them for users.
+//! A [`Scenario`] says who may send what, and how much may happen. The properties are the constants below.
+//! `docs/supervise-and-watch.md` says for users what a signal does at each moment of a restart.
+//!
+//! # Exceptions
+//!
+//! A signal need not arrive
+//!
+//! - if the kernel has merged it with another sender's, or a stop and a continuation have cancelled each other;
+//! - if the command ends before it could take it, or phase-run ends because the command has ended;
+//! - if a process of the old command has sent it during the restart.
+//!
+//! A signal of the terminal may arrive twice at the new command while that starts, and once at each command
+//! during a restart.
 //!
 //! Each test explores one scenario completely. `scripts/model` explores them with more signals and polls.
 //! [`every_fault_is_found`] puts faults into the model: a model that finds nothing fails.

@@ -1,10 +1,10 @@
 //! What is explored: how the system starts, who may send what, and how much may happen.
 
 use super::super::decide::{AfterStop, WatchStage};
-use super::kernel::{End, PendingSet, Sender, Sig};
+use super::kernel::{End, Sender, Sig};
 use super::watcher::{At, Watcher, WatcherStep};
 use super::worker::{Move, Place, Worker};
-use super::world::{Daemon, WORKERS, When, World};
+use super::world::{Daemon, Sent, WORKERS, When, World};
 use crate::explore::{Kind, Model};
 use crate::process::terminal::Session;
 
@@ -281,8 +281,22 @@ fn after(
 impl World {
     /// Forgets what nothing depends on any more, so that fewer states differ.
     fn forget(&mut self) {
-        if self.watcher.at == At::Polling && self.watcher.pending == PendingSet::default() {
-            self.watcher.in_hand = None;
+        if matches!(self.watcher.at, At::Ended(_)) {
+            return;
+        }
+        let on_their_way = self.on_their_way();
+        for (number, slot) in self.sent.iter_mut().enumerate() {
+            let is_over = |sent: &Sent| {
+                on_their_way >> number & 1 == 0
+                    && (sent.settled || sent.arrivals > 0)
+                    && (sent.when == When::Running || !sent.sig.real().is_termination())
+            };
+            if slot.as_ref().is_some_and(is_over) {
+                *slot = Some(Sent::OVER);
+            }
+        }
+        if self.watcher.at == At::Polling {
+            self.ended_before_poll = false;
         }
     }
 }

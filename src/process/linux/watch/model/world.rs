@@ -68,6 +68,22 @@ pub(super) struct Sent {
     pub(super) seen: bool,
 }
 
+impl Sent {
+    /// A signal that has arrived and matters no more.
+    pub(super) const OVER: Self = Self {
+        sig: Sig::Winch,
+        from: Sender::Stranger,
+        to_group: false,
+        when: When::Running,
+        arrivals: 0,
+        arrived_at: None,
+        allowed: 0,
+        settled: true,
+        is_sender_unknown: false,
+        seen: false,
+    };
+}
+
 /// When a signal was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum When {
