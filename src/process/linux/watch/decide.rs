@@ -161,15 +161,11 @@ impl WatchState {
             }
             (WatchStage::CleaningUp, _) if from_descendant => IGNORE,
             (WatchStage::CleaningUp, _) if terminates => WatchAction::ExitBySignal(info.signal),
-            // A signal of the terminal went to the whole group, but the new command, which is in it,
-            // may still discard it.
-            (WatchStage::CleaningUp | WatchStage::Promoting, _) if from_kernel => {
+            // This includes the signals of the terminal: the new command is in the group that they
+            // went to, but it may still discard them.
+            (WatchStage::CleaningUp | WatchStage::Promoting, _) => {
                 WatchAction::DeferSignal(info.signal, info.cause)
             }
-            (
-                WatchStage::CleaningUp | WatchStage::Promoting,
-                SuperviseAction::Forward(signal, cause),
-            ) => WatchAction::DeferSignal(signal, cause),
             _ => WatchAction::Supervise(supervise),
         }
     }

@@ -81,8 +81,11 @@ const OLD_TREE_ENDS_FIRST: &str =
     "the new command starts after all processes of the old one have ended or are named";
 const TERMINATION_CANCELS: &str =
     "a termination signal before the promotion prevents the new command";
+const ONLY_TERMINATION_CANCELS: &str =
+    "only a termination signal that the command's processes have not sent cancels a restart";
 const RIGHT_STATUS: &str = "phase-run ends with the status of the command that ran last";
 const ENDED_IS_NOT_RESTARTED: &str = "a command that ends by itself is not restarted";
+const STOPS_IN_A_JOB: &str = "phase-run stops itself only where a shell can continue it";
 const ONE_FETCH: &str = "there is at most one fetch at a time, and one for each poll";
 const NO_SIGNAL_TO_REAPED: &str = "no signal goes to a pid that has been reaped";
 const WHOLE_ENVIRONMENT: &str = "no command starts before its whole environment is there";
@@ -242,6 +245,23 @@ fn supervise() -> Scenario {
             to_watcher(Sig::Term, Sender::Outside),
             to_watcher(Sig::Usr1, Sender::Worker(0)),
         ])
+    }
+}
+
+/// phase-run stops with the command only in a job of a shell.
+#[test]
+fn stops_outside_of_a_job() {
+    for bits in 0..8 {
+        let scenario = Scenario {
+            supervises_only: true,
+            session: Session {
+                has_terminal: bits & 1 != 0,
+                is_leader: bits & 2 != 0,
+            },
+            resumable: bits & 4 != 0,
+            ..restart(vec![to_group(Sig::Tstp, Sender::Stranger)])
+        };
+        check("stops_outside_of_a_job", scenario);
     }
 }
 

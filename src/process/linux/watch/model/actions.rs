@@ -13,11 +13,15 @@ impl World {
         match action {
             WatchAction::Supervise(action) => self.supervise(action),
             WatchAction::CancelRestart(action) => {
+                self.check_cancellation(scenario);
                 self.supervise(action);
                 self.set_after_stop(AfterStop::ExitAsCommand);
                 self.dismiss_standby();
             }
-            WatchAction::ExitBySignal(signal) => self.exit(End::Killed(Sig::of(signal))),
+            WatchAction::ExitBySignal(signal) => {
+                self.check_cancellation(scenario);
+                self.exit(End::Killed(Sig::of(signal)));
+            }
             WatchAction::StartPoll => {
                 self.polls_left -= 1;
                 self.watcher.calls.push(Call::Fork(WatchStage::Polling));
@@ -76,6 +80,17 @@ impl World {
             WatchAction::FinishPromotion => self.finish_promotion(),
         }
         self.proceed();
+    }
+
+    fn check_cancellation(&mut self, scenario: &Scenario) {
+        let may_cancel = self.watcher.in_hand.is_some_and(|in_hand| {
+            in_hand.sig.real().is_termination()
+                && scenario.ignored != Some(in_hand.sig)
+                && !in_hand.from_descendant
+        });
+        if !may_cancel {
+            self.violate(super::ONLY_TERMINATION_CANCELS);
+        }
     }
 
     pub(super) fn numbers_in_hand(&self) -> Numbers {

@@ -48,6 +48,10 @@ impl World {
                 }
             }
             Call::StopSelf(by) => {
+                let session = scenario.session;
+                if !scenario.resumable || !session.has_terminal || session.is_leader {
+                    self.violate(super::STOPS_IN_A_JOB);
+                }
                 // It is unblocked, so one that is pending takes effect at the same time.
                 let taken = self.watcher.pending.discard(by);
                 self.settle(taken);

@@ -242,27 +242,32 @@ impl Scenario {
         if world.worker(0).place == Place::NotForked {
             return true;
         }
-        let command = world.watcher.command;
-        if Some(end) == world.worker(command).end() {
-            return true;
-        }
+        let ended_as_command = Some(end) == world.worker(world.watcher.command).end();
         if world.stopping.is_none() || world.promoted {
-            return false;
+            return ended_as_command;
         }
         // The standby that should have become the command was killed.
-        let standby_died = (1..u8::try_from(WORKERS).unwrap())
+        let standby_was_killed = (1..u8::try_from(WORKERS).unwrap())
             .any(|worker| world.worker(worker).end() == Some(end));
-        // The command has ended, and a termination signal has come.
+        // A termination signal has come that nobody knew to be from the command's processes.
         let is_terminated = world.sent.iter().flatten().any(|sent| {
             end == End::Killed(sent.sig)
                 && sent.sig.real().is_termination()
                 && self.ignored != Some(sent.sig)
-                && (!sent.from.is_of_tree()
-                    || sent.from == Sender::Daemon && sent.is_sender_unknown)
+                && (!sent.from.is_of_tree() || sent.is_sender_unknown)
         });
-        standby_died
-            || is_terminated
-                && (world.when() == When::Between || world.watcher.stage == WatchStage::CleaningUp)
+        match world.watcher.stage {
+            WatchStage::Stopping {
+                next: AfterStop::Restart,
+                ..
+            } => false,
+            WatchStage::Stopping {
+                next: AfterStop::ExitAs(_),
+                ..
+            } => standby_was_killed,
+            WatchStage::CleaningUp => standby_was_killed || is_terminated,
+            _ => ended_as_command,
+        }
     }
 }
 
