@@ -86,6 +86,7 @@ const ONLY_TERMINATION_CANCELS: &str =
 const RIGHT_STATUS: &str = "phase-run ends with the status of the command that ran last";
 const ENDED_IS_NOT_RESTARTED: &str = "a command that ends by itself is not restarted";
 const STOPS_IN_A_JOB: &str = "phase-run stops itself only where a shell can continue it";
+const LEASES: &str = "leases are taken for a restart and for a renewal, and by no poll";
 const ONE_FETCH: &str = "there is at most one fetch at a time, and one for each poll";
 const NO_SIGNAL_TO_REAPED: &str = "no signal goes to a pid that has been reaped";
 const WHOLE_ENVIRONMENT: &str = "no command starts before its whole environment is there";

@@ -1,7 +1,7 @@
 //! The watcher, step by step: what `watcher.rs`, `cleanup.rs` and `supervise.rs` do with each action, one
 //! system call at a time. Only the decisions are the program's own code.
 
-use super::super::decide::{WatchInput, WatchStage, WatchState};
+use super::super::decide::{WatchAction, WatchInput, WatchStage, WatchState};
 use super::kernel::{End, Numbers, Pending, PendingSet, Sender, Sig};
 use super::scenario::{Fault, Scenario};
 use super::worker::Place;
@@ -329,7 +329,15 @@ impl World {
                     lease_is_expiring,
                     ..self.state(scenario)
                 };
-                self.act(scenario, state.decide(WatchInput::TimerExpired));
+                let action = state.decide(WatchInput::TimerExpired);
+                let is_due = match state.stage {
+                    WatchStage::Idle => lease_is_expiring,
+                    stage => stage == WatchStage::RestartScheduled && scenario.leases,
+                };
+                if is_due != (action == WatchAction::StartLeasingFetch) {
+                    self.violate(super::LEASES);
+                }
+                self.act(scenario, action);
             }
         }
     }
