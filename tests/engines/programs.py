@@ -96,11 +96,11 @@ def busybox():
 
 
 @functools.cache
-def server():
+def server(compiler="cc"):
     """Returns the path of a static server, which prints `ready` and then each signal it gets."""
-    place = TARGET / "engines"
+    place = TARGET / "engines" / compiler
     place.mkdir(parents=True, exist_ok=True)
-    run("cc", "-O2", "-static", "-o", place / "server", ROOT / "tests/engines/server.c")
+    run(compiler, "-O2", "-static", "-o", place / "server", ROOT / "tests/engines/server.c")
     return place / "server"
 
 
@@ -112,3 +112,10 @@ def inspector():
     source = ROOT / "tests/inspector/main.rs"
     run("rustc", "--edition", "2024", "-O", "-C", "panic=abort", "-C", "target-feature=+crt-static", "-o", place / "inspector", source)
     return place / "inspector"
+
+
+@functools.cache
+def cross_build(target):
+    """Returns the path of the static release binary for another target."""
+    run(ROOT / "scripts/cross-build", target)
+    return TARGET / "cross" / target / "phase-run"
