@@ -95,7 +95,7 @@ pub(crate) fn explore<M: Model>(model: &M) -> Result<Explored, Counterexample<M>
             if is_new {
                 queue.extend(graph.add(state, Some((from, step))));
             }
-            graph.edges.push((from, to, kind));
+            graph.edges.push((index(from), index(to), kind));
         }
     }
     if let Some(node) = graph.busy_loop() {
@@ -160,10 +160,15 @@ pub(crate) fn walk<M: Model>(
     Ok(explored)
 }
 
+fn index(node: usize) -> u32 {
+    node.try_into().unwrap()
+}
+
 struct Graph<M: Model> {
     nodes: Vec<Node<M>>,
     numbers: HashMap<Rc<M::State>, usize>,
-    edges: Vec<(usize, usize, Kind)>,
+    /// Numbers of 32 bits, because there are many.
+    edges: Vec<(u32, u32, Kind)>,
 }
 
 struct Node<M: Model> {
@@ -214,8 +219,9 @@ impl<M: Model> Graph<M> {
         let mut queue: Vec<usize> = (0..good.len()).filter(|node| good[*node]).collect();
         while let Some(node) = queue.pop() {
             for from in before.of(node) {
-                if !std::mem::replace(&mut good[*from], true) {
-                    queue.push(*from);
+                let from = *from as usize;
+                if !std::mem::replace(&mut good[from], true) {
+                    queue.push(from);
                 }
             }
         }
@@ -229,14 +235,15 @@ impl<M: Model> Graph<M> {
         let after = self.neighbours(|(from, to, kind)| own(kind).then_some((from, to)));
         let mut incoming = vec![0_usize; self.nodes.len()];
         for (_, to, _) in self.edges.iter().filter(|edge| own(edge.2)) {
-            incoming[*to] += 1;
+            incoming[*to as usize] += 1;
         }
         let mut queue: Vec<usize> = (0..incoming.len()).filter(|n| incoming[*n] == 0).collect();
         while let Some(node) = queue.pop() {
             for to in after.of(node) {
-                incoming[*to] -= 1;
-                if incoming[*to] == 0 {
-                    queue.push(*to);
+                let to = *to as usize;
+                incoming[to] -= 1;
+                if incoming[to] == 0 {
+                    queue.push(to);
                 }
             }
         }
@@ -244,21 +251,19 @@ impl<M: Model> Graph<M> {
     }
 
     /// Sorts edges by one of their ends.
-    fn neighbours(
-        &self,
-        edge: impl Fn((usize, usize, Kind)) -> Option<(usize, usize)>,
-    ) -> Neighbours {
+    fn neighbours(&self, edge: impl Fn((u32, u32, Kind)) -> Option<(u32, u32)>) -> Neighbours {
         let edges = || self.edges.iter().filter_map(|kept| edge(*kept));
         let mut starts = vec![0; self.nodes.len() + 1];
-        edges().for_each(|(node, _)| starts[node + 1] += 1);
+        edges().for_each(|(node, _)| starts[node as usize + 1] += 1);
         for node in 1..starts.len() {
             starts[node] += starts[node - 1];
         }
         let mut next = starts.clone();
         let mut list = vec![0; starts[self.nodes.len()]];
         for (node, other) in edges() {
-            list[next[node]] = other;
-            next[node] += 1;
+            let next = &mut next[node as usize];
+            list[*next] = other;
+            *next += 1;
         }
         Neighbours { starts, list }
     }
@@ -283,11 +288,11 @@ impl<M: Model> Graph<M> {
 struct Neighbours {
     /// Where the neighbours of each state start.
     starts: Vec<usize>,
-    list: Vec<usize>,
+    list: Vec<u32>,
 }
 
 impl Neighbours {
-    fn of(&self, node: usize) -> &[usize] {
+    fn of(&self, node: usize) -> &[u32] {
         &self.list[self.starts[node]..self.starts[node + 1]]
     }
 }

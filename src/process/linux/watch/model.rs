@@ -83,6 +83,7 @@ const TERMINATION_CANCELS: &str =
     "a termination signal before the promotion prevents the new command";
 const ONLY_TERMINATION_CANCELS: &str =
     "only a termination signal that the command's processes have not sent cancels a restart";
+const CANCELLED_KILLS_NOTHING: &str = "a restart that has been cancelled does not kill the command";
 const RIGHT_STATUS: &str = "phase-run ends with the status of the command that ran last";
 const ENDED_IS_NOT_RESTARTED: &str = "a command that ends by itself is not restarted";
 const STOPS_IN_A_JOB: &str = "phase-run stops itself only where a shell can continue it";
@@ -117,6 +118,7 @@ fn restart(sendings: Vec<Sending>) -> Scenario {
         sendings,
         signals: 1,
         polls: 1,
+        restarts_once: true,
         accidents: 0,
         fault: None,
     }
@@ -283,6 +285,7 @@ fn everything() -> Scenario {
         has_daemon: true,
         signals: 3,
         polls: 2,
+        restarts_once: false,
         accidents: 1,
         ..restart(scenarios.into_iter().flat_map(|one| one.sendings).collect())
     }

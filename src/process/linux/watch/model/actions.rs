@@ -53,6 +53,13 @@ impl World {
             }
             WatchAction::StopCommand => self.stop_command(),
             WatchAction::KillCommand => {
+                if let WatchStage::Stopping {
+                    next: AfterStop::ExitAsCommand,
+                    ..
+                } = self.watcher.stage
+                {
+                    self.violate(super::CANCELLED_KILLS_NOTHING);
+                }
                 self.watcher
                     .calls
                     .push(Call::KillHard(self.watcher.command));
@@ -77,7 +84,7 @@ impl World {
                 let numbers = self.numbers_in_hand();
                 self.watcher.deferred.push((Sig::of(signal), numbers));
             }
-            WatchAction::FinishPromotion => self.finish_promotion(),
+            WatchAction::FinishPromotion => self.finish_promotion(scenario),
         }
         self.proceed();
     }
@@ -158,7 +165,7 @@ impl World {
         self.watcher.deadline = true;
     }
 
-    pub(super) fn finish_promotion(&mut self) {
+    pub(super) fn finish_promotion(&mut self, scenario: &Scenario) {
         let command = self.watcher.command;
         let deferred = std::mem::take(&mut self.watcher.deferred);
         let kills = deferred.into_iter().rev();
@@ -168,6 +175,9 @@ impl World {
             .calls
             .extend(self.watcher.channel.take().map(Call::Close));
         self.stopping = None;
+        if scenario.restarts_once {
+            self.polls_left = 0;
+        }
         // What was sent in this restart says nothing about the next one.
         let all = self.sent_mut(Numbers::MAX);
         all.for_each(|sent| sent.when = When::Running);

@@ -189,7 +189,7 @@ impl World {
         let process = self.worker_mut(standby);
         process.promotion = process.is_alive();
         if scenario.has(Fault::ForwardsToStandby) {
-            self.finish_promotion();
+            self.finish_promotion(scenario);
         }
     }
 }

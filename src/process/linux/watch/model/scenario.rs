@@ -57,7 +57,10 @@ pub(super) struct Scenario {
     pub(super) ignored: Option<Sig>,
     pub(super) sendings: Vec<Sending>,
     pub(super) signals: u8,
+    /// How many polls may be started.
     pub(super) polls: u8,
+    /// True if there are no more polls after a restart.
+    pub(super) restarts_once: bool,
     pub(super) accidents: u8,
     pub(super) fault: Option<Fault>,
 }
