@@ -83,7 +83,7 @@ BROKEN = {
         "retries::transient_failures_are_retried_and_logged",
     ],
 }
-LEFT_OUT = {name: why for why, names in BROKEN.items() for name in names}
+SKIPPED = {name: why for why, names in BROKEN.items() for name in names}
 
 
 def run(report):
@@ -96,7 +96,7 @@ def run(report):
         with DockerEngine() as engine, FakePhase() as phase, tempfile.TemporaryDirectory() as place:
             engine.image_from("arm64", {"/phase-run": binary, "/server": programs.server("aarch64-linux-gnu-gcc")})
             containers(report, Shop(engine, phase, Path(place)))
-        suite.run(report, binary, LEFT_OUT)
+        suite.run(report, binary, SKIPPED)
 
 
 def containers(report, shop):

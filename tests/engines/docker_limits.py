@@ -49,7 +49,7 @@ def limits(report, shop):
             (f"{count} processes and threads", ["--pids-limit", count], pids),
         ):
             if possible != "true":
-                report.left_out(f"{mode}: {title} are enough", "the engine cannot limit them")
+                report.skip(f"{mode}: {title} are enough", "the engine cannot limit them")
                 continue
             with report.case(f"{mode}: {title} are enough"):
                 with shop.start(mode, ["/server"], *options, *(["--env", "PHASE_WATCH=1"] if mode == "watching" else [])) as container:

@@ -15,7 +15,7 @@ class Report:
 
     def engine(self, name, version):
         """Starts the section of an engine. The cases that follow belong to it."""
-        self.engines.append({"name": name, "version": version, "passed": 0, "failed": [], "left out": []})
+        self.engines.append({"name": name, "version": version, "passed": 0, "failed": [], "skipped": []})
         print(f"{name} {version}", flush=True)
 
     @contextlib.contextmanager
@@ -31,30 +31,31 @@ class Report:
             self.engines[-1]["passed"] += 1
             print(f"  ok     {title} ({time.monotonic() - started:.1f} s)", flush=True)
 
-    def left_out(self, title, why):
+    def skip(self, title, why):
         """Counts a case that cannot run here."""
-        self.engines[-1]["left out"].append(title)
-        print(f"  -      {title}: left out, {why}", flush=True)
-        skipped = os.environ.get("PHASE_RUN_SKIPPED")
-        if skipped:
-            with open(skipped, "a") as list:
-                list.write(f"{self.engines[-1]['name']}: {title}: {why}\n")
+        self.engines[-1]["skipped"].append(title)
+        print(f"  -      {title}: skipped, {why}", flush=True)
+        path = os.environ.get("PHASE_RUN_SKIPPED")
+        if path:
+            with open(path, "a") as file:
+                file.write(f"{self.engines[-1]['name']}: {title}: {why}\n")
 
     def passed(self):
         return sum(engine["passed"] for engine in self.engines)
 
     def count(self, result):
-        """Returns how many cases `failed`, or were `left out`."""
+        """Returns how many cases `failed`, or were `skipped`."""
         return sum(len(engine[result]) for engine in self.engines)
 
     def table(self):
         """Returns the table of all engines, and the failed cases."""
         lines = ["| engine | version | cases | result |", "| --- | --- | --- | --- |"]
         for engine in self.engines:
-            failed, left_out = len(engine["failed"]), len(engine["left out"])
+            failed, skipped = len(engine["failed"]), len(engine["skipped"])
+            cases = engine["passed"] + failed
             result = f"{failed} failed" if failed else "passed"
-            if left_out:
-                result += f", {left_out} left out"
-            lines.append(f"| {engine['name']} | {engine['version']} | {engine['passed'] + failed} | {result} |")
+            if skipped:
+                result = f"{result}, {skipped} skipped" if cases else "skipped"
+            lines.append(f"| {engine['name']} | {engine['version']} | {cases} | {result} |")
         lines += [f"failed: {engine['name']}: {title}" for engine in self.engines for title in engine["failed"]]
         return "\n".join(lines)

@@ -10,25 +10,25 @@ from . import programs
 LOGS = programs.TARGET / "engines"
 
 
-def run(report, binary, left_out):
-    """Runs the tests as one case. `left_out` maps the names of those that cannot pass to the reason."""
+def run(report, binary, skipped_tests):
+    """Runs the tests as one case. `skipped_tests` maps the names of those that cannot pass to the reason."""
     program = test_program()
     names = set(re.findall("^(.*): test$", programs.run(program, "--list"), re.MULTILINE))
     programs.need("strace", "strace")
-    for name, why in left_out.items():
-        report.left_out(name, why)
-    expected = names - set(left_out)
+    for name, why in skipped_tests.items():
+        report.skip(name, why)
+    expected = names - set(skipped_tests)
     with report.case(f"the integration tests: {len(expected)}"), tempfile.NamedTemporaryFile("r") as skipped:
-        assert set(left_out) <= names, f"no such tests: {set(left_out) - names}"
+        assert set(skipped_tests) <= names, f"no such tests: {set(skipped_tests) - names}"
         log = LOGS / f"suite-{binary.parent.name}.log"
         environment = {**os.environ, "PHASE_RUN_BIN": str(binary), "PHASE_RUN_STATIC": str(binary), "PHASE_RUN_SKIPPED": skipped.name}
         # The reasons of skipped tests are reported below.
         environment.pop("PHASE_RUN_NO_SKIP", None)
-        words = [program, "--exact", *[word for name in left_out for word in ("--skip", name)]]
+        words = [program, "--exact", *[word for name in skipped_tests for word in ("--skip", name)]]
         with log.open("w") as output:
             subprocess.run(words, cwd=programs.ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL)
         for line in skipped:
-            report.left_out(*line.rstrip("\n").split(": ", 1))
+            report.skip(*line.rstrip("\n").split(": ", 1))
         results = dict(re.findall(r"^test (\S+)(?: - should panic)? \.\.\. (\S+)$", log.read_text(errors="replace"), re.MULTILINE))
         failed = sorted(name for name in expected if results.get(name) != "ok")
         assert not failed, "\n".join([f"see {log}", *failed])
