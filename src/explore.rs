@@ -228,8 +228,9 @@ impl<M: Model> Graph<M> {
         good.iter().position(|good| !good)
     }
 
-    /// Returns a state on a cycle of the program's own steps, if there is one: a state that is left when
-    /// all that no such step leads to are taken away, again and again.
+    /// Returns a state on a cycle of the program's own steps, or behind one, if there is such a cycle:
+    /// removes every state that no such step leads to, until none is left to remove, and takes the first
+    /// that remains.
     fn busy_loop(&self) -> Option<usize> {
         let own = |kind: Kind| kind == Kind::Own;
         let after = self.neighbours(|(from, to, kind)| own(kind).then_some((from, to)));

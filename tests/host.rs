@@ -54,7 +54,7 @@ fn host_accepts_only_scheme_host_port_path() {
         ("https://local host", "it is not a URL", None),
         (
             "https://b\u{fc}cher.example",
-            "it is not a URL in ASCII: write a host name with other letters in its xn-- form",
+            "its host name is not ASCII: write it in its xn-- form",
             None,
         ),
         ("https://localhost:99999", "it is not a URL", None),

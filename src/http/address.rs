@@ -17,7 +17,7 @@ pub(crate) fn parse_url(
         if text.is_ascii() {
             "it is not a URL"
         } else {
-            "it is not a URL in ASCII: write a host name with other letters in its xn-- form"
+            "its host name is not ASCII: write it in its xn-- form"
         }
     })?;
     let host = url.host_str().ok_or("it has no host")?;

@@ -98,8 +98,8 @@ pub(super) fn remove_leftovers(path: &Path) {
 
 /// Removes the snapshot that [`read`] has opened, unless another process has replaced it since.
 ///
-/// No system call looks which file a name has and removes it in one step. If a file gets the name
-/// between these two steps, it is removed.
+/// No system call compares and removes in one step. So a file that takes the name between the two calls
+/// is removed.
 ///
 /// # Errors
 /// Returns why if it has been removed or replaced, or cannot be removed.
@@ -261,10 +261,10 @@ fn remove_leftover(path: &Path) -> Result<(), SnapshotError> {
     let (file, _) = open_trusted(path, OpenOptions::new().read(true).write(true))?;
     let start = read_start(&file)?;
     // A power failure can turn the bytes of a file that was not synced into zeros.
-    let is_snapshot = format::is_snapshot(&start) || start.iter().all(|byte| *byte == 0);
+    let is_leftover = format::is_snapshot(&start) || start.iter().all(|byte| *byte == 0);
     let metadata = file.metadata().map_err(io_failure)?;
     let is_own = metadata.uid() == geteuid().as_raw() && metadata.nlink() == 1;
-    if is_snapshot && is_own && file.try_lock().is_ok() && is_at(&file, path) {
+    if is_leftover && is_own && file.try_lock().is_ok() && is_at(&file, path) {
         fs::remove_file(path).map_err(io_failure)?;
     }
     Ok(())

@@ -42,7 +42,7 @@ pub(super) const STATUSES: [(&str, &str); 5] = [
     ),
     (
         "125",
-        "phase-run itself failed, and no command runs: it has not started or, if the parent of `--supervise` or `--watch` failed, was killed with it",
+        "phase-run itself failed, and no command is running: it was not started, or it was killed because its parent (`--supervise`, `--watch`) failed",
     ),
     ("126", "the command was found but cannot be executed"),
     (

@@ -24,8 +24,8 @@ impl ServiceManager {
 
     /// Says that the service is being reloaded, and that only the watcher speaks for it. If the old
     /// command says `STOPPING=1`, systemd would otherwise take it for the end of the service, and kill
-    /// the service after `TimeoutStopSec=`. Before version 254, which has `NOTIFYACCESS`, it does not
-    /// while the service is being reloaded.
+    /// the service after `TimeoutStopSec=`. Versions before 254 do not know `NOTIFYACCESS`, but they
+    /// ignore `STOPPING=1` during a reload.
     pub(super) fn restart_begins(&self) {
         let microseconds = clock_gettime(ClockId::CLOCK_MONOTONIC)
             .map_or(0, |now| now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000);
