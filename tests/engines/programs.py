@@ -1,5 +1,6 @@
-"""The programs that the cases run: this project's, and those that Debian and PyPI install."""
+"""The programs that the cases run: this project's, and those of Debian, PyPI, npm and crates.io."""
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TARGET = ROOT / "target"
 # cargo's directory, which may be elsewhere.
 BUILT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+# The variables that choose how phase-run runs the command.
+MODES = {"exec": {}, "supervised": {"PHASE_SUPERVISE": "1"}}
 
 
 def run(*words, **more):
@@ -40,32 +43,41 @@ def install(*packages):
         run(*command, env=quiet)
 
 
+def install_once(directory, install):
+    """Calls `install`, which fills the directory, unless it has succeeded before."""
+    marker = directory / "installed"
+    if not marker.exists():
+        install()
+        marker.touch()
+
+
 def python_package(name, version):
     """Returns the directory of the programs that a package of PyPI brings, in an environment of its own."""
-    place = TARGET / "engines" / f"{name}-{version}"
-    if not (place / "installed").exists():
-        venv.create(place, with_pip=True, clear=True)
-        run(place / "bin/pip", "install", "--quiet", f"{name}=={version}")
-        (place / "installed").touch()
-    return place / "bin"
+    directory = TARGET / "engines" / f"{name}-{version}"
+
+    def install_package():
+        if importlib.util.find_spec("ensurepip") is None:
+            # Debian's package python3 cannot make an environment without this one.
+            install("python3-venv")
+        venv.create(directory, with_pip=True, clear=True)
+        run(directory / "bin/pip", "install", "--quiet", f"{name}=={version}")
+
+    install_once(directory, install_package)
+    return directory / "bin"
 
 
 def node_package(name, version):
     """Returns the directory of the programs that a package of npm brings."""
-    place = TARGET / "engines" / f"npm-{name}-{version}"
-    if not (place / "installed").exists():
-        run(need("npm", "npm"), "install", "--silent", "--prefix", place, f"{name}@{version}")
-        (place / "installed").touch()
-    return place / "node_modules/.bin"
+    directory = TARGET / "engines" / f"npm-{name}-{version}"
+    install_once(directory, lambda: run(need("npm", "npm"), "install", "--silent", "--prefix", directory, f"{name}@{version}"))
+    return directory / "node_modules/.bin"
 
 
 def cargo_package(name, version):
     """Returns the directory of the programs that a package of crates.io brings."""
-    place = TARGET / "engines" / f"{name}-{version}"
-    if not (place / "installed").exists():
-        run("cargo", "install", "--quiet", "--locked", "--root", place, f"{name}@{version}")
-        (place / "installed").touch()
-    return place / "bin"
+    directory = TARGET / "engines" / f"{name}-{version}"
+    install_once(directory, lambda: run("cargo", "install", "--quiet", "--locked", "--root", directory, f"{name}@{version}"))
+    return directory / "bin"
 
 
 @functools.cache
@@ -98,20 +110,20 @@ def busybox():
 @functools.cache
 def server(compiler="cc"):
     """Returns the path of a static server, which prints `ready` and then each signal it gets."""
-    place = TARGET / "engines" / compiler
-    place.mkdir(parents=True, exist_ok=True)
-    run(compiler, "-O2", "-static", "-o", place / "server", ROOT / "tests/engines/server.c")
-    return place / "server"
+    directory = TARGET / "engines" / compiler
+    directory.mkdir(parents=True, exist_ok=True)
+    run(compiler, "-O2", "-static", "-o", directory / "server", ROOT / "tests/engines/server.c")
+    return directory / "server"
 
 
 @functools.cache
 def inspector():
     """Returns the path of the static inspector. `inspector serve` prints `ready`, then each signal it gets."""
-    place = TARGET / "engines"
-    place.mkdir(parents=True, exist_ok=True)
+    directory = TARGET / "engines"
+    directory.mkdir(parents=True, exist_ok=True)
     source = ROOT / "tests/inspector/main.rs"
-    run("rustc", "--edition", "2024", "-O", "-C", "panic=abort", "-C", "target-feature=+crt-static", "-o", place / "inspector", source)
-    return place / "inspector"
+    run("rustc", "--edition", "2024", "-O", "-C", "panic=abort", "-C", "target-feature=+crt-static", "-o", directory / "inspector", source)
+    return directory / "inspector"
 
 
 @functools.cache
