@@ -93,42 +93,42 @@ def run(report):
     binary = programs.cross_build(TARGET)
     with Emulator() as emulator:
         report.engine("arm64 (qemu)", emulator.version)
-        with DockerEngine() as engine, FakePhase() as phase, tempfile.TemporaryDirectory() as place:
+        with DockerEngine() as engine, FakePhase() as phase, tempfile.TemporaryDirectory() as directory:
             engine.image_from("arm64", {"/phase-run": binary, "/server": programs.server("aarch64-linux-gnu-gcc")})
-            containers(report, Shop(engine, phase, Path(place)))
+            containers(report, Shop(engine, phase, Path(directory)))
         suite.run(report, binary, SKIPPED)
 
 
 def containers(report, shop):
-    """Each mode in an image that has a program for arm64 and phase-run, and no other file."""
+    """Runs each mode in an image that has a program for arm64 and phase-run, and no other file."""
     with report.case("the command is PID 1, has the secret and no token, and gets TERM itself"):
         with started(shop) as container:
-            assert container.ready() == 1
-            check(shop, container.pid())
+            assert container.wait_until_ready() == 1
+            check_server(shop, container.pid())
             container.stop()
             container.check_end(["signal 15"], 0)
     with report.case("--supervise forwards each signal once, and exits as the command exits"):
         with started(shop, "--supervise") as container:
-            assert container.ready() > 1
-            check(shop, only_child(container.pid()))
+            assert container.wait_until_ready() > 1
+            check_server(shop, only_child(container.pid()))
             container.signal("USR1")
-            assert container.line() == "signal 10"
+            assert container.wait_for_line() == "signal 10"
             container.stop()
             container.check_end(["signal 15"], 0)
     with report.case("--supervise as PID 1 exits with 128+N after a death by signal N"):
         with started(shop, "--supervise") as container:
-            container.ready()
+            container.wait_until_ready()
             programs.run("kill", "-KILL", only_child(container.pid()))
             container.check_end([], 137)
     with report.case("--watch restarts the command with a changed secret"):
         with started(shop, "--watch", "1") as container:
-            container.ready()
+            container.wait_until_ready()
             shop.phase.tell("set", "SECRET", "another value", "Production")
             eventually("the server has the new value", lambda: has_server(container.pid(), "another value"))
             container.stop()
-            first, _, last, said = container.rest()
+            first, _, last, message = container.wait_for_rest()
             assert (first, last) == ("signal 15", "signal 15")
-            assert said == "phase-run: the secrets have changed: restarting the command"
+            assert message == "phase-run: the secrets have changed: restarting the command"
             container.check_end([], 0)
         shop.phase.tell("set", "SECRET", shop.secret, "Production")
 
@@ -144,7 +144,7 @@ def has_server(supervisor, value):
     return any("/server" in arguments(pid) and variables(pid).get("SECRET") == value for pid in children(supervisor))
 
 
-def check(shop, pid):
+def check_server(shop, pid):
     given = variables(pid)
     assert given["SECRET"] == shop.secret
     assert not [name for name in given if name.startswith("PHASE_SERVICE_TOKEN")], given

@@ -9,8 +9,8 @@ from . import debian, programs, stand_ins
 from .docker_engine import DockerEngine
 from .fake_phase import FakePhase
 from .processes import arguments, eventually, fields, only_child, variables
+from .stand_ins import USER
 
-USER = 65532
 VALUES = [f"canary number {number} of Compose" for number in range(4)]
 PASSWORD = "canary of a password"
 
@@ -42,24 +42,24 @@ STOPSIGNAL SIGINT
 def run(report):
     program = programs.need("docker-compose")
     version = programs.run(program, "version", "--short").strip()
-    with DockerEngine() as engine, FakePhase() as phase, tempfile.TemporaryDirectory() as place:
+    with DockerEngine() as engine, FakePhase() as phase, tempfile.TemporaryDirectory() as directory:
         report.engine("Compose", version)
         phase.tell("clear", "Production")
         phase.tell("set", "SECRET", VALUES[0], "Production")
         phase.tell("set", "POSTGRES_PASSWORD", PASSWORD, "Production", "/db")
-        place = Path(place)
+        directory = Path(directory)
         stand_ins.make_images(engine)
-        stand_ins.fill_context(place, phase)
-        engine.build("shop", place / "Dockerfile.scratch", place)
-        Web(report, phase, Compose(engine, phase, program, place, "compose.yaml", "web")).run()
-        postgres_image(engine, place)
-        Postgres(report, phase, Compose(engine, phase, program, place, "postgres.compose.yaml", "db")).run()
+        stand_ins.fill_context(directory, phase)
+        engine.build("shop", directory / "Dockerfile.scratch", directory)
+        Web(report, phase, Compose(engine, phase, program, directory, "compose.yaml", "web")).run()
+        postgres_image(engine, directory)
+        Postgres(report, phase, Compose(engine, phase, program, directory, "postgres.compose.yaml", "db")).run()
 
 
-def postgres_image(engine, place):
+def postgres_image(engine, directory):
     with debian.root("trixie", "postgresql-17").open("rb") as archive:
         engine.docker("import", "-", "debian-postgresql", stdin=archive)
-    context = place / "postgres"
+    context = directory / "postgres"
     context.mkdir()
     (context / "docker-entrypoint.sh").write_text(ENTRYPOINT)
     (context / "docker-entrypoint.sh").chmod(0o755)
@@ -70,9 +70,9 @@ def postgres_image(engine, place):
 class Compose:
     """A project with one service, from a file of `examples/` and an override file beside it."""
 
-    def __init__(self, engine, phase, program, place, file, service):
-        self.engine, self.phase, self.program, self.place, self.file, self.service = engine, phase, program, place, file, service
-        shutil.copy(stand_ins.EXAMPLES / file, place)
+    def __init__(self, engine, phase, program, directory, file, service):
+        self.engine, self.phase, self.program, self.directory, self.file, self.service = engine, phase, program, directory, file, service
+        shutil.copy(stand_ins.EXAMPLES / file, directory)
         self.override()
 
     def override(self, variables=None, **settings):
@@ -81,12 +81,12 @@ class Compose:
         volumes = [f"{self.phase.ca_file}:/ca.pem:ro", *settings.pop("volumes", [])]
         service = {"network_mode": "host", "environment": {**reach, **(variables or {})}, "volumes": volumes, **settings}
         # JSON is YAML, too.
-        (self.place / "override.yaml").write_text(json.dumps({"services": {self.service: service}}))
+        (self.directory / "override.yaml").write_text(json.dumps({"services": {self.service: service}}))
 
     def __call__(self, *words):
         """Runs docker-compose, which must succeed; returns what it prints."""
         files = ["--file", self.file, "--file", "override.yaml", "--project-name", f"project-{self.service}"]
-        return programs.run(self.program, *files, *words, cwd=self.place, env=self.engine.environment)
+        return programs.run(self.program, *files, *words, cwd=self.directory, env=self.engine.environment)
 
     def container(self):
         return self("ps", "--quiet", self.service).strip()
@@ -100,16 +100,16 @@ class Compose:
     def logs(self):
         return self("logs", "--no-color", self.service)
 
-    def log(self, text, count=1):
+    def wait_for_log(self, text, count=1):
         """Waits until the log contains the text this many times."""
         return eventually(f"{text} in the log", lambda: self.logs().count(text) >= count)
 
     def stop(self):
-        """Stops the service, and returns the status of its container. It is 137 after the grace of 10 seconds."""
+        """Stops the service, and returns the status of its container. 137 means that Docker killed it after 10 seconds."""
         self("stop")
         return int(self.state(".State.ExitCode"))
 
-    def says(self):
+    def everything_shown(self):
         """Returns what the logs and the engine show."""
         return self.logs() + self.engine.docker("inspect", self.container()) + self("config") + self("ps")
 
@@ -118,7 +118,7 @@ class Web:
     def __init__(self, report, phase, compose):
         self.report, self.phase, self.compose = report, phase, compose
         self.tokens = {phase.token}
-        self.said = ""
+        self.shown = ""
 
     def run(self):
         self.up()
@@ -132,7 +132,7 @@ class Web:
 
     def put_token(self):
         """Replaces the token as the comment of the file says, and as rename(2) does it."""
-        directory = self.compose.place / "phase"
+        directory = self.compose.directory / "phase"
         directory.mkdir(exist_ok=True)
         programs.run("install", "-m", "400", "-o", USER, self.phase.token_file, directory / "new")
         (directory / "new").rename(directory / "token")
@@ -142,7 +142,7 @@ class Web:
         self.tokens.add(self.phase.token_file.read_text().strip())
         self.put_token()
 
-    def check(self, pid, value):
+    def check_server(self, pid, value):
         assert arguments(pid) == ["/shop"], arguments(pid)
         assert fields(pid)["Uid"].split() == [str(USER)] * 4
         given = variables(pid)
@@ -153,8 +153,8 @@ class Web:
         with self.report.case("up, logs, stop: the server is PID 1 with its secrets, and ends with 0"):
             self.put_token()
             self.compose("up", "--detach")
-            self.compose.log("ready 1")
-            self.check(self.compose.pid(), VALUES[0])
+            self.compose.wait_for_log("ready 1")
+            self.check_server(self.compose.pid(), VALUES[0])
             assert self.compose.state(".HostConfig.ReadonlyRootfs") == "true"
             assert self.compose.stop() == 0
             assert "signal 15" in self.compose.logs()
@@ -163,25 +163,25 @@ class Web:
         with self.report.case("start, restart, and the restart policy fetch again"):
             self.phase.tell("set", "SECRET", VALUES[1], "Production")
             self.compose("start")
-            self.compose.log("ready 1", 2)
-            self.check(self.compose.pid(), VALUES[1])
+            self.compose.wait_for_log("ready 1", 2)
+            self.check_server(self.compose.pid(), VALUES[1])
             self.phase.tell("set", "SECRET", VALUES[2], "Production")
             self.compose("restart")
-            self.compose.log("ready 1", 3)
-            self.check(self.compose.pid(), VALUES[2])
+            self.compose.wait_for_log("ready 1", 3)
+            self.check_server(self.compose.pid(), VALUES[2])
             programs.run("kill", "-KILL", self.compose.pid())
-            self.compose.log("ready 1", 4)
+            self.compose.wait_for_log("ready 1", 4)
             assert self.compose.state(".RestartCount") == "1"
-            self.check(self.compose.pid(), VALUES[2])
+            self.check_server(self.compose.pid(), VALUES[2])
 
     def outage(self):
         with self.report.case("a restart during an outage uses the snapshot on the volume"):
             self.phase.tell("down")
             try:
                 self.compose("restart")
-                self.compose.log("ready 1", 5)
+                self.compose.wait_for_log("ready 1", 5)
                 assert "using the snapshot /var/cache/phase/secrets" in self.compose.logs()
-                self.check(self.compose.pid(), VALUES[2])
+                self.check_server(self.compose.pid(), VALUES[2])
             finally:
                 self.phase.tell("up")
 
@@ -189,46 +189,46 @@ class Web:
         with self.report.case("a replaced token file is used after a restart"):
             self.rotate()
             self.compose("restart")
-            self.compose.log("ready 1", 6)
-            self.check(self.compose.pid(), VALUES[2])
+            self.compose.wait_for_log("ready 1", 6)
+            self.check_server(self.compose.pid(), VALUES[2])
             assert self.compose.logs().count("using the snapshot") == 1
-            self.said += self.compose.says()
+            self.shown += self.compose.everything_shown()
 
     def stop_without_handler(self):
         with self.report.case("PHASE_SUPERVISE=1: a command without a handler for TERM stops at once, with 143"):
             mount = [f"{programs.inspector()}:/inspector:ro"]
             self.compose.override({"PHASE_SUPERVISE": "1"}, command=["/inspector", "sleep"], volumes=mount)
             self.compose("up", "--detach")
-            self.compose.log("ready")
+            self.compose.wait_for_log("ready")
             assert self.compose.stop() == 143
-            self.said += self.compose.says()
+            self.shown += self.compose.everything_shown()
 
     def watch(self):
         with self.report.case("PHASE_WATCH with pids_limit 6: a changed secret restarts the server, the container keeps running"):
             self.compose.override({"PHASE_WATCH": "1"}, pids_limit=6)
             self.compose("up", "--detach")
-            self.compose.log("ready")
+            self.compose.wait_for_log("ready")
             main, started = self.compose.pid(), self.compose.state(".State.StartedAt")
-            self.check(only_child(main), VALUES[2])
+            self.check_server(only_child(main), VALUES[2])
             self.phase.tell("set", "SECRET", VALUES[3], "Production")
-            self.compose.log("ready", 2)
-            self.check(only_child(main), VALUES[3])
+            self.compose.wait_for_log("ready", 2)
+            self.check_server(only_child(main), VALUES[3])
             # Every poll got the processes and threads that it needs.
             assert "warning" not in self.compose.logs()
         with self.report.case("PHASE_WATCH: a replaced token is used for the next poll, and stop ends with 0"):
             self.rotate()
             self.phase.tell("set", "SECRET", VALUES[0], "Production")
-            self.compose.log("ready", 3)
-            self.check(only_child(main), VALUES[0])
+            self.compose.wait_for_log("ready", 3)
+            self.check_server(only_child(main), VALUES[0])
             assert (self.compose.pid(), self.compose.state(".State.StartedAt"), self.compose.state(".RestartCount")) == (main, started, "0")
             assert self.compose.stop() == 0
-            self.said += self.compose.says()
+            self.shown += self.compose.everything_shown()
 
     def secrecy(self):
         with self.report.case("no value and no token in logs, config, ps and inspect"):
-            assert "ready 1" in self.said and "PHASE_APP" in self.said
+            assert "ready 1" in self.shown and "PHASE_APP" in self.shown
             for secret in [*VALUES, *self.tokens]:
-                assert secret not in self.said
+                assert secret not in self.shown
 
 
 class Postgres:
@@ -245,12 +245,12 @@ class Postgres:
         return programs.run(self.compose.engine.client, "exec", "--env", "PGPASSWORD", self.compose.container(), *psql, env=environment)
 
     def run(self):
-        shutil.copy(self.phase.token_file, self.compose.place / "phase-token")
+        shutil.copy(self.phase.token_file, self.compose.directory / "phase-token")
         self.compose.override({"PGPORT": self.port})
         ready = "database system is ready to accept connections"
         with self.report.case("postgres: the password of the file is that of the database, over TCP"):
             self.compose("up", "--detach")
-            self.compose.log(ready)
+            self.compose.wait_for_log(ready)
             assert self.log_in(PASSWORD) == "42\n"
             try:
                 self.log_in("another")
@@ -262,20 +262,20 @@ class Postgres:
             assert arguments(self.compose.pid())[0].endswith("postgres") and "SECRET" not in given
         with self.report.case("postgres: restart keeps the database, and stop ends with 0"):
             self.compose("restart")
-            self.compose.log(ready, 2)
+            self.compose.wait_for_log(ready, 2)
             assert self.log_in(PASSWORD) == "42\n"
             assert self.compose.stop() == 0
         with self.report.case("postgres: no value and no token in logs, config, ps and inspect"):
-            said = self.compose.says()
-            assert ready in said
+            shown = self.compose.everything_shown()
+            assert ready in shown
             for secret in (PASSWORD, self.phase.token_file.read_text().strip()):
-                assert secret not in said
+                assert secret not in shown
         with self.report.case("postgres with PHASE_WATCH: a replaced Compose secret is not seen, and a warning says so"):
             self.compose.override({"PGPORT": self.port, "PHASE_WATCH": "1"})
             self.compose("up", "--detach")
-            self.compose.log(ready)
-            programs.run("install", "-m", "400", self.phase.token_file, self.compose.place / "new")
-            (self.compose.place / "new").rename(self.compose.place / "phase-token")
-            self.compose.log("was replaced or removed outside of this container")
+            self.compose.wait_for_log(ready)
+            programs.run("install", "-m", "400", self.phase.token_file, self.compose.directory / "new")
+            (self.compose.directory / "new").rename(self.compose.directory / "phase-token")
+            self.compose.wait_for_log("was replaced or removed outside of this container")
             assert self.compose.stop() == 0
         self.compose("down", "--volumes")

@@ -13,9 +13,9 @@ NUMBERS = itertools.count(1)
 class Container:
     """A `docker run` in the foreground. Use it in a `with`: at its end the container is removed.
 
-    The words are those after `docker run`. The output of the container is read line by line as it comes;
-    Docker does not keep the order of standard output and standard error. The token is a variable of the
-    client.
+    `words` are those after `docker run`. `token` becomes PHASE_SERVICE_TOKEN of the client. The output of the
+    container is read line by line as it comes; Docker does not keep the order of standard output and standard
+    error.
     """
 
     def __init__(self, engine, *words, token=None, stdin=subprocess.DEVNULL):
@@ -50,35 +50,35 @@ class Container:
         subprocess.run(command, env=environment, capture_output=True)
         self.client.wait(timeout=DEADLINE)
 
-    def line(self):
+    def wait_for_line(self):
         """Waits for the next line of standard output, and returns it; after the last one, returns nothing."""
-        return self.next(self.output)
+        return self.wait_for_next(self.output)
 
-    def error(self):
+    def wait_for_error(self):
         """Waits for the next line of standard error, and returns it; after the last one, returns nothing."""
-        return self.next(self.errors)
+        return self.wait_for_next(self.errors)
 
     @staticmethod
-    def next(lines):
+    def wait_for_next(lines):
         line = lines.get(timeout=DEADLINE)
         if line is None:
             # The end stays the end.
             lines.put(None)
         return line
 
-    def rest(self):
-        """Returns all lines that are left, up to the end of the container: first those of standard output."""
-        return [*iter(self.line, None), *iter(self.error, None)]
+    def wait_for_rest(self):
+        """Waits for the end of the container, and returns the lines that are left: first those of standard output."""
+        return [*iter(self.wait_for_line, None), *iter(self.wait_for_error, None)]
 
-    def remaining(self):
+    def remove_and_read(self):
         """Removes the container, and returns what nobody has read, for a message."""
         self.remove()
-        return self.rest()
+        return self.wait_for_rest()
 
-    def ready(self):
+    def wait_until_ready(self):
         """Waits until the command is ready, and returns its PID as the command sees it."""
-        line = self.line()
-        assert line and line.startswith("ready "), [line, *self.remaining()]
+        line = self.wait_for_line()
+        assert line and line.startswith("ready "), [line, *self.remove_and_read()]
         return int(line.removeprefix("ready "))
 
     def signal(self, name):
@@ -88,19 +88,19 @@ class Container:
         """Stops the container. A status of 137 says that it had to be killed after the grace."""
         self.engine.docker("stop", "--time", grace, self.name)
 
-    def end(self):
+    def wait_for_end(self):
         """Waits for the end of `docker run`, and returns the lines that are left, and the status."""
-        return self.rest(), self.client.wait(timeout=DEADLINE)
+        return self.wait_for_rest(), self.client.wait(timeout=DEADLINE)
 
     def check_end(self, lines, status):
         """Checks the lines that are left, and the status of `docker run`."""
-        found = self.end()
+        found = self.wait_for_end()
         assert found == (lines, status), found
 
     def check_error(self, text):
         """Checks that the next line of standard error contains a text."""
-        line = self.error()
-        assert line and text in line, [line, *self.remaining()]
+        line = self.wait_for_error()
+        assert line and text in line, [line, *self.remove_and_read()]
 
     def pid(self):
         """Returns the PID of the container's first process on this machine."""

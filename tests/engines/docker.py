@@ -9,9 +9,9 @@ from .fake_phase import FakePhase
 
 
 def run(report):
-    with DockerEngine() as engine, FakePhase() as phase, tempfile.TemporaryDirectory() as place:
+    with DockerEngine() as engine, FakePhase() as phase, tempfile.TemporaryDirectory() as directory:
         report.engine("Docker", engine.version)
-        shop = Shop(engine, phase, Path(place))
+        shop = Shop(engine, phase, Path(directory))
         shop.make_tools()
         docker_examples.run(report, shop)
         docker_process.run(report, shop)

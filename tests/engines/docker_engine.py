@@ -21,16 +21,16 @@ class DockerEngine:
     def __enter__(self):
         if os.geteuid() != 0:
             raise RuntimeError("only root can start a Docker engine")
-        engine = programs.need("dockerd", "docker.io")
+        dockerd = programs.need("dockerd", "docker.io")
         # The client beside the engine fits it; another one may come first on the PATH.
         self.client = "/usr/bin/docker" if Path("/usr/bin/docker").exists() else programs.need("docker", "docker-cli")
         leave_root_of_cgroups()
         self.directory = Path(tempfile.mkdtemp(prefix="docker-"))
         self.environment = {**os.environ, "DOCKER_HOST": f"unix://{self.directory}/socket"}
-        self.engine = self.start(engine)
+        self.daemon = self.start(dockerd)
         try:
             self.wait_until_it_answers()
-            self.run_a_container()
+            self.check_container_runs()
         except BaseException:
             self.stop()
             raise
@@ -38,8 +38,8 @@ class DockerEngine:
         return self
 
     def start(self, program):
-        places = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
-        words = [f"--{option}={self.directory}/{name}" for option, name in places.items()]
+        paths = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
+        words = [f"--{option}={self.directory}/{name}" for option, name in paths.items()]
         # A containerd that runs already may serve another engine, too.
         words += ["--containerd-namespace=engines", "--containerd-plugins-namespace=engines-plugins"]
         words += ["--iptables=false", "--bridge=none", f"--host={self.environment['DOCKER_HOST']}"]
@@ -49,13 +49,13 @@ class DockerEngine:
     def wait_until_it_answers(self):
         until = time.monotonic() + DEADLINE
         while subprocess.run([self.client, "info"], env=self.environment, capture_output=True).returncode != 0:
-            if self.engine.poll() is not None or time.monotonic() > until:
+            if self.daemon.poll() is not None or time.monotonic() > until:
                 last = (self.directory / "log").read_text().splitlines()[-5:]
                 raise RuntimeError("dockerd does not start: " + "\n".join(last))
             time.sleep(0.1)
 
-    def run_a_container(self):
-        """An engine that answers may still be unable to run containers, for example in a container itself."""
+    def check_container_runs(self):
+        """Checks that the engine can run a container: one that answers may not, for example inside a container."""
         try:
             self.image_from("true", {"/bin/true": programs.busybox()})
             self.docker("run", "--rm", "--network", "host", "true", "/bin/true")
@@ -70,13 +70,13 @@ class DockerEngine:
         self.stop()
 
     def stop(self):
-        self.engine.terminate()
-        self.engine.wait(timeout=DEADLINE)
+        self.daemon.terminate()
+        self.daemon.wait(timeout=DEADLINE)
         # The engine leaves the mount of a network namespace.
         for line in Path("/proc/self/mounts").read_text().splitlines():
-            place = line.split()[1]
-            if place.startswith(f"{self.directory}/"):
-                subprocess.run(["umount", place], capture_output=True)
+            mount_point = line.split()[1]
+            if mount_point.startswith(f"{self.directory}/"):
+                subprocess.run(["umount", mount_point], capture_output=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def docker(self, *words, **more):
@@ -95,12 +95,12 @@ class DockerEngine:
 
     def image_from(self, tag, files, *changes):
         """Makes an image of these files: a map from its paths to files here, or to the text of a script."""
-        with tempfile.TemporaryDirectory() as place:
-            place, first = Path(place), {}
+        with tempfile.TemporaryDirectory() as directory:
+            directory, first = Path(directory), {}
             # Some storage drivers give the image's root directory the mode of this one.
-            place.chmod(0o755)
+            directory.chmod(0o755)
             for path, source in files.items():
-                target = place / path.lstrip("/")
+                target = directory / path.lstrip("/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if isinstance(source, str):
                     target.write_text(source)
@@ -109,7 +109,7 @@ class DockerEngine:
                     os.link(first[source], target)
                 else:
                     first[source] = shutil.copy(source, target)
-            tar = subprocess.Popen(["tar", "-C", place, "--owner=0", "--group=0", "-c", "."], stdout=subprocess.PIPE)
+            tar = subprocess.Popen(["tar", "-C", directory, "--owner=0", "--group=0", "-c", "."], stdout=subprocess.PIPE)
             changes = [word for change in changes for word in ("--change", change)]
             self.docker("import", *changes, "-", tag, stdin=tar.stdout)
             tar.stdout.close()

@@ -19,22 +19,22 @@ def run(report, shop):
         file(report, shop, mode)
     for mode in EXEC_AND_SUPERVISED:
         standard_input(report, shop, mode)
-    records(report, shop)
+    docker_keeps_no_secret(report, shop)
 
 
 def confined(report, shop, mode):
     with report.case(f"{mode}: a read-only container with another user, no capabilities and no-new-privileges"):
-        with tempfile.TemporaryDirectory() as place:
-            directory = Path(place) / "secrets"
+        with tempfile.TemporaryDirectory() as parent:
+            directory = Path(parent) / "secrets"
             Shop.put_token(directory / "token", shop.phase.token, OTHER_USER)
             directory.parent.chmod(0o755)
             with shop.start(mode, ["/server"], *CONFINED, "--user", f"{OTHER_USER}:{OTHER_USER}", directory=directory) as container:
-                container.ready()
+                container.wait_until_ready()
                 pid = shop.command_of(container, mode)
                 found = [fields(pid)[name] for name in ("Uid", "CapBnd", "NoNewPrivs", "Seccomp")]
                 assert found == ["\t".join([str(OTHER_USER)] * 4), "0" * 16, "1", "2"], found
                 assert variables(pid)["SECRET"] == shop.secret
-                # Docker itself makes the places of the mounts.
+                # Docker itself makes the mount points.
                 assert set(shop.engine.docker("diff", container.name).splitlines()) == {"A /ca.pem", "A /run", "A /run/phase"}
                 container.stop()
                 container.check_end(["signal 15"], 0)
@@ -54,7 +54,7 @@ def limits(report, shop):
             with report.case(f"{mode}: {title} are enough"):
                 with shop.start(mode, ["/server"], *options, *(["--env", "PHASE_WATCH=1"] if mode == "watching" else [])) as container:
                     before = shop.phase.requests()
-                    container.ready()
+                    container.wait_until_ready()
                     if mode == "watching":
                         eventually("it has polled", lambda: shop.phase.requests() >= before + 3)
                     container.stop()
@@ -66,7 +66,7 @@ def file(report, shop, mode):
     with report.case(f"{mode}: --file gives a read-only container an in-memory file, and no variable"):
         options = [*shop.reach(), *MODES[mode], *CONFINED, "--entrypoint", "/phase-run"]
         with Container(shop.engine, *options, "tools", "--file", "NPM_TOKEN=NPM_TOKEN_FILE", "--", "/server") as container:
-            container.ready()
+            container.wait_until_ready()
             pid = shop.command_of(container, mode)
             given = variables(pid)
             # The path names the process by its PID in the container.
@@ -86,35 +86,36 @@ def standard_input(report, shop, mode):
             container.check_end(["first", "last"], 0)
 
 
-def records(report, shop):
-    """What Docker keeps on its disk: logs, settings and health of containers, their files, images, caches."""
+def docker_keeps_no_secret(report, shop):
+    """Checks what Docker keeps on its disk: logs, settings and health of containers, their files, images, caches."""
     values = [shop.secret, shop.npm_token, shop.phase.token]
     with report.case("no secret, and no token that came as a file, is in anything that Docker keeps: logs, settings, images, caches"):
         containers = [shop.start(mode, ["/server"]) for mode in MODES]
         for container in containers:
-            container.ready()
-        assert holders(shop.engine.directory, values) == []
+            container.wait_until_ready()
+        assert files_containing(shop.engine.directory, values) == []
         for container in containers:
             shown = container.inspect("{{json .}}") + "".join(container.logs())
             assert not [value for value in values if value in shown]
             container.stop()
-            container.end()
-        assert holders(shop.engine.directory, values) == []
+            container.wait_for_end()
+        assert files_containing(shop.engine.directory, values) == []
         for container in containers:
             container.remove()
     with report.case("-e PHASE_SERVICE_TOKEN passes the token of your shell. `docker inspect` shows it, and no process has it"):
         for mode in EXEC_AND_SUPERVISED:
-            with Container(shop.engine, *shop.network(), "--env", "PHASE_SERVICE_TOKEN", *MODES[mode], "tools", "/server", token=shop.phase.token) as container:
-                container.ready()
+            options = [*shop.network(), "--env", "PHASE_SERVICE_TOKEN", *MODES[mode]]
+            with Container(shop.engine, *options, "tools", "/server", token=shop.phase.token) as container:
+                container.wait_until_ready()
                 assert shop.phase.token in container.inspect("{{json .Config.Env}}")
                 for pid in {container.pid(), shop.command_of(container, mode)}:
                     assert shop.phase.token.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
                 # So the search above would have found it.
-                found = holders(shop.engine.directory, [shop.phase.token])
+                found = files_containing(shop.engine.directory, [shop.phase.token])
                 assert [path for path in found if path.endswith("/config.v2.json")], found
 
 
-def holders(directory, values):
+def files_containing(directory, values):
     """Returns the files below a directory that contain one of the values."""
     patterns = [word for value in values for word in ("-e", value)]
     found = subprocess.run(["grep", "-rlaF", *patterns, directory], capture_output=True, text=True)

@@ -29,7 +29,7 @@ def inherits(report, shop, mode):
         report_words = ["report", *ARGUMENTS]
         options = ["--hostname", "web", "--ulimit", "core=0", "--workdir", "/bin"]
         with Container(shop.engine, *shop.reach(), *MODES[mode], *options, "--entrypoint", "/inspector", "tools", *report_words) as bare:
-            expected = facts(bare.rest())
+            expected = facts(bare.wait_for_rest())
         found = facts(shop.run(mode, ["/inspector", *report_words], *options)[0])
         pids = [[fact.pop(name) for name in ("pid", "ppid")] for fact in (expected, found)]
         assert pids[0] == ["1", "0"] and (pids[1] == pids[0] if mode == "exec" else pids[1][1] == "1"), pids
@@ -64,7 +64,7 @@ def added(before, after):
 def statuses(report, shop, mode):
     with report.case(f"{mode}: `docker run` returns the status of the command: 0, 7, 125, 255"):
         for status in (0, 7, 125, 255):
-            shop.check(mode, ["/inspector", "exit", str(status)], status)
+            shop.check_status(mode, ["/inspector", "exit", str(status)], status)
     with report.case(f"{mode}: 125, 126 and 127 with an error if no command runs"):
         for command, options, status, error in (
             (["/inspector", "exit", "0"], ["--env", "PHASE_ENV=Prodution"], 125, "not-found"),
@@ -77,27 +77,27 @@ def statuses(report, shop, mode):
             assert (found, lines[0].startswith(f"phase-run: error[{error}]: ")) == (status, True), (found, lines)
     with report.case(f"{mode}: 137 if the command is killed"):
         with shop.start(mode, ["/server"]) as container:
-            container.ready()
+            container.wait_until_ready()
             container.signal("KILL")
             container.check_end([], 137)
     if mode == "supervised":
         with report.case("supervised: 128 + N if the command dies by a signal, such as 139 for SEGV"):
             for signal in (6, 9, 11, 15):
-                shop.check(mode, ["/inspector", "die", str(signal)], 128 + signal)
+                shop.check_status(mode, ["/inspector", "die", str(signal)], 128 + signal)
 
 
 def signals(report, shop, mode):
     with report.case(f"{mode}: `docker kill` sends HUP, USR1 and a real-time signal, and the command gets each once"):
         with shop.start(mode, ["/server"]) as container:
-            container.ready()
+            container.wait_until_ready()
             for name, number in (("HUP", 1), ("USR1", 10), ("RTMIN+3", 37)):
                 container.signal(name)
-                assert container.line() == f"signal {number}"
+                assert container.wait_for_line() == f"signal {number}"
             container.stop()
             container.check_end(["signal 15"], 0)
     with report.case(f"{mode}: `docker stop` sends the image's STOPSIGNAL"):
         with shop.start(mode, ["/server"], "--stop-signal", "QUIT") as container:
-            container.ready()
+            container.wait_until_ready()
             container.stop()
             container.check_end(["signal 3"], 0)
 
@@ -105,7 +105,7 @@ def signals(report, shop, mode):
 def no_handler(report, shop):
     with report.case("exec: the kernel drops TERM to PID 1 without a handler, and Docker kills the command after the grace (137)"):
         with shop.start("exec", ["/inspector", "sleep"]) as container:
-            assert container.ready() == 1
+            assert container.wait_until_ready() == 1
             container.stop(grace=1)
             container.check_end([], 137)
     for title, mode, options in (
@@ -122,7 +122,7 @@ def no_handler(report, shop):
 
 def ends_by_term(shop, mode, command, *options):
     with shop.start(mode, command, *options) as container:
-        assert container.ready() > 1
+        assert container.wait_until_ready() > 1
         container.stop()
         container.check_end([], 143)
 
@@ -131,13 +131,13 @@ def shells(report, shop, mode):
     options = [*shop.reach(), *MODES[mode], "--entrypoint", "/phase-run", "tools", "-c"]
     with report.case(f"{mode}: with -c 'migrate; exec server', the server gets TERM"):
         with Container(shop.engine, *options, "true; exec /server") as container:
-            container.ready()
+            container.wait_until_ready()
             container.stop()
             container.check_end(["signal 15"], 0)
     titles = {"exec": "keeps TERM from the server until Docker kills all (137)", "supervised": "ends by TERM, and the server is killed with it (143)"}
     with report.case(f"{mode}: a shell in between {titles[mode]}"):
         with Container(shop.engine, *options, "/server; true") as container:
-            container.ready()
+            container.wait_until_ready()
             container.stop(grace=1 if mode == "exec" else 60)
             container.check_end([], 137 if mode == "exec" else 143)
 
@@ -149,7 +149,7 @@ def orphans(report, shop, mode):
     with report.case(f"{mode}: orphans {title}"):
         with shop.start(mode, ["sh", "-c", script]) as container:
             for _ in range(4):
-                container.ready()
+                container.wait_until_ready()
             pid = container.pid()
             orphans = [child for child in children(pid) if arguments(child)[-1] == "sleep"]
             assert len(orphans) == 3, orphans
@@ -168,7 +168,9 @@ def during_the_fetch(report, shop, mode):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             silent.settimeout(DEADLINE)
             host = f"https://127.0.0.1:{silent.getsockname()[1]}"
-            with shop.start(mode, ["/server"], "--env", f"PHASE_HOST={host}", "--env", "PHASE_TIMEOUT=600", "--env", "PHASE_MAX_WAIT=600") as container:
+            given = {"PHASE_HOST": host, "PHASE_TIMEOUT": "600", "PHASE_MAX_WAIT": "600"}
+            options = [word for name, value in given.items() for word in ("--env", f"{name}={value}")]
+            with shop.start(mode, ["/server"], *options) as container:
                 connection, _ = silent.accept()
                 container.stop()
                 container.check_end([], 143)

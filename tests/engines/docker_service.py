@@ -9,6 +9,7 @@ from . import programs
 from .docker_shop import Shop
 from .fake_phase import FakePhase
 from .processes import arguments, children, eventually, variables
+from .stand_ins import USER
 
 
 def run(report, shop):
@@ -17,16 +18,16 @@ def run(report, shop):
     docker_exec(report, shop)
     health_checks(report, shop)
     # These change the secrets and the token.
-    with FakePhase() as phase, tempfile.TemporaryDirectory() as place:
-        watch(report, Shop(shop.engine, phase, Path(place)))
-    with FakePhase() as phase, tempfile.TemporaryDirectory() as place:
-        single_file(report, Shop(shop.engine, phase, Path(place)))
+    with FakePhase() as phase, tempfile.TemporaryDirectory() as directory:
+        watch(report, Shop(shop.engine, phase, Path(directory)))
+    with FakePhase() as phase, tempfile.TemporaryDirectory() as directory:
+        single_file(report, Shop(shop.engine, phase, Path(directory)))
 
 
 def restart_policy(report, shop):
     with report.case("--restart on-failure:2 with a token that Phase refuses: three starts, each with one error, and 125"):
-        options = ["--restart", "on-failure:2", "--env", "PHASE_SERVICE_TOKEN_FILE=", "--env", f"PHASE_SERVICE_TOKEN={refused_token(shop.phase.token)}"]
-        check_restarts(shop, options, ["/server"], 125, "phase-run: error[token]: ")
+        token = ["--env", "PHASE_SERVICE_TOKEN_FILE=", "--env", f"PHASE_SERVICE_TOKEN={refused_token(shop.phase.token)}"]
+        check_restarts(shop, ["--restart", "on-failure:2", *token], ["/server"], 125, "phase-run: error[token]: ")
     with report.case("--restart on-failure:2 with a command that fails: each start fetches again, and the status is the command's"):
         before = shop.phase.requests()
         check_restarts(shop, ["--restart", "on-failure:2"], ["/inspector", "exit", "7"], 7, None)
@@ -41,7 +42,7 @@ def refused_token(token):
 
 def check_restarts(shop, options, command, status, error):
     with shop.start("exec", command, "--detach", *options) as container:
-        container.end()
+        container.wait_for_end()
         eventually("Docker gives up", lambda: container.inspect("{{.State.Status}} {{.RestartCount}}") == "exited 2")
         assert container.inspect("{{.State.ExitCode}}") == str(status)
         errors = [line for line in container.logs() if line.startswith("phase-run: ")]
@@ -51,7 +52,7 @@ def check_restarts(shop, options, command, status, error):
 def docker_restart(report, shop):
     with report.case("`docker restart` starts with the current secrets"):
         with shop.start("exec", ["/server"]) as container:
-            container.ready()
+            container.wait_until_ready()
             shop.phase.tell("set", "COLOUR", "blue", "Production")
             assert "COLOUR" not in variables(container.pid())
             shop.engine.docker("restart", container.name)
@@ -62,9 +63,9 @@ def docker_restart(report, shop):
 
 def docker_exec(report, shop):
     script = "echo ${SECRET+found}"
-    options = ["--env", "PHASE_SNAPSHOT=/var/cache/phase/secrets", "--tmpfs", "/var/cache/phase:uid=65532"]
+    options = ["--env", "PHASE_SNAPSHOT=/var/cache/phase/secrets", "--tmpfs", f"/var/cache/phase:uid={USER}"]
     with shop.start("watching", ["/server"], *options) as container:
-        container.ready()
+        container.wait_until_ready()
         inside = lambda *words: shop.engine.docker("exec", *words)
         with report.case("`docker exec` has no secrets of the service, and has them with phase-run"):
             assert inside(container.name, "sh", "-c", script).strip() == ""
@@ -90,7 +91,7 @@ def health_checks(report, shop):
         with_check(shop, "checked", "tools", lines)
         options = ["--health-interval", "200ms", "--health-retries", "1", "--env", "PHASE_SNAPSHOT=/none/secrets"]
         with shop.start("watching", ["/server"], *options, image="checked") as container:
-            container.ready()
+            container.wait_until_ready()
             wait_for_health(container, "healthy")
             shop.phase.tell("down")
             try:
@@ -103,7 +104,7 @@ def health_checks(report, shop):
     with report.case("HEALTHCHECK as documented for an image without env(1): healthy, and the service keeps its snapshot"):
         with_check(shop, "checked-scratch", "shop-scratch", without_env)
         with shop.start("exec", ["/shop"], "--health-interval", "200ms", image="checked-scratch") as container:
-            container.ready()
+            container.wait_until_ready()
             before = snapshot_of(container)
             wait_for_health(container, "healthy")
             assert snapshot_of(container) == before
@@ -111,13 +112,13 @@ def health_checks(report, shop):
 
 def with_check(shop, tag, base, lines):
     """Makes an image with a health check, and with a program /check that fails without secrets."""
-    with tempfile.TemporaryDirectory() as place:
-        place = Path(place)
-        shutil.copy(programs.busybox(), place / "busybox")
-        (place / "check").write_text("#!/busybox sh\n[ -n \"$SECRET\" ]\n")
-        (place / "check").chmod(0o755)
-        (place / "Dockerfile").write_text(f"FROM {base}\nCOPY busybox /busybox\nCOPY check /check\n{lines}")
-        shop.engine.build(tag, place / "Dockerfile", place)
+    with tempfile.TemporaryDirectory() as directory:
+        directory = Path(directory)
+        shutil.copy(programs.busybox(), directory / "busybox")
+        (directory / "check").write_text("#!/busybox sh\n[ -n \"$SECRET\" ]\n")
+        (directory / "check").chmod(0o755)
+        (directory / "Dockerfile").write_text(f"FROM {base}\nCOPY busybox /busybox\nCOPY check /check\n{lines}")
+        shop.engine.build(tag, directory / "Dockerfile", directory)
 
 
 def wait_for_health(container, status):
@@ -126,7 +127,7 @@ def wait_for_health(container, status):
 
 def watch(report, shop):
     with shop.start("watching", ["/server"], "--env", "PHASE_WATCH=1") as container:
-        container.ready()
+        container.wait_until_ready()
         pid = container.pid()
         with report.case("watching: a changed secret restarts the command inside the container, which Docker does not count"):
             shop.phase.tell("set", "SECRET", "changed-" + shop.secret, "Production")
@@ -140,7 +141,7 @@ def watch(report, shop):
             wait_for_restart(container)
         with report.case("watching: `docker stop` reaches the restarted command once"):
             container.stop()
-            lines, status = container.end()
+            lines, status = container.wait_for_end()
             # Between the old token and the new one, a poll may have failed with a warning.
             assert (lines[0], lines.count("signal 15"), status) == ("signal 15", 1, 0), lines
 
@@ -151,16 +152,16 @@ def server_of(pid):
 
 
 def wait_for_restart(container):
-    assert any("the secrets have changed" in line for line in iter(container.error, None))
-    assert container.line() == "signal 15"
-    container.ready()
+    assert any("the secrets have changed" in line for line in iter(container.wait_for_error, None))
+    assert container.wait_for_line() == "signal 15"
+    container.wait_until_ready()
 
 
 def single_file(report, shop):
     with report.case("watching: a token that is mounted as a single file stays the old one, and a warning says so"):
         options = ["--volume", f"{shop.directory}/token:/run/token:ro", "--env", "PHASE_SERVICE_TOKEN_FILE=/run/token", "--env", "PHASE_WATCH=1"]
         with shop.start("watching", ["/server"], *options) as container:
-            container.ready()
+            container.wait_until_ready()
             Shop.put_token(shop.directory / "token", shop.phase.token)
             container.check_error("so polls still read the old one: mount its directory, not the file alone")
             container.stop()

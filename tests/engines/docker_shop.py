@@ -4,11 +4,11 @@ from pathlib import Path
 from . import programs, stand_ins
 from .container import Container
 from .processes import only_child
+from .stand_ins import USER
 
 # The variables that choose each mode.
 MODES = {"exec": [], "supervised": ["--env", "PHASE_SUPERVISE=1"], "watching": ["--env", "PHASE_WATCH=60"]}
 EXEC_AND_SUPERVISED = ["exec", "supervised"]
-USER = 65532
 
 
 class Shop:
@@ -18,12 +18,12 @@ class Shop:
     secret = "canary-of-a-secret-0a1b2c3d"
     npm_token = "canary-of-a-build-4e5f6a7b"
 
-    def __init__(self, engine, phase, place):
+    def __init__(self, engine, phase, parent):
         self.engine, self.phase = engine, phase
         phase.tell("clear", "Production")
         phase.tell("set", "SECRET", self.secret, "Production")
         phase.tell("set", "NPM_TOKEN", self.npm_token, "Production")
-        self.directory = place / "secrets"
+        self.directory = parent / "secrets"
         self.put_token(self.directory / "token", phase.token)
 
     @staticmethod
@@ -33,7 +33,8 @@ class Shop:
 
     def network(self):
         """Returns the options of `docker run` with which a container reaches the fake Phase."""
-        return ["--network", "host", "--env", f"PHASE_HOST={self.phase.host}", "--volume", f"{self.phase.ca_file}:/ca.pem:ro", "--env", "PHASE_CA_FILE=/ca.pem"]
+        variables = ["--env", f"PHASE_HOST={self.phase.host}", "--env", "PHASE_CA_FILE=/ca.pem"]
+        return ["--network", "host", *variables, "--volume", f"{self.phase.ca_file}:/ca.pem:ro"]
 
     def reach(self, directory=None):
         """Returns the same with the token, as a file in a directory that is mounted."""
@@ -54,9 +55,9 @@ class Shop:
     def run(self, mode, command, *options):
         """Runs a command to its end, and returns its lines and the status of `docker run`."""
         with self.start(mode, command, *options) as container:
-            return container.end()
+            return container.wait_for_end()
 
-    def check(self, mode, command, status):
+    def check_status(self, mode, command, status):
         """Checks that a command prints nothing, and ends with a status."""
         with self.start(mode, command) as container:
             container.check_end([], status)

@@ -43,18 +43,19 @@ def fetch():
 
     qemu 7.2 starts programs with the variables in reverse order, and without the ignored signals.
     """
-    place = programs.TARGET / "engines/qemu"
-    program = place / "usr/bin/qemu-aarch64"
+    directory = programs.TARGET / "engines/qemu"
+    program = directory / "usr/bin/qemu-aarch64"
     if not program.exists():
-        lists, source = place / "lists", place / "sources.list"
+        lists, source = directory / "lists", directory / "sources.list"
         (lists / "partial").mkdir(parents=True, exist_ok=True)
         release = platform.freedesktop_os_release()["VERSION_CODENAME"]
         target = [f"Codename: {release}", "Component: main", "Created-By: Packages"]
         site = programs.run("apt-get", "indextargets", "--format", "$(SITE)", *target).split()[0]
         source.write_text(f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {site} {release}-backports main\n")
-        options = {"Dir::Etc::SourceList": source, "Dir::Etc::SourceParts": "-", "Dir::State::Lists": lists, "Dir::Cache": place, "Debug::NoLocking": 1}
+        options = {"Dir::Etc::SourceList": source, "Dir::Etc::SourceParts": "-", "Debug::NoLocking": 1}
+        options |= {"Dir::State::Lists": lists, "Dir::Cache": directory}
         apt = ["apt-get", "-qq", *[word for name, value in options.items() for word in ("-o", f"{name}={value}")]]
         programs.run(*apt, "update")
-        programs.run(*apt, "download", "qemu-user", cwd=place)
-        programs.run("dpkg", "--extract", *place.glob("qemu-user_*.deb"), place)
+        programs.run(*apt, "download", "qemu-user", cwd=directory)
+        programs.run("dpkg", "--extract", *directory.glob("qemu-user_*.deb"), directory)
     return program

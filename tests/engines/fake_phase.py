@@ -9,7 +9,8 @@ from . import programs
 class FakePhase:
     """A server on loopback, with a directory for its CA certificate and its token. Use it in a `with`.
 
-    The program before it, such as nsenter(1), starts it in another place.
+    `inside` is a command that starts the server, such as nsenter(1). `printed` maps the names that the server
+    prints at its start, such as PHASE_HOST, to their values.
     """
 
     def __init__(self, *arguments, inside=()):
@@ -17,15 +18,14 @@ class FakePhase:
 
     def __enter__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="fake-phase-")
-        place = Path(self.directory.name)
-        self.ca_file, self.token_file = place / "ca.pem", place / "token"
+        directory = Path(self.directory.name)
+        self.ca_file, self.token_file = directory / "ca.pem", directory / "token"
         command = [*self.inside, programs.fake_phase(), "--ca-out", self.ca_file, "--token-out", self.token_file, *self.arguments]
         self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        said = dict(line.rstrip("\n").split("=", 1) for line in iter(self.server.stdout.readline, "ready\n") if line)
+        self.printed = dict(line.rstrip("\n").split("=", 1) for line in iter(self.server.stdout.readline, "ready\n") if line)
         self.ca_file.chmod(0o444)
-        self.host, self.token = said["PHASE_HOST"], said["PHASE_SERVICE_TOKEN"]
-        self.app_id, self.e2ee_app_id = said["APP_ID"], said["E2EE_APP_ID"]
-        self.said = said
+        self.host, self.token = self.printed["PHASE_HOST"], self.printed["PHASE_SERVICE_TOKEN"]
+        self.app_id = self.printed["APP_ID"]
         return self
 
     def __exit__(self, *_):

@@ -19,7 +19,6 @@ MANIFESTS = ["kubernetes.yaml", "kubernetes-init.yaml"]
 SECRET = "canary-of-a-secret-0a1b2c3d"
 # What the entrypoint of Grafana's image does in the end.
 RUN_SH = '#!/bin/sh -eu\nexec grafana server "$@"\n'
-MODES = {"exec": {}, "supervised": {"PHASE_SUPERVISE": "1"}}
 
 
 def run(report):
@@ -40,8 +39,8 @@ def schemas(report, validate):
     for name in MANIFESTS:
         with report.case(f"{name} is valid, and has no field that Kubernetes does not know"):
             programs.run(validate / "kubernetes-validate", "--strict", stand_ins.EXAMPLES / name)
-    with report.case("a misspelt field is found"), tempfile.TemporaryDirectory() as place:
-        wrong = Path(place) / "wrong.yaml"
+    with report.case("a misspelt field is found"), tempfile.TemporaryDirectory() as directory:
+        wrong = Path(directory) / "wrong.yaml"
         wrong.write_text((stand_ins.EXAMPLES / MANIFESTS[0]).read_text().replace("fsGroup", "fsgroup"))
         try:
             programs.run(validate / "kubernetes-validate", "--strict", wrong)
@@ -71,12 +70,12 @@ def make_images(engine):
     engine.image_from("grafana/grafana:12.2.0", grafana, "USER 472", "ENV PATH=/bin", 'ENTRYPOINT ["/run.sh"]')
 
 
-def check(pod, pid, command, secret=SECRET):
+def check_server(pod, pid, command, secret=SECRET):
     """Checks that a process is the server, with the Pod's user and restrictions, and has secrets but no token."""
     assert arguments(pid) == command, arguments(pid)
-    said, user = fields(pid), str(pod.spec["securityContext"]["runAsUser"])
-    assert said["Uid"].split() == said["Gid"].split() == [user] * 4, said
-    assert (said["CapEff"], said["NoNewPrivs"]) == ("0" * 16, "1"), said
+    status, user = fields(pid), str(pod.spec["securityContext"]["runAsUser"])
+    assert status["Uid"].split() == status["Gid"].split() == [user] * 4, status
+    assert (status["CapEff"], status["NoNewPrivs"]) == ("0" * 16, "1"), status
     given = variables(pid)
     assert given["SECRET"] == secret
     assert not [name for name in given if name.startswith("PHASE_SERVICE_TOKEN")], given
@@ -85,16 +84,16 @@ def check(pod, pid, command, secret=SECRET):
 def starts_and_stops(pod, command, extra):
     """Starts the Pod's container, checks the server, and stops it as the kubelet does, with TERM."""
     with pod.container(extra) as container:
-        inner = container.ready()
+        inner = container.wait_until_ready()
         supervised = bool(extra)
         assert (inner > 1) == supervised
-        check(pod, only_child(container.pid()) if supervised else container.pid(), command)
+        check_server(pod, only_child(container.pid()) if supervised else container.pid(), command)
         container.stop()
-        assert container.end() == (["signal 15"], 0)
+        assert container.wait_for_end() == (["signal 15"], 0)
 
 
 def deployment(report, engine, phase, manifest):
-    for mode, extra in MODES.items():
+    for mode, extra in programs.MODES.items():
         with report.case(f"{MANIFESTS[0]}: a read-only container has its secrets and stops gracefully, {mode}"):
             with Pod(engine, phase, manifest) as pod:
                 before = phase.requests()
@@ -114,31 +113,31 @@ def restarts_from_snapshot(pod, phase):
     phase.tell("down")
     try:
         with pod.container({"PHASE_MAX_WAIT": "0"}) as container:
-            assert "using the snapshot /var/cache/phase/secrets" in container.error()
-            assert container.ready() == 1
-            check(pod, container.pid(), ["/shop"])
+            assert "using the snapshot /var/cache/phase/secrets" in container.wait_for_error()
+            assert container.wait_until_ready() == 1
+            check_server(pod, container.pid(), ["/shop"])
     finally:
         phase.tell("up")
 
 
 def uses_replaced_token(pod, phase):
     with pod.container({"PHASE_WATCH": "1"}) as container:
-        container.ready()
+        container.wait_until_ready()
         phase.tell("rotate")
         pod.replace_token()
         phase.tell("set", "SECRET", "changed-canary", "Production")
         try:
             # The server that is stopped first.
-            assert container.line() == "signal 15"
-            container.ready()
-            check(pod, only_child(container.pid()), ["/shop"], "changed-canary")
+            assert container.wait_for_line() == "signal 15"
+            container.wait_until_ready()
+            check_server(pod, only_child(container.pid()), ["/shop"], "changed-canary")
             container.stop()
         finally:
             phase.tell("set", "SECRET", SECRET, "Production")
 
 
 def foreign_image(report, engine, phase, manifest):
-    for mode, extra in MODES.items():
+    for mode, extra in programs.MODES.items():
         with report.case(f"{MANIFESTS[1]}: the image of another project starts with its secrets, {mode}"):
             with Pod(engine, phase, manifest) as pod:
                 assert pod.run_init_container() == []
@@ -147,7 +146,7 @@ def foreign_image(report, engine, phase, manifest):
         with Pod(engine, phase, manifest) as pod:
             pod.run_init_container()
             with pod.container({}) as container:
-                container.ready()
+                container.wait_until_ready()
                 for path in ("/phase/phase-run", "/phase/new", "/etc/phase/new"):
                     line = f"touch /dev/shm/new && ! touch {path} 2>/dev/null && echo refused"
                     assert engine.docker("exec", container.name, "sh", "-c", line) == "refused\n"

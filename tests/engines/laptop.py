@@ -29,7 +29,6 @@ LINES = {"MOTD": "line one\nline two\n"}
 PROMPT = "type> "
 # Without the configuration of whoever runs this.
 TMUX = ["tmux", "-f", "/dev/null"]
-MODES = {"exec": {}, "supervised": {"PHASE_SUPERVISE": "1"}}
 
 
 @dataclasses.dataclass
@@ -49,8 +48,9 @@ class Tool:
         return [self.inside, f"phase-run {self.bare}"]
 
     def checks(self):
-        checks = [crashes, is_interrupted, is_stopped_and_resumed]
-        return [*checks, is_hung_up] if self.ends_at_hangup else [*checks, outlives_terminal]
+        """Returns the checks with their titles."""
+        at_hangup = ("is hung up", check_hangup) if self.ends_at_hangup else ("outlives terminal", check_outlives_terminal)
+        return [("crashes", check_crash), ("is interrupted", check_interrupt), ("is stopped and resumed", check_stop_and_resume), at_hangup]
 
 
 def run(report):
@@ -97,7 +97,8 @@ class Project:
         shutil.copy(programs.ROOT / "examples/laptop/.phase.json", self.directory)
         self.write_recipes()
         path = f"{self.home}/.local/bin:{programs.cargo_package('just', JUST)}:{os.environ['PATH']}"
-        self.variables = {"HOME": home, "PATH": path, "TERM": "xterm", "PHASE_ENV": ENVIRONMENT, "PHASE_PATH": "/", "TMUX_TMPDIR": home, **phase.variables()}
+        self.variables = {"HOME": home, "PATH": path, "TERM": "xterm", "TMUX_TMPDIR": home}
+        self.variables |= {"PHASE_ENV": ENVIRONMENT, "PHASE_PATH": "/", **phase.variables()}
 
     def write_recipes(self):
         (self.directory / "package.json").write_text('{"scripts": {"bare": "bin/service", "start": "phase-run bin/service"}}\n')
@@ -112,7 +113,8 @@ class Project:
     def start(self, command, variables, directory=None):
         """Starts a command without a terminal, with these variables only."""
         with (self.home / "log").open("ab") as log:
-            return subprocess.Popen(command, cwd=directory or self.directory, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            return subprocess.Popen(command, cwd=directory or self.directory, env=variables, start_new_session=True, **streams)
 
     def tmux(self, variables, *words):
         programs.run(*TMUX, *words, cwd=self.directory, env={**self.variables, **variables})
@@ -135,21 +137,17 @@ def project(phase):
 
 
 def compare(report, phase, tool):
-    for check in tool.checks():
+    for title, check in tool.checks():
         alone = None
-        with report.case(f"{tool.bare}: {title(check)}"), project(phase) as made:
+        with report.case(f"{tool.bare}: {title}"), project(phase) as made:
             alone = check(made, tool.bare, {})
         for line in tool.lines():
-            for mode, variables in MODES.items():
-                with report.case(f"{line}: {title(check)}, {mode}"), project(phase) as made:
+            for mode, variables in programs.MODES.items():
+                with report.case(f"{line}: {title}, {mode}"), project(phase) as made:
                     signals, status = check(made, line, variables)
-                    if status == tool.other_status and check is not crashes:
+                    if status == tool.other_status and check is not check_crash:
                         status = alone[1]
                     assert (signals, status) == alone, (signals, status, alone)
-
-
-def title(check):
-    return check.__name__.replace("_", " ")
 
 
 def start(made, shell, line):
@@ -176,21 +174,21 @@ def end(shell):
     return shell.wait()
 
 
-def crashes(made, line, variables):
+def check_crash(made, line, variables):
     with made.shell(variables) as shell:
         start(made, shell, line)
         made.service.crash()
         return [], end(shell)
 
 
-def is_interrupted(made, line, variables):
+def check_interrupt(made, line, variables):
     with made.shell(variables) as shell:
         start(made, shell, line)
         shell.press(CTRL_C)
         return made.service.wait_until_stopped(), end(shell)
 
 
-def is_stopped_and_resumed(made, line, variables):
+def check_stop_and_resume(made, line, variables):
     with made.shell(variables) as shell:
         start(made, shell, line)
         shell.press(CTRL_Z)
@@ -198,19 +196,19 @@ def is_stopped_and_resumed(made, line, variables):
         shell.until(PROMPT)
         eventually("it is stopped", lambda: fields(made.service.pid)["State"].startswith("T"))
         shell.press("fg\n")
-        assert made.service.line() == "signal SIGCONT"
+        assert made.service.wait_for_line() == "signal SIGCONT"
         shell.press(CTRL_C)
         return made.service.wait_until_stopped(), end(shell)
 
 
-def is_hung_up(made, line, variables):
+def check_hangup(made, line, variables):
     with made.shell(variables) as shell:
         start(made, shell, line)
         shell.hang_up()
         return made.service.wait_until_stopped()[:1], None
 
 
-def outlives_terminal(made, line, variables):
+def check_outlives_terminal(made, line, variables):
     with made.shell(variables) as shell:
         start(made, shell, f"{line} &")
         shell.hang_up()
@@ -221,14 +219,14 @@ def outlives_terminal(made, line, variables):
 def still_serves(service):
     """Returns the signals up to one that the service can take, and to the one that ends it."""
     os.kill(service.pid, signal.SIGUSR2)
-    first = service.line()
+    first = service.wait_for_line()
     os.kill(service.pid, signal.SIGTERM)
     return [first, *service.wait_until_stopped()]
 
 
 def without_terminal(report, phase):
     report.engine("bash -lc and cron without a terminal", bash_version())
-    for mode, variables in MODES.items():
+    for mode, variables in programs.MODES.items():
         with report.case(f"an editor's bash -lc is ended by TERM, {mode}"), project(phase) as made:
             # A login shell sets the PATH.
             few = {**made.variables, **variables, "PATH": "/usr/bin:/bin"}
@@ -241,14 +239,14 @@ def without_terminal(report, phase):
         with report.case(f"cron's environment, {mode}"), project(phase) as made:
             crontab = {name: value for name, value in made.variables.items() if name.startswith("PHASE_")}
             few = {**crontab, **variables, "HOME": str(made.home), "LOGNAME": "root", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
-            crashes_without_terminal(made, ["sh", "-c", 'cd project && "$HOME/.local/bin/phase-run" bin/service'], few)
+            check_crash_without_terminal(made, ["sh", "-c", 'cd project && "$HOME/.local/bin/phase-run" bin/service'], few)
     with report.case("no variable at all"), project(phase) as made:
         options = ["--host", phase.host, "--ca-file", phase.ca_file, "--token-file", phase.token_file]
         options += ["--app", "shop", "--env", ENVIRONMENT, "--path", "/"]
-        crashes_without_terminal(made, [programs.phase_run(), *options, made.service.path], {})
+        check_crash_without_terminal(made, [programs.phase_run(), *options, made.service.path], {})
 
 
-def crashes_without_terminal(made, command, variables):
+def check_crash_without_terminal(made, command, variables):
     running = made.start(command, variables, made.home)
     made.service.wait_until_ready()
     check_values(made.service)
@@ -259,7 +257,7 @@ def crashes_without_terminal(made, command, variables):
 def tmux(report, phase):
     program = programs.need("tmux", "tmux")
     report.engine("tmux", programs.run(program, "-V").split()[-1])
-    for mode, variables in MODES.items():
+    for mode, variables in programs.MODES.items():
         def case(title):
             return report.case(f"{title}, {mode}")
 

@@ -32,29 +32,29 @@ class Pod:
 
     def make_volume(self, volume):
         """Makes the directory of a volume. Its group is fsGroup."""
-        place = Path(self.directory.name) / volume["name"]
-        place.mkdir()
-        os.chown(place, 0, self.volume_group)
-        place.chmod(0o2777)
+        directory = Path(self.directory.name) / volume["name"]
+        directory.mkdir()
+        os.chown(directory, 0, self.volume_group)
+        directory.chmod(0o2777)
         if "secret" in volume:
-            self.write_secret(place, volume["secret"]["defaultMode"])
+            self.write_secret(directory, volume["secret"]["defaultMode"])
         else:
             assert "emptyDir" in volume, volume
-        return place
+        return directory
 
-    def write_secret(self, place, mode):
+    def write_secret(self, directory, mode):
         """Writes the token as the kubelet does: behind a link that it replaces in one step."""
-        content = Path(tempfile.mkdtemp(prefix="..", dir=place))
+        content = Path(tempfile.mkdtemp(prefix="..", dir=directory))
         content.chmod(0o2755)
         token = content / "token"
         token.write_text(self.phase.token_file.read_text())
         os.chown(token, 0, self.volume_group)
         token.chmod(mode)
-        link = place / "..data_tmp"
+        link = directory / "..data_tmp"
         link.symlink_to(content.name)
-        link.rename(place / "..data")
-        if not (place / "token").is_symlink():
-            (place / "token").symlink_to("..data/token")
+        link.rename(directory / "..data")
+        if not (directory / "token").is_symlink():
+            (directory / "token").symlink_to("..data/token")
 
     def replace_token(self):
         """Writes the current token into the Secret."""
@@ -85,7 +85,7 @@ class Pod:
         """Runs the init container, which must succeed, and returns what it prints."""
         container, = self.spec["initContainers"]
         with self.start(container, ["--network", "none"]) as started:
-            lines, status = started.end()
+            lines, status = started.wait_for_end()
             assert status == 0, lines
         return lines
 

@@ -25,7 +25,6 @@ NPM_FOREMAN = "3.0.1"
 # What the FAQ shows for one fetch: the manager runs below phase-run.
 BARE_PROCFILE = "web: exec bin/web\nworker: exec bin/worker\n"
 ONE_FETCH = {"PHASE_APP": "shop", "PHASE_ENV": "Production", "PHASE_PATH": "/"}
-MODES = {"exec": {}, "supervised": {"PHASE_SUPERVISE": "1"}}
 PHASE_RUN_FAILS = 125
 
 
@@ -56,12 +55,12 @@ class Manager:
 
 def run(report):
     with FakePhase() as phase:
-        check(report, phase, honcho())
+        run_cases(report, phase, honcho())
         if not report.gate:
             foreman = ruby_foreman()
-            check(report, phase, foreman)
+            run_cases(report, phase, foreman)
             export(report, phase, foreman)
-            check(report, phase, npm_foreman())
+            run_cases(report, phase, npm_foreman())
 
 
 def honcho():
@@ -85,7 +84,7 @@ def example():
     return (programs.ROOT / "examples/Procfile").read_text()
 
 
-def check(report, phase, manager):
+def run_cases(report, phase, manager):
     report.engine(manager.name, manager.version)
 
     def cases(procfile, *checks):
@@ -93,7 +92,7 @@ def check(report, phase, manager):
             with report.case(title), project(phase, manager, procfile) as made:
                 check(made, variables)
 
-    for mode, variables in MODES.items():
+    for mode, variables in programs.MODES.items():
         cases(example(),
               (f"each process gets its folders, {mode}", gets_its_folders, variables),
               (f"Ctrl-C stops both, {mode}", stops_at_interrupt, variables),
@@ -125,7 +124,8 @@ class Project:
 
     def start(self, command, variables):
         with (self.directory / "log").open("wb") as log:
-            return subprocess.Popen(command, cwd=self.directory, env={**self.variables, **variables}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            return subprocess.Popen(command, cwd=self.directory, env={**self.variables, **variables}, **streams)
 
     def terminal(self, command, variables):
         return Terminal(command, cwd=self.directory, env={**self.variables, **variables})
@@ -284,7 +284,7 @@ def one_watch(made, variables):
 
 
 def export(report, phase, manager):
-    """The systemd units that foreman exports."""
+    """Checks the systemd units that foreman exports."""
     with report.case("an exported line starts without exec"), project(phase, manager, example().replace(": exec ", ": ")) as made:
         running = made.start(exported_line(made), {})
         made.web.wait_until_ready()

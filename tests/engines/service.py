@@ -21,7 +21,7 @@ class Service:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fifo = self.path.with_name(self.path.name + ".fifo")
         os.mkfifo(fifo)
-        # Opened for writing too, it never comes to an end.
+        # Opened for writing too, so that reading never meets its end.
         self.reports = os.open(fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self.unread = b""
         self.path.write_text(f"#!/bin/sh\nexec '{sys.executable}' -IS '{service_program.__file__}' '{fifo}'\n")
@@ -29,7 +29,7 @@ class Service:
         self.pid = None
         self.process = None
 
-    def line(self):
+    def wait_for_line(self):
         """Waits for the next report."""
         until = time.monotonic() + DEADLINE
         while b"\n" not in self.unread:
@@ -41,7 +41,7 @@ class Service:
 
     def wait_until_ready(self):
         """Waits until the service is started, once more if it was before."""
-        word, pid = self.line().split()
+        word, pid = self.wait_for_line().split()
         assert word == "ready", word
         self.pid = int(pid)
         if self.process is not None:
@@ -52,7 +52,7 @@ class Service:
     def wait_until_stopped(self):
         """Waits until it has stopped gracefully, and returns the signals that it got before."""
         signals = []
-        while (line := self.line()) != "stopped":
+        while (line := self.wait_for_line()) != "stopped":
             signals.append(line.removeprefix("signal "))
         self.wait_until_gone()
         return signals
@@ -63,7 +63,7 @@ class Service:
     def crash(self):
         """Makes it end with CRASH_STATUS."""
         os.kill(self.pid, CRASH)
-        assert self.line() == f"signal {CRASH.name}"
+        assert self.wait_for_line() == f"signal {CRASH.name}"
         self.wait_until_gone()
 
     def variables(self):

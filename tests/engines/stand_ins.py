@@ -4,6 +4,8 @@ import shutil
 from . import programs
 
 EXAMPLES = programs.ROOT / "examples"
+# The user of the containers in the examples.
+USER = 65532
 
 # What the build stages run. Both tools take a server that exists already.
 GO = """#!/bin/sh -eu
@@ -28,7 +30,10 @@ def images():
     return {
         "golang:1.25": ({**shell("mkdir", "cp"), "/server": programs.server(), "/bin/go": GO}, ["ENV PATH=/bin"]),
         "node:22-bookworm-slim": ({**shell("cat", "mkdir"), "/bin/npm": NPM}, ["ENV PATH=/bin"]),
-        "gcr.io/distroless/nodejs22-debian12:nonroot": ({"/nodejs/bin/node": programs.server()}, ["USER 65532", "WORKDIR /home/nonroot", 'ENTRYPOINT ["/nodejs/bin/node"]']),
+        "gcr.io/distroless/nodejs22-debian12:nonroot": (
+            {"/nodejs/bin/node": programs.server()},
+            [f"USER {USER}", "WORKDIR /home/nonroot", 'ENTRYPOINT ["/nodejs/bin/node"]'],
+        ),
         "busybox": (shell("cp", "cat", "env", "ls"), ["ENV PATH=/bin", 'CMD ["sh"]']),
     }
 
@@ -38,11 +43,11 @@ def make_images(engine):
         engine.image_from(tag, files, *changes)
 
 
-def fill_context(place, phase):
+def fill_context(directory, phase):
     """Fills a directory in which the examples can be built: with a server's sources, phase-run and the token."""
     for name in ("main.go", "package.json", "package-lock.json", "server.js"):
-        (place / name).write_text("")
+        (directory / name).write_text("")
     for example in [*EXAMPLES.glob("Dockerfile.*"), EXAMPLES / ".dockerignore"]:
-        shutil.copy(example, place)
-    shutil.copy(programs.phase_run(), place / "phase-run")
-    programs.run("install", "-D", "-m", "400", "-o", "65532", "/dev/stdin", place / "secrets/token", input=f"{phase.token}\n")
+        shutil.copy(example, directory)
+    shutil.copy(programs.phase_run(), directory / "phase-run")
+    programs.run("install", "-D", "-m", "400", "-o", USER, "/dev/stdin", directory / "secrets/token", input=f"{phase.token}\n")

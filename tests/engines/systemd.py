@@ -79,7 +79,7 @@ class Cases:
         self.secrecy()
 
     def prepare(self, *lines):
-        """Stops the service and gives it this drop-in. Returns the place in the journal."""
+        """Stops the service and gives it this drop-in. Returns the position in the journal."""
         self.systemd.inside("systemctl", "stop", "shop.socket", "shop.service")
         self.systemd.try_inside("systemctl", "reset-failed", "shop.service")
         self.systemd.drop_in("shop.service", "[Service]", *lines)
@@ -108,7 +108,7 @@ class Cases:
         with self.report.case("the unit as it is: main process, credential, dynamic user, snapshot"):
             mark = self.prepare()
             self.start()
-            found = self.systemd.event(mark, "started")
+            found = self.systemd.wait_for_event(mark, "started")
             assert found["secret"] == digest(FIRST)
             assert str(found["pid"]) == self.show("MainPID") and found["parent"] == 1
             assert found["user"] in DYNAMIC_USERS, found
@@ -118,8 +118,8 @@ class Cases:
             assert (directory.st_uid, stat.S_IMODE(directory.st_mode)) == (found["user"], 0o700)
         with self.report.case("the unit as it is: stop reaches the server and its worker once"):
             self.stop()
-            assert self.systemd.event(mark, "stopped")["stops"] == 1
-            self.systemd.event(mark, "worker stops")
+            assert self.systemd.wait_for_event(mark, "stopped")["stops"] == 1
+            self.systemd.wait_for_event(mark, "worker stops")
 
     def notify_and_sockets(self, name, mode):
         with self.report.case(f"{name}: Type=notify, socket activation, WatchdogSec=, reload by HUP, stop"):
@@ -132,26 +132,26 @@ class Cases:
             assert main == (found["pid"] if mode is EXEC else found["parent"]), (main, found)
             assert self.show("ActiveState") == "active"
             self.systemd.inside("systemctl", "reload", "shop.service")
-            self.systemd.event(mark, "reloaded")
+            self.systemd.wait_for_event(mark, "reloaded")
             assert self.systemd.ask("/run/shop.sock")["pid"] == found["pid"]
             self.stop()
-            assert self.systemd.event(mark, "stopped")["stops"] == 1
+            assert self.systemd.wait_for_event(mark, "stopped")["stops"] == 1
 
     def watchdog_and_crash(self, name, mode):
         with self.report.case(f"{name}: a server that hangs, and one that crashes, are restarted"):
             mark = self.prepare(*mode, *NOTIFY, "WatchdogSec=2")
             self.start()
-            first = self.systemd.event(mark, "started")
+            first = self.systemd.wait_for_event(mark, "started")
             mark = self.systemd.mark()
             self.signal("USR1")
-            self.systemd.event(mark, "hangs")
-            self.systemd.message(mark, "Failed with result 'watchdog'")
-            second = self.systemd.event(mark, "started")
+            self.systemd.wait_for_event(mark, "hangs")
+            self.systemd.wait_for_message(mark, "Failed with result 'watchdog'")
+            second = self.systemd.wait_for_event(mark, "started")
             assert second["pid"] != first["pid"]
             mark = self.systemd.mark()
             self.signal("SEGV")
-            self.systemd.message(mark, "status=11/SEGV")
-            self.systemd.event(mark, "started")
+            self.systemd.wait_for_message(mark, "status=11/SEGV")
+            self.systemd.wait_for_event(mark, "started")
             self.stop()
 
     def stop_during_fetch(self, name, mode):
@@ -169,7 +169,7 @@ class Cases:
         with self.report.case(f"{name}: a hardened unit, with a secret as a file"):
             mark = self.prepare(*mode, *NOTIFY, *HARDENING, "ExecStart=", EXEC_START_WITH_FILE)
             self.start()
-            found = self.systemd.event(mark, "started")
+            found = self.systemd.wait_for_event(mark, "started")
             assert found["secret"] == digest(FIRST) and found["reads_key_file"], found
             self.stop()
 
@@ -177,17 +177,17 @@ class Cases:
         with self.report.case("--watch: a changed secret restarts the server, and the service stays active"):
             mark = self.prepare(*WATCHING, *NOTIFY, "WatchdogSec=30")
             self.systemd.inside("systemctl", "start", "shop.socket", "shop.service")
-            first, main = self.systemd.event(mark, "started"), self.show("MainPID")
+            first, main = self.systemd.wait_for_event(mark, "started"), self.show("MainPID")
             mark = self.systemd.mark()
             self.phase.tell("set", "SECRET", SECOND, "Production")
-            second = self.systemd.event(mark, "started")
+            second = self.systemd.wait_for_event(mark, "started")
             assert (first["secret"], second["secret"]) == (digest(FIRST), digest(SECOND))
             found = self.systemd.ask("/run/shop.sock")
             assert found == {name: second[name] for name in found} and found["pid"] != first["pid"]
             assert (self.show("MainPID"), self.show("NRestarts")) == (main, "0")
             eventually("the service is active again", lambda: self.show("ActiveState") == "active")
             self.systemd.inside("systemctl", "reload", "shop.service")
-            self.systemd.event(mark, "reloaded")
+            self.systemd.wait_for_event(mark, "reloaded")
             self.stop()
             self.phase.tell("set", "SECRET", FIRST, "Production")
 
@@ -195,36 +195,36 @@ class Cases:
         with self.report.case("--supervise with the default KillMode: stop ends well"):
             mark = self.prepare(*SUPERVISED, "KillMode=control-group")
             self.start()
-            self.systemd.event(mark, "started")
+            self.systemd.wait_for_event(mark, "started")
             self.stop()
             # The second signal may arrive while the first is pending.
-            assert self.systemd.event(mark, "stopped")["stops"] in (1, 2)
-            self.systemd.event(mark, "worker stops")
+            assert self.systemd.wait_for_event(mark, "stopped")["stops"] in (1, 2)
+            self.systemd.wait_for_event(mark, "worker stops")
 
     def without_notify_access(self):
-        with self.report.case("--supervise without NotifyAccess=all: the start never ends, as the documents say"):
+        with self.report.case("--supervise without NotifyAccess=all: the service never becomes active, as the documents say"):
             mark = self.prepare("Environment=PHASE_SUPERVISE=1", *NOTIFY, "TimeoutStartSec=2", "Restart=no")
             status, _ = self.systemd.try_inside("systemctl", "start", "shop.service")
             assert status == 1 and self.show("Result") == "timeout"
-            self.systemd.event(mark, "started")
+            self.systemd.wait_for_event(mark, "started")
 
     def rotated_token(self):
         with self.report.case("a new token in /etc/phase/token is used after a restart"):
             mark = self.prepare()
             self.start()
-            self.systemd.event(mark, "started")
+            self.systemd.wait_for_event(mark, "started")
             self.phase.tell("rotate")
             self.tokens.add(self.phase.token_file.read_text().strip())
             self.copy_token()
             mark = self.systemd.mark()
             self.systemd.inside("systemctl", "restart", "shop.service")
-            assert self.systemd.event(mark, "started")["secret"] == digest(FIRST)
+            assert self.systemd.wait_for_event(mark, "started")["secret"] == digest(FIRST)
 
     def outage(self):
         with self.report.case("an outage: the snapshot starts the server, also after the dynamic user has changed"):
             mark = self.prepare()
             self.start()
-            user = self.systemd.event(mark, "started")["user"]
+            user = self.systemd.wait_for_event(mark, "started")["user"]
             self.phase.tell("down")
             try:
                 for changes in (False, True):
@@ -234,10 +234,10 @@ class Cases:
                         properties = ["--property=DynamicUser=yes", "--property=CacheDirectory=shop"]
                         self.systemd.inside("systemd-run", "--unit=other", *properties, "sleep", "infinity")
                     self.start()
-                    found = self.systemd.event(mark, "started")
+                    found = self.systemd.wait_for_event(mark, "started")
                     assert found["secret"] == digest(FIRST)
                     assert (found["user"] != user) == changes, (found, user)
-                    self.systemd.message(mark, "using the snapshot /var/cache/shop/secrets")
+                    self.systemd.wait_for_message(mark, "using the snapshot /var/cache/shop/secrets")
                 self.systemd.inside("systemctl", "stop", "other.service")
             finally:
                 self.phase.tell("up")
@@ -250,9 +250,9 @@ class Cases:
             try:
                 started = time.monotonic()
                 self.start()
-                self.systemd.message(mark, "phase-run: error[unreachable]")
+                self.systemd.wait_for_message(mark, "phase-run: error[unreachable]")
                 assert time.monotonic() - started > 25
-                self.systemd.message(mark, "status=125")
+                self.systemd.wait_for_message(mark, "status=125")
             finally:
                 self.phase.tell("up")
 
@@ -261,7 +261,7 @@ class Cases:
             (self.systemd.root / "etc/phase/token").write_text("pss_service:v2:mistyped")
             mark = self.prepare()
             self.start()
-            self.systemd.message(mark, "Start request repeated too quickly")
+            self.systemd.wait_for_message(mark, "Start request repeated too quickly")
             log = self.systemd.messages(mark)
             assert sum("phase-run: error[" in line for line in log) == 5, log
             assert self.show("ActiveState") == "failed"
@@ -269,8 +269,9 @@ class Cases:
 
     def secrecy(self):
         with self.report.case("no value and no token in the journal, nor in what systemctl shows"):
-            said = self.systemd.inside("journalctl", "--output=export")
-            said += self.systemd.inside("systemctl", "show", "shop.service") + self.systemd.try_inside("systemctl", "status", "--full", "shop.service")[1]
-            assert "shopd" in said
+            shown = self.systemd.inside("journalctl", "--output=export")
+            shown += self.systemd.inside("systemctl", "show", "shop.service")
+            shown += self.systemd.try_inside("systemctl", "status", "--full", "shop.service")[1]
+            assert "shopd" in shown
             for secret in [FIRST, SECOND, KEY, *self.tokens]:
-                assert secret not in said
+                assert secret not in shown

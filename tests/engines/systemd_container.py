@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from . import debian, programs
+from . import debian
 from .processes import DEADLINE, eventually
 
 # What systemd needs in a container. `--privileged` would also need what the machine itself may lack.
@@ -101,31 +101,31 @@ class Systemd:
         threading.Thread(target=read, daemon=True).start()
 
     def mark(self):
-        """Returns the place in the journal after which `wait` looks, as the number of entries before it."""
+        """Returns the position in the journal after which `wait_for_entry` looks, as the number of entries before it."""
         # What was logged before is read once this entry is.
         word = f"mark {time.monotonic_ns()}"
         self.inside("systemd-cat", "echo", word)
-        return self.wait(0, lambda entry: entry.get("MESSAGE") == word)[0]
+        return self.wait_for_entry(0, lambda entry: entry.get("MESSAGE") == word)[0]
 
-    def wait(self, mark, fits, count=1):
-        """Waits for this many entries after the mark that fit. Returns the place after the last, and the last."""
+    def wait_for_entry(self, mark, fits):
+        """Waits for an entry after the mark that fits. Returns the position after it, and the entry."""
         until = time.monotonic() + DEADLINE
         with self.arrived:
             while True:
-                found = [place for place, entry in enumerate(self.entries[mark:], mark + 1) if fits(entry)]
-                if len(found) >= count:
-                    return found[count - 1], self.entries[found[count - 1] - 1]
+                for position, entry in enumerate(self.entries[mark:], mark + 1):
+                    if fits(entry):
+                        return position, entry
                 if not self.arrived.wait(until - time.monotonic()):
                     raise AssertionError("not in the journal:\n" + "\n".join(str(entry.get("MESSAGE")) for entry in self.entries[mark:]))
 
-    def event(self, mark, event):
+    def wait_for_event(self, mark, event):
         """Waits for an event of shopd, and returns its facts."""
-        message = self.wait(mark, lambda entry: f'"event": "{event}"' in str(entry.get("MESSAGE")))[1]["MESSAGE"]
+        message = self.wait_for_entry(mark, lambda entry: f'"event": "{event}"' in str(entry.get("MESSAGE")))[1]["MESSAGE"]
         return json.loads(message)
 
-    def message(self, mark, text, count=1):
+    def wait_for_message(self, mark, text):
         """Waits for a message that contains the text, and returns it."""
-        return self.wait(mark, lambda entry: text in str(entry.get("MESSAGE")), count)[1]["MESSAGE"]
+        return self.wait_for_entry(mark, lambda entry: text in str(entry.get("MESSAGE")))[1]["MESSAGE"]
 
     def messages(self, mark):
         """Returns the messages after the mark."""
