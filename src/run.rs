@@ -132,7 +132,13 @@ fn watch(
         0 => None,
         _ => ChangeRecord::new(),
     };
-    let notify_socket = inherited.get("NOTIFY_SOCKET").map(OsStr::to_owned);
+    // A service manager listens to its main process only, which another program may be (systemd.exec(5)).
+    let own_pid = std::process::id().to_string();
+    let is_main = inherited
+        .get("SYSTEMD_EXEC_PID")
+        .is_none_or(|pid| *pid == *own_pid);
+    let notify_socket = inherited.get("NOTIFY_SOCKET").filter(|_| is_main);
+    let notify_socket = notify_socket.map(OsStr::to_owned);
     let mut wipe_token = || {
         inherited.wipe_token_variables();
         config.auth_source.close_descriptor();

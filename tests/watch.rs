@@ -11,7 +11,7 @@ use fake_phase::{bearer, service_token, user_bearer, user_token};
 
 use crate::support::proc::{command_of, parent, wait_for_only_child};
 use crate::support::{
-    DEADLINE, PRINT_SECRET_AND_SERVE, SHOP, Status, WATCH, await_restart, inspector,
+    DEADLINE, PRINT_SECRET_AND_SERVE, Running, SHOP, Shop, Status, WATCH, await_restart, inspector,
     set_secret_value, shop, spawn_watched, stop_watched, wait_for_more_requests, watched_shop,
 };
 
@@ -161,6 +161,50 @@ fn service_manager_hears_of_restart() {
         assert_eq!(message(), "NOTIFYACCESS=all\nREADY=1");
         let _ = running.wait().assert_status(Status::Exited(0));
     }
+}
+
+/// A watch with a socket that stands for the service manager, and a command that does not end by itself.
+fn watched_by_service_manager(shop: &Shop, exec_pid: Option<&str>) -> (UnixDatagram, Running) {
+    let path = shop.directory().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let run = shop.run_with(&WATCH).env("NOTIFY_SOCKET", path);
+    let run = match exec_pid {
+        Some(pid) => run.env("SYSTEMD_EXEC_PID", pid),
+        None => run,
+    };
+    let script = "echo \"value $SECRET\"; exec \"$0\" serve";
+    let mut running = run.args(["sh", "-c", script, inspector()]).spawn();
+    assert_eq!(running.line(), "value one");
+    running.wait_until_ready();
+    set_secret_value(&shop.phase, "two");
+    assert_eq!(running.signal().signal, libc::SIGTERM);
+    (socket, running)
+}
+
+/// The command may take long to end, and its messages count again.
+#[test]
+fn service_manager_hears_of_cancelled_restart() {
+    let shop = watched_shop();
+    let (socket, mut running) = watched_by_service_manager(&shop, None);
+    let mut buffer = [0; 100];
+    socket.recv(&mut buffer).unwrap();
+    running.kill(libc::SIGHUP);
+    let length = socket.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"NOTIFYACCESS=all\nREADY=1");
+    running.close_stdin();
+    let _ = running.wait().assert_status(Status::Exited(0));
+}
+
+/// A service manager would take the message of another process than the main one for the command's.
+#[test]
+fn only_main_process_speaks_to_service_manager() {
+    let shop = watched_shop();
+    let (socket, running) = watched_by_service_manager(&shop, Some("1"));
+    socket.set_nonblocking(true).unwrap();
+    assert!(socket.recv(&mut [0; 100]).is_err());
+    running.kill(libc::SIGKILL);
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
 }
 
 /// A token from a variable, from standard input or from a descriptor can be read only once. It

@@ -48,6 +48,23 @@ fn signals_are_forwarded_while_poll_hangs() {
     let _ = running.wait().assert_status(Status::Exited(0));
 }
 
+/// A signal to the whole group stops the standby too, and whoever continues phase-run may not know the standby.
+#[test]
+fn stopped_standby_is_continued() {
+    let shop = watched_shop();
+    let (mut running, gate) = hanging_poll(&shop, STUBBORN);
+    let all = children(running.pid());
+    let [_, standby] = all.as_slice() else {
+        panic!("expected a command and a standby, not {all:?}");
+    };
+    set_secret_value(&shop.phase, "two");
+    kill(*standby, libc::SIGSTOP);
+    drop(gate);
+    assert_eq!(running.signal().signal, libc::SIGTERM);
+    running.kill(libc::SIGKILL);
+    let _ = running.wait().assert_status(Status::Killed(libc::SIGKILL));
+}
+
 /// The C library keeps signals 32 and 33 for itself, but a command can die by them.
 #[test]
 fn death_by_signal_32_ends_watch() {

@@ -103,6 +103,8 @@ pub(super) enum WatchAction {
     FailPoll,
     /// Kill a standby that has closed its socket. Its death then counts as a failed poll.
     KillStandby,
+    /// Continue a standby that a signal to the whole group has stopped.
+    ContinueStandby,
     /// Schedule the restart.
     ScheduleRestart,
     /// Tell the command to stop.
@@ -191,6 +193,9 @@ impl WatchState {
                 }
             };
         }
+        if Some(pid) == self.standby && self.must_continue_standby(status) {
+            return WatchAction::ContinueStandby;
+        }
         if stopped {
             return IGNORE;
         }
@@ -208,6 +213,16 @@ impl WatchState {
             WatchStage::CleaningUp => WatchAction::ScheduleCleanUp,
             _ => IGNORE,
         }
+    }
+
+    /// Returns whether the standby has been stopped while it fetches or waits for the restart. A shell
+    /// that continues its job may not know it, and without it there would be no poll any more. One that
+    /// the terminal has stopped (TTIN, TTOU) would stop again at once.
+    fn must_continue_standby(&self, status: WaitStatus) -> bool {
+        matches!(
+            self.stage,
+            WatchStage::Polling | WatchStage::RestartScheduled | WatchStage::Leasing
+        ) && matches!(status, WaitStatus::Stopped(by) if by != Signal::TTIN && by != Signal::TTOU)
     }
 
     fn decide_report(&self, report: WorkerReport) -> WatchAction {

@@ -33,8 +33,8 @@ impl ServiceManager {
         self.send(&message);
     }
 
-    /// Says that the service is ready again, and that the command may speak for it. The new command may
-    /// say that it is ready, but need not.
+    /// Says that the restart is over or has been cancelled, and that the command may speak for the service
+    /// again. A new command may say that it is ready, but need not.
     pub(super) fn restart_ends(&self) {
         self.send("NOTIFYACCESS=all\nREADY=1");
     }

@@ -295,6 +295,11 @@ impl<'a> Watcher<'a> {
                     signal::send(standby, Signal::KILL);
                 }
             }
+            WatchAction::ContinueStandby => {
+                if let Some(standby) = self.state.standby {
+                    signal::send(standby, Signal::CONT);
+                }
+            }
             WatchAction::ScheduleRestart => self.schedule_restart(),
             WatchAction::StopCommand => self.stop_command(),
             WatchAction::KillCommand => self.kill_command(),
@@ -468,6 +473,8 @@ impl<'a> Watcher<'a> {
             self.log.log(Event::RestartCancelled);
         }
         self.set_after_stop(AfterStop::ExitAsCommand);
+        // What the command says while it ends is meant for the service again.
+        self.service_manager.restart_ends();
         self.dismiss_standby();
     }
 

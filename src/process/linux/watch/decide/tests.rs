@@ -1,9 +1,9 @@
 //! The decision for every input in every stage.
 
 use super::WatchAction::{
-    CancelRestart, CleanUp, DeferSignal, ExitAfterStop, ExitBySignal, FailPoll, FinishPoll,
-    FinishPromotion, KillCommand, KillStandby, RecordFirstFetch, ScheduleCleanUp, ScheduleRestart,
-    StartLeasingFetch, StartPoll, StopCommand, Supervise,
+    CancelRestart, CleanUp, ContinueStandby, DeferSignal, ExitAfterStop, ExitBySignal, FailPoll,
+    FinishPoll, FinishPromotion, KillCommand, KillStandby, RecordFirstFetch, ScheduleCleanUp,
+    ScheduleRestart, StartLeasingFetch, StartPoll, StopCommand, Supervise,
 };
 use super::WatchStage::{
     CleaningUp, FirstFetch, Idle, Leasing, Polling, Promoting, RestartScheduled, Stopping,
@@ -153,9 +153,18 @@ fn child_exit_starts_command_only_in_restart() {
         CleaningUp => ScheduleCleanUp,
         _ => IGNORE,
     });
-    for pid in [STANDBY, OTHER] {
-        let stopped = WaitStatus::Stopped(Signal::TSTP);
-        assert_decisions(WatchInput::Child(pid, stopped), |_| IGNORE);
+}
+
+#[test]
+fn standby_is_continued_while_it_fetches_or_waits() {
+    for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
+        let stopped = WaitStatus::Stopped(signal);
+        let by_terminal = [Signal::TTIN, Signal::TTOU].contains(&signal);
+        assert_decisions(WatchInput::Child(STANDBY, stopped), |stage| match stage {
+            Polling | RestartScheduled | Leasing if !by_terminal => ContinueStandby,
+            _ => IGNORE,
+        });
+        assert_decisions(WatchInput::Child(OTHER, stopped), |_| IGNORE);
     }
 }
 

@@ -47,6 +47,11 @@ impl World {
                     .calls
                     .extend(self.watcher.standby.map(Call::KillHard));
             }
+            WatchAction::ContinueStandby => {
+                let standby = self.watcher.standby;
+                let calls = standby.map(|standby| Call::Kill(standby, Sig::Cont, 0));
+                self.watcher.calls.extend(calls);
+            }
             WatchAction::ScheduleRestart => {
                 self.watcher.stage = WatchStage::RestartScheduled;
                 self.watcher.deadline = true;
