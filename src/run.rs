@@ -4,7 +4,7 @@
 
 mod worker;
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -118,6 +118,16 @@ fn supervise(
     }
 }
 
+/// Returns the socket of the service manager if this is the main process of a service (systemd.exec(5)).
+/// Another process that asks systemd to listen to the main process only would not be heard itself.
+fn notify_socket(inherited: &EnvBlock) -> Option<OsString> {
+    let own_pid = std::process::id().to_string();
+    let main_pid = inherited.get("SYSTEMD_EXEC_PID");
+    let is_main = main_pid.is_none_or(|pid| *pid == *own_pid);
+    let socket = inherited.get("NOTIFY_SOCKET").filter(|_| is_main)?;
+    Some(socket.to_owned())
+}
+
 /// Forks a worker for the first start and a standby for each poll: the parent watches and never sees
 /// a secret. Each worker fetches, and becomes the command at once or when the parent promotes it.
 fn watch(
@@ -132,13 +142,7 @@ fn watch(
         0 => None,
         _ => ChangeRecord::new(),
     };
-    // A service manager listens to its main process only, which another program may be (systemd.exec(5)).
-    let own_pid = std::process::id().to_string();
-    let is_main = inherited
-        .get("SYSTEMD_EXEC_PID")
-        .is_none_or(|pid| *pid == *own_pid);
-    let notify_socket = inherited.get("NOTIFY_SOCKET").filter(|_| is_main);
-    let notify_socket = notify_socket.map(OsStr::to_owned);
+    let notify_socket = notify_socket(&inherited);
     let mut wipe_token = || {
         inherited.wipe_token_variables();
         config.auth_source.close_descriptor();

@@ -148,13 +148,13 @@ pub(super) fn install_pid1_handlers() {
     }
     for signal in TERMINATION_SIGNALS {
         if Disposition::current(signal) == Disposition::Default {
-            exit_on(signal);
+            install_exit_handler(signal);
         }
     }
 }
 
 /// Installs the handler of PID 1 for a signal.
-fn exit_on(signal: Signal) {
+fn install_exit_handler(signal: Signal) {
     // SAFETY: a sigaction consists of numbers and an optional pointer, so all zeros is valid.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = exit_on_signal as *const () as libc::sighandler_t;

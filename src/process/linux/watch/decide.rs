@@ -193,36 +193,33 @@ impl WatchState {
                 }
             };
         }
-        if Some(pid) == self.standby && self.must_continue_standby(status) {
-            return WatchAction::ContinueStandby;
-        }
-        if stopped {
-            return IGNORE;
-        }
         if Some(pid) == self.standby {
-            return match self.stage {
-                WatchStage::Polling | WatchStage::RestartScheduled | WatchStage::Leasing => {
-                    WatchAction::FailPoll
-                }
-                WatchStage::Stopping { .. } => WatchAction::ExitAfterStop(status),
-                WatchStage::CleaningUp => WatchAction::Supervise(SuperviseAction::ExitAs(status)),
-                WatchStage::FirstFetch | WatchStage::Idle | WatchStage::Promoting => IGNORE,
-            };
+            return self.decide_standby(status);
         }
         match self.stage {
-            WatchStage::CleaningUp => WatchAction::ScheduleCleanUp,
+            WatchStage::CleaningUp if !stopped => WatchAction::ScheduleCleanUp,
             _ => IGNORE,
         }
     }
 
-    /// Returns whether the standby has been stopped while it fetches or waits for the restart. A shell
-    /// that continues its job may not know it, and without it there would be no poll any more. One that
-    /// the terminal has stopped (TTIN, TTOU) would stop again at once.
-    fn must_continue_standby(&self, status: WaitStatus) -> bool {
-        matches!(
-            self.stage,
-            WatchStage::Polling | WatchStage::RestartScheduled | WatchStage::Leasing
-        ) && matches!(status, WaitStatus::Stopped(by) if by != Signal::TTIN && by != Signal::TTOU)
+    fn decide_standby(&self, status: WaitStatus) -> WatchAction {
+        match (self.stage, status) {
+            // The terminal would stop it again at once.
+            (_, WaitStatus::Stopped(Signal::TTIN | Signal::TTOU)) => IGNORE,
+            // Whoever continues phase-run may not know the standby, and without it there would be no poll
+            // any more.
+            (
+                WatchStage::Polling | WatchStage::RestartScheduled | WatchStage::Leasing,
+                WaitStatus::Stopped(_),
+            ) => WatchAction::ContinueStandby,
+            (_, WaitStatus::Stopped(_)) => IGNORE,
+            (WatchStage::Polling | WatchStage::RestartScheduled | WatchStage::Leasing, _) => {
+                WatchAction::FailPoll
+            }
+            (WatchStage::Stopping { .. }, _) => WatchAction::ExitAfterStop(status),
+            (WatchStage::CleaningUp, _) => WatchAction::Supervise(SuperviseAction::ExitAs(status)),
+            (WatchStage::FirstFetch | WatchStage::Idle | WatchStage::Promoting, _) => IGNORE,
+        }
     }
 
     fn decide_report(&self, report: WorkerReport) -> WatchAction {
